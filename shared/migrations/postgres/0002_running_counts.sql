@@ -1,0 +1,98 @@
+-- The running counts, so that reading the result costs the same at ten votes and at ten million.
+
+-- Votes per option, and when the newest ballot for it was cast (milliseconds since the Unix epoch).
+CREATE TABLE tally (
+    option       varchar(255) PRIMARY KEY,
+    votes        bigint NOT NULL,
+    last_cast_ms bigint NOT NULL DEFAULT 0
+);
+
+-- The standing votes by the ten seconds in which they were cast; bucket is their start in milliseconds.
+-- Votes taken over from the original app have no time and appear in the tally only.
+CREATE TABLE timeline (
+    bucket bigint NOT NULL,
+    option varchar(255) NOT NULL,
+    votes  bigint NOT NULL,
+    PRIMARY KEY (bucket, option)
+);
+
+INSERT INTO tally (option, votes, last_cast_ms)
+    SELECT vote, count(*), max(cast_ms) FROM votes GROUP BY vote;
+INSERT INTO timeline (bucket, option, votes)
+    SELECT cast_ms / 10000 * 10000, vote, count(*) FROM votes WHERE cast_ms > 0 GROUP BY 1, 2;
+
+-- Counts what one statement changed, whoever sent it. The transition tables hold the rows as they were when the
+-- statement locked them, so concurrent writers cannot make a vote count twice or not at all.
+--
+-- The advisory lock puts transactions in a line from here to their commit. Without it two of them could lock the
+-- counts in opposite orders, because one INSERT … ON CONFLICT fires an insert and an update trigger.
+CREATE FUNCTION count_inserted_votes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM new_votes) THEN RETURN NULL; END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('tally'));
+    INSERT INTO tally AS t (option, votes, last_cast_ms)
+        SELECT vote, count(*), max(cast_ms) FROM new_votes GROUP BY vote
+        ON CONFLICT (option) DO UPDATE
+            SET votes = t.votes + excluded.votes, last_cast_ms = greatest(t.last_cast_ms, excluded.last_cast_ms);
+    INSERT INTO timeline AS t (bucket, option, votes)
+        SELECT cast_ms / 10000 * 10000, vote, count(*) FROM new_votes WHERE cast_ms > 0 GROUP BY 1, 2
+        ON CONFLICT (bucket, option) DO UPDATE SET votes = t.votes + excluded.votes;
+    NOTIFY tally_changed;
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION count_updated_votes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM new_votes) THEN RETURN NULL; END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('tally'));
+    INSERT INTO tally AS t (option, votes, last_cast_ms)
+        SELECT vote, sum(change), max(cast_ms)
+        FROM (SELECT vote, 1 AS change, cast_ms FROM new_votes UNION ALL SELECT vote, -1, 0 FROM old_votes) AS changes
+        GROUP BY vote
+        ON CONFLICT (option) DO UPDATE
+            SET votes = t.votes + excluded.votes, last_cast_ms = greatest(t.last_cast_ms, excluded.last_cast_ms);
+    INSERT INTO timeline AS t (bucket, option, votes)
+        SELECT cast_ms / 10000 * 10000, vote, sum(change)
+        FROM (SELECT vote, 1 AS change, cast_ms FROM new_votes UNION ALL SELECT vote, -1, cast_ms FROM old_votes) AS changes
+        WHERE cast_ms > 0
+        GROUP BY 1, 2
+        HAVING sum(change) <> 0
+        ON CONFLICT (bucket, option) DO UPDATE SET votes = t.votes + excluded.votes;
+    NOTIFY tally_changed;
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION count_deleted_votes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM old_votes) THEN RETURN NULL; END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('tally'));
+    UPDATE tally AS t SET votes = t.votes - gone.votes
+        FROM (SELECT vote, count(*) AS votes FROM old_votes GROUP BY vote) AS gone
+        WHERE t.option = gone.vote;
+    UPDATE timeline AS t SET votes = t.votes - gone.votes
+        FROM (SELECT cast_ms / 10000 * 10000 AS bucket, vote, count(*) AS votes FROM old_votes GROUP BY 1, 2) AS gone
+        WHERE (t.bucket, t.option) = (gone.bucket, gone.vote);
+    NOTIFY tally_changed;
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION count_no_votes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM tally;
+    DELETE FROM timeline;
+    NOTIFY tally_changed;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER count_inserted AFTER INSERT ON votes REFERENCING NEW TABLE AS new_votes
+    FOR EACH STATEMENT EXECUTE FUNCTION count_inserted_votes();
+CREATE TRIGGER count_updated AFTER UPDATE ON votes REFERENCING OLD TABLE AS old_votes NEW TABLE AS new_votes
+    FOR EACH STATEMENT EXECUTE FUNCTION count_updated_votes();
+CREATE TRIGGER count_deleted AFTER DELETE ON votes REFERENCING OLD TABLE AS old_votes
+    FOR EACH STATEMENT EXECUTE FUNCTION count_deleted_votes();
+CREATE TRIGGER count_truncated AFTER TRUNCATE ON votes
+    FOR EACH STATEMENT EXECUTE FUNCTION count_no_votes();

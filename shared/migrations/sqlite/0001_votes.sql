@@ -1,0 +1,7 @@
+-- The votes, one row per voter. The same columns and limits as on Postgres.
+CREATE TABLE votes (
+    id       TEXT PRIMARY KEY NOT NULL CHECK (length(id) <= 255),
+    vote     TEXT NOT NULL CHECK (length(vote) <= 255),
+    cast_ms  INTEGER NOT NULL DEFAULT 0,
+    cast_seq INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,38 @@
+-- The running counts, so that reading the result costs the same at ten votes and at ten million.
+
+-- Votes per option, and when the newest ballot for it was cast (milliseconds since the Unix epoch).
+CREATE TABLE tally (
+    option       TEXT PRIMARY KEY NOT NULL,
+    votes        INTEGER NOT NULL,
+    last_cast_ms INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+
+-- The standing votes by the ten seconds in which they were cast; bucket is their start in milliseconds.
+CREATE TABLE timeline (
+    bucket INTEGER NOT NULL,
+    option TEXT NOT NULL,
+    votes  INTEGER NOT NULL,
+    PRIMARY KEY (bucket, option)
+) STRICT, WITHOUT ROWID;
+
+-- The triggers count whatever changes the votes, whoever changes them.
+CREATE TRIGGER count_inserted AFTER INSERT ON votes BEGIN
+    INSERT INTO tally (option, votes, last_cast_ms) VALUES (new.vote, 1, new.cast_ms)
+        ON CONFLICT (option) DO UPDATE SET votes = votes + 1, last_cast_ms = max(last_cast_ms, excluded.last_cast_ms);
+    INSERT INTO timeline (bucket, option, votes) SELECT new.cast_ms / 10000 * 10000, new.vote, 1 WHERE new.cast_ms > 0
+        ON CONFLICT (bucket, option) DO UPDATE SET votes = votes + 1;
+END;
+
+CREATE TRIGGER count_updated AFTER UPDATE ON votes BEGIN
+    UPDATE tally SET votes = votes - 1 WHERE option = old.vote;
+    UPDATE timeline SET votes = votes - 1 WHERE (bucket, option) = (old.cast_ms / 10000 * 10000, old.vote);
+    INSERT INTO tally (option, votes, last_cast_ms) VALUES (new.vote, 1, new.cast_ms)
+        ON CONFLICT (option) DO UPDATE SET votes = votes + 1, last_cast_ms = max(last_cast_ms, excluded.last_cast_ms);
+    INSERT INTO timeline (bucket, option, votes) SELECT new.cast_ms / 10000 * 10000, new.vote, 1 WHERE new.cast_ms > 0
+        ON CONFLICT (bucket, option) DO UPDATE SET votes = votes + 1;
+END;
+
+CREATE TRIGGER count_deleted AFTER DELETE ON votes BEGIN
+    UPDATE tally SET votes = votes - 1 WHERE option = old.vote;
+    UPDATE timeline SET votes = votes - 1 WHERE (bucket, option) = (old.cast_ms / 10000 * 10000, old.vote);
+END;

@@ -1,0 +1,21 @@
+//! What the three services of the voting application have in common.
+//!
+//! A vote walks through this crate from top to bottom: the [`poll`] says what may be chosen, a [`ballot`] says who
+//! chose what, the [`queue`] keeps it until a worker has moved it into the [`store`], and the store keeps the tally.
+//! Around that walk stand the parts every service needs: [`settings`], [`lifecycle`], [`http`], [`probe`],
+//! [`metrics`] and [`telemetry`].
+
+pub mod backoff;
+pub mod ballot;
+pub mod build;
+pub mod cli;
+pub mod http;
+pub mod lifecycle;
+pub mod metrics;
+pub mod poll;
+pub mod probe;
+pub mod queue;
+pub mod settings;
+pub mod sqlite;
+pub mod store;
+pub mod telemetry;

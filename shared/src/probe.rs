@@ -1,0 +1,139 @@
+//! Probes of the dependencies: each in a task of its own, so that a frozen one does not delay noticing another, and
+//! `/ready` answers from memory.
+
+use std::{
+    fmt::Display,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::CommonMetrics;
+
+const INTERVAL: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
+/// One lost packet does not take a replica out of service.
+const FAILURES_TO_BE_DOWN: u32 = 3;
+
+/// What is known of a dependency.
+#[derive(Clone, Debug)]
+pub struct Dependency {
+    name: &'static str,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    failures: u32,
+    last: Result<(), String>,
+}
+
+impl Dependency {
+    /// A dependency that has not answered yet.
+    #[must_use]
+    pub fn new(name: &'static str) -> Self {
+        let state = State {
+            failures: FAILURES_TO_BE_DOWN,
+            last: Err("not probed yet".into()),
+        };
+        Self {
+            name,
+            state: Arc::new(Mutex::new(state)),
+        }
+    }
+
+    /// Probes every second until the service closes. `on_up` is called whenever the dependency answers again.
+    pub async fn watch<E: Display>(
+        self,
+        metrics: CommonMetrics,
+        closing: CancellationToken,
+        probe: impl AsyncFn() -> Result<(), E>,
+        on_up: impl AsyncFn(),
+    ) {
+        let up = metrics.dependency_up.with_label_values(&[self.name]);
+        let probed_at = metrics
+            .dependency_probe_timestamp_seconds
+            .with_label_values(&[self.name]);
+        let mut ticks = interval(INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while closing.run_until_cancelled(ticks.tick()).await.is_some() {
+            let outcome = match timeout(TIMEOUT, probe()).await {
+                Ok(outcome) => outcome.map_err(|error| error.to_string()),
+                Err(_) => Err(format!("no answer within {TIMEOUT:?}")),
+            };
+            up.set(outcome.is_ok().into());
+            probed_at.set(Timestamp::now().as_duration().as_secs_f64());
+            if self.note(outcome) {
+                on_up().await;
+            }
+        }
+    }
+
+    /// Notes a probe's outcome; `true` when the dependency has just come up.
+    fn note(&self, outcome: Result<(), String>) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_up = state.last.is_ok();
+        match &outcome {
+            Ok(()) if !was_up => tracing::info!(dependency = self.name, "dependency is up"),
+            Err(error) if was_up => {
+                tracing::warn!(dependency = self.name, error, "dependency is down")
+            }
+            _ => {}
+        }
+        state.failures = if outcome.is_ok() {
+            0
+        } else {
+            state.failures.saturating_add(1)
+        };
+        state.last = outcome;
+        !was_up && state.last.is_ok()
+    }
+
+    /// The outcome of the last probe, as `/ready` shows it. An error counts only from the third in a row on.
+    #[must_use]
+    pub fn check(&self) -> Check {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = if state.failures < FAILURES_TO_BE_DOWN {
+            Ok(())
+        } else {
+            state.last.clone()
+        };
+        Check {
+            name: self.name,
+            outcome,
+        }
+    }
+}
+
+/// One of the things a service needs to be ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What was checked.
+    pub name: &'static str,
+    /// What is wrong with it.
+    pub outcome: Result<(), String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dependency_is_down_until_it_answers_and_after_three_failures_in_a_row() {
+        let dependency = Dependency::new("queue");
+        let fail = || dependency.note(Err("gone".into()));
+        assert!(dependency.check().outcome.is_err());
+        assert!(dependency.note(Ok(())), "it came up");
+        assert!(!dependency.note(Ok(())), "it was up before");
+        fail();
+        fail();
+        assert_eq!(dependency.check().outcome, Ok(()));
+        fail();
+        assert_eq!(dependency.check().outcome, Err("gone".into()));
+        assert!(dependency.note(Ok(())), "it came up again");
+        assert_eq!(dependency.check().outcome, Ok(()));
+    }
+}

@@ -1,0 +1,273 @@
+//! The queue: keeps every accepted ballot until a worker has stored it.
+//!
+//! Two backends with one behaviour, chosen by the URL: an embedded SQLite file, or a Redis stream read by a consumer
+//! group. `tests/queue_contract.rs` holds what both promise.
+
+mod delivery;
+mod redis;
+mod sqlite;
+
+use std::{path::PathBuf, str::FromStr, time::Duration};
+
+use crate::{
+    ballot::{Ballot, BallotId},
+    sqlite::{Database, OpenError, SqlitePath},
+};
+pub use delivery::{Delivery, Unstorable};
+use redis::{RedisConsumer, RedisQueue};
+use sqlite::{SqliteConsumer, SqliteQueue};
+
+/// Where the queue is.
+#[derive(Clone, Debug)]
+pub enum QueueUrl {
+    /// `sqlite://FILE`: embedded, for any number of processes on one machine.
+    Sqlite(PathBuf),
+    /// `redis://…` or `rediss://…`: for any number of machines.
+    Redis(Box<::redis::ConnectionInfo>),
+}
+
+impl FromStr for QueueUrl {
+    type Err = InvalidQueueUrl;
+
+    /// Secrets may be inside, so no error repeats the URL.
+    fn from_str(url: &str) -> Result<Self, InvalidQueueUrl> {
+        match url.split_once("://").map(|(scheme, _)| scheme) {
+            Some("sqlite") => url
+                .parse()
+                .map(|SqlitePath(path)| Self::Sqlite(path))
+                .map_err(|why| InvalidQueueUrl(why.into())),
+            Some("redis" | "rediss") => ::redis::IntoConnectionInfo::into_connection_info(url)
+                .map(|info| Self::Redis(Box::new(info)))
+                .map_err(|error| {
+                    InvalidQueueUrl(format!(
+                        "not a Redis URL ({error}); write redis://[USER:PASSWORD@]HOST[:PORT][/DB]"
+                    ))
+                }),
+            _ => Err(InvalidQueueUrl(
+                "allowed are sqlite://FILE, redis://HOST and rediss://HOST".into(),
+            )),
+        }
+    }
+}
+
+/// The URL names no queue.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidQueueUrl(String);
+
+/// How to reach and use the queue.
+#[derive(Clone, Debug)]
+pub struct QueueConfig {
+    /// Where it is.
+    pub url: QueueUrl,
+    /// The key of the Redis stream. Polls that share a Redis need streams of their own.
+    pub stream: String,
+    /// How long a voter waits for the queue at most. Past that the ballot's fate is unknown, and the voter is told so.
+    pub enqueue_timeout: Duration,
+}
+
+/// The queue. Cloning is cheap; clones share connections.
+#[derive(Clone)]
+pub enum Queue {
+    /// An embedded file.
+    Sqlite(SqliteQueue),
+    /// A Redis stream.
+    Redis(RedisQueue),
+}
+
+impl Queue {
+    /// Opens the queue. A Redis that does not answer yet is no error here: calls fail until it does.
+    ///
+    /// # Errors
+    /// The embedded file cannot be used, or the URL cannot be turned into a connection.
+    pub async fn open(config: &QueueConfig) -> Result<Self, OpenQueueError> {
+        match &config.url {
+            QueueUrl::Sqlite(path) => Ok(Self::Sqlite(SqliteQueue::new(
+                Database::open(path).await?,
+                config,
+            ))),
+            QueueUrl::Redis(info) => Ok(Self::Redis(RedisQueue::new((**info).clone(), config)?)),
+        }
+    }
+
+    /// Puts a ballot into the queue, durably, and returns its place.
+    ///
+    /// # Errors
+    /// The ballot is not in the queue, or, after [`QueueError::Timeout`] and [`QueueError::Unavailable`], may be.
+    pub async fn enqueue(&self, ballot: &Ballot) -> Result<BallotId, QueueError> {
+        match self {
+            Self::Sqlite(queue) => queue.enqueue(ballot).await,
+            Self::Redis(queue) => queue.enqueue(ballot).await,
+        }
+    }
+
+    /// Checks that the queue answers and takes writes.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn probe(&self) -> Result<(), QueueError> {
+        match self {
+            Self::Sqlite(queue) => queue.probe().await,
+            Self::Redis(queue) => queue.probe().await,
+        }
+    }
+
+    /// Whether the queue's server is set up to keep what it accepted through a crash.
+    ///
+    /// # Errors
+    /// The server does not answer.
+    pub async fn durability(&self) -> Result<Durability, QueueError> {
+        match self {
+            Self::Sqlite(_) => Ok(Durability::Full),
+            Self::Redis(queue) => queue.durability().await,
+        }
+    }
+
+    /// A reader of the queue. `name` tells it from every other consumer there is.
+    #[must_use]
+    pub fn consumer(&self, name: &str) -> Consumer {
+        match self {
+            Self::Sqlite(queue) => Consumer::Sqlite(queue.consumer(name)),
+            Self::Redis(queue) => Consumer::Redis(Box::new(queue.consumer(name))),
+        }
+    }
+}
+
+/// Whether what is accepted survives a crash of the queue's server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It does.
+    Full,
+    /// It may not, or it cannot be told; the text says which setting is why.
+    Weaker(String),
+}
+
+/// One of the workers' readers. What it was handed stays its own until acknowledged, or until it has been silent for so
+/// long that another consumer claims it.
+pub enum Consumer {
+    /// Reads the embedded file.
+    Sqlite(SqliteConsumer),
+    /// Reads the Redis stream.
+    Redis(Box<RedisConsumer>),
+}
+
+/// What a claim brought.
+#[derive(Debug, Default)]
+pub struct Claimed {
+    /// Ballots that another consumer held too long, now this one's.
+    pub deliveries: Vec<Delivery>,
+    /// Ballots that were removed from the queue while a consumer held them: their content is gone.
+    pub lost: Vec<BallotId>,
+}
+
+/// What has been accepted and not yet acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Ballots handed to a consumer.
+    pub pending: u64,
+    /// Ballots handed to nobody yet.
+    pub undelivered: u64,
+    /// The oldest of them all.
+    pub oldest: Option<BallotId>,
+}
+
+impl Consumer {
+    /// The next ballots nobody has been handed yet, oldest first, at most `max`; empty when none came within `wait`.
+    ///
+    /// # Errors
+    /// The queue does not answer.
+    pub async fn next(&mut self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+        match self {
+            Self::Sqlite(consumer) => consumer.next(max, wait).await,
+            Self::Redis(consumer) => consumer.next(max, wait).await,
+        }
+    }
+
+    /// Takes over at most `max` ballots that have been held unacknowledged for `idle` or longer.
+    ///
+    /// # Errors
+    /// The queue does not answer.
+    pub async fn claim(&mut self, max: usize, idle: Duration) -> Result<Claimed, QueueError> {
+        match self {
+            Self::Sqlite(consumer) => consumer.claim(max, idle).await,
+            Self::Redis(consumer) => consumer.claim(max, idle).await,
+        }
+    }
+
+    /// Tells the queue that these ballots are stored. Repeating it does no harm.
+    ///
+    /// # Errors
+    /// The queue does not answer.
+    pub async fn acknowledge(&mut self, ids: &[BallotId]) -> Result<(), QueueError> {
+        match self {
+            Self::Sqlite(consumer) => consumer.acknowledge(ids).await,
+            Self::Redis(consumer) => consumer.acknowledge(ids).await,
+        }
+    }
+
+    /// Frees the room of acknowledged ballots, and tells what is left.
+    ///
+    /// # Errors
+    /// The queue does not answer.
+    pub async fn trim(&mut self) -> Result<Backlog, QueueError> {
+        match self {
+            Self::Sqlite(consumer) => consumer.backlog().await,
+            Self::Redis(consumer) => consumer.trim().await,
+        }
+    }
+
+    /// Leaves the group. What is still unacknowledged is left to be claimed.
+    ///
+    /// # Errors
+    /// The queue does not answer.
+    pub async fn leave(self) -> Result<(), QueueError> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Redis(consumer) => consumer.leave().await,
+        }
+    }
+}
+
+/// The queue cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenQueueError {
+    /// The embedded file.
+    #[error(transparent)]
+    Sqlite(#[from] OpenError),
+    /// The connection's settings.
+    #[error("QUEUE_URL: {0}")]
+    Redis(#[from] ::redis::RedisError),
+}
+
+/// The queue did not do what it was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum QueueError {
+    /// It did not answer in time; what was asked may still happen.
+    #[error("the queue did not answer within {0:?}")]
+    Timeout(Duration),
+    /// It could not be reached, or the connection broke; what was asked may have happened.
+    #[error("the queue cannot be reached: {0}")]
+    Unavailable(String),
+    /// It answered, and refused: out of memory, a full disk, missing rights.
+    #[error("the queue refused: {0}")]
+    Refused(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_url_is_refused_with_what_is_allowed_and_without_its_secrets() {
+        for url in [
+            "",
+            "localhost:6379",
+            "amqp://u:secret@host",
+            "redis://u:secret@host:port",
+        ] {
+            let message = url.parse::<QueueUrl>().unwrap_err().to_string();
+            assert!(message.contains("redis://"), "{message}");
+            assert!(!message.contains("secret"), "{message}");
+        }
+    }
+}

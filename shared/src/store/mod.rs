@@ -1,0 +1,261 @@
+//! The store: every voter's standing vote, the running tally, and what could not be stored.
+//!
+//! Two backends with one behaviour, chosen by the URL: an embedded SQLite file, or Postgres. `tests/store_contract.rs`
+//! holds what both promise.
+
+mod changes;
+mod counts;
+mod dead_letter;
+mod error;
+mod postgres;
+mod sqlite;
+
+use std::{collections::HashMap, path::PathBuf, str::FromStr, time::Duration};
+
+use jiff::Timestamp;
+
+use crate::{
+    ballot::{CastBallot, VoterId},
+    sqlite::{Database, OpenError, SqlitePath},
+};
+pub use changes::Changes;
+pub use counts::{OptionCount, Tally, TimelinePoint};
+pub use dead_letter::DeadLetter;
+pub use error::{ErrorClass, StoreError};
+use postgres::PostgresStore;
+use sqlite::SqliteStore;
+
+/// The finest step of the timeline, in milliseconds.
+pub const TIMELINE_STEP_MS: i64 = 10_000;
+
+/// Where the store is.
+#[derive(Clone, Debug)]
+pub enum StoreUrl {
+    /// `sqlite://FILE`: embedded, for any number of processes on one machine.
+    Sqlite(PathBuf),
+    /// `postgres://…`: for any number of machines.
+    Postgres(Box<sqlx::postgres::PgConnectOptions>),
+}
+
+impl FromStr for StoreUrl {
+    type Err = InvalidStoreUrl;
+
+    /// Secrets may be inside, so no error repeats the URL.
+    fn from_str(url: &str) -> Result<Self, InvalidStoreUrl> {
+        match url.split_once("://").map(|(scheme, _)| scheme) {
+            Some("sqlite") => url
+                .parse()
+                .map(|SqlitePath(path)| Self::Sqlite(path))
+                .map_err(|why| InvalidStoreUrl(why.into())),
+            Some("postgres" | "postgresql") => url
+                .parse()
+                .map(|options| Self::Postgres(Box::new(options)))
+                .map_err(|_| {
+                    InvalidStoreUrl(
+                        "not a Postgres URL; write postgres://[USER:PASSWORD@]HOST[:PORT]/DATABASE"
+                            .into(),
+                    )
+                }),
+            _ => Err(InvalidStoreUrl(
+                "allowed are sqlite://FILE and postgres://HOST/DATABASE".into(),
+            )),
+        }
+    }
+}
+
+/// The URL names no store.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidStoreUrl(String);
+
+/// How to reach and use the store.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// Where it is.
+    pub url: StoreUrl,
+    /// How long one transaction may take at most. Past that its connection is thrown away.
+    pub timeout: Duration,
+    /// How many connections to Postgres one process holds at most.
+    pub max_connections: u32,
+}
+
+/// The store. Cloning is cheap; clones share connections.
+#[derive(Clone)]
+pub enum Store {
+    /// An embedded file.
+    Sqlite(SqliteStore),
+    /// A Postgres database.
+    Postgres(PostgresStore),
+}
+
+/// What became of a batch of ballots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Ballots that became their voter's vote, or would have, had the same batch not held a newer one.
+    pub applied: u64,
+    /// Ballots that came after a newer or the very same one had been stored.
+    pub stale: u64,
+}
+
+impl Store {
+    /// Opens the store. A Postgres that does not answer yet is no error here: calls fail until it does.
+    ///
+    /// # Errors
+    /// The embedded file cannot be used.
+    pub async fn open(config: &StoreConfig) -> Result<Self, OpenError> {
+        match &config.url {
+            StoreUrl::Sqlite(path) => {
+                Ok(Self::Sqlite(SqliteStore::new(Database::open(path).await?)))
+            }
+            StoreUrl::Postgres(options) => Ok(Self::Postgres(PostgresStore::new(
+                (**options).clone(),
+                config,
+            ))),
+        }
+    }
+
+    /// Brings the tables up to date, under a lock, so that any number of services may call this at once.
+    ///
+    /// # Errors
+    /// [`ErrorClass::Permanent`] where trying again cannot help: a newer schema, a refused password.
+    pub async fn prepare(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(()), // done when it was opened
+            Self::Postgres(store) => store.prepare().await,
+        }
+    }
+
+    /// Stores ballots and dead letters in one transaction, together with the counts they change.
+    ///
+    /// Of each voter's ballots the one with the greatest id stands in the end, in whatever order and however often they
+    /// are handed in.
+    ///
+    /// # Errors
+    /// Nothing was stored; or, after a timeout or a broken connection, perhaps all of it. Doing it again is safe.
+    pub async fn apply(
+        &self,
+        ballots: &[CastBallot],
+        dead: &[DeadLetter],
+    ) -> Result<Applied, StoreError> {
+        let newest = newest_per_voter(ballots);
+        let changed = match self {
+            Self::Sqlite(store) => store.apply(&newest, dead).await?,
+            Self::Postgres(store) => store.apply(&newest, dead).await?,
+        };
+        let superseded = (ballots.len() - newest.len()) as u64;
+        Ok(Applied {
+            applied: changed + superseded,
+            stale: (newest.len() as u64).saturating_sub(changed),
+        })
+    }
+
+    /// The running tally of every option that was ever voted for, in the order of their keys.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn tally(&self) -> Result<Tally, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.tally().await,
+            Self::Postgres(store) => store.tally().await,
+        }
+    }
+
+    /// The standing votes by when they were cast, in steps of `step` (a multiple of [`TIMELINE_STEP_MS`]), oldest first.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn timeline(
+        &self,
+        from: Timestamp,
+        step: Duration,
+    ) -> Result<Vec<TimelinePoint>, StoreError> {
+        let step_ms = i64::try_from(step.as_millis())
+            .unwrap_or(i64::MAX)
+            .max(TIMELINE_STEP_MS);
+        match self {
+            Self::Sqlite(store) => store.timeline(from.as_millisecond(), step_ms).await,
+            Self::Postgres(store) => store.timeline(from.as_millisecond(), step_ms).await,
+        }
+    }
+
+    /// The first and the last moment on the timeline; `None`: it is empty.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn timeline_extent(&self) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
+        let extent = match self {
+            Self::Sqlite(store) => store.timeline_extent().await,
+            Self::Postgres(store) => store.timeline_extent().await,
+        }?;
+        Ok(extent.and_then(|(first, last)| {
+            Some((
+                Timestamp::from_millisecond(first).ok()?,
+                Timestamp::from_millisecond(last).ok()?,
+            ))
+        }))
+    }
+
+    /// What could not be stored as a vote, in the order it came.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.dead_letters().await,
+            Self::Postgres(store) => store.dead_letters().await,
+        }
+    }
+
+    /// Checks that the store answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(store) => store.probe().await,
+            Self::Postgres(store) => store.probe().await,
+        }
+    }
+
+    /// Tells when the counts may have changed.
+    #[must_use]
+    pub fn changes(&self) -> Changes {
+        match self {
+            Self::Sqlite(store) => Changes::of_file(store.database()),
+            Self::Postgres(store) => Changes::of_server(store.pool()),
+        }
+    }
+}
+
+/// A statement may touch a row once only; and rows locked in the order of their voters cannot deadlock.
+fn newest_per_voter(ballots: &[CastBallot]) -> Vec<&CastBallot> {
+    let mut newest: HashMap<VoterId, &CastBallot> = HashMap::with_capacity(ballots.len());
+    for cast in ballots {
+        let standing = newest.entry(cast.ballot.voter).or_insert(cast);
+        if cast.id > standing.id {
+            *standing = cast;
+        }
+    }
+    let mut newest: Vec<_> = newest.into_values().collect();
+    newest.sort_unstable_by_key(|cast| cast.ballot.voter);
+    newest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_url_is_refused_with_what_is_allowed_and_without_its_secrets() {
+        for url in [
+            "",
+            "localhost:5432",
+            "mysql://u:secret@host/db",
+            "postgres://u:secret@host:port/db",
+        ] {
+            let message = url.parse::<StoreUrl>().unwrap_err().to_string();
+            assert!(message.contains("postgres://"), "{message}");
+            assert!(!message.contains("secret"), "{message}");
+        }
+    }
+}

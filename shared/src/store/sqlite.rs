@@ -1,0 +1,121 @@
+//! The store in the embedded database.
+
+use serde_json::json;
+use sqlx::SqliteConnection;
+
+use super::{DeadLetter, StoreError, Tally, TimelinePoint, dead_letter};
+use crate::{ballot::CastBallot, sqlite::Database};
+
+/// Tables of the embedded database. Cloning is cheap.
+#[derive(Clone)]
+pub struct SqliteStore {
+    database: Database,
+}
+
+impl SqliteStore {
+    pub(super) fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    pub(super) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    pub(super) async fn apply(
+        &self,
+        newest: &[&CastBallot],
+        dead: &[DeadLetter],
+    ) -> Result<u64, StoreError> {
+        let mut write = self.database.write().await?;
+        let changed = upsert(&mut write, newest).await?;
+        if !dead.is_empty() {
+            insert_dead_letters(&mut write, dead).await?;
+        }
+        write.commit().await?;
+        Ok(changed)
+    }
+
+    pub(super) async fn tally(&self) -> Result<Tally, StoreError> {
+        let rows = sqlx::query_as("SELECT option, votes, last_cast_ms FROM tally ORDER BY option");
+        Ok(Tally(rows.fetch_all(self.database.readers()).await?))
+    }
+
+    pub(super) async fn timeline(
+        &self,
+        from_ms: i64,
+        step_ms: i64,
+    ) -> Result<Vec<TimelinePoint>, StoreError> {
+        let points = sqlx::query_as(
+            "SELECT bucket / ?2 * ?2 AS bucket, option, sum(votes) AS votes FROM timeline
+             WHERE bucket >= ?1 AND votes > 0 GROUP BY 1, 2 ORDER BY 1, 2",
+        );
+        Ok(points
+            .bind(from_ms)
+            .bind(step_ms)
+            .fetch_all(self.database.readers())
+            .await?)
+    }
+
+    pub(super) async fn timeline_extent(&self) -> Result<Option<(i64, i64)>, StoreError> {
+        let extent =
+            sqlx::query_as("SELECT min(bucket), max(bucket) FROM timeline WHERE votes > 0");
+        let (first, last): (Option<i64>, Option<i64>) =
+            extent.fetch_one(self.database.readers()).await?;
+        Ok(first.zip(last))
+    }
+
+    pub(super) async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
+        let rows = sqlx::query_as("SELECT ballot, reason, payload FROM dead_letters")
+            .fetch_all(self.database.readers());
+        Ok(dead_letter::from_rows(rows.await?))
+    }
+
+    pub(super) async fn probe(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT count(*) FROM tally")
+            .execute(self.database.readers())
+            .await?;
+        Ok(())
+    }
+}
+
+/// The guard keeps the newest vote in whatever order ballots arrive; triggers keep the counts in the same transaction.
+async fn upsert(write: &mut SqliteConnection, newest: &[&CastBallot]) -> Result<u64, StoreError> {
+    let row = |cast: &&CastBallot| {
+        json!([
+            cast.ballot.voter.to_string(),
+            cast.ballot.choice,
+            cast.id.ms,
+            cast.id.seq
+        ])
+    };
+    let rows: Vec<_> = newest.iter().map(row).collect();
+    // WHERE true: without it SQLite would read ON as part of a join.
+    let done = sqlx::query(
+        "INSERT INTO votes (id, vote, cast_ms, cast_seq)
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?1) WHERE true
+         ON CONFLICT (id) DO UPDATE
+             SET vote = excluded.vote, cast_ms = excluded.cast_ms, cast_seq = excluded.cast_seq
+             WHERE (excluded.cast_ms, excluded.cast_seq) > (votes.cast_ms, votes.cast_seq)",
+    )
+    .bind(json!(rows).to_string())
+    .execute(write)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+async fn insert_dead_letters(
+    write: &mut SqliteConnection,
+    dead: &[DeadLetter],
+) -> Result<(), StoreError> {
+    let row = |letter: &DeadLetter| json!([letter.id.to_string(), letter.reason, letter.payload]);
+    let rows: Vec<_> = dead.iter().map(row).collect();
+    sqlx::query(
+        "INSERT INTO dead_letters (ballot, reason, payload)
+         SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1) WHERE true
+         ON CONFLICT (ballot) DO NOTHING",
+    )
+    .bind(json!(rows).to_string())
+    .execute(write)
+    .await?;
+    Ok(())
+}
