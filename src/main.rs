@@ -1,1 +1,76 @@
-fn main() {}
+//! `cargo run`: the whole voting application, on embedded storage unless set otherwise.
+
+use std::{net::SocketAddr, process::ExitCode};
+
+use clap::Parser;
+use shared::{
+    build, cli,
+    lifecycle::{self, listen},
+    telemetry,
+};
+use voting_app::{Listeners, Settings};
+
+/// The whole voting application in one process: voting page, worker and result page.
+#[derive(Parser)]
+#[command(name = "voting-app", version = build::LONG)]
+struct Cli {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(flatten)]
+    log: telemetry::LogSettings,
+    #[command(subcommand)]
+    command: Option<cli::Command>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    cli::exit_code(run(cli::parse()).await)
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    let Cli {
+        settings,
+        log,
+        command,
+    } = cli;
+    if let Some(command) = command {
+        return command.run(&settings.addresses.all());
+    }
+    telemetry::init(&log);
+    let config = settings.config()?;
+    let [vote, result, worker] = settings.addresses.all();
+    let listeners = Listeners {
+        vote: listen(vote).await?,
+        result: listen(result).await?,
+        worker: listen(worker).await?,
+    };
+    println!("vote    {}", url(listeners.vote.local_addr()?));
+    println!("result  {}", url(listeners.result.local_addr()?));
+    println!(
+        "worker  {}  (probes and metrics)",
+        url(listeners.worker.local_addr()?)
+    );
+    let (queue, store) = (
+        config.worker.queue.url.to_string(),
+        config.worker.store.url.to_string(),
+    );
+    println!(
+        "data    {}",
+        if queue == store {
+            queue
+        } else {
+            format!("queue in {queue}, votes in {store}")
+        }
+    );
+    voting_app::run(config, listeners, lifecycle::shutdown_signal()?).await
+}
+
+/// An address that a browser on this machine can open.
+fn url(address: SocketAddr) -> String {
+    match address {
+        local if local.ip().is_loopback() || local.ip().is_unspecified() => {
+            format!("http://localhost:{}", local.port())
+        }
+        other => format!("http://{other}"),
+    }
+}

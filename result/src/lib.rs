@@ -1,1 +1,109 @@
+//! The live result page and its API.
+//!
+//! [`refresher`] reads the tally whenever it has changed and turns it into one [`snapshot`], from which the [`page`],
+//! the [`events`] and the [`api`] answer everybody: a thousand viewers cost the store what one does.
 
+pub mod api;
+pub mod events;
+pub mod page;
+mod percent;
+mod refresher;
+mod routes;
+mod settings;
+mod snapshot;
+mod timeline;
+
+use std::sync::Arc;
+
+use prometheus::{Gauge, IntGauge};
+use shared::{
+    http::{self, HttpMetrics, Probes, probe_routes},
+    lifecycle::{Lifecycle, Tasks},
+    metrics::service_registry,
+    probe::{Check, Dependency},
+    store::Store,
+};
+use tokio::{net::TcpListener, sync::watch};
+use tokio_util::sync::CancellationToken;
+
+pub use percent::tenths_of_percent;
+pub use settings::{Config, Settings};
+
+/// The port this service listens on where none is set.
+pub const DEFAULT_PORT: u16 = 8081;
+
+shared::metrics! {
+    /// What the result service measures.
+    pub struct ResultMetrics {
+        /// Seconds since the tally that viewers see was read from the store.
+        pub result_snapshot_age_seconds: Gauge,
+        /// Viewers that are connected to the live events.
+        pub result_live_clients: IntGauge,
+    }
+}
+
+/// Serves until `shutdown` is cancelled and the requests in hand are answered.
+///
+/// # Errors
+/// The embedded store cannot be used, the store can never be used as it is, or a part of the service crashed.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let store = Store::open(&config.store).await?;
+    let poll = Arc::new(config.poll);
+    let (registry, common) = service_registry("result");
+    let metrics = ResultMetrics::new(&registry);
+    let lifecycle = Lifecycle::new(shutdown, config.drain);
+    let dependency = Dependency::new("store");
+    let (publisher, latest) = watch::channel(None);
+
+    let probes = {
+        let latest = latest.clone();
+        Probes {
+            alive: Arc::new(|| true),
+            // A store that is away is no reason to turn viewers away: they see the last tally, marked as stale.
+            checks: Arc::new(move || {
+                let loaded = latest.borrow().is_some();
+                let outcome = loaded
+                    .then_some(())
+                    .ok_or_else(|| "no tally has been read from the store yet".to_owned());
+                vec![Check {
+                    name: "tally",
+                    outcome,
+                }]
+            }),
+            lifecycle: lifecycle.clone(),
+            registry: registry.clone(),
+        }
+    };
+    let app = routes::App::new(
+        poll.clone(),
+        store.clone(),
+        latest,
+        metrics.clone(),
+        lifecycle.closing.clone(),
+    );
+    let routes = routes::routes(app).merge(probe_routes(probes));
+    let routes = http::with_layers(routes, HttpMetrics::new(&registry));
+
+    let mut tasks = Tasks::default();
+    let closing = lifecycle.closing.clone();
+    {
+        let (store, closing) = (store.clone(), closing.clone());
+        tasks.spawn("store probe", async move {
+            dependency
+                .watch(common, closing, || store.probe(), async || {})
+                .await;
+            Ok(())
+        });
+    }
+    tasks.spawn("server", http::serve(listener, routes, closing.clone()));
+    tasks.spawn("refresher", async move {
+        store.prepare_patiently(&closing, || {}).await?;
+        refresher::keep_fresh(&store, &poll, &publisher, &metrics, &closing).await;
+        Ok(())
+    });
+    lifecycle.run(tasks).await
+}

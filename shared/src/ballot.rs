@@ -113,6 +113,32 @@ impl fmt::Display for Choice {
     }
 }
 
+/// The trace a request belongs to: `version-trace-span-flags` in hexadecimal digits.
+///
+/// Source: <https://www.w3.org/TR/trace-context/#traceparent-header>.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traceparent(String);
+
+impl Traceparent {
+    /// The trace that this header names; `None` where it names none. A broken header costs nobody a vote.
+    #[must_use]
+    pub fn parse(raw: &str) -> Option<Self> {
+        let hex = |part: &str, length| {
+            part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit())
+        };
+        let parts: Vec<_> = raw.splitn(5, '-').collect();
+        let well_formed = matches!(parts[..], [version, trace, span, flags]
+            if hex(version, 2) && hex(trace, 32) && hex(span, 16) && hex(flags, 2));
+        well_formed.then(|| Self(raw.to_owned()))
+    }
+
+    /// As the header has it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// One voter's choice, before the queue has given it a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ballot {
@@ -120,8 +146,8 @@ pub struct Ballot {
     pub voter: VoterId,
     /// For what.
     pub choice: Choice,
-    /// The trace the vote belongs to, as a W3C `traceparent` header.
-    pub traceparent: Option<String>,
+    /// The trace the vote belongs to.
+    pub traceparent: Option<Traceparent>,
 }
 
 /// A ballot in its place in the order of all ballots.

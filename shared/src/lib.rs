@@ -19,3 +19,9 @@ pub mod settings;
 pub mod sqlite;
 pub mod store;
 pub mod telemetry;
+
+/// The name of this machine or container, for pages and for telling replicas apart.
+#[must_use]
+pub fn instance_name() -> String {
+    gethostname::gethostname().to_string_lossy().into_owned()
+}

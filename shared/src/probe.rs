@@ -46,13 +46,17 @@ impl Dependency {
     }
 
     /// Probes every second until the service closes. `on_up` is called whenever the dependency answers again.
-    pub async fn watch<E: Display>(
+    pub async fn watch<P, E, U>(
         self,
         metrics: CommonMetrics,
         closing: CancellationToken,
-        probe: impl AsyncFn() -> Result<(), E>,
-        on_up: impl AsyncFn(),
-    ) {
+        probe: impl Fn() -> P,
+        on_up: impl Fn() -> U,
+    ) where
+        P: Future<Output = Result<(), E>>,
+        E: Display,
+        U: Future,
+    {
         let up = metrics.dependency_up.with_label_values(&[self.name]);
         let probed_at = metrics
             .dependency_probe_timestamp_seconds

@@ -108,8 +108,13 @@ impl Database {
     }
 }
 
+/// The path as it is used, whatever folder the process is in later.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
 fn prepare_folder(path: &Path) -> std::io::Result<PathBuf> {
-    let path = std::path::absolute(path)?;
+    let path = absolute(path);
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }

@@ -1,1 +1,93 @@
+//! The voting page and its API.
+//!
+//! A ballot walks through [`page`] or [`api`], which find out who votes ([`identity`]) and for what, to [`intake`],
+//! which hands it to the queue and says "accepted" only after the queue has it.
 
+pub mod api;
+mod cookie_key;
+mod form;
+mod identity;
+mod intake;
+pub mod page;
+mod refusal;
+mod routes;
+mod settings;
+
+use std::sync::Arc;
+
+use shared::{
+    http::{self, HttpMetrics, Probes, probe_routes},
+    lifecycle::{Lifecycle, Tasks},
+    metrics::service_registry,
+    probe::Dependency,
+    queue::{Durability, Queue},
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use intake::VoteMetrics;
+pub use settings::{Config, CookieSettings, Settings};
+
+/// The port this service listens on where none is set.
+pub const DEFAULT_PORT: u16 = 8080;
+
+/// Serves until `shutdown` is cancelled and the voters in hand are answered.
+///
+/// # Errors
+/// The embedded queue or the cookie key cannot be used, or a part of the service crashed.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let queue = Queue::open(&config.queue).await?;
+    let (registry, common) = service_registry("vote");
+    let metrics = VoteMetrics::for_poll(&registry, &config.poll);
+    let lifecycle = Lifecycle::new(shutdown, config.drain);
+    let dependency = Dependency::new("queue");
+
+    let probes = {
+        let dependency = dependency.clone();
+        Probes {
+            alive: Arc::new(|| true),
+            checks: Arc::new(move || vec![dependency.check()]),
+            lifecycle: lifecycle.clone(),
+            registry: registry.clone(),
+        }
+    };
+    let app = routes::App::new(
+        config.poll,
+        config.cookie_keys,
+        queue.clone(),
+        metrics.clone(),
+    );
+    let routes = routes::routes(app).merge(probe_routes(probes));
+    let routes = http::with_layers(routes, HttpMetrics::new(&registry));
+
+    let mut tasks = Tasks::default();
+    let closing = lifecycle.closing.clone();
+    tasks.spawn("queue probe", async move {
+        let on_up = || note_durability(&queue, &metrics);
+        dependency
+            .watch(common, closing, || queue.probe(), on_up)
+            .await;
+        Ok(())
+    });
+    tasks.spawn(
+        "server",
+        http::serve(listener, routes, lifecycle.closing.clone()),
+    );
+    lifecycle.run(tasks).await
+}
+
+/// Accepted means kept only if the queue's server keeps it: a weaker one is used, but never silently.
+async fn note_durability(queue: &Queue, metrics: &VoteMetrics) {
+    match queue.durability().await {
+        Ok(Durability::Full) => metrics.queue_durable.set(1),
+        Ok(Durability::Weaker(why)) => {
+            metrics.queue_durable.set(0);
+            tracing::warn!(why, "the queue's server may lose accepted votes in a crash");
+        }
+        Err(error) => tracing::warn!(%error, "the queue's durability cannot be told"),
+    }
+}

@@ -1,1 +1,116 @@
+//! Moves ballots from the queue into the store.
+//!
+//! [`mover::Mover`] does it, batch by batch; this file puts probes and metrics around it.
 
+mod batch;
+mod metrics;
+pub mod mover;
+mod settings;
+
+use std::{sync::Arc, time::Duration};
+
+use shared::{
+    backoff::Backoff,
+    http::{self, HttpMetrics, Probes, probe_routes},
+    lifecycle::{Lifecycle, Tasks},
+    metrics::service_registry,
+    probe::Dependency,
+    queue::Queue,
+    store::Store,
+};
+use tokio::{net::TcpListener, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+pub use metrics::WorkerMetrics;
+use mover::{Heartbeat, Mover, Progress};
+pub use settings::{Config, PaceSettings, Settings};
+
+/// The port this service listens on where none is set.
+pub const DEFAULT_PORT: u16 = 8082;
+
+/// A loop that has not turned for so long hangs: only a restart can help.
+const STUCK_AFTER: Duration = Duration::from_secs(60);
+
+/// Moves ballots until `shutdown` is cancelled and the batch in hand is stored.
+///
+/// # Errors
+/// The embedded storage cannot be used, the store can never be used as it is, or a part of the service crashed.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let queue = Queue::open(&config.queue).await?;
+    let store = Store::open(&config.store).await?;
+    let (registry, common) = service_registry("worker");
+    let metrics = WorkerMetrics::for_outcomes(&registry);
+    let lifecycle = Lifecycle::new(shutdown, config.drain);
+    let dependencies = [Dependency::new("queue"), Dependency::new("store")];
+    let heartbeat = Heartbeat::default();
+
+    let probes = {
+        let (heartbeat, dependencies) = (heartbeat.clone(), dependencies.clone());
+        Probes {
+            alive: Arc::new(move || heartbeat.age() < STUCK_AFTER),
+            checks: Arc::new(move || dependencies.iter().map(Dependency::check).collect()),
+            lifecycle: lifecycle.clone(),
+            registry: registry.clone(),
+        }
+    };
+    let routes = http::with_layers(probe_routes(probes), HttpMetrics::new(&registry));
+    let mover = Mover::new(
+        queue.consumer(&config.name),
+        store.clone(),
+        config.poll,
+        config.pace,
+        metrics,
+    );
+
+    let mut tasks = Tasks::default();
+    let closing = lifecycle.closing.clone();
+    let [queue_dependency, store_dependency] = dependencies;
+    {
+        let (store, common, closing) = (store.clone(), common.clone(), closing.clone());
+        tasks.spawn("store probe", async move {
+            store_dependency
+                .watch(common, closing, || store.probe(), async || {})
+                .await;
+            Ok(())
+        });
+    }
+    {
+        let closing = closing.clone();
+        tasks.spawn("queue probe", async move {
+            queue_dependency
+                .watch(common, closing, || queue.probe(), async || {})
+                .await;
+            Ok(())
+        });
+    }
+    tasks.spawn("server", http::serve(listener, routes, closing.clone()));
+    tasks.spawn("mover", async move {
+        store
+            .prepare_patiently(&closing, || heartbeat.beat())
+            .await?;
+        move_ballots(mover, &heartbeat, &closing).await;
+        Ok(())
+    });
+    lifecycle.run(tasks).await
+}
+
+/// The loop: goes on for ever, whatever is gone, and waits a little longer after each failure.
+async fn move_ballots(mut mover: Mover, heartbeat: &Heartbeat, closing: &CancellationToken) {
+    let mut backoff = Backoff::default();
+    while !closing.is_cancelled() {
+        heartbeat.beat();
+        match mover.run_next().await {
+            Ok(Progress::Moved(_) | Progress::Idle) => backoff.reset(),
+            Err(error) => {
+                let wait = backoff.next_wait();
+                tracing::warn!(%error, ?wait, "ballots cannot be moved; trying again");
+                closing.run_until_cancelled(sleep(wait)).await;
+            }
+        }
+    }
+    mover.leave().await;
+}

@@ -1,1 +1,37 @@
-fn main() {}
+//! The worker, as a process of its own.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use shared::{build, cli, lifecycle, settings::ListenSettings, telemetry};
+
+/// Moves ballots from the queue into the store, and counts them.
+#[derive(Parser)]
+#[command(name = "worker", version = build::LONG)]
+struct Cli {
+    #[command(flatten)]
+    settings: worker::Settings,
+    #[command(flatten)]
+    listen: ListenSettings,
+    #[command(flatten)]
+    log: telemetry::LogSettings,
+    #[command(subcommand)]
+    command: Option<cli::Command>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    cli::exit_code(run(cli::parse()).await)
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    let address = cli.listen.address(worker::DEFAULT_PORT);
+    if let Some(command) = cli.command {
+        return command.run(&[address]);
+    }
+    telemetry::init(&cli.log);
+    let config = cli.settings.config()?;
+    let listener = lifecycle::listen(address).await?;
+    tracing::info!(address = %listener.local_addr()?, "worker listens for probes");
+    worker::run(config, listener, lifecycle::shutdown_signal()?).await
+}

@@ -1,10 +1,12 @@
 //! What every service does over HTTP.
 
+mod assets;
 mod measured;
 mod probes;
 mod problem;
 mod server;
 
+pub use assets::{Asset, asset_routes, base_style};
 pub use measured::HttpMetrics;
 pub use probes::{Probes, probe_routes};
 pub use problem::Problem;

@@ -48,7 +48,7 @@ fn abbreviated(key: &str) -> String {
 }
 
 /// The poll does not offer this choice.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key:?} is not a choice in this poll; the choices are: {allowed}")]
 pub struct UnknownChoice {
     key: String,

@@ -1,7 +1,7 @@
 //! What the queue hands to a worker: fields that somebody wrote, not yet known to be a ballot.
 
 use crate::{
-    ballot::{Ballot, BallotId, CastBallot, InvalidVoterId, VoterId},
+    ballot::{Ballot, BallotId, CastBallot, InvalidVoterId, Traceparent, VoterId},
     poll::{Poll, UnknownChoice},
 };
 
@@ -20,7 +20,7 @@ pub(super) fn fields_of(ballot: &Ballot) -> impl Iterator<Item = (&'static str, 
         ballot
             .traceparent
             .iter()
-            .map(|context| (TRACEPARENT, context.clone())),
+            .map(|context| (TRACEPARENT, context.as_str().to_owned())),
     )
 }
 
@@ -48,10 +48,7 @@ impl Delivery {
         }
         let voter: VoterId = self.required(VOTER)?.parse()?;
         let choice = poll.choice(self.required(CHOICE)?)?;
-        let traceparent = self
-            .text(TRACEPARENT)?
-            .filter(|context| is_traceparent(context))
-            .map(str::to_owned);
+        let traceparent = self.text(TRACEPARENT)?.and_then(Traceparent::parse);
         Ok(CastBallot {
             id: self.id,
             ballot: Ballot {
@@ -88,15 +85,6 @@ impl Delivery {
             .map(|bytes| std::str::from_utf8(bytes).map_err(|_| Unstorable::NotText(name)))
             .transpose()
     }
-}
-
-/// Four hexadecimal fields of fixed length, joined by hyphens. Source: <https://www.w3.org/TR/trace-context/>.
-fn is_traceparent(text: &str) -> bool {
-    let hex = |part: &str, length| {
-        part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit())
-    };
-    let parts: Vec<_> = text.split('-').collect();
-    matches!(parts[..], [version, trace, span, flags] if hex(version, 2) && hex(trace, 32) && hex(span, 16) && hex(flags, 2))
 }
 
 /// Why an entry can never be stored.
@@ -148,7 +136,9 @@ mod tests {
         let ballot = Ballot {
             voter: VoterId::random(),
             choice: poll().choice("b").unwrap(),
-            traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
+            traceparent: Traceparent::parse(
+                "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            ),
         };
         let fields = fields_of(&ballot)
             .map(|(name, value)| (name.into(), value.into_bytes()))

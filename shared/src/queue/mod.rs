@@ -7,7 +7,7 @@ mod delivery;
 mod redis;
 mod sqlite;
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use crate::{
     ballot::{Ballot, BallotId},
@@ -24,6 +24,24 @@ pub enum QueueUrl {
     Sqlite(PathBuf),
     /// `redis://…` or `rediss://…`: for any number of machines.
     Redis(Box<::redis::ConnectionInfo>),
+}
+
+impl QueueUrl {
+    /// Whether it is a file on this machine.
+    #[must_use]
+    pub fn is_embedded(&self) -> bool {
+        matches!(self, Self::Sqlite(_))
+    }
+}
+
+/// Where it is, without secrets.
+impl fmt::Display for QueueUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => crate::sqlite::absolute(path).display().fmt(f),
+            Self::Redis(info) => write!(f, "Redis at {}", info.addr()),
+        }
+    }
 }
 
 impl FromStr for QueueUrl {

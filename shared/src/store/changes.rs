@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use sqlx::{PgPool, Sqlite, pool::PoolConnection, postgres::PgListener, sqlite::SqliteConnection};
 use tokio::time::sleep;
 
@@ -78,7 +79,11 @@ impl Changes {
                 };
                 // `None`: the connection was lost, and so, perhaps, was a notification.
                 match listening.try_recv().await {
-                    Ok(_) => Ok(()),
+                    Ok(_) => {
+                        // A burst of commits is one change, not one for each of them.
+                        while let Some(Ok(_)) = listening.try_recv().now_or_never() {}
+                        Ok(())
+                    }
                     Err(error) => {
                         *listener = None;
                         Err(error.into())

@@ -10,11 +10,14 @@ mod error;
 mod postgres;
 mod sqlite;
 
-use std::{collections::HashMap, path::PathBuf, str::FromStr, time::Duration};
+use std::{collections::HashMap, fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use jiff::Timestamp;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
+    backoff::Backoff,
     ballot::{CastBallot, VoterId},
     sqlite::{Database, OpenError, SqlitePath},
 };
@@ -35,6 +38,29 @@ pub enum StoreUrl {
     Sqlite(PathBuf),
     /// `postgres://…`: for any number of machines.
     Postgres(Box<sqlx::postgres::PgConnectOptions>),
+}
+
+impl StoreUrl {
+    /// Whether it is a file on this machine.
+    #[must_use]
+    pub fn is_embedded(&self) -> bool {
+        matches!(self, Self::Sqlite(_))
+    }
+}
+
+/// Where it is, without secrets.
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => crate::sqlite::absolute(path).display().fmt(f),
+            Self::Postgres(options) => write!(
+                f,
+                "Postgres at {}:{}",
+                options.get_host(),
+                options.get_port()
+            ),
+        }
+    }
 }
 
 impl FromStr for StoreUrl {
@@ -122,6 +148,31 @@ impl Store {
         match self {
             Self::Sqlite(_) => Ok(()), // done when it was opened
             Self::Postgres(store) => store.prepare().await,
+        }
+    }
+
+    /// Does the same, for as long as trying again can help, until `closing` is cancelled. `before_each` is called before
+    /// each attempt.
+    ///
+    /// # Errors
+    /// Trying again cannot help.
+    pub async fn prepare_patiently(
+        &self,
+        closing: &CancellationToken,
+        before_each: impl Fn(),
+    ) -> Result<(), StoreError> {
+        let mut backoff = Backoff::default();
+        loop {
+            before_each();
+            match closing.run_until_cancelled(self.prepare()).await {
+                Some(Err(error)) if error.class != ErrorClass::Permanent => {
+                    let wait = backoff.next_wait();
+                    tracing::warn!(%error, ?wait, "the store is not ready; trying again");
+                    closing.run_until_cancelled(sleep(wait)).await;
+                }
+                Some(outcome) => return outcome,
+                None => return Ok(()),
+            }
         }
     }
 

@@ -3,8 +3,9 @@
 use std::{collections::HashSet, time::Duration};
 
 use sqlx::{
-    Connection, PgConnection, PgPool,
+    Connection, PgConnection, PgPool, Postgres,
     migrate::Migrator,
+    pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::time::timeout;
@@ -40,32 +41,20 @@ impl PostgresStore {
         &self.pool
     }
 
-    /// Runs one piece of work on a connection of the pool, within the time limit.
-    ///
-    /// A connection whose work did not end well is not given back: a frozen server would keep the next one waiting too,
-    /// and the server's own statement timeout does not help when it is the server that is frozen.
-    async fn with_connection<T>(
-        &self,
-        limit: Duration,
-        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let mut connection = timeout(limit, self.pool.acquire())
-            .await
-            .map_err(|_| StoreError::timeout(limit))??;
-        let outcome = timeout(limit, work(&mut connection))
-            .await
-            .unwrap_or_else(|_| Err(StoreError::timeout(limit)));
-        if outcome.is_err() {
-            drop(connection.detach());
-        }
-        outcome
+    async fn lease(&self) -> Result<Lease, StoreError> {
+        Ok(Lease(Some(self.pool.acquire().await?)))
     }
 
     pub(super) async fn prepare(&self) -> Result<(), StoreError> {
-        self.with_connection(MIGRATION_TIMEOUT, async |connection| {
-            if !is_up_to_date(connection).await? {
-                MIGRATIONS.run(connection).await?;
+        within(MIGRATION_TIMEOUT, async {
+            let mut lease = self.lease().await?;
+            if !is_up_to_date(lease.connection()).await? {
+                // `run` does the same, but its future cannot be proved to be Send.
+                MIGRATIONS
+                    .run_direct(None, lease.connection(), false)
+                    .await?;
             }
+            lease.give_back();
             Ok(())
         })
         .await
@@ -76,8 +65,9 @@ impl PostgresStore {
         newest: &[&CastBallot],
         dead: &[DeadLetter],
     ) -> Result<u64, StoreError> {
-        self.with_connection(self.timeout, async |connection| {
-            let mut transaction = connection.begin().await?;
+        within(self.timeout, async {
+            let mut lease = self.lease().await?;
+            let mut transaction = lease.connection().begin().await?;
             let changed = if newest.is_empty() {
                 0
             } else {
@@ -87,17 +77,21 @@ impl PostgresStore {
                 insert_dead_letters(&mut transaction, dead).await?;
             }
             transaction.commit().await?;
+            lease.give_back();
             Ok(changed)
         })
         .await
     }
 
     pub(super) async fn tally(&self) -> Result<Tally, StoreError> {
-        self.with_connection(self.timeout, async |connection| {
+        within(self.timeout, async {
+            let mut lease = self.lease().await?;
             let rows = sqlx::query_as(
                 "SELECT option, votes, last_cast_ms FROM tally ORDER BY option COLLATE \"C\"",
             );
-            Ok(Tally(rows.fetch_all(connection).await?))
+            let rows = rows.fetch_all(lease.connection()).await?;
+            lease.give_back();
+            Ok(Tally(rows))
         })
         .await
     }
@@ -107,41 +101,84 @@ impl PostgresStore {
         from_ms: i64,
         step_ms: i64,
     ) -> Result<Vec<TimelinePoint>, StoreError> {
-        self.with_connection(self.timeout, async |connection| {
+        within(self.timeout, async {
+            let mut lease = self.lease().await?;
             let points = sqlx::query_as(
                 "SELECT bucket / $2 * $2 AS bucket, option, sum(votes)::bigint AS votes FROM timeline
                  WHERE bucket >= $1 AND votes > 0 GROUP BY 1, 2 ORDER BY 1, 2",
             );
-            Ok(points.bind(from_ms).bind(step_ms).fetch_all(connection).await?)
+            let points = points.bind(from_ms).bind(step_ms).fetch_all(lease.connection()).await?;
+            lease.give_back();
+            Ok(points)
         })
         .await
     }
 
     pub(super) async fn timeline_extent(&self) -> Result<Option<(i64, i64)>, StoreError> {
-        self.with_connection(self.timeout, async |connection| {
+        within(self.timeout, async {
+            let mut lease = self.lease().await?;
             let extent =
                 sqlx::query_as("SELECT min(bucket), max(bucket) FROM timeline WHERE votes > 0");
-            let (first, last): (Option<i64>, Option<i64>) = extent.fetch_one(connection).await?;
+            let (first, last): (Option<i64>, Option<i64>) =
+                extent.fetch_one(lease.connection()).await?;
+            lease.give_back();
             Ok(first.zip(last))
         })
         .await
     }
 
     pub(super) async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
-        self.with_connection(self.timeout, async |connection| {
-            let rows = sqlx::query_as("SELECT ballot, reason, payload FROM dead_letters")
-                .fetch_all(connection)
-                .await?;
+        within(self.timeout, async {
+            let mut lease = self.lease().await?;
+            let rows = sqlx::query_as("SELECT ballot, reason, payload FROM dead_letters");
+            let rows = rows.fetch_all(lease.connection()).await?;
+            lease.give_back();
             Ok(dead_letter::from_rows(rows))
         })
         .await
     }
 
     pub(super) async fn probe(&self) -> Result<(), StoreError> {
-        self.with_connection(self.timeout, async |connection| {
-            Ok(connection.ping().await?)
+        within(self.timeout, async {
+            let mut lease = self.lease().await?;
+            lease.connection().ping().await?;
+            lease.give_back();
+            Ok(())
         })
         .await
+    }
+}
+
+async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    timeout(limit, work)
+        .await
+        .unwrap_or_else(|_| Err(StoreError::timeout(limit)))
+}
+
+/// A connection of the pool for one piece of work.
+///
+/// It goes back only after work that ended well. Otherwise it is closed: a frozen server would keep the next one
+/// waiting on it too, and the server's own statement timeout does not help when it is the server that is frozen.
+struct Lease(Option<PoolConnection<Postgres>>);
+
+impl Lease {
+    fn connection(&mut self) -> &mut PgConnection {
+        self.0
+            .as_mut()
+            .expect("a lease has its connection until it is given back")
+    }
+
+    fn give_back(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        drop(self.0.take().map(PoolConnection::detach));
     }
 }
 

@@ -1,0 +1,129 @@
+//! Server-sent events: the tally whenever it changes.
+//!
+//! Each event carries the whole tally and an id that is the same on every replica, so a browser that comes back, to
+//! whatever replica, needs nothing but the current one, and not even that if it has it already.
+//! Source: <https://html.spec.whatwg.org/multipage/server-sent-events.html>.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use prometheus::IntGauge;
+use tokio::{
+    sync::watch,
+    time::{Instant, Interval, MissedTickBehavior, interval_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{refresher::Latest, routes::App};
+
+/// A browser that has heard nothing for some of these knows that it is cut off.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// Sent first: how long a browser waits before it comes back.
+const RETRY: &[u8] = b"retry: 1000\n\n";
+
+/// `GET /events`
+pub async fn stream(State(app): State<App>, headers: HeaderMap) -> Response {
+    let last_seen = headers
+        .get("last-event-id")
+        .and_then(|id| id.to_str().ok())
+        .unwrap_or_default();
+    let viewer = Viewer::new(&app, last_seen.to_owned());
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+        // nginx would collect events before it passes them on.
+        (header::HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    (headers, Body::from_stream(viewer.events())).into_response()
+}
+
+/// One open connection.
+struct Viewer {
+    latest: watch::Receiver<Latest>,
+    closing: CancellationToken,
+    heartbeat: Interval,
+    /// The id of the tally this viewer has.
+    seen: String,
+    greeted: bool,
+    _counted: Counted,
+}
+
+impl Viewer {
+    fn new(app: &App, seen: String) -> Self {
+        let mut latest = app.latest.clone();
+        latest.mark_changed();
+        let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let counted = Counted::new(app.metrics.result_live_clients.clone());
+        Self {
+            latest,
+            closing: app.closing.clone(),
+            heartbeat,
+            seen,
+            greeted: false,
+            _counted: counted,
+        }
+    }
+
+    /// Ends when the service closes; the browser then comes back by itself, to another replica.
+    fn events(self) -> impl Stream<Item = Result<Bytes, Infallible>> {
+        stream::unfold(self, async |mut viewer| {
+            let event = viewer.next().await?;
+            Some((Ok(event), viewer))
+        })
+    }
+
+    async fn next(&mut self) -> Option<Bytes> {
+        if !std::mem::replace(&mut self.greeted, true) {
+            return Some(Bytes::from_static(RETRY));
+        }
+        loop {
+            tokio::select! {
+                () = self.closing.cancelled() => return None,
+                changed = self.latest.changed() => changed.ok()?,
+                _ = self.heartbeat.tick() => return Some(self.beat()),
+            }
+            let latest = self.latest.borrow_and_update();
+            if let Some(snapshot) = latest.as_ref()
+                && snapshot.id != self.seen
+            {
+                self.seen.clone_from(&snapshot.id);
+                self.heartbeat.reset();
+                return Some(snapshot.event.clone());
+            }
+        }
+    }
+
+    /// Scripts cannot see comments, so a heartbeat is an event of its own. It says how fresh the tally is.
+    fn beat(&self) -> Bytes {
+        let latest = self.latest.borrow();
+        let as_of = latest.as_ref().map_or_else(
+            || "null".to_owned(),
+            |snapshot| format!("\"{}\"", snapshot.document.as_of),
+        );
+        format!("event: heartbeat\ndata: {{\"as_of\":{as_of}}}\n\n").into()
+    }
+}
+
+/// Counts a viewer for as long as it is connected.
+struct Counted(IntGauge);
+
+impl Counted {
+    fn new(gauge: IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,91 @@
+//! Keeps the one snapshot fresh from which everybody is answered.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use shared::{
+    backoff::Backoff,
+    poll::Poll,
+    store::{Changes, Store, Tally},
+};
+use tokio::{sync::watch, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::{ResultMetrics, snapshot::Snapshot};
+
+/// The snapshot of now, or nothing before the store has answered once.
+pub type Latest = Option<Arc<Snapshot>>;
+
+/// Changes that come closer together are shown together.
+const AT_MOST_EVERY: Duration = Duration::from_millis(100);
+/// How often to look although nothing was said to have changed: a lost notification costs so much.
+const AT_LEAST_EVERY: Duration = Duration::from_secs(2);
+/// Viewers are told when the tally they see is older.
+const STALE_AFTER: Duration = Duration::from_secs(5);
+
+/// Reads the tally when it has changed, and publishes it, until the service closes.
+pub async fn keep_fresh(
+    store: &Store,
+    poll: &Poll,
+    publisher: &watch::Sender<Latest>,
+    metrics: &ResultMetrics,
+    closing: &CancellationToken,
+) {
+    let mut changes = store.changes();
+    let mut backoff = Backoff::default();
+    let mut last: Option<(Tally, Timestamp)> = None;
+    while !closing.is_cancelled() {
+        let read = store.tally().await;
+        let now = Timestamp::now();
+        let wait = match read {
+            Ok(tally) => {
+                backoff.reset();
+                last = Some((tally, now));
+                AT_MOST_EVERY
+            }
+            Err(error) => {
+                let wait = backoff.next_wait();
+                tracing::warn!(%error, ?wait, "the tally cannot be read; viewers see the last one");
+                wait
+            }
+        };
+        if let Some((tally, as_of)) = &last {
+            let age = Duration::try_from(now.duration_since(*as_of)).unwrap_or_default();
+            metrics.result_snapshot_age_seconds.set(age.as_secs_f64());
+            publish(
+                publisher,
+                Snapshot::new(poll, tally, *as_of, age > STALE_AFTER, now),
+            );
+        }
+        closing.run_until_cancelled(sleep(wait)).await;
+        closing
+            .run_until_cancelled(something_new(&mut changes, poll))
+            .await;
+    }
+}
+
+/// Waits for a change of the counts, for the poll to open or close, or for the time to look anyway.
+async fn something_new(changes: &mut Changes, poll: &Poll) {
+    let now = Timestamp::now();
+    let until_next_phase = poll
+        .schedule
+        .next_change(now)
+        .map(|moment| moment.duration_since(now));
+    let until_next_phase = until_next_phase
+        .and_then(|wait| Duration::try_from(wait).ok())
+        .unwrap_or(Duration::MAX);
+    tokio::select! {
+        // A failure to listen is seen by reading the tally next, which backs off.
+        _ = changes.changed() => {}
+        () = sleep(AT_LEAST_EVERY.min(until_next_phase)) => {}
+    }
+}
+
+/// Wakes the viewers only where there is something new for them to see.
+fn publish(publisher: &watch::Sender<Latest>, snapshot: Snapshot) {
+    publisher.send_if_modified(|latest| {
+        let is_news = latest.as_ref().is_none_or(|shown| shown.id != snapshot.id);
+        *latest = Some(Arc::new(snapshot));
+        is_news
+    });
+}

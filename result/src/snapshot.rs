@@ -1,0 +1,222 @@
+//! What viewers see: one tally, serialised once for all of them.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::Serialize;
+use shared::{
+    ballot::Choice,
+    poll::{Phase, Poll},
+    store::Tally,
+};
+
+use crate::percent::tenths_of_percent;
+
+/// A tally, in all the forms in which it is asked for.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The tally.
+    pub document: TallyDocument,
+    /// The tally as JSON.
+    pub json: Bytes,
+    /// Tells this tally from every other, the same on every replica: the id of the event and the entity tag.
+    pub id: String,
+    /// The event as it goes to every viewer.
+    pub event: Bytes,
+}
+
+/// The tally, as programs read it.
+#[derive(Clone, Debug, Serialize)]
+pub struct TallyDocument {
+    /// What was asked.
+    pub question: String,
+    /// Whether votes are taken.
+    pub phase: Phase,
+    /// Whether the votes for each option may be seen yet.
+    pub visible: bool,
+    /// When they may be, while they may not.
+    pub visible_at: Option<Timestamp>,
+    /// All votes.
+    pub total: u64,
+    /// The options, in the poll's order.
+    pub options: Vec<OptionDocument>,
+    /// When the newest vote was cast.
+    pub last_vote_at: Option<Timestamp>,
+    /// Whether the store could not be read lately.
+    pub stale: bool,
+    /// When the tally was read from the store.
+    pub as_of: Timestamp,
+}
+
+/// One option of the tally.
+#[derive(Clone, Debug, Serialize)]
+pub struct OptionDocument {
+    /// Its key.
+    pub key: Choice,
+    /// What voters read.
+    pub label: String,
+    /// Its votes; `None` while they are hidden.
+    pub votes: Option<u64>,
+    /// Its share of all votes, with one decimal; all add up to 100. `None` while hidden.
+    pub percent: Option<f64>,
+}
+
+impl Snapshot {
+    /// The snapshot of a tally read at `as_of`, as it may be seen at `now`.
+    #[must_use]
+    pub fn new(poll: &Poll, tally: &Tally, as_of: Timestamp, stale: bool, now: Timestamp) -> Self {
+        let visible = poll.schedule.results_visible(now);
+        let votes: Vec<u64> = poll
+            .options
+            .iter()
+            .map(|option| tally.votes(option.key.as_str()))
+            .collect();
+        let shares = tenths_of_percent(&votes);
+        let options =
+            poll.options
+                .iter()
+                .zip(votes.iter().zip(&shares))
+                .map(|(option, (votes, share))| OptionDocument {
+                    key: option.key.clone(),
+                    label: option.label.clone(),
+                    votes: visible.then_some(*votes),
+                    percent: visible.then_some(f64::from(*share) / 10.0),
+                });
+        let last_cast_ms = tally
+            .0
+            .iter()
+            .map(|count| count.last_cast_ms)
+            .max()
+            .filter(|ms| *ms > 0);
+        let document = TallyDocument {
+            question: poll.question.clone(),
+            phase: poll.schedule.phase(now),
+            visible,
+            visible_at: poll.schedule.closes_at().filter(|_| !visible),
+            total: votes.iter().sum(),
+            options: options.collect(),
+            last_vote_at: last_cast_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
+            stale,
+            as_of,
+        };
+        Self::of(document)
+    }
+
+    fn of(document: TallyDocument) -> Self {
+        let id = id_of(&document);
+        let json = serde_json::to_vec(&document).expect("a tally is numbers and text");
+        let mut event = format!("id: {id}\nevent: tally\ndata: ").into_bytes();
+        event.extend_from_slice(&json);
+        event.extend_from_slice(b"\n\n");
+        Self {
+            document,
+            json: json.into(),
+            id,
+            event: event.into(),
+        }
+    }
+}
+
+/// A hash of all that a viewer can see change; not of the moment of reading, or every look would be news.
+fn id_of(document: &TallyDocument) -> String {
+    let votes: Vec<_> = document
+        .options
+        .iter()
+        .map(|option| (&option.key, &option.label, option.votes))
+        .collect();
+    let phase = document.phase as u8;
+    let mut hasher = DefaultHasher::new();
+    (
+        &document.question,
+        phase,
+        document.visible,
+        document.total,
+        votes,
+        document.last_vote_at,
+        document.stale,
+    )
+        .hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::{
+        poll::{ResultsMode, Schedule},
+        store::OptionCount,
+    };
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn poll(schedule: Schedule) -> Poll {
+        Poll {
+            question: "Cats or Dogs?".into(),
+            options: "a=Cats,b=Dogs".parse().unwrap(),
+            schedule,
+        }
+    }
+
+    fn tally(a: i64, b: i64) -> Tally {
+        let count = |option: &str, votes| OptionCount {
+            option: option.into(),
+            votes,
+            last_cast_ms: 5000,
+        };
+        Tally(vec![
+            count("a", a),
+            count("b", b),
+            count("of-an-older-poll", 7),
+        ])
+    }
+
+    #[test]
+    fn the_tally_holds_the_options_of_this_poll() {
+        let document =
+            Snapshot::new(&poll(Schedule::always()), &tally(2, 1), at(9), false, at(9)).document;
+        assert_eq!((document.total, document.last_vote_at), (3, Some(at(5))));
+        let options: Vec<_> = document
+            .options
+            .iter()
+            .map(|option| (option.votes, option.percent))
+            .collect();
+        assert_eq!(options, [(Some(2), Some(66.7)), (Some(1), Some(33.3))]);
+    }
+
+    #[test]
+    fn hidden_results_are_in_no_form_of_the_snapshot() {
+        let schedule = Schedule::new(None, Some(at(20)), ResultsMode::AfterClose).unwrap();
+        let hidden = Snapshot::new(
+            &poll(schedule.clone()),
+            &tally(2001, 1000),
+            at(9),
+            false,
+            at(19),
+        );
+        for form in [&hidden.json, &hidden.event] {
+            let text = std::str::from_utf8(form).unwrap();
+            assert!(!text.contains("2001") && !text.contains("66.7"), "{text}");
+        }
+        assert_eq!(
+            (hidden.document.total, hidden.document.visible_at),
+            (3001, Some(at(20)))
+        );
+        let shown = Snapshot::new(&poll(schedule), &tally(2001, 1000), at(9), false, at(20));
+        assert_eq!(shown.document.options[0].votes, Some(2001));
+        assert_ne!(hidden.id, shown.id);
+    }
+
+    #[test]
+    fn the_id_changes_with_what_is_seen_and_with_nothing_else() {
+        let poll = poll(Schedule::always());
+        let snapshot =
+            |tally: &Tally, as_of, stale| Snapshot::new(&poll, tally, as_of, stale, as_of).id;
+        let id = snapshot(&tally(2, 1), at(9), false);
+        assert_eq!(id, snapshot(&tally(2, 1), at(10), false));
+        assert_ne!(id, snapshot(&tally(1, 2), at(9), false));
+        assert_ne!(id, snapshot(&tally(2, 1), at(9), true));
+    }
+}

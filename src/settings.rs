@@ -1,0 +1,109 @@
+//! The settings of the three services together.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use anyhow::Context;
+use clap::Args;
+use shared::{
+    lifecycle::DrainSettings,
+    settings::{DataSettings, PollSettings, QueueSettings, StoreSettings},
+};
+use vote::CookieSettings;
+use worker::PaceSettings;
+
+/// The settings of the whole application in one process.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// Where it listens.
+    #[command(flatten)]
+    pub addresses: Addresses,
+    #[command(flatten)]
+    poll: PollSettings,
+    /// Where embedded storage keeps its files.
+    #[command(flatten)]
+    pub data: DataSettings,
+    #[command(flatten)]
+    queue: QueueSettings,
+    #[command(flatten)]
+    store: StoreSettings,
+    #[command(flatten)]
+    cookie: CookieSettings,
+    #[command(flatten)]
+    pace: PaceSettings,
+    #[command(flatten)]
+    drain: DrainSettings,
+}
+
+/// Where each service listens: on this machine only, unless set otherwise.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Network")]
+pub struct Addresses {
+    /// The voting page's address, such as 0.0.0.0:8080 to let others on the network vote
+    #[arg(long, env = "VOTE_LISTEN_ADDR", default_value_t = local(vote::DEFAULT_PORT))]
+    pub vote_listen_addr: SocketAddr,
+
+    /// The result page's address
+    #[arg(long, env = "RESULT_LISTEN_ADDR", default_value_t = local(result::DEFAULT_PORT))]
+    pub result_listen_addr: SocketAddr,
+
+    /// The address of the worker's probes and metrics
+    #[arg(long, env = "WORKER_LISTEN_ADDR", default_value_t = local(worker::DEFAULT_PORT))]
+    pub worker_listen_addr: SocketAddr,
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+impl Addresses {
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> [SocketAddr; 3] {
+        [
+            self.vote_listen_addr,
+            self.result_listen_addr,
+            self.worker_listen_addr,
+        ]
+    }
+}
+
+/// The settings, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The voting service's.
+    pub vote: vote::Config,
+    /// The result service's.
+    pub result: result::Config,
+    /// The worker's.
+    pub worker: worker::Config,
+}
+
+impl Settings {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// They cannot be used; the message names the variable and what is allowed.
+    pub fn config(&self) -> anyhow::Result<Config> {
+        let Self {
+            poll,
+            data,
+            queue,
+            store,
+            cookie,
+            pace,
+            drain,
+            ..
+        } = self;
+        if queue.config(data)?.url.is_embedded() || store.config(data)?.url.is_embedded() {
+            let folder = &data.data_dir;
+            std::fs::create_dir_all(folder).with_context(|| {
+                format!("DATA_DIR: the folder {} cannot be used", folder.display())
+            })?;
+        }
+        Ok(Config {
+            vote: vote::Config::new(poll, queue, data, cookie, *drain)?,
+            result: result::Config::new(poll, store, data, *drain)?,
+            worker: worker::Config::new(poll, queue, store, data, pace, *drain)?,
+        })
+    }
+}

@@ -1,0 +1,184 @@
+//! The keys that sign the voters' cookies.
+
+use std::{
+    fmt,
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use axum_extra::extract::cookie::Key;
+
+const KEY_FILE: &str = "cookie.key";
+const KEY_BYTES: usize = 64;
+
+/// The current key, and the one before it.
+#[derive(Clone)]
+pub struct CookieKeys {
+    /// Signs, and verifies.
+    pub current: Key,
+    /// Only verifies.
+    pub previous: Option<Key>,
+    /// Whether cookies travel over HTTPS only.
+    pub secure: bool,
+}
+
+/// Keys never get into a log.
+impl fmt::Debug for CookieKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CookieKeys")
+            .field("secure", &self.secure)
+            .finish_non_exhaustive()
+    }
+}
+
+impl CookieKeys {
+    /// The keys as set. With no current key one is made, and kept in the folder `kept_in` if there is one.
+    pub(crate) fn new(
+        current: Option<&str>,
+        previous: Option<&str>,
+        kept_in: Option<&Path>,
+        secure: bool,
+    ) -> Result<Self, InvalidCookieKey> {
+        let current = match (current, kept_in) {
+            (Some(hex), _) => parse("COOKIE_KEY", hex)?,
+            (None, Some(folder)) => kept_key(&folder.join(KEY_FILE))?,
+            (None, None) => {
+                tracing::warn!(
+                    "COOKIE_KEY is not set: voters are not recognised by other replicas, nor by this one after a restart"
+                );
+                Key::generate()
+            }
+        };
+        let previous = previous
+            .map(|hex| parse("COOKIE_KEY_PREVIOUS", hex))
+            .transpose()?;
+        Ok(Self {
+            current,
+            previous,
+            secure,
+        })
+    }
+}
+
+fn parse(variable: &'static str, hex: &str) -> Result<Key, InvalidCookieKey> {
+    let pairs = hex.as_bytes().chunks(2);
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let all_digits =
+        hex.len().is_multiple_of(2) && hex.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let bytes: Option<Vec<u8>> = if all_digits {
+        pairs.map(byte).collect()
+    } else {
+        None
+    };
+    match bytes {
+        Some(bytes) if bytes.len() >= KEY_BYTES => Ok(Key::from(&bytes)),
+        _ => Err(InvalidCookieKey::NotAKey(variable)),
+    }
+}
+
+/// The key in this file; where there is none, a new one is made and put there.
+fn kept_key(path: &Path) -> Result<Key, InvalidCookieKey> {
+    let unusable = |source| InvalidCookieKey::File {
+        path: path.to_owned(),
+        source,
+    };
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(unusable)?;
+    }
+    match write_new(path) {
+        Ok(()) => {
+            tracing::warn!(path = %path.display(), "COOKIE_KEY is not set: a key was made and kept in this file")
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(unusable(error)),
+    }
+    let hex = fs::read_to_string(path).map_err(unusable)?;
+    parse("COOKIE_KEY", hex.trim()).map_err(|_| {
+        unusable(io::Error::other(
+            "it holds no key; remove it to get a new one",
+        ))
+    })
+}
+
+/// Whoever reads the file never sees half a key: it appears under its name when it is complete.
+fn write_new(path: &Path) -> io::Result<()> {
+    let draft = path.with_added_extension(format!("{:016x}", rand::random::<u64>()));
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&draft)?;
+    let hex: String = Key::generate()
+        .master()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let written = file
+        .write_all(hex.as_bytes())
+        .and_then(|()| fs::hard_link(&draft, path));
+    fs::remove_file(&draft)?;
+    written
+}
+
+/// There is no usable key.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidCookieKey {
+    /// The value is none.
+    #[error(
+        "{0} is not a key: write at least {KEY_BYTES} bytes as hexadecimal digits, such as `openssl rand -hex 64` prints"
+    )]
+    NotAKey(&'static str),
+    /// The kept key.
+    #[error("the cookie key in {} cannot be used: {source}", path.display())]
+    File {
+        /// Where it is kept.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_key_is_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = || {
+            CookieKeys::new(None, None, Some(folder.path()), false)
+                .unwrap()
+                .current
+        };
+        assert_eq!(keys().master(), keys().master());
+        let files: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(files, [KEY_FILE]);
+    }
+
+    #[test]
+    fn short_and_broken_keys_are_refused_without_being_shown() {
+        for hex in [
+            "",
+            "abc",
+            &"ab".repeat(63),
+            &"zz".repeat(64),
+            &"é".repeat(64),
+        ] {
+            let message = CookieKeys::new(Some(hex), None, None, false)
+                .unwrap_err()
+                .to_string();
+            assert!(
+                message.starts_with("COOKIE_KEY is not a key: write at least 64 bytes"),
+                "{message}"
+            );
+        }
+        assert!(CookieKeys::new(Some(&"ab".repeat(64)), Some("short"), None, false).is_err());
+        assert!(
+            CookieKeys::new(Some(&"ab".repeat(64)), Some(&"cd".repeat(64)), None, false).is_ok()
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! Who votes: a signed cookie, which nobody can make up and which remembers the choice.
+
+use axum::http::HeaderMap;
+use axum_extra::extract::cookie::{Cookie, Key, SameSite, SignedCookieJar};
+use shared::ballot::{Choice, VoterId};
+
+use crate::cookie_key::CookieKeys;
+
+/// A voter, as the cookie tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Who it is.
+    pub voter: VoterId,
+    /// The key of the option last voted for; empty: none. The poll may have changed since.
+    pub chosen: String,
+    /// Whether this voter came without a cookie of ours.
+    pub is_new: bool,
+}
+
+impl Identity {
+    /// The voter this request comes from: a new one where the cookie is missing, made up, or somebody else's work.
+    pub fn of(headers: &HeaderMap, keys: &CookieKeys) -> Self {
+        let known = [Some(&keys.current), keys.previous.as_ref()];
+        known
+            .into_iter()
+            .flatten()
+            .find_map(|key| read(headers, key, cookie_name(keys)))
+            .unwrap_or_else(|| Self {
+                voter: VoterId::random(),
+                chosen: String::new(),
+                is_new: true,
+            })
+    }
+
+    /// The cookie by which this voter is known again.
+    pub fn cookie(&self, keys: &CookieKeys) -> SignedCookieJar {
+        let value = format!("{}.{}", self.voter, self.chosen);
+        let cookie = Cookie::build((cookie_name(keys), value))
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .path("/")
+            .secure(keys.secure)
+            .permanent();
+        SignedCookieJar::new(keys.current.clone()).add(cookie)
+    }
+
+    /// The same voter after this vote.
+    pub fn having_chosen(self, choice: &Choice) -> Self {
+        Self {
+            chosen: choice.to_string(),
+            ..self
+        }
+    }
+}
+
+/// The prefix makes browsers refuse the cookie from anywhere but this very host over HTTPS.
+fn cookie_name(keys: &CookieKeys) -> &'static str {
+    if keys.secure {
+        "__Host-voter_id"
+    } else {
+        "voter_id"
+    }
+}
+
+fn read(headers: &HeaderMap, key: &Key, name: &str) -> Option<Identity> {
+    let cookie = SignedCookieJar::from_headers(headers, key.clone()).get(name)?;
+    let (voter, chosen) = cookie.value().split_once('.')?;
+    Some(Identity {
+        voter: voter.parse().ok()?,
+        chosen: chosen.to_owned(),
+        is_new: false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{http::header, response::IntoResponse};
+
+    fn keys(current: &str, previous: Option<&str>, secure: bool) -> CookieKeys {
+        CookieKeys::new(
+            Some(&current.repeat(64)),
+            previous.map(|hex| hex.repeat(64)).as_deref(),
+            None,
+            secure,
+        )
+        .unwrap()
+    }
+
+    fn somebody() -> Identity {
+        Identity {
+            voter: VoterId::random(),
+            chosen: "a".into(),
+            is_new: false,
+        }
+    }
+
+    /// What `Set-Cookie` says.
+    fn set_cookie(identity: &Identity, keys: &CookieKeys) -> String {
+        let response = (identity.cookie(keys), "").into_response();
+        response.headers()[header::SET_COOKIE]
+            .to_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    fn sent_back(cookie: &str) -> HeaderMap {
+        let pair = cookie.split(';').next().unwrap();
+        HeaderMap::from_iter([(header::COOKIE, pair.parse().unwrap())])
+    }
+
+    #[test]
+    fn a_voter_is_known_again() {
+        let (keys, voter) = (keys("ab", None, false), somebody());
+        assert_eq!(
+            Identity::of(&sent_back(&set_cookie(&voter, &keys)), &keys),
+            voter
+        );
+    }
+
+    #[test]
+    fn a_made_up_or_altered_cookie_is_a_new_voter_and_never_somebody_else() {
+        let (keys, voter) = (keys("ab", None, false), somebody());
+        let other = somebody();
+        let genuine = set_cookie(&voter, &keys);
+        let altered = genuine.replace(&voter.voter.to_string(), &other.voter.to_string());
+        let plain = format!("voter_id={}", other.voter);
+        for cookie in [
+            altered.as_str(),
+            &plain,
+            "voter_id=",
+            "voter_id=x.y",
+            "other=1",
+        ] {
+            let identity = Identity::of(&sent_back(cookie), &keys);
+            assert!(
+                identity.is_new && identity.voter != other.voter && identity.voter != voter.voter,
+                "{cookie}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_rotated_key_still_verifies_and_a_forgotten_one_does_not() {
+        let voter = somebody();
+        let cookie = sent_back(&set_cookie(&voter, &keys("ab", None, false)));
+        assert_eq!(Identity::of(&cookie, &keys("cd", Some("ab"), false)), voter);
+        assert!(Identity::of(&cookie, &keys("cd", None, false)).is_new);
+    }
+
+    #[test]
+    fn the_cookie_is_closed_to_scripts_and_other_sites() {
+        let plain = set_cookie(&somebody(), &keys("ab", None, false));
+        for attribute in ["HttpOnly", "SameSite=Lax", "Path=/", "Max-Age="] {
+            assert!(plain.contains(attribute), "{plain}");
+        }
+        assert!(plain.starts_with("voter_id=") && !plain.contains("Secure"));
+        let over_tls = set_cookie(&somebody(), &keys("ab", None, true));
+        assert!(
+            over_tls.starts_with("__Host-voter_id=") && over_tls.contains("Secure"),
+            "{over_tls}"
+        );
+    }
+}

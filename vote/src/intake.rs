@@ -1,0 +1,152 @@
+//! The one door through which votes come in.
+
+use std::{sync::Arc, time::Instant};
+
+use jiff::Timestamp;
+use prometheus::{HistogramVec, IntCounterVec, IntGauge, Registry};
+use shared::{
+    ballot::{Ballot, BallotId, Choice, Traceparent, VoterId},
+    metrics::LATENCY_SECONDS,
+    poll::{Phase, Poll},
+    queue::Queue,
+};
+
+use crate::refusal::Refusal;
+
+shared::metrics! {
+    /// What the voting service counts.
+    pub struct VoteMetrics {
+        /// Votes that came in, by the option's key (none: not an option) and what became of them.
+        pub vote_submissions_total: IntCounterVec["choice", "outcome"],
+        /// Seconds that the queue took to keep a ballot, or to fail.
+        pub vote_enqueue_duration_seconds: HistogramVec["outcome"] => LATENCY_SECONDS,
+        /// 1 while the queue's server is set up to keep accepted votes through a crash, 0 while it is not or cannot be asked.
+        pub queue_durable: IntGauge,
+    }
+}
+
+const NO_CHOICE: &str = "none";
+const ENQUEUE_OUTCOMES: [&str; 3] = ["accepted", "error", "timeout"];
+
+impl VoteMetrics {
+    /// The metrics, with everything that can be counted at 0.
+    #[must_use]
+    pub fn for_poll(registry: &Registry, poll: &Poll) -> Self {
+        let metrics = Self::new(registry);
+        for choice in poll
+            .options
+            .iter()
+            .map(|option| option.key.as_str())
+            .chain([NO_CHOICE])
+        {
+            for outcome in ["accepted", "rejected", "error", "timeout", "rate_limited"] {
+                metrics
+                    .vote_submissions_total
+                    .with_label_values(&[choice, outcome]);
+            }
+        }
+        for outcome in ENQUEUE_OUTCOMES {
+            metrics
+                .vote_enqueue_duration_seconds
+                .with_label_values(&[outcome]);
+        }
+        metrics
+    }
+}
+
+/// Takes votes in. Cloning is cheap.
+#[derive(Clone)]
+pub struct Intake {
+    poll: Arc<Poll>,
+    queue: Queue,
+    metrics: VoteMetrics,
+}
+
+/// The proof that the queue has a ballot.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    /// Its place in the queue.
+    pub ballot: BallotId,
+    /// What was chosen.
+    pub choice: Choice,
+}
+
+impl Intake {
+    /// An intake for this poll into this queue.
+    pub fn new(poll: Arc<Poll>, queue: Queue, metrics: VoteMetrics) -> Self {
+        Self {
+            poll,
+            queue,
+            metrics,
+        }
+    }
+
+    /// Takes a vote in. When this returns a receipt, the queue has the ballot durably.
+    ///
+    /// # Errors
+    /// The vote does not count; or, when the queue failed, nobody can tell.
+    pub async fn cast(
+        &self,
+        voter: VoterId,
+        key: Result<&str, Refusal>,
+        traceparent: Option<Traceparent>,
+    ) -> Result<Receipt, Refusal> {
+        let choice = key.and_then(|key| Ok(self.poll.choice(key)?));
+        let label = choice
+            .as_ref()
+            .map_or(NO_CHOICE.to_owned(), ToString::to_string);
+        let outcome = match choice {
+            Ok(choice) => self.enqueue(voter, choice, traceparent).await,
+            Err(refusal) => Err(refusal),
+        };
+        let outcome_label = outcome
+            .as_ref()
+            .map_or_else(Refusal::outcome, |_| "accepted");
+        self.metrics
+            .vote_submissions_total
+            .with_label_values(&[&label, outcome_label])
+            .inc();
+        outcome
+    }
+
+    async fn enqueue(
+        &self,
+        voter: VoterId,
+        choice: Choice,
+        traceparent: Option<Traceparent>,
+    ) -> Result<Receipt, Refusal> {
+        self.check_open(Timestamp::now())?;
+        let ballot = Ballot {
+            voter,
+            choice,
+            traceparent,
+        };
+        let began = Instant::now();
+        let enqueued = self.queue.enqueue(&ballot).await;
+        let took = began.elapsed().as_secs_f64();
+        if let Err(error) = &enqueued {
+            tracing::warn!(%error, "a vote could not be queued");
+        }
+        let outcome = enqueued.map_err(Refusal::from);
+        let label = outcome
+            .as_ref()
+            .map_or_else(Refusal::outcome, |_| "accepted");
+        self.metrics
+            .vote_enqueue_duration_seconds
+            .with_label_values(&[label])
+            .observe(took);
+        Ok(Receipt {
+            ballot: outcome?,
+            choice: ballot.choice,
+        })
+    }
+
+    fn check_open(&self, now: Timestamp) -> Result<(), Refusal> {
+        let schedule = &self.poll.schedule;
+        match schedule.phase(now) {
+            Phase::Open => Ok(()),
+            Phase::NotOpenYet => Err(Refusal::NotOpenYet(schedule.opens_at().unwrap_or(now))),
+            Phase::Closed => Err(Refusal::Closed(schedule.closes_at().unwrap_or(now))),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Why a vote is not accepted, in words for the voter.
+
+use axum::{extract::rejection::BytesRejection, http::StatusCode};
+use jiff::Timestamp;
+use shared::{http::Problem, poll::UnknownChoice, queue::QueueError};
+
+/// A vote that is not accepted.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The request cannot be read.
+    #[error("The request cannot be read: {0}.")]
+    Malformed(String),
+    /// The request says that it is something else.
+    #[error("The content type must be {0}.")]
+    ContentType(&'static str),
+    /// More than a vote can need.
+    #[error("The request is too large; a vote fits into {0} bytes.")]
+    TooLarge(usize),
+    /// Not an option of this poll.
+    #[error("{0}.")]
+    UnknownChoice(#[from] UnknownChoice),
+    /// Too early.
+    #[error("Voting begins at {0}.")]
+    NotOpenYet(Timestamp),
+    /// Too late.
+    #[error("Voting ended at {0}.")]
+    Closed(Timestamp),
+    /// Nobody knows whether the queue has it. A later vote replaces it in either case.
+    #[error("The vote could not be stored in time; please try again in a moment.")]
+    Timeout,
+    /// The queue does not have it, or nobody knows.
+    #[error("Votes cannot be stored right now; please try again in a moment.")]
+    Unavailable,
+}
+
+/// How soon a voter may try again after an outage, in seconds.
+const RETRY_AFTER: u32 = 1;
+
+impl Refusal {
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::ContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnknownChoice(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NotOpenYet(_) | Self::Closed(_) => StatusCode::CONFLICT,
+            Self::Timeout | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The name that never changes, for programs.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed-request",
+            Self::ContentType(_) => "unsupported-content-type",
+            Self::TooLarge(_) => "request-too-large",
+            Self::UnknownChoice(_) => "unknown-choice",
+            Self::NotOpenYet(_) => "poll-not-open-yet",
+            Self::Closed(_) => "poll-closed",
+            Self::Timeout | Self::Unavailable => "queue-unavailable",
+        }
+    }
+
+    /// When to try again, in seconds; `None`: trying again as it is would not help.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<u32> {
+        (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER)
+    }
+
+    /// The label of the metric.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Unavailable => "error",
+            _ => "rejected",
+        }
+    }
+
+    pub(crate) fn of_body(rejection: &BytesRejection, limit: usize) -> Self {
+        match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge(limit),
+            _ => Self::Malformed("its body ended early".into()),
+        }
+    }
+}
+
+impl From<QueueError> for Refusal {
+    fn from(error: QueueError) -> Self {
+        match error {
+            QueueError::Timeout(_) => Self::Timeout,
+            QueueError::Unavailable(_) | QueueError::Refused(_) => Self::Unavailable,
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let problem = Self::new(refusal.status(), refusal.kind(), refusal.to_string());
+        match refusal.retry_after() {
+            Some(seconds) => problem.retry_after(seconds),
+            None => problem,
+        }
+    }
+}

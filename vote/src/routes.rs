@@ -1,0 +1,92 @@
+//! Which request goes where.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, rejection::BytesRejection},
+    http::{HeaderMap, header},
+    routing::{get, post},
+};
+use shared::{
+    ballot::Traceparent,
+    http::{Asset, asset_routes, base_style},
+    poll::Poll,
+    queue::Queue,
+};
+
+use crate::{
+    api,
+    cookie_key::CookieKeys,
+    intake::{Intake, VoteMetrics},
+    page,
+    refusal::Refusal,
+};
+
+/// A vote needs less than a hundred bytes.
+const MAX_BODY: usize = 4 * 1024;
+
+/// What the handlers share. Cloning is cheap.
+#[derive(Clone)]
+pub struct App {
+    pub(crate) poll: Arc<Poll>,
+    pub(crate) keys: Arc<CookieKeys>,
+    pub(crate) intake: Intake,
+    pub(crate) styles: Arc<[Asset]>,
+    pub(crate) instance: Arc<str>,
+}
+
+impl App {
+    pub(crate) fn new(poll: Poll, keys: CookieKeys, queue: Queue, metrics: VoteMetrics) -> Self {
+        let poll = Arc::new(poll);
+        let styles = [
+            base_style(),
+            Asset::css("vote", include_str!("../assets/vote.css")),
+        ];
+        Self {
+            intake: Intake::new(poll.clone(), queue, metrics),
+            poll,
+            keys: keys.into(),
+            styles: styles.into(),
+            instance: shared::instance_name().into(),
+        }
+    }
+}
+
+/// The routes of the page and of the API.
+pub fn routes(app: App) -> Router {
+    let assets = asset_routes(&app.styles);
+    Router::new()
+        .route("/", get(page::show).post(page::submit))
+        .route("/api/poll", get(api::poll))
+        .route("/api/votes", post(api::submit))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(app)
+        .merge(assets)
+}
+
+/// A request's body, if it is small enough and of this type.
+pub(crate) fn body_of(
+    headers: &HeaderMap,
+    content_type: &'static str,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Bytes, Refusal> {
+    let body = body.map_err(|rejection| Refusal::of_body(&rejection, MAX_BODY))?;
+    let sent = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let essence = sent.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case(content_type) {
+        return Err(Refusal::ContentType(content_type));
+    }
+    Ok(body)
+}
+
+/// The trace the request belongs to.
+pub(crate) fn traceparent(headers: &HeaderMap) -> Option<Traceparent> {
+    headers
+        .get("traceparent")
+        .and_then(|value| Traceparent::parse(value.to_str().ok()?))
+}

@@ -1,0 +1,138 @@
+//! What the service needs to know.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use shared::{
+    lifecycle::DrainSettings,
+    poll::Poll,
+    queue::{QueueConfig, QueueUrl},
+    settings::{DataSettings, PollSettings, QueueSettings, SettingsError, secret},
+};
+
+use crate::cookie_key::{CookieKeys, InvalidCookieKey};
+
+/// The settings of the service when it runs alone.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    #[command(flatten)]
+    poll: PollSettings,
+    #[command(flatten)]
+    queue: QueueSettings,
+    #[command(flatten)]
+    data: DataSettings,
+    #[command(flatten)]
+    cookie: CookieSettings,
+    #[command(flatten)]
+    drain: DrainSettings,
+}
+
+/// How voters are recognised.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Voters")]
+pub struct CookieSettings {
+    /// The key that signs the voters' cookies: at least 64 bytes, as hexadecimal digits. The same for every replica
+    /// [default: one is made at start; with embedded storage it is kept in DATA_DIR/cookie.key]
+    #[arg(long, env = "COOKIE_KEY", hide_env_values = true)]
+    pub cookie_key: Option<String>,
+
+    /// A file that holds the COOKIE_KEY
+    #[arg(long, env = "COOKIE_KEY_FILE", conflicts_with = "cookie_key")]
+    pub cookie_key_file: Option<PathBuf>,
+
+    /// The key before the current one: cookies it signed are still recognised
+    #[arg(long, env = "COOKIE_KEY_PREVIOUS", hide_env_values = true)]
+    pub cookie_key_previous: Option<String>,
+
+    /// A file that holds the COOKIE_KEY_PREVIOUS
+    #[arg(
+        long,
+        env = "COOKIE_KEY_PREVIOUS_FILE",
+        conflicts_with = "cookie_key_previous"
+    )]
+    pub cookie_key_previous_file: Option<PathBuf>,
+
+    /// Whether voters come over HTTPS: cookies are then sent over HTTPS only
+    #[arg(long, env = "COOKIE_SECURE", default_value_t = false, action = clap::ArgAction::Set)]
+    pub cookie_secure: bool,
+}
+
+/// The settings, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What is voted on.
+    pub poll: Poll,
+    /// Where ballots go.
+    pub queue: QueueConfig,
+    /// How voters are recognised.
+    pub cookie_keys: CookieKeys,
+    /// How to end.
+    pub drain: DrainSettings,
+}
+
+impl Settings {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// They cannot be used; the message names the variable and what is allowed.
+    pub fn config(&self) -> Result<Config, ConfigError> {
+        Config::new(
+            &self.poll,
+            &self.queue,
+            &self.data,
+            &self.cookie,
+            self.drain,
+        )
+    }
+}
+
+impl Config {
+    /// Checks settings that come from anywhere.
+    ///
+    /// # Errors
+    /// They cannot be used; the message names the variable and what is allowed.
+    pub fn new(
+        poll: &PollSettings,
+        queue: &QueueSettings,
+        data: &DataSettings,
+        cookie: &CookieSettings,
+        drain: DrainSettings,
+    ) -> Result<Self, ConfigError> {
+        let queue = queue.config(data)?;
+        let current = secret(
+            "COOKIE_KEY",
+            cookie.cookie_key.as_deref(),
+            cookie.cookie_key_file.as_deref(),
+        )?;
+        let previous = secret(
+            "COOKIE_KEY_PREVIOUS",
+            cookie.cookie_key_previous.as_deref(),
+            cookie.cookie_key_previous_file.as_deref(),
+        )?;
+        // Where ballots outlive the process in a folder, so does the key to who cast them.
+        let kept_in = matches!(queue.url, QueueUrl::Sqlite(_)).then_some(data.data_dir.as_path());
+        let cookie_keys = CookieKeys::new(
+            current.as_deref(),
+            previous.as_deref(),
+            kept_in,
+            cookie.cookie_secure,
+        )?;
+        Ok(Self {
+            poll: poll.poll()?,
+            queue,
+            cookie_keys,
+            drain,
+        })
+    }
+}
+
+/// The settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// One that other services have too.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A key for cookies.
+    #[error(transparent)]
+    CookieKey(#[from] InvalidCookieKey),
+}

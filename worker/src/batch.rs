@@ -1,0 +1,81 @@
+//! A batch of deliveries, sorted into ballots and dead letters, and its way into the store.
+
+use shared::{
+    ballot::CastBallot,
+    poll::Poll,
+    queue::Delivery,
+    store::{Applied, DeadLetter, ErrorClass, Store, StoreError},
+};
+
+/// Deliveries, and what each of them turned out to be.
+pub struct Batch<'a> {
+    ballots: Vec<(CastBallot, &'a Delivery)>,
+    dead: Vec<DeadLetter>,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Its ballots.
+    pub applied: Applied,
+    /// Its dead letters.
+    pub dead_letters: u64,
+}
+
+impl<'a> Batch<'a> {
+    /// Opens the deliveries. What is no ballot of this poll becomes a dead letter.
+    pub fn sort(deliveries: &'a [Delivery], poll: &Poll) -> Self {
+        let mut batch = Self {
+            ballots: Vec::with_capacity(deliveries.len()),
+            dead: Vec::new(),
+        };
+        for delivery in deliveries {
+            match delivery.open(poll) {
+                Ok(ballot) => batch.ballots.push((ballot, delivery)),
+                Err(reason) => batch.dead.push(dead_letter(delivery, &reason)),
+            }
+        }
+        batch
+    }
+
+    /// Stores all of it in one transaction. Should the store refuse some ballot for ever, which it never should, the
+    /// batch is halved until that ballot stands alone and becomes a dead letter: no poison holds up the others.
+    ///
+    /// # Errors
+    /// The store failed for the moment; all of it may be stored again.
+    pub async fn store(self, store: &Store) -> Result<Stored, StoreError> {
+        let mut dead = self.dead;
+        let mut stored = Stored::default();
+        let mut parts = vec![&self.ballots[..]];
+        while let Some(part) = parts.pop() {
+            let ballots: Vec<_> = part.iter().map(|(ballot, _)| ballot.clone()).collect();
+            match (store.apply(&ballots, &dead).await, part) {
+                (Ok(applied), _) => {
+                    stored.applied.applied += applied.applied;
+                    stored.applied.stale += applied.stale;
+                    stored.dead_letters += dead.len() as u64;
+                    dead.clear();
+                }
+                (Err(error), [(_, delivery)])
+                    if error.class == ErrorClass::Permanent && dead.is_empty() =>
+                {
+                    dead.push(dead_letter(delivery, &error));
+                    parts.push(&[]);
+                }
+                (Err(error), _) if error.class == ErrorClass::Permanent && !part.is_empty() => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    // The dead letters go first and alone, so that only ballots are under suspicion.
+                    parts.extend([second, first, &[]]);
+                }
+                (Err(error), _) => return Err(error),
+            }
+        }
+        Ok(stored)
+    }
+}
+
+fn dead_letter(delivery: &Delivery, reason: &impl ToString) -> DeadLetter {
+    let letter = DeadLetter::new(delivery, reason);
+    tracing::warn!(ballot = %letter.id, reason = letter.reason, "a ballot can never be stored; it is kept as a dead letter");
+    letter
+}

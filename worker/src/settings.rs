@@ -1,0 +1,114 @@
+//! What the service needs to know.
+
+use std::time::Duration;
+
+use clap::Args;
+use shared::{
+    lifecycle::DrainSettings,
+    poll::Poll,
+    queue::QueueConfig,
+    settings::{DataSettings, PollSettings, QueueSettings, SettingsError, StoreSettings, duration},
+    store::StoreConfig,
+};
+
+use crate::mover::Pace;
+
+/// The settings of the service when it runs alone.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    #[command(flatten)]
+    poll: PollSettings,
+    #[command(flatten)]
+    queue: QueueSettings,
+    #[command(flatten)]
+    store: StoreSettings,
+    #[command(flatten)]
+    data: DataSettings,
+    #[command(flatten)]
+    pace: PaceSettings,
+    #[command(flatten)]
+    drain: DrainSettings,
+}
+
+/// How the worker works.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Worker")]
+pub struct PaceSettings {
+    /// This worker's name among all workers [default: the host's name and a random number]
+    #[arg(long, env = "WORKER_NAME")]
+    pub worker_name: Option<String>,
+
+    /// How many ballots one transaction takes at most
+    #[arg(long, env = "WORKER_BATCH", default_value = "1000", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub worker_batch: u16,
+
+    /// How long another worker may hold a ballot before this one takes it over
+    #[arg(long, env = "WORKER_CLAIM_IDLE", default_value = "10s", value_parser = duration)]
+    pub worker_claim_idle: Duration,
+}
+
+/// The settings, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What is voted on: ballots for anything else are dead letters.
+    pub poll: Poll,
+    /// Where ballots come from.
+    pub queue: QueueConfig,
+    /// Where they go.
+    pub store: StoreConfig,
+    /// The consumer's name.
+    pub name: String,
+    /// How much and how often.
+    pub pace: Pace,
+    /// How to end.
+    pub drain: DrainSettings,
+}
+
+/// How long to wait for a ballot. Also how long the worker may take to notice that it shall end.
+const WAIT: Duration = Duration::from_millis(500);
+
+impl Settings {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// They cannot be used; the message names the variable and what is allowed.
+    pub fn config(&self) -> Result<Config, SettingsError> {
+        Config::new(
+            &self.poll,
+            &self.queue,
+            &self.store,
+            &self.data,
+            &self.pace,
+            self.drain,
+        )
+    }
+}
+
+impl Config {
+    /// Checks settings that come from anywhere.
+    ///
+    /// # Errors
+    /// They cannot be used; the message names the variable and what is allowed.
+    pub fn new(
+        poll: &PollSettings,
+        queue: &QueueSettings,
+        store: &StoreSettings,
+        data: &DataSettings,
+        pace: &PaceSettings,
+        drain: DrainSettings,
+    ) -> Result<Self, SettingsError> {
+        let generated = || format!("{}-{:08x}", shared::instance_name(), rand::random::<u32>());
+        Ok(Self {
+            poll: poll.poll()?,
+            queue: queue.config(data)?,
+            store: store.config(data)?,
+            name: pace.worker_name.clone().unwrap_or_else(generated),
+            pace: Pace {
+                batch: pace.worker_batch.into(),
+                wait: WAIT,
+                claim_idle: pace.worker_claim_idle,
+            },
+            drain,
+        })
+    }
+}
