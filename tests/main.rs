@@ -1,1 +1,17 @@
-fn main() {}
+//! The tests that cross the borders between the parts, on real servers.
+//!
+//! They are one program, so that it is linked once and its tests share one Redis and one Postgres. `harness` finds or
+//! starts those; everything else here is a subject.
+
+mod command_line;
+mod convergence;
+mod harness;
+mod journeys;
+mod mover;
+mod original_faults;
+mod outages;
+mod probes;
+mod processes;
+mod queue_contract;
+mod refusals;
+mod store_contract;

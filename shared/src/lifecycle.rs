@@ -180,22 +180,27 @@ mod tests {
         (shutdown.clone(), Lifecycle::new(shutdown, settings))
     }
 
+    async fn until(closing: CancellationToken) -> anyhow::Result<()> {
+        closing.cancelled().await;
+        Ok(())
+    }
+
     #[tokio::test]
     async fn closed_tasks_end_well() {
-        let (shutdown, lifecycle) = lifecycle(Duration::from_secs(60));
+        let (shutdown, lifecycle) = lifecycle(Duration::from_mins(1));
         let mut tasks = Tasks::default();
         let closing = lifecycle.closing.clone();
-        tasks.spawn("task", async move { Ok(closing.cancelled().await) });
+        tasks.spawn("task", until(closing));
         shutdown.cancel();
         lifecycle.run(tasks).await.unwrap();
     }
 
     #[tokio::test]
     async fn a_crashed_task_ends_the_others_and_fails_the_service() {
-        let (_shutdown, lifecycle) = lifecycle(Duration::from_secs(60));
+        let (_shutdown, lifecycle) = lifecycle(Duration::from_mins(1));
         let mut tasks = Tasks::default();
         let closing = lifecycle.closing.clone();
-        tasks.spawn("good", async move { Ok(closing.cancelled().await) });
+        tasks.spawn("good", until(closing));
         tasks.spawn("bad", async { panic!("on purpose") });
         assert!(
             lifecycle
@@ -209,7 +214,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_that_ends_too_early_fails_the_service() {
-        let (_shutdown, lifecycle) = lifecycle(Duration::from_secs(60));
+        let (_shutdown, lifecycle) = lifecycle(Duration::from_mins(1));
         let mut tasks = Tasks::default();
         tasks.spawn("loop", async { Ok(()) });
         assert_eq!(

@@ -95,6 +95,7 @@ metric! {
 ///
 /// # Panics
 /// See [`metrics!`](crate::metrics!).
+#[must_use]
 pub fn register<M: Metric>(
     registry: &Registry,
     name: &str,
@@ -128,6 +129,9 @@ crate::metrics! {
 }
 
 /// A registry for one service, with what every service measures.
+///
+/// # Panics
+/// Never: a new registry has none of these metrics yet.
 #[must_use]
 pub fn service_registry(service: &str) -> (Registry, CommonMetrics) {
     let registry = Registry::new();

@@ -83,7 +83,7 @@ impl Dependency {
         match &outcome {
             Ok(()) if !was_up => tracing::info!(dependency = self.name, "dependency is up"),
             Err(error) if was_up => {
-                tracing::warn!(dependency = self.name, error, "dependency is down")
+                tracing::warn!(dependency = self.name, error, "dependency is down");
             }
             _ => {}
         }

@@ -62,17 +62,8 @@ impl CookieKeys {
 }
 
 fn parse(variable: &'static str, hex: &str) -> Result<Key, InvalidCookieKey> {
-    let pairs = hex.as_bytes().chunks(2);
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    let all_digits =
-        hex.len().is_multiple_of(2) && hex.bytes().all(|digit| digit.is_ascii_hexdigit());
-    let bytes: Option<Vec<u8>> = if all_digits {
-        pairs.map(byte).collect()
-    } else {
-        None
-    };
-    match bytes {
-        Some(bytes) if bytes.len() >= KEY_BYTES => Ok(Key::from(&bytes)),
+    match hex::decode(hex) {
+        Ok(bytes) if bytes.len() >= KEY_BYTES => Ok(Key::from(&bytes)),
         _ => Err(InvalidCookieKey::NotAKey(variable)),
     }
 }
@@ -88,7 +79,7 @@ fn kept_key(path: &Path) -> Result<Key, InvalidCookieKey> {
     }
     match write_new(path) {
         Ok(()) => {
-            tracing::warn!(path = %path.display(), "COOKIE_KEY is not set: a key was made and kept in this file")
+            tracing::warn!(path = %path.display(), "COOKIE_KEY is not set: a key was made and kept in this file");
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(unusable(error)),
@@ -109,11 +100,7 @@ fn write_new(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&draft)?;
-    let hex: String = Key::generate()
-        .master()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hex = hex::encode(Key::generate().master());
     let written = file
         .write_all(hex.as_bytes())
         .and_then(|()| fs::hard_link(&draft, path));

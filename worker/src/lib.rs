@@ -29,7 +29,7 @@ pub use settings::{Config, PaceSettings, Settings};
 pub const DEFAULT_PORT: u16 = 8082;
 
 /// A loop that has not turned for so long hangs: only a restart can help.
-const STUCK_AFTER: Duration = Duration::from_secs(60);
+const STUCK_AFTER: Duration = Duration::from_mins(1);
 
 /// Moves ballots until `shutdown` is cancelled and the batch in hand is stored.
 ///

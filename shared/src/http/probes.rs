@@ -37,12 +37,13 @@ pub fn probe_routes(probes: Probes) -> Router {
 }
 
 async fn health(State(probes): State<Probes>) -> impl IntoResponse {
-    match (probes.alive)() {
-        true => (StatusCode::OK, Json(json!({"status": "healthy"}))),
-        false => (
+    if (probes.alive)() {
+        (StatusCode::OK, Json(json!({"status": "healthy"})))
+    } else {
+        (
             StatusCode::SERVICE_UNAVAILABLE,
             Json(json!({"status": "unhealthy"})),
-        ),
+        )
     }
 }
 

@@ -123,7 +123,9 @@ mod tests {
         }
     }
 
-    fn delivery(fields: &[(&str, &[u8])]) -> Delivery {
+    type Fields<'a> = &'a [(&'a str, &'a [u8])];
+
+    fn delivery(fields: Fields<'_>) -> Delivery {
         let fields = fields
             .iter()
             .map(|(name, value)| (name.as_bytes().to_vec(), value.to_vec()))
@@ -153,7 +155,7 @@ mod tests {
     #[test]
     fn poison_is_recognised_and_named() {
         let voter = (VOTER, SOMEBODY.as_bytes());
-        let cases: [(&[(&str, &[u8])], &str); 7] = [
+        let cases: [(Fields<'_>, &str); 7] = [
             (&[], "no field \"voter\""),
             (&[voter], "no field \"choice\""),
             (&[voter, (CHOICE, b"c")], "choices are: a, b"),

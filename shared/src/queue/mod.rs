@@ -90,7 +90,7 @@ pub enum Queue {
     /// An embedded file.
     Sqlite(SqliteQueue),
     /// A Redis stream.
-    Redis(RedisQueue),
+    Redis(Box<RedisQueue>),
 }
 
 impl Queue {
@@ -104,7 +104,10 @@ impl Queue {
                 Database::open(path).await?,
                 config,
             ))),
-            QueueUrl::Redis(info) => Ok(Self::Redis(RedisQueue::new((**info).clone(), config)?)),
+            QueueUrl::Redis(info) => Ok(Self::Redis(Box::new(RedisQueue::new(
+                (**info).clone(),
+                config,
+            )?))),
         }
     }
 

@@ -186,17 +186,16 @@ impl RedisConsumer {
     }
 
     async fn reader(&mut self, wait: Duration) -> RedisResult<&mut MultiplexedConnection> {
-        let reader = match self.reader.take() {
-            Some(reader) => reader,
-            None => {
-                let config = AsyncConnectionConfig::new()
-                    .set_connection_timeout(Some(CONNECT_TIMEOUT))
-                    .set_response_timeout(Some(wait + RESPONSE_TIMEOUT));
-                self.queue
-                    .client
-                    .get_multiplexed_async_connection_with_config(&config)
-                    .await?
-            }
+        let reader = if let Some(reader) = self.reader.take() {
+            reader
+        } else {
+            let config = AsyncConnectionConfig::new()
+                .set_connection_timeout(Some(CONNECT_TIMEOUT))
+                .set_response_timeout(Some(wait + RESPONSE_TIMEOUT));
+            self.queue
+                .client
+                .get_multiplexed_async_connection_with_config(&config)
+                .await?
         };
         Ok(self.reader.insert(reader))
     }

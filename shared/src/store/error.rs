@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::migrate::MigrateError;
+use sqlx::{error::DatabaseError, migrate::MigrateError};
 
 /// The store did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -42,7 +42,7 @@ impl StoreError {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(|refusal| refusal.code());
+        let code = error.as_database_error().and_then(DatabaseError::code);
         let class = match &error {
             _ if code.is_some_and(|code| is_permanent(&code)) => ErrorClass::Permanent,
             sqlx::Error::PoolTimedOut => ErrorClass::Timeout,

@@ -164,7 +164,7 @@ impl Store {
         let mut backoff = Backoff::default();
         loop {
             before_each();
-            match closing.run_until_cancelled(self.prepare()).await {
+            match closing.run_until_cancelled(Box::pin(self.prepare())).await {
                 Some(Err(error)) if error.class != ErrorClass::Permanent => {
                     let wait = backoff.next_wait();
                     tracing::warn!(%error, ?wait, "the store is not ready; trying again");

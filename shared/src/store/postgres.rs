@@ -16,7 +16,7 @@ use crate::ballot::CastBallot;
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// Filling the counts of a large table that the original app left may take its time.
-const MIGRATION_TIMEOUT: Duration = Duration::from_secs(600);
+const MIGRATION_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// A Postgres database. Cloning is cheap; clones share connections.
 #[derive(Clone)]

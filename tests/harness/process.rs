@@ -1,0 +1,179 @@
+//! The programs as processes of their own.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{Arc, Condvar, Mutex},
+    thread,
+    time::Instant,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{PATIENCE, storage::Storage};
+
+/// Where a program of this workspace is.
+pub fn program(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_BIN_EXE_voting-app")).with_file_name(name);
+    assert!(
+        path.is_file(),
+        "{} is missing; run `cargo test` for the whole workspace, which builds it",
+        path.display()
+    );
+    path
+}
+
+/// A program with an environment of its own: nothing of the developer's shell gets in.
+pub fn command(name: &str, variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(program(name));
+    command.env_clear().envs(variables.iter().copied());
+    command
+}
+
+/// Runs a program to its end.
+pub fn output(command: &mut Command) -> Output {
+    command
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program can be run")
+}
+
+/// A running program. It is killed when this value is dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    said: Arc<Said>,
+}
+
+#[derive(Debug, Default)]
+struct Said {
+    lines: Mutex<Vec<String>>,
+    more: Condvar,
+}
+
+impl Process {
+    pub fn start(mut command: Command) -> Self {
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program can be started");
+        let said = Arc::new(Said::default());
+        listen(child.stdout.take().expect("stdout is piped"), &said);
+        listen(child.stderr.take().expect("stderr is piped"), &said);
+        Self { child, said }
+    }
+
+    /// Waits until the program has said a line with this text, and returns it.
+    pub fn line_with(&self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let mut lines = self.said.lines.lock().unwrap();
+        loop {
+            if let Some(line) = lines.iter().find(|line| line.contains(text)) {
+                return line.clone();
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(
+                !left.is_zero(),
+                "no line with {text:?} among:\n{}",
+                lines.join("\n")
+            );
+            lines = self.said.more.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+
+    /// The URL in the line with this text.
+    pub fn url_in(&self, text: &str) -> String {
+        let line = self.line_with(text);
+        let address = line
+            .split_whitespace()
+            .find_map(|word| word.split_once("http://").map(|(_, address)| address));
+        format!(
+            "http://{}",
+            address.unwrap_or_else(|| panic!("no URL in {line:?}"))
+        )
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it can be waited for");
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it can be signalled");
+    }
+
+    pub fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                return status;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "it does not end; it said:\n{}",
+                self.said.lines.lock().unwrap().join("\n")
+            );
+            thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!(
+                "a program of the failing test said:\n{}",
+                self.said.lines.lock().unwrap().join("\n")
+            );
+        }
+    }
+}
+
+fn listen(stream: impl Read + Send + 'static, said: &Arc<Said>) {
+    let said = said.clone();
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            said.lines.lock().unwrap().push(line);
+            said.more.notify_all();
+        }
+    });
+}
+
+/// One of the three services as a process on this storage, listening on a free port.
+pub struct Service {
+    pub process: Process,
+    pub url: String,
+}
+
+impl Service {
+    pub fn start(name: &str, storage: &Storage, more: &[(&str, &str)]) -> Self {
+        let folder = storage.folder.path().display().to_string();
+        let mut command = command(
+            name,
+            &[
+                ("LISTEN_ADDR", "127.0.0.1:0"),
+                ("DATA_DIR", &folder),
+                ("QUEUE_URL", &storage.queue_url),
+                ("QUEUE_STREAM", &storage.stream),
+                ("DATABASE_URL", &storage.database_url),
+                ("ENQUEUE_TIMEOUT", "20s"),
+                ("STORE_TIMEOUT", "20s"),
+                ("WORKER_CLAIM_IDLE", "1s"),
+            ],
+        );
+        command.envs(more.iter().copied());
+        let process = Process::start(command);
+        let url = process.url_in("listens");
+        Self { process, url }
+    }
+}

@@ -1,0 +1,232 @@
+//! A server that a test may kill, start again and freeze: a container, or a process of this machine.
+//!
+//! Whatever ends the test program, even kill -9, ends its servers too: a shell waits for its standard input to close
+//! and then cleans up.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::{fs::chown, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Mutex,
+};
+
+/// A running server, or one that was killed.
+#[derive(Debug)]
+pub enum Server {
+    /// Somebody else's: it can only be used.
+    External,
+    /// A container, by its id.
+    Container { id: String, _guard: Guard },
+    /// A process with a folder of its own.
+    Process(Box<Process>),
+}
+
+#[derive(Debug)]
+pub struct Process {
+    folder: PathBuf,
+    user: Option<u32>,
+    command: Vec<String>,
+    running: Mutex<Option<(Guard, String)>>,
+}
+
+impl Server {
+    pub fn container(id: &str) -> Result<Self, String> {
+        let guard = Guard::new("read -r _; docker rm --force --volumes \"$1\"", [id], None)?;
+        Ok(Self::Container {
+            id: id.to_owned(),
+            _guard: guard,
+        })
+    }
+
+    /// Starts a program in a new folder, as a user who may run servers.
+    pub fn process(
+        what: &str,
+        prepare: impl FnOnce(&Path, Option<u32>) -> Result<(), String>,
+        command: impl FnOnce(&Path) -> Vec<String>,
+    ) -> Result<Self, String> {
+        let folder = tempfile::Builder::new()
+            .prefix(what)
+            .tempdir()
+            .map_err(|error| error.to_string())?
+            .keep();
+        let user = ordinary_user();
+        if let Some(user) = user {
+            chown(&folder, Some(user), None).map_err(|error| error.to_string())?;
+        }
+        let command = command(&folder);
+        let server = Self::Process(Box::new(Process {
+            folder: folder.clone(),
+            user,
+            command,
+            running: Mutex::default(),
+        }));
+        prepare(&folder, user)?;
+        server.start();
+        Ok(server)
+    }
+
+    /// Ends it at once, as a power cut would as far as a process can tell.
+    pub fn kill(&self) {
+        match self {
+            Self::External => panic!("somebody else's server is not killed"),
+            Self::Container { id, .. } => docker(["kill", id]),
+            Self::Process(process) => process.kill(),
+        }
+    }
+
+    /// Starts it again with what it had on its disk.
+    pub fn start(&self) {
+        match self {
+            Self::External => {}
+            Self::Container { id, .. } => docker(["start", id]),
+            Self::Process(process) => process.start(),
+        }
+    }
+
+    /// Stops it from doing anything, connections stay open.
+    pub fn freeze(&self) {
+        match self {
+            Self::External => panic!("somebody else's server is not frozen"),
+            Self::Container { id, .. } => docker(["pause", id]),
+            Self::Process(process) => process.signal("STOP"),
+        }
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        match self {
+            Self::External => {}
+            Self::Container { id, .. } => docker(["unpause", id]),
+            Self::Process(process) => process.signal("CONT"),
+        }
+    }
+}
+
+impl Process {
+    fn start(&self) {
+        let script = "cd \"$1\"; shift; \"$@\" </dev/null >>log 2>&1 & echo $!; read -r _; pkill -KILL -P $!; kill -KILL $!; wait";
+        let folder = self.folder.display().to_string();
+        let mut guard = Guard::new(script, [folder].iter().chain(&self.command), self.user)
+            .expect("a shell can be started");
+        let pid = guard.first_line();
+        *self.running.lock().unwrap() = Some((guard, pid));
+    }
+
+    fn kill(&self) {
+        drop(self.running.lock().unwrap().take());
+    }
+
+    /// To the server and to the processes it made: Postgres has one for each connection.
+    fn signal(&self, signal: &str) {
+        if let Some((_, pid)) = &*self.running.lock().unwrap() {
+            let _ = Command::new("pkill")
+                .args([format!("-{signal}"), "-P".into(), pid.clone()])
+                .status();
+            let _ = Command::new("kill")
+                .args([format!("-{signal}"), pid.clone()])
+                .status();
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A shell that cleans up when its standard input closes.
+#[derive(Debug)]
+pub struct Guard(Child);
+
+impl Guard {
+    fn new(
+        script: &str,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+        user: Option<u32>,
+    ) -> Result<Self, String> {
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "sh"]).args(arguments);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        // Ctrl-C goes to the test program; its end is what the guard waits for.
+        command.process_group(0);
+        if let Some(user) = user {
+            command.uid(user);
+        }
+        command
+            .spawn()
+            .map(Self)
+            .map_err(|error| format!("sh cannot be started: {error}"))
+    }
+
+    fn first_line(&mut self) -> String {
+        let mut line = String::new();
+        BufReader::new(self.0.stdout.as_mut().expect("stdout is piped"))
+            .read_line(&mut line)
+            .expect("the guard speaks");
+        line.trim().to_owned()
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+fn docker<const N: usize>(arguments: [&str; N]) {
+    let output = Command::new("docker")
+        .args(arguments)
+        .output()
+        .expect("docker can be run");
+    assert!(
+        output.status.success(),
+        "docker {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Postgres refuses to run as root: somebody else's number, where the tests do.
+pub fn ordinary_user() -> Option<u32> {
+    let passwd = fs::read_to_string("/etc/passwd").ok()?;
+    let number = |name: &str, field: usize| {
+        let line = passwd
+            .lines()
+            .find(|line| line.split(':').next() == Some(name))?;
+        line.split(':').nth(field)?.parse::<u32>().ok()
+    };
+    rustix::process::geteuid()
+        .is_root()
+        .then(|| number("postgres", 2).or_else(|| number("nobody", 2)))
+        .flatten()
+}
+
+/// Where a program is: on the path, or in one of these folders.
+pub fn find_program(name: &str, more: &[PathBuf]) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    more.iter()
+        .cloned()
+        .chain(std::env::split_paths(&path))
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+}
+
+/// Why containers cannot be used here, if they cannot.
+pub fn no_container_engine() -> Option<String> {
+    match Command::new("docker")
+        .args(["version", "--format", "{{.Server.Version}}"])
+        .output()
+    {
+        Ok(output) if output.status.success() => None,
+        Ok(_) => Some("no container engine answers".into()),
+        Err(error) => Some(format!("docker cannot be run: {error}")),
+    }
+}

@@ -1,0 +1,198 @@
+//! The two kinds of storage, for tests that must hold on both.
+
+use std::{str::FromStr, time::Duration};
+
+use shared::{
+    poll::{Poll, Schedule},
+    queue::{Queue, QueueConfig, QueueUrl},
+    store::{Store, StoreConfig, StoreUrl},
+};
+use sqlx::{Connection, PgConnection, SqliteConnection};
+use tempfile::TempDir;
+
+use super::{PATIENCE, postgres, redis, unique};
+
+/// A kind of storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An SQLite file.
+    Embedded,
+    /// Redis and Postgres.
+    Servers,
+}
+
+/// Storage for one test.
+pub struct Storage {
+    pub folder: TempDir,
+    pub queue_url: String,
+    pub stream: String,
+    pub database_url: String,
+    _database: Option<postgres::Database>,
+}
+
+impl Storage {
+    /// New, empty storage; or why there is none on this machine.
+    pub async fn new(kind: Kind) -> Result<Self, String> {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let file = format!("sqlite://{}", folder.path().join("voting.db").display());
+        let (queue_url, database_url, database) = match kind {
+            Kind::Embedded => (file.clone(), file, None),
+            Kind::Servers => {
+                let database = postgres::shared()?.database().await;
+                (redis::shared()?.url.clone(), database.url(), Some(database))
+            }
+        };
+        Ok(Self {
+            folder,
+            queue_url,
+            stream: unique("ballots"),
+            database_url,
+            _database: database,
+        })
+    }
+
+    pub fn queue_config(&self) -> QueueConfig {
+        QueueConfig {
+            url: QueueUrl::from_str(&self.queue_url).expect("the URL is good"),
+            stream: self.stream.clone(),
+            enqueue_timeout: PATIENCE,
+        }
+    }
+
+    pub fn store_config(&self) -> StoreConfig {
+        StoreConfig {
+            url: StoreUrl::from_str(&self.database_url).expect("the URL is good"),
+            timeout: PATIENCE,
+            max_connections: 4,
+        }
+    }
+
+    pub async fn queue(&self) -> Queue {
+        Queue::open(&self.queue_config())
+            .await
+            .expect("the queue opens")
+    }
+
+    pub async fn store(&self) -> Store {
+        let store = Store::open(&self.store_config())
+            .await
+            .expect("the store opens");
+        store.prepare().await.expect("the tables can be made");
+        store
+    }
+
+    /// The standing votes as the original's own query counts them.
+    pub async fn counted(&self) -> Vec<(String, i64)> {
+        let query = "SELECT vote, COUNT(id) AS count FROM votes GROUP BY vote ORDER BY vote";
+        self.rows(query).await
+    }
+
+    /// Two columns, text and number.
+    pub async fn rows(&self, query: &'static str) -> Vec<(String, i64)> {
+        match self.connect().await {
+            Raw::Sqlite(mut file) => sqlx::query_as(query).fetch_all(&mut file).await.unwrap(),
+            Raw::Postgres(mut server) => {
+                sqlx::query_as(query).fetch_all(&mut server).await.unwrap()
+            }
+        }
+    }
+
+    /// Runs statements in the store.
+    pub async fn execute(&self, statements: &str) {
+        let statements = sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned()));
+        match self.connect().await {
+            Raw::Sqlite(mut file) => drop(statements.execute(&mut file).await.unwrap()),
+            Raw::Postgres(mut server) => drop(statements.execute(&mut server).await.unwrap()),
+        }
+    }
+
+    /// The same as `counted`, where the tables may not be there yet.
+    pub async fn counted_if_ready(&self) -> Vec<(String, i64)> {
+        let store = Store::open(&self.store_config())
+            .await
+            .expect("the store opens");
+        let tally = store.tally().await.map(|tally| tally.0).unwrap_or_default();
+        tally
+            .into_iter()
+            .map(|count| (count.option, count.votes))
+            .collect()
+    }
+
+    /// Puts an entry into the queue as anybody with access to it could.
+    pub async fn enqueue_raw(&self, fields: &[(&str, &str)]) {
+        if self.queue_url.starts_with("redis") {
+            let mut client = ::redis::Client::open(self.queue_url.as_str())
+                .unwrap()
+                .get_connection()
+                .unwrap();
+            ::redis::cmd("XADD")
+                .arg(&self.stream)
+                .arg("*")
+                .arg(fields)
+                .exec(&mut client)
+                .unwrap();
+        } else {
+            let fields: serde_json::Map<_, _> = fields
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).into()))
+                .collect();
+            let fields = serde_json::Value::Object(fields)
+                .to_string()
+                .replace('\'', "''");
+            let statement = format!(
+                "UPDATE last_ballot SET seq = seq + 1;
+                 INSERT INTO ballots (ms, seq, fields) SELECT ms, seq, '{fields}' FROM last_ballot;"
+            );
+            self.execute(&statement).await;
+        }
+    }
+
+    async fn connect(&self) -> Raw {
+        if self.database_url.starts_with("sqlite") {
+            Raw::Sqlite(SqliteConnection::connect(&self.database_url).await.unwrap())
+        } else {
+            Raw::Postgres(PgConnection::connect(&self.database_url).await.unwrap())
+        }
+    }
+}
+
+/// A connection past the application.
+enum Raw {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+/// Cats or dogs, always open.
+pub fn poll() -> Poll {
+    Poll {
+        question: "Cats or Dogs?".into(),
+        options: "a=Cats,b=Dogs".parse().expect("it is a poll"),
+        schedule: Schedule::always(),
+    }
+}
+
+/// Long enough for a ballot that is there.
+pub const SOON: Duration = Duration::from_millis(300);
+
+/// Makes each of these functions, which take [`Storage`], a test on both kinds.
+macro_rules! on_both_storages {
+    ($($test:ident),+ $(,)?) => {
+        mod embedded {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test($crate::harness::skip::or_skip!(
+                    $crate::harness::storage::Storage::new($crate::harness::storage::Kind::Embedded).await
+                )).await;
+            })+
+        }
+        mod servers {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test($crate::harness::skip::or_skip!(
+                    $crate::harness::storage::Storage::new($crate::harness::storage::Kind::Servers).await
+                )).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_both_storages;

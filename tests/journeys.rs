@@ -1,0 +1,304 @@
+//! What voters and viewers do, from the page to the page.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::harness::{
+    app::App,
+    storage::{Storage, on_both_storages},
+    viewer::{Viewer, get, get_json, tally, until_votes, votes},
+    voter::Voter,
+};
+
+on_both_storages! {
+    a_vote_is_counted_and_can_be_changed,
+    the_page_remembers_the_choice,
+    the_api_takes_votes_too,
+    viewers_see_votes_come_in,
+    a_viewer_who_comes_back_gets_what_was_missed,
+    the_result_can_be_downloaded,
+    a_poll_may_have_many_options,
+    a_poll_is_open_when_its_settings_say_so,
+    hidden_results_appear_when_the_poll_closes,
+    a_second_start_finds_the_votes_again,
+    replicas_show_the_same,
+}
+
+async fn a_vote_is_counted_and_can_be_changed(storage: Storage) {
+    let app = App::start(&storage, &[]).await;
+    assert_eq!(votes(&until_votes(&app.result, &[0, 0]).await), [0, 0]);
+    let voter = Voter::new(&app.vote);
+    voter.must_vote_for("a").await;
+    until_votes(&app.result, &[1, 0]).await;
+    voter.must_vote_for("b").await;
+    until_votes(&app.result, &[0, 1]).await;
+    Voter::new(&app.vote).must_vote_for("b").await;
+    let tally = until_votes(&app.result, &[0, 2]).await;
+    assert_eq!(
+        (&tally["total"], &tally["options"][1]["percent"]),
+        (&json!(2), &json!(100.0))
+    );
+    app.stop().await;
+}
+
+async fn the_page_remembers_the_choice(storage: Storage) {
+    let app = App::start(&storage, &["--poll-question", "Tea & biscuits?"]).await;
+    let voter = Voter::new(&app.vote);
+    let page = voter.look().await;
+    assert_eq!(page.chosen(), [""; 0]);
+    assert!(
+        page.html.contains("Tea &#38; biscuits?"),
+        "what the settings say is text, not HTML: {}",
+        page.html
+    );
+    assert!(page.html.contains("id=\"a\"") && page.html.contains("id=\"b\""));
+    assert_eq!(voter.vote_for("b").await.chosen(), ["b"]);
+    assert_eq!(voter.look().await.chosen(), ["b"], "after a reload");
+    assert_eq!(voter.vote_for("a").await.chosen(), ["a"]);
+    assert_eq!(voter.look().await.chosen(), ["a"]);
+    assert_eq!(
+        Voter::new(&app.vote).look().await.chosen(),
+        [""; 0],
+        "somebody else"
+    );
+    app.stop().await;
+}
+
+async fn the_api_takes_votes_too(storage: Storage) {
+    let app = App::start(&storage, &[]).await;
+    let (status, poll) = get_json(&format!("{}/api/poll", app.vote)).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(
+        poll,
+        json!({
+            "question": "Cats or Dogs?", "phase": "open", "opens_at": null, "closes_at": null, "results": "live",
+            "options": [{"key": "a", "label": "Cats"}, {"key": "b", "label": "Dogs"}],
+        })
+    );
+    let voter = Voter::new(&app.vote);
+    let (status, receipt) = voter.api_vote(r#"{"choice": "a"}"#).await;
+    assert_eq!(
+        (status, &receipt["choice"]),
+        (StatusCode::ACCEPTED, &json!("a"))
+    );
+    let ballot = receipt["ballot"].as_str().expect("a ballot has an id");
+    assert!(
+        ballot.split('-').all(|part| part.parse::<u64>().is_ok()),
+        "{ballot}"
+    );
+    until_votes(&app.result, &[1, 0]).await;
+    assert_eq!(
+        voter.look().await.chosen(),
+        ["a"],
+        "the page and the API know the same voter"
+    );
+    app.stop().await;
+}
+
+async fn viewers_see_votes_come_in(storage: Storage) {
+    let app = App::start(&storage, &[]).await;
+    let mut viewers = [
+        Viewer::open(&app.result, None).await,
+        Viewer::open(&app.result, None).await,
+    ];
+    for viewer in &mut viewers {
+        viewer.until_votes(&[0, 0]).await;
+    }
+    Voter::new(&app.vote).must_vote_for("a").await;
+    let mut ids = Vec::new();
+    for viewer in &mut viewers {
+        ids.push(viewer.until_votes(&[1, 0]).await.id);
+    }
+    assert_eq!(ids[0], ids[1], "all see the same event");
+    let page = get(&app.result).await.text().await.unwrap();
+    for text in ["1 vote", "100.0%", "Cats", "width=\"100%\""] {
+        assert!(
+            page.contains(text),
+            "without a script the page shows {text}: {page}"
+        );
+    }
+    app.stop().await;
+}
+
+async fn a_viewer_who_comes_back_gets_what_was_missed(storage: Storage) {
+    let app = App::start(&storage, &[]).await;
+    let mut viewer = Viewer::open(&app.result, None).await;
+    let seen = viewer.until_votes(&[0, 0]).await;
+    drop(viewer);
+    let mut unchanged = Viewer::open(&app.result, Some(&seen.id)).await;
+    assert_eq!(
+        unchanged.next_within(Duration::from_millis(300)).await,
+        None,
+        "there is nothing new"
+    );
+    Voter::new(&app.vote).must_vote_for("b").await;
+    let mut back = Viewer::open(&app.result, Some(&seen.id)).await;
+    let news = back.until_votes(&[0, 1]).await;
+    assert_eq!(unchanged.next().await, Some(news));
+    app.stop().await;
+}
+
+async fn the_result_can_be_downloaded(storage: Storage) {
+    let app = App::start(
+        &storage,
+        &["--poll-options", "a=Cats,b=Dogs \"and\" wolves,c=Birds"],
+    )
+    .await;
+    for choice in ["a", "b", "b"] {
+        Voter::new(&app.vote).must_vote_for(choice).await;
+    }
+    until_votes(&app.result, &[1, 2, 0]).await;
+    let csv = get(&format!("{}/api/tally.csv", app.result))
+        .await
+        .text()
+        .await
+        .unwrap();
+    assert_eq!(
+        csv,
+        "key,label,votes,percent\na,Cats,1,33.3\nb,\"Dogs \"\"and\"\" wolves\",2,66.7\nc,Birds,0,0.0\n"
+    );
+    let (status, timeline) = get_json(&format!("{}/api/timeline", app.result)).await;
+    assert_eq!(
+        (status, &timeline["step_seconds"]),
+        (StatusCode::OK, &json!(10))
+    );
+    let steps = timeline["steps"].as_array().expect("it has steps");
+    let counted: u64 = steps
+        .iter()
+        .flat_map(|step| step["votes"].as_object().unwrap().values())
+        .filter_map(Value::as_u64)
+        .sum();
+    assert_eq!(counted, 3, "{timeline}");
+    app.stop().await;
+}
+
+async fn a_poll_may_have_many_options(storage: Storage) {
+    let options: Vec<_> = (1..=20).map(|n| format!("o-{n}=Option {n}")).collect();
+    let app = App::start(&storage, &["--poll-options", &options.join(",")]).await;
+    for n in [20, 20, 3] {
+        Voter::new(&app.vote).must_vote_for(&format!("o-{n}")).await;
+    }
+    let mut wanted = [0; 20];
+    (wanted[19], wanted[2]) = (2, 1);
+    let tally = until_votes(&app.result, &wanted).await;
+    let percents = tally["options"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|option| option["percent"].as_f64());
+    assert!((percents.sum::<f64>() - 100.0).abs() < 1e-9);
+    app.stop().await;
+}
+
+async fn a_poll_is_open_when_its_settings_say_so(storage: Storage) {
+    let moment = |seconds| (Timestamp::now() + SignedDuration::from_secs(seconds)).to_string();
+    let early = App::start(&storage, &["--poll-opens-at", &moment(3600)]).await;
+    let page = Voter::new(&early.vote).vote_for("a").await;
+    assert_eq!(page.status, StatusCode::CONFLICT);
+    assert!(
+        page.html.contains("not counted") && page.html.contains("Voting begins at"),
+        "{}",
+        page.html
+    );
+    early.stop().await;
+
+    let late = App::start(&storage, &["--poll-closes-at", &moment(-1)]).await;
+    let page = Voter::new(&late.vote).vote_for("a").await;
+    assert_eq!(page.status, StatusCode::CONFLICT);
+    assert!(
+        page.html.contains("Voting ended at") && page.html.contains(" disabled"),
+        "{}",
+        page.html
+    );
+    let (status, problem) = Voter::new(&late.vote).api_vote(r#"{"choice":"a"}"#).await;
+    assert_eq!(
+        (status, &problem["type"]),
+        (StatusCode::CONFLICT, &json!("/problems/poll-closed"))
+    );
+    late.stop().await;
+    assert_eq!(
+        storage
+            .queue()
+            .await
+            .consumer("looks")
+            .trim()
+            .await
+            .unwrap()
+            .oldest,
+        None,
+        "nothing was queued"
+    );
+}
+
+async fn hidden_results_appear_when_the_poll_closes(storage: Storage) {
+    let closes_at = (Timestamp::now() + SignedDuration::from_secs(8)).to_string();
+    let flags = [
+        "--poll-closes-at",
+        &closes_at,
+        "--poll-results",
+        "after-close",
+    ];
+    let app = App::start(&storage, &flags).await;
+    Voter::new(&app.vote).must_vote_for("b").await;
+    let mut viewer = Viewer::open(&app.result, None).await;
+    let hidden = crate::harness::eventually(
+        "the vote",
+        |tally: &Value| tally["total"] == 1,
+        async || tally(&app.result).await,
+    )
+    .await;
+    assert_eq!(
+        (&hidden["visible"], &hidden["options"][1]["votes"]),
+        (&json!(false), &json!(null))
+    );
+    let page = get(&app.result).await.text().await.unwrap();
+    assert!(
+        page.contains("shown when voting has ended") && !page.contains("100.0%"),
+        "{page}"
+    );
+    for path in ["/api/tally.csv", "/api/timeline"] {
+        let (status, problem) = get_json(&format!("{}{path}", app.result)).await;
+        assert_eq!(
+            (status, &problem["type"]),
+            (StatusCode::FORBIDDEN, &json!("/problems/result-hidden"))
+        );
+    }
+    viewer.until_votes(&[0, 1]).await;
+    assert_eq!(
+        get(&format!("{}/api/tally.csv", app.result)).await.status(),
+        StatusCode::OK
+    );
+    app.stop().await;
+}
+
+async fn a_second_start_finds_the_votes_again(storage: Storage) {
+    let first = App::start(&storage, &[]).await;
+    let voter = Voter::new(&first.vote);
+    voter.must_vote_for("a").await;
+    until_votes(&first.result, &[1, 0]).await;
+    first.stop().await;
+    let second = App::start(&storage, &[]).await;
+    until_votes(&second.result, &[1, 0]).await;
+    second.stop().await;
+}
+
+async fn replicas_show_the_same(storage: Storage) {
+    let (one, other) = (
+        App::start(&storage, &[]).await,
+        App::start(&storage, &[]).await,
+    );
+    Voter::new(&one.vote).must_vote_for("a").await;
+    Voter::new(&other.vote).must_vote_for("b").await;
+    let mut viewer = Viewer::open(&one.result, None).await;
+    let event = viewer.until_votes(&[1, 1]).await;
+    drop(viewer);
+    // The browser is sent to the other replica and has nothing to catch up with.
+    until_votes(&other.result, &[1, 1]).await;
+    let mut moved = Viewer::open(&other.result, Some(&event.id)).await;
+    assert_eq!(moved.next_within(Duration::from_millis(300)).await, None);
+    one.stop().await;
+    other.stop().await;
+}

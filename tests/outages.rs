@@ -1,0 +1,210 @@
+//! Servers that go away and come back: the services degrade, and heal alone.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::harness::{
+    app::App,
+    eventually, postgres, redis,
+    skip::or_skip,
+    storage::{Kind, Storage},
+    viewer::{Viewer, get_json, tally, until_votes},
+    voter::Voter,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_redis_is_a_fast_503_and_everything_else_goes_on() {
+    let redis = or_skip!(redis::own());
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    storage.queue_url.clone_from(&redis.url);
+    let app = App::start(&storage, &["--enqueue-timeout", "300ms"]).await;
+    let voter = Voter::new(&app.vote);
+    eventually(
+        "the first vote",
+        |status| *status == StatusCode::OK,
+        async || voter.vote_for("a").await.status,
+    )
+    .await;
+    until_votes(&app.result, &[1, 0]).await;
+
+    redis.server.freeze();
+    let page = voter.vote_for("b").await;
+    assert_eq!(
+        (page.status, page.retry_after.as_deref()),
+        (StatusCode::SERVICE_UNAVAILABLE, Some("1"))
+    );
+    assert_eq!(
+        page.chosen(),
+        ["a"],
+        "the page does not claim what is not sure"
+    );
+    let not_ready = |answer: &(StatusCode, Value)| answer.0 == StatusCode::SERVICE_UNAVAILABLE;
+    let (_, ready) = eventually("/ready", not_ready, async || {
+        get_json(&format!("{}/ready", app.vote)).await
+    })
+    .await;
+    assert_eq!(ready["status"], "not ready");
+    assert!(
+        ready["checks"]["queue"]
+            .as_str()
+            .is_some_and(|why| why != "ok"),
+        "{ready}"
+    );
+    assert_eq!(
+        get_json(&format!("{}/health", app.vote)).await,
+        (StatusCode::OK, json!({"status": "healthy"}))
+    );
+    assert_eq!(
+        get_json(&format!("{}/ready", app.result)).await.0,
+        StatusCode::OK,
+        "the result has what it needs"
+    );
+
+    redis.server.thaw();
+    eventually(
+        "a vote after the thaw",
+        |status| *status == StatusCode::OK,
+        async || voter.vote_for("b").await.status,
+    )
+    .await;
+    until_votes(&app.result, &[0, 1]).await;
+    eventually(
+        "/ready",
+        |(status, _)| *status == StatusCode::OK,
+        async || get_json(&format!("{}/ready", app.vote)).await,
+    )
+    .await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn voting_goes_on_while_postgres_is_away_and_the_result_says_how_old_it_is() {
+    let server = or_skip!(postgres::own());
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let server: &'static _ = Box::leak(Box::new(server));
+    let database = server.database().await;
+    storage.database_url = database.url();
+    let app = App::start(&storage, &["--store-timeout", "1s"]).await;
+    Voter::new(&app.vote).must_vote_for("a").await;
+    until_votes(&app.result, &[1, 0]).await;
+    let mut viewer = Viewer::open(&app.result, None).await;
+    viewer.until_votes(&[1, 0]).await;
+
+    server.server.kill();
+    for _ in 0..20 {
+        Voter::new(&app.vote).must_vote_for("b").await;
+    }
+    let stale = eventually(
+        "a stale result",
+        |tally: &Value| tally["stale"] == true,
+        async || tally(&app.result).await,
+    )
+    .await;
+    assert_eq!(stale["total"], 1, "the last tally is still shown");
+    assert_eq!(
+        get_json(&format!("{}/ready", app.result)).await.0,
+        StatusCode::OK
+    );
+    assert_eq!(
+        get_json(&format!("{}/ready", app.vote)).await.0,
+        StatusCode::OK
+    );
+
+    server.server.start();
+    server.wait_until_ready().await;
+    viewer.until_votes(&[1, 20]).await;
+    let fresh = eventually(
+        "a fresh result",
+        |tally: &Value| tally["stale"] == false,
+        async || tally(&app.result).await,
+    )
+    .await;
+    assert_eq!(fresh["total"], 21);
+    app.stop().await;
+    drop(database);
+    server.server.kill();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_postgres_does_not_hold_the_worker_for_ever() {
+    let server = or_skip!(postgres::own());
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let server: &'static _ = Box::leak(Box::new(server));
+    let database = server.database().await;
+    storage.database_url = database.url();
+    let app = App::start(&storage, &["--store-timeout", "500ms"]).await;
+    Voter::new(&app.vote).must_vote_for("a").await;
+    until_votes(&app.result, &[1, 0]).await;
+    server.server.freeze();
+    Voter::new(&app.vote).must_vote_for("b").await;
+    let retried = |metrics: &String| !metrics.contains("worker_entries_total{outcome=\"retry\"} 0");
+    let metrics = async || {
+        crate::harness::viewer::get(&format!("{}/metrics", app.worker))
+            .await
+            .text()
+            .await
+            .unwrap()
+    };
+    eventually("a failed attempt", retried, metrics).await;
+    server.server.thaw();
+    until_votes(&app.result, &[1, 1]).await;
+    app.stop().await;
+    drop(database);
+    server.server.kill();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_may_start_before_their_servers() {
+    let redis = or_skip!(redis::own());
+    let server: &'static _ = Box::leak(Box::new(or_skip!(postgres::own())));
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let database = server.database().await;
+    (storage.queue_url, storage.database_url) = (redis.url.clone(), database.url());
+    redis.server.kill();
+    server.server.kill();
+    let app = App::start(
+        &storage,
+        &["--enqueue-timeout", "200ms", "--store-timeout", "1s"],
+    )
+    .await;
+    for url in [&app.vote, &app.result, &app.worker] {
+        assert_eq!(get_json(&format!("{url}/health")).await.0, StatusCode::OK);
+        assert_eq!(
+            get_json(&format!("{url}/ready")).await.0,
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+    }
+    let (status, problem) = get_json(&format!("{}/api/tally", app.result)).await;
+    assert_eq!(
+        (status, &problem["type"]),
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            &json!("/problems/result-unavailable")
+        )
+    );
+    redis.server.start();
+    server.server.start();
+    for url in [&app.vote, &app.result, &app.worker] {
+        eventually(
+            "/ready",
+            |(status, _)| *status == StatusCode::OK,
+            async || get_json(&format!("{url}/ready")).await,
+        )
+        .await;
+    }
+    let voter = Voter::new(&app.vote);
+    eventually(
+        "a vote",
+        |status| *status == StatusCode::OK,
+        async || voter.vote_for("a").await.status,
+    )
+    .await;
+    until_votes(&app.result, &[1, 0]).await;
+    tokio::time::timeout(Duration::from_secs(20), app.stop())
+        .await
+        .expect("it ends in time");
+    drop(database);
+    server.server.kill();
+}

@@ -1,0 +1,158 @@
+//! What load balancers and Prometheus ask.
+
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::harness::{
+    app::App,
+    eventually,
+    storage::{Storage, on_both_storages},
+    viewer::{Viewer, get, get_json, until_votes},
+    voter::Voter,
+};
+
+on_both_storages! {
+    every_service_answers_its_probes,
+    metrics_follow_a_vote,
+    a_draining_service_says_so_and_still_serves,
+    a_stopping_service_ends_its_streams,
+}
+
+async fn every_service_answers_its_probes(storage: Storage) {
+    let app = App::start(&storage, &[]).await;
+    for url in [&app.vote, &app.result, &app.worker] {
+        assert_eq!(
+            get_json(&format!("{url}/health")).await,
+            (StatusCode::OK, json!({"status": "healthy"}))
+        );
+        let ready = async || get_json(&format!("{url}/ready")).await;
+        let (_, body) = eventually("/ready", |(status, _)| *status == StatusCode::OK, ready).await;
+        assert_eq!(body, json!({"status": "ready"}));
+        let metrics = get(&format!("{url}/metrics")).await;
+        assert_eq!(
+            metrics.headers()["content-type"],
+            "text/plain; version=0.0.4; charset=utf-8"
+        );
+        let metrics = metrics.text().await.unwrap();
+        for line in [
+            "dependency_up{dependency=\"",
+            "build_info{revision=\"",
+            "http_server_request_duration_seconds_count{",
+        ] {
+            assert!(metrics.contains(line), "{url} has no {line}: {metrics}");
+        }
+    }
+    app.stop().await;
+}
+
+async fn metrics_follow_a_vote(storage: Storage) {
+    let app = App::start(&storage, &[]).await;
+    let vote_metrics = async || {
+        get(&format!("{}/metrics", app.vote))
+            .await
+            .text()
+            .await
+            .unwrap()
+    };
+    let before = vote_metrics().await;
+    for choice in ["a", "b", "none"] {
+        for outcome in ["accepted", "rejected", "error", "timeout", "rate_limited"] {
+            let line =
+                format!("vote_submissions_total{{choice=\"{choice}\",outcome=\"{outcome}\"}} 0\n");
+            assert!(before.contains(&line), "{line} is missing in {before}");
+        }
+    }
+    Voter::new(&app.vote).must_vote_for("a").await;
+    Voter::new(&app.vote).vote_for("c").await;
+    until_votes(&app.result, &[1, 0]).await;
+    let after = vote_metrics().await;
+    for line in [
+        "vote_submissions_total{choice=\"a\",outcome=\"accepted\"} 1\n",
+        "vote_submissions_total{choice=\"none\",outcome=\"rejected\"} 1\n",
+        "vote_enqueue_duration_seconds_count{outcome=\"accepted\"} 1\n",
+        "http_server_request_duration_seconds_count{http_request_method=\"POST\",http_response_status_code=\"422\",http_route=\"/\"} 1\n",
+    ] {
+        assert!(after.contains(line), "{line} is missing in {after}");
+    }
+    let durable = async || vote_metrics().await;
+    eventually(
+        "durability",
+        |metrics| metrics.contains("queue_durable 1\n"),
+        durable,
+    )
+    .await;
+
+    let worker_metrics = async || {
+        get(&format!("{}/metrics", app.worker))
+            .await
+            .text()
+            .await
+            .unwrap()
+    };
+    for line in [
+        "worker_entries_total{outcome=\"applied\"} 1\n",
+        "worker_entries_total{outcome=\"dead_letter\"} 0\n",
+        "worker_end_to_end_latency_seconds_count 1\n",
+        "worker_stream_pending_entries 0\n",
+        "worker_oldest_unacked_age_seconds 0\n",
+    ] {
+        eventually(line, |metrics| metrics.contains(line), worker_metrics).await;
+    }
+    let viewer = Viewer::open(&app.result, None).await;
+    let result_metrics = async || {
+        get(&format!("{}/metrics", app.result))
+            .await
+            .text()
+            .await
+            .unwrap()
+    };
+    eventually(
+        "a viewer",
+        |metrics| metrics.contains("result_live_clients 1\n"),
+        result_metrics,
+    )
+    .await;
+    drop(viewer);
+    eventually(
+        "no viewer",
+        |metrics| metrics.contains("result_live_clients 0\n"),
+        result_metrics,
+    )
+    .await;
+    app.stop().await;
+}
+
+async fn a_draining_service_says_so_and_still_serves(storage: Storage) {
+    let app = App::start(&storage, &["--drain-delay", "3s"]).await;
+    let ready = async || get_json(&format!("{}/ready", app.vote)).await;
+    eventually("/ready", |(status, _)| *status == StatusCode::OK, ready).await;
+    app.begin_to_stop();
+    let (status, body) = ready().await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(body["checks"]["draining"], "the service is about to end");
+    assert_eq!(
+        get_json(&format!("{}/health", app.vote)).await.0,
+        StatusCode::OK,
+        "there is nothing to restart"
+    );
+    Voter::new(&app.vote).must_vote_for("a").await;
+    app.stop().await;
+    let counted = || async { storage.counted().await };
+    if counted().await.is_empty() {
+        // The worker may have ended before the vote came: the next one counts it.
+        let next = App::start(&storage, &[]).await;
+        until_votes(&next.result, &[1, 0]).await;
+        next.stop().await;
+    }
+    assert_eq!(counted().await, [("a".to_owned(), 1)]);
+}
+
+async fn a_stopping_service_ends_its_streams(storage: Storage) {
+    let app = App::start(&storage, &[]).await;
+    let mut viewer = Viewer::open(&app.result, None).await;
+    viewer.until_votes(&[0, 0]).await;
+    // If it waited for its viewers to go, this would not end within the time limit for requests in hand.
+    let stopping = tokio::spawn(app.stop());
+    assert_eq!(viewer.next().await, None);
+    stopping.await.unwrap();
+}
