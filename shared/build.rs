@@ -4,6 +4,8 @@ use std::{env, path::Path, process::Command};
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    // They are compiled in by a macro, which cargo cannot see.
+    println!("cargo:rerun-if-changed=migrations");
     println!("cargo:rerun-if-env-changed=REVISION");
     // A commit rebuilds release builds only: while developing, that would be everything, every time.
     let head = Path::new("../.git/logs/HEAD");

@@ -359,10 +359,7 @@ async fn a_redis_that_restarts_keeps_what_it_accepted_and_is_found_again() {
     let mut consumer = queue.consumer("reader");
     let mut got = ids(&read(&mut consumer, 10).await);
     redis.restart();
-    eventually("a read after the restart", Result::is_ok, async || {
-        queue.probe().await
-    })
-    .await;
+    eventually("an answer", |up| *up, async || queue.probe().await.is_ok()).await;
     while got.len() < sent.len() {
         // The connection broke, which the first read finds out.
         got.extend(

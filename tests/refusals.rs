@@ -180,11 +180,17 @@ async fn bad_documents_are_refused(storage: Storage) {
 }
 
 async fn assert_nothing_was_queued(storage: &Storage) {
-    let consumer = storage.queue().await.consumer("looks");
-    let backlog = { consumer }.trim().await.unwrap();
+    let store = storage.store().await;
+    let backlog = storage
+        .queue()
+        .await
+        .consumer("looks")
+        .trim()
+        .await
+        .unwrap();
     assert_eq!((backlog.pending, backlog.undelivered), (0, 0));
     assert_eq!(storage.counted().await, []);
-    assert_eq!(storage.store().await.dead_letters().await.unwrap(), []);
+    assert_eq!(store.dead_letters().await.unwrap(), []);
 }
 
 async fn nobody_votes_as_somebody_else(storage: Storage) {
@@ -192,7 +198,9 @@ async fn nobody_votes_as_somebody_else(storage: Storage) {
     // A victim whose id has become known, for example from a backup of the votes table.
     Voter::new(&app.vote).must_vote_for("a").await;
     until_votes(&app.result, &[1, 0]).await;
-    let victim = storage.rows("SELECT id, 1 FROM votes").await[0].0.clone();
+    let victim = storage.rows("SELECT id, cast_ms FROM votes").await[0]
+        .0
+        .clone();
     for (round, cookie) in [
         format!("voter_id={victim}"),
         format!("voter_id={victim}.a"),

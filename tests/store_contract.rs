@@ -158,7 +158,7 @@ async fn writers_side_by_side_end_in_the_right_tally(storage: Storage) {
             let store = Store::open(&config).await.unwrap();
             for batch in 0..BATCHES {
                 let choice = |voter: usize| {
-                    if (voter as u64 + writer + batch) % 3 == 0 {
+                    if (voter as u64 + writer + batch).is_multiple_of(3) {
                         "a"
                     } else {
                         "b"
@@ -327,7 +327,7 @@ async fn a_store_of_a_newer_version_is_refused(storage: Storage) {
         )
         .await;
     let message = match Store::open(&storage.store_config()).await {
-        Err(error) => error.to_string(),
+        Err(error) => format!("{:#}", anyhow::Error::from(error)),
         Ok(store) => {
             let error = store.prepare().await.unwrap_err();
             assert_eq!(error.class, ErrorClass::Permanent);

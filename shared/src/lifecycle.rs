@@ -116,15 +116,18 @@ impl Tasks {
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
     TcpListener::bind(address)
         .await
-        .map_err(|source| ListenError { address, source })
+        .map_err(|error| ListenError {
+            address,
+            reason: reason(&error),
+        })
 }
 
 /// An address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {}", reason(source))]
+#[error("cannot listen on {address}: {reason}")]
 pub struct ListenError {
     address: SocketAddr,
-    source: io::Error,
+    reason: String,
 }
 
 fn reason(error: &io::Error) -> String {

@@ -285,20 +285,20 @@ fn stream_key(raw: &str) -> Result<String, String> {
     }
 }
 
-/// The settings cannot be used together, or with what is on this machine.
+/// The settings cannot be used together, or with what is on this machine. The sources say why.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The queue's URL.
-    #[error("QUEUE_URL: {0}")]
+    #[error("QUEUE_URL")]
     QueueUrl(#[from] InvalidQueueUrl),
     /// The store's URL.
-    #[error("DATABASE_URL: {0}")]
+    #[error("DATABASE_URL")]
     StoreUrl(#[from] InvalidStoreUrl),
     /// The poll's times.
-    #[error("{0}")]
+    #[error(transparent)]
     Schedule(#[from] InvalidSchedule),
     /// A label from the original's variables.
-    #[error("{variable}: {source}")]
+    #[error("{variable}")]
     Label {
         /// Which one.
         variable: &'static str,

@@ -131,9 +131,9 @@ fn lock_file(path: &Path) -> std::io::Result<File> {
     Ok(file)
 }
 
-/// The database cannot be used.
+/// The database cannot be used. The source says why.
 #[derive(Debug, thiserror::Error)]
-#[error("the database {} cannot be used: {source}", path.display())]
+#[error("the database {} cannot be used", path.display())]
 pub struct OpenError {
     path: PathBuf,
     source: Cause,
@@ -141,15 +141,15 @@ pub struct OpenError {
 
 #[derive(Debug, thiserror::Error)]
 enum Cause {
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] std::io::Error),
-    #[error("{0}")]
+    #[error(transparent)]
     Sql(#[from] sqlx::Error),
     #[error(
         "its tables were made by a newer version of this program: migration {0} is unknown here"
     )]
     Newer(i64),
-    #[error("{0}")]
+    #[error(transparent)]
     Migrate(MigrateError),
 }
 
@@ -230,7 +230,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("v.db");
         std::fs::write(&path, "not a database, and long enough to be read as one").unwrap();
-        let message = Database::open(&path).await.unwrap_err().to_string();
+        let message = format!(
+            "{:#}",
+            anyhow::Error::from(Database::open(&path).await.unwrap_err())
+        );
         assert!(
             message.contains("v.db") && message.contains("not a database"),
             "{message}"

@@ -31,7 +31,9 @@ pub enum LogFormat {
 fn parse_filter(raw: &str) -> Result<String, String> {
     EnvFilter::try_new(raw)
         .map(|_| raw.to_owned())
-        .map_err(|error| error.to_string())
+        .map_err(|error| {
+            format!("{error}; write a level, or more of MODULE=LEVEL joined by commas")
+        })
 }
 
 /// Starts logging. Does nothing where a logger is there already.

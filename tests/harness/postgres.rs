@@ -8,15 +8,12 @@ use std::{
 };
 
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
-use testcontainers_modules::{
-    postgres::Postgres,
-    testcontainers::{ImageExt, core::IntoContainerPort, runners::AsyncRunner},
-};
+use testcontainers::ImageExt;
 use tokio::time::{Instant, sleep};
 
 use super::{
     PATIENCE, free_port, on_a_thread,
-    server::{Server, find_program, no_container_engine},
+    server::{self, Server, find_program},
     unique,
 };
 
@@ -57,20 +54,12 @@ pub fn own() -> Result<PostgresServer, String> {
 }
 
 fn in_container() -> Result<PostgresServer, String> {
-    if let Some(why) = no_container_engine() {
-        return Err(why);
-    }
-    let port = free_port();
-    let image = Postgres::default().with_fsync_enabled().with_tag(TAG);
-    // Several tests hold pools at once.
-    let request = image
-        .with_cmd(["postgres", "-c", "max_connections=300"])
-        .with_mapped_port(port, 5432.tcp());
-    let container =
-        on_a_thread(async move { request.start().await.map_err(|error| error.to_string()) })?;
-    let server = Server::container(container.id())?;
-    // The guard removes it: at the end of the program no destructor runs.
-    std::mem::forget(container);
+    let (server, port) = server::in_container("postgres", TAG, 5432, |image| {
+        // Several tests hold pools at once.
+        image
+            .with_env_var("POSTGRES_PASSWORD", "postgres")
+            .with_cmd(["postgres", "-c", "max_connections=300"])
+    })?;
     PostgresServer::new(
         format!("postgres://postgres:postgres@127.0.0.1:{port}/postgres"),
         server,

@@ -83,15 +83,18 @@ impl Process {
         }
     }
 
-    /// The URL in the line with this text.
+    /// The URL in the line with this text, or that of the address there.
     pub fn url_in(&self, text: &str) -> String {
         let line = self.line_with(text);
-        let address = line
-            .split_whitespace()
-            .find_map(|word| word.split_once("http://").map(|(_, address)| address));
+        let after = |mark| {
+            line.split(mark)
+                .nth(1)
+                .and_then(|rest| rest.split_whitespace().next())
+        };
+        let address = after("http://").or_else(|| after("address="));
         format!(
             "http://{}",
-            address.unwrap_or_else(|| panic!("no URL in {line:?}"))
+            address.unwrap_or_else(|| panic!("no address in {line:?}"))
         )
     }
 

@@ -7,14 +7,11 @@ use std::{
 };
 
 use redis::{Client, Commands, Connection};
-use testcontainers_modules::{
-    redis::Redis,
-    testcontainers::{ImageExt, core::IntoContainerPort, runners::AsyncRunner},
-};
+use testcontainers::ImageExt;
 
 use super::{
     PATIENCE, free_port,
-    server::{Server, find_program, no_container_engine},
+    server::{self, Server, find_program},
 };
 
 const TAG: &str = "8.0";
@@ -66,22 +63,8 @@ pub fn own() -> Result<RedisServer, String> {
 }
 
 fn in_container() -> Result<RedisServer, String> {
-    if let Some(why) = no_container_engine() {
-        return Err(why);
-    }
-    let port = free_port();
     let command = ["redis-server"].iter().chain(&FLAGS).copied();
-    let request = Redis::default()
-        .with_tag(TAG)
-        .with_cmd(command)
-        .with_mapped_port(port, 6379.tcp());
-    let container =
-        super::on_a_thread(
-            async move { request.start().await.map_err(|error| error.to_string()) },
-        )?;
-    let server = Server::container(container.id())?;
-    // The guard removes it: at the end of the program no destructor runs.
-    std::mem::forget(container);
+    let (server, port) = server::in_container("redis", TAG, 6379, |image| image.with_cmd(command))?;
     Ok(RedisServer {
         url: url(port),
         server,

@@ -13,6 +13,12 @@ use std::{
     sync::Mutex,
 };
 
+use testcontainers::{
+    ContainerRequest, GenericImage, ImageExt, core::IntoContainerPort, runners::AsyncRunner,
+};
+
+use super::{free_port, on_a_thread};
+
 /// A running server, or one that was killed.
 #[derive(Debug)]
 pub enum Server {
@@ -29,18 +35,11 @@ pub struct Process {
     folder: PathBuf,
     user: Option<u32>,
     command: Vec<String>,
+    _folder_guard: Guard,
     running: Mutex<Option<(Guard, String)>>,
 }
 
 impl Server {
-    pub fn container(id: &str) -> Result<Self, String> {
-        let guard = Guard::new("read -r _; docker rm --force --volumes \"$1\"", [id], None)?;
-        Ok(Self::Container {
-            id: id.to_owned(),
-            _guard: guard,
-        })
-    }
-
     /// Starts a program in a new folder, as a user who may run servers.
     pub fn process(
         what: &str,
@@ -57,10 +56,13 @@ impl Server {
             chown(&folder, Some(user), None).map_err(|error| error.to_string())?;
         }
         let command = command(&folder);
+        // After the server's own guard, which ends it: both wake up together.
+        let folder_guard = Guard::new("read -r _; sleep 1; rm -rf \"$1\"", [&folder], user)?;
         let server = Self::Process(Box::new(Process {
             folder: folder.clone(),
             user,
             command,
+            _folder_guard: folder_guard,
             running: Mutex::default(),
         }));
         prepare(&folder, user)?;
@@ -219,8 +221,30 @@ pub fn find_program(name: &str, more: &[PathBuf]) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
+/// Starts a container of an image that is here or can be pulled; its port is published on a free one of this machine,
+/// which is returned. Whether it answers yet is for the caller to find out.
+pub fn in_container(
+    name: &str,
+    tag: &str,
+    port: u16,
+    configure: impl FnOnce(GenericImage) -> ContainerRequest<GenericImage>,
+) -> Result<(Server, u16), String> {
+    if let Some(why) = no_container_engine() {
+        return Err(why);
+    }
+    let host_port = free_port();
+    let request = configure(GenericImage::new(name, tag)).with_mapped_port(host_port, port.tcp());
+    let container =
+        on_a_thread(async move { request.start().await.map_err(|error| error.to_string()) })?;
+    let id = container.id().to_owned();
+    let guard = Guard::new("read -r _; docker rm --force --volumes \"$1\"", [&id], None)?;
+    // The guard removes it: at the end of the program no destructor runs.
+    std::mem::forget(container);
+    Ok((Server::Container { id, _guard: guard }, host_port))
+}
+
 /// Why containers cannot be used here, if they cannot.
-pub fn no_container_engine() -> Option<String> {
+fn no_container_engine() -> Option<String> {
     match Command::new("docker")
         .args(["version", "--format", "{{.Server.Version}}"])
         .output()

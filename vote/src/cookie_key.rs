@@ -117,7 +117,7 @@ pub enum InvalidCookieKey {
     )]
     NotAKey(&'static str),
     /// The kept key.
-    #[error("the cookie key in {} cannot be used: {source}", path.display())]
+    #[error("the cookie key in {} cannot be used", path.display())]
     File {
         /// Where it is kept.
         path: PathBuf,

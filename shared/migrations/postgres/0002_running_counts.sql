@@ -72,7 +72,9 @@ BEGIN
         FROM (SELECT vote, count(*) AS votes FROM old_votes GROUP BY vote) AS gone
         WHERE t.option = gone.vote;
     UPDATE timeline AS t SET votes = t.votes - gone.votes
-        FROM (SELECT cast_ms / 10000 * 10000 AS bucket, vote, count(*) AS votes FROM old_votes GROUP BY 1, 2) AS gone
+        FROM (
+            SELECT cast_ms / 10000 * 10000 AS bucket, vote, count(*) AS votes FROM old_votes WHERE cast_ms > 0 GROUP BY 1, 2
+        ) AS gone
         WHERE (t.bucket, t.option) = (gone.bucket, gone.vote);
     NOTIFY tally_changed;
     RETURN NULL;

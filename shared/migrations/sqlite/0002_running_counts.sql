@@ -25,7 +25,7 @@ END;
 
 CREATE TRIGGER count_updated AFTER UPDATE ON votes BEGIN
     UPDATE tally SET votes = votes - 1 WHERE option = old.vote;
-    UPDATE timeline SET votes = votes - 1 WHERE (bucket, option) = (old.cast_ms / 10000 * 10000, old.vote);
+    UPDATE timeline SET votes = votes - 1 WHERE (bucket, option) = (old.cast_ms / 10000 * 10000, old.vote) AND old.cast_ms > 0;
     INSERT INTO tally (option, votes, last_cast_ms) VALUES (new.vote, 1, new.cast_ms)
         ON CONFLICT (option) DO UPDATE SET votes = votes + 1, last_cast_ms = max(last_cast_ms, excluded.last_cast_ms);
     INSERT INTO timeline (bucket, option, votes) SELECT new.cast_ms / 10000 * 10000, new.vote, 1 WHERE new.cast_ms > 0
@@ -34,5 +34,5 @@ END;
 
 CREATE TRIGGER count_deleted AFTER DELETE ON votes BEGIN
     UPDATE tally SET votes = votes - 1 WHERE option = old.vote;
-    UPDATE timeline SET votes = votes - 1 WHERE (bucket, option) = (old.cast_ms / 10000 * 10000, old.vote);
+    UPDATE timeline SET votes = votes - 1 WHERE (bucket, option) = (old.cast_ms / 10000 * 10000, old.vote) AND old.cast_ms > 0;
 END;

@@ -256,7 +256,7 @@ pub enum OpenQueueError {
     #[error(transparent)]
     Sqlite(#[from] OpenError),
     /// The connection's settings.
-    #[error("QUEUE_URL: {0}")]
+    #[error("QUEUE_URL")]
     Redis(#[from] ::redis::RedisError),
 }
 
