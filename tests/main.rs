@@ -14,4 +14,5 @@ mod probes;
 mod processes;
 mod queue_contract;
 mod refusals;
+mod secure_servers;
 mod store_contract;

@@ -1,7 +1,7 @@
 //! The live result page and its API.
 //!
-//! [`refresher`] reads the tally whenever it has changed and turns it into one [`snapshot`], from which the [`page`],
-//! the [`events`] and the [`api`] answer everybody: a thousand viewers cost the store what one does.
+//! `refresher` reads the tally whenever it has changed and turns it into one `snapshot`, from which the [`page`], the
+//! [`events`] and the [`api`] answer everybody: a thousand viewers cost the store what one does.
 
 pub mod api;
 pub mod events;

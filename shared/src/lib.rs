@@ -3,7 +3,7 @@
 //! A vote walks through this crate from top to bottom: the [`poll`] says what may be chosen, a [`ballot`] says who
 //! chose what, the [`queue`] keeps it until a worker has moved it into the [`store`], and the store keeps the tally.
 //! Around that walk stand the parts every service needs: [`settings`], [`lifecycle`], [`http`], [`probe`],
-//! [`metrics`] and [`telemetry`].
+//! [`mod@metrics`] and [`telemetry`].
 
 pub mod backoff;
 pub mod ballot;

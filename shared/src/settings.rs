@@ -38,8 +38,8 @@ impl DataSettings {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Storage")]
 pub struct QueueSettings {
-    /// The queue: sqlite://FILE, redis://[USER:PASSWORD@]HOST[:PORT][/DB] or rediss://… for TLS
-    /// [default: sqlite://DATA_DIR/voting.db]
+    /// The queue: sqlite://FILE, redis://USER:PASSWORD@HOST:PORT/DB, or rediss://… for TLS; if not set, the file
+    /// voting.db in DATA_DIR
     #[arg(long, env = "QUEUE_URL", hide_env_values = true)]
     pub queue_url: Option<String>,
 
@@ -80,8 +80,8 @@ impl QueueSettings {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Storage")]
 pub struct StoreSettings {
-    /// The store: sqlite://FILE or postgres://[USER:PASSWORD@]HOST[:PORT]/DATABASE[?sslmode=…]
-    /// [default: sqlite://DATA_DIR/voting.db]
+    /// The store: sqlite://FILE or postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…; if not set, the file
+    /// voting.db in DATA_DIR
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
 
@@ -122,7 +122,7 @@ impl StoreSettings {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Poll")]
 pub struct PollSettings {
-    /// What the voters are asked [default: the first two options' labels: Cats or Dogs?]
+    /// What the voters are asked; if not set, which of two options, such as Cats or Dogs?
     #[arg(long, env = "POLL_QUESTION", value_parser = question)]
     pub poll_question: Option<String>,
 
@@ -138,11 +138,11 @@ pub struct PollSettings {
     #[arg(long, env = "OPTION_B")]
     pub option_b: Option<String>,
 
-    /// When voting begins, such as 2027-03-01T09:00:00+01:00 [default: it always has]
+    /// When voting begins, such as 2027-03-01T09:00:00+01:00; if not set, it always has
     #[arg(long, env = "POLL_OPENS_AT", value_parser = timestamp)]
     pub poll_opens_at: Option<Timestamp>,
 
-    /// When voting ends [default: never]
+    /// When voting ends; if not set, never
     #[arg(long, env = "POLL_CLOSES_AT", value_parser = timestamp)]
     pub poll_closes_at: Option<Timestamp>,
 
@@ -196,7 +196,7 @@ fn default_question(options: &Options) -> String {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Network")]
 pub struct ListenSettings {
-    /// The address to listen on, such as 0.0.0.0:8080 [default: all addresses, the service's own port]
+    /// The address to listen on, such as 0.0.0.0:8080; if not set, all addresses and the service's own port
     #[arg(long, env = "LISTEN_ADDR")]
     pub listen_addr: Option<SocketAddr>,
 

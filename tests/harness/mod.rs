@@ -7,6 +7,7 @@ pub mod redis;
 pub mod server;
 pub mod skip;
 pub mod storage;
+pub mod tls;
 pub mod viewer;
 pub mod voter;
 

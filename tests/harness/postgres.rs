@@ -14,10 +14,12 @@ use tokio::time::{Instant, sleep};
 use super::{
     PATIENCE, free_port, on_a_thread,
     server::{self, Server, find_program},
+    tls::Certificate,
     unique,
 };
 
 const TAG: &str = "18";
+const PORT: u16 = 5432;
 
 /// A Postgres, ready to be used.
 #[derive(Debug)]
@@ -45,50 +47,93 @@ fn external() -> Option<Result<PostgresServer, String>> {
 
 /// A Postgres for one test, which may break it.
 pub fn own() -> Result<PostgresServer, String> {
-    let (container, local) = match in_container() {
-        Ok(postgres) => return Ok(postgres),
-        Err(why) => (why, on_this_machine()),
-    };
-    local
-        .map_err(|local| format!("no Postgres: TEST_DATABASE_URL is not set, {container}, {local}"))
+    let (server, port) = start(None)?;
+    PostgresServer::new(url(port), server)
 }
 
-fn in_container() -> Result<PostgresServer, String> {
-    let (server, port) = server::in_container("postgres", TAG, 5432, |image| {
+/// A Postgres that takes TLS connections. It may not answer yet.
+pub struct SecuredPostgres {
+    pub url: String,
+    _server: Server,
+}
+
+/// Starts one with this certificate.
+pub fn secured(certificate: &Certificate) -> Result<SecuredPostgres, String> {
+    let (server, port) = start(Some(certificate))?;
+    Ok(SecuredPostgres {
+        url: url(port).replace("127.0.0.1", "localhost"),
+        _server: server,
+    })
+}
+
+fn url(port: u16) -> String {
+    format!("postgres://postgres:postgres@127.0.0.1:{port}/postgres")
+}
+
+/// In a container if there are such, else from this machine's programs.
+fn start(certificate: Option<&Certificate>) -> Result<(Server, u16), String> {
+    let flags = |folder: &str| {
+        let tls = format!(
+            " -c ssl=on -c ssl_cert_file={folder}/cert.pem -c ssl_key_file={folder}/key.pem"
+        );
         // Several tests hold pools at once.
+        format!("-c max_connections=300{}", certificate.map_or("", |_| &tls))
+    };
+    let container = server::in_container("postgres", TAG, PORT, |image| {
+        const FOLDER: &str = "/var/lib/postgresql";
+        let Some(tls) = certificate else {
+            let command = format!("postgres {}", flags(FOLDER));
+            return image
+                .with_env_var("POSTGRES_PASSWORD", "postgres")
+                .with_cmd(command.split(' '));
+        };
+        // Postgres takes only a key that is its own.
+        let install = format!("install -o postgres -m 600 /tls/* {FOLDER}/");
+        let script = format!(
+            "{install} && exec docker-entrypoint.sh postgres {}",
+            flags(FOLDER)
+        );
         image
+            .with_entrypoint("sh")
             .with_env_var("POSTGRES_PASSWORD", "postgres")
-            .with_cmd(["postgres", "-c", "max_connections=300"])
-    })?;
-    PostgresServer::new(
-        format!("postgres://postgres:postgres@127.0.0.1:{port}/postgres"),
-        server,
-    )
+            .with_copy_to("/tls/cert.pem", tls.certificate.clone().into_bytes())
+            .with_copy_to("/tls/key.pem", tls.key.clone().into_bytes())
+            .with_cmd(["-c", &script])
+    });
+    container.or_else(|container| {
+        let port = free_port();
+        on_this_machine(port, certificate, flags)
+            .map(|server| (server, port))
+            .map_err(|local| {
+                format!("no Postgres: TEST_DATABASE_URL is not set, {container}, {local}")
+            })
+    })
 }
 
-fn on_this_machine() -> Result<PostgresServer, String> {
-    let missing = |name| format!("{name} is not on this machine");
-    let initdb = find_program("initdb", &debian_folders()).ok_or_else(|| missing("initdb"))?;
-    let postgres =
-        find_program("postgres", &debian_folders()).ok_or_else(|| missing("postgres"))?;
-    let port = free_port();
-    let server = Server::process(
+fn on_this_machine(
+    port: u16,
+    certificate: Option<&Certificate>,
+    flags: impl Fn(&str) -> String,
+) -> Result<Server, String> {
+    let program = |name| {
+        find_program(name, &debian_folders())
+            .ok_or_else(|| format!("{name} is not on this machine"))
+    };
+    let (initdb, postgres) = (program("initdb")?, program("postgres")?);
+    Server::process(
         "postgres",
-        |folder, user| make_cluster(&initdb, folder, user),
-        |folder| {
-            let flags = format!(
-                "-D {0}/data -p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={0} -c max_connections=300",
-                folder.display()
-            );
-            [postgres.display().to_string()]
-                .into_iter()
-                .chain(flags.split(' ').map(str::to_owned))
-                .collect()
+        |folder, user| {
+            certificate.map_or(Ok(()), |tls| tls.write(folder, user))?;
+            make_cluster(&initdb, folder, user)
         },
-    )?;
-    PostgresServer::new(
-        format!("postgres://postgres:postgres@127.0.0.1:{port}/postgres"),
-        server,
+        |folder| {
+            let folder = folder.display().to_string();
+            let place = format!(
+                "-D {folder}/data -p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
+            );
+            let command = format!("{} {place} {}", postgres.display(), flags(&folder));
+            command.split(' ').map(str::to_owned).collect()
+        },
     )
 }
 

@@ -12,9 +12,11 @@ use testcontainers::ImageExt;
 use super::{
     PATIENCE, free_port,
     server::{self, Server, find_program},
+    tls::Certificate,
 };
 
 const TAG: &str = "8.0";
+const PORT: u16 = 6379;
 /// As in production: what is answered is on the disk.
 const FLAGS: [&str; 6] = [
     "--appendonly",
@@ -53,49 +55,91 @@ fn external() -> Option<RedisServer> {
 
 /// A Redis for one test, which may break it.
 pub fn own() -> Result<RedisServer, String> {
-    let (container, local) = match in_container() {
-        Ok(redis) => return redis.ready(),
-        Err(why) => (why, on_this_machine()),
+    let redis = start(None, |port| vec!["--port".into(), port.to_string()])?;
+    redis.wait_until_ready()?;
+    Ok(redis)
+}
+
+/// A Redis that only this user may use, and only over TLS. It may not answer yet.
+pub fn secured(
+    certificate: &Certificate,
+    user: &str,
+    password: &str,
+) -> Result<RedisServer, String> {
+    let mut redis = start(Some(certificate), |port| {
+        let flags = format!(
+            "--port 0 --tls-port {port} --tls-auth-clients no --user default off --user {user} on >{password} ~* &* +@all"
+        );
+        flags.split(' ').map(str::to_owned).collect()
+    })?;
+    redis.url = redis.url.replace(
+        "redis://127.0.0.1",
+        &format!("rediss://{user}:{password}@localhost"),
+    );
+    Ok(redis)
+}
+
+/// In a container if there are such, else from this machine's programs.
+fn start(
+    certificate: Option<&Certificate>,
+    listen: impl Fn(u16) -> Vec<String>,
+) -> Result<RedisServer, String> {
+    let flags = |port: u16, folder: &str| {
+        let mut flags: Vec<String> = FLAGS.map(str::to_owned).into();
+        flags.extend(listen(port));
+        if certificate.is_some() {
+            let file = |flag: &str, name: &str| {
+                [format!("--tls-{flag}-file"), format!("{folder}/{name}.pem")]
+            };
+            flags.extend(
+                file("cert", "cert")
+                    .into_iter()
+                    .chain(file("key", "key"))
+                    .chain(file("ca-cert", "cert")),
+            );
+        }
+        flags
     };
-    local
-        .map_err(|local| format!("no Redis: TEST_REDIS_URL is not set, {container}, {local}"))?
-        .ready()
-}
-
-fn in_container() -> Result<RedisServer, String> {
-    let command = ["redis-server"].iter().chain(&FLAGS).copied();
-    let (server, port) = server::in_container("redis", TAG, 6379, |image| image.with_cmd(command))?;
-    Ok(RedisServer {
-        url: url(port),
-        server,
-    })
-}
-
-fn on_this_machine() -> Result<RedisServer, String> {
-    let program = find_program("redis-server", &[]).ok_or("redis-server is not on this machine")?;
-    let port = free_port();
-    let server = Server::process(
-        "redis",
-        |_, _| Ok(()),
-        |folder| {
-            let folder = folder.display().to_string();
-            let place = [
-                "--bind",
-                "127.0.0.1",
-                "--port",
-                &port.to_string(),
-                "--dir",
-                &folder,
-            ]
-            .map(str::to_owned);
-            let flags = FLAGS.map(str::to_owned);
-            [program.display().to_string()]
+    let (server, port) = server::in_container("redis", TAG, PORT, |image| {
+        let request = image.with_cmd(
+            ["redis-server".to_owned()]
                 .into_iter()
-                .chain(place)
-                .chain(flags)
-                .collect()
-        },
-    )?;
+                .chain(flags(PORT, "/tls")),
+        );
+        match certificate {
+            Some(tls) => request
+                .with_copy_to("/tls/cert.pem", tls.certificate.clone().into_bytes())
+                .with_copy_to("/tls/key.pem", tls.key.clone().into_bytes()),
+            None => request,
+        }
+    })
+    .or_else(|container| {
+        let program = find_program("redis-server", &[])
+            .ok_or("redis-server is not on this machine".to_owned());
+        let port = free_port();
+        let server = program.and_then(|program| {
+            Server::process(
+                "redis",
+                |folder, user| certificate.map_or(Ok(()), |tls| tls.write(folder, user)),
+                |folder| {
+                    let folder = folder.display().to_string();
+                    let place = [
+                        program.display().to_string(),
+                        "--bind".into(),
+                        "127.0.0.1".into(),
+                        "--dir".into(),
+                    ];
+                    place
+                        .into_iter()
+                        .chain([folder.clone()])
+                        .chain(flags(port, &folder))
+                        .collect()
+                },
+            )
+        });
+        let why = |local| format!("no Redis: TEST_REDIS_URL is not set, {container}, {local}");
+        server.map(|server| (server, port)).map_err(why)
+    })?;
     Ok(RedisServer {
         url: url(port),
         server,
@@ -107,11 +151,6 @@ fn url(port: u16) -> String {
 }
 
 impl RedisServer {
-    fn ready(self) -> Result<Self, String> {
-        self.wait_until_ready()?;
-        Ok(self)
-    }
-
     /// Waits until it answers.
     pub fn wait_until_ready(&self) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;

@@ -1,6 +1,6 @@
 //! The voting page and its API.
 //!
-//! A ballot walks through [`page`] or [`api`], which find out who votes ([`identity`]) and for what, to [`intake`],
+//! A ballot walks through [`page`] or [`api`], which find out who votes (`identity`) and for what, to `intake`,
 //! which hands it to the queue and says "accepted" only after the queue has it.
 
 pub mod api;

@@ -34,7 +34,7 @@ pub struct Settings {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Worker")]
 pub struct PaceSettings {
-    /// This worker's name among all workers [default: the host's name and a random number]
+    /// This worker's name among all workers; if not set, the host's name and a random number
     #[arg(long, env = "WORKER_NAME")]
     pub worker_name: Option<String>,
 
