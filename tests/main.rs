@@ -4,6 +4,7 @@
 //! starts those; everything else here is a subject.
 
 mod command_line;
+mod compose;
 mod convergence;
 mod harness;
 mod journeys;

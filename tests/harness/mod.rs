@@ -6,6 +6,7 @@ pub mod process;
 pub mod redis;
 pub mod server;
 pub mod skip;
+pub mod stack;
 pub mod storage;
 pub mod tls;
 pub mod viewer;

@@ -11,6 +11,7 @@ mod intake;
 pub mod page;
 mod refusal;
 mod routes;
+pub mod seed;
 mod settings;
 
 use std::sync::Arc;

@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use shared::{build, cli, lifecycle, settings::ListenSettings, telemetry};
+use vote::seed::{self, SeedSettings};
 
 /// The voting page and its API: takes votes in and queues them durably.
 #[derive(Parser)]
@@ -16,7 +17,15 @@ struct Cli {
     #[command(flatten)]
     log: telemetry::LogSettings,
     #[command(subcommand)]
-    command: Option<cli::Command>,
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Common(cli::Command),
+    /// Give a voting page votes to begin with, each by a voter of its own
+    Seed(SeedSettings),
 }
 
 #[tokio::main]
@@ -26,8 +35,10 @@ async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
     let address = cli.listen.address(vote::DEFAULT_PORT);
-    if let Some(command) = cli.command {
-        return command.run(&[address]);
+    match &cli.command {
+        Some(Command::Common(command)) => return command.run(&[address]),
+        Some(Command::Seed(settings)) => return seed::seed(settings).await,
+        None => {}
     }
     telemetry::init(&cli.log);
     let config = cli.settings.config()?;

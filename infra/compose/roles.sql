@@ -1,0 +1,18 @@
+-- The roles of the compose stack, made or brought up to date at every start.
+\set ON_ERROR_STOP on
+\set worker `cat /run/secrets/db/worker-password`
+\set result `cat /run/secrets/db/result-password`
+
+SELECT format('CREATE ROLE %I LOGIN', role) FROM unnest(ARRAY['worker', 'result']) AS role
+WHERE role NOT IN (SELECT rolname FROM pg_roles) \gexec
+ALTER ROLE worker PASSWORD :'worker';
+ALTER ROLE result PASSWORD :'result';
+
+-- The worker makes the tables and writes them; the result service reads them.
+GRANT USAGE, CREATE ON SCHEMA public TO worker;
+GRANT USAGE ON SCHEMA public TO result;
+ALTER DEFAULT PRIVILEGES FOR ROLE worker IN SCHEMA public GRANT SELECT ON TABLES TO result;
+
+-- A table that the original app left becomes the worker's, who brings it up to date.
+SELECT 'ALTER TABLE public.votes OWNER TO worker' WHERE to_regclass('public.votes') IS NOT NULL \gexec
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO result;

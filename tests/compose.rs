@@ -1,0 +1,473 @@
+//! `docker compose up`: the stack as people run it, on a real engine.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use reqwest::StatusCode;
+use serde_json::Value;
+use tokio::task::JoinHandle;
+
+use crate::harness::{
+    eventually,
+    skip::or_skip,
+    stack::{Stack, docker, images, text},
+    viewer::{get, tally, until_votes, votes},
+    voter::{Voter, client},
+};
+
+const BASE: &str = "gcr.io/distroless/cc-debian13:nonroot";
+const MEBIBYTE: u64 = 1 << 20;
+
+fn inspect(what: &str) -> Value {
+    let all: Value = serde_json::from_str(&docker(&["inspect", what])).expect("it is JSON");
+    all[0].clone()
+}
+
+/// The files of an image, from a container that never runs.
+fn files(image: &str) -> BTreeSet<String> {
+    let id = docker(&["create", image, "none"]).trim().to_owned();
+    let list = std::process::Command::new("sh")
+        .args(["-c", "docker export \"$1\" | tar -t", "sh", &id])
+        .output()
+        .unwrap();
+    docker(&["rm", &id]);
+    // What the engine itself puts into every container.
+    let engines = |file: &str| {
+        [
+            ".dockerenv",
+            "dev/",
+            "etc/hostname",
+            "etc/hosts",
+            "etc/mtab",
+            "etc/resolv.conf",
+            "proc/",
+            "sys/",
+        ]
+        .iter()
+        .any(|own| file.starts_with(own))
+    };
+    text(&list.stdout)
+        .lines()
+        .filter(|file| !file.ends_with('/') && !engines(file))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn an_image_holds_its_program_and_nothing_else() {
+    let base_files = {
+        let _ = or_skip!(images());
+        files(BASE)
+    };
+    let base_size = inspect(BASE)["Size"].as_u64().unwrap();
+    for (service, image) in or_skip!(images()) {
+        let own: Vec<_> = files(image).difference(&base_files).cloned().collect();
+        assert_eq!(own, [format!("usr/local/bin/{service}")]);
+        let shells = files(image)
+            .into_iter()
+            .filter(|file| file.ends_with("/sh") || file.ends_with("/bash"))
+            .count();
+        assert_eq!(shells, 0);
+        let about = inspect(image);
+        let size = about["Size"].as_u64().unwrap() - base_size;
+        assert!(size < 40 * MEBIBYTE, "{service} adds {size} bytes");
+        let config = &about["Config"];
+        assert_eq!(config["User"], "65532:65532");
+        assert_eq!(config["Entrypoint"], serde_json::json!([service]));
+        let label = |name: &str| {
+            config["Labels"][format!("org.opencontainers.image.{name}")]
+                .as_str()
+                .unwrap_or_default()
+        };
+        assert_eq!(
+            (label("title"), label("revision"), label("version")),
+            (*service, "0123456789ab", env!("CARGO_PKG_VERSION"))
+        );
+        assert_eq!(label("licenses"), "MIT OR Apache-2.0");
+        let version = docker(&["run", "--rm", "--network", "none", image, "--version"]);
+        assert_eq!(
+            version.trim(),
+            format!("{service} {} (0123456789ab)", env!("CARGO_PKG_VERSION"))
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stack_counts_is_seeded_and_keeps_every_vote() {
+    let stack = or_skip!(Stack::new());
+    stack.up(&[]);
+    let voter = Voter::new(&stack.vote);
+    voter.must_vote_for("a").await;
+    until_votes(&stack.result, &[1, 0]).await;
+    let said = stack.compose(&["--profile", "seed", "run", "--rm", "seed"]);
+    assert!(
+        said.contains("2000 votes for a") && said.contains("1000 votes for b"),
+        "{said}"
+    );
+    until_votes(&stack.result, &[2001, 1000]).await;
+
+    // What is up is confined.
+    for service in ["vote", "worker", "result", "redis", "db"] {
+        for id in stack.containers(service) {
+            assert_confined(service, &inspect(&id));
+        }
+    }
+    assert_only_the_pages_are_published(&stack);
+    assert_rights_are_the_least(&stack);
+
+    // Down and up again.
+    stack.compose(&["down"]);
+    stack.up(&[]);
+    until_votes(&stack.result, &[2001, 1000]).await;
+    assert_eq!(
+        voter.look().await.chosen(),
+        ["a"],
+        "the key to the cookies is kept too"
+    );
+    voter.must_vote_for("b").await;
+    until_votes(&stack.result, &[2000, 1001]).await;
+
+    // A configuration of one's own.
+    let mut stack = stack;
+    stack.set("POLL_OPTIONS", "a=Tea,b=Coffee,c=Water");
+    stack.set("WORKER_DB_PASSWORD", "another-password");
+    stack.up(&[]);
+    Voter::new(&stack.vote).must_vote_for("c").await;
+    until_votes(&stack.result, &[2000, 1001, 1]).await;
+}
+
+fn assert_confined(service: &str, container: &Value) {
+    let host = &container["HostConfig"];
+    assert_eq!(host["CapDrop"], serde_json::json!(["ALL"]), "{service}");
+    assert_eq!(host["ReadonlyRootfs"], true, "{service}");
+    assert_eq!(
+        host["SecurityOpt"],
+        serde_json::json!(["no-new-privileges:true"]),
+        "{service}"
+    );
+    assert!(host["Memory"].as_u64() > Some(0), "{service}");
+    assert_eq!(host["RestartPolicy"]["Name"], "unless-stopped", "{service}");
+    assert_eq!(host["LogConfig"]["Config"]["max-size"], "10m", "{service}");
+    assert_eq!(
+        container["State"]["Health"]["Status"], "healthy",
+        "{service}"
+    );
+    // What the kernel says, where the engine runs on this machine.
+    if let Ok(status) =
+        std::fs::read_to_string(format!("/proc/{}/status", container["State"]["Pid"]))
+    {
+        assert!(status.contains("NoNewPrivs:\t1"), "{service}: {status}");
+        assert!(
+            !status.contains("Uid:\t0"),
+            "{service} runs as root: {status}"
+        );
+        if ["vote", "worker", "result"].contains(&service) {
+            assert!(
+                status.contains("CapEff:\t0000000000000000") && status.contains("Uid:\t65532"),
+                "{service}: {status}"
+            );
+        }
+    }
+}
+
+fn assert_only_the_pages_are_published(stack: &Stack) {
+    for (service, published) in [
+        ("vote", true),
+        ("result", true),
+        ("worker", false),
+        ("redis", false),
+        ("db", false),
+    ] {
+        let ports = inspect(&stack.containers(service)[0])["NetworkSettings"]["Ports"].clone();
+        let any = ports
+            .as_object()
+            .is_some_and(|ports| ports.values().any(|bound| !bound.is_null()));
+        assert_eq!(any, published, "{service}: {ports}");
+    }
+    // From the front tier nobody finds the servers; from the back tier they answer.
+    let ping = [
+        "redis-cli",
+        "-h",
+        "redis",
+        "--no-auth-warning",
+        "--user",
+        "health",
+        "--pass",
+        "none",
+        "ping",
+    ];
+    for (network, answers) in [("front-tier", false), ("back-tier", true)] {
+        let output = stack.run(network, "secrets-vote", "redis:8.0", &ping);
+        assert_eq!(
+            text(&output.stdout).contains("PONG"),
+            answers,
+            "from {network}: {}",
+            text(&output.stderr)
+        );
+    }
+}
+
+fn assert_rights_are_the_least(stack: &Stack) {
+    let redis = |volume: &str, command: &str| {
+        let script = format!("redis-cli -u \"$(cat /volume/queue-url)\" {command} 2>&1");
+        text(
+            &stack
+                .run("back-tier", volume, "redis:8.0", &["sh", "-c", &script])
+                .stdout,
+        )
+    };
+    for forbidden in [
+        "XRANGE ballots - +",
+        "DEL ballots",
+        "FLUSHALL",
+        "CONFIG SET appendonly no",
+        "SET other 1",
+        "KEYS '*'",
+    ] {
+        assert!(
+            redis("secrets-vote", forbidden).contains("NOPERM"),
+            "vote may {forbidden}"
+        );
+    }
+    for forbidden in [
+        "XADD ballots '*' voter x",
+        "DEL ballots",
+        "FLUSHALL",
+        "CONFIG GET dir",
+    ] {
+        assert!(
+            redis("secrets-worker", forbidden).contains("NOPERM"),
+            "worker may {forbidden}"
+        );
+    }
+    let postgres = |volume: &str, statement: &str| {
+        let script = format!("psql \"$(cat /volume/database-url)\" --command \"{statement}\" 2>&1");
+        text(
+            &stack
+                .run("back-tier", volume, "postgres:18", &["sh", "-c", &script])
+                .stdout,
+        )
+    };
+    assert!(
+        postgres(
+            "secrets-result",
+            "SELECT votes FROM tally WHERE option = 'a'"
+        )
+        .contains("2001")
+    );
+    for forbidden in [
+        "DELETE FROM votes",
+        "UPDATE tally SET votes = 0",
+        "CREATE TABLE mine ()",
+        "DROP TABLE votes",
+    ] {
+        let said = postgres("secrets-result", forbidden);
+        assert!(
+            said.contains("permission denied") || said.contains("must be owner"),
+            "result may {forbidden}: {said}"
+        );
+    }
+    for forbidden in [
+        "CREATE ROLE other",
+        "CREATE DATABASE other",
+        "COPY votes TO PROGRAM 'true'",
+    ] {
+        assert!(
+            postgres("secrets-worker", forbidden).contains("permission denied"),
+            "worker may {forbidden}"
+        );
+    }
+}
+
+/// Voters who vote all the time, each attempt by a voter of its own.
+struct Load {
+    stop: Arc<AtomicBool>,
+    accepted: Arc<AtomicU64>,
+    attempted: Arc<AtomicU64>,
+    voters: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    fn start(vote: &str) -> Self {
+        let load = Self {
+            stop: Arc::default(),
+            accepted: Arc::default(),
+            attempted: Arc::default(),
+            voters: Vec::new(),
+        };
+        let voters = (0..4).map(|_| {
+            let (url, stop) = (vote.to_owned(), load.stop.clone());
+            let (accepted, attempted) = (load.accepted.clone(), load.attempted.clone());
+            tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    attempted.fetch_add(1, Ordering::Relaxed);
+                    let answer = client().post(&url).form(&[("vote", "a")]).send().await;
+                    if answer.is_ok_and(|answer| answer.status() == StatusCode::OK) {
+                        accepted.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            })
+        });
+        Self {
+            voters: voters.collect(),
+            ..load
+        }
+    }
+
+    /// Waits until more votes have been accepted.
+    async fn goes_on(&self) {
+        let before = self.accepted.load(Ordering::Relaxed);
+        let accepted = async || self.accepted.load(Ordering::Relaxed);
+        eventually("more accepted votes", |now| *now >= before + 50, accepted).await;
+    }
+
+    /// How many were accepted, and how many attempted.
+    async fn end(self) -> (u64, u64) {
+        self.stop.store(true, Ordering::Relaxed);
+        for voter in self.voters {
+            voter.await.unwrap();
+        }
+        (
+            self.accepted.load(Ordering::Relaxed),
+            self.attempted.load(Ordering::Relaxed),
+        )
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_is_killed_under_load_no_accepted_vote_is_lost() {
+    let stack = or_skip!(Stack::new());
+    stack.up(&[]);
+    let load = Load::start(&stack.vote);
+    for service in ["redis", "db", "worker", "vote", "result"] {
+        load.goes_on().await;
+        stack.compose(&["kill", service]);
+        thread::sleep(Duration::from_millis(500)); // votes are attempted meanwhile
+        stack.up(&[]);
+    }
+    load.goes_on().await;
+    let (accepted, attempted) = load.end().await;
+    let all = |tally: &Value| {
+        votes(tally)
+            .first()
+            .is_some_and(|counted| *counted >= accepted)
+    };
+    let result = eventually("every accepted vote", all, async || {
+        tally(&stack.result).await
+    })
+    .await;
+    // Nothing is left that could still be counted.
+    let backlog = "redis-cli -u \"$(cat /volume/queue-url)\" XLEN ballots";
+    let empty = async || {
+        text(
+            &stack
+                .run(
+                    "back-tier",
+                    "secrets-worker",
+                    "redis:8.0",
+                    &["sh", "-c", backlog],
+                )
+                .stdout,
+        )
+    };
+    eventually("an empty queue", |length| length.trim() == "0", empty).await;
+    let counted = votes(&result)[0].max(votes(&tally(&stack.result).await)[0]);
+    println!("attempted {attempted}, accepted {accepted}, counted {counted}");
+    assert!(
+        accepted <= counted && counted <= attempted,
+        "{accepted} ⊆ {counted} ⊆ {attempted}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_share_the_work() {
+    let mut stack = or_skip!(Stack::new());
+    stack.set("VOTE_PORT", "31000-31099");
+    stack.set("RESULT_PORT", "31100-31199");
+    stack.up(&[
+        "--scale", "vote=3", "--scale", "worker=2", "--scale", "result=2",
+    ]);
+    let (vote, result) = (
+        stack.addresses("vote", 8080),
+        stack.addresses("result", 8081),
+    );
+    assert_eq!(
+        (vote.len(), result.len(), stack.containers("worker").len()),
+        (3, 2, 2)
+    );
+    for round in 0..30 {
+        Voter::new(&vote[round % 3])
+            .must_vote_for(if round % 2 == 0 { "a" } else { "b" })
+            .await;
+    }
+    for result in &result {
+        until_votes(result, &[15, 15]).await;
+    }
+    let pages = [
+        get(&vote[0]).await.text().await.unwrap(),
+        get(&vote[1]).await.text().await.unwrap(),
+    ];
+    let served_by = |page: &String| {
+        page.split("container ID ")
+            .nth(1)
+            .map(|rest| rest[..12].to_owned())
+    };
+    assert_ne!(
+        served_by(&pages[0]),
+        served_by(&pages[1]),
+        "each says who it is"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_volume_of_the_original_app_keeps_its_votes() {
+    let stack = or_skip!(Stack::new());
+    let (volume, old) = (stack.name_of("db-data"), stack.name_of("original-db"));
+    let mount = format!("{volume}:/var/lib/postgresql");
+    docker(&[
+        "run",
+        "--detach",
+        "--name",
+        &old,
+        "--volume",
+        &mount,
+        "--env",
+        "POSTGRES_PASSWORD=postgres",
+        "postgres:18",
+    ]);
+    // As the original's worker makes and fills it.
+    let statements = "CREATE TABLE IF NOT EXISTS votes (id VARCHAR(255) NOT NULL UNIQUE, vote VARCHAR(255) NOT NULL);
+        INSERT INTO votes SELECT md5(n::text), CASE WHEN n <= 70 THEN 'a' ELSE 'b' END FROM generate_series(1, 100) n";
+    let fill = async || {
+        let psql = [
+            "exec",
+            &old,
+            "psql",
+            "--host=127.0.0.1",
+            "--username=postgres",
+            "--command",
+            statements,
+        ];
+        std::process::Command::new("docker")
+            .args(psql)
+            .output()
+            .unwrap()
+            .status
+            .success()
+    };
+    eventually("the original's votes", |filled| *filled, fill).await;
+    docker(&["stop", &old]);
+    docker(&["rm", &old]);
+
+    stack.up(&[]);
+    until_votes(&stack.result, &[70, 30]).await;
+    Voter::new(&stack.vote).must_vote_for("b").await;
+    until_votes(&stack.result, &[70, 31]).await;
+}

@@ -1,0 +1,212 @@
+//! The compose stack, as people run it, in a project of its own.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+};
+
+use super::{free_port, unique};
+
+/// The images' tag: apart from those that people use.
+const TAG: &str = "under-test";
+
+/// A project, removed with its volumes when this value is dropped.
+pub struct Stack {
+    project: String,
+    variables: Vec<(String, String)>,
+    pub vote: String,
+    pub result: String,
+    /// One stack at a time is enough for a small machine.
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Stack {
+    /// A project that is not up yet, its images built; or why there can be none on this machine.
+    pub fn new() -> Result<Self, String> {
+        static TURN: Mutex<()> = Mutex::new(());
+        images()?;
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let (vote, result) = (free_port(), free_port());
+        let variables = [
+            ("TAG", TAG.to_owned()),
+            ("VOTE_PORT", vote.to_string()),
+            ("RESULT_PORT", result.to_string()),
+        ];
+        Ok(Self {
+            project: unique("voting-test"),
+            variables: variables
+                .map(|(name, value)| (name.to_owned(), value))
+                .into(),
+            vote: format!("http://127.0.0.1:{vote}"),
+            result: format!("http://127.0.0.1:{result}"),
+            _turn: turn,
+        })
+    }
+
+    /// Sets one of the variables that `.env` could set.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// `docker compose …`, whatever comes of it.
+    pub fn try_compose(&self, arguments: &[&str]) -> Output {
+        let mut command = compose();
+        command
+            .args(["--project-name", &self.project])
+            .args(arguments);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.output().expect("docker can be run")
+    }
+
+    /// `docker compose …`, which must succeed. Returns what it printed.
+    pub fn compose(&self, arguments: &[&str]) -> String {
+        let output = self.try_compose(arguments);
+        if !output.status.success() {
+            let logs = self.try_compose(&["logs", "--no-color", "--tail", "30"]);
+            panic!(
+                "compose {arguments:?} failed: {}\n{}",
+                text(&output.stderr),
+                text(&logs.stdout)
+            );
+        }
+        text(&output.stdout)
+    }
+
+    /// Up, and everything healthy.
+    pub fn up(&self, more: &[&str]) {
+        self.compose(&[&["up", "--detach", "--wait", "--no-build"], more].concat());
+    }
+
+    /// The containers of a service.
+    pub fn containers(&self, service: &str) -> Vec<String> {
+        self.compose(&["ps", "--quiet", service])
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The addresses at which the replicas of a service are published.
+    pub fn addresses(&self, service: &str, port: u16) -> Vec<String> {
+        let format =
+            format!("{{{{(index (index .NetworkSettings.Ports \"{port}/tcp\") 0).HostPort}}}}");
+        let address = |id: &String| {
+            format!(
+                "http://127.0.0.1:{}",
+                docker(&["inspect", "--format", &format, id]).trim()
+            )
+        };
+        self.containers(service).iter().map(address).collect()
+    }
+
+    /// The name of one of the project's volumes or networks.
+    pub fn name_of(&self, part: &str) -> String {
+        format!("{}_{part}", self.project)
+    }
+
+    /// What a program of an image prints, in one of the project's networks, with one of its volumes at `/volume`.
+    pub fn run(&self, network: &str, volume: &str, image: &str, command: &[&str]) -> Output {
+        let (network, volume) = (
+            self.name_of(network),
+            format!("{}:/volume:ro", self.name_of(volume)),
+        );
+        let place = [
+            "run",
+            "--rm",
+            "--network",
+            &network,
+            "--volume",
+            &volume,
+            "--entrypoint",
+            command[0],
+            image,
+        ];
+        Command::new("docker")
+            .args(place)
+            .args(&command[1..])
+            .output()
+            .expect("docker can be run")
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let logs = self.try_compose(&["logs", "--no-color", "--tail", "50"]);
+            eprintln!("the stack said:\n{}", text(&logs.stdout));
+        }
+        self.try_compose(&[
+            "--profile",
+            "seed",
+            "down",
+            "--volumes",
+            "--remove-orphans",
+            "--timeout",
+            "3",
+        ]);
+    }
+}
+
+/// Compose on this project's file, with nothing of the developer's own settings.
+fn compose() -> Command {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new("docker");
+    command
+        .args(["compose", "--env-file", "/dev/null", "--file"])
+        .arg(folder.join("docker-compose.yml"));
+    command.current_dir(folder);
+    command
+}
+
+/// Builds the images once, and returns their names by service.
+pub fn images() -> Result<&'static [(&'static str, String); 3], String> {
+    static IMAGES: OnceLock<Result<[(&'static str, String); 3], String>> = OnceLock::new();
+    let build = || {
+        let engine = Command::new("docker")
+            .args(["version", "--format", "{{.Server.Version}}"])
+            .output();
+        if !engine.is_ok_and(|output| output.status.success()) {
+            return Err("no container engine answers".to_owned());
+        }
+        if !compose()
+            .arg("version")
+            .output()
+            .is_ok_and(|output| output.status.success())
+        {
+            return Err("docker compose is not installed".to_owned());
+        }
+        let built = compose()
+            .arg("build")
+            .env("TAG", TAG)
+            .env("REVISION", "0123456789ab")
+            .output();
+        let built = built.expect("docker can be run");
+        assert!(
+            built.status.success(),
+            "the images cannot be built: {}",
+            text(&built.stderr)
+        );
+        Ok(["vote", "worker", "result"]
+            .map(|service| (service, format!("voting-app/{service}:{TAG}"))))
+    };
+    IMAGES.get_or_init(build).as_ref().map_err(Clone::clone)
+}
+
+/// `docker …`, which must succeed. Returns what it printed.
+pub fn docker(arguments: &[&str]) -> String {
+    let output = Command::new("docker")
+        .args(arguments)
+        .output()
+        .expect("docker can be run");
+    assert!(
+        output.status.success(),
+        "docker {arguments:?} failed: {}",
+        text(&output.stderr)
+    );
+    text(&output.stdout)
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
