@@ -1,0 +1,265 @@
+//! One of the workers' readers of the stream.
+
+use std::time::Duration;
+
+use redis::{AsyncConnectionConfig, RedisResult, Value, aio::MultiplexedConnection, cmd};
+
+use super::{
+    CONNECT_TIMEOUT, GROUP, RESPONSE_TIMEOUT, RedisQueue,
+    answers::{Entries, Group, Groups, Pending, Streams},
+    errors::{classify, is_group_missing, is_stream_missing},
+};
+use crate::{
+    ballot::BallotId,
+    queue::{Backlog, Claimed, Delivery, QueueError},
+};
+
+const START: &str = "0-0";
+
+/// One consumer of the group.
+pub struct RedisConsumer {
+    queue: RedisQueue,
+    /// A connection of its own: while it blocks for the next entry, nothing else could pass on a shared one.
+    reader: Option<MultiplexedConnection>,
+    name: String,
+    /// Where the next claim goes on in the list of pending entries.
+    claim_from: String,
+}
+
+impl RedisConsumer {
+    pub(super) fn new(queue: RedisQueue, name: &str) -> Self {
+        Self {
+            queue,
+            reader: None,
+            name: name.to_owned(),
+            claim_from: START.to_owned(),
+        }
+    }
+
+    pub(in crate::queue) async fn next(
+        &mut self,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>, QueueError> {
+        let mut read = cmd("XREADGROUP");
+        read.arg("GROUP")
+            .arg(GROUP)
+            .arg(&self.name)
+            .arg("COUNT")
+            .arg(max);
+        // BLOCK 0 would wait for ever.
+        read.arg("BLOCK").arg(wait.as_millis().max(1).to_string());
+        read.arg("STREAMS").arg(&*self.queue.stream).arg(">");
+        let answer = match self.reader(wait).await {
+            Ok(reader) => read.query_async::<Streams>(reader).await,
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(Streams(deliveries)) => Ok(deliveries),
+            Err(error) if is_group_missing(&error) => {
+                self.create_group().await?;
+                Ok(Vec::new())
+            }
+            Err(error) => {
+                self.reader = None;
+                Err(classify(&error))
+            }
+        }
+    }
+
+    async fn reader(&mut self, wait: Duration) -> RedisResult<&mut MultiplexedConnection> {
+        let reader = if let Some(reader) = self.reader.take() {
+            reader
+        } else {
+            let config = AsyncConnectionConfig::new()
+                .set_connection_timeout(Some(CONNECT_TIMEOUT))
+                .set_response_timeout(Some(wait + RESPONSE_TIMEOUT));
+            self.queue
+                .client
+                .get_multiplexed_async_connection_with_config(&config)
+                .await?
+        };
+        Ok(self.reader.insert(reader))
+    }
+
+    /// From the beginning of the stream, never from its end: whatever is there has not been counted for sure.
+    async fn create_group(&mut self) -> Result<(), QueueError> {
+        let mut create = cmd("XGROUP");
+        create
+            .arg("CREATE")
+            .arg(&*self.queue.stream)
+            .arg(GROUP)
+            .arg(0)
+            .arg("MKSTREAM");
+        match create.exec_async(&mut self.queue.connection).await {
+            Err(error) if error.code() == Some("BUSYGROUP") => Ok(()), // another worker was first
+            answer => answer.map_err(|error| classify(&error)),
+        }
+    }
+
+    pub(in crate::queue) async fn claim(
+        &mut self,
+        max: usize,
+        idle: Duration,
+    ) -> Result<Claimed, QueueError> {
+        let mut claim = cmd("XAUTOCLAIM");
+        claim.arg(&*self.queue.stream).arg(GROUP).arg(&self.name);
+        claim
+            .arg(idle.as_millis().to_string())
+            .arg(&self.claim_from)
+            .arg("COUNT")
+            .arg(max);
+        let answer = claim
+            .query_async::<(String, Entries, Vec<String>)>(&mut self.queue.connection)
+            .await;
+        let (next, Entries(deliveries), deleted) = match answer {
+            Ok(answer) => answer,
+            Err(error) if is_group_missing(&error) => {
+                self.create_group().await?;
+                return Ok(Claimed::default());
+            }
+            Err(error) => return Err(classify(&error)),
+        };
+        self.claim_from = next;
+        let lost = deleted.iter().filter_map(|id| id.parse().ok()).collect();
+        Ok(Claimed { deliveries, lost })
+    }
+
+    pub(in crate::queue) async fn acknowledge(
+        &mut self,
+        ids: &[BallotId],
+    ) -> Result<(), QueueError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let mut ack = cmd("XACK");
+        ack.arg(&*self.queue.stream).arg(GROUP);
+        for id in ids {
+            ack.arg(id.to_string());
+        }
+        match ack.exec_async(&mut self.queue.connection).await {
+            Err(error) if is_group_missing(&error) => self.create_group().await,
+            answer => answer.map_err(|error| classify(&error)),
+        }
+    }
+
+    pub(in crate::queue) async fn trim(&mut self) -> Result<Backlog, QueueError> {
+        let Some(group) = self.group().await? else {
+            return Ok(Backlog::default());
+        };
+        // Asked after the group: what was delivered in between has greater ids than `delivered`, so the bound holds.
+        let pending = self.pending().await?;
+        let bound = match pending.first {
+            Some(first) => first.min(after(group.delivered)),
+            None => after(group.delivered),
+        };
+        let mut trim = cmd("XTRIM");
+        trim.arg(&*self.queue.stream)
+            .arg("MINID")
+            .arg("=")
+            .arg(bound.to_string());
+        let mut first = cmd("XRANGE");
+        first
+            .arg(&*self.queue.stream)
+            .arg(format!("({}", group.delivered))
+            .arg("+")
+            .arg("COUNT")
+            .arg(1);
+        let mut length = cmd("XLEN");
+        length.arg(&*self.queue.stream);
+        let (Entries(undelivered), length): (Entries, u64) = redis::pipe()
+            .add_command(trim)
+            .ignore()
+            .add_command(first)
+            .add_command(length)
+            .query_async(&mut self.queue.connection)
+            .await
+            .map_err(|error| classify(&error))?;
+        let oldest_undelivered = undelivered.first().map(|delivery| delivery.id);
+        Ok(Backlog {
+            pending: pending.count,
+            undelivered: group
+                .lag
+                .unwrap_or_else(|| length.saturating_sub(pending.count)),
+            oldest: pending.first.into_iter().chain(oldest_undelivered).min(),
+        })
+    }
+
+    async fn group(&mut self) -> Result<Option<Group>, QueueError> {
+        let mut info = cmd("XINFO");
+        info.arg("GROUPS").arg(&*self.queue.stream);
+        match info.query_async::<Groups>(&mut self.queue.connection).await {
+            Ok(Groups(group)) => Ok(group),
+            Err(error) if is_stream_missing(&error) => Ok(None),
+            Err(error) => Err(classify(&error)),
+        }
+    }
+
+    async fn pending(&mut self) -> Result<Pending, QueueError> {
+        let mut pending = cmd("XPENDING");
+        pending.arg(&*self.queue.stream).arg(GROUP);
+        pending
+            .query_async(&mut self.queue.connection)
+            .await
+            .map_err(|error| classify(&error))
+    }
+
+    /// Removes this consumer's name from the group, if it holds nothing: removing it would drop what it holds.
+    pub(in crate::queue) async fn leave(mut self) -> Result<(), QueueError> {
+        let mut held = cmd("XPENDING");
+        held.arg(&*self.queue.stream)
+            .arg(GROUP)
+            .arg("-")
+            .arg("+")
+            .arg(1)
+            .arg(&self.name);
+        let held: Vec<Value> = held
+            .query_async(&mut self.queue.connection)
+            .await
+            .map_err(|error| classify(&error))?;
+        if !held.is_empty() {
+            return Ok(());
+        }
+        let mut leave = cmd("XGROUP");
+        leave
+            .arg("DELCONSUMER")
+            .arg(&*self.queue.stream)
+            .arg(GROUP)
+            .arg(&self.name);
+        leave
+            .exec_async(&mut self.queue.connection)
+            .await
+            .map_err(|error| classify(&error))
+    }
+}
+
+/// The first id greater than this one.
+fn after(id: BallotId) -> BallotId {
+    match id.seq.checked_add(1) {
+        Some(seq) => BallotId { seq, ..id },
+        None => BallotId {
+            ms: id.ms.saturating_add(1),
+            seq: 0,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_for_trimming_is_just_after_the_last_delivered() {
+        assert_eq!(
+            after(BallotId { ms: 5, seq: 0 }),
+            BallotId { ms: 5, seq: 1 }
+        );
+        assert_eq!(
+            after(BallotId {
+                ms: 5,
+                seq: u64::MAX
+            }),
+            BallotId { ms: 6, seq: 0 }
+        );
+    }
+}

@@ -1,0 +1,143 @@
+//! The queue as a Redis stream, read by the consumer group `workers`.
+
+mod answers;
+mod consumer;
+mod errors;
+
+use std::{sync::Arc, time::Duration};
+
+use redis::{
+    Client, ConnectionInfo, RedisResult,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+    cmd,
+};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{Durability, QueueConfig, QueueError, delivery::fields_of};
+use crate::{
+    backoff::Backoff,
+    ballot::{Ballot, BallotId},
+};
+use answers::Added;
+pub use consumer::RedisConsumer;
+use errors::classify;
+
+const GROUP: &str = "workers";
+/// Written by every probe: a server that answers PING may still refuse writes.
+const PROBE_KEY_SUFFIX: &str = ":probe";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// For everything no voter waits for.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A peer that has acknowledged nothing for so long is gone: without this a connection whose packets vanish lives on
+/// for a quarter of an hour.
+#[cfg(target_os = "linux")]
+const DEAD_PEER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The stream, as `vote` uses it.
+#[derive(Clone)]
+pub struct RedisQueue {
+    client: Client,
+    /// One multiplexed connection: Redis commits all that arrives at once with one fsync, so more would not be faster.
+    connection: ConnectionManager,
+    stream: Arc<str>,
+    enqueue_timeout: Duration,
+}
+
+impl RedisQueue {
+    pub(super) fn new(info: ConnectionInfo, config: &QueueConfig) -> RedisResult<Self> {
+        let tcp = info.tcp_settings().clone().set_nodelay(true);
+        #[cfg(target_os = "linux")]
+        let tcp = tcp.set_user_timeout(DEAD_PEER_TIMEOUT);
+        let client = Client::open(info.set_tcp_settings(tcp))?;
+        let reconnecting = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(RESPONSE_TIMEOUT))
+            .set_min_delay(Duration::from_millis(20))
+            .set_max_delay(Duration::from_millis(500));
+        let connection = ConnectionManager::new_lazy_with_config(client.clone(), reconnecting)?;
+        Ok(Self {
+            client,
+            connection,
+            stream: config.stream.as_str().into(),
+            enqueue_timeout: config.enqueue_timeout,
+        })
+    }
+
+    pub(super) async fn enqueue(&self, ballot: &Ballot) -> Result<BallotId, QueueError> {
+        let mut xadd = cmd("XADD");
+        xadd.arg(&*self.stream).arg("*");
+        for (name, value) in fields_of(ballot) {
+            xadd.arg(name).arg(value);
+        }
+        let deadline = Instant::now() + self.enqueue_timeout;
+        let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(100));
+        loop {
+            let mut connection = self.connection.clone();
+            let answer = timeout_at(deadline, xadd.query_async::<Added>(&mut connection)).await;
+            match answer.map_err(|_| QueueError::Timeout(self.enqueue_timeout))? {
+                Ok(Added(id)) => return Ok(id),
+                // The server restarted or failed over. Sending again is safe: should the first one have arrived after
+                // all, both entries carry the same vote and the newer one counts.
+                Err(error) if error.is_connection_dropped() => {
+                    let wait = backoff.next_wait();
+                    if Instant::now() + wait >= deadline {
+                        return Err(classify(&error));
+                    }
+                    sleep(wait).await;
+                }
+                Err(error) => return Err(classify(&error)),
+            }
+        }
+    }
+
+    pub(super) async fn probe(&self) -> Result<(), QueueError> {
+        let mut set = cmd("SET");
+        set.arg(format!("{}{PROBE_KEY_SUFFIX}", self.stream))
+            .arg(1)
+            .arg("EX")
+            .arg(60);
+        set.exec_async(&mut self.connection.clone())
+            .await
+            .map_err(|error| classify(&error))
+    }
+
+    pub(super) async fn durability(&self) -> Result<Durability, QueueError> {
+        let mut get = cmd("CONFIG");
+        get.arg("GET").arg("append*").arg("maxmemory-policy");
+        let settings: Vec<(String, String)> =
+            match get.query_async(&mut self.connection.clone()).await {
+                Ok(settings) => settings,
+                Err(error) => match classify(&error) {
+                    QueueError::Refused(why) => {
+                        return Ok(Durability::Weaker(format!(
+                            "its settings cannot be read: {why}"
+                        )));
+                    }
+                    other => return Err(other),
+                },
+            };
+        let weaker = [
+            ("appendonly", "yes"),
+            ("appendfsync", "always"),
+            ("maxmemory-policy", "noeviction"),
+        ]
+        .iter()
+        .filter_map(|(name, wanted)| {
+            let value = settings
+                .iter()
+                .find(|(setting, _)| setting == name)
+                .map_or("unknown", |(_, value)| value);
+            (value != *wanted).then(|| format!("{name} is {value} and should be {wanted}"))
+        })
+        .collect::<Vec<_>>();
+        Ok(if weaker.is_empty() {
+            Durability::Full
+        } else {
+            Durability::Weaker(weaker.join(", "))
+        })
+    }
+
+    pub(super) fn consumer(&self, name: &str) -> RedisConsumer {
+        RedisConsumer::new(self.clone(), name)
+    }
+}
