@@ -24,7 +24,6 @@ on_both_storages! {
     a_poll_is_open_when_its_settings_say_so,
     hidden_results_appear_when_the_poll_closes,
     a_second_start_finds_the_votes_again,
-    replicas_show_the_same,
 }
 
 async fn a_vote_is_counted_and_can_be_changed(storage: Storage) {
@@ -283,22 +282,4 @@ async fn a_second_start_finds_the_votes_again(storage: Storage) {
     let second = App::start(&storage, &[]).await;
     until_votes(&second.result, &[1, 0]).await;
     second.stop().await;
-}
-
-async fn replicas_show_the_same(storage: Storage) {
-    let (one, other) = (
-        App::start(&storage, &[]).await,
-        App::start(&storage, &[]).await,
-    );
-    Voter::new(&one.vote).must_vote_for("a").await;
-    Voter::new(&other.vote).must_vote_for("b").await;
-    let mut viewer = Viewer::open(&one.result, None).await;
-    let event = viewer.until_votes(&[1, 1]).await;
-    drop(viewer);
-    // The browser is sent to the other replica and has nothing to catch up with.
-    until_votes(&other.result, &[1, 1]).await;
-    let mut moved = Viewer::open(&other.result, Some(&event.id)).await;
-    assert_eq!(moved.next_within(Duration::from_millis(300)).await, None);
-    one.stop().await;
-    other.stop().await;
 }

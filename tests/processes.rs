@@ -6,6 +6,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use reqwest::StatusCode;
@@ -65,6 +66,13 @@ async fn several_replicas_share_the_work(storage: Storage) {
     for result in &results {
         until_votes(&result.url, &[10, 20]).await;
     }
+    // A browser that is sent to the other replica has nothing to catch up with: events are the same everywhere.
+    let event = Viewer::open(&results[0].url, None)
+        .await
+        .until_votes(&[10, 20])
+        .await;
+    let mut moved = Viewer::open(&results[1].url, Some(&event.id)).await;
+    assert_eq!(moved.next_within(Duration::from_millis(500)).await, None);
     assert_counts_are_right(&storage).await;
 }
 
