@@ -5,7 +5,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
     time::Duration,
 };
 
@@ -185,5 +184,4 @@ async fn one_process_is_killed_and_started_again(storage: Storage) {
     until_votes(&result, &[accepted, 0]).await;
     assert_eq!(votes(&tally(&result).await), [accepted, 0]);
     assert!(app.terminate().success());
-    thread::yield_now();
 }
