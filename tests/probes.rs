@@ -123,7 +123,7 @@ async fn metrics_follow_a_vote(storage: Storage) {
 }
 
 async fn a_draining_service_says_so_and_still_serves(storage: Storage) {
-    let app = App::start(&storage, &["--drain-delay", "3s"]).await;
+    let app = App::start(&storage, &["--drain-delay", "5s"]).await;
     let ready = async || get_json(&format!("{}/ready", app.vote)).await;
     eventually("/ready", |(status, _)| *status == StatusCode::OK, ready).await;
     app.begin_to_stop();

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 
 /// How long anything may take that happens by itself. Generous, for machines are shared; a test that passes does not
 /// wait so long.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Asks again until the answer is good; fails with the last answer when patience is at an end.
 pub async fn eventually<T: std::fmt::Debug>(
