@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use shared::{
     lifecycle::DrainSettings,
-    settings::{DataSettings, PollSettings, QueueSettings, StoreSettings},
+    settings::{DataSettings, HttpsSettings, PollSettings, QueueSettings, StoreSettings},
 };
 use vote::CookieSettings;
 use worker::PaceSettings;
@@ -28,6 +28,8 @@ pub struct Settings {
     store: StoreSettings,
     #[command(flatten)]
     cookie: CookieSettings,
+    #[command(flatten)]
+    https: HttpsSettings,
     #[command(flatten)]
     pace: PaceSettings,
     #[command(flatten)]
@@ -90,6 +92,7 @@ impl Settings {
             queue,
             store,
             cookie,
+            https,
             pace,
             drain,
             ..
@@ -101,8 +104,8 @@ impl Settings {
             })?;
         }
         Ok(Config {
-            vote: vote::Config::new(poll, queue, data, cookie, *drain)?,
-            result: result::Config::new(poll, store, data, *drain)?,
+            vote: vote::Config::new(poll, queue, data, cookie, *https, *drain)?,
+            result: result::Config::new(poll, store, data, *https, *drain)?,
             worker: worker::Config::new(poll, queue, store, data, pace, *drain)?,
         })
     }

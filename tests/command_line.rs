@@ -176,7 +176,7 @@ fn help_lists_every_setting_and_version_the_revision() {
         "COOKIE_KEY",
         "COOKIE_KEY_FILE",
         "COOKIE_KEY_PREVIOUS",
-        "COOKIE_SECURE",
+        "BEHIND_HTTPS",
         "WORKER_NAME",
         "WORKER_BATCH",
         "WORKER_CLAIM_IDLE",

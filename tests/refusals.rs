@@ -13,6 +13,7 @@ on_both_storages! {
     bad_forms_are_refused,
     bad_documents_are_refused,
     nobody_votes_as_somebody_else,
+    another_site_cannot_make_its_visitors_vote,
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -228,4 +229,40 @@ async fn forge(vote: &str, cookie: &str) -> Page {
         html: response.text().await.unwrap(),
         retry_after: None,
     }
+}
+
+async fn another_site_cannot_make_its_visitors_vote(storage: Storage) {
+    let app = App::start(&storage, &[]).await;
+    let (form, document) = (app.vote.clone(), format!("{}/api/votes", app.vote));
+    for (url, content_type, body) in [
+        (form, FORM, "vote=a"),
+        (document, "application/json", r#"{"choice":"a"}"#),
+    ] {
+        for (name, value) in [
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+            ("origin", "http://evil.example"),
+        ] {
+            let request = client()
+                .post(&url)
+                .header("content-type", content_type)
+                .header(name, value)
+                .body(body);
+            let answer = request.send().await.unwrap();
+            assert_eq!(
+                answer.status(),
+                StatusCode::FORBIDDEN,
+                "{url} with {name}: {value}"
+            );
+            assert!(answer.text().await.unwrap().contains("another site"));
+        }
+    }
+    assert_nothing_was_queued(&storage).await;
+    let own = client()
+        .post(&app.vote)
+        .header("origin", &app.vote)
+        .header("content-type", FORM)
+        .body("vote=a");
+    assert_eq!(own.send().await.unwrap().status(), StatusCode::OK);
+    app.stop().await;
 }

@@ -86,7 +86,7 @@ pub async fn run(
         lifecycle.closing.clone(),
     );
     let routes = routes::routes(app).merge(probe_routes(probes));
-    let routes = http::with_layers(routes, HttpMetrics::new(&registry));
+    let routes = http::with_layers(routes, HttpMetrics::new(&registry), config.behind_https);
 
     let mut tasks = Tasks::default();
     let closing = lifecycle.closing.clone();

@@ -4,7 +4,7 @@ use clap::Args;
 use shared::{
     lifecycle::DrainSettings,
     poll::Poll,
-    settings::{DataSettings, PollSettings, SettingsError, StoreSettings},
+    settings::{DataSettings, HttpsSettings, PollSettings, SettingsError, StoreSettings},
     store::StoreConfig,
 };
 
@@ -18,6 +18,8 @@ pub struct Settings {
     #[command(flatten)]
     data: DataSettings,
     #[command(flatten)]
+    https: HttpsSettings,
+    #[command(flatten)]
     drain: DrainSettings,
 }
 
@@ -28,6 +30,8 @@ pub struct Config {
     pub poll: Poll,
     /// Where the tally is.
     pub store: StoreConfig,
+    /// Whether browsers come over HTTPS.
+    pub behind_https: bool,
     /// How to end.
     pub drain: DrainSettings,
 }
@@ -38,7 +42,7 @@ impl Settings {
     /// # Errors
     /// They cannot be used; the message names the variable and what is allowed.
     pub fn config(&self) -> Result<Config, SettingsError> {
-        Config::new(&self.poll, &self.store, &self.data, self.drain)
+        Config::new(&self.poll, &self.store, &self.data, self.https, self.drain)
     }
 }
 
@@ -51,11 +55,13 @@ impl Config {
         poll: &PollSettings,
         store: &StoreSettings,
         data: &DataSettings,
+        https: HttpsSettings,
         drain: DrainSettings,
     ) -> Result<Self, SettingsError> {
         Ok(Self {
             poll: poll.poll()?,
             store: store.config(data)?,
+            behind_https: https.behind_https,
             drain,
         })
     }

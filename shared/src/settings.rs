@@ -215,6 +215,16 @@ impl ListenSettings {
     }
 }
 
+/// How browsers reach the pages.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Network")]
+pub struct HttpsSettings {
+    /// Whether browsers come over HTTPS, through a proxy that ends it: cookies are then sent over HTTPS only, and
+    /// browsers told to come over nothing else
+    #[arg(long, env = "BEHIND_HTTPS", default_value_t = false, action = clap::ArgAction::Set)]
+    pub behind_https: bool,
+}
+
 /// A value from its own variable or from the file that another variable names.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ mod intake;
 pub mod page;
 mod refusal;
 mod routes;
+mod same_site;
 pub mod seed;
 mod settings;
 
@@ -56,6 +57,7 @@ pub async fn run(
             registry: registry.clone(),
         }
     };
+    let behind_https = config.cookie_keys.secure;
     let app = routes::App::new(
         config.poll,
         config.cookie_keys,
@@ -63,7 +65,7 @@ pub async fn run(
         metrics.clone(),
     );
     let routes = routes::routes(app).merge(probe_routes(probes));
-    let routes = http::with_layers(routes, HttpMetrics::new(&registry));
+    let routes = http::with_layers(routes, HttpMetrics::new(&registry), behind_https);
 
     let mut tasks = Tasks::default();
     let closing = lifecycle.closing.clone();

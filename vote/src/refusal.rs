@@ -25,6 +25,9 @@ pub enum Refusal {
     /// Too late.
     #[error("Voting ended at {0}.")]
     Closed(Timestamp),
+    /// Sent by a page of somebody else's.
+    #[error("The vote was sent from another site; please vote here.")]
+    CrossSite,
     /// Nobody knows whether the queue has it. A later vote replaces it in either case.
     #[error("The vote could not be stored in time; please try again in a moment.")]
     Timeout,
@@ -46,6 +49,7 @@ impl Refusal {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownChoice(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotOpenYet(_) | Self::Closed(_) => StatusCode::CONFLICT,
+            Self::CrossSite => StatusCode::FORBIDDEN,
             Self::Timeout | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -59,6 +63,7 @@ impl Refusal {
             Self::UnknownChoice(_) => "unknown-choice",
             Self::NotOpenYet(_) => "poll-not-open-yet",
             Self::Closed(_) => "poll-closed",
+            Self::CrossSite => "cross-site-request",
             Self::Timeout | Self::Unavailable => "queue-unavailable",
         }
     }

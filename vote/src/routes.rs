@@ -22,6 +22,7 @@ use crate::{
     intake::{Intake, VoteMetrics},
     page,
     refusal::Refusal,
+    same_site,
 };
 
 /// A vote needs less than a hundred bytes.
@@ -66,12 +67,13 @@ pub fn routes(app: App) -> Router {
         .merge(assets)
 }
 
-/// A request's body, if it is small enough and of this type.
+/// A request's body, if it comes from our own page or a program, is small enough and of this type.
 pub(crate) fn body_of(
     headers: &HeaderMap,
     content_type: &'static str,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Bytes, Refusal> {
+    same_site::check(headers)?;
     let body = body.map_err(|rejection| Refusal::of_body(&rejection, MAX_BODY))?;
     let sent = headers
         .get(header::CONTENT_TYPE)

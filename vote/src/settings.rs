@@ -7,7 +7,7 @@ use shared::{
     lifecycle::DrainSettings,
     poll::Poll,
     queue::{QueueConfig, QueueUrl},
-    settings::{DataSettings, PollSettings, QueueSettings, SettingsError, secret},
+    settings::{DataSettings, HttpsSettings, PollSettings, QueueSettings, SettingsError, secret},
 };
 
 use crate::cookie_key::{CookieKeys, InvalidCookieKey};
@@ -23,6 +23,8 @@ pub struct Settings {
     data: DataSettings,
     #[command(flatten)]
     cookie: CookieSettings,
+    #[command(flatten)]
+    https: HttpsSettings,
     #[command(flatten)]
     drain: DrainSettings,
 }
@@ -51,10 +53,6 @@ pub struct CookieSettings {
         conflicts_with = "cookie_key_previous"
     )]
     pub cookie_key_previous_file: Option<PathBuf>,
-
-    /// Whether voters come over HTTPS: cookies are then sent over HTTPS only
-    #[arg(long, env = "COOKIE_SECURE", default_value_t = false, action = clap::ArgAction::Set)]
-    pub cookie_secure: bool,
 }
 
 /// The settings, checked.
@@ -81,6 +79,7 @@ impl Settings {
             &self.queue,
             &self.data,
             &self.cookie,
+            self.https,
             self.drain,
         )
     }
@@ -96,6 +95,7 @@ impl Config {
         queue: &QueueSettings,
         data: &DataSettings,
         cookie: &CookieSettings,
+        https: HttpsSettings,
         drain: DrainSettings,
     ) -> Result<Self, ConfigError> {
         let queue = queue.config(data)?;
@@ -115,7 +115,7 @@ impl Config {
             current.as_deref(),
             previous.as_deref(),
             kept_in,
-            cookie.cookie_secure,
+            https.behind_https,
         )?;
         Ok(Self {
             poll: poll.poll()?,

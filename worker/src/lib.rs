@@ -57,7 +57,7 @@ pub async fn run(
             registry: registry.clone(),
         }
     };
-    let routes = http::with_layers(probe_routes(probes), HttpMetrics::new(&registry));
+    let routes = http::with_layers(probe_routes(probes), HttpMetrics::new(&registry), false);
     let mover = Mover::new(
         queue.consumer(&config.name),
         store.clone(),

@@ -1,6 +1,7 @@
 //! What every service does over HTTP.
 
 mod assets;
+mod headers;
 mod measured;
 mod probes;
 mod problem;
@@ -16,7 +17,7 @@ use std::{any::Any, time::Duration};
 
 use axum::{
     Router,
-    http::StatusCode,
+    http::{Method, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
 use tower::ServiceBuilder;
@@ -25,8 +26,12 @@ use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
 /// How long an answer may take to begin.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Puts around a service's routes what they all need: measuring, a time limit, and an answer even after a crash.
-pub fn with_layers(routes: Router, metrics: HttpMetrics) -> Router {
+/// Puts around a service's routes what they all need: measuring, a time limit, an answer in words even after a crash or
+/// for what is not there, and headers that keep browsers safe.
+pub fn with_layers(routes: Router, metrics: HttpMetrics, behind_https: bool) -> Router {
+    let routes = routes
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed);
     let layers = ServiceBuilder::new()
         .layer(axum::middleware::from_fn_with_state(
             metrics,
@@ -37,7 +42,23 @@ pub fn with_layers(routes: Router, metrics: HttpMetrics) -> Router {
             StatusCode::SERVICE_UNAVAILABLE,
             REQUEST_TIMEOUT,
         ));
-    routes.layer(layers)
+    headers::with_security_headers(routes.layer(layers), behind_https)
+}
+
+async fn not_found(uri: Uri) -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "not-found",
+        format!("there is nothing at {}", uri.path()),
+    )
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    let detail = format!(
+        "{method} is not allowed at {}; the header Allow says what is",
+        uri.path()
+    );
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
 }
 
 #[expect(

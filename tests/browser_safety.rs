@@ -1,0 +1,110 @@
+//! What every answer tells browsers, so that nobody else's page or script gets hold of a vote.
+
+use reqwest::{Method, Response, StatusCode};
+
+use crate::harness::{
+    app::App,
+    storage::{Storage, on_both_storages},
+    viewer::until_votes,
+    voter::client,
+};
+
+on_both_storages! {
+    every_answer_carries_the_security_headers,
+    only_over_https_browsers_are_told_to_stay_there,
+    what_is_not_there_is_said_in_words,
+}
+
+async fn ask(method: Method, url: &str) -> Response {
+    client().request(method, url).send().await.unwrap()
+}
+
+async fn every_answer_carries_the_security_headers(storage: Storage) {
+    let app = App::start(&storage, &[]).await;
+    until_votes(&app.result, &[0, 0]).await;
+    for (method, url) in [
+        (Method::GET, format!("{}/", app.vote)),
+        (Method::POST, format!("{}/", app.vote)),
+        (Method::DELETE, format!("{}/", app.vote)),
+        (Method::GET, format!("{}/api/poll", app.vote)),
+        (Method::GET, format!("{}/nowhere", app.vote)),
+        (Method::GET, format!("{}/", app.result)),
+        (Method::GET, format!("{}/api/tally", app.result)),
+        (Method::GET, format!("{}/ready", app.worker)),
+    ] {
+        let answer = ask(method.clone(), &url).await;
+        let header = |name: &str| {
+            answer
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+        };
+        let policy = header("content-security-policy");
+        for directive in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "form-action 'self'",
+            "frame-ancestors 'none'",
+        ] {
+            assert!(policy.contains(directive), "{method} {url}: {policy}");
+        }
+        assert_eq!(
+            header("x-content-type-options"),
+            "nosniff",
+            "{method} {url}"
+        );
+        assert_eq!(header("referrer-policy"), "same-origin", "{method} {url}");
+        assert_eq!(
+            header("cross-origin-opener-policy"),
+            "same-origin",
+            "{method} {url}"
+        );
+        assert_eq!(header("strict-transport-security"), "", "{method} {url}");
+    }
+    app.stop().await;
+}
+
+async fn only_over_https_browsers_are_told_to_stay_there(storage: Storage) {
+    let app = App::start(&storage, &["--behind-https", "true"]).await;
+    for url in [&app.vote, &app.result] {
+        let answer = ask(Method::GET, url).await;
+        assert_eq!(
+            answer.headers()["strict-transport-security"],
+            "max-age=31536000"
+        );
+    }
+    let cookie = ask(Method::GET, &app.vote).await.headers()["set-cookie"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    assert!(
+        cookie.starts_with("__Host-voter_id=") && cookie.contains("; Secure"),
+        "{cookie}"
+    );
+    app.stop().await;
+}
+
+async fn what_is_not_there_is_said_in_words(storage: Storage) {
+    let app = App::start(&storage, &[]).await;
+    let missing = ask(Method::GET, &format!("{}/nowhere", app.vote)).await;
+    assert_eq!(missing.status(), StatusCode::NOT_FOUND);
+    assert!(
+        missing
+            .text()
+            .await
+            .unwrap()
+            .contains("there is nothing at /nowhere")
+    );
+    let wrong = ask(Method::DELETE, &format!("{}/api/tally", app.result)).await;
+    assert_eq!(wrong.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(wrong.headers()["allow"], "GET,HEAD");
+    assert!(
+        wrong
+            .text()
+            .await
+            .unwrap()
+            .contains("DELETE is not allowed")
+    );
+    app.stop().await;
+}
