@@ -122,8 +122,15 @@ async fn a_stack_counts_is_seeded_and_keeps_every_vote() {
     assert_only_the_pages_are_published(&stack);
     assert_rights_are_the_least(&stack);
 
-    // Down and up again.
+    // Down and up again. Nothing but the named volumes stays.
+    let anonymous = stack.anonymous_volumes();
     stack.compose(&["down"]);
+    for volume in anonymous {
+        assert!(
+            !docker(&["volume", "ls", "--quiet"]).contains(&volume),
+            "{volume} stays for nothing"
+        );
+    }
     stack.up(&[]);
     until_votes(&stack.result, &[2001, 1000]).await;
     assert_eq!(

@@ -100,6 +100,21 @@ impl Stack {
         self.containers(service).iter().map(address).collect()
     }
 
+    /// The volumes without a name that the project's containers have, those that have ended included.
+    pub fn anonymous_volumes(&self) -> Vec<String> {
+        let containers = self.compose(&["ps", "--all", "--quiet"]);
+        let format = "{{range .Mounts}}{{if eq .Type \"volume\"}}{{.Name}}\n{{end}}{{end}}";
+        let mounts = containers
+            .lines()
+            .map(|id| docker(&["inspect", "--format", format, id]))
+            .collect::<String>();
+        mounts
+            .lines()
+            .filter(|name| name.len() == 64)
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// The name of one of the project's volumes or networks.
     pub fn name_of(&self, part: &str) -> String {
         format!("{}_{part}", self.project)
