@@ -1,5 +1,7 @@
 //! The same vote for programs.
 
+use std::borrow::Cow;
+
 use axum::{
     Json,
     body::Bytes,
@@ -15,12 +17,7 @@ use shared::{
     poll::{Phase, ResultsMode},
 };
 
-use crate::{
-    identity::Identity,
-    intake::Receipt,
-    refusal::Refusal,
-    routes::{App, body_of, traceparent},
-};
+use crate::{identity::Identity, intake::Receipt, refusal::Refusal, routes::App};
 
 /// The poll, as `GET /api/poll` tells it.
 #[derive(Serialize)]
@@ -79,7 +76,10 @@ pub async fn submit(
 ) -> Response {
     let identity = Identity::of(&headers, &app.keys);
     let no_store = [(header::CACHE_CONTROL, "no-store")];
-    match cast(&app, &identity, &headers, body).await {
+    match app
+        .cast(&identity, &headers, body, "application/json", choice_in)
+        .await
+    {
         Ok(Receipt { ballot, choice }) => {
             let cookie = identity.having_chosen(&choice).cookie(&app.keys);
             let document = ReceiptDocument {
@@ -92,29 +92,13 @@ pub async fn submit(
     }
 }
 
-async fn cast(
-    app: &App,
-    identity: &Identity,
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Receipt, Refusal> {
-    let key = body_of(headers, "application/json", body).and_then(|body| choice_in(&body));
-    app.intake
-        .cast(
-            identity.voter,
-            key.as_deref().map_err(Clone::clone),
-            traceparent(headers),
-        )
-        .await
-}
-
-fn choice_in(body: &[u8]) -> Result<String, Refusal> {
+fn choice_in(body: &[u8]) -> Result<Cow<'_, str>, Refusal> {
     let unreadable = |error| {
         Refusal::Malformed(format!(
             "{error}; send {{\"choice\": KEY}} with the key of an option"
         ))
     };
     serde_json::from_slice::<VoteDocument>(body)
-        .map(|vote| vote.choice)
+        .map(|vote| vote.choice.into())
         .map_err(unreadable)
 }

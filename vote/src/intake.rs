@@ -92,19 +92,17 @@ impl Intake {
         traceparent: Option<Traceparent>,
     ) -> Result<Receipt, Refusal> {
         let choice = key.and_then(|key| Ok(self.poll.choice(key)?));
-        let label = choice
-            .as_ref()
-            .map_or(NO_CHOICE.to_owned(), ToString::to_string);
-        let outcome = match choice {
-            Ok(choice) => self.enqueue(voter, choice, traceparent).await,
-            Err(refusal) => Err(refusal),
+        let outcome = match &choice {
+            Ok(choice) => self.enqueue(voter, choice.clone(), traceparent).await,
+            Err(refusal) => Err(refusal.clone()),
         };
+        let label = choice.as_ref().map_or(NO_CHOICE, Choice::as_str);
         let outcome_label = outcome
             .as_ref()
             .map_or_else(Refusal::outcome, |_| "accepted");
         self.metrics
             .vote_submissions_total
-            .with_label_values(&[&label, outcome_label])
+            .with_label_values(&[label, outcome_label])
             .inc();
         outcome
     }

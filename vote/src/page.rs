@@ -10,13 +10,9 @@ use axum::{
 use jiff::Timestamp;
 use shared::poll::{Phase, Poll};
 
-use crate::{
-    form,
-    identity::Identity,
-    intake::Receipt,
-    refusal::Refusal,
-    routes::{App, body_of, traceparent},
-};
+use crate::{form, identity::Identity, routes::App};
+
+const FORM: &str = "application/x-www-form-urlencoded";
 
 #[derive(Template)]
 #[template(path = "vote.html")]
@@ -51,7 +47,7 @@ pub async fn submit(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let identity = Identity::of(&headers, &app.keys);
-    match cast(&app, &identity, &headers, body).await {
+    match app.cast(&identity, &headers, body, FORM, form::vote).await {
         Ok(receipt) => {
             let label = app
                 .poll
@@ -77,23 +73,6 @@ pub async fn submit(
             response
         }
     }
-}
-
-async fn cast(
-    app: &App,
-    identity: &Identity,
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Receipt, Refusal> {
-    let body = body_of(headers, "application/x-www-form-urlencoded", body);
-    let key = body.as_deref().map_err(Clone::clone).and_then(form::vote);
-    app.intake
-        .cast(
-            identity.voter,
-            key.as_deref().map_err(Clone::clone),
-            traceparent(headers),
-        )
-        .await
 }
 
 /// The page for this voter, who is known by its cookie from now on.

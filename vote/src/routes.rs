@@ -1,6 +1,6 @@
 //! Which request goes where.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     Router,
@@ -19,7 +19,8 @@ use shared::{
 use crate::{
     api,
     cookie_key::CookieKeys,
-    intake::{Intake, VoteMetrics},
+    identity::Identity,
+    intake::{Intake, Receipt, VoteMetrics},
     page,
     refusal::Refusal,
     same_site,
@@ -53,6 +54,23 @@ impl App {
             instance: shared::instance_name().into(),
         }
     }
+
+    /// Takes in the vote that a request of this content type carries; `read` finds the option's key in its body.
+    pub(crate) async fn cast(
+        &self,
+        identity: &Identity,
+        headers: &HeaderMap,
+        body: Result<Bytes, BytesRejection>,
+        content_type: &'static str,
+        read: fn(&[u8]) -> Result<Cow<'_, str>, Refusal>,
+    ) -> Result<Receipt, Refusal> {
+        let body = body_of(headers, content_type, body);
+        let key = body.as_deref().map_err(Clone::clone).and_then(read);
+        let key = key.as_deref().map_err(Clone::clone);
+        self.intake
+            .cast(identity.voter, key, traceparent(headers))
+            .await
+    }
 }
 
 /// The routes of the page and of the API.
@@ -68,7 +86,7 @@ pub fn routes(app: App) -> Router {
 }
 
 /// A request's body, if it comes from our own page or a program, is small enough and of this type.
-pub(crate) fn body_of(
+fn body_of(
     headers: &HeaderMap,
     content_type: &'static str,
     body: Result<Bytes, BytesRejection>,
@@ -87,7 +105,7 @@ pub(crate) fn body_of(
 }
 
 /// The trace the request belongs to.
-pub(crate) fn traceparent(headers: &HeaderMap) -> Option<Traceparent> {
+fn traceparent(headers: &HeaderMap) -> Option<Traceparent> {
     headers
         .get("traceparent")
         .and_then(|value| Traceparent::parse(value.to_str().ok()?))

@@ -28,16 +28,6 @@ impl Options {
         self.0.iter()
     }
 
-    /// How many there are: 2 to 20.
-    #[must_use]
-    #[expect(
-        clippy::len_without_is_empty,
-        reason = "a poll without options cannot be made"
-    )]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// All keys, for a message: `a, b`.
     #[must_use]
     pub fn keys(&self) -> String {
