@@ -2,6 +2,9 @@
 
 mod settings;
 
+use std::{net::SocketAddr, sync::Arc};
+
+use shared::links::LinkSettings;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -23,10 +26,11 @@ pub struct Listeners {
 /// # Errors
 /// A service cannot run or crashed; the others are ended first.
 pub async fn run(
-    config: Config,
+    mut config: Config,
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    config.link_pages(&listeners);
     let mut services = JoinSet::new();
     services.spawn(vote::run(config.vote, listeners.vote, shutdown.clone()));
     services.spawn(result::run(
@@ -46,4 +50,24 @@ pub async fn run(
         shutdown.cancel();
     }
     outcome
+}
+
+impl Config {
+    /// On one machine the pages know where the other one is, where nobody said so.
+    fn link_pages(&mut self, listeners: &Listeners) {
+        let found = LinkSettings {
+            vote_url: local_url(listeners.vote.local_addr().ok()),
+            result_url: local_url(listeners.result.local_addr().ok()),
+        };
+        for links in [&mut self.vote.links, &mut self.result.page.links] {
+            links.vote_url = links.vote_url.take().or_else(|| found.vote_url.clone());
+            links.result_url = links.result_url.take().or_else(|| found.result_url.clone());
+        }
+    }
+}
+
+/// An address that browsers on this machine can open, where only they can come.
+fn local_url(address: Option<SocketAddr>) -> Option<Arc<str>> {
+    let address = address.filter(|address| address.ip().is_loopback())?;
+    Some(format!("http://localhost:{}/", address.port()).into())
 }

@@ -4,8 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::Context;
 use clap::Args;
+use result::EmbedSettings;
 use shared::{
     lifecycle::DrainSettings,
+    links::LinkSettings,
     settings::{DataSettings, HttpsSettings, PollSettings, QueueSettings, StoreSettings},
 };
 use vote::CookieSettings;
@@ -30,6 +32,10 @@ pub struct Settings {
     cookie: CookieSettings,
     #[command(flatten)]
     https: HttpsSettings,
+    #[command(flatten)]
+    links: LinkSettings,
+    #[command(flatten)]
+    embed: EmbedSettings,
     #[command(flatten)]
     pace: PaceSettings,
     #[command(flatten)]
@@ -93,6 +99,8 @@ impl Settings {
             store,
             cookie,
             https,
+            links,
+            embed,
             pace,
             drain,
             ..
@@ -104,8 +112,8 @@ impl Settings {
             })?;
         }
         Ok(Config {
-            vote: vote::Config::new(poll, queue, data, cookie, *https, *drain)?,
-            result: result::Config::new(poll, store, data, *https, *drain)?,
+            vote: vote::Config::new(poll, queue, data, cookie, *https, links, *drain)?,
+            result: result::Config::new(poll, store, data, *https, links, embed, *drain)?,
             worker: worker::Config::new(poll, queue, store, data, pace, *drain)?,
         })
     }

@@ -15,7 +15,7 @@ const REVALIDATE: &str = "no-cache";
 pub async fn tally(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
     let snapshot = app.snapshot()?;
     Ok(unless_known(
-        &snapshot,
+        &snapshot.id,
         &headers,
         "application/json",
         || snapshot.json.clone(),
@@ -27,7 +27,7 @@ pub async fn tally_csv(State(app): State<App>, headers: HeaderMap) -> Result<Res
     let snapshot = app.snapshot()?;
     refuse_hidden(&snapshot)?;
     Ok(unless_known(
-        &snapshot,
+        &snapshot.id,
         &headers,
         "text/csv; charset=utf-8; header=present",
         || csv_of(&snapshot),
@@ -38,37 +38,23 @@ pub async fn tally_csv(State(app): State<App>, headers: HeaderMap) -> Result<Res
 pub async fn timeline(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
     let snapshot = app.snapshot()?;
     refuse_hidden(&snapshot)?;
-    let json = app
-        .timeline
-        .json(&snapshot.id, &app.store, &app.poll)
-        .await
-        .map_err(|error| {
-            tracing::warn!(%error, "the timeline cannot be read");
-            let detail =
-                "the votes over time cannot be read right now; please try again in a moment";
-            Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "result-unavailable",
-                detail,
-            )
-            .retry_after(1)
-        })?;
+    let timeline = app.timeline()?;
     Ok(unless_known(
-        &snapshot,
+        &timeline.id,
         &headers,
         "application/json",
-        || json,
+        || timeline.json.clone(),
     ))
 }
 
 /// The content, or 304 where the client has it already.
 fn unless_known<B: IntoResponse>(
-    snapshot: &Snapshot,
+    id: &str,
     headers: &HeaderMap,
     content_type: &str,
     content: impl FnOnce() -> B,
 ) -> Response {
-    let tag = format!("\"{}\"", snapshot.id);
+    let tag = format!("\"{id}\"");
     let asked = headers
         .get(header::IF_NONE_MATCH)
         .and_then(|tags| tags.to_str().ok())
@@ -87,7 +73,8 @@ fn unless_known<B: IntoResponse>(
     (about, [(header::CONTENT_TYPE, content_type)], content()).into_response()
 }
 
-fn refuse_hidden(snapshot: &Snapshot) -> Result<(), Problem> {
+/// Keeps from viewers what they may not see yet.
+pub(crate) fn refuse_hidden(snapshot: &Snapshot) -> Result<(), Problem> {
     match snapshot.document.visible_at {
         Some(moment) if !snapshot.document.visible => {
             let detail = format!("the result is shown from {moment} on, when voting has ended");

@@ -1,9 +1,12 @@
 //! The live result page and its API.
 //!
 //! `refresher` reads the tally whenever it has changed and turns it into one `snapshot`, from which the [`page`], the
-//! [`events`] and the [`api`] answer everybody: a thousand viewers cost the store what one does.
+//! [`events`] and the [`api`] answer everybody: a thousand viewers cost the store what one does. `timeline` does the
+//! same for the votes over time.
 
 pub mod api;
+mod assets;
+mod chart;
 pub mod events;
 pub mod page;
 mod percent;
@@ -11,6 +14,7 @@ mod refresher;
 mod routes;
 mod settings;
 mod snapshot;
+mod texts;
 mod timeline;
 
 use std::sync::Arc;
@@ -27,7 +31,7 @@ use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
 pub use percent::tenths_of_percent;
-pub use settings::{Config, Settings};
+pub use settings::{Config, EmbedSettings, PageConfig, Settings};
 
 /// The port this service listens on where none is set.
 pub const DEFAULT_PORT: u16 = 8081;
@@ -58,6 +62,7 @@ pub async fn run(
     let lifecycle = Lifecycle::new(shutdown, config.drain);
     let dependency = Dependency::new("store");
     let (publisher, latest) = watch::channel(None);
+    let (timeline_publisher, timeline) = watch::channel(None);
 
     let probes = {
         let latest = latest.clone();
@@ -80,8 +85,9 @@ pub async fn run(
     };
     let app = routes::App::new(
         poll.clone(),
-        store.clone(),
-        latest,
+        &config.page,
+        latest.clone(),
+        timeline,
         metrics.clone(),
         lifecycle.closing.clone(),
     );
@@ -100,6 +106,13 @@ pub async fn run(
         });
     }
     tasks.spawn("server", http::serve(listener, routes, closing.clone()));
+    {
+        let (store, poll, closing) = (store.clone(), poll.clone(), closing.clone());
+        tasks.spawn("timeline", async move {
+            timeline::keep_fresh(&store, &poll, latest, &timeline_publisher, &closing).await;
+            Ok(())
+        });
+    }
     tasks.spawn("refresher", async move {
         store.prepare_patiently(&closing, || {}).await?;
         refresher::keep_fresh(&store, &poll, &publisher, &metrics, &closing).await;

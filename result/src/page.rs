@@ -3,73 +3,113 @@
 use askama::Template;
 use axum::{
     extract::State,
-    http::{StatusCode, header},
-    response::{Html, IntoResponse, Response},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use shared::{
+    http::{Problem, TimeText, content_security_policy, html},
+    language::Language,
+    poll::{Phase, Poll},
 };
 
 use crate::{
+    api,
+    chart::{self, Chart},
     routes::App,
-    snapshot::{OptionDocument, TallyDocument},
+    snapshot::TallyDocument,
+    texts::Texts,
 };
 
 #[derive(Template)]
 #[template(path = "result.html")]
 struct ResultPage<'a> {
-    question: &'a str,
+    app: &'a App,
+    poll: &'a Poll,
+    language: Language,
+    texts: &'a Texts,
     /// `None` before the store has answered once.
     tally: Option<&'a TallyDocument>,
-    styles: Vec<&'a str>,
-    script: &'a str,
-    instance: &'a str,
+    /// When the poll opens, closes or closed.
+    phase_text: Option<TimeText<'a>>,
+    chart: Option<Chart>,
+    /// Whether the page is shown within somebody else's.
+    embedded: bool,
+}
+
+#[derive(Template)]
+#[template(path = "timeline.html")]
+struct TimelinePart<'a> {
+    poll: &'a Poll,
+    texts: &'a Texts,
+    chart: Option<Chart>,
 }
 
 /// `GET /`
-pub async fn show(State(app): State<App>) -> Response {
-    let snapshot = app.latest.borrow().clone();
-    let page = ResultPage {
-        question: &app.poll.question,
-        tally: snapshot.as_ref().map(|snapshot| &snapshot.document),
-        styles: app.styles.iter().map(|style| &*style.path).collect(),
-        script: &app.script.path,
-        instance: &app.instance,
+pub async fn show(State(app): State<App>, headers: HeaderMap) -> Response {
+    page(&app, &headers, false)
+}
+
+/// `GET /embed`: the result alone, for pages of the origins that may show it.
+pub async fn embed(State(app): State<App>, headers: HeaderMap) -> Response {
+    let mut response = page(&app, &headers, true);
+    let policy = content_security_policy(&app.embed_allowed_origins);
+    if let Ok(policy) = HeaderValue::try_from(policy) {
+        response
+            .headers_mut()
+            .insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    response
+}
+
+/// `GET /timeline`: the part of the page with the votes over time, for its script.
+pub async fn timeline(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
+    api::refuse_hidden(&*app.snapshot()?)?;
+    let language = Language::asked_for(&headers);
+    let part = TimelinePart {
+        poll: &app.poll,
+        texts: &app.texts[language],
+        chart: app.chart(),
     };
-    let status = if page.tally.is_some() {
+    let no_cache = [(header::CACHE_CONTROL, "no-cache")];
+    Ok((no_cache, html(&part, language)).into_response())
+}
+
+fn page(app: &App, headers: &HeaderMap, embedded: bool) -> Response {
+    let language = Language::asked_for(headers);
+    let texts = &app.texts[language];
+    let snapshot = app.latest.borrow().clone();
+    let tally = snapshot.as_ref().map(|snapshot| &snapshot.document);
+    let schedule = &app.poll.schedule;
+    let phase_text = tally.and_then(|tally| {
+        let (text, moment) = match tally.phase {
+            Phase::NotOpenYet => (&texts.opens, schedule.opens_at()),
+            Phase::Open => (&texts.closes, schedule.closes_at()),
+            Phase::Closed => (&texts.closed, schedule.closes_at()),
+        };
+        Some(TimeText::new(text, moment?))
+    });
+    let page = ResultPage {
+        app,
+        poll: &app.poll,
+        language,
+        texts,
+        tally,
+        phase_text,
+        chart: app.chart().filter(|_| !embedded),
+        embedded,
+    };
+    let status = if tally.is_some() {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    match page.render() {
-        Ok(html) => (status, [(header::CACHE_CONTROL, "no-cache")], Html(html)).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "the page cannot be rendered");
-            (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "The page cannot be shown; please try again.",
-            )
-                .into_response()
-        }
-    }
+    let no_cache = [(header::CACHE_CONTROL, "no-cache")];
+    (status, no_cache, html(&page, language)).into_response()
 }
 
-impl TallyDocument {
-    /// As the original app words it; the script words it the same.
-    fn total_text(&self) -> String {
-        match self.total {
-            0 => "No votes yet".into(),
-            1 => "1 vote".into(),
-            many => format!("{many} votes"),
-        }
-    }
-}
-
-impl OptionDocument {
-    fn percent_text(&self) -> String {
-        self.percent
-            .map_or_else(|| "–".into(), |percent| format!("{percent:.1}%"))
-    }
-
-    fn votes_text(&self) -> String {
-        self.votes
-            .map_or_else(String::new, |votes| votes.to_string())
+impl App {
+    fn chart(&self) -> Option<Chart> {
+        let timeline = self.timeline.borrow().clone();
+        Chart::new(&timeline?.document, &self.poll)
     }
 }

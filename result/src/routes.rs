@@ -4,85 +4,95 @@ use std::sync::Arc;
 
 use axum::{Router, http::StatusCode, routing::get};
 use shared::{
-    http::{Asset, Problem, asset_routes, base_style},
+    http::{Problem, asset_routes},
+    language::Translations,
+    links::LinkSettings,
     poll::Poll,
-    store::Store,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    ResultMetrics, api, events, page, refresher::Latest, snapshot::Snapshot, timeline::Timeline,
+    ResultMetrics, api,
+    assets::Assets,
+    events, page,
+    refresher::Latest,
+    settings::PageConfig,
+    snapshot::Snapshot,
+    texts::{self, Texts},
+    timeline::{LatestTimeline, Timeline},
 };
 
-/// What the handlers share. Cloning is cheap.
+/// What the handlers share: everything they answer with is in memory. Cloning is cheap.
 #[derive(Clone)]
 pub struct App {
     pub(crate) poll: Arc<Poll>,
-    pub(crate) store: Store,
     pub(crate) latest: watch::Receiver<Latest>,
-    pub(crate) timeline: Timeline,
+    pub(crate) timeline: watch::Receiver<LatestTimeline>,
     pub(crate) metrics: ResultMetrics,
     pub(crate) closing: CancellationToken,
-    pub(crate) styles: Arc<[Asset]>,
-    pub(crate) script: Asset,
+    pub(crate) texts: Arc<Translations<Texts>>,
+    pub(crate) assets: Arc<Assets>,
+    pub(crate) links: LinkSettings,
+    pub(crate) embed_allowed_origins: Arc<[String]>,
     pub(crate) instance: Arc<str>,
 }
 
 impl App {
     pub(crate) fn new(
         poll: Arc<Poll>,
-        store: Store,
+        pages: &PageConfig,
         latest: watch::Receiver<Latest>,
+        timeline: watch::Receiver<LatestTimeline>,
         metrics: ResultMetrics,
         closing: CancellationToken,
     ) -> Self {
         Self {
             poll,
-            store,
             latest,
-            timeline: Timeline::default(),
+            timeline,
             metrics,
             closing,
-            styles: [
-                base_style(),
-                Asset::css("result", include_str!("../assets/result.css")),
-            ]
-            .into(),
-            script: Asset::js("result", include_str!("../assets/result.js")),
+            texts: texts::all().into(),
+            assets: Assets::new(pages.links.vote_url.as_deref()).into(),
+            links: pages.links.clone(),
+            embed_allowed_origins: pages.embed_allowed_origins.clone().into(),
             instance: shared::instance_name().into(),
         }
     }
 
     /// The tally of now.
     pub(crate) fn snapshot(&self) -> Result<Arc<Snapshot>, Problem> {
-        self.latest.borrow().clone().ok_or_else(|| {
-            let detail =
-                "the result has not been read from the store yet; please try again in a moment";
-            Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "result-unavailable",
-                detail,
-            )
-            .retry_after(1)
-        })
+        self.latest.borrow().clone().ok_or_else(not_read_yet)
     }
+
+    /// The timeline of now.
+    pub(crate) fn timeline(&self) -> Result<Arc<Timeline>, Problem> {
+        self.timeline.borrow().clone().ok_or_else(not_read_yet)
+    }
+}
+
+fn not_read_yet() -> Problem {
+    let detail = "the result has not been read from the store yet; please try again in a moment";
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "result-unavailable",
+        detail,
+    )
+    .retry_after(1)
 }
 
 /// The routes of the page, of the events and of the API.
 pub fn routes(app: App) -> Router {
-    let assets: Vec<_> = app
-        .styles
-        .iter()
-        .cloned()
-        .chain([app.script.clone()])
-        .collect();
+    let assets = asset_routes(app.assets.all());
     Router::new()
         .route("/", get(page::show))
+        .route("/embed", get(page::embed))
+        .route("/timeline", get(page::timeline))
         .route("/events", get(events::stream))
         .route("/api/tally", get(api::tally))
         .route("/api/tally.csv", get(api::tally_csv))
         .route("/api/timeline", get(api::timeline))
         .with_state(app)
-        .merge(asset_routes(&assets))
+        .merge(assets)
 }

@@ -3,6 +3,7 @@
 use clap::Args;
 use shared::{
     lifecycle::DrainSettings,
+    links::{self, LinkSettings},
     poll::Poll,
     settings::{DataSettings, HttpsSettings, PollSettings, SettingsError, StoreSettings},
     store::StoreConfig,
@@ -20,7 +21,30 @@ pub struct Settings {
     #[command(flatten)]
     https: HttpsSettings,
     #[command(flatten)]
+    links: LinkSettings,
+    #[command(flatten)]
+    embed: EmbedSettings,
+    #[command(flatten)]
     drain: DrainSettings,
+}
+
+/// Who may show the result within pages of their own.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Network")]
+pub struct EmbedSettings {
+    /// The origins whose pages may show /embed in a frame, separated by commas, such as https://example.org; if not
+    /// set, none
+    #[arg(long, env = "EMBED_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = links::origin)]
+    pub embed_allowed_origins: Vec<String>,
+}
+
+/// What the page needs besides the result.
+#[derive(Clone, Debug)]
+pub struct PageConfig {
+    /// Where browsers find the pages.
+    pub links: LinkSettings,
+    /// Whose pages may show the result in a frame.
+    pub embed_allowed_origins: Vec<String>,
 }
 
 /// The settings, checked.
@@ -32,6 +56,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// Whether browsers come over HTTPS.
     pub behind_https: bool,
+    /// What the page needs besides the result.
+    pub page: PageConfig,
     /// How to end.
     pub drain: DrainSettings,
 }
@@ -42,7 +68,15 @@ impl Settings {
     /// # Errors
     /// They cannot be used; the message names the variable and what is allowed.
     pub fn config(&self) -> Result<Config, SettingsError> {
-        Config::new(&self.poll, &self.store, &self.data, self.https, self.drain)
+        Config::new(
+            &self.poll,
+            &self.store,
+            &self.data,
+            self.https,
+            &self.links,
+            &self.embed,
+            self.drain,
+        )
     }
 }
 
@@ -56,12 +90,18 @@ impl Config {
         store: &StoreSettings,
         data: &DataSettings,
         https: HttpsSettings,
+        links: &LinkSettings,
+        embed: &EmbedSettings,
         drain: DrainSettings,
     ) -> Result<Self, SettingsError> {
         Ok(Self {
             poll: poll.poll()?,
             store: store.config(data)?,
             behind_https: https.behind_https,
+            page: PageConfig {
+                links: links.clone(),
+                embed_allowed_origins: embed.embed_allowed_origins.clone(),
+            },
             drain,
         })
     }

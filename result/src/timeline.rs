@@ -1,69 +1,109 @@
-//! Votes over time, read from the store at most once per change of the tally.
+//! Votes over time, read from the store after the tally has changed.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
 use shared::{
+    backoff::Backoff,
     poll::Poll,
     store::{Store, StoreError, TimelinePoint},
 };
-use tokio::sync::Mutex;
+use tokio::{sync::watch, time::sleep};
+use tokio_util::sync::CancellationToken;
 
-/// A chart needs no more steps than it has pixels.
-const MOST_STEPS: i64 = 200;
-/// The lengths of a step, in seconds, that people can read.
-const STEPS: [i64; 10] = [
+use crate::refresher::Latest;
+
+/// As many steps as a chart on a phone has room for, and a table for a patient reader.
+const MOST_STEPS: i64 = 48;
+/// The lengths of a step that people can read, in seconds: multiples of the store's finest.
+const STEPS: [i64; 16] = [
     10,
+    20,
     30,
     60,
+    120,
     300,
+    600,
     900,
+    1800,
     3600,
+    2 * 3600,
     4 * 3600,
+    12 * 3600,
     24 * 3600,
     7 * 24 * 3600,
     30 * 24 * 3600,
 ];
+/// It is read no more often than this: it takes the store longer than the tally does.
+const AT_MOST_EVERY: Duration = Duration::from_secs(2);
+
+/// The timeline, in both forms in which it is asked for.
+#[derive(Clone, Debug)]
+pub struct Timeline {
+    /// The timeline.
+    pub document: TimelineDocument,
+    /// The timeline as JSON.
+    pub json: Bytes,
+    /// Tells this timeline from every other, the same on every replica: the entity tag.
+    pub id: String,
+}
 
 /// The timeline, as programs read it.
-#[derive(Serialize)]
-struct TimelineDocument {
+#[derive(Clone, Debug, Serialize)]
+pub struct TimelineDocument {
     /// The length of a step, in seconds.
-    step_seconds: i64,
+    pub step_seconds: i64,
     /// The steps in which votes were cast that still stand, oldest first.
-    steps: Vec<Step>,
+    pub steps: Vec<Step>,
 }
 
-#[derive(Serialize)]
-struct Step {
-    start: Timestamp,
+/// The standing votes that were cast in one step.
+#[derive(Clone, Debug, Serialize)]
+pub struct Step {
+    /// When the step begins.
+    pub start: Timestamp,
     /// Votes per option's key.
-    votes: BTreeMap<String, u64>,
+    pub votes: BTreeMap<String, u64>,
 }
 
-/// The timeline as JSON, kept until the tally changes. Cloning is cheap.
-#[derive(Clone, Default)]
-pub struct Timeline(Arc<Mutex<Option<(String, Bytes)>>>);
+/// The timeline of now, or nothing before the store has answered once.
+pub type LatestTimeline = Option<Arc<Timeline>>;
 
-impl Timeline {
-    /// The timeline that belongs to the tally with this id.
-    ///
-    /// Whoever asks while it is being read waits for the same answer.
-    pub async fn json(&self, id: &str, store: &Store, poll: &Poll) -> Result<Bytes, StoreError> {
-        let mut kept = self.0.lock().await;
-        match &*kept {
-            Some((of, json)) if of == id => Ok(json.clone()),
-            _ => {
-                let json = read(store, poll).await?;
-                Ok(kept.insert((id.to_owned(), json)).1.clone())
+/// Reads the timeline whenever the tally has changed, and publishes it, until the service closes.
+pub async fn keep_fresh(
+    store: &Store,
+    poll: &Poll,
+    mut tally: watch::Receiver<Latest>,
+    publisher: &watch::Sender<LatestTimeline>,
+    closing: &CancellationToken,
+) {
+    let mut backoff = Backoff::default();
+    while let Some(Ok(())) = closing.run_until_cancelled(tally.changed()).await {
+        let wait = match read(store, poll).await {
+            Ok(timeline) => {
+                backoff.reset();
+                publisher.send_replace(Some(Arc::new(timeline)));
+                AT_MOST_EVERY
             }
-        }
+            Err(error) => {
+                let wait = backoff.next_wait();
+                tracing::warn!(%error, ?wait, "the votes over time cannot be read; viewers see the last ones");
+                tally.mark_changed();
+                wait
+            }
+        };
+        closing.run_until_cancelled(sleep(wait)).await;
     }
 }
 
-async fn read(store: &Store, poll: &Poll) -> Result<Bytes, StoreError> {
+async fn read(store: &Store, poll: &Poll) -> Result<Timeline, StoreError> {
     let extent = store.timeline_extent().await?;
     let (from, to) = extent.unwrap_or_default();
     let step_seconds = step_for(to.duration_since(from).as_secs());
@@ -73,9 +113,16 @@ async fn read(store: &Store, poll: &Poll) -> Result<Bytes, StoreError> {
         step_seconds,
         steps: steps_of(points, poll),
     };
-    Ok(serde_json::to_vec(&document)
+    let json: Bytes = serde_json::to_vec(&document)
         .expect("a timeline is numbers and text")
-        .into())
+        .into();
+    let mut hasher = DefaultHasher::new();
+    json.hash(&mut hasher);
+    Ok(Timeline {
+        document,
+        json,
+        id: format!("{:016x}", hasher.finish()),
+    })
 }
 
 fn step_for(seconds: i64) -> i64 {
@@ -111,8 +158,8 @@ mod tests {
     #[test]
     fn a_longer_poll_has_longer_steps() {
         assert_eq!(
-            [0, 1999, 2000, 86_400, 86_400 * 30].map(step_for),
-            [10, 10, 30, 900, 4 * 3600]
+            [0, 479, 480, 86_400, 86_400 * 30].map(step_for),
+            [10, 10, 20, 3600, 24 * 3600]
         );
     }
 }

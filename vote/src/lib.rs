@@ -4,6 +4,7 @@
 //! which hands it to the queue and says "accepted" only after the queue has it.
 
 pub mod api;
+mod assets;
 mod cookie_key;
 mod form;
 mod identity;
@@ -14,6 +15,7 @@ mod routes;
 mod same_site;
 pub mod seed;
 mod settings;
+mod texts;
 
 use std::sync::Arc;
 
@@ -61,6 +63,7 @@ pub async fn run(
     let app = routes::App::new(
         config.poll,
         config.cookie_keys,
+        config.links,
         queue.clone(),
         metrics.clone(),
     );

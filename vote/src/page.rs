@@ -1,43 +1,71 @@
-//! The voting page. It works without a script.
+//! The voting page. It works without a script; with one, the script votes and puts in place what is new on the page.
 
 use askama::Template;
 use axum::{
     body::Bytes,
     extract::{State, rejection::BytesRejection},
     http::{HeaderMap, StatusCode, header},
-    response::{Html, IntoResponse, Response},
+    response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
-use shared::poll::{Phase, Poll};
+use shared::{
+    http::{TimeText, html},
+    language::Language,
+    poll::{Phase, Poll},
+};
 
-use crate::{form, identity::Identity, routes::App};
+use crate::{form, identity::Identity, refusal::Refusal, routes::App, texts::Texts};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
 #[derive(Template)]
 #[template(path = "vote.html")]
 struct VotePage<'a> {
+    app: &'a App,
     poll: &'a Poll,
+    language: Language,
+    texts: &'a Texts,
     phase: Phase,
-    opens_at: String,
-    closes_at: String,
+    /// When the poll opens, closes or closed.
+    phase_text: Option<TimeText<'a>>,
+    /// How soon the poll opens or closes, in milliseconds.
+    next_change_ms: Option<i64>,
     /// The key of the option this voter last voted for, or nothing.
     chosen: &'a str,
-    notice: Option<Notice<'a>>,
-    styles: Vec<&'a str>,
-    instance: &'a str,
+    notice: Notice<'a>,
 }
 
-/// What became of the vote just sent.
+/// What the voter is told.
 enum Notice<'a> {
+    /// What to do.
+    Hint,
+    /// The vote just sent is accepted, for the option with this label.
     Accepted(&'a str),
-    Refused(String),
+    /// The vote just sent is not.
+    Refused(&'a Refusal),
+}
+
+impl Notice<'_> {
+    fn class(&self) -> &'static str {
+        match self {
+            Self::Hint => "",
+            Self::Accepted(_) => " good",
+            Self::Refused(_) => " bad",
+        }
+    }
+
+    fn role(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "alert",
+            Self::Hint | Self::Accepted(_) => "status",
+        }
+    }
 }
 
 /// `GET /`
 pub async fn show(State(app): State<App>, headers: HeaderMap) -> Response {
     let identity = Identity::of(&headers, &app.keys);
-    respond(&app, StatusCode::OK, &identity, None)
+    respond(&app, &headers, StatusCode::OK, &identity, Notice::Hint)
 }
 
 /// `POST /` with the form field `vote`.
@@ -49,22 +77,18 @@ pub async fn submit(
     let identity = Identity::of(&headers, &app.keys);
     match app.cast(&identity, &headers, body, FORM, form::vote).await {
         Ok(receipt) => {
-            let label = app
+            let option = app
                 .poll
                 .options
                 .iter()
-                .find(|option| option.key == receipt.choice)
-                .map(|option| &*option.label);
+                .find(|option| option.key == receipt.choice);
+            let notice = option.map_or(Notice::Hint, |option| Notice::Accepted(&option.label));
             let identity = identity.having_chosen(&receipt.choice);
-            respond(&app, StatusCode::OK, &identity, label.map(Notice::Accepted))
+            respond(&app, &headers, StatusCode::OK, &identity, notice)
         }
         Err(refusal) => {
-            let mut response = respond(
-                &app,
-                refusal.status(),
-                &identity,
-                Some(Notice::Refused(refusal.to_string())),
-            );
+            let notice = Notice::Refused(&refusal);
+            let mut response = respond(&app, &headers, refusal.status(), &identity, notice);
             if let Some(seconds) = refusal.retry_after() {
                 response
                     .headers_mut()
@@ -78,38 +102,37 @@ pub async fn submit(
 /// The page for this voter, who is known by its cookie from now on.
 fn respond(
     app: &App,
+    headers: &HeaderMap,
     status: StatusCode,
     identity: &Identity,
-    notice: Option<Notice<'_>>,
+    notice: Notice<'_>,
 ) -> Response {
+    let language = Language::asked_for(headers);
+    let texts = &app.texts[language];
     let schedule = &app.poll.schedule;
-    let time =
-        |moment: Option<Timestamp>| moment.map_or_else(String::new, |moment| moment.to_string());
+    let now = Timestamp::now();
+    let phase = schedule.phase(now);
+    let (text, moment) = match phase {
+        Phase::NotOpenYet => (&texts.opens, schedule.opens_at()),
+        Phase::Open => (&texts.closes, schedule.closes_at()),
+        Phase::Closed => (&texts.closed, schedule.closes_at()),
+    };
     let page = VotePage {
+        app,
         poll: &app.poll,
-        phase: schedule.phase(Timestamp::now()),
-        opens_at: time(schedule.opens_at()),
-        closes_at: time(schedule.closes_at()),
+        language,
+        texts,
+        phase,
+        phase_text: moment.map(|moment| TimeText::new(text, moment)),
+        next_change_ms: schedule
+            .next_change(now)
+            .map(|moment| moment.as_millisecond() - now.as_millisecond()),
         chosen: &identity.chosen,
         notice,
-        styles: app.styles.iter().map(|style| &*style.path).collect(),
-        instance: &app.instance,
     };
-    match page.render() {
-        Ok(html) => (
-            status,
-            identity.cookie(&app.keys),
-            [(header::CACHE_CONTROL, "no-store")],
-            Html(html),
-        )
-            .into_response(),
-        Err(error) => {
-            tracing::error!(%error, "the page cannot be rendered");
-            (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "The page cannot be shown; please try again.",
-            )
-                .into_response()
-        }
-    }
+    let personal = (
+        identity.cookie(&app.keys),
+        [(header::CACHE_CONTROL, "no-store")],
+    );
+    (status, personal, html(&page, language)).into_response()
 }

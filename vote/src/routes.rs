@@ -10,20 +10,20 @@ use axum::{
     routing::{get, post},
 };
 use shared::{
-    ballot::Traceparent,
-    http::{Asset, asset_routes, base_style},
-    poll::Poll,
-    queue::Queue,
+    ballot::Traceparent, http::asset_routes, language::Translations, links::LinkSettings,
+    poll::Poll, queue::Queue,
 };
 
 use crate::{
     api,
+    assets::Assets,
     cookie_key::CookieKeys,
     identity::Identity,
     intake::{Intake, Receipt, VoteMetrics},
     page,
     refusal::Refusal,
     same_site,
+    texts::{self, Texts},
 };
 
 /// A vote needs less than a hundred bytes.
@@ -35,22 +35,28 @@ pub struct App {
     pub(crate) poll: Arc<Poll>,
     pub(crate) keys: Arc<CookieKeys>,
     pub(crate) intake: Intake,
-    pub(crate) styles: Arc<[Asset]>,
+    pub(crate) texts: Arc<Translations<Texts>>,
+    pub(crate) assets: Arc<Assets>,
+    pub(crate) links: LinkSettings,
     pub(crate) instance: Arc<str>,
 }
 
 impl App {
-    pub(crate) fn new(poll: Poll, keys: CookieKeys, queue: Queue, metrics: VoteMetrics) -> Self {
+    pub(crate) fn new(
+        poll: Poll,
+        keys: CookieKeys,
+        links: LinkSettings,
+        queue: Queue,
+        metrics: VoteMetrics,
+    ) -> Self {
         let poll = Arc::new(poll);
-        let styles = [
-            base_style(),
-            Asset::css("vote", include_str!("../assets/vote.css")),
-        ];
         Self {
             intake: Intake::new(poll.clone(), queue, metrics),
             poll,
             keys: keys.into(),
-            styles: styles.into(),
+            texts: texts::all().into(),
+            assets: Assets::new().into(),
+            links,
             instance: shared::instance_name().into(),
         }
     }
@@ -75,7 +81,7 @@ impl App {
 
 /// The routes of the page and of the API.
 pub fn routes(app: App) -> Router {
-    let assets = asset_routes(&app.styles);
+    let assets = asset_routes(app.assets.all());
     Router::new()
         .route("/", get(page::show).post(page::submit))
         .route("/api/poll", get(api::poll))

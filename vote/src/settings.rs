@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use shared::{
     lifecycle::DrainSettings,
+    links::LinkSettings,
     poll::Poll,
     queue::{QueueConfig, QueueUrl},
     settings::{DataSettings, HttpsSettings, PollSettings, QueueSettings, SettingsError, secret},
@@ -25,6 +26,8 @@ pub struct Settings {
     cookie: CookieSettings,
     #[command(flatten)]
     https: HttpsSettings,
+    #[command(flatten)]
+    links: LinkSettings,
     #[command(flatten)]
     drain: DrainSettings,
 }
@@ -64,6 +67,8 @@ pub struct Config {
     pub queue: QueueConfig,
     /// How voters are recognised.
     pub cookie_keys: CookieKeys,
+    /// Where browsers find the pages.
+    pub links: LinkSettings,
     /// How to end.
     pub drain: DrainSettings,
 }
@@ -80,6 +85,7 @@ impl Settings {
             &self.data,
             &self.cookie,
             self.https,
+            &self.links,
             self.drain,
         )
     }
@@ -96,6 +102,7 @@ impl Config {
         data: &DataSettings,
         cookie: &CookieSettings,
         https: HttpsSettings,
+        links: &LinkSettings,
         drain: DrainSettings,
     ) -> Result<Self, ConfigError> {
         let queue = queue.config(data)?;
@@ -121,6 +128,7 @@ impl Config {
             poll: poll.poll()?,
             queue,
             cookie_keys,
+            links: links.clone(),
             drain,
         })
     }

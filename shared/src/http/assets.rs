@@ -1,8 +1,14 @@
-//! Static files, compiled in: their names carry a hash of their content, so that browsers may keep them for ever.
+//! Static files, compiled in or made at start: their names carry a hash of their content, so that browsers may keep them
+//! for ever.
 
 use std::sync::Arc;
 
-use axum::{Router, http::header, routing::get};
+use axum::{
+    Router,
+    body::Bytes,
+    http::{HeaderValue, header},
+    routing::get,
+};
 
 /// A file that pages refer to.
 #[derive(Clone, Debug)]
@@ -10,7 +16,7 @@ pub struct Asset {
     /// Where it is served.
     pub path: Arc<str>,
     content_type: &'static str,
-    content: &'static str,
+    content: Bytes,
 }
 
 impl Asset {
@@ -26,8 +32,20 @@ impl Asset {
         Self::new(name, "js", "text/javascript; charset=utf-8", content)
     }
 
-    fn new(name: &str, extension: &str, content_type: &'static str, content: &'static str) -> Self {
-        let hash = fingerprint(content.as_bytes());
+    /// A picture.
+    #[must_use]
+    pub fn svg(name: &str, content: impl Into<Bytes>) -> Self {
+        Self::new(name, "svg", "image/svg+xml", content)
+    }
+
+    fn new(
+        name: &str,
+        extension: &str,
+        content_type: &'static str,
+        content: impl Into<Bytes>,
+    ) -> Self {
+        let content = content.into();
+        let hash = fingerprint(&content);
         Self {
             path: format!("/static/{name}.{hash:016x}.{extension}").into(),
             content_type,
@@ -36,21 +54,46 @@ impl Asset {
     }
 }
 
-/// The look that all pages share.
-#[must_use]
-pub fn base_style() -> Asset {
-    Asset::css("base", include_str!("../../assets/base.css"))
+/// What all pages share.
+#[derive(Clone, Debug)]
+pub struct SharedAssets {
+    /// What a browser shows beside the title.
+    pub icon: Asset,
+    /// The look.
+    pub style: Asset,
+    /// The script that shows moments as the reader's clock has them.
+    pub dates: Asset,
+}
+
+impl SharedAssets {
+    /// The files, compiled in.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "no file is a default")]
+    pub fn new() -> Self {
+        Self {
+            icon: Asset::svg("icon", include_str!("../../assets/icon.svg")),
+            style: Asset::css("base", include_str!("../../assets/base.css")),
+            dates: Asset::js("dates", include_str!("../../assets/dates.js")),
+        }
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Asset> {
+        [&self.icon, &self.style, &self.dates].into_iter()
+    }
 }
 
 /// The routes of these files.
-pub fn asset_routes(assets: &[Asset]) -> Router {
-    assets.iter().fold(Router::new(), |routes, asset| {
+pub fn asset_routes<'a>(assets: impl IntoIterator<Item = &'a Asset>) -> Router {
+    assets.into_iter().fold(Router::new(), |routes, asset| {
         let headers = [
             (header::CONTENT_TYPE, asset.content_type),
             (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
-        ];
-        let content = asset.content;
-        routes.route(&asset.path, get(move || async move { (headers, content) }))
+        ]
+        .map(|(name, value)| (name, HeaderValue::from_static(value)));
+        let content = asset.content.clone();
+        let answer = async move || (headers, content);
+        routes.route(&asset.path, get(answer))
     })
 }
 

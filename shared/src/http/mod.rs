@@ -2,12 +2,15 @@
 
 mod assets;
 mod headers;
+mod html;
 mod measured;
 mod probes;
 mod problem;
 mod server;
 
-pub use assets::{Asset, asset_routes, base_style};
+pub use assets::{Asset, SharedAssets, asset_routes};
+pub use headers::content_security_policy;
+pub use html::{TimeText, html};
 pub use measured::HttpMetrics;
 pub use probes::{Probes, probe_routes};
 pub use problem::Problem;
@@ -21,13 +24,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use tower::ServiceBuilder;
-use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
+use tower_http::{
+    catch_panic::CatchPanicLayer, compression::CompressionLayer, timeout::TimeoutLayer,
+};
 
 /// How long an answer may take to begin.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Puts around a service's routes what they all need: measuring, a time limit, an answer in words even after a crash or
-/// for what is not there, and headers that keep browsers safe.
+/// for what is not there, compression, and headers that keep browsers safe.
 pub fn with_layers(routes: Router, metrics: HttpMetrics, behind_https: bool) -> Router {
     let routes = routes
         .fallback(not_found)
@@ -41,7 +46,9 @@ pub fn with_layers(routes: Router, metrics: HttpMetrics, behind_https: bool) -> 
         .layer(TimeoutLayer::with_status_code(
             StatusCode::SERVICE_UNAVAILABLE,
             REQUEST_TIMEOUT,
-        ));
+        ))
+        // Events are left alone: a viewer gets each at once.
+        .layer(CompressionLayer::new());
     headers::with_security_headers(routes.layer(layers), behind_https)
 }
 

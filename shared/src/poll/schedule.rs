@@ -22,6 +22,18 @@ pub enum Phase {
     Closed,
 }
 
+impl Phase {
+    /// Its name, as programs read it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotOpenYet => "not-open-yet",
+            Self::Open => "open",
+            Self::Closed => "closed",
+        }
+    }
+}
+
 /// When the result may be seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -1,0 +1,69 @@
+//! Pages.
+
+use askama::Template;
+use axum::{
+    http::{StatusCode, header},
+    response::{Html, IntoResponse, Response},
+};
+use jiff::Timestamp;
+
+use super::Problem;
+use crate::language::Language;
+
+/// A page in this language, which the browser asked for.
+#[must_use]
+pub fn html(page: &impl Template, language: Language) -> Response {
+    let about = [
+        (header::CONTENT_LANGUAGE, language.tag()),
+        (header::VARY, "accept-language"),
+    ];
+    match page.render() {
+        Ok(html) => (about, Html(html)).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a page cannot be rendered");
+            let detail = "the page cannot be shown; please try again";
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", detail)
+                .into_response()
+        }
+    }
+}
+
+/// A text with a moment in it. Scripts show the moment as the reader's clock has it; without one it is in UTC.
+#[derive(Template)]
+#[template(
+    ext = "html",
+    source = r#"{{ before }}<time datetime="{{ moment }}">{{ moment.strftime("%Y-%m-%d %H:%M:%S UTC") }}</time>{{ after }}"#
+)]
+pub struct TimeText<'a> {
+    before: &'a str,
+    moment: Timestamp,
+    after: &'a str,
+}
+
+impl<'a> TimeText<'a> {
+    /// The moment takes the place of `{time}` in the text.
+    #[must_use]
+    pub fn new(text: &'a str, moment: Timestamp) -> Self {
+        let (before, after) = text.split_once("{time}").unwrap_or((text, ""));
+        Self {
+            before,
+            moment,
+            after,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_stands_where_the_text_says() {
+        let moment = "2027-03-01T09:30:00.123+01:00".parse().unwrap();
+        let html = TimeText::new("It's <at> {time}.", moment).to_string();
+        assert_eq!(
+            html,
+            "It&#39;s &#60;at&#62; <time datetime=\"2027-03-01T08:30:00.123Z\">2027-03-01 08:30:00 UTC</time>."
+        );
+    }
+}

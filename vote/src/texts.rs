@@ -1,0 +1,78 @@
+//! What the voting page says, in every language. The texts are in `vote/locales`.
+
+use serde::Deserialize;
+use shared::language::Translations;
+
+use crate::refusal::Refusal;
+
+/// The texts of one language. A field that a file lacks, or one that is not here, is an error.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Texts {
+    pub hint: String,
+    accepted: String,
+    pub not_counted: String,
+    pub uncertain: String,
+    pub opens: String,
+    pub closes: String,
+    pub closed: String,
+    pub sending: String,
+    pub no_answer: String,
+    pub back: String,
+    pub results: String,
+    served_by: String,
+    malformed: String,
+    too_large: String,
+    unknown_choice: String,
+    not_open_yet: String,
+    voting_is_over: String,
+    cross_site: String,
+    timeout: String,
+    unavailable: String,
+    rate_limited: String,
+}
+
+/// The texts in all languages.
+pub fn all() -> Translations<Texts> {
+    Translations::parse([
+        include_str!("../locales/en.toml"),
+        include_str!("../locales/de.toml"),
+        include_str!("../locales/ko.toml"),
+    ])
+    .expect("the texts are compiled in, and a test has read them")
+}
+
+impl Texts {
+    pub fn accepted(&self, option: &str) -> String {
+        self.accepted.replace("{option}", option)
+    }
+
+    pub fn served_by(&self, instance: &str) -> String {
+        self.served_by.replace("{instance}", instance)
+    }
+
+    /// Whether the vote counts, as far as is known, and why not.
+    pub fn refusal(&self, refusal: &Refusal) -> (&str, &str) {
+        let why = match refusal {
+            Refusal::Malformed(_) | Refusal::ContentType(_) => &self.malformed,
+            Refusal::TooLarge(_) => &self.too_large,
+            Refusal::UnknownChoice(_) => &self.unknown_choice,
+            Refusal::NotOpenYet(_) => &self.not_open_yet,
+            Refusal::Closed(_) => &self.voting_is_over,
+            Refusal::CrossSite => &self.cross_site,
+            Refusal::Timeout => return (&self.uncertain, &self.timeout),
+            Refusal::Unavailable => &self.unavailable,
+        };
+        (&self.not_counted, why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_language_has_every_text() {
+        all();
+    }
+}
