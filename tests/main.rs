@@ -12,6 +12,7 @@ mod journeys;
 mod mover;
 mod original_faults;
 mod outages;
+mod pages;
 mod probes;
 mod processes;
 mod queue_contract;

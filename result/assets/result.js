@@ -162,7 +162,7 @@ function prepareTimeline() {
   const slider = element("moment");
   if (!slider) return;
   slider.hidden = false;
-  slider.addEventListener("input", () => point(Number(slider.value)));
+  for (const event of ["input", "focus"]) slider.addEventListener(event, () => point(Number(slider.value)));
   write(element("readout"), element("readout").dataset.hint);
   const picture = document.querySelector("#timeline svg");
   picture.addEventListener("pointermove", (event) => {
@@ -174,5 +174,7 @@ function prepareTimeline() {
   });
 }
 
+// With a script nobody needs to reload the page.
+if (element("connection").className === "") write(element("connection"), "");
 prepareTimeline();
 connect();

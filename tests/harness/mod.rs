@@ -1,6 +1,7 @@
 //! What the tests stand on: real servers, running services, and voters.
 
 pub mod app;
+pub mod browser;
 pub mod postgres;
 pub mod process;
 pub mod redis;

@@ -1,0 +1,283 @@
+//! A real browser: a Chromium of this machine, driven by its chromedriver.
+
+use std::{
+    net::TcpStream,
+    path::PathBuf,
+    sync::OnceLock,
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use thirtyfour::{
+    By, ChromiumLikeCapabilities, DesiredCapabilities, Key, WebDriver, WebElement,
+    error::WebDriverError,
+};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::{
+    PATIENCE, eventually, free_port,
+    server::{Server, find_program},
+};
+
+/// Each takes a few hundred megabytes and all the processor it can get.
+const BROWSERS_AT_ONCE: usize = 2;
+static TURNS: Semaphore = Semaphore::const_new(BROWSERS_AT_ONCE);
+
+/// A person in front of a screen.
+#[derive(Clone, Copy, Debug)]
+pub struct Person {
+    pub language: &'static str,
+    pub width: u32,
+    pub height: u32,
+    pub dark: bool,
+    pub scripts: bool,
+}
+
+/// At a desk, reading English.
+pub const SOMEBODY: Person = Person {
+    language: "en-US",
+    width: 1280,
+    height: 900,
+    dark: false,
+    scripts: true,
+};
+
+/// An open browser.
+pub struct Browser {
+    pub driver: WebDriver,
+    _turn: SemaphorePermit<'static>,
+}
+
+impl Browser {
+    pub async fn open(person: Person) -> Result<Self, String> {
+        let driver_url = chromedriver()?;
+        let turn = TURNS.acquire().await.expect("it is never closed");
+        let driver = WebDriver::new(driver_url, capabilities(person))
+            .await
+            .map_err(|error| format!("the browser cannot be started: {error}"))?;
+        let browser = Self {
+            driver,
+            _turn: turn,
+        };
+        let scheme = if person.dark { "dark" } else { "light" };
+        let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        browser.cdp("Emulation.setEmulatedMedia", features).await;
+        let metrics = json!({
+            "width": person.width, "height": person.height, "deviceScaleFactor": 1, "mobile": person.width < 600
+        });
+        browser
+            .cdp("Emulation.setDeviceMetricsOverride", metrics)
+            .await;
+        Ok(browser)
+    }
+
+    pub async fn cdp(&self, method: &str, parameters: Value) {
+        self.driver
+            .cdp()
+            .send_raw(method, parameters)
+            .await
+            .expect("the browser does so");
+    }
+
+    pub async fn goto(&self, url: &str) {
+        self.driver.goto(url).await.expect("the page loads");
+    }
+
+    pub async fn find(&self, css: &str) -> WebElement {
+        self.driver
+            .find(By::Css(css))
+            .await
+            .unwrap_or_else(|error| panic!("{css}: {error}"))
+    }
+
+    /// What a person reads there; nothing where nothing is.
+    pub async fn text(&self, css: &str) -> String {
+        match self.driver.find(By::Css(css)).await {
+            Ok(element) => element.text().await.unwrap_or_default(),
+            Err(_) => String::new(),
+        }
+    }
+
+    pub async fn click(&self, css: &str) {
+        self.find(css)
+            .await
+            .click()
+            .await
+            .expect("it can be clicked");
+    }
+
+    pub async fn press(&self, key: Key) {
+        self.driver
+            .action_chain()
+            .send_keys(key)
+            .perform()
+            .await
+            .expect("a key can be pressed");
+    }
+
+    /// What a script finds on the page.
+    pub async fn ask(&self, script: &str) -> Value {
+        self.try_ask(script).await.expect("the script runs")
+    }
+
+    async fn try_ask(&self, script: &str) -> Result<Value, WebDriverError> {
+        let answer = self.driver.execute(script, []).await?;
+        Ok(answer.json().clone())
+    }
+
+    /// Waits until the text there satisfies.
+    pub async fn until_text(&self, css: &str, good: impl Fn(&str) -> bool) -> String {
+        eventually(
+            &format!("the text of {css}"),
+            |text: &String| good(text),
+            async || self.text(css).await,
+        )
+        .await
+    }
+
+    /// Waits until a script answers so. Pages may be loading meanwhile.
+    pub async fn until(&self, script: &str, wanted: Value) {
+        let what = format!("{script} = {wanted}");
+        eventually(
+            &what,
+            |answer| *answer == wanted,
+            async || self.try_ask(script).await.unwrap_or_default(),
+        )
+        .await;
+    }
+
+    /// Keeps a picture of the page in the target folder.
+    pub async fn screenshot(&self, name: &str) {
+        let folder = target().join("screenshots");
+        std::fs::create_dir_all(&folder).expect("the folder can be made");
+        self.driver
+            .screenshot(&folder.join(format!("{name}.png")))
+            .await
+            .expect("a picture can be taken");
+    }
+
+    pub async fn close(self) {
+        self.driver.quit().await.expect("the browser ends");
+    }
+}
+
+fn capabilities(person: Person) -> thirtyfour::ChromeCapabilities {
+    let mut capabilities = DesiredCapabilities::chrome();
+    let language = format!("--accept-lang={}", person.language);
+    let flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-dev-shm-usage",
+        // Where a proxy is set, it does not know this machine's own addresses.
+        "--no-proxy-server",
+        &language,
+    ];
+    for flag in flags {
+        capabilities.add_arg(flag).expect("it is a flag");
+    }
+    if !person.scripts {
+        let preferences = json!({"profile.managed_default_content_settings.javascript": 2});
+        capabilities
+            .add_experimental_option("prefs", preferences)
+            .expect("they are preferences");
+    }
+    capabilities
+}
+
+/// The chromedriver that all tests of this program share.
+fn chromedriver() -> Result<&'static str, String> {
+    static SHARED: OnceLock<Result<(String, Server), String>> = OnceLock::new();
+    SHARED
+        .get_or_init(start)
+        .as_ref()
+        .map(|(url, _)| url.as_str())
+        .map_err(Clone::clone)
+}
+
+fn start() -> Result<(String, Server), String> {
+    let missing = "install Chromium and its chromedriver (Debian: chromium chromium-driver)";
+    let browsers = ["chromium", "chromium-browser", "google-chrome"];
+    if !browsers
+        .iter()
+        .any(|name| find_program(name, &[]).is_some())
+    {
+        return Err(format!("there is no browser; {missing}"));
+    }
+    let program = find_program("chromedriver", &[])
+        .ok_or_else(|| format!("there is no chromedriver; {missing}"))?;
+    let port = free_port();
+    let server = Server::process(
+        "chromedriver",
+        |_, _| Ok(()),
+        |folder| {
+            // Profiles go where they are removed with everything else.
+            let folder = folder.display();
+            vec![
+                "env".into(),
+                format!("TMPDIR={folder}"),
+                format!("HOME={folder}"),
+                program.display().to_string(),
+                format!("--port={port}"),
+            ]
+        },
+    )?;
+    let deadline = Instant::now() + PATIENCE;
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        if Instant::now() > deadline {
+            return Err("the chromedriver of this machine does not start".into());
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok((format!("http://127.0.0.1:{port}"), server))
+}
+
+fn target() -> PathBuf {
+    // The test program is in target/PROFILE/deps.
+    let program = std::env::current_exe().expect("the program has a path");
+    program
+        .ancestors()
+        .nth(3)
+        .expect("it is in the target folder")
+        .to_owned()
+}
+
+/// axe-core, which finds what people with disabilities would stumble over.
+pub struct Axe(String);
+
+impl Axe {
+    pub fn find() -> Result<Self, String> {
+        let file = target().join("npm/node_modules/axe-core/axe.min.js");
+        std::fs::read_to_string(&file).map(Self).map_err(|_| {
+            "axe-core is missing; run `npm install --prefix target/npm axe-core`".to_owned()
+        })
+    }
+
+    /// What is wrong with the page, by the rules of WCAG 2.2 AA and good practice.
+    pub async fn violations(&self, browser: &Browser) -> Vec<String> {
+        browser
+            .driver
+            .set_script_timeout(Duration::from_mins(1))
+            .await
+            .expect("it can be set");
+        browser.ask(&self.0).await;
+        let run = "
+            const done = arguments[0];
+            axe.run(document, { resultTypes: ['violations'] }).then(
+                (results) => done(results.violations.flatMap((rule) =>
+                    rule.nodes.map((node) => `${rule.id}: ${node.html}: ${node.failureSummary}`))),
+                (error) => done([`axe cannot run: ${error}`]));";
+        let answer = browser
+            .driver
+            .execute_async(run, [])
+            .await
+            .expect("axe runs");
+        answer.convert().expect("violations are texts")
+    }
+}

@@ -1,0 +1,630 @@
+//! The pages as people have them, in a real browser.
+
+use axum::{Router, response::Html};
+use jiff::{Timestamp, ToSpan};
+use serde_json::json;
+use thirtyfour::Key;
+use tokio::net::TcpListener;
+
+use crate::harness::{
+    app::App,
+    browser::{Axe, Browser, Person, SOMEBODY},
+    eventually, free_port,
+    process::Service,
+    skip::or_skip,
+    storage::{Kind, Storage},
+    viewer::{get_json, until_votes},
+    voter::Voter,
+};
+
+const PRESSED: &str =
+    "return Array.from(document.querySelectorAll('[aria-pressed=true]'), (button) => button.id)";
+
+async fn embedded() -> Storage {
+    Storage::new(Kind::Embedded)
+        .await
+        .expect("embedded storage is always there")
+}
+
+/// Twenty options, each with a few votes at different times, so that every part of the result page is full.
+async fn crowded(flags: &[&str]) -> (Storage, App) {
+    let storage = embedded().await;
+    let keys: Vec<_> = (0..20).map(|number| format!("option-{number}")).collect();
+    let options: Vec<_> = keys
+        .iter()
+        .enumerate()
+        .map(|(number, key)| format!("{key}=The answer with number {number}"))
+        .collect();
+    let options = options.join(",");
+    let app = App::start(&storage, &[&["--poll-options", &options], flags].concat()).await;
+    until_votes(&app.result, &[0; 20]).await;
+    let now = Timestamp::now().as_millisecond();
+    for step in 0..48 {
+        for (number, key) in keys.iter().enumerate() {
+            let moment = now - (47 - step) * 10_000 - 1_000;
+            let fields = format!(
+                "INSERT INTO votes (id, vote, cast_ms, cast_seq) VALUES ('{step}-{number}', '{key}', {moment}, {number})"
+            );
+            if (number as i64 + step) % 3 != 0 {
+                storage.execute(&fields).await;
+            }
+        }
+    }
+    Voter::new(&app.vote).must_vote_for("option-3").await;
+    let timeline = format!("{}/api/timeline", app.result);
+    eventually(
+        "a full timeline",
+        |steps| *steps > Some(40),
+        async || {
+            let (_, timeline) = get_json(&timeline).await;
+            timeline["steps"].as_array().map(Vec::len)
+        },
+    )
+    .await;
+    (storage, app)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vote_needs_no_page_load() {
+    let storage = embedded().await;
+    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let app = App::start(&storage, &[]).await;
+    browser.goto(&app.vote).await;
+    browser.ask("window.same = true").await;
+    let hint = browser.text("#the_notice").await;
+    let before = browser.find("#a").await.rect().await.unwrap();
+    browser.click("#a").await;
+    let said = browser
+        .until_text("#the_notice", |text| text.contains("is in"))
+        .await;
+    assert_eq!(said, "Your vote for Cats is in. You can change it here.");
+    assert_ne!(said, hint);
+    assert_eq!(browser.ask(PRESSED).await, json!(["a"]));
+    let role = browser
+        .find("#the_notice")
+        .await
+        .attr("role")
+        .await
+        .unwrap();
+    assert_eq!(role.as_deref(), Some("status"), "a screen reader says it");
+    browser.screenshot("vote").await;
+
+    browser.click("#b").await;
+    browser
+        .until_text("#the_notice", |text| text.contains("for Dogs is in"))
+        .await;
+    assert_eq!(browser.ask("return window.same").await, json!(true));
+    let focus = browser.ask("return document.activeElement.id").await;
+    assert_eq!(focus, json!("b"), "the focus stays");
+    let after = browser.find("#a").await.rect().await.unwrap();
+    assert_eq!((before.x, before.y), (after.x, after.y), "nothing moves");
+
+    browser.driver.refresh().await.unwrap();
+    assert_eq!(browser.ask(PRESSED).await, json!(["b"]));
+    assert_eq!(browser.text("#the_notice").await, hint);
+    until_votes(&app.result, &[0, 1]).await;
+    browser.close().await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_windows_are_one_voter() {
+    let storage = embedded().await;
+    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let app = App::start(&storage, &[]).await;
+    let first = browser.driver.window().await.unwrap();
+    browser.goto(&app.vote).await;
+    browser.click("#a").await;
+    browser.until(PRESSED, json!(["a"])).await;
+
+    let second = browser.driver.new_tab().await.unwrap();
+    browser.driver.switch_to_window(second).await.unwrap();
+    browser.goto(&app.vote).await;
+    assert_eq!(browser.ask(PRESSED).await, json!(["a"]));
+    browser.click("#b").await;
+    browser.until(PRESSED, json!(["b"])).await;
+
+    browser.driver.switch_to_window(first).await.unwrap();
+    browser.until(PRESSED, json!(["b"])).await;
+    until_votes(&app.result, &[0, 1]).await;
+    browser.close().await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_result_moves_by_itself() {
+    let storage = embedded().await;
+    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let app = App::start(&storage, &[]).await;
+    until_votes(&app.result, &[0, 0]).await;
+    browser.goto(&app.result).await;
+    browser.ask("window.same = true").await;
+    browser
+        .until_text("#connection", |text| text == "Live")
+        .await;
+    assert_eq!(browser.text("#total").await, "No votes yet");
+    assert_eq!(browser.text("#option-a .percent").await, "50.0%");
+
+    for choice in ["a", "a", "b"] {
+        Voter::new(&app.vote).must_vote_for(choice).await;
+    }
+    browser.until_text("#total", |text| text == "3 votes").await;
+    assert_eq!(browser.text("#option-a .percent").await, "66.7%");
+    assert_eq!(browser.text("#option-a .votes").await, "2");
+    let last = browser.text("#last-vote").await;
+    assert!(last.starts_with("Last vote: ") && last.len() > 15, "{last}");
+
+    // The chart is drawn a little later; its numbers are for everybody.
+    let rows = "return document.querySelectorAll('#timeline tbody tr').length > 0";
+    browser.until(rows, json!(true)).await;
+    let lines = "return document.querySelectorAll('#timeline polyline').length";
+    assert_eq!(browser.ask(lines).await, json!(2));
+    browser
+        .driver
+        .action_chain()
+        .move_to_element_center(&browser.find("#timeline svg").await)
+        .perform()
+        .await
+        .unwrap();
+    let said = browser
+        .until_text("#readout", |text| text.contains("Cats"))
+        .await;
+    assert!(said.ends_with("Cats 2, Dogs 1"), "{said}");
+    assert_eq!(browser.ask("return window.same").await, json!(true));
+    browser.screenshot("result").await;
+    browser.close().await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_screen_reader_hears_the_result_now_and_then() {
+    let storage = embedded().await;
+    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let app = App::start(&storage, &[]).await;
+    until_votes(&app.result, &[0, 0]).await;
+    browser.goto(&app.result).await;
+    browser
+        .until_text("#connection", |text| text == "Live")
+        .await;
+    let watch = "
+        window.said = [];
+        new MutationObserver(() => said.push(document.getElementById('announcement').textContent))
+            .observe(document.getElementById('announcement'), { childList: true });";
+    browser.ask(watch).await;
+    let bars =
+        "return document.querySelector('#options').closest('[aria-live], [role=status]') === null";
+    assert_eq!(
+        browser.ask(bars).await,
+        json!(true),
+        "the numbers themselves keep quiet"
+    );
+    for _ in 0..20 {
+        Voter::new(&app.vote).must_vote_for("a").await;
+    }
+    let wanted = "20 votes. Cats: 20 votes, 100.0%. Dogs: No votes yet, 0.0%";
+    browser
+        .until("return window.said.at(-1) ?? null", json!(wanted))
+        .await;
+    assert_eq!(browser.ask("return window.said.length").await, json!(1));
+    browser.close().await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_connection_is_said_and_mended() {
+    let storage = embedded().await;
+    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let vote = Service::start("vote", &storage, &[]);
+    let _worker = Service::start("worker", &storage, &[]);
+    let address = format!("127.0.0.1:{}", free_port());
+    let result = || Service::start("result", &storage, &[("LISTEN_ADDR", &address)]);
+    let mut running = result();
+    until_votes(&running.url, &[0, 0]).await;
+    browser.goto(&running.url).await;
+    browser.ask("window.same = true").await;
+    browser
+        .until_text("#connection", |text| text == "Live")
+        .await;
+
+    running.process.kill();
+    browser
+        .until_text("#connection", |text| text.starts_with("Offline"))
+        .await;
+    browser.screenshot("result-offline").await;
+    Voter::new(&vote.url).must_vote_for("b").await;
+    running = result();
+    browser.until_text("#total", |text| text == "1 vote").await;
+    browser
+        .until_text("#connection", |text| text == "Live")
+        .await;
+    assert_eq!(
+        browser.ask("return window.same").await,
+        json!(true),
+        "without a page load"
+    );
+    until_votes(&running.url, &[0, 1]).await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vote_into_the_void_is_said_to_be_uncertain() {
+    let storage = embedded().await;
+    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let mut vote = Service::start("vote", &storage, &[]);
+    browser.goto(&vote.url).await;
+    vote.process.kill();
+    browser.click("#a").await;
+    let said = browser
+        .until_text("#the_notice", |text| text.contains("does not answer"))
+        .await;
+    assert!(
+        said.starts_with("We cannot tell whether your vote was counted."),
+        "{said}"
+    );
+    assert_eq!(browser.ask(PRESSED).await, json!([]), "nothing is claimed");
+    let role = browser
+        .find("#the_notice")
+        .await
+        .attr("role")
+        .await
+        .unwrap();
+    assert_eq!(role.as_deref(), Some("alert"));
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poll_opens_and_closes_before_ones_eyes() {
+    let storage = embedded().await;
+    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let opens_at = Timestamp::now() + 6.seconds();
+    let closes_at = opens_at + 8.seconds();
+    let (opens_at, closes_at) = (opens_at.to_string(), closes_at.to_string());
+    let flags = [
+        "--poll-opens-at",
+        &opens_at,
+        "--poll-closes-at",
+        &closes_at,
+        "--poll-results",
+        "after-close",
+    ];
+    let app = App::start(&storage, &flags).await;
+    browser.goto(&app.vote).await;
+    let said = browser.text("#the_phase").await;
+    assert!(said.starts_with("Voting begins at "), "{said}");
+    let disabled = "return document.getElementById('a').disabled";
+    assert_eq!(browser.ask(disabled).await, json!(true));
+
+    browser.until(disabled, json!(false)).await;
+    browser.click("#b").await;
+    browser
+        .until_text("#the_notice", |text| text.contains("for Dogs is in"))
+        .await;
+    let said = browser.text("#the_phase").await;
+    assert!(said.starts_with("Voting ends at "), "{said}");
+
+    browser.goto(&app.result).await;
+    assert!(
+        browser
+            .text("#hidden")
+            .await
+            .contains("when voting has ended")
+    );
+    assert_eq!(browser.text("#option-b .percent").await, "–");
+    browser
+        .until_text("#option-b .percent", |text| text == "100.0%")
+        .await;
+    assert!(browser.text("#phase").await.starts_with("Voting ended at "));
+
+    browser.goto(&app.vote).await;
+    assert_eq!(browser.ask(disabled).await, json!(true));
+    assert!(
+        browser
+            .text("#the_phase")
+            .await
+            .starts_with("Voting ended at ")
+    );
+    assert_eq!(browser.ask(PRESSED).await, json!(["b"]));
+    browser.screenshot("vote-closed").await;
+    browser.close().await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_works_without_scripts() {
+    let storage = embedded().await;
+    let person = Person {
+        scripts: false,
+        ..SOMEBODY
+    };
+    let browser = or_skip!(Browser::open(person).await);
+    let app = App::start(&storage, &[]).await;
+    browser.goto(&app.vote).await;
+    browser.click("#b").await;
+    let said = browser
+        .until_text("#the_notice", |text| text.contains("is in"))
+        .await;
+    assert!(said.contains("for Dogs"), "{said}");
+    let pressed = browser.find("#b").await.attr("aria-pressed").await.unwrap();
+    assert_eq!(pressed.as_deref(), Some("true"));
+
+    until_votes(&app.result, &[0, 1]).await;
+    browser.goto(&app.result).await;
+    assert_eq!(browser.text("#total").await, "1 vote");
+    assert_eq!(browser.text("#option-b .percent").await, "100.0%");
+    assert_eq!(
+        browser.text("#connection").await,
+        "Reload the page to see newer votes."
+    );
+    browser.screenshot("result-without-scripts").await;
+
+    // A vote that is refused has a way back.
+    app.stop().await;
+    let closed = ["--poll-closes-at", "2020-01-01T00:00:00Z"];
+    let app = App::start(&storage, &closed).await;
+    let page = Voter::new(&app.vote).vote_for("a").await;
+    assert!(page.html.contains("NOT counted") && page.html.contains("Back to the vote"));
+    browser.close().await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_keyboard_is_enough() {
+    let storage = embedded().await;
+    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let app = App::start(&storage, &[]).await;
+    let focus = "return document.activeElement.id";
+    browser.goto(&app.vote).await;
+    browser.press(Key::Tab).await;
+    assert_eq!(browser.ask(focus).await, json!("a"));
+    browser.press(Key::Tab).await;
+    assert_eq!(browser.ask(focus).await, json!("b"));
+    let outline = "return getComputedStyle(document.activeElement).outlineStyle";
+    assert_eq!(
+        browser.ask(outline).await,
+        json!("solid"),
+        "the focus is seen"
+    );
+    browser.press(Key::Enter).await;
+    browser.until(PRESSED, json!(["b"])).await;
+
+    until_votes(&app.result, &[0, 1]).await;
+    browser.goto(&app.result).await;
+    let slider = "return document.getElementById('moment')?.hidden ?? null";
+    // The chart may come a moment later than the page.
+    if browser.ask(slider).await.is_null() {
+        Voter::new(&app.vote).must_vote_for("a").await;
+    }
+    browser.until(slider, json!(false)).await;
+    for _ in 0..10 {
+        browser.press(Key::Tab).await;
+        if browser.ask(focus).await == json!("moment") {
+            break;
+        }
+    }
+    assert_eq!(browser.ask(focus).await, json!("moment"));
+    browser.press(Key::Home).await;
+    let said = browser
+        .until_text("#readout", |text| text.contains("Dogs 1"))
+        .await;
+    let spoken = browser
+        .find("#moment")
+        .await
+        .attr("aria-valuetext")
+        .await
+        .unwrap();
+    assert_eq!(spoken.as_deref(), Some(said.as_str()));
+    browser.close().await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_pages_speak_the_readers_language() {
+    let storage = embedded().await;
+    let app = App::start(&storage, &[]).await;
+    until_votes(&app.result, &[0, 0]).await;
+    for (language, tag, accepted, live, votes, percent) in [
+        (
+            "ko-KR",
+            "ko",
+            "Cats에 투표했습니다.",
+            "실시간",
+            "1표",
+            "100.0%",
+        ),
+        (
+            "de-AT",
+            "de",
+            "Ihre Stimme für Cats ist angekommen.",
+            "Live",
+            "1 Stimme",
+            "100,0 %",
+        ),
+        (
+            "fr-FR",
+            "en",
+            "Your vote for Cats is in.",
+            "Live",
+            "1 vote",
+            "100.0%",
+        ),
+    ] {
+        let browser = or_skip!(
+            Browser::open(Person {
+                language,
+                ..SOMEBODY
+            })
+            .await
+        );
+        browser.goto(&app.vote).await;
+        assert_eq!(
+            browser.ask("return document.documentElement.lang").await,
+            json!(tag)
+        );
+        browser.click("#a").await;
+        let said = browser
+            .until_text("#the_notice.good", |text| !text.is_empty())
+            .await;
+        assert!(said.starts_with(accepted), "{said}");
+        browser.goto(&app.result).await;
+        browser.until_text("#connection", |text| text == live).await;
+        // Of several voters only the first is counted alone; the script words what the server words.
+        if tag == "ko" {
+            browser.until_text("#total", |text| text == votes).await;
+        }
+        assert_eq!(browser.text("#option-a .percent").await, percent);
+        browser.screenshot(&format!("result-{tag}")).await;
+        browser.close().await;
+    }
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everybody_can_use_every_page_on_every_screen() {
+    let axe = or_skip!(Axe::find());
+    let (_storage, app) = crowded(&["--poll-closes-at", "2100-01-01T00:00:00Z"]).await;
+    for (width, height, dark) in [
+        (320, 640, false),
+        (320, 640, true),
+        (1280, 900, false),
+        (1280, 900, true),
+        (3840, 2160, true),
+    ] {
+        let person = Person {
+            width,
+            height,
+            dark,
+            ..SOMEBODY
+        };
+        let browser = or_skip!(Browser::open(person).await);
+        for (name, url) in [
+            ("vote", app.vote.clone()),
+            ("result", app.result.clone()),
+            ("embed", format!("{}/embed", app.result)),
+        ] {
+            browser.goto(&url).await;
+            if name != "vote" {
+                browser
+                    .until_text("#connection", |text| text == "Live")
+                    .await;
+            }
+            // What opens must be good too.
+            browser.ask("for (const details of document.querySelectorAll('details')) details.open = true").await;
+            let scheme = if dark { "dark" } else { "light" };
+            let screen = format!("{name}-{width}-{scheme}");
+            assert_eq!(
+                axe.violations(&browser).await,
+                Vec::<String>::new(),
+                "{screen}"
+            );
+            let wide = "return document.documentElement.scrollWidth - innerWidth";
+            let beyond = browser.ask(wide).await.as_i64().unwrap();
+            assert!(beyond <= 0, "{screen} is {beyond} pixels too wide");
+            browser.ask("for (const details of document.querySelectorAll('details')) details.open = false").await;
+            browser.screenshot(&screen).await;
+        }
+        browser.close().await;
+    }
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_are_light_and_steady_and_ask_nobody_else() {
+    let (_storage, app) = crowded(&["--vote-url", "https://vote.example.org/"]).await;
+    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let shifts = "
+        window.shift = 0;
+        new PerformanceObserver((list) => { for (const entry of list.getEntries()) shift += entry.value; })
+            .observe({ type: 'layout-shift', buffered: true });";
+    for (name, url) in [("vote", &app.vote), ("result", &app.result)] {
+        browser.goto(url).await;
+        browser.ask(shifts).await;
+        if name == "result" {
+            browser
+                .until_text("#connection", |text| text == "Live")
+                .await;
+            Voter::new(&app.vote).must_vote_for("option-1").await;
+            let rows = "return document.querySelectorAll('#timeline tbody tr').length";
+            assert!(
+                browser.ask(rows).await.as_i64() > Some(40),
+                "the page is as heavy as it gets"
+            );
+        }
+        let facts = browser.ask("
+            const [page] = performance.getEntriesByType('navigation');
+            const files = performance.getEntriesByType('resource').filter((file) => !file.name.endsWith('/events'));
+            const [paint] = performance.getEntriesByName('first-contentful-paint');
+            const all = [page, ...files];
+            const sum = (field) => all.reduce((total, entry) => total + entry[field], 0);
+            return {
+                requests: all.length,
+                bytes: sum('decodedBodySize'),
+                transferred: sum('encodedBodySize'),
+                elsewhere: all.filter((entry) => new URL(entry.name).origin !== location.origin).length,
+                failed: all.filter((entry) => entry.responseStatus !== 200).map((entry) => entry.name),
+                firstPaint: paint ? Math.round(paint.startTime) : null,
+            };").await;
+        eprintln!("{name}: {facts}");
+        let number = |fact: &str| facts[fact].as_u64().unwrap();
+        assert!(number("bytes") < 60_000, "{name}: {facts}");
+        assert!(
+            number("transferred") * 2 < number("bytes"),
+            "{name} is compressed: {facts}"
+        );
+        assert_eq!(
+            (number("elsewhere"), &facts["failed"]),
+            (0, &json!([])),
+            "{name}: {facts}"
+        );
+        let shift = "return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(shift))))";
+        let shift = browser.ask(shift).await.as_f64().unwrap();
+        assert!(shift < 0.01, "{name} moves by {shift}");
+    }
+    browser.close().await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_invited_pages_show_the_result_in_a_frame() {
+    let storage = embedded().await;
+    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    for is_invited in [true, false] {
+        let host = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let origin = format!("http://{}", host.local_addr().unwrap());
+        let flags = ["--embed-allowed-origins", &origin];
+        let app = App::start(&storage, if is_invited { &flags } else { &[] }).await;
+        until_votes(&app.result, &[0, 0]).await;
+        let page = Html(format!("<iframe src=\"{}/embed\"></iframe>", app.result));
+        let host =
+            tokio::spawn(axum::serve(host, Router::new().fallback(async || page)).into_future());
+        browser.goto(&origin).await;
+        browser.driver.enter_frame(0).await.unwrap();
+        let total = browser.text("#total").await;
+        assert_eq!(total, if is_invited { "No votes yet" } else { "" });
+        browser.driver.enter_default_frame().await.unwrap();
+        host.abort();
+        app.stop().await;
+    }
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn a_picture_leads_to_the_voting_page() {
+    let storage = embedded().await;
+    let app = App::start(&storage, &["--vote-url", "https://vote.example.org/poll"]).await;
+    until_votes(&app.result, &[0, 0]).await;
+    let page = Voter::new(&app.result).look().await.html;
+    assert!(
+        page.contains("<a href=\"https://vote.example.org/poll\">Vote here</a>"),
+        "{page}"
+    );
+    let picture = page
+        .split("<img src=\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    let picture = Voter::new(&format!("{}{picture}", app.result)).look().await;
+    assert!(picture.html.contains("<svg"), "{}", picture.html);
+    app.stop().await;
+}
