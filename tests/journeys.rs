@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     app::App,
+    eventually,
     storage::{Storage, on_both_storages},
     viewer::{Viewer, get, get_json, tally, until_votes, votes},
     voter::Voter,
@@ -159,18 +160,19 @@ async fn the_result_can_be_downloaded(storage: Storage) {
         csv,
         "key,label,votes,percent\na,Cats,1,33.3\nb,\"Dogs \"\"and\"\" wolves\",2,66.7\nc,Birds,0,0.0\n"
     );
-    let (status, timeline) = get_json(&format!("{}/api/timeline", app.result)).await;
-    assert_eq!(
-        (status, &timeline["step_seconds"]),
-        (StatusCode::OK, &json!(10))
-    );
-    let steps = timeline["steps"].as_array().expect("it has steps");
-    let counted: u64 = steps
-        .iter()
-        .flat_map(|step| step["votes"].as_object().unwrap().values())
-        .filter_map(Value::as_u64)
-        .sum();
-    assert_eq!(counted, 3, "{timeline}");
+    let counted = |timeline: &Value| -> u64 {
+        let steps = timeline["steps"].as_array().map(Vec::as_slice);
+        let votes = |step: &Value| step["votes"].as_object().cloned().unwrap_or_default();
+        let votes = steps.unwrap_or_default().iter().flat_map(votes);
+        votes.filter_map(|(_, votes)| votes.as_u64()).sum()
+    };
+    let timeline = eventually(
+        "a timeline with all votes",
+        |timeline| counted(timeline) == 3,
+        async || get_json(&format!("{}/api/timeline", app.result)).await.1,
+    )
+    .await;
+    assert_eq!(timeline["step_seconds"], 10);
     app.stop().await;
 }
 
@@ -198,7 +200,7 @@ async fn a_poll_is_open_when_its_settings_say_so(storage: Storage) {
     let page = Voter::new(&early.vote).vote_for("a").await;
     assert_eq!(page.status, StatusCode::CONFLICT);
     assert!(
-        page.html.contains("not counted") && page.html.contains("Voting begins at"),
+        page.html.contains("NOT counted") && page.html.contains("Voting begins at"),
         "{}",
         page.html
     );

@@ -258,7 +258,7 @@ async fn a_vote_into_the_void_is_said_to_be_uncertain() {
         .until_text("#the_notice", |text| text.contains("does not answer"))
         .await;
     assert!(
-        said.starts_with("We cannot tell whether your vote was counted."),
+        said.starts_with("Your vote is not confirmed; take it as NOT counted."),
         "{said}"
     );
     assert_eq!(browser.ask(PRESSED).await, json!([]), "nothing is claimed");

@@ -97,7 +97,7 @@ async fn bad_forms_are_refused(storage: Storage) {
         let page = voter.post(content_type, body).await;
         assert_eq!(page.status, status, "{what}");
         assert!(
-            page.html.contains("not counted") && page.html.contains(reason),
+            page.html.contains("NOT counted") && page.html.contains(reason),
             "{what}: {}",
             page.html
         );

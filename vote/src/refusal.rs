@@ -68,6 +68,14 @@ impl Refusal {
         }
     }
 
+    /// Whether the request itself is at fault: our own page does not send such a one, a program has to be told more.
+    pub(crate) fn is_of_the_request(&self) -> bool {
+        matches!(
+            self,
+            Self::Malformed(_) | Self::ContentType(_) | Self::TooLarge(_) | Self::UnknownChoice(_)
+        )
+    }
+
     /// When to try again, in seconds; `None`: trying again as it is would not help.
     #[must_use]
     pub fn retry_after(&self) -> Option<u32> {
