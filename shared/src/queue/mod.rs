@@ -4,6 +4,7 @@
 //! group. `tests/queue_contract.rs` holds what both promise.
 
 mod delivery;
+mod payload;
 mod redis;
 mod sqlite;
 
@@ -14,6 +15,7 @@ use crate::{
     sqlite::{Database, OpenError, SqlitePath},
 };
 pub use delivery::{Delivery, Unstorable};
+pub use payload::UnreadablePayload;
 use redis::{RedisConsumer, RedisQueue};
 use sqlite::{SqliteConsumer, SqliteQueue};
 
@@ -130,6 +132,17 @@ impl Queue {
         match self {
             Self::Sqlite(queue) => queue.probe().await,
             Self::Redis(queue) => queue.probe().await,
+        }
+    }
+
+    /// The newest ballot that is still in the queue, whoever has it; `None`: there is none.
+    ///
+    /// # Errors
+    /// The queue does not answer.
+    pub async fn newest(&self) -> Result<Option<BallotId>, QueueError> {
+        match self {
+            Self::Sqlite(queue) => queue.newest().await,
+            Self::Redis(queue) => queue.newest().await,
         }
     }
 

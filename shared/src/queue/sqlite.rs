@@ -73,6 +73,14 @@ impl SqliteQueue {
         Ok(())
     }
 
+    pub(super) async fn newest(&self) -> Result<Option<BallotId>, QueueError> {
+        let newest =
+            sqlx::query_as("SELECT ms, seq FROM ballots ORDER BY ms DESC, seq DESC LIMIT 1")
+                .fetch_optional(self.database.readers());
+        let newest: Option<(i64, i64)> = newest.await.map_err(|error| classify(&error))?;
+        Ok(newest.map(|(ms, seq)| id_of(ms, seq)))
+    }
+
     pub(super) fn consumer(&self, name: &str) -> SqliteConsumer {
         SqliteConsumer {
             database: self.database.clone(),

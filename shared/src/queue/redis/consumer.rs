@@ -145,7 +145,7 @@ impl RedisConsumer {
 
     pub(in crate::queue) async fn trim(&mut self) -> Result<Backlog, QueueError> {
         let Some(group) = self.group().await? else {
-            return Ok(Backlog::default());
+            return self.untouched().await;
         };
         // Asked after the group: what was delivered in between has greater ids than `delivered`, so the bound holds.
         let pending = self.pending().await?;
@@ -182,6 +182,30 @@ impl RedisConsumer {
                 .lag
                 .unwrap_or_else(|| length.saturating_sub(pending.count)),
             oldest: pending.first.into_iter().chain(oldest_undelivered).min(),
+        })
+    }
+
+    /// The backlog before the first worker has come: whatever is in the stream.
+    async fn untouched(&mut self) -> Result<Backlog, QueueError> {
+        let mut first = cmd("XRANGE");
+        first
+            .arg(&*self.queue.stream)
+            .arg("-")
+            .arg("+")
+            .arg("COUNT")
+            .arg(1);
+        let mut length = cmd("XLEN");
+        length.arg(&*self.queue.stream);
+        let (Entries(first), undelivered): (Entries, u64) = redis::pipe()
+            .add_command(first)
+            .add_command(length)
+            .query_async(&mut self.queue.connection)
+            .await
+            .map_err(|error| classify(&error))?;
+        Ok(Backlog {
+            pending: 0,
+            undelivered,
+            oldest: first.first().map(|delivery| delivery.id),
         })
     }
 

@@ -18,7 +18,7 @@ use crate::{
     backoff::Backoff,
     ballot::{Ballot, BallotId},
 };
-use answers::Added;
+use answers::{Added, Entries};
 pub use consumer::RedisConsumer;
 use errors::classify;
 
@@ -99,6 +99,16 @@ impl RedisQueue {
         set.exec_async(&mut self.connection.clone())
             .await
             .map_err(|error| classify(&error))
+    }
+
+    pub(super) async fn newest(&self) -> Result<Option<BallotId>, QueueError> {
+        let mut last = cmd("XREVRANGE");
+        last.arg(&*self.stream).arg("+").arg("-").arg("COUNT").arg(1);
+        let Entries(last) = last
+            .query_async(&mut self.connection.clone())
+            .await
+            .map_err(|error| classify(&error))?;
+        Ok(last.first().map(|delivery| delivery.id))
     }
 
     pub(super) async fn durability(&self) -> Result<Durability, QueueError> {
