@@ -2,13 +2,14 @@
 
 use std::{net::SocketAddr, process::ExitCode};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use shared::{
     build, cli,
     lifecycle::{self, listen},
     telemetry,
 };
 use voting_app::{Listeners, Settings};
+use worker::admin;
 
 /// The whole voting application in one process: voting page, worker and result page.
 #[derive(Parser)]
@@ -19,7 +20,16 @@ struct Cli {
     #[command(flatten)]
     log: telemetry::LogSettings,
     #[command(subcommand)]
-    command: Option<cli::Command>,
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Common(cli::Command),
+    /// Look after the votes and the dead letters, while the application runs
+    #[command(subcommand)]
+    Admin(admin::Command),
 }
 
 #[tokio::main]
@@ -33,8 +43,10 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         log,
         command,
     } = cli;
-    if let Some(command) = command {
-        return command.run(&settings.addresses.all());
+    match &command {
+        Some(Command::Common(command)) => return command.run(&settings.addresses.all()),
+        Some(Command::Admin(command)) => return command.run(&settings.worker()?).await,
+        None => {}
     }
     telemetry::init(&log);
     let config = settings.config()?;

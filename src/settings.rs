@@ -8,7 +8,9 @@ use result::EmbedSettings;
 use shared::{
     lifecycle::DrainSettings,
     links::LinkSettings,
-    settings::{DataSettings, HttpsSettings, PollSettings, QueueSettings, StoreSettings},
+    settings::{
+        DataSettings, HttpsSettings, PollSettings, QueueSettings, SettingsError, StoreSettings,
+    },
 };
 use vote::CookieSettings;
 use worker::PaceSettings;
@@ -101,7 +103,6 @@ impl Settings {
             https,
             links,
             embed,
-            pace,
             drain,
             ..
         } = self;
@@ -114,7 +115,24 @@ impl Settings {
         Ok(Config {
             vote: vote::Config::new(poll, queue, data, cookie, *https, links, *drain)?,
             result: result::Config::new(poll, store, data, *https, links, embed, *drain)?,
-            worker: worker::Config::new(poll, queue, store, data, pace, *drain)?,
+            worker: self.worker()?,
         })
+    }
+
+    /// Checks those of the worker alone.
+    ///
+    /// # Errors
+    /// They cannot be used; the message names the variable and what is allowed.
+    pub fn worker(&self) -> Result<worker::Config, SettingsError> {
+        let Self {
+            poll,
+            data,
+            queue,
+            store,
+            pace,
+            drain,
+            ..
+        } = self;
+        worker::Config::new(poll, queue, store, data, pace, *drain)
     }
 }

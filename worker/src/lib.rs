@@ -1,7 +1,9 @@
 //! Moves ballots from the queue into the store.
 //!
-//! [`mover::Mover`] does it, batch by batch; this file puts probes and metrics around it.
+//! [`mover::Mover`] does it, batch by batch; this file puts probes and metrics around it. [`admin`] holds what operators
+//! do with the votes.
 
+pub mod admin;
 mod batch;
 mod metrics;
 pub mod mover;

@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use shared::{build, cli, lifecycle, settings::ListenSettings, telemetry};
+use worker::admin;
 
 /// Moves ballots from the queue into the store, and counts them.
 #[derive(Parser)]
@@ -16,7 +17,16 @@ struct Cli {
     #[command(flatten)]
     log: telemetry::LogSettings,
     #[command(subcommand)]
-    command: Option<cli::Command>,
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Common(cli::Command),
+    /// Look after the votes and the dead letters, while the services run
+    #[command(subcommand)]
+    Admin(admin::Command),
 }
 
 #[tokio::main]
@@ -26,8 +36,10 @@ async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
     let address = cli.listen.address(worker::DEFAULT_PORT);
-    if let Some(command) = cli.command {
-        return command.run(&[address]);
+    match &cli.command {
+        Some(Command::Common(command)) => return command.run(&[address]),
+        Some(Command::Admin(command)) => return command.run(&cli.settings.config()?).await,
+        None => {}
     }
     telemetry::init(&cli.log);
     let config = cli.settings.config()?;

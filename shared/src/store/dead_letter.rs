@@ -1,6 +1,11 @@
 //! A ballot that can never be stored.
 
-use crate::{ballot::BallotId, queue::Delivery};
+use jiff::Timestamp;
+
+use crate::{
+    ballot::BallotId,
+    queue::{Delivery, UnreadablePayload},
+};
 
 /// What the queue handed out, and why it is no vote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,19 +14,30 @@ pub struct DeadLetter {
     pub id: BallotId,
     /// Why it can never be stored.
     pub reason: String,
-    /// Its fields, as a JSON object.
+    /// Its fields, as JSON.
     pub payload: String,
+    /// When a worker gave it up, to the millisecond.
+    pub received_at: Timestamp,
 }
 
 impl DeadLetter {
-    /// The dead letter for a delivery.
+    /// The dead letter for a delivery that is given up now.
     #[must_use]
     pub fn new(delivery: &Delivery, reason: &impl ToString) -> Self {
         Self {
             id: delivery.id,
             reason: reason.to_string(),
             payload: delivery.payload(),
+            received_at: to_millisecond(Timestamp::now().as_millisecond()),
         }
+    }
+
+    /// What the queue handed out.
+    ///
+    /// # Errors
+    /// The payload cannot be read.
+    pub fn delivery(&self) -> Result<Delivery, UnreadablePayload> {
+        Delivery::from_payload(self.id, &self.payload)
     }
 }
 
@@ -31,6 +47,7 @@ pub(super) struct Row {
     ballot: String,
     reason: String,
     payload: String,
+    received_ms: i64,
 }
 
 /// Rows whose id somebody else wrote by hand are left out: they are not ours.
@@ -40,9 +57,15 @@ pub(super) fn from_rows(rows: Vec<Row>) -> Vec<DeadLetter> {
             id: row.ballot.parse().ok()?,
             reason: row.reason,
             payload: row.payload,
+            received_at: to_millisecond(row.received_ms),
         })
     };
     let mut letters: Vec<_> = rows.into_iter().filter_map(letter).collect();
     letters.sort_by_key(|letter| letter.id);
     letters
+}
+
+/// Only a time that somebody wrote by hand can be out of range.
+fn to_millisecond(ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(ms).unwrap_or_default()
 }

@@ -32,6 +32,13 @@ impl StoreError {
         }
     }
 
+    pub(super) fn busy(message: &str) -> Self {
+        Self {
+            class: ErrorClass::Transient,
+            message: message.to_owned(),
+        }
+    }
+
     pub(super) fn permanent(message: String) -> Self {
         Self {
             class: ErrorClass::Permanent,

@@ -9,6 +9,7 @@ mod dead_letter;
 mod error;
 mod postgres;
 mod sqlite;
+mod upkeep;
 
 use std::{collections::HashMap, fmt, path::PathBuf, str::FromStr, time::Duration};
 
@@ -27,6 +28,7 @@ pub use dead_letter::DeadLetter;
 pub use error::{ErrorClass, StoreError};
 use postgres::PostgresStore;
 use sqlite::SqliteStore;
+pub use upkeep::{Contents, Replayed, StandingVote};
 
 /// The finest step of the timeline, in milliseconds.
 pub const TIMELINE_STEP_MS: i64 = 10_000;

@@ -41,7 +41,11 @@ impl PostgresStore {
         &self.pool
     }
 
-    async fn lease(&self) -> Result<Lease, StoreError> {
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    pub(super) async fn lease(&self) -> Result<Lease, StoreError> {
         Ok(Lease(Some(self.pool.acquire().await?)))
     }
 
@@ -130,7 +134,10 @@ impl PostgresStore {
     pub(super) async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
         within(self.timeout, async {
             let mut lease = self.lease().await?;
-            let rows = sqlx::query_as("SELECT ballot, reason, payload FROM dead_letters");
+            let rows = sqlx::query_as(
+                "SELECT ballot, reason, payload, floor(extract(epoch FROM received_at) * 1000)::bigint AS received_ms
+                 FROM dead_letters",
+            );
             let rows = rows.fetch_all(lease.connection()).await?;
             lease.give_back();
             Ok(dead_letter::from_rows(rows))
@@ -149,7 +156,7 @@ impl PostgresStore {
     }
 }
 
-async fn within<T>(
+pub(super) async fn within<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
@@ -162,16 +169,16 @@ async fn within<T>(
 ///
 /// It goes back only after work that ended well. Otherwise it is closed: a frozen server would keep the next one
 /// waiting on it too, and the server's own statement timeout does not help when it is the server that is frozen.
-struct Lease(Option<PoolConnection<Postgres>>);
+pub(super) struct Lease(Option<PoolConnection<Postgres>>);
 
 impl Lease {
-    fn connection(&mut self) -> &mut PgConnection {
+    pub(super) fn connection(&mut self) -> &mut PgConnection {
         self.0
             .as_mut()
             .expect("a lease has its connection until it is given back")
     }
 
-    fn give_back(mut self) {
+    pub(super) fn give_back(mut self) {
         self.0 = None;
     }
 }
@@ -208,7 +215,10 @@ async fn is_up_to_date(connection: &mut PgConnection) -> Result<bool, StoreError
 }
 
 /// The guard keeps the newest vote in whatever order ballots arrive; triggers keep the counts in the same transaction.
-async fn upsert(transaction: &mut PgConnection, newest: &[&CastBallot]) -> Result<u64, StoreError> {
+pub(super) async fn upsert(
+    transaction: &mut PgConnection,
+    newest: &[&CastBallot],
+) -> Result<u64, StoreError> {
     let voters: Vec<_> = newest
         .iter()
         .map(|cast| cast.ballot.voter.to_string())
@@ -245,13 +255,19 @@ async fn insert_dead_letters(
     let ids: Vec<_> = dead.iter().map(|letter| letter.id.to_string()).collect();
     let reasons: Vec<_> = dead.iter().map(|letter| letter.reason.as_str()).collect();
     let payloads: Vec<_> = dead.iter().map(|letter| letter.payload.as_str()).collect();
+    let received: Vec<_> = dead
+        .iter()
+        .map(|letter| letter.received_at.to_string())
+        .collect();
     sqlx::query(
-        "INSERT INTO dead_letters (ballot, reason, payload) SELECT * FROM unnest($1::text[], $2::text[], $3::text[])
+        "INSERT INTO dead_letters (ballot, reason, payload, received_at)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]::timestamptz[])
          ON CONFLICT (ballot) DO NOTHING",
     )
     .bind(ids)
     .bind(reasons)
     .bind(payloads)
+    .bind(received)
     .execute(transaction)
     .await?;
     Ok(())

@@ -65,8 +65,13 @@ impl SqliteStore {
     }
 
     pub(super) async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
-        let rows = sqlx::query_as("SELECT ballot, reason, payload FROM dead_letters")
-            .fetch_all(self.database.readers());
+        // unixepoch has whole seconds or a fraction that is rounded; julianday is exact to the millisecond.
+        let rows = sqlx::query_as(
+            "SELECT ballot, reason, payload,
+                 coalesce(CAST(round((julianday(received_at) - 2440587.5) * 86400000) AS INTEGER), 0) AS received_ms
+             FROM dead_letters",
+        )
+        .fetch_all(self.database.readers());
         Ok(dead_letter::from_rows(rows.await?))
     }
 
@@ -79,7 +84,10 @@ impl SqliteStore {
 }
 
 /// The guard keeps the newest vote in whatever order ballots arrive; triggers keep the counts in the same transaction.
-async fn upsert(write: &mut SqliteConnection, newest: &[&CastBallot]) -> Result<u64, StoreError> {
+pub(super) async fn upsert(
+    write: &mut SqliteConnection,
+    newest: &[&CastBallot],
+) -> Result<u64, StoreError> {
     let row = |cast: &&CastBallot| {
         json!([
             cast.ballot.voter.to_string(),
@@ -107,11 +115,18 @@ async fn insert_dead_letters(
     write: &mut SqliteConnection,
     dead: &[DeadLetter],
 ) -> Result<(), StoreError> {
-    let row = |letter: &DeadLetter| json!([letter.id.to_string(), letter.reason, letter.payload]);
+    let row = |letter: &DeadLetter| {
+        json!([
+            letter.id.to_string(),
+            letter.reason,
+            letter.payload,
+            letter.received_at.to_string()
+        ])
+    };
     let rows: Vec<_> = dead.iter().map(row).collect();
     sqlx::query(
-        "INSERT INTO dead_letters (ballot, reason, payload)
-         SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1) WHERE true
+        "INSERT INTO dead_letters (ballot, reason, payload, received_at)
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?1) WHERE true
          ON CONFLICT (ballot) DO NOTHING",
     )
     .bind(json!(rows).to_string())

@@ -1,0 +1,144 @@
+//! What operators do with the store while the services use it: count what is in it, put dead letters back, take all
+//! votes out, begin anew.
+
+mod postgres;
+mod sqlite;
+
+use std::collections::HashSet;
+
+use futures_util::stream::BoxStream;
+use jiff::Timestamp;
+
+use super::{Store, StoreError, newest_per_voter};
+use crate::ballot::CastBallot;
+
+/// How much the store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Standing votes.
+    pub votes: u64,
+    /// Dead letters.
+    pub dead_letters: u64,
+}
+
+/// One voter's vote, as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandingVote {
+    /// Who voted; for votes taken over from the original app in that app's own form.
+    pub voter: String,
+    /// The key of the option.
+    pub choice: String,
+    /// When it was cast, to the millisecond; `None`: unknown, as for votes taken over from the original app.
+    pub cast_at: Option<Timestamp>,
+}
+
+/// What became of dead letters that were replayed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// They are ballots now and no dead letters any more.
+    pub replayed: u64,
+    /// So many of these changed no vote, for the voter had cast a newer ballot.
+    pub stale: u64,
+    /// They were dead letters no more when their turn came: somebody else was faster.
+    pub gone: u64,
+}
+
+impl Store {
+    /// How much there is.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn contents(&self) -> Result<Contents, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.contents().await,
+            Self::Postgres(store) => store.contents().await,
+        }
+    }
+
+    /// Every standing vote at one moment, in the order of the voters' bytes, one after the other: however many there
+    /// are, few are in memory.
+    ///
+    /// # Errors
+    /// The store does not answer; the stream ends with the error.
+    #[must_use]
+    pub fn standing_votes(&self) -> BoxStream<'_, Result<StandingVote, StoreError>> {
+        match self {
+            Self::Sqlite(store) => store.standing_votes(),
+            Self::Postgres(store) => store.standing_votes(),
+        }
+    }
+
+    /// Stores ballots that were dead letters and removes these dead letters, in one transaction. A ballot whose dead
+    /// letter is gone is left alone. As always, of each voter's ballots the one with the greatest id stands in the end.
+    ///
+    /// # Errors
+    /// Nothing was changed; or, after a timeout or a broken connection, perhaps all of it. Doing it again is safe.
+    pub async fn replay(&self, ballots: &[CastBallot]) -> Result<Replayed, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.replay(ballots).await,
+            Self::Postgres(store) => store.replay(ballots).await,
+        }
+    }
+
+    /// Deletes votes, counts and dead letters in one transaction, tells readers, and returns what there was.
+    ///
+    /// # Errors
+    /// Nothing was deleted; or, after a timeout or a broken connection, perhaps all of it.
+    pub async fn reset(&self) -> Result<Contents, StoreError> {
+        match self {
+            Self::Sqlite(store) => store.reset().await,
+            Self::Postgres(store) => store.reset().await,
+        }
+    }
+}
+
+/// As both backends keep it.
+#[derive(sqlx::FromRow)]
+struct VoteRow {
+    id: String,
+    vote: String,
+    cast_ms: i64,
+}
+
+impl From<VoteRow> for StandingVote {
+    fn from(row: VoteRow) -> Self {
+        let known = Some(row.cast_ms).filter(|ms| *ms > 0);
+        Self {
+            voter: row.id,
+            choice: row.vote,
+            cast_at: known.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
+        }
+    }
+}
+
+/// Votes and dead letters, as counted by a query with these two columns.
+fn contents((votes, dead_letters): (i64, i64)) -> Contents {
+    Contents {
+        votes: votes.unsigned_abs(),
+        dead_letters: dead_letters.unsigned_abs(),
+    }
+}
+
+/// The ballots whose dead letters are still there.
+fn still_dead(ballots: &[CastBallot], letters: &HashSet<String>) -> Vec<CastBallot> {
+    ballots
+        .iter()
+        .filter(|cast| letters.contains(&cast.id.to_string()))
+        .cloned()
+        .collect()
+}
+
+fn ids(ballots: &[CastBallot]) -> Vec<String> {
+    ballots.iter().map(|cast| cast.id.to_string()).collect()
+}
+
+/// `changed` of the newest ballots of each voter became a vote.
+fn outcome(asked: &[CastBallot], replayed: &[CastBallot], changed: u64) -> Replayed {
+    let newest = newest_per_voter(replayed).len() as u64;
+    let superseded = replayed.len() as u64 - newest;
+    Replayed {
+        replayed: replayed.len() as u64,
+        stale: superseded + newest.saturating_sub(changed),
+        gone: (asked.len() - replayed.len()) as u64,
+    }
+}

@@ -1,0 +1,70 @@
+//! Looking after the votes in the embedded database. Its write lock puts all of this in a line with the workers.
+
+use futures_util::{
+    TryStreamExt,
+    stream::{BoxStream, StreamExt},
+};
+use serde_json::json;
+use sqlx::SqliteConnection;
+
+use super::{Contents, Replayed, StandingVote, VoteRow, contents, ids, outcome, still_dead};
+use crate::{
+    ballot::CastBallot,
+    store::{
+        StoreError, newest_per_voter,
+        sqlite::{SqliteStore, upsert},
+    },
+};
+
+impl SqliteStore {
+    pub(super) async fn contents(&self) -> Result<Contents, StoreError> {
+        let mut reader = self.database().readers().acquire().await?;
+        count(&mut reader).await
+    }
+
+    pub(super) fn standing_votes(&self) -> BoxStream<'_, Result<StandingVote, StoreError>> {
+        sqlx::query_as::<_, VoteRow>("SELECT id, vote, cast_ms FROM votes ORDER BY id")
+            .fetch(self.database().readers())
+            .map_ok(StandingVote::from)
+            .map_err(StoreError::from)
+            .boxed()
+    }
+
+    pub(super) async fn replay(&self, ballots: &[CastBallot]) -> Result<Replayed, StoreError> {
+        let mut write = self.database().write().await?;
+        let letters: Vec<String> = sqlx::query_scalar(
+            "SELECT ballot FROM dead_letters WHERE ballot IN (SELECT value FROM json_each(?1))",
+        )
+        .bind(json!(ids(ballots)).to_string())
+        .fetch_all(&mut *write)
+        .await?;
+        let replayed = still_dead(ballots, &letters.into_iter().collect());
+        let changed = upsert(&mut write, &newest_per_voter(&replayed)).await?;
+        sqlx::query("DELETE FROM dead_letters WHERE ballot IN (SELECT value FROM json_each(?1))")
+            .bind(json!(ids(&replayed)).to_string())
+            .execute(&mut *write)
+            .await?;
+        write.commit().await?;
+        Ok(outcome(ballots, &replayed, changed))
+    }
+
+    pub(super) async fn reset(&self) -> Result<Contents, StoreError> {
+        let mut write = self.database().write().await?;
+        let deleted = count(&mut write).await?;
+        // The counts first: the trigger of each deleted vote then finds none to lower, which is faster.
+        sqlx::raw_sql(
+            "DELETE FROM tally; DELETE FROM timeline; DELETE FROM votes; DELETE FROM dead_letters;",
+        )
+        .execute(&mut *write)
+        .await?;
+        write.commit().await?;
+        Ok(deleted)
+    }
+}
+
+async fn count(connection: &mut SqliteConnection) -> Result<Contents, StoreError> {
+    let counted = sqlx::query_as(
+        "SELECT (SELECT coalesce(sum(votes), 0) FROM tally), (SELECT count(*) FROM dead_letters)",
+    );
+    Ok(contents(counted.fetch_one(connection).await?))
+}

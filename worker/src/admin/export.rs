@@ -1,0 +1,102 @@
+//! Writes all standing votes.
+
+use std::{
+    fs,
+    io::{self, ErrorKind, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use futures_util::TryStreamExt;
+use shared::store::{StandingVote, Store, StoreError};
+use tempfile::NamedTempFile;
+
+use super::{counted, output::unless_closed};
+
+/// Where to write.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// The file to write, which is there only when it is complete; if not set, standard output
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Settings {
+    pub(super) async fn run(&self, store: &Store) -> anyhow::Result<()> {
+        let Some(file) = &self.output else {
+            return match write(store, io::stdout()).await {
+                Err(ExportError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+                written => Ok(written.map(drop)?),
+            };
+        };
+        let unwritable = || format!("--output: {} cannot be written", file.display());
+        let (file, draft) = draft(file).with_context(unwritable)?;
+        let votes = match write(store, draft.as_file()).await {
+            Err(ExportError::Output(error)) => Err(error).with_context(unwritable)?,
+            written => written?,
+        };
+        draft.as_file().sync_all().with_context(unwritable)?;
+        draft.persist(&file).with_context(unwritable)?;
+        unless_closed(writeln!(
+            io::stdout(),
+            "{} in {}",
+            counted(votes, "vote"),
+            file.display()
+        ))?;
+        Ok(())
+    }
+}
+
+/// The file behind a path, and a draft of it in the same folder, which is removed unless it takes the file's place.
+fn draft(file: &Path) -> anyhow::Result<(PathBuf, NamedTempFile)> {
+    let file = match fs::canonicalize(file) {
+        // Putting a file in the place of /dev/stdout, or of a folder, is not what anybody wants.
+        Ok(found) if !found.is_file() => bail!("it is not a file"),
+        Ok(found) => found,
+        Err(error) if error.kind() == ErrorKind::NotFound => file.to_owned(),
+        Err(error) => return Err(error.into()),
+    };
+    let folder = match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    let draft = tempfile::Builder::new()
+        .prefix(".export-")
+        .tempfile_in(folder)?;
+    Ok((file, draft))
+}
+
+#[derive(Debug, thiserror::Error)]
+enum ExportError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the votes cannot be written")]
+    Output(#[from] io::Error),
+}
+
+impl From<csv::Error> for ExportError {
+    fn from(error: csv::Error) -> Self {
+        Self::Output(error.into())
+    }
+}
+
+/// Returns how many votes there are.
+async fn write(store: &Store, out: impl Write) -> Result<u64, ExportError> {
+    let mut table = csv::Writer::from_writer(out);
+    table.write_record(["voter", "choice", "cast_at"])?;
+    let mut votes = store.standing_votes();
+    let mut count = 0;
+    while let Some(vote) = votes.try_next().await? {
+        let StandingVote {
+            voter,
+            choice,
+            cast_at,
+        } = vote;
+        let cast_at = cast_at.map(|at| format!("{at:.3}")).unwrap_or_default();
+        table.write_record([voter, choice, cast_at])?;
+        count += 1;
+    }
+    table.flush()?;
+    Ok(count)
+}
