@@ -141,13 +141,34 @@ async fn a_stack_counts_is_seeded_and_keeps_every_vote() {
     voter.must_vote_for("b").await;
     until_votes(&stack.result, &[2000, 1001]).await;
 
+    assert_operators_can_work(&stack).await;
+
     // A configuration of one's own.
     let mut stack = stack;
     stack.set("POLL_OPTIONS", "a=Tea,b=Coffee,c=Water");
     stack.set("WORKER_DB_PASSWORD", "another-password");
     stack.up(&[]);
     Voter::new(&stack.vote).must_vote_for("c").await;
-    until_votes(&stack.result, &[2000, 1001, 1]).await;
+    until_votes(&stack.result, &[0, 1, 1]).await;
+}
+
+/// The worker's rights are enough for all of `admin`. In the end one vote for b is left.
+async fn assert_operators_can_work(stack: &Stack) {
+    let admin = |arguments: &[&str]| {
+        let worker = ["exec", "-T", "worker", "worker", "admin"];
+        stack.compose(&[&worker, arguments].concat())
+    };
+    assert_eq!(admin(&["dead-letters"]), "no dead letters\n");
+    assert_eq!(admin(&["replay", "--all"]), "0 dead letters replayed\n");
+    assert_eq!(admin(&["export"]).lines().count(), 1 + 3001);
+    let said = admin(&["reset", "--confirm", "Cats or Dogs?"]);
+    assert!(
+        said.ends_with("deleted 3001 votes and 0 dead letters\n"),
+        "{said}"
+    );
+    until_votes(&stack.result, &[0, 0]).await;
+    Voter::new(&stack.vote).must_vote_for("b").await;
+    until_votes(&stack.result, &[0, 1]).await;
 }
 
 fn assert_confined(service: &str, container: &Value) {

@@ -3,6 +3,7 @@
 //! They are one program, so that it is linked once and its tests share one Redis and one Postgres. `harness` finds or
 //! starts those; everything else here is a subject.
 
+mod admin;
 mod browser_safety;
 mod command_line;
 mod compose;

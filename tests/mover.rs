@@ -187,7 +187,8 @@ async fn what_only_the_store_refuses_becomes_a_dead_letter_too(storage: Storage)
     );
 }
 
-async fn refuse_in_the_store(storage: &Storage, voter: VoterId) {
+/// A rule that an operator added: the store refuses this voter for ever.
+pub async fn refuse_in_the_store(storage: &Storage, voter: VoterId) {
     let statement = if storage.database_url.starts_with("sqlite") {
         format!(
             "CREATE TRIGGER refuse BEFORE INSERT ON votes WHEN new.id = '{voter}'

@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use shared::{
     ballot::{Ballot, BallotId, Traceparent, VoterId},
-    queue::{Consumer, Delivery, Durability, Queue, QueueError},
+    queue::{Backlog, Consumer, Delivery, Durability, Queue, QueueError},
 };
 
 use crate::harness::{
@@ -21,6 +21,8 @@ on_both_storages! {
     what_a_live_consumer_holds_is_not_claimed,
     acknowledged_ballots_are_gone_and_the_others_stay,
     the_backlog_is_told,
+    the_backlog_is_told_before_the_first_worker_comes,
+    the_newest_ballot_is_told,
     a_consumer_that_leaves_loses_nothing,
     what_is_enqueued_outlives_the_connection,
     poison_is_delivered_and_can_be_acknowledged,
@@ -205,6 +207,36 @@ async fn the_backlog_is_told(storage: Storage) {
     );
     consumer.acknowledge(&sent[..2]).await.unwrap();
     assert_eq!(consumer.trim().await.unwrap().oldest, Some(sent[2]));
+}
+
+async fn the_backlog_is_told_before_the_first_worker_comes(storage: Storage) {
+    let queue = storage.queue().await;
+    let mut looker = queue.consumer("looks");
+    assert_eq!(looker.trim().await.unwrap(), Backlog::default());
+    let sent = enqueue(&queue, 2).await;
+    let backlog = Backlog {
+        pending: 0,
+        undelivered: 2,
+        oldest: Some(sent[0]),
+    };
+    assert_eq!(looker.trim().await.unwrap(), backlog);
+}
+
+async fn the_newest_ballot_is_told(storage: Storage) {
+    let queue = storage.queue().await;
+    assert_eq!(queue.newest().await.unwrap(), None);
+    let sent = enqueue(&queue, 3).await;
+    assert_eq!(queue.newest().await.unwrap(), Some(sent[2]));
+    let mut consumer = queue.consumer("reader");
+    assert_eq!(read(&mut consumer, 10).await.len(), 3);
+    assert_eq!(
+        queue.newest().await.unwrap(),
+        Some(sent[2]),
+        "whoever has it"
+    );
+    consumer.acknowledge(&sent).await.unwrap();
+    consumer.trim().await.unwrap();
+    assert_eq!(queue.newest().await.unwrap(), None);
 }
 
 async fn a_consumer_that_leaves_loses_nothing(storage: Storage) {

@@ -241,6 +241,7 @@ fn dead(ms: u64, reason: &str) -> DeadLetter {
         id: BallotId { ms, seq: 1 },
         reason: reason.into(),
         payload: r#"{"voter":"x\u0000"}"#.into(),
+        received_at: Timestamp::from_millisecond(1_763_900_000_120).unwrap(),
     }
 }
 

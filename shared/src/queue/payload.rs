@@ -60,9 +60,7 @@ fn pair(pair: &Value) -> Option<Field> {
 fn bytes(part: &Value) -> Option<Vec<u8>> {
     match part {
         Value::String(text) => Some(text.clone().into_bytes()),
-        Value::Object(object) if object.len() == 1 => {
-            hex::decode(object.get(HEX)?.as_str()?).ok()
-        }
+        Value::Object(object) if object.len() == 1 => hex::decode(object.get(HEX)?.as_str()?).ok(),
         _ => None,
     }
 }

@@ -76,8 +76,12 @@ enum ExportError {
 }
 
 impl From<csv::Error> for ExportError {
+    /// Its own conversion would hide that the reader has gone.
     fn from(error: csv::Error) -> Self {
-        Self::Output(error.into())
+        Self::Output(match error.into_kind() {
+            csv::ErrorKind::Io(error) => error,
+            other => io::Error::other(format!("{other:?}")),
+        })
     }
 }
 

@@ -103,7 +103,11 @@ impl RedisQueue {
 
     pub(super) async fn newest(&self) -> Result<Option<BallotId>, QueueError> {
         let mut last = cmd("XREVRANGE");
-        last.arg(&*self.stream).arg("+").arg("-").arg("COUNT").arg(1);
+        last.arg(&*self.stream)
+            .arg("+")
+            .arg("-")
+            .arg("COUNT")
+            .arg(1);
         let Entries(last) = last
             .query_async(&mut self.connection.clone())
             .await

@@ -53,10 +53,12 @@ impl PostgresStore {
         within(self.timeout(), async {
             let mut lease = self.lease().await?;
             let mut transaction = lease.connection().begin().await?;
-            // Before looking at the dead letters: a reset is over, or waits for this to be.
-            sqlx::query("LOCK TABLE votes IN ROW EXCLUSIVE MODE")
-                .execute(&mut *transaction)
-                .await?;
+            // Before looking at the dead letters. The first keeps off a reset, the second another replay; workers go on.
+            sqlx::raw_sql(
+                "LOCK TABLE votes IN ROW EXCLUSIVE MODE; LOCK TABLE dead_letters IN SHARE UPDATE EXCLUSIVE MODE",
+            )
+            .execute(&mut *transaction)
+            .await?;
             let letters: Vec<String> =
                 sqlx::query_scalar("SELECT ballot FROM dead_letters WHERE ballot = ANY($1)")
                     .bind(ids(ballots))
@@ -64,11 +66,7 @@ impl PostgresStore {
                     .await?;
             let replayed = still_dead(ballots, &letters.into_iter().collect());
             let changed = upsert(&mut transaction, &newest_per_voter(&replayed)).await?;
-            // Locked in one order: two that replay the same cannot wait for each other.
-            sqlx::query(
-                "DELETE FROM dead_letters WHERE ballot IN
-                     (SELECT ballot FROM dead_letters WHERE ballot = ANY($1) ORDER BY ballot FOR UPDATE)",
-            )
+            sqlx::query("DELETE FROM dead_letters WHERE ballot = ANY($1)")
             .bind(ids(&replayed))
             .execute(&mut *transaction)
             .await?;
@@ -110,7 +108,9 @@ async fn lock_out_everybody(transaction: &mut PgConnection) -> Result<(), StoreE
     locked.await.map_err(|error| {
         let code = error.as_database_error().and_then(DatabaseError::code);
         if code.as_deref() == Some(LOCK_NOT_AVAILABLE) {
-            return StoreError::busy("somebody reads the votes, perhaps an export; wait for its end");
+            return StoreError::busy(
+                "somebody reads the votes, perhaps an export; wait for its end",
+            );
         }
         error.into()
     })?;
