@@ -685,22 +685,18 @@ async fn assert_counts_are_right_in_one_moment(storage: &Storage) {
 }
 
 async fn resets_and_workers_side_by_side_do_not_wait_for_each_other(storage: Storage) {
-    let voters: Vec<_> = (0..40).map(|_| VoterId::random()).collect();
+    let regulars: Vec<_> = (0..20).map(|_| VoterId::random()).collect();
     storage.store().await;
     let workers = (0..4_u64).map(|worker| {
-        let (voters, config) = (voters.clone(), storage.store_config());
+        let (regulars, config) = (regulars.clone(), storage.store_config());
         tokio::spawn(async move {
             let store = Store::open(&config).await.unwrap();
-            for batch in 0..25 {
+            for batch in 0..40 {
+                let choice = ["a", "b"][usize::from((batch + worker) % 3 == 0)];
+                let new = (0..20).map(|_| VoterId::random());
+                let voters = regulars.iter().copied().chain(new);
                 let ballots: Vec<_> = voters
-                    .iter()
-                    .map(|voter| {
-                        cast(
-                            *voter,
-                            ["a", "b"][usize::from((batch + worker) % 3 == 0)],
-                            batch * 4 + worker + 1,
-                        )
-                    })
+                    .map(|voter| cast(voter, choice, batch * 4 + worker + 1))
                     .collect();
                 // A deadlock would be an error here.
                 store.apply(&ballots, &[]).await.unwrap();
