@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{BufRead, BufReader, Write},
-    os::fd::OwnedFd,
+    os::unix::fs::OpenOptionsExt,
     process::{Child, Command, Output, Stdio},
     sync::{
         Arc,
@@ -544,20 +544,20 @@ fn at_a_terminal(mut command: Command, typed: &str) -> Output {
     let keyboard = File::options()
         .read(true)
         .write(true)
+        // It must not become the terminal of the tests themselves.
+        .custom_flags(OpenptFlags::NOCTTY.bits().cast_signed())
         .open(name.to_str().unwrap())
         .unwrap();
-    let ended = command
+    let started = command
         .stdin(keyboard)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    File::from(OwnedFd::from(terminal.try_clone().unwrap()))
-        .write_all(typed.as_bytes())
-        .unwrap();
-    let ended = ended.wait_with_output().unwrap();
-    drop(terminal);
-    ended
+    // Open until it has ended: a terminal that is gone cannot be read.
+    let mut typing = File::from(terminal);
+    typing.write_all(typed.as_bytes()).unwrap();
+    started.wait_with_output().unwrap()
 }
 
 async fn a_reset_is_confirmed_at_a_terminal(storage: Storage) {
@@ -645,8 +645,8 @@ async fn a_reset_under_voting_leaves_the_tally_right(storage: Storage) {
         .collect();
     let store = storage.store().await;
     for _ in 0..4 {
-        let votes = async || store.contents().await.unwrap().votes;
-        eventually("some votes", |votes: &u64| *votes > 20, votes).await;
+        let counted = async || store.contents().await.unwrap().votes;
+        eventually("some votes", |counted: &u64| *counted > 20, counted).await;
         let reset = ["reset", "--confirm", "Cats or Dogs?"];
         let reset = admin(&storage, &reset, &[]);
         let ended = tokio::task::spawn_blocking(|| start(reset).wait_with_output().unwrap());
