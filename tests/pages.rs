@@ -29,27 +29,28 @@ async fn embedded() -> Storage {
 /// Twenty options, each with a few votes at different times, so that every part of the result page is full.
 async fn crowded(flags: &[&str]) -> (Storage, App) {
     let storage = embedded().await;
-    let keys: Vec<_> = (0..20).map(|number| format!("option-{number}")).collect();
-    let options: Vec<_> = keys
-        .iter()
-        .enumerate()
-        .map(|(number, key)| format!("{key}=The answer with number {number}"))
+    let options: Vec<_> = (0..20)
+        .map(|number| format!("option-{number}=The answer with number {number}"))
         .collect();
     let options = options.join(",");
     let app = App::start(&storage, &[&["--poll-options", &options], flags].concat()).await;
     until_votes(&app.result, &[0; 20]).await;
     let now = Timestamp::now().as_millisecond();
+    let mut votes = Vec::new();
     for step in 0..48 {
-        for (number, key) in keys.iter().enumerate() {
-            let moment = now - (47 - step) * 10_000 - 1_000;
-            let fields = format!(
-                "INSERT INTO votes (id, vote, cast_ms, cast_seq) VALUES ('{step}-{number}', '{key}', {moment}, {number})"
-            );
-            if (number as i64 + step) % 3 != 0 {
-                storage.execute(&fields).await;
-            }
+        let moment = now - (47 - step) * 10_000 - 1_000;
+        for number in (0..20).filter(|number| (number + step) % 3 != 0) {
+            votes.push(format!(
+                "('{step}-{number}', 'option-{number}', {moment}, {number})"
+            ));
         }
     }
+    let votes = votes.join(",");
+    storage
+        .execute(&format!(
+            "INSERT INTO votes (id, vote, cast_ms, cast_seq) VALUES {votes}"
+        ))
+        .await;
     Voter::new(&app.vote).must_vote_for("option-3").await;
     let timeline = format!("{}/api/timeline", app.result);
     eventually(

@@ -81,16 +81,18 @@ fn rows(timeline: &TimelineDocument, poll: &Poll) -> Option<Vec<Row>> {
 /// Level while nobody votes, rising through the steps in which somebody does.
 fn line(rows: &[Row], option: usize, highest: u64) -> String {
     let mut level = HEIGHT;
-    let mut line = format!("0,{level}");
+    let mut points = vec![(0, level)];
     for row in rows {
         let height = row.votes[option] * u64::from(HEIGHT) / highest;
         let y = HEIGHT - u32::try_from(height).unwrap_or(HEIGHT);
         if y != level {
-            line += &format!(" {},{level} {},{y}", row.from_x, row.x);
+            points.extend([(row.from_x, level), (row.x, y)]);
             level = y;
         }
     }
-    line + &format!(" {WIDTH},{level}")
+    points.push((WIDTH, level));
+    let points: Vec<_> = points.iter().map(|(x, y)| format!("{x},{y}")).collect();
+    points.join(" ")
 }
 
 /// 1, 2, 5, 10, 20, 50, …: the least that is not less than this.

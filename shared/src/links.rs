@@ -9,8 +9,8 @@ use url::Url;
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Network")]
 pub struct LinkSettings {
-    /// The voting page as browsers reach it, such as https://vote.example.org/; the result page links to it, with a QR
-    /// code. If not set, there is no such link
+    /// The voting page as browsers reach it, with https:// or http://; the result page links to it, with a QR code. If
+    /// not set, there is no such link
     #[arg(long, env = "VOTE_URL", value_parser = page_url)]
     pub vote_url: Option<Arc<str>>,
 
