@@ -37,8 +37,8 @@ async fn crowded(flags: &[&str]) -> (Storage, App) {
     until_votes(&app.result, &[0; 20]).await;
     let now = Timestamp::now().as_millisecond();
     let mut votes = Vec::new();
-    for step in 0..48 {
-        let moment = now - (47 - step) * 10_000 - 1_000;
+    for step in 0..45 {
+        let moment = now - (44 - step) * 10_000 - 1_000;
         for number in (0..20).filter(|number| (number + step) % 3 != 0) {
             votes.push(format!(
                 "('{step}-{number}', 'option-{number}', {moment}, {number})"
