@@ -9,7 +9,8 @@ use shared::{
     lifecycle::DrainSettings,
     links::LinkSettings,
     settings::{
-        DataSettings, HttpsSettings, PollSettings, QueueSettings, SettingsError, StoreSettings,
+        CorsSettings, DataSettings, HttpsSettings, PollSettings, QueueSettings, SettingsError,
+        StoreSettings,
     },
 };
 use vote::CookieSettings;
@@ -34,6 +35,8 @@ pub struct Settings {
     cookie: CookieSettings,
     #[command(flatten)]
     https: HttpsSettings,
+    #[command(flatten)]
+    cors: CorsSettings,
     #[command(flatten)]
     links: LinkSettings,
     #[command(flatten)]
@@ -101,6 +104,7 @@ impl Settings {
             store,
             cookie,
             https,
+            cors,
             links,
             embed,
             drain,
@@ -113,8 +117,8 @@ impl Settings {
             })?;
         }
         Ok(Config {
-            vote: vote::Config::new(poll, queue, data, cookie, *https, links, *drain)?,
-            result: result::Config::new(poll, store, data, *https, links, embed, *drain)?,
+            vote: vote::Config::new(poll, queue, data, cookie, *https, cors, links, *drain)?,
+            result: result::Config::new(poll, store, data, *https, cors, links, embed, *drain)?,
             worker: self.worker()?,
         })
     }

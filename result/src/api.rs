@@ -1,17 +1,52 @@
 //! The result for programs.
 
-use axum::{
-    extract::State,
-    http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Response},
+use std::collections::BTreeMap;
+
+use axum::{extract::State, http::HeaderMap, response::Response};
+use shared::http::{Known, NotModified, Problem, ProblemKind, problem_responses, unless_known};
+use utoipa::{
+    IntoResponses,
+    openapi::{RefOr, response},
 };
-use shared::http::Problem;
 
-use crate::{routes::App, snapshot::Snapshot};
+use crate::{
+    routes::App,
+    snapshot::{Snapshot, TallyDocument},
+    timeline::TimelineDocument,
+};
 
-const REVALIDATE: &str = "no-cache";
+/// There is no result to show.
+pub struct Unavailable;
 
-/// `GET /api/tally`
+impl IntoResponses for Unavailable {
+    fn responses() -> BTreeMap<String, RefOr<response::Response>> {
+        problem_responses(&[ProblemKind::ResultUnavailable])
+    }
+}
+
+/// The result may not be shown yet.
+pub struct Hidden;
+
+impl IntoResponses for Hidden {
+    fn responses() -> BTreeMap<String, RefOr<response::Response>> {
+        problem_responses(&[ProblemKind::ResultHidden])
+    }
+}
+
+/// The tally
+///
+/// All votes and those for each option; the latter are `null` while they are hidden. It changes with every vote: ask
+/// with `If-None-Match`, or better listen to `/events`.
+#[utoipa::path(get, path = "/api/tally", tag = "result", operation_id = "get_tally",
+    params(Known),
+    responses(
+        (status = OK, description = "The tally of now.", body = TallyDocument,
+            headers(("ETag" = String, description = "The id of this tally, the same on every replica.")),
+            links(("again" = (operation_id = "get_tally", parameters(("If-None-Match" = "$response.header.ETag")))))),
+        NotModified,
+        Unavailable,
+    ),
+)]
 pub async fn tally(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
     let snapshot = app.snapshot()?;
     Ok(unless_known(
@@ -22,7 +57,20 @@ pub async fn tally(State(app): State<App>, headers: HeaderMap) -> Result<Respons
     ))
 }
 
-/// `GET /api/tally.csv`
+/// The tally as a table
+///
+/// With the columns `key`, `label`, `votes` and `percent`, in the poll's order.
+#[utoipa::path(get, path = "/api/tally.csv", tag = "result", operation_id = "get_tally_csv",
+    params(Known),
+    responses(
+        (status = OK, description = "The tally of now.", body = String, content_type = "text/csv",
+            headers(("ETag" = String, description = "The id of this tally, the same on every replica.")),
+            links(("again" = (operation_id = "get_tally_csv", parameters(("If-None-Match" = "$response.header.ETag")))))),
+        NotModified,
+        Hidden,
+        Unavailable,
+    ),
+)]
 pub async fn tally_csv(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
     let snapshot = app.snapshot()?;
     refuse_hidden(&snapshot)?;
@@ -34,7 +82,20 @@ pub async fn tally_csv(State(app): State<App>, headers: HeaderMap) -> Result<Res
     ))
 }
 
-/// `GET /api/timeline`
+/// When the standing votes were cast
+///
+/// At most 48 steps, whose length follows from how long voting has been going on. Steps without votes are left out.
+#[utoipa::path(get, path = "/api/timeline", tag = "result", operation_id = "get_timeline",
+    params(Known),
+    responses(
+        (status = OK, description = "The votes over time.", body = TimelineDocument,
+            headers(("ETag" = String, description = "The same on every replica, as long as the votes over time are.")),
+            links(("again" = (operation_id = "get_timeline", parameters(("If-None-Match" = "$response.header.ETag")))))),
+        NotModified,
+        Hidden,
+        Unavailable,
+    ),
+)]
 pub async fn timeline(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
     let snapshot = app.snapshot()?;
     refuse_hidden(&snapshot)?;
@@ -47,38 +108,12 @@ pub async fn timeline(State(app): State<App>, headers: HeaderMap) -> Result<Resp
     ))
 }
 
-/// The content, or 304 where the client has it already.
-fn unless_known<B: IntoResponse>(
-    id: &str,
-    headers: &HeaderMap,
-    content_type: &str,
-    content: impl FnOnce() -> B,
-) -> Response {
-    let tag = format!("\"{id}\"");
-    let asked = headers
-        .get(header::IF_NONE_MATCH)
-        .and_then(|tags| tags.to_str().ok())
-        .unwrap_or_default();
-    // A cache on the way may have made the tag a weak one.
-    let known = asked
-        .split(',')
-        .any(|known| known.trim().trim_start_matches("W/") == tag);
-    let about = [
-        (header::ETAG, tag.as_str()),
-        (header::CACHE_CONTROL, REVALIDATE),
-    ];
-    if known {
-        return (StatusCode::NOT_MODIFIED, about).into_response();
-    }
-    (about, [(header::CONTENT_TYPE, content_type)], content()).into_response()
-}
-
 /// Keeps from viewers what they may not see yet.
 pub(crate) fn refuse_hidden(snapshot: &Snapshot) -> Result<(), Problem> {
     match snapshot.document.visible_at {
         Some(moment) if !snapshot.document.visible => {
             let detail = format!("the result is shown from {moment} on, when voting has ended");
-            Err(Problem::new(StatusCode::FORBIDDEN, "result-hidden", detail))
+            Err(Problem::new(ProblemKind::ResultHidden, detail))
         }
         _ => Ok(()),
     }

@@ -23,12 +23,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{refresher::Latest, routes::App};
 
-/// A browser that has heard nothing for some of these knows that it is cut off.
-const HEARTBEAT: Duration = Duration::from_secs(10);
+/// The longest silence: a browser that has heard nothing for some of these knows that it is cut off.
+pub const HEARTBEAT: Duration = Duration::from_secs(10);
 /// Sent first: how long a browser waits before it comes back.
 const RETRY: &[u8] = b"retry: 1000\n\n";
 
-/// `GET /events`
+/// The tally whenever it changes, as server-sent events
+///
+/// An event `tally` carries the tally and its id; an event `heartbeat` comes after 10 seconds without any, with the
+/// moment of the last look at the store, `{"as_of": …}`. The answer has no end: it is cut off when the service ends, and
+/// whoever comes back with `Last-Event-ID` gets only what is new.
+#[utoipa::path(get, path = "/events", tag = "result", operation_id = "watch_tally",
+    params(("Last-Event-ID" = Option<String>, Header, nullable = false, description = "The id of the tally that the client has.")),
+    responses((status = OK, description = "Events without end.", body = String, content_type = "text/event-stream")),
+)]
 pub async fn stream(State(app): State<App>, headers: HeaderMap) -> Response {
     let last_seen = headers
         .get("last-event-id")

@@ -91,7 +91,7 @@ pub async fn run(
         metrics.clone(),
         lifecycle.closing.clone(),
     );
-    let routes = routes::routes(app).merge(probe_routes(probes));
+    let routes = routes::routes(app, probe_routes(probes), config.origins.as_ref());
     let routes = http::with_layers(routes, HttpMetrics::new(&registry), config.behind_https);
 
     let mut tasks = Tasks::default();

@@ -44,12 +44,26 @@ struct TimelinePart<'a> {
     chart: Option<Chart>,
 }
 
-/// `GET /`
+/// The result page
+///
+/// In HTML. Its first paint is right without a script; with one it stays right.
+#[utoipa::path(get, path = "/", tag = "page", operation_id = "get_result_page", responses(
+    (status = OK, description = "The page.", body = String, content_type = "text/html"),
+    (status = SERVICE_UNAVAILABLE, description = "The page, without a result: the store has not answered yet.",
+        body = String, content_type = "text/html"),
+))]
 pub async fn show(State(app): State<App>, headers: HeaderMap) -> Response {
     page(&app, &headers, false)
 }
 
-/// `GET /embed`: the result alone, for pages of the origins that may show it.
+/// The result alone
+///
+/// In HTML, for pages of the origins that may show it in a frame.
+#[utoipa::path(get, path = "/embed", tag = "page", operation_id = "get_embedded_result", responses(
+    (status = OK, description = "The page.", body = String, content_type = "text/html"),
+    (status = SERVICE_UNAVAILABLE, description = "The page, without a result: the store has not answered yet.",
+        body = String, content_type = "text/html"),
+))]
 pub async fn embed(State(app): State<App>, headers: HeaderMap) -> Response {
     let mut response = page(&app, &headers, true);
     let policy = content_security_policy(&app.embed_allowed_origins);
@@ -61,7 +75,14 @@ pub async fn embed(State(app): State<App>, headers: HeaderMap) -> Response {
     response
 }
 
-/// `GET /timeline`: the part of the page with the votes over time, for its script.
+/// The part of the page with the votes over time
+///
+/// In HTML, for the page's script.
+#[utoipa::path(get, path = "/timeline", tag = "page", operation_id = "get_timeline_part", responses(
+    (status = OK, description = "The part of the page.", body = String, content_type = "text/html"),
+    api::Hidden,
+    api::Unavailable,
+))]
 pub async fn timeline(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
     api::refuse_hidden(&*app.snapshot()?)?;
     let language = Language::asked_for(&headers);

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::{Router, http::StatusCode, routing::get};
+use axum::Router;
 use shared::{
-    http::{Problem, asset_routes},
+    http::{AllowedOrigins, Api, Problem, ProblemKind, asset_routes, documented_routes},
     language::Translations,
     links::LinkSettings,
     poll::Poll,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     ResultMetrics, api,
@@ -74,25 +75,34 @@ impl App {
 
 fn not_read_yet() -> Problem {
     let detail = "the result has not been read from the store yet; please try again in a moment";
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "result-unavailable",
-        detail,
-    )
-    .retry_after(1)
+    Problem::new(ProblemKind::ResultUnavailable, detail).retry_after(1)
 }
 
-/// The routes of the page, of the events and of the API.
-pub fn routes(app: App) -> Router {
+/// What the API is for.
+const DESCRIPTION: &str = "The result of a poll: as a page, as live events, as JSON and as a table. \
+     `HEAD` is answered wherever `GET` is, any other method with 405.";
+
+/// The routes of the page, of the events, of the API and of the probes.
+pub fn routes(app: App, probes: OpenApiRouter, origins: Option<&AllowedOrigins>) -> Router {
     let assets = asset_routes(app.assets.all());
-    Router::new()
-        .route("/", get(page::show))
-        .route("/embed", get(page::embed))
-        .route("/timeline", get(page::timeline))
-        .route("/events", get(events::stream))
-        .route("/api/tally", get(api::tally))
-        .route("/api/tally.csv", get(api::tally_csv))
-        .route("/api/timeline", get(api::timeline))
+    let poll = app.poll.clone();
+    let api = Api {
+        title: "result",
+        description: DESCRIPTION,
+        poll: &poll,
+        origins,
+    };
+    let open = OpenApiRouter::new()
+        .routes(routes!(events::stream))
+        .routes(routes!(api::tally))
+        .routes(routes!(api::tally_csv))
+        .routes(routes!(api::timeline))
+        .with_state(app.clone());
+    let own = OpenApiRouter::new()
+        .routes(routes!(page::show))
+        .routes(routes!(page::embed))
+        .routes(routes!(page::timeline))
         .with_state(app)
-        .merge(assets)
+        .merge(probes);
+    documented_routes(api, open, own).merge(assets)
 }

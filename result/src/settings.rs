@@ -2,10 +2,13 @@
 
 use clap::Args;
 use shared::{
+    http::AllowedOrigins,
     lifecycle::DrainSettings,
     links::{self, LinkSettings},
     poll::Poll,
-    settings::{DataSettings, HttpsSettings, PollSettings, SettingsError, StoreSettings},
+    settings::{
+        CorsSettings, DataSettings, HttpsSettings, PollSettings, SettingsError, StoreSettings,
+    },
     store::StoreConfig,
 };
 
@@ -20,6 +23,8 @@ pub struct Settings {
     data: DataSettings,
     #[command(flatten)]
     https: HttpsSettings,
+    #[command(flatten)]
+    cors: CorsSettings,
     #[command(flatten)]
     links: LinkSettings,
     #[command(flatten)]
@@ -56,6 +61,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// Whether browsers come over HTTPS.
     pub behind_https: bool,
+    /// Which other sites may read the API.
+    pub origins: Option<AllowedOrigins>,
     /// What the page needs besides the result.
     pub page: PageConfig,
     /// How to end.
@@ -73,6 +80,7 @@ impl Settings {
             &self.store,
             &self.data,
             self.https,
+            &self.cors,
             &self.links,
             &self.embed,
             self.drain,
@@ -85,11 +93,13 @@ impl Config {
     ///
     /// # Errors
     /// They cannot be used; the message names the variable and what is allowed.
+    #[expect(clippy::too_many_arguments, reason = "one for each group of settings")]
     pub fn new(
         poll: &PollSettings,
         store: &StoreSettings,
         data: &DataSettings,
         https: HttpsSettings,
+        cors: &CorsSettings,
         links: &LinkSettings,
         embed: &EmbedSettings,
         drain: DrainSettings,
@@ -98,6 +108,7 @@ impl Config {
             poll: poll.poll()?,
             store: store.config(data)?,
             behind_https: https.behind_https,
+            origins: cors.cors_allowed_origins.clone(),
             page: PageConfig {
                 links: links.clone(),
                 embed_allowed_origins: embed.embed_allowed_origins.clone(),

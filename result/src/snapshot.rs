@@ -10,6 +10,7 @@ use shared::{
     poll::{Phase, Poll},
     store::Tally,
 };
+use utoipa::ToSchema;
 
 use crate::percent::tenths_of_percent;
 
@@ -27,7 +28,7 @@ pub struct Snapshot {
 }
 
 /// The tally, as programs read it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct TallyDocument {
     /// What was asked.
     pub question: String,
@@ -36,12 +37,14 @@ pub struct TallyDocument {
     /// Whether the votes for each option may be seen yet.
     pub visible: bool,
     /// When they may be, while they may not.
+    #[schema(required)]
     pub visible_at: Option<Timestamp>,
     /// All votes.
     pub total: u64,
     /// The options, in the poll's order.
     pub options: Vec<OptionDocument>,
     /// When the newest vote was cast.
+    #[schema(required)]
     pub last_vote_at: Option<Timestamp>,
     /// Whether the store could not be read lately.
     pub stale: bool,
@@ -50,15 +53,18 @@ pub struct TallyDocument {
 }
 
 /// One option of the tally.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = TallyOption)]
 pub struct OptionDocument {
     /// Its key.
     pub key: Choice,
     /// What voters read.
     pub label: String,
-    /// Its votes; `None` while they are hidden.
+    /// Its votes; null while they are hidden.
+    #[schema(required)]
     pub votes: Option<u64>,
-    /// Its share of all votes, with one decimal; all add up to 100. `None` while hidden.
+    /// Its share of all votes, with one decimal; all add up to 100. Null while hidden.
+    #[schema(required, minimum = 0, maximum = 100)]
     pub percent: Option<f64>,
 }
 

@@ -12,11 +12,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 use shared::{
     backoff::Backoff,
+    ballot::Choice,
     poll::Poll,
     store::{Store, StoreError, TimelinePoint},
 };
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 use crate::refresher::Latest;
 
@@ -56,20 +58,24 @@ pub struct Timeline {
 }
 
 /// The timeline, as programs read it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct TimelineDocument {
     /// The length of a step, in seconds.
+    #[schema(minimum = 10)]
     pub step_seconds: i64,
     /// The steps in which votes were cast that still stand, oldest first.
+    #[schema(max_items = 48)]
     pub steps: Vec<Step>,
 }
 
 /// The standing votes that were cast in one step.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = TimelineStep)]
 pub struct Step {
     /// When the step begins.
     pub start: Timestamp,
     /// Votes per option's key.
+    #[schema(value_type = BTreeMap<Choice, u64>)]
     pub votes: BTreeMap<String, u64>,
 }
 

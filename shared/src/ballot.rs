@@ -3,6 +3,10 @@
 use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::Serialize;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, Type},
+};
 
 /// The place of a ballot in the queue: a stream id `ms-seq`.
 ///
@@ -106,6 +110,18 @@ impl Choice {
         &self.0
     }
 }
+
+/// Any key an option may have; a poll's own keys come in its place where a service describes itself.
+impl PartialSchema for Choice {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some("^[a-z0-9-]{1,32}$"))
+            .into()
+    }
+}
+
+impl ToSchema for Choice {}
 
 impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

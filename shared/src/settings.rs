@@ -11,6 +11,7 @@ use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
+    http::AllowedOrigins,
     poll::{InvalidOptions, InvalidSchedule, Options, Poll, ResultsMode, Schedule},
     queue::{InvalidQueueUrl, QueueConfig},
     store::{InvalidStoreUrl, StoreConfig},
@@ -223,6 +224,16 @@ pub struct HttpsSettings {
     /// browsers told to come over nothing else
     #[arg(long, env = "BEHIND_HTTPS", default_value_t = false, action = clap::ArgAction::Set)]
     pub behind_https: bool,
+}
+
+/// Who may read the API besides our own pages.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Network")]
+pub struct CorsSettings {
+    /// The other sites whose scripts may read the API, such as https://example.com,http://localhost:3000, or * for
+    /// all; if not set, none. They can never vote
+    #[arg(long, env = "CORS_ALLOWED_ORIGINS", value_parser = AllowedOrigins::from_str)]
+    pub cors_allowed_origins: Option<AllowedOrigins>,
 }
 
 /// A value from its own variable or from the file that another variable names.

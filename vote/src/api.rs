@@ -16,41 +16,67 @@ use shared::{
     http::Problem,
     poll::{Phase, ResultsMode},
 };
+use utoipa::ToSchema;
 
-use crate::{identity::Identity, intake::Receipt, refusal::Refusal, routes::App};
+use crate::{
+    described::Refused, identity::Identity, intake::Receipt, refusal::Refusal, routes::App,
+};
 
 /// The poll, as `GET /api/poll` tells it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct PollDocument {
+    /// What the voters are asked.
     question: String,
+    /// What they may answer, in the order in which it is shown.
+    #[schema(min_items = 2, max_items = 20)]
     options: Vec<OptionDocument>,
+    /// Whether votes are taken.
     phase: Phase,
+    /// When voting begins; null: it always has.
+    #[schema(required)]
     opens_at: Option<Timestamp>,
+    /// When voting ends; null: never.
+    #[schema(required)]
     closes_at: Option<Timestamp>,
+    /// When the result may be seen.
     results: ResultsMode,
 }
 
-#[derive(Serialize)]
+/// One answer to the question.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PollOption)]
 struct OptionDocument {
+    /// What is sent to choose it.
     key: Choice,
+    /// What voters read.
     label: String,
 }
 
 /// A vote, as `POST /api/votes` takes it.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct VoteDocument {
+    /// The key of the option.
+    #[schema(value_type = Choice)]
     choice: String,
 }
 
 /// What an accepted vote is answered with.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ReceiptDocument {
+    /// Its place in the queue: of two ballots by one voter the greater is the newer, compared as two numbers.
+    #[schema(pattern = "^[0-9]+-[0-9]+$")]
     ballot: String,
+    /// What was chosen.
     choice: Choice,
 }
 
-/// `GET /api/poll`
+/// The poll
+///
+/// What is asked, what may be answered, and whether votes are taken.
+#[utoipa::path(get, path = "/api/poll", tag = "vote", operation_id = "get_poll",
+    responses((status = OK, description = "The poll.", body = PollDocument)),
+)]
 pub async fn poll(State(app): State<App>) -> Response {
     let schedule = &app.poll.schedule;
     let option = |option: &shared::poll::PollOption| OptionDocument {
@@ -68,7 +94,19 @@ pub async fn poll(State(app): State<App>) -> Response {
     ([(header::CACHE_CONTROL, "no-cache")], Json(document)).into_response()
 }
 
-/// `POST /api/votes` with `{"choice": "a"}`.
+/// Vote
+///
+/// The cookie `voter_id` (over HTTPS `__Host-voter_id`) of an earlier answer makes this that voter's vote, which replaces
+/// the one before; without it, it is a new voter's. A script of another site cannot vote: what `Sec-Fetch-Site` or
+/// `Origin` say is refused unless it is this site.
+#[utoipa::path(post, path = "/api/votes", tag = "vote", operation_id = "vote",
+    request_body(content = VoteDocument, description = "The choice, in at most 4096 bytes."),
+    responses(
+        (status = ACCEPTED, description = "The queue has the vote on its disk.", body = ReceiptDocument,
+            headers(("Set-Cookie" = String, description = "Who voted; send it with the next vote."))),
+        Refused,
+    ),
+)]
 pub async fn submit(
     State(app): State<App>,
     headers: HeaderMap,

@@ -4,9 +4,20 @@
 
 use std::borrow::Cow;
 
+use shared::ballot::Choice;
+use utoipa::ToSchema;
+
 use crate::refusal::Refusal;
 
 const FIELD: &str = "vote";
+
+/// A vote, as the page's form sends it.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what is read by hand here")]
+pub struct VoteForm {
+    /// The key of the option. Other fields are of no consequence.
+    vote: Choice,
+}
 
 /// The value of the field `vote`, which must be there once.
 pub fn vote(body: &[u8]) -> Result<Cow<'_, str>, Refusal> {

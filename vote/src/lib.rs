@@ -6,6 +6,7 @@
 pub mod api;
 mod assets;
 mod cookie_key;
+mod described;
 mod form;
 mod identity;
 mod intake;
@@ -67,7 +68,7 @@ pub async fn run(
         queue.clone(),
         metrics.clone(),
     );
-    let routes = routes::routes(app).merge(probe_routes(probes));
+    let routes = routes::routes(app, probe_routes(probes), config.origins.as_ref());
     let routes = http::with_layers(routes, HttpMetrics::new(&registry), behind_https);
 
     let mut tasks = Tasks::default();

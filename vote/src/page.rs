@@ -14,7 +14,10 @@ use shared::{
     poll::{Phase, Poll},
 };
 
-use crate::{form, identity::Identity, refusal::Refusal, routes::App, texts::Texts};
+use crate::{
+    described::RefusedPage, form, form::VoteForm, identity::Identity, refusal::Refusal,
+    routes::App, texts::Texts,
+};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -62,13 +65,30 @@ impl Notice<'_> {
     }
 }
 
-/// `GET /`
+/// The voting page
+///
+/// In HTML; it works without a script and remembers this voter's choice.
+#[utoipa::path(get, path = "/", tag = "page", operation_id = "get_voting_page", responses(
+    (status = OK, description = "The page.", body = String, content_type = "text/html",
+        headers(("Set-Cookie" = String, description = "Who this voter is."))),
+))]
 pub async fn show(State(app): State<App>, headers: HeaderMap) -> Response {
     let identity = Identity::of(&headers, &app.keys);
     respond(&app, &headers, StatusCode::OK, &identity, Notice::Hint)
 }
 
-/// `POST /` with the form field `vote`.
+/// Vote by the page's form
+///
+/// The answer is the page again, which says what became of the vote.
+#[utoipa::path(post, path = "/", tag = "page", operation_id = "vote_by_form",
+    request_body(content = VoteForm, content_type = "application/x-www-form-urlencoded",
+        description = "The choice, in at most 4096 bytes."),
+    responses(
+        (status = OK, description = "The queue has the vote on its disk.", body = String, content_type = "text/html",
+            headers(("Set-Cookie" = String, description = "Who voted."))),
+        RefusedPage,
+    ),
+)]
 pub async fn submit(
     State(app): State<App>,
     headers: HeaderMap,

@@ -2,7 +2,11 @@
 
 use axum::{extract::rejection::BytesRejection, http::StatusCode};
 use jiff::Timestamp;
-use shared::{http::Problem, poll::UnknownChoice, queue::QueueError};
+use shared::{
+    http::{Problem, ProblemKind},
+    poll::UnknownChoice,
+    queue::QueueError,
+};
 
 /// A vote that is not accepted.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -40,31 +44,35 @@ pub enum Refusal {
 const RETRY_AFTER: u32 = 1;
 
 impl Refusal {
+    /// Every kind of problem a refusal can be.
+    pub const KINDS: &[ProblemKind] = &[
+        ProblemKind::MalformedRequest,
+        ProblemKind::UnsupportedContentType,
+        ProblemKind::RequestTooLarge,
+        ProblemKind::UnknownChoice,
+        ProblemKind::PollNotOpenYet,
+        ProblemKind::PollClosed,
+        ProblemKind::CrossSiteRequest,
+        ProblemKind::QueueUnavailable,
+    ];
+
     /// The HTTP status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        match self {
-            Self::Malformed(_) => StatusCode::BAD_REQUEST,
-            Self::ContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnknownChoice(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::NotOpenYet(_) | Self::Closed(_) => StatusCode::CONFLICT,
-            Self::CrossSite => StatusCode::FORBIDDEN,
-            Self::Timeout | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        }
+        self.kind().status()
     }
 
-    /// The name that never changes, for programs.
-    fn kind(&self) -> &'static str {
+    /// What it is to programs; one of [`Self::KINDS`].
+    fn kind(&self) -> ProblemKind {
         match self {
-            Self::Malformed(_) => "malformed-request",
-            Self::ContentType(_) => "unsupported-content-type",
-            Self::TooLarge(_) => "request-too-large",
-            Self::UnknownChoice(_) => "unknown-choice",
-            Self::NotOpenYet(_) => "poll-not-open-yet",
-            Self::Closed(_) => "poll-closed",
-            Self::CrossSite => "cross-site-request",
-            Self::Timeout | Self::Unavailable => "queue-unavailable",
+            Self::Malformed(_) => ProblemKind::MalformedRequest,
+            Self::ContentType(_) => ProblemKind::UnsupportedContentType,
+            Self::TooLarge(_) => ProblemKind::RequestTooLarge,
+            Self::UnknownChoice(_) => ProblemKind::UnknownChoice,
+            Self::NotOpenYet(_) => ProblemKind::PollNotOpenYet,
+            Self::Closed(_) => ProblemKind::PollClosed,
+            Self::CrossSite => ProblemKind::CrossSiteRequest,
+            Self::Timeout | Self::Unavailable => ProblemKind::QueueUnavailable,
         }
     }
 
@@ -110,7 +118,7 @@ impl From<QueueError> for Refusal {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        let problem = Self::new(refusal.status(), refusal.kind(), refusal.to_string());
+        let problem = Self::new(refusal.kind(), refusal.to_string());
         match refusal.retry_after() {
             Some(seconds) => problem.retry_after(seconds),
             None => problem,

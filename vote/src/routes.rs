@@ -7,12 +7,16 @@ use axum::{
     body::Bytes,
     extract::{DefaultBodyLimit, rejection::BytesRejection},
     http::{HeaderMap, header},
-    routing::{get, post},
 };
 use shared::{
-    ballot::Traceparent, http::asset_routes, language::Translations, links::LinkSettings,
-    poll::Poll, queue::Queue,
+    ballot::Traceparent,
+    http::{AllowedOrigins, Api, asset_routes, documented_routes},
+    language::Translations,
+    links::LinkSettings,
+    poll::Poll,
+    queue::Queue,
 };
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     api,
@@ -79,16 +83,30 @@ impl App {
     }
 }
 
-/// The routes of the page and of the API.
-pub fn routes(app: App) -> Router {
+/// What the API is for.
+const DESCRIPTION: &str = "A poll, and the votes on it: by a page for people, by JSON for programs. \
+     `HEAD` is answered wherever `GET` is, any other method with 405.";
+
+/// The routes of the page, of the API and of the probes.
+pub fn routes(app: App, probes: OpenApiRouter, origins: Option<&AllowedOrigins>) -> Router {
     let assets = asset_routes(app.assets.all());
-    Router::new()
-        .route("/", get(page::show).post(page::submit))
-        .route("/api/poll", get(api::poll))
-        .route("/api/votes", post(api::submit))
+    let poll = app.poll.clone();
+    let api = Api {
+        title: "vote",
+        description: DESCRIPTION,
+        poll: &poll,
+        origins,
+    };
+    let open = OpenApiRouter::new()
+        .routes(routes!(api::poll))
+        .with_state(app.clone());
+    let own = OpenApiRouter::new()
+        .routes(routes!(page::show, page::submit))
+        .routes(routes!(api::submit))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(app)
-        .merge(assets)
+        .merge(probes);
+    documented_routes(api, open, own).merge(assets)
 }
 
 /// A request's body, if it comes from our own page or a program, is small enough and of this type.

@@ -4,11 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 use shared::{
+    http::AllowedOrigins,
     lifecycle::DrainSettings,
     links::LinkSettings,
     poll::Poll,
     queue::{QueueConfig, QueueUrl},
-    settings::{DataSettings, HttpsSettings, PollSettings, QueueSettings, SettingsError, secret},
+    settings::{
+        CorsSettings, DataSettings, HttpsSettings, PollSettings, QueueSettings, SettingsError,
+        secret,
+    },
 };
 
 use crate::cookie_key::{CookieKeys, InvalidCookieKey};
@@ -26,6 +30,8 @@ pub struct Settings {
     cookie: CookieSettings,
     #[command(flatten)]
     https: HttpsSettings,
+    #[command(flatten)]
+    cors: CorsSettings,
     #[command(flatten)]
     links: LinkSettings,
     #[command(flatten)]
@@ -67,6 +73,8 @@ pub struct Config {
     pub queue: QueueConfig,
     /// How voters are recognised.
     pub cookie_keys: CookieKeys,
+    /// Which other sites may read the poll.
+    pub origins: Option<AllowedOrigins>,
     /// Where browsers find the pages.
     pub links: LinkSettings,
     /// How to end.
@@ -85,6 +93,7 @@ impl Settings {
             &self.data,
             &self.cookie,
             self.https,
+            &self.cors,
             &self.links,
             self.drain,
         )
@@ -96,12 +105,14 @@ impl Config {
     ///
     /// # Errors
     /// They cannot be used; the message names the variable and what is allowed.
+    #[expect(clippy::too_many_arguments, reason = "one for each group of settings")]
     pub fn new(
         poll: &PollSettings,
         queue: &QueueSettings,
         data: &DataSettings,
         cookie: &CookieSettings,
         https: HttpsSettings,
+        cors: &CorsSettings,
         links: &LinkSettings,
         drain: DrainSettings,
     ) -> Result<Self, ConfigError> {
@@ -128,6 +139,7 @@ impl Config {
             poll: poll.poll()?,
             queue,
             cookie_keys,
+            origins: cors.cors_allowed_origins.clone(),
             links: links.clone(),
             drain,
         })

@@ -59,7 +59,11 @@ pub async fn run(
             registry: registry.clone(),
         }
     };
-    let routes = http::with_layers(probe_routes(probes), HttpMetrics::new(&registry), false);
+    let routes = http::with_layers(
+        probe_routes(probes).into(),
+        HttpMetrics::new(&registry),
+        false,
+    );
     let mover = Mover::new(
         queue.consumer(&config.name),
         store.clone(),

@@ -84,6 +84,10 @@ impl SharedAssets {
 }
 
 /// The routes of these files.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "they belong to the pages and are no part of the API"
+)]
 pub fn asset_routes<'a>(assets: impl IntoIterator<Item = &'a Asset>) -> Router {
     assets.into_iter().fold(Router::new(), |routes, asset| {
         let headers = [
@@ -99,7 +103,7 @@ pub fn asset_routes<'a>(assets: impl IntoIterator<Item = &'a Asset>) -> Router {
 
 /// FNV-1a, 64 bits: not a defence, only a name that changes with the content.
 /// Source: <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>.
-fn fingerprint(content: &[u8]) -> u64 {
+pub(super) fn fingerprint(content: &[u8]) -> u64 {
     content.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })

@@ -2,12 +2,12 @@
 
 use askama::Template;
 use axum::{
-    http::{StatusCode, header},
+    http::header,
     response::{Html, IntoResponse, Response},
 };
 use jiff::Timestamp;
 
-use super::Problem;
+use super::{Problem, ProblemKind};
 use crate::language::Language;
 
 /// A page in this language, which the browser asked for.
@@ -22,8 +22,7 @@ pub fn html(page: &impl Template, language: Language) -> Response {
         Err(error) => {
             tracing::error!(%error, "a page cannot be rendered");
             let detail = "the page cannot be shown; please try again";
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", detail)
-                .into_response()
+            Problem::new(ProblemKind::InternalError, detail).into_response()
         }
     }
 }

@@ -1,32 +1,39 @@
 //! What every service does over HTTP.
 
 mod assets;
+mod cached;
+mod cors;
 mod headers;
 mod html;
 mod measured;
+mod openapi;
 mod probes;
 mod problem;
 mod server;
 
 pub use assets::{Asset, SharedAssets, asset_routes};
+pub use cached::{Known, NotModified, unless_known};
+pub use cors::{AllowedOrigins, InvalidOrigin};
 pub use headers::content_security_policy;
 pub use html::{TimeText, html};
 pub use measured::HttpMetrics;
+pub use openapi::{Api, documented_routes, page_responses, problem_responses};
 pub use probes::{Probes, probe_routes};
-pub use problem::Problem;
+pub use problem::{PROBLEM_JSON, Problem, ProblemKind};
 pub use server::serve;
 
 use std::{any::Any, time::Duration};
 
 use axum::{
     Router,
-    http::{Method, StatusCode, Uri},
+    extract::Request,
+    http::{Method, Uri},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
+use tokio::time::timeout;
 use tower::ServiceBuilder;
-use tower_http::{
-    catch_panic::CatchPanicLayer, compression::CompressionLayer, timeout::TimeoutLayer,
-};
+use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 
 /// How long an answer may take to begin.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,26 +45,28 @@ pub fn with_layers(routes: Router, metrics: HttpMetrics, behind_https: bool) -> 
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed);
     let layers = ServiceBuilder::new()
-        .layer(axum::middleware::from_fn_with_state(
-            metrics,
-            measured::measure,
-        ))
+        .layer(from_fn_with_state(metrics, measured::measure))
         .layer(CatchPanicLayer::custom(crashed))
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::SERVICE_UNAVAILABLE,
-            REQUEST_TIMEOUT,
-        ))
+        .layer(from_fn(in_time))
         // Events are left alone: a viewer gets each at once.
         .layer(CompressionLayer::new());
     headers::with_security_headers(routes.layer(layers), behind_https)
 }
 
+/// The answer, if it begins in time.
+async fn in_time(request: Request, next: Next) -> Response {
+    let answer = timeout(REQUEST_TIMEOUT, next.run(request)).await;
+    answer.unwrap_or_else(|_| {
+        let detail = format!("no answer within {REQUEST_TIMEOUT:?}; try again");
+        Problem::new(ProblemKind::TimedOut, detail)
+            .retry_after(1)
+            .into_response()
+    })
+}
+
 async fn not_found(uri: Uri) -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "not-found",
-        format!("there is nothing at {}", uri.path()),
-    )
+    let detail = format!("there is nothing at {}", uri.path());
+    Problem::new(ProblemKind::NotFound, detail)
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
@@ -65,7 +74,7 @@ async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
         "{method} is not allowed at {}; the header Allow says what is",
         uri.path()
     );
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
+    Problem::new(ProblemKind::MethodNotAllowed, detail)
 }
 
 #[expect(
@@ -82,9 +91,30 @@ fn crashed(cause: Box<dyn Any + Send>) -> Response {
         "a request handler crashed"
     );
     Problem::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "internal-error",
+        ProblemKind::InternalError,
         "Something went wrong here; try again",
     )
     .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{body::Body, routing::get_service};
+    use std::{convert::Infallible, future::pending};
+    use tower::ServiceExt;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_takes_too_long_is_a_problem() {
+        let never = tower::service_fn(|_: Request| pending::<Result<Response, Infallible>>());
+        let routes = Router::new().fallback_service(get_service(never));
+        let answer = routes
+            .layer(from_fn(in_time))
+            .oneshot(Request::new(Body::empty()))
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), ProblemKind::TimedOut.status());
+        assert_eq!(answer.headers()["content-type"], PROBLEM_JSON);
+        assert_eq!(answer.headers()["retry-after"], "1");
+    }
 }

@@ -1,16 +1,17 @@
 //! `/health`, `/ready` and `/metrics`.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
-    Json, Router,
+    Json,
     extract::State,
     http::{StatusCode, header},
     response::IntoResponse,
-    routing::get,
 };
 use prometheus::Registry;
-use serde_json::{Map, json};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{lifecycle::Lifecycle, metrics, probe::Check};
 
@@ -27,26 +28,58 @@ pub struct Probes {
     pub registry: Registry,
 }
 
+/// Whether the process is alive.
+#[derive(Serialize, ToSchema)]
+struct HealthDocument {
+    /// `healthy` or `unhealthy`.
+    #[schema(value_type = String)]
+    status: &'static str,
+}
+
+/// Whether the service should get requests.
+#[derive(Serialize, ToSchema)]
+struct ReadinessDocument {
+    /// `ready` or `not ready`.
+    #[schema(value_type = String)]
+    status: &'static str,
+    /// The outcome of every check, `ok` or what is wrong; left out when all is well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    checks: Option<BTreeMap<String, String>>,
+}
+
 /// The routes of the probes.
-pub fn probe_routes(probes: Probes) -> Router {
-    Router::new()
-        .route("/health", get(health))
-        .route("/ready", get(ready))
-        .route("/metrics", get(metrics))
+pub fn probe_routes(probes: Probes) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(health))
+        .routes(routes!(ready))
+        .routes(routes!(metrics))
         .with_state(probes)
 }
 
+/// Whether the process is alive
+///
+/// It never looks at a dependency: restarting does not mend those.
+#[utoipa::path(get, path = "/health", tag = "probes", operation_id = "get_health", responses(
+    (status = OK, description = "It is alive.", body = HealthDocument),
+    (status = SERVICE_UNAVAILABLE, description = "It should be restarted.", body = HealthDocument),
+))]
 async fn health(State(probes): State<Probes>) -> impl IntoResponse {
-    if (probes.alive)() {
-        (StatusCode::OK, Json(json!({"status": "healthy"})))
+    let (code, status) = if (probes.alive)() {
+        (StatusCode::OK, "healthy")
     } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            Json(json!({"status": "unhealthy"})),
-        )
-    }
+        (StatusCode::SERVICE_UNAVAILABLE, "unhealthy")
+    };
+    (code, Json(HealthDocument { status }))
 }
 
+/// Whether the service should get requests
+///
+/// Answered from memory.
+#[utoipa::path(get, path = "/ready", tag = "probes", operation_id = "get_readiness", responses(
+    (status = OK, description = "It should.", body = ReadinessDocument),
+    (status = SERVICE_UNAVAILABLE, description = "It should not, for these reasons.", body = ReadinessDocument),
+))]
 async fn ready(State(probes): State<Probes>) -> impl IntoResponse {
     let mut checks = (probes.checks)();
     if probes.lifecycle.draining.is_cancelled() {
@@ -56,9 +89,13 @@ async fn ready(State(probes): State<Probes>) -> impl IntoResponse {
         });
     }
     if checks.iter().all(|check| check.outcome.is_ok()) {
-        return (StatusCode::OK, Json(json!({"status": "ready"})));
+        let document = ReadinessDocument {
+            status: "ready",
+            checks: None,
+        };
+        return (StatusCode::OK, Json(document));
     }
-    let outcomes: Map<_, _> = checks
+    let outcomes = checks
         .into_iter()
         .map(|check| {
             (
@@ -67,12 +104,17 @@ async fn ready(State(probes): State<Probes>) -> impl IntoResponse {
             )
         })
         .collect();
-    (
-        StatusCode::SERVICE_UNAVAILABLE,
-        Json(json!({"status": "not ready", "checks": outcomes})),
-    )
+    let document = ReadinessDocument {
+        status: "not ready",
+        checks: Some(outcomes),
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, Json(document))
 }
 
+/// The service's metrics, for Prometheus
+#[utoipa::path(get, path = "/metrics", tag = "probes", operation_id = "get_metrics", responses(
+    (status = OK, description = "The metrics as text.", body = String, content_type = "text/plain"),
+))]
 async fn metrics(State(probes): State<Probes>) -> impl IntoResponse {
     (
         [(

@@ -5,17 +5,117 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, Type},
+};
+
+/// The content type of a problem document.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Declares the kinds of problem: what each is for readers, its status, and its name.
+macro_rules! problem_kinds {
+    ($($(#[doc = $about:literal])+ $kind:ident = $status:ident $name:literal,)+) => {
+        /// What kind of problem it is. The names are for programs and never change.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum ProblemKind {
+            $($(#[doc = $about])+ $kind,)+
+        }
+
+        impl ProblemKind {
+            /// Every kind there is.
+            pub const ALL: &[Self] = &[$(Self::$kind,)+];
+
+            /// The problem's type, a reference that tells it from every other; nothing is served there.
+            #[must_use]
+            pub fn uri(self) -> &'static str {
+                match self {
+                    $(Self::$kind => concat!("/problems/", $name),)+
+                }
+            }
+
+            /// The status it is answered with.
+            #[must_use]
+            pub fn status(self) -> StatusCode {
+                match self {
+                    $(Self::$kind => StatusCode::$status,)+
+                }
+            }
+
+            /// What it means, for readers of the documentation.
+            #[must_use]
+            pub fn about(self) -> &'static str {
+                match self {
+                    $(Self::$kind => concat!($($about,)+).trim_ascii(),)+
+                }
+            }
+        }
+    };
+}
+
+problem_kinds! {
+    /// The request cannot be read: a body that is no JSON or no form, a field missing or twice.
+    MalformedRequest = BAD_REQUEST "malformed-request",
+    /// A page of another site sent the vote.
+    CrossSiteRequest = FORBIDDEN "cross-site-request",
+    /// The result is not shown before the poll has closed.
+    ResultHidden = FORBIDDEN "result-hidden",
+    /// There is nothing at this path.
+    NotFound = NOT_FOUND "not-found",
+    /// The path does not know this method; the header Allow names those it knows.
+    MethodNotAllowed = METHOD_NOT_ALLOWED "method-not-allowed",
+    /// Voting has not begun.
+    PollNotOpenYet = CONFLICT "poll-not-open-yet",
+    /// Voting has ended.
+    PollClosed = CONFLICT "poll-closed",
+    /// The body is larger than any vote.
+    RequestTooLarge = PAYLOAD_TOO_LARGE "request-too-large",
+    /// The body is of another content type.
+    UnsupportedContentType = UNSUPPORTED_MEDIA_TYPE "unsupported-content-type",
+    /// The poll has no such option.
+    UnknownChoice = UNPROCESSABLE_ENTITY "unknown-choice",
+    /// A fault of the service itself.
+    InternalError = INTERNAL_SERVER_ERROR "internal-error",
+    /// The vote may not have been stored: send it again.
+    QueueUnavailable = SERVICE_UNAVAILABLE "queue-unavailable",
+    /// The result has not been read from the store yet, or cannot be.
+    ResultUnavailable = SERVICE_UNAVAILABLE "result-unavailable",
+    /// The answer took too long.
+    TimedOut = SERVICE_UNAVAILABLE "timed-out",
+}
+
+impl Serialize for ProblemKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.uri())
+    }
+}
+
+impl PartialSchema for ProblemKind {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some(
+                "What kind of problem it is. The names never change; nothing is served there.",
+            ))
+            .enum_values(Some(Self::ALL.iter().map(|kind| kind.uri())))
+            .into()
+    }
+}
+
+impl ToSchema for ProblemKind {}
 
 /// A problem document. Source: <https://www.rfc-editor.org/rfc/rfc9457>.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Problem {
-    /// What kind of problem: `/problems/` and a name that never changes.
+    /// What kind of problem it is.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: ProblemKind,
     /// The status' own words.
+    #[schema(value_type = String)]
     pub title: &'static str,
     /// The HTTP status code.
+    #[schema(minimum = 400, maximum = 599)]
     pub status: u16,
     /// What was wrong this time, and what is allowed.
     pub detail: String,
@@ -26,9 +126,10 @@ pub struct Problem {
 impl Problem {
     /// A problem of this kind.
     #[must_use]
-    pub fn new(status: StatusCode, kind: &str, detail: impl Into<String>) -> Self {
+    pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+        let status = kind.status();
         Self {
-            kind: format!("/problems/{kind}"),
+            kind,
             title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
             detail: detail.into(),
@@ -46,13 +147,11 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = self.retry_after;
-        let mut response = (status, Json(self)).into_response();
-        response.headers_mut().insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        let mut response = (self.kind.status(), Json(self)).into_response();
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if let Some(seconds) = retry_after {
             response
                 .headers_mut()
