@@ -116,6 +116,11 @@ fn bad_settings_are_refused_with_the_variable_and_what_is_allowed() {
         ("WORKER_BATCH", "0", "1..=10000"),
         ("COOKIE_KEY", "short", "at least 64 bytes"),
         ("COOKIE_KEY_FILE", "/no/such/file", "/no/such/file"),
+        (
+            "CORS_ALLOWED_ORIGINS",
+            "https://example.com/",
+            "http://localhost:3000",
+        ),
         ("RUST_LOG", "loud=very", "MODULE=LEVEL"),
         ("OPTION_A", "\u{7}", "option \"a\""),
     ];
@@ -177,6 +182,7 @@ fn help_lists_every_setting_and_version_the_revision() {
         "COOKIE_KEY_FILE",
         "COOKIE_KEY_PREVIOUS",
         "BEHIND_HTTPS",
+        "CORS_ALLOWED_ORIGINS",
         "WORKER_NAME",
         "WORKER_BATCH",
         "WORKER_CLAIM_IDLE",

@@ -4,6 +4,8 @@
 //! starts those; everything else here is a subject.
 
 mod admin;
+mod api_contract;
+mod api_guide;
 mod browser_safety;
 mod command_line;
 mod compose;
@@ -12,6 +14,7 @@ mod harness;
 mod journeys;
 mod mover;
 mod original_faults;
+mod other_sites;
 mod outages;
 mod pages;
 mod probes;

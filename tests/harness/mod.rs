@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod browser;
+pub mod document;
 pub mod postgres;
 pub mod process;
 pub mod redis;

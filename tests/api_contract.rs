@@ -1,0 +1,409 @@
+//! What the services say of their API, in their OpenAPI documents, is what they do.
+
+use std::collections::BTreeSet;
+
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use shared::http::ProblemKind;
+
+use crate::harness::{
+    app::App,
+    document::{Document, essence},
+    eventually,
+    storage::{Kind, Storage, on_both_storages},
+    viewer::{get, until_votes},
+    voter::{Voter, client},
+};
+
+on_both_storages! {
+    every_documented_operation_answers_as_documented,
+    bad_requests_are_answered_as_documented,
+    votes_out_of_time_are_answered_as_documented,
+    a_client_that_has_the_answer_gets_304,
+    head_answers_as_get_does_without_a_body,
+}
+
+fn send(service: &str, method: &Method, path: &str) -> RequestBuilder {
+    client().request(method.clone(), format!("{service}{path}"))
+}
+
+/// A good request for each operation of the two services.
+fn good(service: &str, method: &Method, path: &str) -> RequestBuilder {
+    let request = send(service, method, path);
+    match (method, path) {
+        (&Method::POST, "/") => request.form(&[("vote", "a")]),
+        (&Method::POST, "/api/votes") => request.json(&json!({"choice": "b"})),
+        (&Method::GET, _) => request,
+        _ => panic!("nobody has told this test how to ask for {method} {path}"),
+    }
+}
+
+async fn every_documented_operation_answers_as_documented(storage: Storage) {
+    let app = App::start(&storage, &[]).await;
+    until_votes(&app.result, &[0, 0]).await;
+    let probes = ["GET /health", "GET /metrics", "GET /ready"];
+    for (service, own) in [
+        (
+            &app.vote,
+            &[
+                "GET /",
+                "GET /api/openapi.json",
+                "GET /api/poll",
+                "POST /",
+                "POST /api/votes",
+            ][..],
+        ),
+        (
+            &app.result,
+            &[
+                "GET /",
+                "GET /api/openapi.json",
+                "GET /api/tally",
+                "GET /api/tally.csv",
+                "GET /api/timeline",
+                "GET /embed",
+                "GET /timeline",
+                "GET /events",
+            ],
+        ),
+    ] {
+        let ready = async || get(&format!("{service}/ready")).await.status();
+        eventually("/ready", |status| *status == StatusCode::OK, ready).await;
+        let document = Document::of(service).await;
+        let named: BTreeSet<_> = document
+            .operations()
+            .iter()
+            .map(|(method, path, _)| format!("{method} {path}"))
+            .collect();
+        assert_eq!(
+            named,
+            own.iter()
+                .chain(&probes)
+                .map(|name| (*name).to_owned())
+                .collect()
+        );
+        let ids: BTreeSet<_> = document
+            .operations()
+            .iter()
+            .map(|(.., operation)| operation["operationId"].to_string())
+            .collect();
+        assert_eq!(ids.len(), named.len(), "each has an id of its own: {ids:?}");
+        for (method, path, operation) in document.operations() {
+            for part in ["summary", "tags", "operationId"] {
+                assert!(!operation[part].is_null(), "{method} {path} has no {part}");
+            }
+            // Its answer has no end; see the test of the events.
+            if path != "/events" {
+                let answer = good(service, &method, path).send().await.unwrap();
+                assert!(
+                    answer.status().is_success(),
+                    "{method} {path} → {}",
+                    answer.status()
+                );
+                document.check_answer(&method, path, answer).await;
+            }
+        }
+    }
+    until_votes(&app.result, &[1, 1]).await;
+    let document = Document::of(&app.result).await;
+    for path in ["/api/tally", "/api/timeline"] {
+        let answer = send(&app.result, &Method::GET, path).send().await.unwrap();
+        document.check_answer(&Method::GET, path, answer).await;
+    }
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_document_knows_the_options_of_the_poll() {
+    let storage = Storage::new(Kind::Embedded).await.unwrap();
+    let app = App::start(
+        &storage,
+        &["--poll-options", "tea=Tea,coffee=Coffee,none=-"],
+    )
+    .await;
+    for service in [&app.vote, &app.result] {
+        let Document(document) = Document::of(service).await;
+        assert_eq!(
+            document["components"]["schemas"]["Choice"]["enum"],
+            json!(["tea", "coffee", "none"])
+        );
+    }
+    app.stop().await;
+}
+
+/// Asks, and checks that the answer is a documented problem of this kind.
+async fn must_be(
+    kind: ProblemKind,
+    document: &Document,
+    method: Method,
+    path: &str,
+    request: RequestBuilder,
+) {
+    let answer = request.send().await.unwrap();
+    assert_eq!(answer.status(), kind.status(), "{kind:?}: {method} {path}");
+    let headers = answer.headers().clone();
+    assert_eq!(essence(&headers), "application/problem+json", "{kind:?}");
+    let problem: Value = answer.json().await.unwrap();
+    assert_eq!(problem["type"], kind.uri());
+    document.check_schema("Problem", &problem);
+    let status = kind.status();
+    assert_eq!(
+        headers.contains_key("retry-after"),
+        status == StatusCode::SERVICE_UNAVAILABLE,
+        "{kind:?}"
+    );
+    assert_eq!(
+        headers.contains_key("allow"),
+        status == StatusCode::METHOD_NOT_ALLOWED,
+        "{kind:?}"
+    );
+    let responses = match kind {
+        ProblemKind::NotFound => &document.0["components"]["responses"]["NotFound"],
+        ProblemKind::MethodNotAllowed => &document.0["components"]["responses"]["MethodNotAllowed"],
+        _ => &document.operation(&method, path)["responses"][status.as_str()],
+    };
+    let name = kind.uri().trim_start_matches("/problems/");
+    let example = &responses["content"]["application/problem+json"]["examples"][name]["value"];
+    assert_eq!(
+        example["type"],
+        kind.uri(),
+        "{kind:?} is not documented at {method} {path}"
+    );
+    document.check_schema("Problem", example);
+}
+
+async fn bad_requests_are_answered_as_documented(storage: Storage) {
+    let app = App::start(
+        &storage,
+        &[
+            "--poll-closes-at",
+            "2126-01-01T00:00:00Z",
+            "--poll-results",
+            "after-close",
+        ],
+    )
+    .await;
+    until_hidden(&app.result).await;
+    let vote = Document::of(&app.vote).await;
+    let post =
+        || send(&app.vote, &Method::POST, "/api/votes").header("content-type", "application/json");
+    let good = r#"{"choice": "a"}"#;
+    let long = "x".repeat(5000);
+    for (kind, request) in [
+        (ProblemKind::MalformedRequest, post().body("{")),
+        (
+            ProblemKind::UnknownChoice,
+            post().body(r#"{"choice": "c"}"#),
+        ),
+        (ProblemKind::RequestTooLarge, post().body(long)),
+        (
+            ProblemKind::CrossSiteRequest,
+            post().body(good).header("sec-fetch-site", "cross-site"),
+        ),
+        (
+            ProblemKind::UnsupportedContentType,
+            send(&app.vote, &Method::POST, "/api/votes").body(good),
+        ),
+    ] {
+        must_be(kind, &vote, Method::POST, "/api/votes", request).await;
+    }
+    let result = Document::of(&app.result).await;
+    for (document, service) in [(&vote, &app.vote), (&result, &app.result)] {
+        let nowhere = send(service, &Method::GET, "/api/nowhere");
+        must_be(
+            ProblemKind::NotFound,
+            document,
+            Method::GET,
+            "/api/nowhere",
+            nowhere,
+        )
+        .await;
+        for (method, path) in [
+            (Method::DELETE, "/health"),
+            (Method::TRACE, "/"),
+            (Method::OPTIONS, "/ready"),
+        ] {
+            let request = send(service, &method, path);
+            must_be(
+                ProblemKind::MethodNotAllowed,
+                document,
+                method,
+                path,
+                request,
+            )
+            .await;
+        }
+    }
+    for path in ["/api/tally.csv", "/api/timeline"] {
+        let request = send(&app.result, &Method::GET, path);
+        must_be(
+            ProblemKind::ResultHidden,
+            &result,
+            Method::GET,
+            path,
+            request,
+        )
+        .await;
+    }
+    let tally = send(&app.result, &Method::GET, "/api/tally")
+        .send()
+        .await
+        .unwrap();
+    result.check_answer(&Method::GET, "/api/tally", tally).await;
+    app.stop().await;
+}
+
+async fn votes_out_of_time_are_answered_as_documented(storage: Storage) {
+    let when = |flag: &'static str, moment: &'static str| [flag, moment];
+    for (flags, kind) in [
+        (
+            when("--poll-opens-at", "2126-01-01T00:00:00Z"),
+            ProblemKind::PollNotOpenYet,
+        ),
+        (
+            when("--poll-closes-at", "2026-01-01T00:00:00Z"),
+            ProblemKind::PollClosed,
+        ),
+    ] {
+        let app = App::start(&storage, &flags).await;
+        let document = Document::of(&app.vote).await;
+        let request = send(&app.vote, &Method::POST, "/api/votes").json(&json!({"choice": "a"}));
+        must_be(kind, &document, Method::POST, "/api/votes", request).await;
+        let poll = send(&app.vote, &Method::GET, "/api/poll")
+            .send()
+            .await
+            .unwrap();
+        document.check_answer(&Method::GET, "/api/poll", poll).await;
+        let page = send(&app.vote, &Method::POST, "/")
+            .form(&[("vote", "a")])
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(page.status(), kind.status());
+        document.check_answer(&Method::POST, "/", page).await;
+        app.stop().await;
+    }
+}
+
+async fn until_hidden(result: &str) {
+    let csv = async || get(&format!("{result}/api/tally.csv")).await.status();
+    eventually(
+        "a hidden result",
+        |status| *status == StatusCode::FORBIDDEN,
+        csv,
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dependency_that_is_gone_is_a_documented_problem() {
+    let storage = Storage::new(Kind::Embedded).await.unwrap();
+    // Nobody listens there.
+    let gone = [
+        "--queue-url",
+        "redis://127.0.0.1:1",
+        "--database-url",
+        "postgres://127.0.0.1:1/none",
+        "--enqueue-timeout",
+        "200ms",
+    ];
+    let app = App::start(&storage, &gone).await;
+    let vote = Document::of(&app.vote).await;
+    let request = send(&app.vote, &Method::POST, "/api/votes").json(&json!({"choice": "a"}));
+    must_be(
+        ProblemKind::QueueUnavailable,
+        &vote,
+        Method::POST,
+        "/api/votes",
+        request,
+    )
+    .await;
+    let result = Document::of(&app.result).await;
+    for path in ["/api/tally", "/api/tally.csv", "/api/timeline"] {
+        let request = send(&app.result, &Method::GET, path);
+        must_be(
+            ProblemKind::ResultUnavailable,
+            &result,
+            Method::GET,
+            path,
+            request,
+        )
+        .await;
+    }
+    for (document, service, path) in [
+        (&vote, &app.vote, "/ready"),
+        (&result, &app.result, "/ready"),
+        (&result, &app.result, "/"),
+    ] {
+        let answer = get(&format!("{service}{path}")).await;
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        document.check_answer(&Method::GET, path, answer).await;
+    }
+    app.stop().await;
+}
+
+async fn a_client_that_has_the_answer_gets_304(storage: Storage) {
+    let app = App::start(&storage, &[]).await;
+    until_votes(&app.result, &[0, 0]).await;
+    for (service, path) in [
+        (&app.vote, "/api/openapi.json"),
+        (&app.result, "/api/openapi.json"),
+        (&app.result, "/api/tally"),
+        (&app.result, "/api/tally.csv"),
+        (&app.result, "/api/timeline"),
+    ] {
+        let document = Document::of(service).await;
+        let first = get(&format!("{service}{path}")).await;
+        let tag = first.headers()["etag"].to_str().unwrap().to_owned();
+        assert_eq!(first.headers()["cache-control"], "no-cache");
+        for known in [tag.clone(), format!("\"other\", W/{tag}"), "*".to_owned()] {
+            let again = send(service, &Method::GET, path).header("if-none-match", &known);
+            let again = again.send().await.unwrap();
+            assert_eq!(
+                again.status(),
+                StatusCode::NOT_MODIFIED,
+                "{path} with {known}"
+            );
+            assert_eq!(again.headers()["etag"], *tag);
+            document.check_answer(&Method::GET, path, again).await;
+        }
+        let other = send(service, &Method::GET, path).header("if-none-match", "\"other\"");
+        assert_eq!(
+            other.send().await.unwrap().status(),
+            StatusCode::OK,
+            "{path}"
+        );
+    }
+    let before = get(&format!("{}/api/tally", app.result)).await.headers()["etag"].clone();
+    Voter::new(&app.vote).must_vote_for("a").await;
+    until_votes(&app.result, &[1, 0]).await;
+    let changed = send(&app.result, &Method::GET, "/api/tally").header("if-none-match", before);
+    assert_eq!(changed.send().await.unwrap().status(), StatusCode::OK);
+    app.stop().await;
+}
+
+async fn head_answers_as_get_does_without_a_body(storage: Storage) {
+    let app = App::start(&storage, &[]).await;
+    until_votes(&app.result, &[0, 0]).await;
+    for (service, path) in [
+        (&app.vote, "/"),
+        (&app.vote, "/api/poll"),
+        (&app.vote, "/api/openapi.json"),
+        (&app.result, "/"),
+        (&app.result, "/api/tally"),
+        (&app.result, "/api/tally.csv"),
+    ] {
+        let get = get(&format!("{service}{path}")).await;
+        let head = send(service, &Method::HEAD, path).send().await.unwrap();
+        assert_eq!(head.status(), get.status(), "{path}");
+        for name in ["content-type", "content-length", "cache-control", "etag"] {
+            assert_eq!(
+                head.headers().get(name),
+                get.headers().get(name),
+                "{path} {name}"
+            );
+        }
+        assert_eq!(head.text().await.unwrap(), "");
+    }
+    app.stop().await;
+}

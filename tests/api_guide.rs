@@ -1,0 +1,159 @@
+//! What docs/api.md says is so.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use shared::http::ProblemKind;
+
+use crate::harness::{
+    app::App,
+    document::Document,
+    storage::{Kind, Storage, on_both_storages},
+    viewer::{Event, Viewer, get},
+    voter::Voter,
+};
+
+on_both_storages! {
+    events_are_as_documented,
+}
+
+const API_GUIDE: &str = include_str!("../docs/api.md");
+
+async fn events_are_as_documented(storage: Storage) {
+    let app = App::start(&storage, &[]).await;
+    let document = Document::of(&app.result).await;
+    let mut viewer = Viewer::open(&app.result, None).await;
+    let first = viewer.until_votes(&[0, 0]).await;
+    check_event(&document, &first);
+    let tag = get(&format!("{}/api/tally", app.result)).await.headers()["etag"].clone();
+    assert_eq!(tag, format!("\"{}\"", first.id), "the id is the entity tag");
+    let mut back = Viewer::open(&app.result, Some(&first.id)).await;
+    let beat = back.next().await.expect("a heartbeat comes");
+    assert_eq!(beat.kind, "heartbeat", "what is known is not sent again");
+    check_event(&document, &beat);
+    Voter::new(&app.vote).must_vote_for("a").await;
+    check_event(&document, &back.until_votes(&[1, 0]).await);
+    app.stop().await;
+}
+
+/// Checks that docs/api.md names this kind of event, and that it carries what is promised.
+fn check_event(document: &Document, event: &Event) {
+    assert!(
+        API_GUIDE.contains(&format!("\nevent: {}\n", event.kind)),
+        "{event:?}"
+    );
+    let data: Value = serde_json::from_str(&event.data).expect("the data is JSON");
+    check_event_data(document, &event.kind, &data);
+    assert_eq!(event.id.is_empty(), event.kind == "heartbeat", "{event:?}");
+}
+
+fn check_event_data(document: &Document, kind: &str, data: &Value) {
+    match kind {
+        "tally" => document.check_schema("TallyDocument", data),
+        "heartbeat" => {
+            let moment = json!({"type": ["string", "null"], "format": "date-time"});
+            let schema =
+                json!({"type": "object", "required": ["as_of"], "properties": {"as_of": moment}});
+            document.check(&schema, data);
+        }
+        other => panic!("nobody knows an event {other:?}"),
+    }
+}
+
+/// The blocks of docs/api.md in this language.
+fn blocks(language: &str) -> Vec<&'static str> {
+    let fence = format!("```{language}\n");
+    API_GUIDE
+        .split(&*fence)
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap_or_default())
+        .collect()
+}
+
+#[test]
+fn the_guide_names_every_problem_and_no_other() {
+    let row = |kind: &ProblemKind| {
+        format!(
+            "| {} | `{}` | {} |",
+            kind.status().as_u16(),
+            kind.uri(),
+            kind.about()
+        )
+    };
+    let known: BTreeSet<_> = ProblemKind::ALL.iter().map(row).collect();
+    let named = API_GUIDE
+        .lines()
+        .filter(|line| line.contains("| `/problems/"));
+    assert_eq!(named.map(str::to_owned).collect::<BTreeSet<_>>(), known);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_examples_of_the_guide_are_as_documented() {
+    let storage = Storage::new(Kind::Embedded).await.unwrap();
+    let app = App::start(&storage, &[]).await;
+    let (vote, result) = (
+        Document::of(&app.vote).await,
+        Document::of(&app.result).await,
+    );
+    let of = |path: &str| match path {
+        "/api/poll" => (&vote, "PollDocument"),
+        "/api/votes" => (&vote, "ReceiptDocument"),
+        "/api/tally" => (&result, "TallyDocument"),
+        "/api/timeline" => (&result, "TimelineDocument"),
+        "problem" => (&vote, "Problem"),
+        other => panic!("nobody knows an example of {other:?}"),
+    };
+    let examples = blocks("json");
+    assert_eq!(examples.len(), 5);
+    for (path, example) in [
+        "/api/poll",
+        "/api/votes",
+        "/api/tally",
+        "/api/timeline",
+        "problem",
+    ]
+    .into_iter()
+    .zip(examples)
+    {
+        let example =
+            serde_json::from_str(example).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let (document, schema) = of(path);
+        document.check_schema(schema, &example);
+    }
+    let [stream] = blocks("text/event-stream")[..] else {
+        panic!("there is one example of a stream");
+    };
+    let mut kinds = BTreeSet::new();
+    for event in stream.split("\n\n") {
+        let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name));
+        let Some(kind) = field("event: ") else {
+            assert_eq!(field("retry: ").map(str::trim), Some("1000"));
+            continue;
+        };
+        let data = serde_json::from_str(field("data: ").expect("an event has data")).unwrap();
+        check_event_data(&result, kind, &data);
+        kinds.insert(kind);
+    }
+    assert_eq!(kinds, BTreeSet::from(["heartbeat", "tally"]));
+    app.stop().await;
+}
+
+#[test]
+fn the_guide_names_every_path_and_the_times_of_the_events() {
+    for path in [
+        "/api/poll",
+        "/api/votes",
+        "/api/openapi.json",
+        "/api/tally",
+        "/api/tally.csv",
+        "/api/timeline",
+        "/events",
+    ] {
+        assert!(API_GUIDE.contains(path), "{path}");
+    }
+    let seconds = result::events::HEARTBEAT.as_secs();
+    assert!(
+        API_GUIDE.contains(&format!("after {seconds} seconds without")),
+        "{seconds}"
+    );
+}
