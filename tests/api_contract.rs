@@ -11,7 +11,7 @@ use crate::harness::{
     document::{Document, essence},
     eventually,
     storage::{Kind, Storage, on_both_storages},
-    viewer::{get, until_votes},
+    viewer::{get, until_complete, until_votes},
     voter::{Voter, client},
 };
 
@@ -40,7 +40,7 @@ fn good(service: &str, method: &Method, path: &str) -> RequestBuilder {
 
 async fn every_documented_operation_answers_as_documented(storage: Storage) {
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    until_complete(&app.result).await;
     let probes = ["GET /health", "GET /metrics", "GET /ready"];
     for (service, own) in [
         (
@@ -344,7 +344,7 @@ async fn a_dependency_that_is_gone_is_a_documented_problem() {
 
 async fn a_client_that_has_the_answer_gets_304(storage: Storage) {
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    until_complete(&app.result).await;
     for (service, path) in [
         (&app.vote, "/api/openapi.json"),
         (&app.result, "/api/openapi.json"),
@@ -384,7 +384,7 @@ async fn a_client_that_has_the_answer_gets_304(storage: Storage) {
 
 async fn head_answers_as_get_does_without_a_body(storage: Storage) {
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    until_complete(&app.result).await;
     for (service, path) in [
         (&app.vote, "/"),
         (&app.vote, "/api/poll"),

@@ -5,7 +5,7 @@ use reqwest::{Method, Response, StatusCode};
 use crate::harness::{
     app::App,
     storage::{Kind, Storage},
-    viewer::until_votes,
+    viewer::until_complete,
     voter::client,
 };
 
@@ -58,7 +58,7 @@ fn readable(app: &App) -> Vec<String> {
 async fn nobody_is_allowed_unless_set() {
     let storage = Storage::new(Kind::Embedded).await.unwrap();
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    until_complete(&app.result).await;
     for url in readable(&app)
         .into_iter()
         .chain([format!("{}/events", app.result)])
@@ -78,7 +78,7 @@ async fn those_who_are_named_may_read_and_nobody_else() {
     let storage = Storage::new(Kind::Embedded).await.unwrap();
     let named = format!("http://localhost:3000,{FRIEND}");
     let app = App::start(&storage, &["--cors-allowed-origins", &named]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    until_complete(&app.result).await;
     for url in readable(&app)
         .into_iter()
         .chain([format!("{}/events", app.result)])
@@ -157,7 +157,7 @@ async fn whoever_may_read_still_cannot_vote() {
     let storage = Storage::new(Kind::Embedded).await.unwrap();
     for origins in [FRIEND, "*"] {
         let app = App::start(&storage, &["--cors-allowed-origins", origins]).await;
-        until_votes(&app.result, &[0, 0]).await;
+        until_complete(&app.result).await;
         let answer = get(FRIEND, &format!("{}/api/poll", app.vote)).await;
         assert_eq!(header(&answer, ALLOW), origins);
         let votes = format!("{}/api/votes", app.vote);

@@ -230,8 +230,8 @@ pub struct HttpsSettings {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Network")]
 pub struct CorsSettings {
-    /// The other sites whose scripts may read the API, such as https://example.com,http://localhost:3000, or * for
-    /// all; if not set, none. They can never vote
+    /// The origins of other sites whose scripts may read the API, separated by commas, or * for all; if not set, none.
+    /// They can never vote
     #[arg(long, env = "CORS_ALLOWED_ORIGINS", value_parser = AllowedOrigins::from_str)]
     pub cors_allowed_origins: Option<AllowedOrigins>,
 }

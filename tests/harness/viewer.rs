@@ -46,6 +46,17 @@ pub async fn until_votes(result: &str, wanted: &[u64]) -> Value {
     .await
 }
 
+/// Waits until the result can be asked for in every form: the votes over time are read after the tally.
+pub async fn until_complete(result: &str) {
+    let timeline = async || get(&format!("{result}/api/timeline")).await.status();
+    eventually(
+        "the votes over time",
+        |status| *status == StatusCode::OK,
+        timeline,
+    )
+    .await;
+}
+
 pub async fn get(url: &str) -> Response {
     client().get(url).send().await.expect("it answers")
 }
