@@ -4,16 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::Context;
 use clap::Args;
-use result::EmbedSettings;
-use shared::{
-    lifecycle::DrainSettings,
-    links::LinkSettings,
-    settings::{
-        CorsSettings, DataSettings, HttpsSettings, PollSettings, QueueSettings, SettingsError,
-        StoreSettings,
-    },
+use result::{EmbedSettings, ViewerSettings};
+use shared::settings::{
+    BrowserSettings, DataSettings, PollSettings, QueueSettings, ServerSettings, SettingsError,
+    StoreSettings,
 };
-use vote::CookieSettings;
+use vote::{CookieSettings, RateSettings};
 use worker::PaceSettings;
 
 /// The settings of the whole application in one process.
@@ -34,17 +30,17 @@ pub struct Settings {
     #[command(flatten)]
     cookie: CookieSettings,
     #[command(flatten)]
-    https: HttpsSettings,
-    #[command(flatten)]
-    cors: CorsSettings,
-    #[command(flatten)]
-    links: LinkSettings,
+    browser: BrowserSettings,
     #[command(flatten)]
     embed: EmbedSettings,
     #[command(flatten)]
+    viewers: ViewerSettings,
+    #[command(flatten)]
+    rates: RateSettings,
+    #[command(flatten)]
     pace: PaceSettings,
     #[command(flatten)]
-    drain: DrainSettings,
+    server: ServerSettings,
 }
 
 /// Where each service listens: on this machine only, unless set otherwise.
@@ -103,11 +99,11 @@ impl Settings {
             queue,
             store,
             cookie,
-            https,
-            cors,
-            links,
+            browser,
             embed,
-            drain,
+            viewers,
+            rates,
+            server,
             ..
         } = self;
         if queue.config(data)?.url.is_embedded() || store.config(data)?.url.is_embedded() {
@@ -117,8 +113,8 @@ impl Settings {
             })?;
         }
         Ok(Config {
-            vote: vote::Config::new(poll, queue, data, cookie, *https, cors, links, *drain)?,
-            result: result::Config::new(poll, store, data, *https, cors, links, embed, *drain)?,
+            vote: vote::Config::new(poll, queue, data, cookie, browser, rates, *server)?,
+            result: result::Config::new(poll, store, data, browser, embed, *viewers, *server)?,
             worker: self.worker()?,
         })
     }
@@ -134,9 +130,9 @@ impl Settings {
             queue,
             store,
             pace,
-            drain,
+            server,
             ..
         } = self;
-        worker::Config::new(poll, queue, store, data, pace, *drain)
+        worker::Config::new(poll, queue, store, data, pace, *server)
     }
 }

@@ -4,7 +4,7 @@
 //! whatever replica, needs nothing but the current one, and not even that if it has it already.
 //! Source: <https://html.spec.whatwg.org/multipage/server-sent-events.html>.
 
-use std::{convert::Infallible, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 
 use axum::{
     body::Body,
@@ -15,11 +15,16 @@ use axum::{
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use prometheus::IntGauge;
+use shared::http::{Problem, ProblemKind, problem_responses};
 use tokio::{
-    sync::watch,
+    sync::{OwnedSemaphorePermit, watch},
     time::{Instant, Interval, MissedTickBehavior, interval_at},
 };
 use tokio_util::sync::CancellationToken;
+use utoipa::{
+    IntoResponses,
+    openapi::{RefOr, response},
+};
 
 use crate::{refresher::Latest, routes::App};
 
@@ -27,6 +32,17 @@ use crate::{refresher::Latest, routes::App};
 pub const HEARTBEAT: Duration = Duration::from_secs(10);
 /// Sent first: how long a browser waits before it comes back.
 const RETRY: &[u8] = b"retry: 1000\n\n";
+/// How soon a viewer may try again who found no place, in seconds.
+const RETRY_AFTER: u32 = 5;
+
+/// There is no place for one more viewer.
+struct TooMany;
+
+impl IntoResponses for TooMany {
+    fn responses() -> BTreeMap<String, RefOr<response::Response>> {
+        problem_responses(&[ProblemKind::TooManyViewers])
+    }
+}
 
 /// The tally whenever it changes, as server-sent events
 ///
@@ -35,21 +51,31 @@ const RETRY: &[u8] = b"retry: 1000\n\n";
 /// whoever comes back with `Last-Event-ID` gets only what is new.
 #[utoipa::path(get, path = "/events", tag = "result", operation_id = "watch_tally",
     params(("Last-Event-ID" = Option<String>, Header, nullable = false, description = "The id of the tally that the client has.")),
-    responses((status = OK, description = "Events without end.", body = String, content_type = "text/event-stream")),
+    responses(
+        (status = OK, description = "Events without end.", body = String, content_type = "text/event-stream"),
+        TooMany,
+    ),
 )]
-pub async fn stream(State(app): State<App>, headers: HeaderMap) -> Response {
+pub async fn stream(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
+    let Ok(place) = app.places.clone().try_acquire_owned() else {
+        app.metrics.result_refused_viewers_total.inc();
+        let detail =
+            "too many watch the live result; please try again in a moment, or read /api/tally";
+        let problem = Problem::new(ProblemKind::TooManyViewers, detail);
+        return Err(problem.retry_after(RETRY_AFTER));
+    };
     let last_seen = headers
         .get("last-event-id")
         .and_then(|id| id.to_str().ok())
         .unwrap_or_default();
-    let viewer = Viewer::new(&app, last_seen.to_owned());
+    let viewer = Viewer::new(&app, last_seen.to_owned(), place);
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),
         // nginx would collect events before it passes them on.
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
-    (headers, Body::from_stream(viewer.events())).into_response()
+    Ok((headers, Body::from_stream(viewer.events())).into_response())
 }
 
 /// One open connection.
@@ -61,10 +87,11 @@ struct Viewer {
     seen: String,
     greeted: bool,
     _counted: Counted,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Viewer {
-    fn new(app: &App, seen: String) -> Self {
+    fn new(app: &App, seen: String, place: OwnedSemaphorePermit) -> Self {
         let mut latest = app.latest.clone();
         latest.mark_changed();
         let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
@@ -77,6 +104,7 @@ impl Viewer {
             seen,
             greeted: false,
             _counted: counted,
+            _place: place,
         }
     }
 

@@ -19,7 +19,7 @@ mod timeline;
 
 use std::sync::Arc;
 
-use prometheus::{Gauge, IntGauge};
+use prometheus::{Gauge, IntCounter, IntGauge};
 use shared::{
     http::{self, HttpMetrics, Probes, probe_routes},
     lifecycle::{Lifecycle, Tasks},
@@ -31,7 +31,7 @@ use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
 pub use percent::tenths_of_percent;
-pub use settings::{Config, EmbedSettings, PageConfig, Settings};
+pub use settings::{Config, EmbedSettings, PageConfig, Settings, ViewerSettings};
 
 /// The port this service listens on where none is set.
 pub const DEFAULT_PORT: u16 = 8081;
@@ -43,6 +43,8 @@ shared::metrics! {
         pub result_snapshot_age_seconds: Gauge,
         /// Viewers that are connected to the live events.
         pub result_live_clients: IntGauge,
+        /// Viewers that were refused because too many were connected.
+        pub result_refused_viewers_total: IntCounter,
     }
 }
 
@@ -59,7 +61,7 @@ pub async fn run(
     let poll = Arc::new(config.poll);
     let (registry, common) = service_registry("result");
     let metrics = ResultMetrics::new(&registry);
-    let lifecycle = Lifecycle::new(shutdown, config.drain);
+    let lifecycle = Lifecycle::new(shutdown, config.server.drain);
     let dependency = Dependency::new("store");
     let (publisher, latest) = watch::channel(None);
     let (timeline_publisher, timeline) = watch::channel(None);
@@ -90,9 +92,11 @@ pub async fn run(
         timeline,
         metrics.clone(),
         lifecycle.closing.clone(),
+        config.max_viewers,
     );
     let routes = routes::routes(app, probe_routes(probes), config.origins.as_ref());
-    let routes = http::with_layers(routes, HttpMetrics::new(&registry), config.behind_https);
+    let http_metrics = HttpMetrics::new(&registry);
+    let routes = http::with_layers(routes, http_metrics.clone(), config.behind_https);
 
     let mut tasks = Tasks::default();
     let closing = lifecycle.closing.clone();
@@ -105,7 +109,16 @@ pub async fn run(
             Ok(())
         });
     }
-    tasks.spawn("server", http::serve(listener, routes, closing.clone()));
+    tasks.spawn(
+        "server",
+        http::serve(
+            listener,
+            routes,
+            config.server.connections,
+            http_metrics,
+            closing.clone(),
+        ),
+    );
     {
         let (store, poll, closing) = (store.clone(), poll.clone(), closing.clone());
         tasks.spawn("timeline", async move {

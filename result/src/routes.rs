@@ -9,7 +9,7 @@ use shared::{
     links::LinkSettings,
     poll::Poll,
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -36,6 +36,8 @@ pub struct App {
     pub(crate) assets: Arc<Assets>,
     pub(crate) links: LinkSettings,
     pub(crate) embed_allowed_origins: Arc<[String]>,
+    /// Places for viewers of the live events.
+    pub(crate) places: Arc<Semaphore>,
     pub(crate) instance: Arc<str>,
 }
 
@@ -47,6 +49,7 @@ impl App {
         timeline: watch::Receiver<LatestTimeline>,
         metrics: ResultMetrics,
         closing: CancellationToken,
+        max_viewers: usize,
     ) -> Self {
         Self {
             poll,
@@ -58,6 +61,7 @@ impl App {
             assets: Assets::new(pages.links.vote_url.as_deref()).into(),
             links: pages.links.clone(),
             embed_allowed_origins: pages.embed_allowed_origins.clone().into(),
+            places: Arc::new(Semaphore::new(max_viewers)),
             instance: shared::instance_name().into(),
         }
     }

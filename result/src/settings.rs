@@ -3,11 +3,10 @@
 use clap::Args;
 use shared::{
     http::AllowedOrigins,
-    lifecycle::DrainSettings,
     links::{self, LinkSettings},
     poll::Poll,
     settings::{
-        CorsSettings, DataSettings, HttpsSettings, PollSettings, SettingsError, StoreSettings,
+        BrowserSettings, DataSettings, PollSettings, ServerSettings, SettingsError, StoreSettings,
     },
     store::StoreConfig,
 };
@@ -22,15 +21,22 @@ pub struct Settings {
     #[command(flatten)]
     data: DataSettings,
     #[command(flatten)]
-    https: HttpsSettings,
-    #[command(flatten)]
-    cors: CorsSettings,
-    #[command(flatten)]
-    links: LinkSettings,
+    browser: BrowserSettings,
     #[command(flatten)]
     embed: EmbedSettings,
     #[command(flatten)]
-    drain: DrainSettings,
+    viewers: ViewerSettings,
+    #[command(flatten)]
+    server: ServerSettings,
+}
+
+/// How many watch the result live.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Network")]
+pub struct ViewerSettings {
+    /// How many may watch the live result at once; further ones are answered 503. If not set, 95 % of MAX_CONNECTIONS
+    #[arg(long, env = "MAX_VIEWERS", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_viewers: Option<u32>,
 }
 
 /// Who may show the result within pages of their own.
@@ -65,8 +71,10 @@ pub struct Config {
     pub origins: Option<AllowedOrigins>,
     /// What the page needs besides the result.
     pub page: PageConfig,
-    /// How to end.
-    pub drain: DrainSettings,
+    /// How many may watch the live result at once.
+    pub max_viewers: usize,
+    /// How to serve and how to end.
+    pub server: ServerSettings,
 }
 
 impl Settings {
@@ -79,11 +87,10 @@ impl Settings {
             &self.poll,
             &self.store,
             &self.data,
-            self.https,
-            &self.cors,
-            &self.links,
+            &self.browser,
             &self.embed,
-            self.drain,
+            self.viewers,
+            self.server,
         )
     }
 }
@@ -93,27 +100,29 @@ impl Config {
     ///
     /// # Errors
     /// They cannot be used; the message names the variable and what is allowed.
-    #[expect(clippy::too_many_arguments, reason = "one for each group of settings")]
     pub fn new(
         poll: &PollSettings,
         store: &StoreSettings,
         data: &DataSettings,
-        https: HttpsSettings,
-        cors: &CorsSettings,
-        links: &LinkSettings,
+        browser: &BrowserSettings,
         embed: &EmbedSettings,
-        drain: DrainSettings,
+        viewers: ViewerSettings,
+        server: ServerSettings,
     ) -> Result<Self, SettingsError> {
+        // Some places are kept for the page, the API and the probes.
+        let connections = server.connections.max_connections;
+        let most = connections - connections / 20;
         Ok(Self {
             poll: poll.poll()?,
             store: store.config(data)?,
-            behind_https: https.behind_https,
-            origins: cors.cors_allowed_origins.clone(),
+            behind_https: browser.https.behind_https,
+            origins: browser.cors.cors_allowed_origins.clone(),
             page: PageConfig {
-                links: links.clone(),
+                links: browser.links.clone(),
                 embed_allowed_origins: embed.embed_allowed_origins.clone(),
             },
-            drain,
+            max_viewers: viewers.max_viewers.unwrap_or(most) as usize,
+            server,
         })
     }
 }

@@ -11,7 +11,9 @@ use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    http::AllowedOrigins,
+    http::{AllowedOrigins, ConnectionSettings},
+    lifecycle::DrainSettings,
+    links::LinkSettings,
     poll::{InvalidOptions, InvalidSchedule, Options, Poll, ResultsMode, Schedule},
     queue::{InvalidQueueUrl, QueueConfig},
     store::{InvalidStoreUrl, StoreConfig},
@@ -234,6 +236,31 @@ pub struct CorsSettings {
     /// They can never vote
     #[arg(long, env = "CORS_ALLOWED_ORIGINS", value_parser = AllowedOrigins::from_str)]
     pub cors_allowed_origins: Option<AllowedOrigins>,
+}
+
+/// How browsers find and reach the pages.
+#[derive(Args, Clone, Debug)]
+pub struct BrowserSettings {
+    /// Whether they come over HTTPS.
+    #[command(flatten)]
+    pub https: HttpsSettings,
+    /// Where they find the pages.
+    #[command(flatten)]
+    pub links: LinkSettings,
+    /// Who else may read the API.
+    #[command(flatten)]
+    pub cors: CorsSettings,
+}
+
+/// How every service serves and ends.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct ServerSettings {
+    /// How many connections it holds.
+    #[command(flatten)]
+    pub connections: ConnectionSettings,
+    /// How to end.
+    #[command(flatten)]
+    pub drain: DrainSettings,
 }
 
 /// A value from its own variable or from the file that another variable names.

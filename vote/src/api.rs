@@ -19,7 +19,8 @@ use shared::{
 use utoipa::ToSchema;
 
 use crate::{
-    described::Refused, identity::Identity, intake::Receipt, refusal::Refusal, routes::App,
+    described::Refused, identity::Identity, intake::Receipt, rate_limit::ClientAddress,
+    refusal::Refusal, routes::App,
 };
 
 /// The poll, as `GET /api/poll` tells it.
@@ -109,13 +110,21 @@ pub async fn poll(State(app): State<App>) -> Response {
 )]
 pub async fn submit(
     State(app): State<App>,
+    address: ClientAddress,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let identity = Identity::of(&headers, &app.keys);
     let no_store = [(header::CACHE_CONTROL, "no-store")];
     match app
-        .cast(&identity, &headers, body, "application/json", choice_in)
+        .cast(
+            &identity,
+            address,
+            &headers,
+            body,
+            "application/json",
+            choice_in,
+        )
         .await
     {
         Ok(Receipt { ballot, choice }) => {

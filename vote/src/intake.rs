@@ -11,7 +11,10 @@ use shared::{
     queue::Queue,
 };
 
-use crate::refusal::Refusal;
+use crate::{
+    rate_limit::{ClientAddress, RateLimits},
+    refusal::Refusal,
+};
 
 shared::metrics! {
     /// What the voting service counts.
@@ -60,6 +63,18 @@ pub struct Intake {
     poll: Arc<Poll>,
     queue: Queue,
     metrics: VoteMetrics,
+    rates: RateLimits,
+}
+
+/// Whose vote it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Sender {
+    /// Who it is.
+    pub voter: VoterId,
+    /// Whether this voter was not known before.
+    pub is_new: bool,
+    /// Where the vote comes from.
+    pub address: ClientAddress,
 }
 
 /// The proof that the queue has a ballot.
@@ -73,11 +88,12 @@ pub struct Receipt {
 
 impl Intake {
     /// An intake for this poll into this queue.
-    pub fn new(poll: Arc<Poll>, queue: Queue, metrics: VoteMetrics) -> Self {
+    pub fn new(poll: Arc<Poll>, queue: Queue, metrics: VoteMetrics, rates: RateLimits) -> Self {
         Self {
             poll,
             queue,
             metrics,
+            rates,
         }
     }
 
@@ -87,13 +103,13 @@ impl Intake {
     /// The vote does not count; or, when the queue failed, nobody can tell.
     pub async fn cast(
         &self,
-        voter: VoterId,
+        sender: Sender,
         key: Result<&str, Refusal>,
         traceparent: Option<Traceparent>,
     ) -> Result<Receipt, Refusal> {
         let choice = key.and_then(|key| Ok(self.poll.choice(key)?));
         let outcome = match &choice {
-            Ok(choice) => self.enqueue(voter, choice.clone(), traceparent).await,
+            Ok(choice) => self.enqueue(sender, choice.clone(), traceparent).await,
             Err(refusal) => Err(refusal.clone()),
         };
         let label = choice.as_ref().map_or(NO_CHOICE, Choice::as_str);
@@ -109,13 +125,14 @@ impl Intake {
 
     async fn enqueue(
         &self,
-        voter: VoterId,
+        sender: Sender,
         choice: Choice,
         traceparent: Option<Traceparent>,
     ) -> Result<Receipt, Refusal> {
         self.check_open(Timestamp::now())?;
+        self.rates.check(sender.address, sender.is_new)?;
         let ballot = Ballot {
-            voter,
+            voter: sender.voter,
             choice,
             traceparent,
         };

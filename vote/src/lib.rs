@@ -11,6 +11,7 @@ mod form;
 mod identity;
 mod intake;
 pub mod page;
+mod rate_limit;
 mod refusal;
 mod routes;
 mod same_site;
@@ -31,6 +32,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use intake::VoteMetrics;
+use rate_limit::RateLimits;
+pub use rate_limit::{RateConfig, RateSettings};
 pub use settings::{Config, CookieSettings, Settings};
 
 /// The port this service listens on where none is set.
@@ -48,7 +51,7 @@ pub async fn run(
     let queue = Queue::open(&config.queue).await?;
     let (registry, common) = service_registry("vote");
     let metrics = VoteMetrics::for_poll(&registry, &config.poll);
-    let lifecycle = Lifecycle::new(shutdown, config.drain);
+    let lifecycle = Lifecycle::new(shutdown, config.server.drain);
     let dependency = Dependency::new("queue");
 
     let probes = {
@@ -61,15 +64,18 @@ pub async fn run(
         }
     };
     let behind_https = config.cookie_keys.secure;
+    let rates = RateLimits::new(config.rates);
     let app = routes::App::new(
         config.poll,
         config.cookie_keys,
         config.links,
         queue.clone(),
         metrics.clone(),
+        rates.clone(),
     );
     let routes = routes::routes(app, probe_routes(probes), config.origins.as_ref());
-    let routes = http::with_layers(routes, HttpMetrics::new(&registry), behind_https);
+    let http_metrics = HttpMetrics::new(&registry);
+    let routes = http::with_layers(routes, http_metrics.clone(), behind_https);
 
     let mut tasks = Tasks::default();
     let closing = lifecycle.closing.clone();
@@ -80,9 +86,15 @@ pub async fn run(
             .await;
         Ok(())
     });
+    let closing = lifecycle.closing.clone();
+    tasks.spawn("rate limits", async move {
+        rates.keep_small(&closing).await;
+        Ok(())
+    });
+    let (connections, closing) = (config.server.connections, lifecycle.closing.clone());
     tasks.spawn(
         "server",
-        http::serve(listener, routes, lifecycle.closing.clone()),
+        http::serve(listener, routes, connections, http_metrics, closing),
     );
     lifecycle.run(tasks).await
 }

@@ -15,8 +15,8 @@ use shared::{
 };
 
 use crate::{
-    described::RefusedPage, form, form::VoteForm, identity::Identity, refusal::Refusal,
-    routes::App, texts::Texts,
+    described::RefusedPage, form, form::VoteForm, identity::Identity, rate_limit::ClientAddress,
+    refusal::Refusal, routes::App, texts::Texts,
 };
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -91,11 +91,15 @@ pub async fn show(State(app): State<App>, headers: HeaderMap) -> Response {
 )]
 pub async fn submit(
     State(app): State<App>,
+    address: ClientAddress,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let identity = Identity::of(&headers, &app.keys);
-    match app.cast(&identity, &headers, body, FORM, form::vote).await {
+    match app
+        .cast(&identity, address, &headers, body, FORM, form::vote)
+        .await
+    {
         Ok(receipt) => {
             let option = app
                 .poll

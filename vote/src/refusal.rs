@@ -3,7 +3,7 @@
 use axum::{extract::rejection::BytesRejection, http::StatusCode};
 use jiff::Timestamp;
 use shared::{
-    http::{Problem, ProblemKind},
+    http::{Problem, ProblemKind, came_too_slowly},
     poll::UnknownChoice,
     queue::QueueError,
 };
@@ -29,6 +29,12 @@ pub enum Refusal {
     /// Too late.
     #[error("Voting ended at {0}.")]
     Closed(Timestamp),
+    /// The body took too long to come.
+    #[error("The request came too slowly; please try again.")]
+    TooSlow,
+    /// Too many votes, or too many new voters, from one address. It may try again after so many seconds.
+    #[error("Too many votes come from your network; please try again in {0} s.")]
+    RateLimited(u32),
     /// Sent by a page of somebody else's.
     #[error("The vote was sent from another site; please vote here.")]
     CrossSite,
@@ -49,10 +55,12 @@ impl Refusal {
         ProblemKind::MalformedRequest,
         ProblemKind::UnsupportedContentType,
         ProblemKind::RequestTooLarge,
+        ProblemKind::RequestTooSlow,
         ProblemKind::UnknownChoice,
         ProblemKind::PollNotOpenYet,
         ProblemKind::PollClosed,
         ProblemKind::CrossSiteRequest,
+        ProblemKind::RateLimited,
         ProblemKind::QueueUnavailable,
     ];
 
@@ -71,6 +79,8 @@ impl Refusal {
             Self::UnknownChoice(_) => ProblemKind::UnknownChoice,
             Self::NotOpenYet(_) => ProblemKind::PollNotOpenYet,
             Self::Closed(_) => ProblemKind::PollClosed,
+            Self::TooSlow => ProblemKind::RequestTooSlow,
+            Self::RateLimited(_) => ProblemKind::RateLimited,
             Self::CrossSite => ProblemKind::CrossSiteRequest,
             Self::Timeout | Self::Unavailable => ProblemKind::QueueUnavailable,
         }
@@ -87,7 +97,11 @@ impl Refusal {
     /// When to try again, in seconds; `None`: trying again as it is would not help.
     #[must_use]
     pub fn retry_after(&self) -> Option<u32> {
-        (self.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER)
+        match self {
+            Self::RateLimited(seconds) => Some(*seconds),
+            Self::Timeout | Self::Unavailable => Some(RETRY_AFTER),
+            _ => None,
+        }
     }
 
     /// The label of the metric.
@@ -95,6 +109,7 @@ impl Refusal {
         match self {
             Self::Timeout => "timeout",
             Self::Unavailable => "error",
+            Self::RateLimited(_) => "rate_limited",
             _ => "rejected",
         }
     }
@@ -102,6 +117,7 @@ impl Refusal {
     pub(crate) fn of_body(rejection: &BytesRejection, limit: usize) -> Self {
         match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge(limit),
+            _ if came_too_slowly(rejection) => Self::TooSlow,
             _ => Self::Malformed("its body ended early".into()),
         }
     }

@@ -23,8 +23,9 @@ use crate::{
     assets::Assets,
     cookie_key::CookieKeys,
     identity::Identity,
-    intake::{Intake, Receipt, VoteMetrics},
+    intake::{Intake, Receipt, Sender, VoteMetrics},
     page,
+    rate_limit::{ClientAddress, RateLimits},
     refusal::Refusal,
     same_site,
     texts::{self, Texts},
@@ -42,6 +43,7 @@ pub struct App {
     pub(crate) texts: Arc<Translations<Texts>>,
     pub(crate) assets: Arc<Assets>,
     pub(crate) links: LinkSettings,
+    pub(crate) rates: RateLimits,
     pub(crate) instance: Arc<str>,
 }
 
@@ -52,10 +54,12 @@ impl App {
         links: LinkSettings,
         queue: Queue,
         metrics: VoteMetrics,
+        rates: RateLimits,
     ) -> Self {
         let poll = Arc::new(poll);
         Self {
-            intake: Intake::new(poll.clone(), queue, metrics),
+            intake: Intake::new(poll.clone(), queue, metrics, rates.clone()),
+            rates,
             poll,
             keys: keys.into(),
             texts: texts::all().into(),
@@ -69,6 +73,7 @@ impl App {
     pub(crate) async fn cast(
         &self,
         identity: &Identity,
+        address: ClientAddress,
         headers: &HeaderMap,
         body: Result<Bytes, BytesRejection>,
         content_type: &'static str,
@@ -77,9 +82,12 @@ impl App {
         let body = body_of(headers, content_type, body);
         let key = body.as_deref().map_err(Clone::clone).and_then(read);
         let key = key.as_deref().map_err(Clone::clone);
-        self.intake
-            .cast(identity.voter, key, traceparent(headers))
-            .await
+        let sender = Sender {
+            voter: identity.voter,
+            is_new: identity.is_new,
+            address,
+        };
+        self.intake.cast(sender, key, traceparent(headers)).await
     }
 }
 

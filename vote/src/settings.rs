@@ -5,17 +5,19 @@ use std::path::PathBuf;
 use clap::Args;
 use shared::{
     http::AllowedOrigins,
-    lifecycle::DrainSettings,
     links::LinkSettings,
     poll::Poll,
     queue::{QueueConfig, QueueUrl},
     settings::{
-        CorsSettings, DataSettings, HttpsSettings, PollSettings, QueueSettings, SettingsError,
+        BrowserSettings, DataSettings, PollSettings, QueueSettings, ServerSettings, SettingsError,
         secret,
     },
 };
 
-use crate::cookie_key::{CookieKeys, InvalidCookieKey};
+use crate::{
+    cookie_key::{CookieKeys, InvalidCookieKey},
+    rate_limit::{RateConfig, RateSettings, RateWithoutNumber},
+};
 
 /// The settings of the service when it runs alone.
 #[derive(Args, Clone, Debug)]
@@ -29,13 +31,11 @@ pub struct Settings {
     #[command(flatten)]
     cookie: CookieSettings,
     #[command(flatten)]
-    https: HttpsSettings,
+    browser: BrowserSettings,
     #[command(flatten)]
-    cors: CorsSettings,
+    rates: RateSettings,
     #[command(flatten)]
-    links: LinkSettings,
-    #[command(flatten)]
-    drain: DrainSettings,
+    server: ServerSettings,
 }
 
 /// How voters are recognised.
@@ -77,8 +77,10 @@ pub struct Config {
     pub origins: Option<AllowedOrigins>,
     /// Where browsers find the pages.
     pub links: LinkSettings,
-    /// How to end.
-    pub drain: DrainSettings,
+    /// How much one address may vote.
+    pub rates: RateConfig,
+    /// How to serve and how to end.
+    pub server: ServerSettings,
 }
 
 impl Settings {
@@ -92,10 +94,9 @@ impl Settings {
             &self.queue,
             &self.data,
             &self.cookie,
-            self.https,
-            &self.cors,
-            &self.links,
-            self.drain,
+            &self.browser,
+            &self.rates,
+            self.server,
         )
     }
 }
@@ -105,16 +106,14 @@ impl Config {
     ///
     /// # Errors
     /// They cannot be used; the message names the variable and what is allowed.
-    #[expect(clippy::too_many_arguments, reason = "one for each group of settings")]
     pub fn new(
         poll: &PollSettings,
         queue: &QueueSettings,
         data: &DataSettings,
         cookie: &CookieSettings,
-        https: HttpsSettings,
-        cors: &CorsSettings,
-        links: &LinkSettings,
-        drain: DrainSettings,
+        browser: &BrowserSettings,
+        rates: &RateSettings,
+        server: ServerSettings,
     ) -> Result<Self, ConfigError> {
         let queue = queue.config(data)?;
         let current = secret(
@@ -133,15 +132,16 @@ impl Config {
             current.as_deref(),
             previous.as_deref(),
             kept_in,
-            https.behind_https,
+            browser.https.behind_https,
         )?;
         Ok(Self {
             poll: poll.poll()?,
             queue,
             cookie_keys,
-            origins: cors.cors_allowed_origins.clone(),
-            links: links.clone(),
-            drain,
+            origins: browser.cors.cors_allowed_origins.clone(),
+            links: browser.links.clone(),
+            rates: rates.config()?,
+            server,
         })
     }
 }
@@ -155,4 +155,7 @@ pub enum ConfigError {
     /// A key for cookies.
     #[error(transparent)]
     CookieKey(#[from] InvalidCookieKey),
+    /// A limit per address.
+    #[error(transparent)]
+    Rate(#[from] RateWithoutNumber),
 }

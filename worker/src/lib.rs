@@ -46,7 +46,7 @@ pub async fn run(
     let store = Store::open(&config.store).await?;
     let (registry, common) = service_registry("worker");
     let metrics = WorkerMetrics::for_outcomes(&registry);
-    let lifecycle = Lifecycle::new(shutdown, config.drain);
+    let lifecycle = Lifecycle::new(shutdown, config.server.drain);
     let dependencies = [Dependency::new("queue"), Dependency::new("store")];
     let heartbeat = Heartbeat::default();
 
@@ -59,11 +59,8 @@ pub async fn run(
             registry: registry.clone(),
         }
     };
-    let routes = http::with_layers(
-        probe_routes(probes).into(),
-        HttpMetrics::new(&registry),
-        false,
-    );
+    let http_metrics = HttpMetrics::new(&registry);
+    let routes = http::with_layers(probe_routes(probes).into(), http_metrics.clone(), false);
     let mover = Mover::new(
         queue.consumer(&config.name),
         store.clone(),
@@ -93,7 +90,16 @@ pub async fn run(
             Ok(())
         });
     }
-    tasks.spawn("server", http::serve(listener, routes, closing.clone()));
+    tasks.spawn(
+        "server",
+        http::serve(
+            listener,
+            routes,
+            config.server.connections,
+            http_metrics,
+            closing.clone(),
+        ),
+    );
     tasks.spawn("mover", async move {
         store
             .prepare_patiently(&closing, || heartbeat.beat())

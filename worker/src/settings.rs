@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use clap::Args;
 use shared::{
-    lifecycle::DrainSettings,
     poll::Poll,
     queue::QueueConfig,
-    settings::{DataSettings, PollSettings, QueueSettings, SettingsError, StoreSettings, duration},
+    settings::{
+        DataSettings, PollSettings, QueueSettings, ServerSettings, SettingsError, StoreSettings,
+        duration,
+    },
     store::StoreConfig,
 };
 
@@ -27,7 +29,7 @@ pub struct Settings {
     #[command(flatten)]
     pace: PaceSettings,
     #[command(flatten)]
-    drain: DrainSettings,
+    server: ServerSettings,
 }
 
 /// How the worker works.
@@ -60,8 +62,8 @@ pub struct Config {
     pub name: String,
     /// How much and how often.
     pub pace: Pace,
-    /// How to end.
-    pub drain: DrainSettings,
+    /// How to serve probes and metrics, and how to end.
+    pub server: ServerSettings,
 }
 
 /// How long to wait for a ballot. Also how long the worker may take to notice that it shall end.
@@ -79,7 +81,7 @@ impl Settings {
             &self.store,
             &self.data,
             &self.pace,
-            self.drain,
+            self.server,
         )
     }
 }
@@ -95,7 +97,7 @@ impl Config {
         store: &StoreSettings,
         data: &DataSettings,
         pace: &PaceSettings,
-        drain: DrainSettings,
+        server: ServerSettings,
     ) -> Result<Self, SettingsError> {
         let generated = || format!("{}-{:08x}", shared::instance_name(), rand::random::<u32>());
         Ok(Self {
@@ -108,7 +110,7 @@ impl Config {
                 wait: WAIT,
                 claim_idle: pace.worker_claim_idle,
             },
-            drain,
+            server,
         })
     }
 }

@@ -8,7 +8,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use prometheus::{HistogramVec, IntGaugeVec};
+use prometheus::{HistogramVec, IntCounter, IntGauge, IntGaugeVec};
 
 use crate::metrics::LATENCY_SECONDS;
 
@@ -19,6 +19,10 @@ crate::metrics! {
         pub http_server_request_duration_seconds: HistogramVec["http_request_method", "http_route", "http_response_status_code"] => LATENCY_SECONDS,
         /// Requests that have not been answered yet.
         pub http_server_active_requests: IntGaugeVec["http_request_method"],
+        /// Connections that are open.
+        pub http_server_open_connections: IntGauge,
+        /// Connections that were refused because too many were open.
+        pub http_server_refused_connections_total: IntCounter,
     }
 }
 
@@ -30,7 +34,7 @@ pub(super) async fn measure(
     let method = method_label(request.method());
     // A label per path that somebody tries would be a label per attacker's whim.
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let active = Active::new(
+    let active = Counted::new(
         metrics
             .http_server_active_requests
             .with_label_values(&[method]),
@@ -60,17 +64,17 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
-/// Counts down also when the client goes away and the handler is dropped.
-struct Active(prometheus::IntGauge);
+/// Counts one thing up for as long as it lives: a request, also when its client goes away and the handler is dropped.
+pub(super) struct Counted(IntGauge);
 
-impl Active {
-    fn new(gauge: prometheus::IntGauge) -> Self {
+impl Counted {
+    pub(super) fn new(gauge: IntGauge) -> Self {
         gauge.inc();
         Self(gauge)
     }
 }
 
-impl Drop for Active {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
     }

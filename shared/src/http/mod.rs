@@ -2,6 +2,8 @@
 
 mod assets;
 mod cached;
+mod client_address;
+mod connection;
 mod cors;
 mod headers;
 mod html;
@@ -9,10 +11,13 @@ mod measured;
 mod openapi;
 mod probes;
 mod problem;
+mod room;
 mod server;
+mod socket;
 
 pub use assets::{Asset, SharedAssets, asset_routes};
 pub use cached::{Known, NotModified, unless_known};
+pub use client_address::{InvalidProxies, TrustedProxies};
 pub use cors::{AllowedOrigins, InvalidOrigin};
 pub use headers::content_security_policy;
 pub use html::{TimeText, html};
@@ -20,9 +25,9 @@ pub use measured::HttpMetrics;
 pub use openapi::{Api, documented_routes, page_responses, problem_responses};
 pub use probes::{Probes, probe_routes};
 pub use problem::{PROBLEM_JSON, Problem, ProblemKind};
-pub use server::serve;
+pub use server::{ConnectionSettings, serve};
 
-use std::{any::Any, time::Duration};
+use std::{any::Any, error::Error, iter::successors, time::Duration};
 
 use axum::{
     Router,
@@ -33,10 +38,16 @@ use axum::{
 };
 use tokio::time::timeout;
 use tower::ServiceBuilder;
-use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::CompressionLayer,
+    timeout::{RequestBodyDeadlineLayer, TimeoutError},
+};
 
 /// How long an answer may take to begin.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a request's body may take to come: shorter, so that the client hears that it was too slow.
+const BODY_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Puts around a service's routes what they all need: measuring, a time limit, an answer in words even after a crash or
 /// for what is not there, compression, and headers that keep browsers safe.
@@ -48,6 +59,7 @@ pub fn with_layers(routes: Router, metrics: HttpMetrics, behind_https: bool) -> 
         .layer(from_fn_with_state(metrics, measured::measure))
         .layer(CatchPanicLayer::custom(crashed))
         .layer(from_fn(in_time))
+        .layer(RequestBodyDeadlineLayer::new(BODY_TIMEOUT))
         // Events are left alone: a viewer gets each at once.
         .layer(CompressionLayer::new());
     headers::with_security_headers(routes.layer(layers), behind_https)
@@ -62,6 +74,12 @@ async fn in_time(request: Request, next: Next) -> Response {
             .retry_after(1)
             .into_response()
     })
+}
+
+/// Whether a body could not be read because it did not come in time.
+#[must_use]
+pub fn came_too_slowly(error: &(dyn Error + 'static)) -> bool {
+    successors(Some(error), |error| (*error).source()).any(<dyn Error>::is::<TimeoutError>)
 }
 
 async fn not_found(uri: Uri) -> Problem {

@@ -24,7 +24,11 @@ use super::{
 use crate::{ballot::Choice, poll::Poll};
 
 /// What any request may come to, whatever it asks for.
-const ANYWHERE: &[ProblemKind] = &[ProblemKind::InternalError, ProblemKind::TimedOut];
+const ANYWHERE: &[ProblemKind] = &[
+    ProblemKind::InternalError,
+    ProblemKind::TimedOut,
+    ProblemKind::TooManyConnections,
+];
 
 /// What a service's document is about.
 #[derive(Clone, Copy, Debug)]
@@ -165,7 +169,7 @@ fn add_headers(response: &mut Described, kind: ProblemKind) {
             "The methods that the path knows.",
             Type::String,
         ),
-        503 => set_header(
+        429 | 503 => set_header(
             response,
             "Retry-After",
             "Seconds to wait before trying again.",

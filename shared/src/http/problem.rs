@@ -65,6 +65,8 @@ problem_kinds! {
     NotFound = NOT_FOUND "not-found",
     /// The path does not know this method; the header Allow names those it knows.
     MethodNotAllowed = METHOD_NOT_ALLOWED "method-not-allowed",
+    /// The body did not come in time.
+    RequestTooSlow = REQUEST_TIMEOUT "request-too-slow",
     /// Voting has not begun.
     PollNotOpenYet = CONFLICT "poll-not-open-yet",
     /// Voting has ended.
@@ -75,12 +77,18 @@ problem_kinds! {
     UnsupportedContentType = UNSUPPORTED_MEDIA_TYPE "unsupported-content-type",
     /// The poll has no such option.
     UnknownChoice = UNPROCESSABLE_ENTITY "unknown-choice",
+    /// Too many votes come from the client's network.
+    RateLimited = TOO_MANY_REQUESTS "rate-limited",
     /// A fault of the service itself.
     InternalError = INTERNAL_SERVER_ERROR "internal-error",
     /// The vote may not have been stored: send it again.
     QueueUnavailable = SERVICE_UNAVAILABLE "queue-unavailable",
     /// The result has not been read from the store yet, or cannot be.
     ResultUnavailable = SERVICE_UNAVAILABLE "result-unavailable",
+    /// Too many clients are connected.
+    TooManyConnections = SERVICE_UNAVAILABLE "too-many-connections",
+    /// Too many viewers watch the live result; /api/tally still answers.
+    TooManyViewers = SERVICE_UNAVAILABLE "too-many-viewers",
     /// The answer took too long.
     TimedOut = SERVICE_UNAVAILABLE "timed-out",
 }

@@ -1,0 +1,165 @@
+//! One connection: HTTP/1.1 with limits on what a client may send, and on how slowly.
+
+use std::{
+    convert::Infallible,
+    future::pending,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::{ConnectInfo, Request},
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use super::{Problem, ProblemKind, headers::with_security_headers, room::Place};
+
+/// How long a connection may take to send the head of a request that is not its first, idle time before it included:
+/// longer than the 60 s of an AWS load balancer, which would otherwise use a connection that this side is just closing.
+const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(75);
+/// Room for a request's head.
+const MAX_HEAD: usize = 16 * 1024;
+/// How long to wait after the last answer for the client to close.
+const LINGER: Duration = Duration::from_secs(1);
+/// When to come back, in seconds.
+const RETRY_AFTER: u32 = 5;
+
+/// What answers requests. Cloning is cheap.
+#[derive(Clone)]
+pub(super) struct Answers {
+    routes: Router,
+    refusal: Router,
+}
+
+impl Answers {
+    pub(super) fn new(routes: Router) -> Self {
+        Self {
+            routes,
+            refusal: with_security_headers(Router::new().fallback(refuse), false),
+        }
+    }
+
+    /// Answers a request as its connection's place allows.
+    async fn answer(
+        self,
+        mut request: Request<Incoming>,
+        peer: SocketAddr,
+        place: &Place,
+    ) -> Response {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let is_probe = matches!(request.uri().path(), "/health" | "/ready" | "/metrics");
+        let routes = if place.is_reserve && !is_probe {
+            self.refusal
+        } else {
+            self.routes
+        };
+        let answered = routes.oneshot(request).await;
+        let mut response = answered.unwrap_or_else(|never: Infallible| match never {});
+        // What has not come of a request that was too slow would be taken for the next request.
+        if !place.may_stay() || response.status() == StatusCode::REQUEST_TIMEOUT {
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+async fn refuse() -> Problem {
+    let detail = "too many connections are open; please try again in a moment";
+    Problem::new(ProblemKind::TooManyConnections, detail).retry_after(RETRY_AFTER)
+}
+
+/// Serves until the client goes, breaks a limit, or `closing` is cancelled and the request in hand is answered.
+pub(super) async fn serve_connection(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    answers: Answers,
+    place: Place,
+    closing: CancellationToken,
+) {
+    // Only a connection that is gone already refuses this.
+    let _ = stream.set_nodelay(true);
+    let place = Arc::new(place);
+    serve_requests(&mut stream, peer, answers, place.clone(), closing).await;
+    linger(&mut stream).await;
+    drop(place);
+}
+
+async fn serve_requests(
+    stream: &mut TcpStream,
+    peer: SocketAddr,
+    answers: Answers,
+    place: Arc<Place>,
+    closing: CancellationToken,
+) {
+    let has_asked = Arc::new(AtomicBool::new(false));
+    let silent = {
+        let (patience, has_asked) = (place.patience(), has_asked.clone());
+        async move {
+            sleep(patience).await;
+            if has_asked.load(Ordering::Relaxed) {
+                pending::<()>().await;
+            }
+        }
+    };
+    let service = service_fn(move |request| {
+        has_asked.store(true, Ordering::Relaxed);
+        let (answers, place) = (answers.clone(), place.clone());
+        async move { Ok::<_, Infallible>(answers.answer(request, peer, &place).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_READ_TIMEOUT)
+        .max_header_size(MAX_HEAD)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection, silent);
+    let mut is_closing = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+                return;
+            }
+            () = &mut silent => {
+                tracing::debug!("a connection that asked nothing was closed");
+                return;
+            }
+            () = closing.cancelled(), if !is_closing => {
+                connection.as_mut().graceful_shutdown();
+                is_closing = true;
+            }
+        }
+    }
+}
+
+/// Ends a connection so that the last answer arrives: one that is closed with unread bytes in it is reset, and the client
+/// may lose what it has not read yet.
+async fn linger(stream: &mut TcpStream) {
+    let mut rest = [0; 1024];
+    let until_closed = async {
+        stream.shutdown().await?;
+        while stream.read(&mut rest).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    // Whether the client closed, is gone, or does not care: it is over.
+    let _ = timeout(LINGER, until_closed).await;
+}
