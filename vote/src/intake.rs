@@ -71,8 +71,9 @@ pub struct Intake {
 pub struct Sender {
     /// Who it is.
     pub voter: VoterId,
-    /// Whether this voter was not known before.
-    pub is_new: bool,
+    /// Whether this voter has voted before, as the cookie tells: looking at the page is enough for a cookie, so having
+    /// one says nothing.
+    pub has_voted: bool,
     /// Where the vote comes from.
     pub address: ClientAddress,
 }
@@ -130,7 +131,7 @@ impl Intake {
         traceparent: Option<Traceparent>,
     ) -> Result<Receipt, Refusal> {
         self.check_open(Timestamp::now())?;
-        self.rates.check(sender.address, sender.is_new)?;
+        self.rates.check(sender.address, sender.has_voted)?;
         let ballot = Ballot {
             voter: sender.voter,
             choice,

@@ -45,11 +45,11 @@ pub struct RateSettings {
     #[arg(long, env = "VOTES_BURST", value_parser = number())]
     pub votes_burst: Option<u32>,
 
-    /// How many new voters a minute may vote from one address, in the long run; if not set, any number
+    /// How many voters a minute may vote from one address for the first time, in the long run; if not set, any number
     #[arg(long, env = "NEW_VOTERS_PER_MINUTE", value_parser = number())]
     pub new_voters_per_minute: Option<u32>,
 
-    /// How many new voters may vote from one address at once; if not set, ten minutes' worth
+    /// How many voters may vote from one address for the first time at once; if not set, ten minutes' worth
     #[arg(long, env = "NEW_VOTERS_BURST", value_parser = number())]
     pub new_voters_burst: Option<u32>,
 
@@ -159,12 +159,12 @@ impl RateLimits {
         }))
     }
 
-    /// Takes a token for a vote from this address, and one for a new voter.
+    /// Takes a token for a vote from this address, and one for a new voter where it is the first one.
     ///
     /// # Errors
     /// There is none left.
-    pub(crate) fn check(&self, address: ClientAddress, is_new: bool) -> Result<(), Refusal> {
-        let new_voters = self.0.new_voters.as_ref().filter(|_| is_new);
+    pub(crate) fn check(&self, address: ClientAddress, has_voted: bool) -> Result<(), Refusal> {
+        let new_voters = self.0.new_voters.as_ref().filter(|_| !has_voted);
         for buckets in self.0.votes.iter().chain(new_voters) {
             buckets.take(address.bucket())?;
         }
@@ -270,15 +270,15 @@ mod tests {
     }
 
     /// How many of so many votes are let through.
-    fn let_through(limits: &RateLimits, votes: usize, address: &str, is_new: bool) -> usize {
+    fn let_through(limits: &RateLimits, votes: usize, address: &str, has_voted: bool) -> usize {
         (0..votes)
-            .filter(|_| limits.check(from(address), is_new).is_ok())
+            .filter(|_| limits.check(from(address), has_voted).is_ok())
             .count()
     }
 
     #[test]
     fn nothing_is_limited_unless_set() {
-        assert_eq!(let_through(&limits(&[]), 5000, "192.0.2.1", true), 5000);
+        assert_eq!(let_through(&limits(&[]), 5000, "192.0.2.1", false), 5000);
     }
 
     #[test]
@@ -305,8 +305,8 @@ mod tests {
     #[test]
     fn only_new_voters_need_a_new_voters_token() {
         let limits = limits(&["--new-voters-per-minute", "1", "--new-voters-burst", "2"]);
-        assert_eq!(let_through(&limits, 50, "192.0.2.1", false), 50);
-        assert_eq!(let_through(&limits, 50, "192.0.2.1", true), 2);
+        assert_eq!(let_through(&limits, 50, "192.0.2.1", true), 50);
+        assert_eq!(let_through(&limits, 50, "192.0.2.1", false), 2);
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl App {
         let key = key.as_deref().map_err(Clone::clone);
         let sender = Sender {
             voter: identity.voter,
-            is_new: identity.is_new,
+            has_voted: !identity.chosen.is_empty(),
             address,
         };
         self.intake.cast(sender, key, traceparent(headers)).await

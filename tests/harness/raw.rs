@@ -1,0 +1,82 @@
+//! A client without a library, and without manners.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{sleep, timeout},
+};
+
+use super::PATIENCE;
+
+/// An open connection.
+pub struct Raw(TcpStream);
+
+impl Raw {
+    pub async fn open(url: &str) -> Self {
+        let address = url.trim_start_matches("http://");
+        Self(TcpStream::connect(address).await.expect("it accepts"))
+    }
+
+    /// Sends this, or as much of it as the server takes before it closes.
+    pub async fn send(&mut self, bytes: &[u8]) {
+        let _ = timeout(PATIENCE, self.0.write_all(bytes))
+            .await
+            .expect("the server reads or closes");
+    }
+
+    /// Sends this piece again and again, a few times a second, until the server closes. Returns what it said before.
+    pub async fn drip(self, piece: &[u8]) -> String {
+        let (mut reading, mut writing) = self.0.into_split();
+        let drops = async {
+            while writing.write_all(piece).await.is_ok() {
+                sleep(Duration::from_millis(200)).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let mut said = Vec::new();
+        tokio::select! {
+            _ = timeout(PATIENCE, reading.read_to_end(&mut said)) => {}
+            () = drops => {}
+        }
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    /// The same, of which the server may take as little as it likes.
+    pub async fn send_unread(&mut self, bytes: &[u8]) {
+        const STALLED: Duration = Duration::from_secs(1);
+        let _ = timeout(STALLED, self.0.write_all(bytes)).await;
+    }
+
+    /// Says that no more will be sent.
+    pub async fn finish(&mut self) {
+        // The server may have closed already.
+        let _ = self.0.shutdown().await;
+    }
+
+    /// All that the server says until it closes.
+    pub async fn until_closed(mut self) -> String {
+        let mut said = Vec::new();
+        // A reset is an end like any other; what came before it counts.
+        let _ = timeout(PATIENCE, self.0.read_to_end(&mut said))
+            .await
+            .expect("the server closes");
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    /// Sends a whole request and returns all that the server says until it closes.
+    pub async fn ask(url: &str, request: &[u8]) -> String {
+        let mut connection = Self::open(url).await;
+        connection.send(request).await;
+        connection.until_closed().await
+    }
+}
+
+/// The status of an answer; 0: there was none.
+pub fn status(answer: &str) -> u16 {
+    let status = answer
+        .strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3));
+    status.and_then(|status| status.parse().ok()).unwrap_or(0)
+}

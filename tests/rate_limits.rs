@@ -1,0 +1,125 @@
+//! One address cannot stuff the ballot box, where that is switched on.
+
+use reqwest::{Response, StatusCode, header::CONTENT_TYPE};
+
+use crate::harness::{
+    app::App,
+    storage::{Storage, on_both_storages},
+    viewer::{get, until_votes},
+    voter::{Voter, client},
+};
+
+on_both_storages! {
+    thousands_of_votes_from_one_address_pass_unless_limited,
+    new_voters_beyond_the_limit_are_told_so_and_nothing_is_queued,
+    the_address_is_believed_only_from_a_trusted_proxy,
+}
+
+async fn thousands_of_votes_from_one_address_pass_unless_limited(storage: Storage) {
+    let app = App::start(&storage, &[]).await;
+    let client = client();
+    let voters = (0..50).map(async |_| {
+        for _ in 0..60 {
+            let request = client
+                .post(&app.vote)
+                .header(CONTENT_TYPE, FORM)
+                .body("vote=a");
+            assert_eq!(request.send().await.unwrap().status(), StatusCode::OK);
+        }
+    });
+    futures_util::future::join_all(voters).await;
+    until_votes(&app.result, &[3000, 0]).await;
+    app.stop().await;
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
+const FEW: [&str; 4] = ["--new-voters-per-minute", "1", "--new-voters-burst", "3"];
+
+async fn new_voters_beyond_the_limit_are_told_so_and_nothing_is_queued(storage: Storage) {
+    let app = App::start(&storage, &FEW).await;
+    let known = Voter::new(&app.vote);
+    known.must_vote_for("a").await;
+    for _ in 0..2 {
+        Voter::new(&app.vote).must_vote_for("a").await;
+    }
+    let stranger = Voter::new(&app.vote);
+    assert_eq!(
+        stranger.vote_for("c").await.status,
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "that is no vote"
+    );
+    let (status, problem) = stranger.api_vote(r#"{"choice": "b"}"#).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(problem["type"], "/problems/rate-limited");
+    let page = Voter::new(&app.vote).vote_for("b").await;
+    assert_eq!(page.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(
+        page.html.contains("not counted") && page.html.contains("try again in"),
+        "{}",
+        page.html
+    );
+    let wait: u32 = page.retry_after.unwrap().parse().unwrap();
+    assert!((1..=60).contains(&wait), "{wait}");
+    // Whoever has voted before may change their mind.
+    known.must_vote_for("b").await;
+    until_votes(&app.result, &[2, 1]).await;
+    assert_eq!(
+        storage.counted().await,
+        [("a".to_owned(), 2), ("b".to_owned(), 1)]
+    );
+    let metrics = get(&format!("{}/metrics", app.vote))
+        .await
+        .text()
+        .await
+        .unwrap();
+    let line = "vote_submissions_total{choice=\"b\",outcome=\"rate_limited\"} 2\n";
+    assert!(metrics.contains(line), "{metrics}");
+    app.stop().await;
+}
+
+async fn the_address_is_believed_only_from_a_trusted_proxy(storage: Storage) {
+    let vote = async |app: &App, forwarded_for: &str| {
+        let request = client()
+            .post(&app.vote)
+            .header("x-forwarded-for", forwarded_for);
+        let answer = request
+            .header(CONTENT_TYPE, FORM)
+            .body("vote=a")
+            .send()
+            .await;
+        answer.as_ref().map(Response::status).unwrap()
+    };
+    let app = App::start(&storage, &FEW).await;
+    for number in 0..3 {
+        assert_eq!(
+            vote(&app, &format!("198.51.100.{number}")).await,
+            StatusCode::OK
+        );
+    }
+    assert_eq!(
+        vote(&app, "198.51.100.9").await,
+        StatusCode::TOO_MANY_REQUESTS,
+        "it is one address"
+    );
+    app.stop().await;
+
+    let trusting = [&FEW[..], &["--trusted-proxies", "127.0.0.0/8"]].concat();
+    let app = App::start(&storage, &trusting).await;
+    for number in 0..3 {
+        // What stands before the address that the proxy saw, the client made up.
+        assert_eq!(
+            vote(&app, &format!("10.0.0.{number}, 198.51.100.1")).await,
+            StatusCode::OK
+        );
+    }
+    assert_eq!(
+        vote(&app, "10.0.0.9, 198.51.100.1").await,
+        StatusCode::TOO_MANY_REQUESTS
+    );
+    assert_eq!(
+        vote(&app, "198.51.100.2").await,
+        StatusCode::OK,
+        "others are not affected"
+    );
+    app.stop().await;
+}
