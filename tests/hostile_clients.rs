@@ -280,7 +280,7 @@ async fn a_body_that_comes_drop_by_drop_is_refused() {
             "what came late is no request"
         );
     }
-    assert!(page.contains("not counted"), "{page}");
+    assert!(page.contains("NOT counted"), "{page}");
     assert!(problem.contains("/problems/request-too-slow"), "{problem}");
     app.stop().await;
 }
