@@ -10,6 +10,9 @@ use tokio::{
 
 use super::PATIENCE;
 
+/// Some systems forget what they have received of an answer when the connection is reset.
+pub const RESET: &str = "(reset)";
+
 /// An open connection.
 pub struct Raw(TcpStream);
 
@@ -19,11 +22,10 @@ impl Raw {
         Self(TcpStream::connect(address).await.expect("it accepts"))
     }
 
-    /// Sends this, or as much of it as the server takes before it closes.
-    pub async fn send(&mut self, bytes: &[u8]) {
-        let _ = timeout(PATIENCE, self.0.write_all(bytes))
-            .await
-            .expect("the server reads or closes");
+    /// Sends this. Returns whether the server took it all before it closed.
+    pub async fn send(&mut self, bytes: &[u8]) -> bool {
+        let sent = timeout(PATIENCE, self.0.write_all(bytes)).await;
+        sent.expect("the server reads or closes").is_ok()
     }
 
     /// Sends this piece again and again, a few times a second, until the server closes. Returns what it said before.
@@ -33,13 +35,15 @@ impl Raw {
             while writing.write_all(piece).await.is_ok() {
                 sleep(Duration::from_millis(200)).await;
             }
-            std::future::pending::<()>().await;
+            std::future::pending().await
         };
         let mut said = Vec::new();
-        tokio::select! {
-            _ = timeout(PATIENCE, reading.read_to_end(&mut said)) => {}
-            () = drops => {}
-        }
+        let ended = tokio::select! {
+            ended = timeout(PATIENCE, reading.read_to_end(&mut said)) => ended,
+            never = drops => never,
+        };
+        // A reset is an end like any other; what came before it counts.
+        let _ = ended.expect("the server closes");
         String::from_utf8_lossy(&said).into_owned()
     }
 
@@ -55,21 +59,21 @@ impl Raw {
         let _ = self.0.shutdown().await;
     }
 
-    /// All that the server says until it closes.
+    /// All that the server says until it closes, and [`RESET`] where it did that the hard way.
     pub async fn until_closed(mut self) -> String {
         let mut said = Vec::new();
-        // A reset is an end like any other; what came before it counts.
-        let _ = timeout(PATIENCE, self.0.read_to_end(&mut said))
-            .await
-            .expect("the server closes");
-        String::from_utf8_lossy(&said).into_owned()
+        let ended = timeout(PATIENCE, self.0.read_to_end(&mut said)).await;
+        let ended = ended.expect("the server closes");
+        let said = String::from_utf8_lossy(&said).into_owned();
+        said + ended.map_or(RESET, |_| "")
     }
 
     /// Sends a whole request and returns all that the server says until it closes.
     pub async fn ask(url: &str, request: &[u8]) -> String {
         let mut connection = Self::open(url).await;
-        connection.send(request).await;
-        connection.until_closed().await
+        let sent = connection.send(request).await;
+        let answer = connection.until_closed().await;
+        if sent { answer } else { answer + RESET }
     }
 }
 

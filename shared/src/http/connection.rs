@@ -35,7 +35,7 @@ const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(75);
 /// Room for a request's head.
 const MAX_HEAD: usize = 16 * 1024;
 /// How long to wait after the last answer for the client to close.
-const LINGER: Duration = Duration::from_secs(1);
+const LINGER: Duration = Duration::from_secs(2);
 /// When to come back, in seconds.
 const RETRY_AFTER: u32 = 5;
 
