@@ -54,7 +54,7 @@ async fn new_voters_beyond_the_limit_are_told_so_and_nothing_is_queued(storage: 
     let page = Voter::new(&app.vote).vote_for("b").await;
     assert_eq!(page.status, StatusCode::TOO_MANY_REQUESTS);
     assert!(
-        page.html.contains("NOT counted") && page.html.contains("try again in"),
+        page.html.contains("NOT counted") && page.html.contains("Too many votes"),
         "{}",
         page.html
     );

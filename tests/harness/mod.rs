@@ -5,6 +5,7 @@ pub mod browser;
 pub mod document;
 pub mod postgres;
 pub mod process;
+pub mod raw;
 pub mod redis;
 pub mod server;
 pub mod skip;
