@@ -26,7 +26,11 @@ async fn events_are_as_documented(storage: Storage) {
     let first = viewer.until_votes(&[0, 0]).await;
     check_event(&document, &first);
     let tag = get(&format!("{}/api/tally", app.result)).await.headers()["etag"].clone();
-    assert_eq!(tag, format!("\"{}\"", first.id), "the id is the entity tag");
+    assert_eq!(
+        tag,
+        format!("W/\"{}\"", first.id),
+        "the id is the entity tag"
+    );
     let mut back = Viewer::open(&app.result, Some(&first.id)).await;
     let beat = back.next().await.expect("a heartbeat comes");
     assert_eq!(beat.kind, "heartbeat", "what is known is not sent again");

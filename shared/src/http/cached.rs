@@ -32,9 +32,11 @@ pub fn unless_known<B: IntoResponse>(
     content_type: &str,
     content: impl FnOnce() -> B,
 ) -> Response {
+    // A weak one: what it names may be sent as it is or compressed.
     let tag = format!("\"{tag}\"");
+    let weak = format!("W/{tag}");
     let about = [
-        (header::ETAG, tag.as_str()),
+        (header::ETAG, weak.as_str()),
         (header::CACHE_CONTROL, "no-cache"),
     ];
     if is_known(&tag, headers) {
@@ -44,7 +46,6 @@ pub fn unless_known<B: IntoResponse>(
 }
 
 fn is_known(tag: &str, headers: &HeaderMap) -> bool {
-    // A cache on the way may have made the tag a weak one.
     let same = |known: &str| known == "*" || known.trim_start_matches("W/") == tag;
     headers
         .get_all(header::IF_NONE_MATCH)
