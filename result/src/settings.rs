@@ -43,8 +43,8 @@ pub struct ViewerSettings {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Network")]
 pub struct EmbedSettings {
-    /// The origins whose pages may show /embed in a frame, separated by commas, such as https://example.org; if not
-    /// set, none
+    /// The origins whose pages may show /embed in a frame, separated by commas: scheme, host and port; if not set,
+    /// none
     #[arg(long, env = "EMBED_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = links::origin)]
     pub embed_allowed_origins: Vec<String>,
 }
