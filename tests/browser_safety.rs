@@ -96,6 +96,25 @@ async fn what_is_not_there_is_said_in_words(storage: Storage) {
             .unwrap()
             .contains("there is nothing at /nowhere")
     );
+    let page = client()
+        .get(format!("{}/nowhere", app.result))
+        .header("accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+        .header("accept-language", "de")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(page.status(), StatusCode::NOT_FOUND);
+    assert!(
+        page.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .starts_with("text/html")
+    );
+    let page = page.text().await.unwrap();
+    assert!(
+        page.contains("Diese Seite gibt es nicht.") && page.contains("<a href=\"/\">"),
+        "{page}"
+    );
     let wrong = ask(Method::DELETE, &format!("{}/api/tally", app.result)).await;
     assert_eq!(wrong.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(wrong.headers()["allow"], "GET,HEAD");

@@ -155,6 +155,16 @@ async fn the_result_moves_by_itself() {
     let last = browser.text("#last-vote").await;
     assert!(last.starts_with("Last vote: ") && last.len() > 15, "{last}");
 
+    let grows = "return getComputedStyle(document.querySelector('.bars rect')).transitionDuration";
+    assert_eq!(browser.ask(grows).await, json!("0.4s"));
+    let calm = json!({"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]});
+    browser.cdp("Emulation.setEmulatedMedia", calm).await;
+    assert_eq!(
+        browser.ask(grows).await,
+        json!("0s"),
+        "nothing moves for whoever wants calm"
+    );
+
     // The chart is drawn a little later; its numbers are for everybody.
     let rows = "return document.querySelectorAll('#timeline tbody tr').length > 0";
     browser.until(rows, json!(true)).await;

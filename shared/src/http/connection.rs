@@ -15,6 +15,7 @@ use axum::{
     Router,
     extract::{ConnectInfo, Request},
     http::{HeaderValue, StatusCode, header},
+    middleware::from_fn,
     response::Response,
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -27,7 +28,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::{Problem, ProblemKind, headers::with_security_headers, room::Place};
+use super::{
+    Problem, ProblemKind, headers::with_security_headers, problem_page::for_people, room::Place,
+};
 
 /// How long a connection may take to send the head of a request that is not its first, idle time before it included:
 /// longer than the 60 s of an AWS load balancer, which would otherwise use a connection that this side is just closing.
@@ -50,7 +53,10 @@ impl Answers {
     pub(super) fn new(routes: Router) -> Self {
         Self {
             routes,
-            refusal: with_security_headers(Router::new().fallback(refuse), false),
+            refusal: with_security_headers(
+                Router::new().fallback(refuse).layer(from_fn(for_people)),
+                false,
+            ),
         }
     }
 

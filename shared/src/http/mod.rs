@@ -11,6 +11,7 @@ mod measured;
 mod openapi;
 mod probes;
 mod problem;
+mod problem_page;
 mod room;
 mod server;
 mod socket;
@@ -50,13 +51,14 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const BODY_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Puts around a service's routes what they all need: measuring, a time limit, an answer in words even after a crash or
-/// for what is not there, compression, and headers that keep browsers safe.
+/// for what is not there, as a page for people, compression, and headers that keep browsers safe.
 pub fn with_layers(routes: Router, metrics: HttpMetrics, behind_https: bool) -> Router {
     let routes = routes
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed);
     let layers = ServiceBuilder::new()
         .layer(from_fn_with_state(metrics, measured::measure))
+        .layer(from_fn(problem_page::for_people))
         .layer(CatchPanicLayer::custom(crashed))
         .layer(from_fn(in_time))
         .layer(RequestBodyDeadlineLayer::new(BODY_TIMEOUT))
