@@ -311,6 +311,8 @@ async fn those_who_ask_and_never_read_are_cut_off() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_finds_no_place_is_told_so_and_gets_one_when_others_have_gone() {
     let (app, _storage) = app(&["--max-connections", "8"]).await;
+    let ready = async || get(&format!("{}/ready", app.vote)).await.status();
+    eventually("a ready service", |status| *status == StatusCode::OK, ready).await;
     let hostile = idle(&app.vote, 8).await;
     let full = async || Raw::ask(&app.vote, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
     let answer = eventually("a full house", |answer| status(answer) == 503, full).await;
@@ -325,12 +327,9 @@ async fn who_finds_no_place_is_told_so_and_gets_one_when_others_have_gone() {
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(refused.retry_after.as_deref(), Some("5"));
     for path in ["/health", "/ready"] {
-        let probe = get(&format!("{}{path}", app.vote)).await;
-        assert_eq!(
-            probe.status(),
-            StatusCode::OK,
-            "a full house is not on fire: {path}"
-        );
+        let probe = async || get(&format!("{}{path}", app.vote)).await.status();
+        let what = format!("{path}: a full house is not on fire");
+        eventually(&what, |status| *status == StatusCode::OK, probe).await;
     }
     assert!(figure(&app.vote, "http_server_refused_connections_total").await >= 2.0);
     // Another service has places of its own.
