@@ -10,6 +10,7 @@ mod browser_safety;
 mod command_line;
 mod compose;
 mod convergence;
+mod faults;
 mod harness;
 mod hostile_clients;
 mod journeys;

@@ -67,15 +67,19 @@ pub async fn run(
     let (timeline_publisher, timeline) = watch::channel(None);
 
     let probes = {
-        let latest = latest.clone();
+        let (latest, dependency) = (latest.clone(), dependency.clone());
         Probes {
             alive: Arc::new(|| true),
             // A store that is away is no reason to turn viewers away: they see the last tally, marked as stale.
             checks: Arc::new(move || {
                 let loaded = latest.borrow().is_some();
-                let outcome = loaded
-                    .then_some(())
-                    .ok_or_else(|| "no tally has been read from the store yet".to_owned());
+                let outcome = if loaded {
+                    Ok(())
+                } else {
+                    let why = dependency.check().outcome.err();
+                    let why = why.map_or_else(String::new, |why| format!(": {why}"));
+                    Err(format!("no tally has been read from the store yet{why}"))
+                };
                 vec![Check {
                     name: "tally",
                     outcome,
@@ -127,7 +131,7 @@ pub async fn run(
         });
     }
     tasks.spawn("refresher", async move {
-        store.prepare_patiently(&closing, || {}).await?;
+        store.prepare_patiently(&closing).await?;
         refresher::keep_fresh(&store, &poll, &publisher, &metrics, &closing).await;
         Ok(())
     });

@@ -82,7 +82,8 @@ impl Dependency {
         let was_up = state.last.is_ok();
         match &outcome {
             Ok(()) if !was_up => tracing::info!(dependency = self.name, "dependency is up"),
-            Err(error) if was_up => {
+            // Once for each reason: at the start, too, when it has never been up.
+            Err(error) if state.last != outcome => {
                 tracing::warn!(dependency = self.name, error, "dependency is down");
             }
             _ => {}

@@ -2,9 +2,11 @@
 
 pub mod app;
 pub mod browser;
+pub mod crowd;
 pub mod document;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod raw;
 pub mod redis;
 pub mod server;

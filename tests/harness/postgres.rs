@@ -194,6 +194,10 @@ impl PostgresServer {
         Ok(postgres)
     }
 
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Waits until it answers.
     pub async fn wait_until_ready(&self) {
         wait_until_ready(&self.options)

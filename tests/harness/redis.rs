@@ -27,6 +27,9 @@ const FLAGS: [&str; 6] = [
     "",
 ];
 
+/// The file that says that there is room again.
+const ROOMY: &str = "roomy";
+
 /// A Redis, ready to be used.
 #[derive(Debug)]
 pub struct RedisServer {
@@ -55,7 +58,18 @@ fn external() -> Option<RedisServer> {
 
 /// A Redis for one test, which may break it.
 pub fn own() -> Result<RedisServer, String> {
-    let redis = start(None, |port| vec!["--port".into(), port.to_string()])?;
+    let redis = start(None, &[], |port| vec!["--port".into(), port.to_string()])?;
+    redis.wait_until_ready()?;
+    Ok(redis)
+}
+
+/// A Redis whose files may not grow beyond 32 KiB, as on a full disk, until it is started again after
+/// [`RedisServer::make_room`].
+pub fn without_room() -> Result<RedisServer, String> {
+    let script = format!("trap '' XFSZ; [ -e {ROOMY} ] || ulimit -f 64; exec \"$@\"");
+    let redis = start(None, &["sh", "-c", &script, "sh"], |port| {
+        vec!["--port".into(), port.to_string()]
+    })?;
     redis.wait_until_ready()?;
     Ok(redis)
 }
@@ -66,7 +80,7 @@ pub fn secured(
     user: &str,
     password: &str,
 ) -> Result<RedisServer, String> {
-    let mut redis = start(Some(certificate), |port| {
+    let mut redis = start(Some(certificate), &[], |port| {
         let flags = format!(
             "--port 0 --tls-port {port} --tls-auth-clients no --user default off --user {user} on >{password} ~* &* +@all"
         );
@@ -82,6 +96,7 @@ pub fn secured(
 /// In a container if there are such, else from this machine's programs.
 fn start(
     certificate: Option<&Certificate>,
+    wrapper: &[&str],
     listen: impl Fn(u16) -> Vec<String>,
 ) -> Result<RedisServer, String> {
     let flags = |port: u16, folder: &str| {
@@ -102,8 +117,10 @@ fn start(
     };
     let (server, port) = server::in_container("redis", TAG, PORT, |image| {
         let request = image.with_cmd(
-            ["redis-server".to_owned()]
-                .into_iter()
+            wrapper
+                .iter()
+                .chain(&["redis-server"])
+                .map(|word| (*word).to_owned())
                 .chain(flags(PORT, "/tls")),
         );
         match certificate {
@@ -129,8 +146,9 @@ fn start(
                         "127.0.0.1".into(),
                         "--dir".into(),
                     ];
-                    place
-                        .into_iter()
+                    let wrapper = wrapper.iter().map(|word| (*word).to_owned());
+                    wrapper
+                        .chain(place)
                         .chain([folder.clone()])
                         .chain(flags(port, &folder))
                         .collect()
@@ -187,6 +205,11 @@ impl RedisServer {
     /// How many entries a stream has.
     pub fn length(&self, stream: &str) -> u64 {
         self.connect().xlen(stream).expect("it is a stream")
+    }
+
+    /// Lets its files grow, from the next start on.
+    pub fn make_room(&self) {
+        self.server.put_file(ROOMY);
     }
 
     /// Kills it, and starts it again.

@@ -79,6 +79,42 @@ impl Server {
         }
     }
 
+    /// Ends it as `pg_ctl stop -m immediate` ends a Postgres.
+    pub fn quit(&self) {
+        match self {
+            Self::External => panic!("somebody else's server is not ended"),
+            Self::Container { id, .. } => {
+                docker(["kill", "--signal", "QUIT", id]);
+                docker(["wait", id]);
+            }
+            Self::Process(process) => process.quit(),
+        }
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn wait(&self) {
+        match self {
+            Self::External => panic!("somebody else's server does not end"),
+            Self::Container { id, .. } => docker(["wait", id]),
+            Self::Process(process) => process.wait(),
+        }
+    }
+
+    /// Puts an empty file into the folder in which it runs.
+    pub fn put_file(&self, name: &str) {
+        match self {
+            Self::External => panic!("somebody else's folder is left alone"),
+            Self::Container { id, .. } => {
+                let file = tempfile::NamedTempFile::new().expect("a file can be made");
+                let path = file.path().display().to_string();
+                docker(["cp", &path, &format!("{id}:/data/{name}")]);
+            }
+            Self::Process(process) => {
+                fs::write(process.folder.join(name), "").expect("the folder is ours");
+            }
+        }
+    }
+
     /// Starts it again with what it had on its disk.
     pub fn start(&self) {
         match self {
@@ -119,6 +155,34 @@ impl Process {
 
     fn kill(&self) {
         drop(self.running.lock().unwrap().take());
+    }
+
+    fn quit(&self) {
+        let pid = self
+            .running
+            .lock()
+            .unwrap()
+            .as_ref()
+            .map(|(_, pid)| pid.clone());
+        if let Some(pid) = pid {
+            let _ = Command::new("kill").args(["-QUIT", &pid]).status();
+        }
+        self.wait();
+    }
+
+    /// The guard's shell collects it, so its number is free once it has ended.
+    fn wait(&self) {
+        let pid = self
+            .running
+            .lock()
+            .unwrap()
+            .as_ref()
+            .map(|(_, pid)| pid.clone());
+        let runs = |pid: &String| Path::new("/proc").join(pid).join("exe").exists();
+        while pid.as_ref().is_some_and(runs) {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        self.kill();
     }
 
     /// To the server and to the processes it made: Postgres has one for each connection.

@@ -9,7 +9,7 @@ mod metrics;
 pub mod mover;
 mod settings;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use shared::{
     backoff::Backoff,
@@ -29,9 +29,6 @@ pub use settings::{Config, PaceSettings, Settings};
 
 /// The port this service listens on where none is set.
 pub const DEFAULT_PORT: u16 = 8082;
-
-/// A loop that has not turned for so long hangs: only a restart can help.
-const STUCK_AFTER: Duration = Duration::from_mins(1);
 
 /// Moves ballots until `shutdown` is cancelled and the batch in hand is stored.
 ///
@@ -53,7 +50,7 @@ pub async fn run(
     let probes = {
         let (heartbeat, dependencies) = (heartbeat.clone(), dependencies.clone());
         Probes {
-            alive: Arc::new(move || heartbeat.age() < STUCK_AFTER),
+            alive: Arc::new(move || heartbeat.age() < config.stuck_after),
             checks: Arc::new(move || dependencies.iter().map(Dependency::check).collect()),
             lifecycle: lifecycle.clone(),
             registry: registry.clone(),
@@ -76,7 +73,7 @@ pub async fn run(
         let (store, common, closing) = (store.clone(), common.clone(), closing.clone());
         tasks.spawn("store probe", async move {
             store_dependency
-                .watch(common, closing, || store.probe(), async || {})
+                .watch(common, closing, || store.probe_writes(), async || {})
                 .await;
             Ok(())
         });
@@ -101,9 +98,7 @@ pub async fn run(
         ),
     );
     tasks.spawn("mover", async move {
-        store
-            .prepare_patiently(&closing, || heartbeat.beat())
-            .await?;
+        store.prepare_patiently(&closing).await?;
         move_ballots(mover, &heartbeat, &closing).await;
         Ok(())
     });

@@ -56,6 +56,7 @@ pub struct Mover {
     in_hand: InHand,
     claim_due: Instant,
     trim_due: Instant,
+    forget_due: Instant,
 }
 
 /// What has been read and not yet acknowledged.
@@ -66,6 +67,9 @@ enum InHand {
 }
 
 const TRIM_EVERY: Duration = Duration::from_secs(1);
+const FORGET_EVERY: Duration = Duration::from_mins(1);
+/// A worker that holds nothing and was silent for so many times what would cost it its ballots is gone for good.
+const FORGET_AFTER_IDLES: u32 = 60;
 
 impl Mover {
     /// A mover with empty hands.
@@ -87,6 +91,7 @@ impl Mover {
             in_hand: InHand::Nothing,
             claim_due: now,
             trim_due: now,
+            forget_due: now,
         }
     }
 
@@ -116,11 +121,15 @@ impl Mover {
                 .set(now_seconds());
         }
         self.trim_when_due().await?;
+        self.forget_when_due().await;
         Ok(moved)
     }
 
     /// What another consumer left lying comes first: it is the oldest.
-    async fn read(&mut self) -> Result<Vec<Delivery>, QueueError> {
+    async fn read(&mut self) -> Result<Vec<Delivery>, MoveError> {
+        if self.consumer.may_have_begun_anew() {
+            self.keep_ids_growing().await?;
+        }
         if Instant::now() >= self.claim_due {
             let claimed = self
                 .consumer
@@ -144,7 +153,26 @@ impl Mover {
             }
             self.claim_due = Instant::now() + self.pace.claim_idle / 2;
         }
-        self.consumer.next(self.pace.batch, self.pace.wait).await
+        Ok(self.consumer.next(self.pace.batch, self.pace.wait).await?)
+    }
+
+    /// A queue that was wiped begins anew with the ids of its own clock. Were that behind the clock of before, whoever
+    /// votes again would find the older vote to be the newer one.
+    async fn keep_ids_growing(&mut self) -> Result<(), MoveError> {
+        let tally = self.store.tally().await?;
+        let newest_ms = tally.0.iter().map(|count| count.last_cast_ms).max();
+        let newest_ms = newest_ms.and_then(|ms| u64::try_from(ms).ok());
+        match self.consumer.keep_ids_above(newest_ms.unwrap_or(0)).await {
+            // Rights that are missing, most likely: no reason to leave ballots lying.
+            Err(QueueError::Refused(why)) => {
+                tracing::warn!(
+                    why,
+                    "the queue's ids cannot be kept above those of stored ballots"
+                );
+                Ok(())
+            }
+            outcome => Ok(outcome?),
+        }
     }
 
     async fn store_all(&self, deliveries: &[Delivery]) -> Result<(), StoreError> {
@@ -200,6 +228,24 @@ impl Mover {
         Ok(())
     }
 
+    async fn forget_when_due(&mut self) {
+        if Instant::now() < self.forget_due {
+            return;
+        }
+        self.forget_due = Instant::now() + FORGET_EVERY;
+        let idle = self.pace.claim_idle.saturating_mul(FORGET_AFTER_IDLES);
+        match self.consumer.forget_others(idle).await {
+            Ok(0) => {}
+            Ok(forgotten) => {
+                tracing::info!(forgotten, "removed the names of workers that are gone")
+            }
+            // Names that stay cost a little memory, and no vote.
+            Err(error) => {
+                tracing::warn!(%error, "the names of workers that are gone stay in the queue")
+            }
+        }
+    }
+
     /// Leaves the queue's group. What is in hand is left to other workers.
     pub async fn leave(self) {
         if let Err(error) = self.consumer.leave().await {
@@ -212,20 +258,15 @@ fn now_seconds() -> f64 {
     Timestamp::now().as_duration().as_secs_f64()
 }
 
-/// When the loop last turned.
-#[derive(Clone, Debug)]
-pub struct Heartbeat(Arc<Mutex<Instant>>);
-
-impl Default for Heartbeat {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
-    }
-}
+/// When the loop last turned. Until it turns for the first time nothing hangs: to fill the counts of a large table may
+/// take long, has a time limit of its own, and would begin anew after a restart.
+#[derive(Clone, Debug, Default)]
+pub struct Heartbeat(Arc<Mutex<Option<Instant>>>);
 
 impl Heartbeat {
     /// The loop turns.
     pub fn beat(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
     /// How long ago that was.
@@ -234,6 +275,6 @@ impl Heartbeat {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .elapsed()
+            .map_or(Duration::ZERO, |beat| beat.elapsed())
     }
 }

@@ -47,6 +47,10 @@ pub struct PaceSettings {
     /// How long another worker may hold a ballot before this one takes it over
     #[arg(long, env = "WORKER_CLAIM_IDLE", default_value = "10s", value_parser = duration)]
     pub worker_claim_idle: Duration,
+
+    /// How long one turn of the loop may take before /health says 503, for a restart; longer than STORE_TIMEOUT
+    #[arg(long, env = "WORKER_STUCK_AFTER", default_value = "1m", value_parser = duration)]
+    pub worker_stuck_after: Duration,
 }
 
 /// The settings, checked.
@@ -62,6 +66,8 @@ pub struct Config {
     pub name: String,
     /// How much and how often.
     pub pace: Pace,
+    /// How long one turn of the loop may take: one that takes longer hangs, and only a restart can help.
+    pub stuck_after: Duration,
     /// How to serve probes and metrics, and how to end.
     pub server: ServerSettings,
 }
@@ -110,6 +116,7 @@ impl Config {
                 wait: WAIT,
                 claim_idle: pace.worker_claim_idle,
             },
+            stuck_after: pace.worker_stuck_after,
             server,
         })
     }

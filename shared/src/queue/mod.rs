@@ -250,6 +250,37 @@ impl Consumer {
         }
     }
 
+    /// Whether the queue may be a new one, for which [`Self::keep_ids_above`] has not been called yet.
+    #[must_use]
+    pub fn may_have_begun_anew(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false, // its ids are in the file, with the ballots
+            Self::Redis(consumer) => consumer.may_have_begun_anew(),
+        }
+    }
+
+    /// Makes every ballot from now on get an id above all ids of this millisecond, whatever the queue's clock says.
+    ///
+    /// # Errors
+    /// The queue does not answer, or refuses.
+    pub async fn keep_ids_above(&mut self, ms: u64) -> Result<(), QueueError> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Redis(consumer) => consumer.keep_ids_above(ms).await,
+        }
+    }
+
+    /// Removes the names of other consumers that hold nothing and have been silent for `idle`, and tells how many.
+    ///
+    /// # Errors
+    /// The queue does not answer, or refuses.
+    pub async fn forget_others(&mut self, idle: Duration) -> Result<u64, QueueError> {
+        match self {
+            Self::Sqlite(_) => Ok(0), // names are written beside what is held, and nowhere else
+            Self::Redis(consumer) => consumer.forget_others(idle).await,
+        }
+    }
+
     /// Leaves the group. What is still unacknowledged is left to be claimed.
     ///
     /// # Errors

@@ -39,6 +39,13 @@ impl StoreError {
         }
     }
 
+    pub(super) fn read_only() -> Self {
+        Self {
+            class: ErrorClass::Transient,
+            message: format!("it takes no writes{}", advice("25006")),
+        }
+    }
+
     pub(super) fn permanent(message: String) -> Self {
         Self {
             class: ErrorClass::Permanent,
@@ -51,13 +58,17 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let code = error.as_database_error().and_then(DatabaseError::code);
         let class = match &error {
-            _ if code.is_some_and(|code| is_permanent(&code)) => ErrorClass::Permanent,
+            _ if code.as_deref().is_some_and(is_permanent) => ErrorClass::Permanent,
             sqlx::Error::PoolTimedOut => ErrorClass::Timeout,
             _ => ErrorClass::Transient,
         };
+        let advice = match &error {
+            sqlx::Error::Tls(_) => "; sslmode in DATABASE_URL must fit what the server speaks",
+            _ => code.as_deref().map_or("", advice),
+        };
         Self {
             class,
-            message: error.to_string(),
+            message: format!("{error}{advice}"),
         }
     }
 }
@@ -65,9 +76,20 @@ impl From<sqlx::Error> for StoreError {
 impl From<MigrateError> for StoreError {
     fn from(error: MigrateError) -> Self {
         match error {
-            MigrateError::Execute(error) => error.into(),
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
             other => Self::permanent(format!("its tables cannot be brought up to date: {other}")),
         }
+    }
+}
+
+/// What an operator can do about it, where the server's own words do not say.
+fn advice(code: &str) -> &'static str {
+    match code {
+        "28P01" | "28000" => "; DATABASE_URL must name a user and password that this server knows",
+        "3D000" => "; DATABASE_URL must name a database that is there",
+        "42501" => "; the user in DATABASE_URL has not all the rights that this service needs",
+        "25006" => "; DATABASE_URL must name a server that takes writes",
+        _ => "",
     }
 }
 

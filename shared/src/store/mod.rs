@@ -153,19 +153,13 @@ impl Store {
         }
     }
 
-    /// Does the same, for as long as trying again can help, until `closing` is cancelled. `before_each` is called before
-    /// each attempt.
+    /// Does the same, for as long as trying again can help, until `closing` is cancelled.
     ///
     /// # Errors
     /// Trying again cannot help.
-    pub async fn prepare_patiently(
-        &self,
-        closing: &CancellationToken,
-        before_each: impl Fn(),
-    ) -> Result<(), StoreError> {
+    pub async fn prepare_patiently(&self, closing: &CancellationToken) -> Result<(), StoreError> {
         let mut backoff = Backoff::default();
         loop {
-            before_each();
             match closing.run_until_cancelled(Box::pin(self.prepare())).await {
                 Some(Err(error)) if error.class != ErrorClass::Permanent => {
                     let wait = backoff.next_wait();
@@ -267,6 +261,17 @@ impl Store {
         match self {
             Self::Sqlite(store) => store.probe().await,
             Self::Postgres(store) => store.probe().await,
+        }
+    }
+
+    /// Checks that the store answers and takes writes.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn probe_writes(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(store) => store.probe().await,
+            Self::Postgres(store) => store.probe_writes().await,
         }
     }
 

@@ -145,6 +145,23 @@ impl PostgresStore {
         .await
     }
 
+    pub(super) async fn probe_writes(&self) -> Result<(), StoreError> {
+        within(self.timeout, async {
+            let mut lease = self.lease().await?;
+            // Both for a standby and for `default_transaction_read_only`.
+            let read_only: bool =
+                sqlx::query_scalar("SELECT current_setting('transaction_read_only')::boolean")
+                    .fetch_one(lease.connection())
+                    .await?;
+            if read_only {
+                return Err(StoreError::read_only());
+            }
+            lease.give_back();
+            Ok(())
+        })
+        .await
+    }
+
     pub(super) async fn probe(&self) -> Result<(), StoreError> {
         within(self.timeout, async {
             let mut lease = self.lease().await?;

@@ -76,6 +76,17 @@ impl FromRedisValue for Groups {
     }
 }
 
+/// XINFO STREAM: the greatest id that was ever given out.
+pub struct LastId(pub BallotId);
+
+impl FromRedisValue for LastId {
+    fn from_redis_value(value: Value) -> Result<Self, redis::ParsingError> {
+        let mut stream = HashMap::<String, Value>::from_redis_value(value)?;
+        let last = stream.remove("last-generated-id").unwrap_or(Value::Nil);
+        Ok(Self(parse_id(&String::from_redis_value(last)?)?))
+    }
+}
+
 /// What XPENDING says in short.
 pub struct Pending {
     pub count: u64,

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use redis::{AsyncConnectionConfig, RedisResult, Value, aio::MultiplexedConnection, cmd};
+use redis::{
+    AsyncConnectionConfig, RedisError, RedisResult, Value, aio::MultiplexedConnection, cmd,
+};
 
 use super::{
     CONNECT_TIMEOUT, GROUP, RESPONSE_TIMEOUT, RedisQueue,
-    answers::{Entries, Group, Groups, Pending, Streams},
-    errors::{classify, is_group_missing, is_stream_missing},
+    answers::{Entries, Group, Groups, LastId, Pending, Streams},
+    errors::{classify, is_group_missing, is_id_too_small, is_stream_missing},
 };
 use crate::{
     ballot::BallotId,
@@ -15,6 +17,20 @@ use crate::{
 };
 
 const START: &str = "0-0";
+
+/// One script, so that nobody can be handed a ballot between the look and the removal, which would drop it.
+const FORGET: &str = "
+local forgotten = 0
+for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+  local consumer = {}
+  for i = 1, #info, 2 do consumer[info[i]] = info[i + 1] end
+  if consumer.name ~= ARGV[2] and consumer.pending == 0 and consumer.idle >= tonumber(ARGV[3]) then
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], consumer.name)
+    forgotten = forgotten + 1
+  end
+end
+return forgotten
+";
 
 /// One consumer of the group.
 pub struct RedisConsumer {
@@ -24,6 +40,7 @@ pub struct RedisConsumer {
     name: String,
     /// Where the next claim goes on in the list of pending entries.
     claim_from: String,
+    may_have_begun_anew: bool,
 }
 
 impl RedisConsumer {
@@ -33,6 +50,7 @@ impl RedisConsumer {
             reader: None,
             name: name.to_owned(),
             claim_from: START.to_owned(),
+            may_have_begun_anew: true,
         }
     }
 
@@ -84,6 +102,7 @@ impl RedisConsumer {
 
     /// From the beginning of the stream, never from its end: whatever is there has not been counted for sure.
     async fn create_group(&mut self) -> Result<(), QueueError> {
+        self.may_have_begun_anew = true;
         let mut create = cmd("XGROUP");
         create
             .arg("CREATE")
@@ -91,7 +110,7 @@ impl RedisConsumer {
             .arg(GROUP)
             .arg(0)
             .arg("MKSTREAM");
-        match create.exec_async(&mut self.queue.connection).await {
+        match self.queue.connection.exec(&create).await {
             Err(error) if error.code() == Some("BUSYGROUP") => Ok(()), // another worker was first
             answer => answer.map_err(|error| classify(&error)),
         }
@@ -109,8 +128,10 @@ impl RedisConsumer {
             .arg(&self.claim_from)
             .arg("COUNT")
             .arg(max);
-        let answer = claim
-            .query_async::<(String, Entries, Vec<String>)>(&mut self.queue.connection)
+        let answer = self
+            .queue
+            .connection
+            .query::<(String, Entries, Vec<String>)>(&claim)
             .await;
         let (next, Entries(deliveries), deleted) = match answer {
             Ok(answer) => answer,
@@ -137,7 +158,7 @@ impl RedisConsumer {
         for id in ids {
             ack.arg(id.to_string());
         }
-        match ack.exec_async(&mut self.queue.connection).await {
+        match self.queue.connection.exec(&ack).await {
             Err(error) if is_group_missing(&error) => self.create_group().await,
             answer => answer.map_err(|error| classify(&error)),
         }
@@ -167,12 +188,16 @@ impl RedisConsumer {
             .arg(1);
         let mut length = cmd("XLEN");
         length.arg(&*self.queue.stream);
-        let (Entries(undelivered), length): (Entries, u64) = redis::pipe()
+        let mut commands = redis::pipe();
+        commands
             .add_command(trim)
             .ignore()
             .add_command(first)
-            .add_command(length)
-            .query_async(&mut self.queue.connection)
+            .add_command(length);
+        let (Entries(undelivered), length): (Entries, u64) = self
+            .queue
+            .connection
+            .query_all(&commands)
             .await
             .map_err(|error| classify(&error))?;
         let oldest_undelivered = undelivered.first().map(|delivery| delivery.id);
@@ -196,10 +221,12 @@ impl RedisConsumer {
             .arg(1);
         let mut length = cmd("XLEN");
         length.arg(&*self.queue.stream);
-        let (Entries(first), undelivered): (Entries, u64) = redis::pipe()
-            .add_command(first)
-            .add_command(length)
-            .query_async(&mut self.queue.connection)
+        let mut commands = redis::pipe();
+        commands.add_command(first).add_command(length);
+        let (Entries(first), undelivered): (Entries, u64) = self
+            .queue
+            .connection
+            .query_all(&commands)
             .await
             .map_err(|error| classify(&error))?;
         Ok(Backlog {
@@ -212,7 +239,7 @@ impl RedisConsumer {
     async fn group(&mut self) -> Result<Option<Group>, QueueError> {
         let mut info = cmd("XINFO");
         info.arg("GROUPS").arg(&*self.queue.stream);
-        match info.query_async::<Groups>(&mut self.queue.connection).await {
+        match self.queue.connection.query::<Groups>(&info).await {
             Ok(Groups(group)) => Ok(group),
             Err(error) if is_stream_missing(&error) => Ok(None),
             Err(error) => Err(classify(&error)),
@@ -222,14 +249,82 @@ impl RedisConsumer {
     async fn pending(&mut self) -> Result<Pending, QueueError> {
         let mut pending = cmd("XPENDING");
         pending.arg(&*self.queue.stream).arg(GROUP);
-        pending
-            .query_async(&mut self.queue.connection)
+        self.queue
+            .connection
+            .query(&pending)
             .await
             .map_err(|error| classify(&error))
     }
 
+    pub(in crate::queue) fn may_have_begun_anew(&self) -> bool {
+        self.may_have_begun_anew
+    }
+
+    pub(in crate::queue) async fn keep_ids_above(&mut self, ms: u64) -> Result<(), QueueError> {
+        let mut info = cmd("XINFO");
+        info.arg("STREAM").arg(&*self.queue.stream);
+        let last = match self.queue.connection.query::<LastId>(&info).await {
+            Ok(LastId(last)) => last,
+            // It is made together with the group, and then this is called again.
+            Err(error) if is_stream_missing(&error) => BallotId {
+                ms: u64::MAX,
+                seq: 0,
+            },
+            Err(error) => return Err(self.refused(&error)),
+        };
+        if last.ms < ms {
+            let mut raise = cmd("XSETID");
+            raise.arg(&*self.queue.stream).arg(
+                BallotId {
+                    ms: ms.saturating_add(1),
+                    seq: 0,
+                }
+                .to_string(),
+            );
+            let raised = self.queue.connection.exec(&raise).await;
+            // An id above this one was given out meanwhile.
+            let raised = raised.or_else(|error| {
+                if is_id_too_small(&error) {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            });
+            raised.map_err(|error| self.refused(&error))?;
+            if last.ms > 0 {
+                tracing::warn!(%last, above_ms = ms, "the queue's ids had gone back; new ballots get greater ones again");
+            }
+        }
+        self.may_have_begun_anew = false;
+        Ok(())
+    }
+
+    /// What is refused for want of rights is refused every time: once is enough.
+    fn refused(&mut self, error: &RedisError) -> QueueError {
+        let error = classify(error);
+        self.may_have_begun_anew = !matches!(error, QueueError::Refused(_));
+        error
+    }
+
+    pub(in crate::queue) async fn forget_others(
+        &mut self,
+        idle: Duration,
+    ) -> Result<u64, QueueError> {
+        let mut forget = cmd("EVAL");
+        forget.arg(FORGET).arg(1).arg(&*self.queue.stream);
+        forget
+            .arg(GROUP)
+            .arg(&self.name)
+            .arg(idle.as_millis().to_string());
+        match self.queue.connection.query(&forget).await {
+            Ok(forgotten) => Ok(forgotten),
+            Err(error) if is_group_missing(&error) || is_stream_missing(&error) => Ok(0),
+            Err(error) => Err(classify(&error)),
+        }
+    }
+
     /// Removes this consumer's name from the group, if it holds nothing: removing it would drop what it holds.
-    pub(in crate::queue) async fn leave(mut self) -> Result<(), QueueError> {
+    pub(in crate::queue) async fn leave(self) -> Result<(), QueueError> {
         let mut held = cmd("XPENDING");
         held.arg(&*self.queue.stream)
             .arg(GROUP)
@@ -237,8 +332,10 @@ impl RedisConsumer {
             .arg("+")
             .arg(1)
             .arg(&self.name);
-        let held: Vec<Value> = held
-            .query_async(&mut self.queue.connection)
+        let held: Vec<Value> = self
+            .queue
+            .connection
+            .query(&held)
             .await
             .map_err(|error| classify(&error))?;
         if !held.is_empty() {
@@ -250,8 +347,9 @@ impl RedisConsumer {
             .arg(&*self.queue.stream)
             .arg(GROUP)
             .arg(&self.name);
-        leave
-            .exec_async(&mut self.queue.connection)
+        self.queue
+            .connection
+            .exec(&leave)
             .await
             .map_err(|error| classify(&error))
     }

@@ -1,6 +1,6 @@
 //! What Redis' errors mean to us.
 
-use redis::{ErrorKind::Server, RedisError, ServerErrorKind};
+use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use super::RESPONSE_TIMEOUT;
 use crate::queue::QueueError;
@@ -16,8 +16,43 @@ pub fn is_stream_missing(error: &RedisError) -> bool {
         .is_some_and(|detail| detail.contains("no such key"))
 }
 
+/// XSETID refuses with a plain ERR, too.
+pub fn is_id_too_small(error: &RedisError) -> bool {
+    error
+        .detail()
+        .is_some_and(|detail| detail.contains("smaller than"))
+}
+
+/// Whether a connection that got this answer will never get a better one, though it stays open: the server is a replica
+/// by now or loads a master's data, or it did not answer at all. To connect again may lead to another server. Nor does
+/// the library try again by itself after a greeting that was refused, though the password may be right by now.
+pub fn is_beyond_help(error: &RedisError) -> bool {
+    use ErrorKind::{AuthenticationFailed, Io, Parse, RESP3NotSupported, Server};
+    use ServerErrorKind::{BusyLoading, MasterDown, ReadOnly};
+    match error.kind() {
+        Server(kind) => matches!(kind, BusyLoading | MasterDown | ReadOnly),
+        Io => error.is_timeout() || !error.is_connection_dropped(),
+        AuthenticationFailed | Parse | RESP3NotSupported => true,
+        _ => false,
+    }
+}
+
+/// What an operator can do about it, where the server's own words do not say.
+fn advice(error: &RedisError) -> &'static str {
+    match error.code() {
+        Some("WRONGPASS" | "NOAUTH") => {
+            "; QUEUE_URL must name a user and password that this server knows"
+        }
+        Some("NOPERM") => "; the user in QUEUE_URL has not all the rights that this service needs",
+        Some("READONLY") => "; QUEUE_URL must name the primary",
+        _ => "",
+    }
+}
+
 pub fn classify(error: &RedisError) -> QueueError {
+    use ErrorKind::Server;
     use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, TryAgain};
+    let message = || format!("{error}{}", advice(error));
     if error.is_timeout() {
         QueueError::Timeout(RESPONSE_TIMEOUT)
     } else if error.is_io_error()
@@ -27,8 +62,8 @@ pub fn classify(error: &RedisError) -> QueueError {
             Server(BusyLoading | MasterDown | ClusterDown | TryAgain)
         )
     {
-        QueueError::Unavailable(error.to_string())
+        QueueError::Unavailable(message())
     } else {
-        QueueError::Refused(error.to_string())
+        QueueError::Refused(message())
     }
 }

@@ -1,17 +1,14 @@
 //! The queue as a Redis stream, read by the consumer group `workers`.
 
 mod answers;
+mod connection;
 mod consumer;
 mod errors;
 
 use std::{sync::Arc, time::Duration};
 
-use redis::{
-    Client, ConnectionInfo, RedisResult,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-    cmd,
-};
-use tokio::time::{Instant, sleep, timeout_at};
+use redis::{Client, ConnectionInfo, RedisResult, cmd};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{Durability, QueueConfig, QueueError, delivery::fields_of};
 use crate::{
@@ -19,6 +16,7 @@ use crate::{
     ballot::{Ballot, BallotId},
 };
 use answers::{Added, Entries};
+use connection::Connection;
 pub use consumer::RedisConsumer;
 use errors::classify;
 
@@ -28,6 +26,8 @@ const PROBE_KEY_SUFFIX: &str = ":probe";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// For everything no voter waits for.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A probe that waits longer has found out that the connection is of no use.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(800);
 /// A peer that has acknowledged nothing for so long is gone: without this a connection whose packets vanish lives on
 /// for a quarter of an hour.
 #[cfg(target_os = "linux")]
@@ -37,8 +37,7 @@ const DEAD_PEER_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct RedisQueue {
     client: Client,
-    /// One multiplexed connection: Redis commits all that arrives at once with one fsync, so more would not be faster.
-    connection: ConnectionManager,
+    connection: Connection,
     stream: Arc<str>,
     enqueue_timeout: Duration,
 }
@@ -49,12 +48,7 @@ impl RedisQueue {
         #[cfg(target_os = "linux")]
         let tcp = tcp.set_user_timeout(DEAD_PEER_TIMEOUT);
         let client = Client::open(info.set_tcp_settings(tcp))?;
-        let reconnecting = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_min_delay(Duration::from_millis(20))
-            .set_max_delay(Duration::from_millis(500));
-        let connection = ConnectionManager::new_lazy_with_config(client.clone(), reconnecting)?;
+        let connection = Connection::new(client.clone())?;
         Ok(Self {
             client,
             connection,
@@ -72,8 +66,7 @@ impl RedisQueue {
         let deadline = Instant::now() + self.enqueue_timeout;
         let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(100));
         loop {
-            let mut connection = self.connection.clone();
-            let answer = timeout_at(deadline, xadd.query_async::<Added>(&mut connection)).await;
+            let answer = timeout_at(deadline, self.connection.query::<Added>(&xadd)).await;
             match answer.map_err(|_| QueueError::Timeout(self.enqueue_timeout))? {
                 Ok(Added(id)) => return Ok(id),
                 // The server restarted or failed over. Sending again is safe: should the first one have arrived after
@@ -96,9 +89,13 @@ impl RedisQueue {
             .arg(1)
             .arg("EX")
             .arg(60);
-        set.exec_async(&mut self.connection.clone())
-            .await
-            .map_err(|error| classify(&error))
+        match timeout(PROBE_TIMEOUT, self.connection.exec(&set)).await {
+            Ok(answer) => answer.map_err(|error| classify(&error)),
+            Err(_) => {
+                self.connection.replace();
+                Err(QueueError::Timeout(PROBE_TIMEOUT))
+            }
+        }
     }
 
     pub(super) async fn newest(&self) -> Result<Option<BallotId>, QueueError> {
@@ -108,8 +105,9 @@ impl RedisQueue {
             .arg("-")
             .arg("COUNT")
             .arg(1);
-        let Entries(last) = last
-            .query_async(&mut self.connection.clone())
+        let Entries(last) = self
+            .connection
+            .query(&last)
             .await
             .map_err(|error| classify(&error))?;
         Ok(last.first().map(|delivery| delivery.id))
@@ -118,18 +116,17 @@ impl RedisQueue {
     pub(super) async fn durability(&self) -> Result<Durability, QueueError> {
         let mut get = cmd("CONFIG");
         get.arg("GET").arg("append*").arg("maxmemory-policy");
-        let settings: Vec<(String, String)> =
-            match get.query_async(&mut self.connection.clone()).await {
-                Ok(settings) => settings,
-                Err(error) => match classify(&error) {
-                    QueueError::Refused(why) => {
-                        return Ok(Durability::Weaker(format!(
-                            "its settings cannot be read: {why}"
-                        )));
-                    }
-                    other => return Err(other),
-                },
-            };
+        let settings: Vec<(String, String)> = match self.connection.query(&get).await {
+            Ok(settings) => settings,
+            Err(error) => match classify(&error) {
+                QueueError::Refused(why) => {
+                    return Ok(Durability::Weaker(format!(
+                        "its settings cannot be read: {why}"
+                    )));
+                }
+                other => return Err(other),
+            },
+        };
         let weaker = [
             ("appendonly", "yes"),
             ("appendfsync", "always"),

@@ -1,0 +1,116 @@
+//! The fault matrix: what breaks, and the test that shows what is seen then. Servers are real, services are processes of
+//! their own, and [`crate::harness::proxy`] is the network where that is at fault.
+//!
+//! | fault | test |
+//! |---|---|
+//! | Redis frozen, 200 voters | `queue_server::a_frozen_redis_is_a_fast_503_for_a_whole_crowd`; pages and probes: `outages::a_frozen_redis_is_a_fast_503_and_everything_else_goes_on` |
+//! | Redis killed | `queue_server::a_killed_redis_loses_no_accepted_vote`, `original_faults::a_redis_that_dies_costs_no_vote_and_no_patience` |
+//! | Redis out of memory | `queue_server::a_redis_out_of_memory_is_emptied_all_the_same` |
+//! | Redis' disk is full | `disk_full::a_full_disk_ends_redis_and_costs_no_accepted_vote`, `disk_full::a_full_disk_is_a_503_where_redis_syncs_every_second` |
+//! | Redis made a replica | `failover::a_master_that_became_a_replica_is_left` |
+//! | entries trimmed while pending | `stream::entries_removed_in_a_dead_workers_hands_are_counted_as_lost`, `queue_contract::entries_removed_while_pending_are_reported_as_lost` |
+//! | consumer group missing | `stream::a_lost_group_is_made_again_under_a_running_worker`, `queue_contract::a_lost_consumer_group_is_made_again_from_the_beginning` |
+//! | dead workers' names | `stream::names_of_workers_that_hold_nothing_are_forgotten` |
+//! | Postgres frozen | `outages::a_frozen_postgres_does_not_hold_the_worker_for_ever` |
+//! | Postgres partitioned, Redis partitioned | all of `partitions` |
+//! | Postgres killed | `outages::voting_goes_on_while_postgres_is_away_and_the_result_says_how_old_it_is` |
+//! | Postgres restarted, immediate | `store_server::an_immediate_restart_of_postgres_heals_alone` |
+//! | Postgres takes no writes | `store_server::a_postgres_that_takes_no_writes_is_said_by_the_worker_and_shown_by_the_result` |
+//! | worker killed between commit and acknowledgement | `worker_dies::between_commit_and_acknowledgement_nothing_changes`, `mover::…::a_worker_that_died_between_commit_and_acknowledgement_changes_nothing` |
+//! | anything killed under load | `processes::…::whatever_is_killed_no_accepted_vote_is_lost` |
+//! | several workers, reordered deliveries | `convergence::…::any_order_ends_in_the_same_tally`, `mover::…::workers_side_by_side_move_every_ballot_once`, `store_contract::…::writers_side_by_side_end_in_the_right_tally` |
+//! | poison | `mover::…::poison_becomes_a_dead_letter_and_blocks_nobody`, `mover::…::what_only_the_store_refuses_becomes_a_dead_letter_too`, `original_faults::…::a_300_character_post_does_not_break_the_worker` |
+//! | a voter twice in a batch | `store_contract::…::within_a_batch_only_the_newest_counts` |
+//! | SIGTERM under load | all of `termination` |
+//! | the queue wiped, its ids go back | all of `ids_go_back` |
+//! | the worker's loop hangs | `worker_dies::a_loop_that_hangs_is_said_by_health_and_a_long_migration_is_not` |
+//! | weak, wrong or half-ready servers at the start | all of `start` |
+//! | no servers at the start | `outages::services_may_start_before_their_servers` |
+
+mod disk_full;
+mod failover;
+mod ids_go_back;
+mod partitions;
+mod queue_server;
+mod start;
+mod store_server;
+mod stream;
+mod termination;
+mod worker_dies;
+
+use reqwest::StatusCode;
+
+use crate::{
+    harness::{
+        crowd::Counts,
+        eventually,
+        process::Service,
+        storage::Storage,
+        viewer::{get, get_json},
+    },
+    store_contract::assert_counts_are_right,
+};
+
+/// What production has: the harness' own time limits are longer, for machines are shared.
+const PROMPT: [(&str, &str); 2] = [("ENQUEUE_TIMEOUT", "400ms"), ("STORE_TIMEOUT", "1s")];
+
+/// Starts a service, and waits until it is ready.
+async fn start_ready(name: &str, storage: &Storage, more: &[(&str, &str)]) -> Service {
+    let service = Service::start(name, storage, more);
+    until_ready(&service).await;
+    service
+}
+
+async fn until_ready(service: &Service) {
+    let ready = async || get_json(&format!("{}/ready", service.url)).await;
+    eventually("/ready", |(status, _)| *status == StatusCode::OK, ready).await;
+}
+
+/// Waits until `/ready` says no, and why: with all of these words.
+async fn until_unready_because(service: &Service, words: &[&str]) {
+    let says_so = |(status, answer): &(StatusCode, serde_json::Value)| {
+        let why = answer["checks"].to_string();
+        *status == StatusCode::SERVICE_UNAVAILABLE && words.iter().all(|word| why.contains(word))
+    };
+    eventually("the reason in /ready", says_so, async || {
+        get_json(&format!("{}/ready", service.url)).await
+    })
+    .await;
+}
+
+/// Waits until the service's metrics have this line.
+async fn until_metric(service: &Service, line: &str) {
+    let has = |metrics: &String| metrics.lines().any(|said| said == line);
+    eventually(line, has, async || {
+        let metrics = get(&format!("{}/metrics", service.url)).await;
+        metrics.text().await.unwrap_or_default()
+    })
+    .await;
+}
+
+/// Waits until the queue is empty; then accepted ⊆ counted ⊆ attempted, and the counts fit the votes.
+async fn assert_nothing_is_lost_or_doubled(storage: &Storage, counts: &Counts) {
+    let queue = storage.queue().await;
+    let oldest = async || {
+        queue
+            .consumer("looks")
+            .trim()
+            .await
+            .map(|backlog| backlog.oldest)
+    };
+    eventually(
+        "an empty queue",
+        |oldest| matches!(oldest, Ok(None)),
+        oldest,
+    )
+    .await;
+    let counted: i64 = storage.counted().await.iter().map(|(_, votes)| votes).sum();
+    let counted = counted.unsigned_abs();
+    assert!(
+        counts.accepted() <= counted && counted <= counts.attempted(),
+        "not {} ⊆ {counted} ⊆ {}",
+        counts.accepted(),
+        counts.attempted()
+    );
+    assert_counts_are_right(storage).await;
+}

@@ -1,0 +1,154 @@
+//! The network between a service and its server breaks, and is mended.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use super::{
+    PROMPT, assert_nothing_is_lost_or_doubled, start_ready, until_ready, until_unready_because,
+};
+use crate::harness::{
+    crowd::Crowd,
+    eventually,
+    process::Service,
+    proxy::{Network, Proxy},
+    skip::or_skip,
+    storage::{Kind, Storage},
+    viewer::{Viewer, get_json, tally, until_votes},
+    voter::Voter,
+};
+
+const FAULTS: [Network; 4] = [
+    Network::BlackHole,
+    Network::NoRequests,
+    Network::NoAnswers,
+    Network::Reset,
+];
+
+/// Either what was sent arrives after all, or the connections of before are dead without anybody saying so.
+fn mend(proxy: &Proxy, round: usize) {
+    if round.is_multiple_of(2) {
+        proxy.mend_for_new_connections();
+    } else {
+        proxy.make(Network::Good);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn vote_and_redis() {
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let _worker = start_ready("worker", &storage, &PROMPT).await;
+    let direct = storage.queue_url.clone();
+    let (proxy, url) = Proxy::to(&direct).await;
+    storage.queue_url = url;
+    let vote = start_ready("vote", &storage, &PROMPT).await;
+    storage.queue_url = direct;
+    let crowd = Crowd::gather(&vote.url, 20);
+    for (round, fault) in FAULTS.into_iter().chain(FAULTS).enumerate() {
+        crowd.accepts(40).await;
+        proxy.make(fault);
+        crowd.is_refused(40).await;
+        let page = Voter::new(&vote.url).look().await;
+        assert_eq!(page.status, StatusCode::OK, "{fault:?}: the page is there");
+        if round < 2 {
+            until_unready_because(&vote, &["did not answer within"]).await;
+        }
+        mend(&proxy, round + round / FAULTS.len());
+    }
+    crowd.accepts(40).await;
+    until_ready(&vote).await;
+    let counts = crowd.go_home().await;
+    println!("the slowest 503 took {:?}", counts.slowest_refusal());
+    assert_eq!((counts.broken(), counts.impolite()), (0, 0));
+    assert_nothing_is_lost_or_doubled(&storage, &counts).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn vote_and_a_slow_redis() {
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let (proxy, url) = Proxy::to(&storage.queue_url).await;
+    storage.queue_url = url;
+    let vote = start_ready("vote", &storage, &PROMPT).await;
+    let voter = Voter::new(&vote.url);
+    proxy.make(Network::Slow(Duration::from_millis(50)));
+    voter.must_vote_for("a").await;
+    proxy.make(Network::Slow(Duration::from_secs(1)));
+    let page = voter.vote_for("b").await;
+    assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
+    proxy.make(Network::Good);
+    let status = async || voter.vote_for("b").await.status;
+    eventually("a vote", |status| *status == StatusCode::OK, status).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn worker_and_redis() {
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let direct = storage.queue_url.clone();
+    let (proxy, url) = Proxy::to(&direct).await;
+    storage.queue_url = url;
+    let worker = start_ready("worker", &storage, &PROMPT).await;
+    storage.queue_url = direct;
+    worker_heals(&storage, &worker, &proxy, "queue").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn worker_and_postgres() {
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let direct = storage.database_url.clone();
+    let (proxy, url) = Proxy::to(&direct).await;
+    storage.database_url = url;
+    let worker = start_ready("worker", &storage, &PROMPT).await;
+    storage.database_url = direct;
+    worker_heals(&storage, &worker, &proxy, "store").await;
+}
+
+/// Voting goes on while a worker is cut off, and all of it is counted afterwards.
+async fn worker_heals(storage: &Storage, worker: &Service, proxy: &Proxy, cut_off: &str) {
+    let vote = start_ready("vote", storage, &PROMPT).await;
+    let result = start_ready("result", storage, &PROMPT).await;
+    let total = async || tally(&result.url).await["total"].as_u64().unwrap_or(0);
+    let crowd = Crowd::gather(&vote.url, 4);
+    for (round, fault) in FAULTS.into_iter().enumerate() {
+        let moving = total().await + 20;
+        eventually("counted votes", |total| *total > moving, total).await;
+        proxy.make(fault);
+        until_unready_because(worker, &[cut_off]).await;
+        crowd.accepts(20).await;
+        mend(proxy, round);
+        until_ready(worker).await;
+    }
+    let counts = crowd.go_home().await;
+    assert_eq!(
+        (counts.refused(), counts.broken()),
+        (0, 0),
+        "voters notice nothing"
+    );
+    assert_nothing_is_lost_or_doubled(storage, &counts).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn result_and_postgres() {
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let vote = start_ready("vote", &storage, &PROMPT).await;
+    let _worker = start_ready("worker", &storage, &PROMPT).await;
+    let (proxy, url) = Proxy::to(&storage.database_url).await;
+    storage.database_url = url;
+    let result = start_ready("result", &storage, &PROMPT).await;
+    let mut viewer = Viewer::open(&result.url, None).await;
+    for (votes, fault) in (1_u64..).zip(FAULTS) {
+        proxy.make(fault);
+        Voter::new(&vote.url).must_vote_for("a").await;
+        let is_stale = |tally: &Value| tally["stale"] == true;
+        let stale = eventually("a stale result", is_stale, async || {
+            tally(&result.url).await
+        })
+        .await;
+        assert_eq!(stale["total"], votes - 1, "the last tally is still shown");
+        let (ready, _) = get_json(&format!("{}/ready", result.url)).await;
+        assert_eq!(ready, StatusCode::OK, "viewers are not turned away");
+        mend(&proxy, usize::try_from(votes).unwrap());
+        viewer.until_votes(&[votes, 0]).await;
+    }
+    until_votes(&result.url, &[4, 0]).await;
+}

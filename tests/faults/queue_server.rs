@@ -1,0 +1,107 @@
+//! The queue's server stands still, dies, or runs out of memory.
+
+use reqwest::StatusCode;
+use tokio::time::Instant;
+
+use super::{PROMPT, assert_nothing_is_lost_or_doubled, start_ready, until_unready_because};
+use crate::harness::{
+    crowd::Crowd,
+    eventually, redis,
+    skip::or_skip,
+    storage::{Kind, Storage},
+    viewer::{get, until_votes},
+    voter::Voter,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_redis_is_a_fast_503_for_a_whole_crowd() {
+    let redis = or_skip!(redis::own());
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    storage.queue_url.clone_from(&redis.url);
+    let vote = start_ready("vote", &storage, &PROMPT).await;
+    let result = start_ready("result", &storage, &PROMPT).await;
+    let _worker = start_ready("worker", &storage, &PROMPT).await;
+    let crowd = Crowd::gather(&vote.url, 200);
+    crowd.accepts(400).await;
+
+    redis.server.freeze();
+    crowd.is_refused(1000).await;
+    for page in [&vote.url, &format!("{}/api/poll", vote.url), &result.url] {
+        assert_eq!(get(page).await.status(), StatusCode::OK, "{page}");
+    }
+    redis.server.thaw();
+    crowd.accepts(200).await;
+
+    let counts = crowd.go_home().await;
+    println!("the slowest 503 took {:?}", counts.slowest_refusal());
+    assert!(
+        counts.slowest_refusal().as_secs() < 3,
+        "{:?}",
+        counts.slowest_refusal()
+    );
+    assert_eq!((counts.broken(), counts.impolite()), (0, 0));
+    assert_nothing_is_lost_or_doubled(&storage, &counts).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_redis_loses_no_accepted_vote() {
+    let redis = or_skip!(redis::own());
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    storage.queue_url.clone_from(&redis.url);
+    let vote = start_ready("vote", &storage, &PROMPT).await;
+    let _worker = start_ready("worker", &storage, &PROMPT).await;
+    let crowd = Crowd::gather(&vote.url, 50);
+    for _ in 0..3 {
+        crowd.accepts(100).await;
+        redis.server.kill();
+        crowd.is_refused(50).await;
+        redis.server.start();
+        redis.wait_until_ready().unwrap();
+        let back = Instant::now();
+        crowd.accepts(1).await;
+        println!(
+            "votes are accepted {:?} after Redis is back",
+            back.elapsed()
+        );
+    }
+    let counts = crowd.go_home().await;
+    assert_eq!((counts.broken(), counts.impolite()), (0, 0));
+    assert_nothing_is_lost_or_doubled(&storage, &counts).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_out_of_memory_is_emptied_all_the_same() {
+    let redis = or_skip!(redis::own());
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    storage.queue_url.clone_from(&redis.url);
+    let vote = start_ready("vote", &storage, &PROMPT).await;
+    let mut worker = start_ready("worker", &storage, &PROMPT).await;
+    Voter::new(&vote.url).must_vote_for("a").await;
+    let counted = async || storage.counted().await;
+    eventually("the first vote", |votes| !votes.is_empty(), counted).await;
+    worker.process.kill();
+    for _ in 0..20 {
+        Voter::new(&vote.url).must_vote_for("a").await;
+    }
+    storage
+        .enqueue_raw(&[("nonsense", "there is no room for")])
+        .await;
+
+    redis.set("maxmemory", "1");
+    let page = Voter::new(&vote.url).vote_for("b").await;
+    assert_eq!(
+        (page.status, page.retry_after.as_deref()),
+        (StatusCode::SERVICE_UNAVAILABLE, Some("1"))
+    );
+    until_unready_because(&vote, &["OOM"]).await;
+    let _worker = crate::harness::process::Service::start("worker", &storage, &PROMPT);
+    let length = async || redis.length(&storage.stream);
+    eventually("an empty stream", |length| *length == 0, length).await;
+    assert_eq!(counted().await, [("a".to_owned(), 21)]);
+    assert_eq!(storage.store().await.dead_letters().await.unwrap().len(), 1);
+
+    redis.set("maxmemory", "0");
+    Voter::new(&vote.url).must_vote_for("b").await;
+    let result = start_ready("result", &storage, &PROMPT).await;
+    until_votes(&result.url, &[21, 1]).await;
+}

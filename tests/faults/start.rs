@@ -1,0 +1,200 @@
+//! Servers that are not what they should be when services start. What an operator can mend at the server is waited for,
+//! and said; what only another program or another setting can mend ends the service.
+
+use super::{PROMPT, start_ready, until_metric, until_ready, until_unready_because};
+use crate::harness::{
+    postgres,
+    process::{Process, Service, command, output},
+    redis,
+    skip::or_skip,
+    storage::{Kind, Storage},
+    tls::Certificate,
+    unique,
+    viewer::until_votes,
+    voter::Voter,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_may_lose_votes_is_used_and_said() {
+    let redis = or_skip!(redis::own());
+    let mut storage = Storage::new(Kind::Embedded).await.unwrap();
+    storage.queue_url.clone_from(&redis.url);
+    for (setting, weak, good) in [
+        ("appendfsync", "everysec", "always"),
+        ("maxmemory-policy", "allkeys-lru", "noeviction"),
+    ] {
+        redis.set(setting, weak);
+        let vote = start_ready("vote", &storage, &[]).await;
+        vote.process
+            .line_with(&format!("{setting} is {weak} and should be {good}"));
+        until_metric(&vote, "queue_durable 0").await;
+        Voter::new(&vote.url).must_vote_for("a").await;
+        redis.set(setting, good);
+    }
+    let vote = start_ready("vote", &storage, &[]).await;
+    until_metric(&vote, "queue_durable 1").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_schema_is_brought_up_to_date_with_its_votes() {
+    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    storage.store().await;
+    storage
+        .execute(
+            "INSERT INTO votes (id, vote) VALUES ('somebody', 'b');
+             DROP TABLE dead_letters; DELETE FROM _sqlx_migrations WHERE version = 3",
+        )
+        .await;
+    let vote = start_ready("vote", &storage, &[]).await;
+    let _worker = start_ready("worker", &storage, &[]).await;
+    let result = start_ready("result", &storage, &[]).await;
+    storage.enqueue_raw(&[("nonsense", "a dead letter")]).await;
+    Voter::new(&vote.url).must_vote_for("a").await;
+    until_votes(&result.url, &[1, 1]).await;
+    assert_eq!(storage.store().await.dead_letters().await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_schema_ends_worker_and_result_with_a_sentence() {
+    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    storage.store().await;
+    storage
+        .execute(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             SELECT 9999, 'of the future', success, checksum, 0 FROM _sqlx_migrations WHERE version = 1",
+        )
+        .await;
+    for name in ["worker", "result"] {
+        let ended = output(&mut command(
+            name,
+            &[
+                ("LISTEN_ADDR", "127.0.0.1:0"),
+                ("QUEUE_URL", &storage.queue_url),
+                ("QUEUE_STREAM", &storage.stream),
+                ("DATABASE_URL", &storage.database_url),
+                ("RUST_LOG", "error"),
+            ],
+        ));
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert!(!ended.status.success(), "{name}");
+        assert!(
+            said.starts_with("error: ")
+                && said.contains("newer version of this program: migration 9999")
+                && said.trim().lines().count() == 1,
+            "{name}: {said}"
+        );
+    }
+}
+
+/// The service says what is wrong, in its log and in `/ready`.
+async fn assert_it_says(service: &Service, words: &[&str]) {
+    service.process.line_with(words[0]);
+    until_unready_because(service, words).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_password_of_redis_is_said_and_may_be_mended_there() {
+    let redis = or_skip!(redis::own());
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let with_password = |word: &str| redis.url.replace("redis://", &format!("redis://:{word}@"));
+    redis.set("requirepass", "right");
+    let mut services = Vec::new();
+    for url in [redis.url.clone(), with_password("mended")] {
+        storage.queue_url = url;
+        for name in ["vote", "worker"] {
+            let service = Service::start(name, &storage, &PROMPT);
+            assert_it_says(&service, &["user and password", "QUEUE_URL"]).await;
+            services.push(service);
+        }
+    }
+    let mut connection = ::redis::Client::open(with_password("right"))
+        .unwrap()
+        .get_connection()
+        .unwrap();
+    let mut acl = ::redis::cmd("ACL");
+    acl.arg("SETUSER").arg("default").arg("nopass");
+    acl.exec(&mut connection).unwrap();
+    for service in &services {
+        until_ready(service).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_user_of_postgres_is_said_and_may_be_mended_there() {
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    storage.store().await;
+    let role = unique("late");
+    let direct = storage.database_url.clone();
+    let mut url = url::Url::parse(&direct).unwrap();
+    url.set_username(&role).unwrap();
+    url.set_password(Some("secret")).unwrap();
+    storage.database_url = url.into();
+    let mut services = Vec::new();
+    for name in ["worker", "result"] {
+        let service = Service::start(name, &storage, &PROMPT);
+        assert_it_says(&service, &["user and password", "DATABASE_URL"]).await;
+        services.push(service);
+    }
+    storage.database_url = direct;
+    storage
+        .execute(&format!(
+            "CREATE ROLE {role} LOGIN PASSWORD 'secret'; GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"
+        ))
+        .await;
+    for service in &services {
+        until_ready(service).await;
+    }
+    drop(services);
+    storage
+        .execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_does_not_speak_tls_is_said() {
+    let redis = or_skip!(redis::own());
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    storage.database_url = format!("{}?sslmode=require", storage.database_url);
+    let result = Service::start("result", &storage, &PROMPT);
+    assert_it_says(&result, &["sslmode", "DATABASE_URL"]).await;
+    storage.queue_url = redis.url.replace("redis://", "rediss://");
+    let vote = Service::start("vote", &storage, &PROMPT);
+    assert_it_says(&vote, &["TLS", "QUEUE_URL", "redis://"]).await;
+    let worker = Service::start("worker", &storage, &PROMPT);
+    assert_it_says(&worker, &["TLS", "QUEUE_URL"]).await;
+    until_unready_because(&worker, &["sslmode", "DATABASE_URL"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_speaks_only_tls_is_said() {
+    let certificate = Certificate::new();
+    let redis = or_skip!(redis::secured(&certificate, "alice", "s3cret"));
+    let mut storage = Storage::new(Kind::Embedded).await.unwrap();
+    storage.queue_url = redis.url.replace("rediss://", "redis://");
+    let vote = Service::start("vote", &storage, &PROMPT);
+    assert_it_says(&vote, &["TLS", "QUEUE_URL", "rediss://"]).await;
+}
+
+/// One program for all three services waits, too, and says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_one_program_waits_as_its_parts_do() {
+    let server = or_skip!(postgres::own());
+    let redis = or_skip!(redis::own());
+    redis.set("requirepass", "right");
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().display().to_string();
+    let url = server.url().replace("postgres:postgres@", "nobody:guess@");
+    let app = Process::start(command(
+        "voting-app",
+        &[
+            ("VOTE_LISTEN_ADDR", "127.0.0.1:0"),
+            ("RESULT_LISTEN_ADDR", "127.0.0.1:0"),
+            ("WORKER_LISTEN_ADDR", "127.0.0.1:0"),
+            ("DATA_DIR", &folder),
+            ("QUEUE_URL", &redis.url),
+            ("DATABASE_URL", &url),
+        ],
+    ));
+    app.line_with("QUEUE_URL must name a user and password");
+    app.line_with("DATABASE_URL must name a user and password");
+}
