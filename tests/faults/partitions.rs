@@ -52,7 +52,7 @@ async fn vote_and_redis() {
         let page = Voter::new(&vote.url).look().await;
         assert_eq!(page.status, StatusCode::OK, "{fault:?}: the page is there");
         if round < 2 {
-            until_unready_because(&vote, &["did not answer within"]).await;
+            until_unready_because(&vote, &["it did not answer within"]).await;
         }
         mend(&proxy, round + round / FAULTS.len());
     }

@@ -159,9 +159,9 @@ async fn a_server_that_does_not_speak_tls_is_said() {
     assert_it_says(&result, &["sslmode", "DATABASE_URL"]).await;
     storage.queue_url = redis.url.replace("redis://", "rediss://");
     let vote = Service::start("vote", &storage, &PROMPT);
-    assert_it_says(&vote, &["TLS", "QUEUE_URL", "redis://"]).await;
+    assert_it_says(&vote, &["QUEUE_URL begins with rediss://", "speak TLS"]).await;
     let worker = Service::start("worker", &storage, &PROMPT);
-    assert_it_says(&worker, &["TLS", "QUEUE_URL"]).await;
+    assert_it_says(&worker, &["QUEUE_URL begins with rediss://", "speak TLS"]).await;
     until_unready_because(&worker, &["sslmode", "DATABASE_URL"]).await;
 }
 
@@ -172,7 +172,7 @@ async fn a_server_that_speaks_only_tls_is_said() {
     let mut storage = Storage::new(Kind::Embedded).await.unwrap();
     storage.queue_url = redis.url.replace("rediss://", "redis://");
     let vote = Service::start("vote", &storage, &PROMPT);
-    assert_it_says(&vote, &["TLS", "QUEUE_URL", "rediss://"]).await;
+    assert_it_says(&vote, &["QUEUE_URL must begin with rediss://", "TLS only"]).await;
 }
 
 /// One program for all three services waits, too, and says so.

@@ -69,9 +69,7 @@ async fn a_postgres_that_takes_no_writes_is_said_by_the_worker_and_shown_by_the_
     until_votes(&result.url, &[0, 0]).await;
 
     storage
-        .execute(&format!(
-            "SET default_transaction_read_only = off; {read_only} = off"
-        ))
+        .execute(&format!("BEGIN READ WRITE; {read_only} = off; COMMIT"))
         .await;
     until_ready(&worker).await;
     until_votes(&result.url, &[1, 0]).await;

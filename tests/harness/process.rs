@@ -74,11 +74,12 @@ impl Process {
                 return line.clone();
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(
-                !left.is_zero(),
-                "no line with {text:?} among:\n{}",
-                lines.join("\n")
-            );
+            if left.is_zero() {
+                let said = lines.join("\n");
+                // What is dropped by the panic looks into the lines, too.
+                drop(lines);
+                panic!("no line with {text:?} among:\n{said}");
+            }
             lines = self.said.more.wait_timeout(lines, left).unwrap().0;
         }
     }

@@ -1,12 +1,15 @@
 //! The connection that all calls share.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use redis::{
-    Client, Cmd, FromRedisValue, Pipeline, RedisError, RedisResult,
+    Client, Cmd, ConnectionAddr, FromRedisValue, Pipeline, RedisResult,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use tokio::time::Instant;
@@ -25,6 +28,7 @@ const REPLACE_AT_MOST_EVERY: Duration = Duration::from_millis(500);
 pub struct Connection {
     client: Client,
     current: Arc<Mutex<Current>>,
+    has_answered: Arc<AtomicBool>,
 }
 
 #[derive(Clone)]
@@ -40,13 +44,14 @@ impl Connection {
         Ok(Self {
             client,
             current: Arc::new(Mutex::new(current)),
+            has_answered: Arc::default(),
         })
     }
 
     pub async fn query<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
         let mut current = self.current();
         let answer = command.query_async(&mut current.manager).await;
-        answer.inspect_err(|error| self.learn_from(error, &current))
+        self.learn_from(answer, &current)
     }
 
     pub async fn exec(&self, command: &Cmd) -> RedisResult<()> {
@@ -56,7 +61,7 @@ impl Connection {
     pub async fn query_all<T: FromRedisValue>(&self, commands: &Pipeline) -> RedisResult<T> {
         let mut current = self.current();
         let answer = commands.query_async(&mut current.manager).await;
-        answer.inspect_err(|error| self.learn_from(error, &current))
+        self.learn_from(answer, &current)
     }
 
     /// Connects anew for the next call. Calls under way still get their answers, should there be any.
@@ -71,9 +76,26 @@ impl Connection {
             .clone()
     }
 
-    fn learn_from(&self, error: &RedisError, used: &Current) {
-        if is_beyond_help(error) {
-            self.replace_used(used);
+    fn learn_from<T>(&self, answer: RedisResult<T>, used: &Current) -> RedisResult<T> {
+        match &answer {
+            Ok(_) => self.has_answered.store(true, Ordering::Relaxed),
+            Err(error) if is_beyond_help(error) => self.replace_used(used),
+            Err(_) => {}
+        }
+        answer
+    }
+
+    /// What may be wrong with the settings, where the server has never answered: a wrong guess about TLS looks like a
+    /// server that says nothing, or hangs up.
+    pub fn advice(&self) -> &'static str {
+        if self.has_answered.load(Ordering::Relaxed) {
+            return "";
+        }
+        match self.client.get_connection_info().addr() {
+            ConnectionAddr::TcpTls { .. } => {
+                "; QUEUE_URL begins with rediss://, so the server must speak TLS, with a certificate that is trusted here"
+            }
+            _ => "; should the server speak TLS only, QUEUE_URL must begin with rediss://",
         }
     }
 
@@ -94,8 +116,9 @@ impl Current {
         let reconnecting = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_min_delay(Duration::from_millis(20))
-            .set_max_delay(Duration::from_millis(500));
+            // Whoever calls tries again, and is told meanwhile why.
+            .set_number_of_retries(1)
+            .set_min_delay(Duration::from_millis(20));
         Ok(Self {
             manager: ConnectionManager::new_lazy_with_config(client.clone(), reconnecting)?,
             since: Instant::now(),

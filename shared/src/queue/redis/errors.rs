@@ -39,7 +39,12 @@ pub fn is_beyond_help(error: &RedisError) -> bool {
 
 /// What an operator can do about it, where the server's own words do not say.
 fn advice(error: &RedisError) -> &'static str {
-    match error.code() {
+    let code = match error.kind() {
+        // The library keeps this one's words to itself.
+        ErrorKind::AuthenticationFailed => Some("WRONGPASS"),
+        _ => error.code(),
+    };
+    match code {
         Some("WRONGPASS" | "NOAUTH") => {
             "; QUEUE_URL must name a user and password that this server knows"
         }

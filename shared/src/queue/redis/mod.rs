@@ -90,10 +90,19 @@ impl RedisQueue {
             .arg("EX")
             .arg(60);
         match timeout(PROBE_TIMEOUT, self.connection.exec(&set)).await {
-            Ok(answer) => answer.map_err(|error| classify(&error)),
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(match classify(&error) {
+                QueueError::Unavailable(why) if !error.is_connection_refusal() => {
+                    QueueError::Unavailable(format!("{why}{}", self.connection.advice()))
+                }
+                other => other,
+            }),
             Err(_) => {
                 self.connection.replace();
-                Err(QueueError::Timeout(PROBE_TIMEOUT))
+                Err(QueueError::Unavailable(format!(
+                    "it did not answer within {PROBE_TIMEOUT:?}{}",
+                    self.connection.advice()
+                )))
             }
         }
     }
