@@ -6,7 +6,9 @@ use tokio::time::Instant;
 use super::{PROMPT, assert_nothing_is_lost_or_doubled, start_ready, until_unready_because};
 use crate::harness::{
     crowd::Crowd,
-    eventually, redis,
+    eventually,
+    process::Service,
+    redis,
     skip::or_skip,
     storage::{Kind, Storage},
     viewer::{get, until_votes},
@@ -94,7 +96,7 @@ async fn a_redis_out_of_memory_is_emptied_all_the_same() {
         (StatusCode::SERVICE_UNAVAILABLE, Some("1"))
     );
     until_unready_because(&vote, &["OOM"]).await;
-    let _worker = crate::harness::process::Service::start("worker", &storage, &PROMPT);
+    let _worker = Service::start("worker", &storage, &PROMPT);
     let length = async || redis.length(&storage.stream);
     eventually("an empty stream", |length| *length == 0, length).await;
     assert_eq!(storage.counted().await, [("a".to_owned(), 21)]);

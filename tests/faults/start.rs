@@ -99,7 +99,7 @@ async fn a_wrong_password_of_redis_is_said_and_may_be_mended_there() {
     let with_password = |word: &str| redis.url.replace("redis://", &format!("redis://:{word}@"));
     redis.set("requirepass", "right");
     let mut services = Vec::new();
-    for url in [redis.url.clone(), with_password("mended")] {
+    for url in [with_password("mended"), redis.url.clone()] {
         storage.queue_url = url;
         for name in ["vote", "worker"] {
             let service = Service::start(name, &storage, &PROMPT);
@@ -111,11 +111,14 @@ async fn a_wrong_password_of_redis_is_said_and_may_be_mended_there() {
         .unwrap()
         .get_connection()
         .unwrap();
-    let mut acl = ::redis::cmd("ACL");
-    acl.arg("SETUSER").arg("default").arg("nopass");
-    acl.exec(&mut connection).unwrap();
-    for service in &services {
-        until_ready(service).await;
+    // First for those that send a password, then for those that send none.
+    for (rule, services) in [">mended", "nopass"].into_iter().zip(services.chunks(2)) {
+        let mut acl = ::redis::cmd("ACL");
+        acl.arg("SETUSER").arg("default").arg(rule);
+        acl.exec(&mut connection).unwrap();
+        for service in services {
+            until_ready(service).await;
+        }
     }
 }
 

@@ -7,7 +7,8 @@ use super::{
 };
 use crate::harness::{
     crowd::Crowd,
-    postgres,
+    eventually, postgres,
+    process::Service,
     skip::or_skip,
     storage::{Kind, Storage},
     viewer::{Viewer, until_votes},
@@ -32,11 +33,14 @@ async fn an_immediate_restart_of_postgres_heals_alone() {
     server.server.start();
     server.wait_until_ready().await;
     let back = Instant::now();
-    until_ready(&worker).await;
+    let counted = async || storage.counted_if_ready().await;
+    let before = counted().await;
+    eventually("counted votes", |votes| *votes != before, counted).await;
     println!(
-        "the worker is ready {:?} after Postgres is back",
+        "votes are counted {:?} after Postgres is back",
         back.elapsed()
     );
+    until_ready(&worker).await;
 
     let counts = crowd.go_home().await;
     assert_eq!(
@@ -61,7 +65,7 @@ async fn a_postgres_that_takes_no_writes_is_said_by_the_worker_and_shown_by_the_
     let read_only = format!("ALTER DATABASE {name} SET default_transaction_read_only");
     storage.execute(&format!("{read_only} = on")).await;
     let vote = start_ready("vote", &storage, &PROMPT).await;
-    let worker = crate::harness::process::Service::start("worker", &storage, &PROMPT);
+    let worker = Service::start("worker", &storage, &PROMPT);
     let result = start_ready("result", &storage, &PROMPT).await;
     Voter::new(&vote.url).must_vote_for("a").await;
     until_unready_because(&worker, &["takes no writes", "DATABASE_URL"]).await;
