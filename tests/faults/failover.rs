@@ -1,6 +1,6 @@
 //! The queue's master becomes a replica while services are connected to it.
 
-use super::{PROMPT, assert_nothing_is_lost_or_doubled, start_ready};
+use super::{PROMPT, assert_nothing_is_lost_or_doubled, start_ready, until_empty};
 use crate::harness::{
     crowd::Crowd,
     eventually,
@@ -44,20 +44,7 @@ async fn a_master_that_became_a_replica_is_left() {
     let counts = crowd.go_home().await;
     storage.queue_url.clone_from(&old.url);
     let _second = start_ready("worker", &storage, &PROMPT).await;
-    let queue = storage.queue().await;
-    let oldest = async || {
-        queue
-            .consumer("looks")
-            .trim()
-            .await
-            .map(|backlog| backlog.oldest)
-    };
-    eventually(
-        "an empty old queue",
-        |oldest| matches!(oldest, Ok(None)),
-        oldest,
-    )
-    .await;
+    until_empty(&storage).await;
     storage.queue_url.clone_from(&new.url);
     assert_nothing_is_lost_or_doubled(&storage, &counts).await;
 }

@@ -88,22 +88,19 @@ async fn until_metric(service: &Service, line: &str) {
     .await;
 }
 
+/// Waits until every ballot is stored and acknowledged.
+async fn until_empty(storage: &Storage) {
+    let queue = storage.queue().await;
+    let left = async || {
+        let backlog = queue.consumer("looks").trim().await;
+        backlog.map_or(1, |backlog| backlog.pending + backlog.undelivered)
+    };
+    eventually("an empty queue", |left| *left == 0, left).await;
+}
+
 /// Waits until the queue is empty; then accepted ⊆ counted ⊆ attempted, and the counts fit the votes.
 async fn assert_nothing_is_lost_or_doubled(storage: &Storage, counts: &Counts) {
-    let queue = storage.queue().await;
-    let oldest = async || {
-        queue
-            .consumer("looks")
-            .trim()
-            .await
-            .map(|backlog| backlog.oldest)
-    };
-    eventually(
-        "an empty queue",
-        |oldest| matches!(oldest, Ok(None)),
-        oldest,
-    )
-    .await;
+    until_empty(storage).await;
     let counted: i64 = storage.counted().await.iter().map(|(_, votes)| votes).sum();
     let counted = counted.unsigned_abs();
     assert!(

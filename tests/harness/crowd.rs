@@ -54,10 +54,6 @@ impl Crowd {
         }
     }
 
-    pub fn counts(&self) -> &Counts {
-        &self.counts
-    }
-
     /// Waits until so many more votes are accepted.
     pub async fn accepts(&self, more: u64) {
         let wanted = self.counts.accepted() + more;

@@ -31,7 +31,6 @@ pub enum Network {
 
 /// A way to a server.
 pub struct Proxy {
-    pub port: u16,
     /// Where new connections lead.
     target: Arc<Mutex<String>>,
     /// A connection keeps the one under which it was made.
@@ -53,7 +52,6 @@ impl Proxy {
         url.set_host(Some("127.0.0.1")).expect("it has a host");
         url.set_port(Some(port)).expect("it has a port");
         let proxy = Self {
-            port,
             target,
             network,
             _accepting: AbortOnDropHandle::new(accepting),

@@ -237,11 +237,11 @@ impl Mover {
         match self.consumer.forget_others(idle).await {
             Ok(0) => {}
             Ok(forgotten) => {
-                tracing::info!(forgotten, "removed the names of workers that are gone")
+                tracing::info!(forgotten, "removed the names of workers that are gone");
             }
             // Names that stay cost a little memory, and no vote.
             Err(error) => {
-                tracing::warn!(%error, "the names of workers that are gone stay in the queue")
+                tracing::warn!(%error, "the names of workers that are gone stay in the queue");
             }
         }
     }
