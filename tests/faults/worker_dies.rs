@@ -85,10 +85,12 @@ async fn a_loop_that_hangs_is_said_by_health_and_a_long_migration_is_not() {
     let health = async || get_json(&format!("{}/health", worker.url)).await.0;
     assert_eq!(health().await, StatusCode::OK);
     sqlx::raw_sql("COMMIT").execute(&mut holder).await.unwrap();
-    super::until_ready(&worker).await;
+    let vote = start_ready("vote", &storage, &[]).await;
+    Voter::new(&vote.url).must_vote_for("a").await;
+    let counted = async || storage.counted_if_ready().await;
+    eventually("the first vote", |votes| !votes.is_empty(), counted).await;
 
     server.server.freeze();
-    let vote = start_ready("vote", &storage, &[]).await;
     Voter::new(&vote.url).must_vote_for("a").await;
     let hangs = |status: &StatusCode| *status == StatusCode::SERVICE_UNAVAILABLE;
     eventually("a 503 of /health", hangs, health).await;
