@@ -96,6 +96,7 @@ async fn write(store: &Store, out: impl Write) -> Result<u64, ExportError> {
             voter,
             choice,
             cast_at,
+            ballot: _,
         } = vote;
         let cast_at = cast_at.map(|at| format!("{at:.3}")).unwrap_or_default();
         table.write_record([voter, choice, cast_at])?;

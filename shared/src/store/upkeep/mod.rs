@@ -10,7 +10,7 @@ use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 
 use super::{Store, StoreError, newest_per_voter};
-use crate::ballot::CastBallot;
+use crate::ballot::{BallotId, CastBallot};
 
 /// How much the store holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct StandingVote {
     pub choice: String,
     /// When it was cast, to the millisecond; `None`: unknown, as for votes taken over from the original app.
     pub cast_at: Option<Timestamp>,
+    /// The ballot that made it the standing vote; `None`: unknown, likewise.
+    pub ballot: Option<BallotId>,
 }
 
 /// What became of dead letters that were replayed.
@@ -98,6 +100,7 @@ struct VoteRow {
     id: String,
     vote: String,
     cast_ms: i64,
+    cast_seq: i64,
 }
 
 impl From<VoteRow> for StandingVote {
@@ -107,6 +110,10 @@ impl From<VoteRow> for StandingVote {
             voter: row.id,
             choice: row.vote,
             cast_at: known.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
+            ballot: known.map(|ms| BallotId {
+                ms: ms.unsigned_abs(),
+                seq: row.cast_seq.unsigned_abs(),
+            }),
         }
     }
 }

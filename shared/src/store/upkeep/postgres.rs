@@ -38,7 +38,7 @@ impl PostgresStore {
 
     pub(super) fn standing_votes(&self) -> BoxStream<'_, Result<StandingVote, StoreError>> {
         let rows = sqlx::query_as::<_, VoteRow>(
-            "SELECT id, vote, cast_ms FROM votes ORDER BY id COLLATE \"C\"",
+            "SELECT id, vote, cast_ms, cast_seq FROM votes ORDER BY id COLLATE \"C\"",
         )
         .fetch(self.pool());
         stream::try_unfold(rows, async |mut rows| {

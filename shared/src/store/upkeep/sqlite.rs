@@ -23,7 +23,7 @@ impl SqliteStore {
     }
 
     pub(super) fn standing_votes(&self) -> BoxStream<'_, Result<StandingVote, StoreError>> {
-        sqlx::query_as::<_, VoteRow>("SELECT id, vote, cast_ms FROM votes ORDER BY id")
+        sqlx::query_as::<_, VoteRow>("SELECT id, vote, cast_ms, cast_seq FROM votes ORDER BY id")
             .fetch(self.database().readers())
             .map_ok(StandingVote::from)
             .map_err(StoreError::from)
