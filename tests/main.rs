@@ -14,6 +14,7 @@ mod faults;
 mod harness;
 mod hostile_clients;
 mod journeys;
+mod load;
 mod mover;
 mod original_faults;
 mod other_sites;

@@ -6,7 +6,10 @@ use hyper::StatusCode;
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::Instant;
 
-use crate::http::{Client, Failure, Line, Target};
+use crate::{
+    http::{Client, Failure, Line, Target},
+    votes::Votes,
+};
 
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -99,6 +102,15 @@ impl Shown {
             options: options.map(|option| (option.key, option.votes)).collect(),
             stale: tally.stale,
         })
+    }
+
+    /// Whether this is the tally of these votes, as far as it is not hidden.
+    #[must_use]
+    pub fn shows(&self, votes: &Votes) -> bool {
+        let tally = |option| votes.tally.get(option).copied().unwrap_or_default();
+        let mut options = self.options.iter();
+        self.total == self.options.keys().map(tally).sum::<u64>()
+            && options.all(|(option, votes)| votes.is_none_or(|votes| votes == tally(option)))
     }
 }
 

@@ -26,7 +26,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     let config = settings.config()?;
     let stop = lifecycle::shutdown_signal()?;
     let watch = Watch::new(config.result.clone(), config.store.as_ref()).await?;
-    let before = watch.look().await?;
+    let before = watch.before().await?;
     announce(&config, before.shown.total);
     let load = Load::run(&config.load, stop).await?;
     println!("waiting for the result");

@@ -18,6 +18,8 @@ use crate::{
 
 /// How long to wait between two looks; what two in a row see has come to rest.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long votes of before may take to be counted.
+const PATIENCE_BEFORE: Duration = Duration::from_secs(30);
 
 /// Where what is counted can be seen.
 pub struct Watch {
@@ -52,6 +54,9 @@ pub enum WatchError {
     /// There is no such file.
     #[error("DATABASE_URL: there is no database {0}")]
     NoFile(String),
+    /// Votes are counted that nobody here has cast.
+    #[error("the result does not come to rest; what is checked must be voted on by nobody else")]
+    Restless,
     /// Certificates.
     #[error("no certificates to trust are found")]
     Certificates(#[from] io::Error),
@@ -79,17 +84,20 @@ impl Watch {
         })
     }
 
-    /// What there is to see now.
+    /// What there is to see before the first vote, when what was cast before has been counted.
     ///
     /// # Errors
-    /// The result or the store does not answer.
-    pub async fn look(&self) -> Result<Seen, WatchError> {
-        let votes = match &self.store {
-            Some(store) => Some(Votes::read(store).await?),
-            None => None,
+    /// The result or the store does not answer, or what there is to see does not come to rest.
+    pub async fn before(&self) -> Result<Seen, WatchError> {
+        // Something that is not there at all is not waited for.
+        self.look().await?;
+        let agrees = |seen: &Seen| {
+            seen.votes
+                .as_ref()
+                .is_none_or(|votes| seen.shown.shows(votes))
         };
-        let shown = Shown::by(&self.client, &self.result).await?;
-        Ok(Seen { votes, shown })
+        let (seen, at_rest) = self.rest(PATIENCE_BEFORE, agrees).await?;
+        at_rest.then_some(seen).ok_or(WatchError::Restless)
     }
 
     /// Looks until no rule is broken and nothing moves, for as long as `patience` lasts.
@@ -102,6 +110,21 @@ impl Watch {
         before: &Seen,
         patience: Duration,
     ) -> Result<Verdict, WatchError> {
+        let holds = |seen: &Seen| check(history, before, seen).is_empty();
+        let (seen, at_rest) = self.rest(patience, holds).await?;
+        Ok(Verdict {
+            violations: check(history, before, &seen),
+            seen,
+            at_rest,
+        })
+    }
+
+    /// Looks until what there is to see is `good` and the same twice; returns what was seen last, and whether it was so.
+    async fn rest(
+        &self,
+        patience: Duration,
+        good: impl Fn(&Seen) -> bool,
+    ) -> Result<(Seen, bool), WatchError> {
         let deadline = Instant::now() + patience;
         let mut last = None;
         loop {
@@ -110,14 +133,9 @@ impl Watch {
             let late = Instant::now() >= deadline;
             match looked {
                 Ok(seen) => {
-                    let at_rest = !seen.shown.stale && last.as_ref() == Some(&seen);
-                    let violations = check(history, before, &seen);
-                    if late || (at_rest && violations.is_empty()) {
-                        return Ok(Verdict {
-                            violations,
-                            seen,
-                            at_rest,
-                        });
+                    let at_rest = !seen.shown.stale && last.as_ref() == Some(&seen) && good(&seen);
+                    if late || at_rest {
+                        return Ok((seen, at_rest));
                     }
                     last = Some(seen);
                 }
@@ -127,5 +145,14 @@ impl Watch {
             // As long as the look took, where the votes are many: others want to use the store too.
             sleep(LOOK_EVERY.max(began.elapsed())).await;
         }
+    }
+
+    async fn look(&self) -> Result<Seen, WatchError> {
+        let votes = match &self.store {
+            Some(store) => Some(Votes::read(store).await?),
+            None => None,
+        };
+        let shown = Shown::by(&self.client, &self.result).await?;
+        Ok(Seen { votes, shown })
     }
 }
