@@ -17,7 +17,7 @@ pub const MAX_OPTIONS: usize = 32;
 pub struct History {
     /// The keys of the options. An attempt names its choice by the place in this list.
     pub options: Vec<String>,
-    /// The voters. Those who never got a cookie are not among them.
+    /// The voters who tried to vote at least once.
     pub voters: Vec<VoterRecord>,
 }
 

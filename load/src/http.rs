@@ -208,31 +208,50 @@ impl Line {
     ///
     /// # Errors
     /// There is no answer until `deadline`.
-    pub async fn ask(&mut self, mut request: Ask, deadline: Instant) -> Result<Answer, Failure> {
-        loop {
-            let kept = self.open.take().filter(|kept| !kept.sender.is_closed());
-            let mut connection = match kept {
-                Some(kept) => kept,
-                None => timeout_at(deadline, self.client.connect(&self.target))
-                    .await
-                    .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
-            };
-            let sent = timeout_at(deadline, connection.sender.try_send_request(request)).await;
-            match sent.map_err(|_| Failure::Timeout)? {
-                Ok(response) => {
-                    let answer = timeout_at(deadline, read(response)).await;
-                    let answer = answer.map_err(|_| Failure::Timeout)??;
-                    self.open = Some(connection);
-                    return Ok(answer);
-                }
-                // It comes back where nothing of it was sent: the service had closed the connection meanwhile.
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(error.into_error().into()),
-                },
-            }
+    pub async fn ask(&mut self, request: Ask, deadline: Instant) -> Result<Answer, Failure> {
+        let kept = self.open.take().filter(|kept| !kept.sender.is_closed());
+        let unsent = match kept {
+            Some(kept) => match self.exchange(kept, request, deadline).await? {
+                Exchanged::Answer(answer) => return Ok(answer),
+                // The service closed the connection meanwhile.
+                Exchanged::Unsent(request) => request,
+            },
+            None => request,
+        };
+        let connecting = timeout_at(deadline, self.client.connect(&self.target)).await;
+        let new = connecting.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        match self.exchange(new, unsent, deadline).await? {
+            Exchanged::Answer(answer) => Ok(answer),
+            Exchanged::Unsent(_) => Err(io::Error::from(io::ErrorKind::ConnectionAborted).into()),
         }
     }
+
+    async fn exchange(
+        &mut self,
+        mut connection: Connection,
+        request: Ask,
+        deadline: Instant,
+    ) -> Result<Exchanged, Failure> {
+        let sent = timeout_at(deadline, connection.sender.try_send_request(request)).await;
+        match sent.map_err(|_| Failure::Timeout)? {
+            Ok(response) => {
+                let answer = timeout_at(deadline, read(response)).await;
+                let answer = answer.map_err(|_| Failure::Timeout)??;
+                self.open = Some(connection);
+                Ok(Exchanged::Answer(answer))
+            }
+            // The request comes back where nothing of it was sent.
+            Err(mut error) => match error.take_message() {
+                Some(unsent) => Ok(Exchanged::Unsent(unsent)),
+                None => Err(error.into_error().into()),
+            },
+        }
+    }
+}
+
+enum Exchanged {
+    Answer(Answer),
+    Unsent(Ask),
 }
 
 async fn read(response: Response<Incoming>) -> Result<Answer, hyper::Error> {

@@ -8,6 +8,8 @@ use crate::history::Outcome;
 
 /// Three digits of every latency are kept.
 const DIGITS: u8 = 3;
+/// What takes longer than an hour counts as an hour; in microseconds.
+const LONGEST: u64 = 3_600_000_000;
 
 /// Counts and latencies of all attempts.
 #[derive(Clone, Debug)]
@@ -28,7 +30,10 @@ pub struct Latency(Histogram<u64>);
 
 impl Default for Latencies {
     fn default() -> Self {
-        let none = || Latency(Histogram::new(DIGITS).expect("so many digits are allowed"));
+        let none = || {
+            let histogram = Histogram::new_with_max(LONGEST, DIGITS);
+            Latency(histogram.expect("so many digits are allowed"))
+        };
         Self {
             accepted: none(),
             refused: none(),
@@ -96,4 +101,25 @@ impl Latency {
 )]
 fn milliseconds(micros: u64) -> f64 {
     micros as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_are_kept_by_outcome_up_to_an_hour() {
+        let mut latencies = Latencies::default();
+        for took in 1..=100 {
+            latencies.add(Outcome::Refused(409), Duration::from_millis(took));
+        }
+        latencies.add(Outcome::NotSent, Duration::from_hours(30));
+        let near = |measured: f64, expected: f64| (measured / expected - 1.0).abs() < 0.001;
+        let refused = &latencies.refused;
+        assert!(near(refused.quantile_ms(0.5), 50.0), "{refused:?}");
+        assert!(near(refused.quantile_ms(0.99), 99.0), "{refused:?}");
+        assert!(near(refused.max_ms(), 100.0), "{refused:?}");
+        assert!(near(latencies.not_sent.max_ms(), 3_600_000.0));
+        assert_eq!((latencies.accepted.count(), latencies.attempts()), (0, 101));
+    }
 }

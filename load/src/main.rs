@@ -7,10 +7,22 @@ use clap::Parser;
 use load::{Config, Load, Report, Settings, Watch};
 use shared::{build, cli, lifecycle};
 
+const RULES: &str = "\
+Rules, and what begins the line of one that is broken:
+  VIOLATION lost        a voter's accepted vote is not counted, nor a newer one
+  VIOLATION outdated    a vote stands that is older than its voter's newest accepted one
+  VIOLATION never cast  a vote stands that its voter cannot have cast
+  VIOLATION unknown     a vote stands of somebody who did not take part and was not there before
+  VIOLATION changed     a vote that stood before is gone, or another one
+  VIOLATION reversed    a voter's newer vote was accepted with the lower ballot id
+  VIOLATION estranged   a voter was not recognised by its cookie: replicas need the same COOKIE_KEY
+  VIOLATION tally       the running tally is not the votes counted
+  VIOLATION shown       the result page shows what cannot be";
+
 /// Votes as many voters do, on a deployment that nobody else votes on meanwhile, and then proves that no accepted vote is
 /// lost: the exit code is 0 only if every rule holds. The votes stay in the deployment.
 #[derive(Parser)]
-#[command(name = "load", version = build::LONG)]
+#[command(name = "load", version = build::LONG, after_help = RULES)]
 struct Cli {
     #[command(flatten)]
     settings: Settings,

@@ -75,8 +75,8 @@ impl Seat {
                 room.stop.run_until_cancelled(wait).await;
             }
         }
-        let voters = self.voters.into_iter().flatten();
-        voters.map(|voter| voter.record).collect()
+        let records = self.voters.into_iter().flatten().map(|voter| voter.record);
+        records.filter(|record| record.attempts > 0).collect()
     }
 
     /// A new voter's look at the page, which gives it its cookie: a first vote without one would, where its answer is

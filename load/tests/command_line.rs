@@ -17,6 +17,7 @@ fn help_says_what_it_does_and_lists_every_flag() {
     let help = String::from_utf8(ended.stdout).unwrap();
     for text in [
         "no accepted vote is",
+        "VIOLATION lost",
         "[env: VOTE_URL=",
         "[env: RESULT_URL=",
         "[env: DATABASE_URL]",
