@@ -1,6 +1,6 @@
 //! What the voters did, and what they were answered.
 //!
-//! A voter may vote for hours, so its record does not grow: it keeps what the rules need (see [`crate::check`]), and of
+//! A voter may vote for hours, so its record does not grow: it keeps what the rules need (see [`mod@crate::check`]), and of
 //! the attempts themselves the last few, for whoever has to find out why a rule is broken.
 
 use std::collections::VecDeque;

@@ -1,7 +1,7 @@
 //! Load that checks: many voters vote and change their minds over HTTP, and afterwards it is proven that nothing accepted
 //! is lost, nothing is counted that nobody cast, and the tally is right.
 //!
-//! [`Load::run`] votes and returns what happened, [`Watch`] looks at what is counted, and [`check`] judges. Each can be
+//! [`Load::run`] votes and returns what happened, [`Watch`] looks at what is counted, and [`check()`] judges. Each can be
 //! used alone, such as while servers are killed.
 
 pub mod check;
