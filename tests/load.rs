@@ -18,7 +18,7 @@ use crate::harness::{
     eventually,
     process::{Process, Service, command, output},
     storage::{Storage, on_both_storages},
-    viewer::until_votes,
+    viewer::{tally, until_votes},
     voter::Voter,
 };
 
@@ -26,7 +26,7 @@ on_both_storages! {
     voters_who_change_their_minds_are_all_counted,
     the_program_reports_what_it_found,
     what_is_changed_behind_its_back_is_named,
-    the_program_fails_where_votes_are_missing,
+    the_program_fails_where_votes_are_wrong,
     a_killed_replica_leaves_doubts_and_costs_no_vote,
     replicas_that_do_not_know_each_others_voters_are_named,
 }
@@ -180,7 +180,15 @@ async fn what_is_changed_behind_its_back_is_named(storage: Storage) {
     app.stop().await;
 }
 
-async fn the_program_fails_where_votes_are_missing(storage: Storage) {
+async fn the_program_fails_where_votes_are_wrong(storage: Storage) {
+    // More than the program has voters.
+    const STRANGERS: u64 = 2000;
+    let tampering = format!(
+        "DELETE FROM votes WHERE cast_ms = (SELECT min(cast_ms) FROM votes);
+         INSERT INTO votes (id, vote, cast_ms, cast_seq)
+             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {STRANGERS})
+             SELECT 'stranger-' || i, 'b', 1, 1 FROM n;"
+    );
     let app = App::start(&storage, &[]).await;
     until_votes(&app.result, &[0, 0]).await;
     for (database_url, names) in [
@@ -201,9 +209,10 @@ async fn the_program_fails_where_votes_are_missing(storage: Storage) {
         load.envs(database_url.map(|url| ("DATABASE_URL", url)));
         let mut load = Process::start(load);
         block_in_place(|| load.line_with("1 votes before"));
-        storage
-            .execute("DELETE FROM votes WHERE cast_ms = (SELECT min(cast_ms) FROM votes)")
-            .await;
+        storage.execute(&tampering).await;
+        // The result page shows it too: only now there is something wrong to be seen from outside.
+        let total = async || tally(&app.result).await["total"].as_u64();
+        eventually("strangers", |total| *total >= Some(STRANGERS), total).await;
         load.signal(Signal::INT);
         let ended = block_in_place(|| load.wait());
         assert!(!ended.success());
