@@ -311,10 +311,9 @@ async fn those_who_ask_and_never_read_are_cut_off() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_finds_no_place_is_told_so_and_gets_one_when_others_have_gone() {
     let (app, _storage) = app(&["--max-connections", "8"]).await;
-    let ready = async || get(&format!("{}/ready", app.vote)).await.status();
-    eventually("a ready service", |status| *status == StatusCode::OK, ready).await;
     let hostile = idle(&app.vote, 8).await;
-    let full = async || Raw::ask(&app.vote, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let full = async || Raw::ask(&app.vote, request).await;
     let answer = eventually("a full house", |answer| status(answer) == 503, full).await;
     for line in [
         "connection: close\r\n",
