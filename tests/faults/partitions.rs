@@ -57,7 +57,7 @@ async fn vote_and_redis() {
         mend(&proxy, round + round / FAULTS.len());
     }
     crowd.accepts(40).await;
-    until_ready(&vote).await;
+    until_ready(&vote.url).await;
     let counts = crowd.go_home().await;
     println!("the slowest 503 took {:?}", counts.slowest_refusal());
     assert_eq!((counts.broken(), counts.impolite()), (0, 0));
@@ -116,7 +116,7 @@ async fn worker_heals(storage: &Storage, worker: &Service, proxy: &Proxy, cut_of
         until_unready_because(worker, &[cut_off]).await;
         crowd.accepts(20).await;
         mend(proxy, round);
-        until_ready(worker).await;
+        until_ready(&worker.url).await;
     }
     let counts = crowd.go_home().await;
     assert_eq!(

@@ -117,7 +117,7 @@ async fn a_wrong_password_of_redis_is_said_and_may_be_mended_there() {
         acl.arg("SETUSER").arg("default").arg(rule);
         acl.exec(&mut connection).unwrap();
         for service in services {
-            until_ready(service).await;
+            until_ready(&service.url).await;
         }
     }
 }
@@ -145,7 +145,7 @@ async fn an_unknown_user_of_postgres_is_said_and_may_be_mended_there() {
         ))
         .await;
     for service in &services {
-        until_ready(service).await;
+        until_ready(&service.url).await;
     }
     drop(services);
     storage

@@ -40,7 +40,7 @@ async fn an_immediate_restart_of_postgres_heals_alone() {
         "votes are counted {:?} after Postgres is back",
         back.elapsed()
     );
-    until_ready(&worker).await;
+    until_ready(&worker.url).await;
 
     let counts = crowd.go_home().await;
     assert_eq!(
@@ -75,6 +75,6 @@ async fn a_postgres_that_takes_no_writes_is_said_by_the_worker_and_shown_by_the_
     storage
         .execute(&format!("BEGIN READ WRITE; {read_only} = off; COMMIT"))
         .await;
-    until_ready(&worker).await;
+    until_ready(&worker.url).await;
     until_votes(&result.url, &[1, 0]).await;
 }

@@ -5,6 +5,7 @@ pub mod browser;
 pub mod crowd;
 pub mod document;
 pub mod postgres;
+pub mod power;
 pub mod process;
 pub mod proxy;
 pub mod raw;

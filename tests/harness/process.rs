@@ -26,7 +26,11 @@ pub fn program(name: &str) -> PathBuf {
 
 /// A program with an environment of its own: nothing of the developer's shell gets in.
 pub fn command(name: &str, variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(program(name));
+    command_of(&program(name), variables)
+}
+
+fn command_of(program: &Path, variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(program);
     command.env_clear().envs(variables.iter().copied());
     command
 }
@@ -161,9 +165,14 @@ pub struct Service {
 
 impl Service {
     pub fn start(name: &str, storage: &Storage, more: &[(&str, &str)]) -> Self {
+        Self::start_program(&program(name), storage, more)
+    }
+
+    /// The same for a program that may be another build.
+    pub fn start_program(program: &Path, storage: &Storage, more: &[(&str, &str)]) -> Self {
         let folder = storage.folder.path().display().to_string();
-        let mut command = command(
-            name,
+        let mut command = command_of(
+            program,
             &[
                 ("LISTEN_ADDR", "127.0.0.1:0"),
                 ("DATA_DIR", &folder),

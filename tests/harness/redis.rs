@@ -1,16 +1,18 @@
 //! A real Redis: the one that `TEST_REDIS_URL` names, a container, or a `redis-server` of this machine.
 
 use std::{
+    path::{Path, PathBuf},
     sync::OnceLock,
     thread,
     time::{Duration, Instant},
 };
 
+use rand::Rng;
 use redis::{Client, Commands, Connection};
 use testcontainers::ImageExt;
 
 use super::{
-    PATIENCE, free_port,
+    PATIENCE, free_port, power,
     server::{self, Server, find_program},
     tls::Certificate,
 };
@@ -58,7 +60,25 @@ fn external() -> Option<RedisServer> {
 
 /// A Redis for one test, which may break it.
 pub fn own() -> Result<RedisServer, String> {
-    let redis = start(None, &[], |port| vec!["--port".into(), port.to_string()])?;
+    let redis = start(&Place::default(), |port| {
+        vec!["--port".into(), port.to_string()]
+    })?;
+    redis.wait_until_ready()?;
+    Ok(redis)
+}
+
+/// A Redis for one test, which may cut its power.
+pub fn powered() -> Result<RedisServer, String> {
+    let place = Place {
+        // What the image does not start by itself stays root, who owns what is copied into a container.
+        wrapper: &["env"],
+        preload: Some(power::library()?),
+        ..Place::default()
+    };
+    let redis = start(&place, |port| {
+        let flags = format!("--port {port} --protected-mode no");
+        flags.split(' ').map(str::to_owned).collect()
+    })?;
     redis.wait_until_ready()?;
     Ok(redis)
 }
@@ -67,7 +87,11 @@ pub fn own() -> Result<RedisServer, String> {
 /// [`RedisServer::make_room`].
 pub fn without_room() -> Result<RedisServer, String> {
     let script = format!("trap '' XFSZ; [ -e {ROOMY} ] || ulimit -f 64; exec \"$@\"");
-    let redis = start(None, &["sh", "-c", &script, "sh"], |port| {
+    let place = Place {
+        wrapper: &["sh", "-c", &script, "sh"],
+        ..Place::default()
+    };
+    let redis = start(&place, |port| {
         // The image lets others than itself in only where it starts the server by itself.
         let flags = format!("--port {port} --protected-mode no");
         flags.split(' ').map(str::to_owned).collect()
@@ -82,7 +106,11 @@ pub fn secured(
     user: &str,
     password: &str,
 ) -> Result<RedisServer, String> {
-    let mut redis = start(Some(certificate), &[], |port| {
+    let place = Place {
+        certificate: Some(certificate),
+        ..Place::default()
+    };
+    let mut redis = start(&place, |port| {
         let flags = format!(
             "--port 0 --tls-port {port} --tls-auth-clients no --user default off --user {user} on >{password} ~* &* +@all"
         );
@@ -95,12 +123,23 @@ pub fn secured(
     Ok(redis)
 }
 
+/// What a server has around it.
+#[derive(Default)]
+struct Place<'a> {
+    certificate: Option<&'a Certificate>,
+    /// A program that starts it.
+    wrapper: &'a [&'a str],
+    /// A library that is loaded before its own.
+    preload: Option<&'a Path>,
+}
+
 /// In a container if there are such, else from this machine's programs.
-fn start(
-    certificate: Option<&Certificate>,
-    wrapper: &[&str],
-    listen: impl Fn(u16) -> Vec<String>,
-) -> Result<RedisServer, String> {
+fn start(place: &Place<'_>, listen: impl Fn(u16) -> Vec<String>) -> Result<RedisServer, String> {
+    let &Place {
+        certificate,
+        wrapper,
+        preload,
+    } = place;
     let flags = |port: u16, folder: &str| {
         let mut flags: Vec<String> = FLAGS.map(str::to_owned).into();
         flags.extend(listen(port));
@@ -125,6 +164,12 @@ fn start(
                 .map(|word| (*word).to_owned())
                 .chain(flags(PORT, "/tls")),
         );
+        let request = match preload {
+            Some(library) => request
+                .with_copy_to("/preload.so", library.to_owned())
+                .with_env_var("LD_PRELOAD", "/preload.so"),
+            None => request,
+        };
         match certificate {
             Some(tls) => request
                 .with_copy_to("/tls/cert.pem", tls.certificate.clone().into_bytes())
@@ -148,8 +193,13 @@ fn start(
                         "127.0.0.1".into(),
                         "--dir".into(),
                     ];
+                    let preload = preload
+                        .map(|library| ["env".into(), format!("LD_PRELOAD={}", library.display())]);
                     let wrapper = wrapper.iter().map(|word| (*word).to_owned());
-                    wrapper
+                    preload
+                        .into_iter()
+                        .flatten()
+                        .chain(wrapper)
                         .chain(place)
                         .chain([folder.clone()])
                         .chain(flags(port, &folder))
@@ -173,10 +223,14 @@ fn url(port: u16) -> String {
 impl RedisServer {
     /// Waits until it answers.
     pub fn wait_until_ready(&self) -> Result<(), String> {
+        self.exec(&redis::cmd("PING"))
+    }
+
+    /// Sends a command, until it is carried out.
+    pub fn exec(&self, command: &redis::Cmd) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
-        let ping =
-            || -> redis::RedisResult<()> { redis::cmd("PING").exec(&mut self.try_connect()?) };
-        while let Err(error) = ping() {
+        let exec = || -> redis::RedisResult<()> { command.exec(&mut self.try_connect()?) };
+        while let Err(error) = exec() {
             if Instant::now() > deadline {
                 return Err(format!("Redis does not answer: {error}"));
             }
@@ -212,6 +266,25 @@ impl RedisServer {
     /// Lets its files grow, from the next start on.
     pub fn make_room(&self) {
         self.server.put_file(ROOMY);
+    }
+
+    /// Kills it, and takes from its files what a power cut may take: some of what it had not synced. Returns how many
+    /// bytes were at stake.
+    pub fn cut_power(&self, random: &mut impl Rng) -> u64 {
+        self.server.kill();
+        let mut at_stake = 0;
+        self.server.edit("appendonlydir", |folder| {
+            let files = std::fs::read_dir(folder).expect("the folder can be read");
+            let files = files.map(|file| file.expect("it can be read").path());
+            let grows = |file: &PathBuf| file.to_string_lossy().ends_with(".incr.aof");
+            let files: Vec<_> = files.filter(grows).collect();
+            let watched = files.iter().any(|file| power::synced(file).is_some());
+            assert!(watched, "the library is not at work: {files:?}");
+            for file in &files {
+                at_stake += power::cut(file, random);
+            }
+        });
+        at_stake
     }
 
     /// Kills it, and starts it again.

@@ -115,6 +115,23 @@ impl Server {
         }
     }
 
+    /// Changes the files in a folder of the server, which does not run.
+    pub fn edit(&self, folder: &str, edit: impl FnOnce(&Path)) {
+        match self {
+            Self::External => panic!("somebody else's files are left alone"),
+            Self::Container { id, .. } => {
+                let here = tempfile::tempdir().expect("a folder can be made");
+                let copy = here.path().join(folder);
+                let place = here.path().display().to_string();
+                docker(["cp", &format!("{id}:/data/{folder}"), &place]);
+                edit(&copy);
+                let copy = copy.display().to_string();
+                docker(["cp", &copy, &format!("{id}:/data/")]);
+            }
+            Self::Process(process) => edit(&process.folder.join(folder)),
+        }
+    }
+
     /// Starts it again with what it had on its disk.
     pub fn start(&self) {
         match self {
@@ -158,26 +175,20 @@ impl Process {
     }
 
     fn quit(&self) {
-        let pid = self
-            .running
-            .lock()
-            .unwrap()
-            .as_ref()
-            .map(|(_, pid)| pid.clone());
-        if let Some(pid) = pid {
+        if let Some(pid) = self.pid() {
             let _ = Command::new("kill").args(["-QUIT", &pid]).status();
         }
         self.wait();
     }
 
+    fn pid(&self) -> Option<String> {
+        let running = self.running.lock().unwrap();
+        running.as_ref().map(|(_, pid)| pid.clone())
+    }
+
     /// The guard's shell collects it, so its number is free once it has ended.
     fn wait(&self) {
-        let pid = self
-            .running
-            .lock()
-            .unwrap()
-            .as_ref()
-            .map(|(_, pid)| pid.clone());
+        let pid = self.pid();
         let runs = |pid: &String| Path::new("/proc").join(pid).join("exe").exists();
         while pid.as_ref().is_some_and(runs) {
             std::thread::sleep(std::time::Duration::from_millis(10));
@@ -187,7 +198,7 @@ impl Process {
 
     /// To the server and to the processes it made: Postgres has one for each connection.
     fn signal(&self, signal: &str) {
-        if let Some((_, pid)) = &*self.running.lock().unwrap() {
+        if let Some(pid) = self.pid() {
             let _ = Command::new("pkill")
                 .args([format!("-{signal}"), "-P".into(), pid.clone()])
                 .status();
