@@ -17,6 +17,8 @@
 //! | Postgres restarted, immediate | `store_server::an_immediate_restart_of_postgres_heals_alone` |
 //! | Postgres takes no writes | `store_server::a_postgres_that_takes_no_writes_is_said_by_the_worker_and_shown_by_the_result` |
 //! | worker killed between commit and acknowledgement | `worker_dies::between_commit_and_acknowledgement_nothing_changes`, `mover::…::a_worker_that_died_between_commit_and_acknowledgement_changes_nothing` |
+//! | the power goes, from any unsynced byte on | all of `power` |
+//! | all of it by chance, at the same time | `random::whatever_breaks_nothing_accepted_is_lost`; that it would notice: `random::mutants`, `power::a_redis_that_syncs_every_second_is_found_out` |
 //! | anything killed under load | `processes::…::whatever_is_killed_no_accepted_vote_is_lost` |
 //! | several workers, reordered deliveries | `convergence::…::any_order_ends_in_the_same_tally`, `mover::…::workers_side_by_side_move_every_ballot_once`, `store_contract::…::writers_side_by_side_end_in_the_right_tally` |
 //! | poison | `mover::…::poison_becomes_a_dead_letter_and_blocks_nobody`, `mover::…::what_only_the_store_refuses_becomes_a_dead_letter_too`, `original_faults::…::a_300_character_post_does_not_break_the_worker` |
@@ -31,7 +33,9 @@ mod disk_full;
 mod failover;
 mod ids_go_back;
 mod partitions;
+mod power;
 mod queue_server;
+mod random;
 mod start;
 mod store_server;
 mod stream;
@@ -57,12 +61,12 @@ const PROMPT: [(&str, &str); 2] = [("ENQUEUE_TIMEOUT", "400ms"), ("STORE_TIMEOUT
 /// Starts a service, and waits until it is ready.
 async fn start_ready(name: &str, storage: &Storage, more: &[(&str, &str)]) -> Service {
     let service = Service::start(name, storage, more);
-    until_ready(&service).await;
+    until_ready(&service.url).await;
     service
 }
 
-async fn until_ready(service: &Service) {
-    let ready = async || get_json(&format!("{}/ready", service.url)).await;
+async fn until_ready(url: &str) {
+    let ready = async || get_json(&format!("{url}/ready")).await;
     eventually("/ready", |(status, _)| *status == StatusCode::OK, ready).await;
 }
 

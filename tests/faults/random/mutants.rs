@@ -1,0 +1,134 @@
+//! A test of the test: workers that are broken on purpose, each in one line, which the run must find out.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use tokio::task::block_in_place;
+
+use super::{
+    rig::{Programs, Rig},
+    run,
+    schedule::Schedule,
+};
+use crate::harness::skip::or_skip;
+
+/// A line that is another.
+struct Mutant {
+    name: &'static str,
+    file: &'static str,
+    is: &'static str,
+    becomes: &'static str,
+}
+
+const MUTANTS: [Mutant; 3] = [
+    Mutant {
+        name: "acknowledged before it is stored",
+        file: "worker/src/mover.rs",
+        is: "self.store_all(deliveries).await?;",
+        becomes: "self.consumer.acknowledge(&Vec::clone(&ids)).await?; self.store_all(deliveries).await?;",
+    },
+    Mutant {
+        name: "whatever is stored last stands",
+        file: "shared/src/store/postgres.rs",
+        is: "WHERE (excluded.cast_ms, excluded.cast_seq) > (votes.cast_ms, votes.cast_seq)",
+        becomes: "",
+    },
+    Mutant {
+        name: "ids are compared as text",
+        file: "shared/src/store/postgres.rs",
+        is: "WHERE (excluded.cast_ms, excluded.cast_seq) > (votes.cast_ms, votes.cast_seq)",
+        becomes: "WHERE (excluded.cast_ms || '-' || excluded.cast_seq) > (votes.cast_ms || '-' || votes.cast_seq)",
+    },
+];
+
+/// Chance decides whether a fault hits the one moment that matters: so many seeds are tried.
+const SEEDS: u64 = 10;
+const LENGTH: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "builds three workers and takes some minutes; run it with --ignored"]
+async fn broken_workers_are_found_out() {
+    for mutant in MUTANTS {
+        let worker = block_in_place(|| mutant.build());
+        let mut caught = None;
+        for seed in 1..=SEEDS {
+            let programs = Programs {
+                worker: worker.clone(),
+            };
+            let rig = or_skip!(Rig::new(seed, &programs).await);
+            let schedule = Schedule::of(seed, LENGTH);
+            let (_, outcome) = run(rig, seed, schedule, Duration::from_secs(5)).await;
+            if let Some(first) = outcome.report.violations.first() {
+                let found = outcome.report.violations.len();
+                caught = Some(format!(
+                    "by seed {seed}: {found} violations, first {}",
+                    first.text
+                ));
+                break;
+            }
+        }
+        let caught = caught.unwrap_or_else(|| panic!("nobody noticed: {}", mutant.name));
+        println!("{} was caught {caught}", mutant.name);
+    }
+}
+
+impl Mutant {
+    /// Builds the worker from a copy of the sources with that line changed, and returns the program.
+    fn build(&self) -> PathBuf {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let place = folder.join("target/mutants");
+        let copy = place.join("source");
+        fs::create_dir_all(&copy).expect("the folder is ours");
+        for part in [
+            "Cargo.toml",
+            "Cargo.lock",
+            "src",
+            "tests",
+            "shared",
+            "vote",
+            "worker",
+            "result",
+            "load",
+        ] {
+            copy_changed(&folder.join(part), &copy.join(part));
+        }
+        let file = copy.join(self.file);
+        let source = fs::read_to_string(&file).expect("there is such a file");
+        let places = source.matches(self.is).count();
+        assert_eq!(places, 1, "{:?} in {}", self.is, self.file);
+        let mutated = source.replace(self.is, self.becomes);
+        fs::write(&file, mutated).expect("the copy is ours");
+        let target = place.join("target");
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--locked", "--package", "worker"])
+            .current_dir(&copy)
+            .env("CARGO_TARGET_DIR", &target)
+            .output()
+            .expect("cargo can be run");
+        let said = String::from_utf8_lossy(&built.stderr);
+        assert!(built.status.success(), "{}: {said}", self.name);
+        let mutant = place.join(self.name.replace(' ', "-"));
+        fs::copy(target.join("debug/worker"), &mutant).expect("it was built");
+        mutant
+    }
+}
+
+/// What has not changed is not written again, and so not built again.
+fn copy_changed(from: &Path, to: &Path) {
+    if from.is_dir() {
+        fs::create_dir_all(to).expect("the copy is ours");
+        for entry in fs::read_dir(from).expect("the sources can be read") {
+            let name = entry.expect("the sources can be read").file_name();
+            copy_changed(&from.join(&name), &to.join(&name));
+        }
+    } else {
+        let content = fs::read(from).expect("the sources can be read");
+        if fs::read(to).ok().as_ref() != Some(&content) {
+            fs::write(to, content).expect("the copy is ours");
+        }
+    }
+}
