@@ -33,7 +33,7 @@ on_both_storages! {
     a_store_of_a_newer_version_is_refused,
 }
 
-fn cast(voter: VoterId, choice: &str, ms: u64, seq: u64) -> CastBallot {
+pub fn cast(voter: VoterId, choice: &str, ms: u64, seq: u64) -> CastBallot {
     let ballot = Ballot {
         voter,
         choice: poll().choice(choice).unwrap(),
@@ -236,7 +236,7 @@ async fn whoever_changes_the_votes_the_tally_follows(storage: Storage) {
     assert_counts_are_right(&storage).await;
 }
 
-fn dead(ms: u64, reason: &str) -> DeadLetter {
+pub fn dead(ms: u64, reason: &str) -> DeadLetter {
     DeadLetter {
         id: BallotId { ms, seq: 1 },
         reason: reason.into(),

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | Redis frozen, 200 voters | `queue_server::a_frozen_redis_is_a_fast_503_for_a_whole_crowd`; pages and probes: `outages::a_frozen_redis_is_a_fast_503_and_everything_else_goes_on` |
 //! | Redis killed | `queue_server::a_killed_redis_loses_no_accepted_vote`, `original_faults::a_redis_that_dies_costs_no_vote_and_no_patience` |
+//! | a connection to Redis breaks | `queue_server::what_was_in_flight_when_a_connection_broke_is_not_sent_again`, `queue_server::the_first_voter_after_an_outage_of_redis_is_served` |
 //! | Redis out of memory | `queue_server::a_redis_out_of_memory_is_emptied_all_the_same` |
 //! | Redis' disk is full | `disk_full::a_full_disk_ends_redis_and_costs_no_accepted_vote`, `disk_full::a_full_disk_is_a_503_where_redis_syncs_every_second` |
 //! | Redis made a replica | `failover::a_master_that_became_a_replica_is_left` |

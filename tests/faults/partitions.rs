@@ -4,19 +4,29 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::Value;
+use shared::{
+    ballot::VoterId,
+    store::{Store, StoreConfig},
+};
+use sqlx::{Connection, PgConnection};
+use tokio::time::timeout;
 
 use super::{
     PROMPT, assert_nothing_is_lost_or_doubled, start_ready, until_ready, until_unready_because,
 };
-use crate::harness::{
-    crowd::Crowd,
-    eventually,
-    process::Service,
-    proxy::{Network, Proxy},
-    skip::or_skip,
-    storage::{Kind, Storage},
-    viewer::{Viewer, get_json, tally, until_votes},
-    voter::Voter,
+use crate::{
+    harness::{
+        PATIENCE,
+        crowd::Crowd,
+        eventually,
+        process::Service,
+        proxy::{Network, Proxy},
+        skip::or_skip,
+        storage::{Kind, Storage},
+        viewer::{Viewer, get_json, tally, until_votes},
+        voter::Voter,
+    },
+    store_contract::{cast, dead},
 };
 
 const FAULTS: [Network; 4] = [
@@ -151,4 +161,43 @@ async fn result_and_postgres() {
         viewer.until_votes(&[votes, 0]).await;
     }
     until_votes(&result.url, &[4, 0]).await;
+}
+
+/// The network loses it when it holds the counts, and nobody tells Postgres.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_vanished_in_a_transaction_locks_nobody_out() {
+    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let store = storage.store().await;
+    let (proxy, url) = Proxy::to(&storage.database_url).await;
+    let along_the_proxy = StoreConfig {
+        url: url.parse().unwrap(),
+        timeout: Duration::from_secs(5),
+        ..storage.store_config()
+    };
+    let lost = Store::open(&along_the_proxy).await.unwrap();
+    let mut gate = PgConnection::connect(&storage.database_url).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE dead_letters IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut gate)
+        .await
+        .unwrap();
+    let voter = VoterId::random();
+    let ballot = [cast(voter, "a", 1, 0)];
+    let applying = tokio::spawn(async move { lost.apply(&ballot, &[dead(2, "poison")]).await });
+    let waits = "SELECT 'waits', count(*) FROM pg_locks
+                 WHERE NOT granted AND relation = 'dead_letters'::regclass";
+    let waiting = async || storage.rows(waits).await[0].1;
+    eventually(
+        "a transaction at the gate",
+        |waiting| *waiting == 1,
+        waiting,
+    )
+    .await;
+    proxy.make(Network::BlackHole);
+    gate.close().await.unwrap();
+    applying.await.unwrap().unwrap_err();
+    proxy.mend_for_new_connections();
+
+    let newer = [cast(voter, "b", 3, 0)];
+    let stored = timeout(PATIENCE, store.apply(&newer, &[])).await;
+    assert_eq!(stored.expect("nothing is locked").unwrap().applied, 1);
 }

@@ -1,13 +1,16 @@
 //! The queue's server stands still, dies, or runs out of memory.
 
 use reqwest::StatusCode;
-use tokio::time::Instant;
+use tokio::{task::block_in_place, time::Instant};
 
-use super::{PROMPT, assert_nothing_is_lost_or_doubled, start_ready, until_unready_because};
+use super::{
+    PROMPT, assert_nothing_is_lost_or_doubled, start_ready, until_ready, until_unready_because,
+};
 use crate::harness::{
     crowd::Crowd,
     eventually,
     process::Service,
+    proxy::{Network, Proxy},
     redis,
     skip::or_skip,
     storage::{Kind, Storage},
@@ -106,4 +109,44 @@ async fn a_redis_out_of_memory_is_emptied_all_the_same() {
     Voter::new(&vote.url).must_vote_for("b").await;
     let result = start_ready("result", &storage, &PROMPT).await;
     until_votes(&result.url, &[21, 1]).await;
+}
+
+/// Nobody knows whether it arrived: it did, and a second one would be another ballot.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_in_flight_when_a_connection_broke_is_not_sent_again() {
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let straight = redis::shared().unwrap();
+    let (proxy, url) = Proxy::to(&storage.queue_url).await;
+    storage.queue_url = url;
+    let vote = start_ready("vote", &storage, &[("ENQUEUE_TIMEOUT", "4s")]).await;
+    proxy.make(Network::NoAnswers);
+    let voter = Voter::new(&vote.url);
+    let voting = tokio::spawn(async move { voter.vote_for("a").await });
+    let length = async || straight.length(&storage.stream);
+    eventually("the ballot in the queue", |length| *length == 1, length).await;
+    proxy.make(Network::Reset);
+    let page = voting.await.unwrap();
+    proxy.make(Network::Good);
+    assert_eq!(
+        (page.status, page.retry_after.as_deref()),
+        (StatusCode::SERVICE_UNAVAILABLE, Some("1"))
+    );
+    until_ready(&vote.url).await;
+    Voter::new(&vote.url).must_vote_for("a").await;
+    assert_eq!(straight.length(&storage.stream), 2);
+}
+
+/// Nobody has to find out for the others that the connection of before is dead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_voter_after_an_outage_of_redis_is_served() {
+    let redis = or_skip!(redis::own());
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    storage.queue_url.clone_from(&redis.url);
+    let vote = start_ready("vote", &storage, &[]).await;
+    Voter::new(&vote.url).must_vote_for("a").await;
+    block_in_place(|| redis.server.kill());
+    until_unready_because(&vote, &["queue"]).await;
+    block_in_place(|| redis.server.start());
+    until_ready(&vote.url).await;
+    Voter::new(&vote.url).must_vote_for("b").await;
 }

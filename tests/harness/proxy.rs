@@ -105,8 +105,15 @@ async fn connect(mut client: TcpStream, target: String, network: watch::Receiver
     {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
-        let holds_requests = |network| matches!(network, Network::BlackHole | Network::NoRequests);
-        let holds_answers = |network| matches!(network, Network::BlackHole | Network::NoAnswers);
+        // What was held back does not slip through when the connection is reset.
+        let holds_requests = |network| {
+            use Network::{BlackHole, NoRequests, Reset};
+            matches!(network, BlackHole | NoRequests | Reset)
+        };
+        let holds_answers = |network| {
+            use Network::{BlackHole, NoAnswers, Reset};
+            matches!(network, BlackHole | NoAnswers | Reset)
+        };
         let mut resets = network.clone();
         tokio::select! {
             () = pass(from_client, to_server, network.clone(), holds_requests) => return,
@@ -133,6 +140,8 @@ async fn pass(
             return;
         }
     }
+    // A goodbye is held back too.
+    until(&mut network, |network| !holds(network)).await;
 }
 
 /// Waits until the network is so: for ever, if this connection has been forgotten.

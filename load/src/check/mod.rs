@@ -9,11 +9,8 @@
 //!   - `k = m`: the choice is that of the newest accepted attempt.
 //!   - `k > m`: something entered the queue after the newest accepted attempt had. That is an ambiguous attempt, **made
 //!     later or earlier**: one that timed out may be on its way for as long as some server or network holds it up, and
-//!     overtakes the accepted one that another replica, or another connection to the queue, has taken in meanwhile. Or it
-//!     is the newest accepted attempt itself: where the service loses its connection to the queue, it sends the ballot
-//!     again, and the queue may take in both. So the choice is that of any ambiguous attempt, or of the newest accepted.
-//!     It is not that of an *older* accepted attempt: that would be a vote which comes back after its voter was told
-//!     that a newer one is in.
+//!     overtakes the accepted one that another replica, or another connection to the queue, has taken in meanwhile. So
+//!     the choice is that of any ambiguous attempt. It is not that of an accepted one: a ballot enters the queue once.
 //! - **There is none.** Then there may be no vote; if there is one, its choice is that of an ambiguous attempt.
 //! - What was refused, or never sent, counts nowhere. The ballots of a voter's accepted attempts rise.
 //!
@@ -155,7 +152,7 @@ fn check_voter(
     if ballot == newest.ballot {
         return is(choice == Some(newest.choice));
     }
-    is(choice.is_some_and(|choice| record.legal().has(choice)))
+    is(choice.is_some_and(|choice| record.ambiguous.has(choice)))
 }
 
 /// The running tally is the votes counted.

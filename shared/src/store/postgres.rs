@@ -27,9 +27,13 @@ pub struct PostgresStore {
 
 impl PostgresStore {
     pub(super) fn new(options: PgConnectOptions, config: &StoreConfig) -> Self {
+        let patience_ms = config.timeout.as_millis().to_string();
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
             .acquire_timeout(config.timeout)
+            .after_connect(move |connection, _| {
+                Box::pin(give_up_like_its_client(connection, patience_ms.clone()))
+            })
             .connect_lazy_with(options);
         Self {
             pool,
@@ -53,12 +57,17 @@ impl PostgresStore {
         within(MIGRATION_TIMEOUT, async {
             let mut lease = self.lease().await?;
             if !is_up_to_date(lease.connection()).await? {
+                // Another process may be at it, however long that takes.
+                sqlx::query("SET lock_timeout = 0")
+                    .execute(lease.connection())
+                    .await?;
                 // `run` does the same, but its future cannot be proved to be Send.
                 MIGRATIONS
                     .run_direct(None, lease.connection(), false)
                     .await?;
+            } else {
+                lease.give_back();
             }
-            lease.give_back();
             Ok(())
         })
         .await
@@ -204,6 +213,22 @@ impl Drop for Lease {
     fn drop(&mut self) {
         drop(self.0.take().map(PoolConnection::detach));
     }
+}
+
+/// The server is as patient as its client. When the network loses a client in the middle of a transaction, nobody tells
+/// the server: without this it would keep the counts locked, for hours, from every other worker.
+async fn give_up_like_its_client(
+    connection: &mut PgConnection,
+    patience_ms: String,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "SELECT set_config('idle_in_transaction_session_timeout', $1, false),
+                set_config('lock_timeout', $1, false)",
+    )
+    .bind(patience_ms)
+    .execute(connection)
+    .await
+    .map(drop)
 }
 
 /// Looks before anything is written: a role that may only read can start on tables that are up to date.

@@ -143,6 +143,8 @@ impl Rig {
             Fault::Freeze(Part::Redis) => block_in_place(|| self.redis.server.thaw()),
             Fault::Freeze(Part::Postgres) => block_in_place(|| self.postgres.server.thaw()),
             Fault::Freeze(part) => self.replica(part).signal(Signal::CONT).await,
+            // Nobody says that these connections are dead.
+            Fault::Network(way, Network::BlackHole) => self.proxy(way).mend_for_new_connections(),
             Fault::Network(way, _) => self.proxy(way).make(Network::Good),
             Fault::ClockSetBack => {}
         }

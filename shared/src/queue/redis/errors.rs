@@ -33,7 +33,7 @@ pub fn is_beyond_help(error: &RedisError) -> bool {
         Server(kind) => matches!(kind, BusyLoading | MasterDown | ReadOnly),
         Io => error.is_timeout() || !error.is_connection_dropped(),
         AuthenticationFailed | Parse | RESP3NotSupported => true,
-        _ => false,
+        _ => matches!(error.code(), Some("WRONGPASS" | "NOAUTH")),
     }
 }
 

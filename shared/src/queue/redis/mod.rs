@@ -7,7 +7,7 @@ mod errors;
 
 use std::{sync::Arc, time::Duration};
 
-use redis::{Client, ConnectionInfo, RedisResult, cmd};
+use redis::{Client, ConnectionInfo, ProtocolVersion, RedisResult, cmd};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{Durability, QueueConfig, QueueError, delivery::fields_of};
@@ -47,7 +47,12 @@ impl RedisQueue {
         let tcp = info.tcp_settings().clone().set_nodelay(true);
         #[cfg(target_os = "linux")]
         let tcp = tcp.set_user_timeout(DEAD_PEER_TIMEOUT);
-        let client = Client::open(info.set_tcp_settings(tcp))?;
+        // With RESP3 the library notices a lost connection at once, and connects again before the next voter comes.
+        let resp3 = info
+            .redis_settings()
+            .clone()
+            .set_protocol(ProtocolVersion::RESP3);
+        let client = Client::open(info.set_tcp_settings(tcp).set_redis_settings(resp3))?;
         let connection = Connection::new(client.clone())?;
         Ok(Self {
             client,
@@ -69,9 +74,10 @@ impl RedisQueue {
             let answer = timeout_at(deadline, self.connection.query::<Added>(&xadd)).await;
             match answer.map_err(|_| QueueError::Timeout(self.enqueue_timeout))? {
                 Ok(Added(id)) => return Ok(id),
-                // The server restarted or failed over. Sending again is safe: should the first one have arrived after
-                // all, both entries carry the same vote and the newer one counts.
-                Err(error) if error.is_connection_dropped() => {
+                // There was no connection, so nothing was sent. What was in flight when a connection broke is never sent
+                // again: should it have arrived, the second entry would be the vote's place, and the first could still
+                // come late and overtake a newer vote.
+                Err(error) if error.is_connection_refusal() => {
                     let wait = backoff.next_wait();
                     if Instant::now() + wait >= deadline {
                         return Err(classify(&error));
