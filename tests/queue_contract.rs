@@ -296,7 +296,8 @@ async fn an_idle_queue_answers_with_nothing(storage: Storage) {
 
 async fn a_working_queue_passes_the_probe(storage: Storage) {
     let queue = storage.queue().await;
-    queue.probe().await.unwrap();
+    queue.probe_enqueue().await.unwrap();
+    queue.probe_acknowledge().await.unwrap();
     assert_eq!(queue.durability().await.unwrap(), Durability::Full);
 }
 
@@ -366,7 +367,7 @@ async fn a_redis_that_may_lose_votes_or_refuses_them_is_noticed() {
     // It still answers PING, but takes no votes.
     redis.set("maxmemory", "1");
     for refused in [
-        queue.probe().await,
+        queue.probe_enqueue().await,
         queue.enqueue(&ballot("a")).await.map(drop),
     ] {
         assert!(
@@ -388,7 +389,12 @@ async fn a_redis_that_restarts_keeps_what_it_accepted_and_is_found_again() {
     let mut consumer = queue.consumer("reader");
     let mut got = ids(&read(&mut consumer, 10).await);
     redis.restart();
-    eventually("an answer", |up| *up, async || queue.probe().await.is_ok()).await;
+    eventually(
+        "an answer",
+        |up| *up,
+        async || queue.probe_enqueue().await.is_ok(),
+    )
+    .await;
     while got.len() < sent.len() {
         // The connection broke, which the first read finds out.
         got.extend(

@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 use sqlx::{Connection, PgConnection};
 
-use super::{start_ready, until_metric};
+use super::{start_ready, until_metric, until_unready_because};
 use crate::{
     harness::{
         eventually, postgres,
@@ -84,6 +84,7 @@ async fn a_loop_that_hangs_is_said_by_health_and_a_long_migration_is_not() {
     tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
     let health = async || get_json(&format!("{}/health", worker.url)).await.0;
     assert_eq!(health().await, StatusCode::OK);
+    until_unready_because(&worker, &["tables", "mover"]).await;
     sqlx::raw_sql("COMMIT").execute(&mut holder).await.unwrap();
     let vote = start_ready("vote", &storage, &[]).await;
     Voter::new(&vote.url).must_vote_for("a").await;

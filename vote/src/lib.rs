@@ -82,7 +82,7 @@ pub async fn run(
     tasks.spawn("queue probe", async move {
         let on_up = || note_durability(&queue, &metrics);
         dependency
-            .watch(common, closing, || queue.probe(), on_up)
+            .watch(common, closing, || queue.probe_enqueue(), on_up)
             .await;
         Ok(())
     });

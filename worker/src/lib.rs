@@ -5,6 +5,7 @@
 
 pub mod admin;
 mod batch;
+mod heartbeat;
 mod metrics;
 pub mod mover;
 mod settings;
@@ -23,8 +24,9 @@ use shared::{
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 
+use heartbeat::Heartbeat;
 pub use metrics::WorkerMetrics;
-use mover::{Heartbeat, Mover, Progress};
+use mover::Mover;
 pub use settings::{Config, PaceSettings, Settings};
 
 /// The port this service listens on where none is set.
@@ -45,13 +47,17 @@ pub async fn run(
     let metrics = WorkerMetrics::for_outcomes(&registry);
     let lifecycle = Lifecycle::new(shutdown, config.server.drain);
     let dependencies = [Dependency::new("queue"), Dependency::new("store")];
-    let heartbeat = Heartbeat::default();
+    let heartbeat = Heartbeat::new();
 
     let probes = {
-        let (heartbeat, dependencies) = (heartbeat.clone(), dependencies.clone());
+        let (pulse, turns, dependencies) =
+            (heartbeat.clone(), heartbeat.clone(), dependencies.clone());
         Probes {
-            alive: Arc::new(move || heartbeat.age() < config.stuck_after),
-            checks: Arc::new(move || dependencies.iter().map(Dependency::check).collect()),
+            alive: Arc::new(move || pulse.age() < config.stuck_after),
+            checks: Arc::new(move || {
+                let dependencies = dependencies.iter().map(Dependency::check);
+                dependencies.chain([turns.check()]).collect()
+            }),
             lifecycle: lifecycle.clone(),
             registry: registry.clone(),
         }
@@ -82,7 +88,7 @@ pub async fn run(
         let closing = closing.clone();
         tasks.spawn("queue probe", async move {
             queue_dependency
-                .watch(common, closing, || queue.probe(), async || {})
+                .watch(common, closing, || queue.probe_acknowledge(), async || {})
                 .await;
             Ok(())
         });
@@ -99,6 +105,7 @@ pub async fn run(
     );
     tasks.spawn("mover", async move {
         store.prepare_patiently(&closing).await?;
+        heartbeat.note(Ok(()));
         move_ballots(mover, &heartbeat, &closing).await;
         Ok(())
     });
@@ -111,8 +118,12 @@ async fn move_ballots(mut mover: Mover, heartbeat: &Heartbeat, closing: &Cancell
     while !closing.is_cancelled() {
         heartbeat.beat();
         match mover.run_next().await {
-            Ok(Progress::Moved(_) | Progress::Idle) => backoff.reset(),
+            Ok(_) => {
+                heartbeat.note(Ok(()));
+                backoff.reset();
+            }
             Err(error) => {
+                heartbeat.note(Err(error.to_string()));
                 let wait = backoff.next_wait();
                 tracing::warn!(%error, ?wait, "ballots cannot be moved; trying again");
                 closing.run_until_cancelled(sleep(wait)).await;

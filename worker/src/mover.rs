@@ -1,9 +1,6 @@
 //! Moves ballots, one batch after the other: read, store, acknowledge, in this order and never in another.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use shared::{
@@ -32,6 +29,19 @@ pub enum Progress {
     /// So many ballots were stored or put to the dead letters, and acknowledged.
     Moved(usize),
     /// There was nothing to do.
+    Idle,
+}
+
+/// One step of a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A batch was read.
+    Read,
+    /// The batch in hand was stored.
+    Stored,
+    /// So many ballots, the stored batch, were acknowledged: the hands are empty.
+    Acknowledged(usize),
+    /// There was nothing to read.
     Idle,
 }
 
@@ -95,34 +105,62 @@ impl Mover {
         }
     }
 
-    /// One turn: reads a batch unless one is in hand, stores it, acknowledges it.
+    /// One turn: as many steps as empty the hands, and what is due besides.
     ///
     /// # Errors
     /// The queue or the store failed; the next turn goes on where this one stopped.
     pub async fn run_next(&mut self) -> Result<Progress, MoveError> {
-        if let InHand::Nothing = self.in_hand {
-            let deliveries = self.read().await?;
-            if !deliveries.is_empty() {
-                self.in_hand = InHand::Read(deliveries);
+        let progress = loop {
+            match self.step().await? {
+                Step::Read | Step::Stored => {}
+                Step::Acknowledged(count) => break Progress::Moved(count),
+                Step::Idle => break Progress::Idle,
             }
-        }
-        if let InHand::Read(deliveries) = &self.in_hand {
-            let ids = deliveries.iter().map(|delivery| delivery.id).collect();
-            self.store_all(deliveries).await?;
-            self.in_hand = InHand::Stored(ids);
-        }
-        let mut moved = Progress::Idle;
-        if let InHand::Stored(ids) = &self.in_hand {
-            self.consumer.acknowledge(ids).await?;
-            moved = Progress::Moved(ids.len());
-            self.in_hand = InHand::Nothing;
-            self.metrics
-                .worker_last_success_timestamp_seconds
-                .set(now_seconds());
-        }
+        };
         self.trim_when_due().await?;
         self.forget_when_due().await;
-        Ok(moved)
+        Ok(progress)
+    }
+
+    /// The next step: reads a batch into empty hands, stores what was read, or acknowledges what was stored.
+    ///
+    /// # Errors
+    /// The queue or the store failed; what is in hand stays there, and the next step tries the same again.
+    pub async fn step(&mut self) -> Result<Step, MoveError> {
+        match &self.in_hand {
+            InHand::Nothing => {
+                let deliveries = self.read().await?;
+                if deliveries.is_empty() {
+                    return Ok(Step::Idle);
+                }
+                self.in_hand = InHand::Read(deliveries);
+                Ok(Step::Read)
+            }
+            InHand::Read(deliveries) => {
+                self.store_all(deliveries).await?;
+                self.in_hand = InHand::Stored(self.in_hand());
+                Ok(Step::Stored)
+            }
+            InHand::Stored(ids) => {
+                let count = ids.len();
+                self.consumer.acknowledge(ids).await?;
+                self.in_hand = InHand::Nothing;
+                self.metrics
+                    .worker_last_success_timestamp_seconds
+                    .set(now_seconds());
+                Ok(Step::Acknowledged(count))
+            }
+        }
+    }
+
+    /// What has been read and not yet acknowledged.
+    #[must_use]
+    pub fn in_hand(&self) -> Vec<BallotId> {
+        match &self.in_hand {
+            InHand::Nothing => Vec::new(),
+            InHand::Read(deliveries) => deliveries.iter().map(|delivery| delivery.id).collect(),
+            InHand::Stored(ids) => ids.clone(),
+        }
     }
 
     /// What another consumer left lying comes first: it is the oldest.
@@ -256,25 +294,4 @@ impl Mover {
 
 fn now_seconds() -> f64 {
     Timestamp::now().as_duration().as_secs_f64()
-}
-
-/// When the loop last turned. Until it turns for the first time nothing hangs: to fill the counts of a large table may
-/// take long, has a time limit of its own, and would begin anew after a restart.
-#[derive(Clone, Debug, Default)]
-pub struct Heartbeat(Arc<Mutex<Option<Instant>>>);
-
-impl Heartbeat {
-    /// The loop turns.
-    pub fn beat(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-    }
-
-    /// How long ago that was.
-    #[must_use]
-    pub fn age(&self) -> Duration {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .map_or(Duration::ZERO, |beat| beat.elapsed())
-    }
 }

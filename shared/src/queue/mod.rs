@@ -124,14 +124,25 @@ impl Queue {
         }
     }
 
-    /// Checks that the queue answers and takes writes.
+    /// Checks that the queue takes ballots.
     ///
     /// # Errors
-    /// It does not.
-    pub async fn probe(&self) -> Result<(), QueueError> {
+    /// It does not answer, or refuses.
+    pub async fn probe_enqueue(&self) -> Result<(), QueueError> {
         match self {
             Self::Sqlite(queue) => queue.probe().await,
-            Self::Redis(queue) => queue.probe().await,
+            Self::Redis(queue) => queue.probe_enqueue().await,
+        }
+    }
+
+    /// Checks that the queue lets go of ballots.
+    ///
+    /// # Errors
+    /// It does not answer, or refuses.
+    pub async fn probe_acknowledge(&self) -> Result<(), QueueError> {
+        match self {
+            Self::Sqlite(queue) => queue.probe().await,
+            Self::Redis(queue) => queue.probe_acknowledge().await,
         }
     }
 

@@ -29,7 +29,7 @@ const MUTANTS: [Mutant; 3] = [
         name: "acknowledged before it is stored",
         file: "worker/src/mover.rs",
         is: "self.store_all(deliveries).await?;",
-        becomes: "self.consumer.acknowledge(&Vec::clone(&ids)).await?; self.store_all(deliveries).await?;",
+        becomes: "let ids = self.in_hand(); self.consumer.acknowledge(&ids).await?; self.store_all(deliveries).await?;",
     },
     Mutant {
         name: "whatever is stored last stands",

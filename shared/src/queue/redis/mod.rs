@@ -7,7 +7,7 @@ mod errors;
 
 use std::{sync::Arc, time::Duration};
 
-use redis::{Client, ConnectionInfo, ProtocolVersion, RedisResult, cmd};
+use redis::{Client, Cmd, ConnectionInfo, ProtocolVersion, RedisResult, cmd};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{Durability, QueueConfig, QueueError, delivery::fields_of};
@@ -21,7 +21,7 @@ pub use consumer::RedisConsumer;
 use errors::classify;
 
 const GROUP: &str = "workers";
-/// Written by every probe: a server that answers PING may still refuse writes.
+/// The stream that probes write to: a server that answers PING may still refuse ballots.
 const PROBE_KEY_SUFFIX: &str = ":probe";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// For everything no voter waits for.
@@ -89,13 +89,23 @@ impl RedisQueue {
         }
     }
 
-    pub(super) async fn probe(&self) -> Result<(), QueueError> {
-        let mut set = cmd("SET");
-        set.arg(format!("{}{PROBE_KEY_SUFFIX}", self.stream))
-            .arg(1)
-            .arg("EX")
-            .arg(60);
-        match timeout(PROBE_TIMEOUT, self.connection.exec(&set)).await {
+    /// Does what it takes to enqueue, beside the ballots.
+    pub(super) async fn probe_enqueue(&self) -> Result<(), QueueError> {
+        let mut xadd = cmd("XADD");
+        xadd.arg(format!("{}{PROBE_KEY_SUFFIX}", self.stream));
+        xadd.arg("MAXLEN").arg(1).arg("*").arg("probe").arg(1);
+        self.probe(&xadd).await
+    }
+
+    /// Acknowledges a ballot that there never was.
+    pub(super) async fn probe_acknowledge(&self) -> Result<(), QueueError> {
+        let mut xack = cmd("XACK");
+        xack.arg(&*self.stream).arg(GROUP).arg("0-0");
+        self.probe(&xack).await
+    }
+
+    async fn probe(&self, command: &Cmd) -> Result<(), QueueError> {
+        match timeout(PROBE_TIMEOUT, self.connection.exec(command)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(match classify(&error) {
                 QueueError::Unavailable(why) if !error.is_connection_refusal() => {

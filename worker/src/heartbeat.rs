@@ -1,0 +1,61 @@
+//! What the loop tells the probes.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use shared::probe::Check;
+
+/// When the loop last began a turn, and how the last one ended. Cloning is cheap; clones share what they know.
+#[derive(Clone, Debug)]
+pub struct Heartbeat(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    beat: Option<Instant>,
+    outcome: Result<(), String>,
+}
+
+impl Heartbeat {
+    /// Of a loop that waits for its tables.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(Mutex::new(State {
+            beat: None,
+            outcome: Err("the store's tables are not up to date yet".into()),
+        })))
+    }
+
+    /// The loop turns.
+    pub fn beat(&self) {
+        self.state().beat = Some(Instant::now());
+    }
+
+    /// How long ago that was. Until it turns for the first time nothing hangs: to fill the counts of a large table may
+    /// take long, has a time limit of its own, and would begin anew after a restart.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.state()
+            .beat
+            .map_or(Duration::ZERO, |beat| beat.elapsed())
+    }
+
+    /// How the last turn ended, or what came before the first.
+    pub fn note(&self, outcome: Result<(), String>) {
+        self.state().outcome = outcome;
+    }
+
+    /// The same, as `/ready` shows it.
+    #[must_use]
+    pub fn check(&self) -> Check {
+        Check {
+            name: "mover",
+            outcome: self.state().outcome.clone(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
