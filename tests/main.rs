@@ -25,5 +25,6 @@ mod processes;
 mod queue_contract;
 mod rate_limits;
 mod refusals;
+mod schedules;
 mod secure_servers;
 mod store_contract;

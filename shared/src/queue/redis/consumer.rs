@@ -65,8 +65,11 @@ impl RedisConsumer {
             .arg(&self.name)
             .arg("COUNT")
             .arg(max);
+        let wait_ms = wait.as_millis();
         // BLOCK 0 would wait for ever.
-        read.arg("BLOCK").arg(wait.as_millis().max(1).to_string());
+        if wait_ms > 0 {
+            read.arg("BLOCK").arg(wait_ms.to_string());
+        }
         read.arg("STREAMS").arg(&*self.queue.stream).arg(">");
         let answer = match self.reader(wait).await {
             Ok(reader) => read.query_async::<Streams>(reader).await,
