@@ -150,3 +150,18 @@ async fn the_first_voter_after_an_outage_of_redis_is_served() {
     until_ready(&vote.url).await;
     Voter::new(&vote.url).must_vote_for("b").await;
 }
+
+/// Who makes the group needs memory for it, where there is none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_out_of_memory_is_emptied_by_the_first_worker_too() {
+    let redis = or_skip!(redis::own());
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    storage.queue_url.clone_from(&redis.url);
+    let vote = start_ready("vote", &storage, &PROMPT).await;
+    Voter::new(&vote.url).must_vote_for("a").await;
+    redis.set("maxmemory", "1");
+    let _worker = start_ready("worker", &storage, &PROMPT).await;
+    let length = async || redis.length(&storage.stream);
+    eventually("an empty stream", |length| *length == 0, length).await;
+    assert_eq!(storage.counted().await, [("a".to_owned(), 1)]);
+}

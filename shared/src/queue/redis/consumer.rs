@@ -32,6 +32,10 @@ end
 return forgotten
 ";
 
+/// A plain command would be refused where there is no memory left, and then nobody could ever empty the stream.
+const CREATE_GROUP: &str = "#!lua flags=allow-oom
+return redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')";
+
 /// One consumer of the group.
 pub struct RedisConsumer {
     queue: RedisQueue,
@@ -106,13 +110,9 @@ impl RedisConsumer {
     /// From the beginning of the stream, never from its end: whatever is there has not been counted for sure.
     async fn create_group(&mut self) -> Result<(), QueueError> {
         self.may_have_begun_anew = true;
-        let mut create = cmd("XGROUP");
-        create
-            .arg("CREATE")
-            .arg(&*self.queue.stream)
-            .arg(GROUP)
-            .arg(0)
-            .arg("MKSTREAM");
+        let mut create = cmd("EVAL");
+        create.arg(CREATE_GROUP).arg(1);
+        create.arg(&*self.queue.stream).arg(GROUP);
         match self.queue.connection.exec(&create).await {
             Err(error) if error.code() == Some("BUSYGROUP") => Ok(()), // another worker was first
             answer => answer.map_err(|error| classify(&error)),
