@@ -320,13 +320,7 @@ async fn any_number_of_services_may_prepare_it_at_once(storage: Storage) {
 }
 
 async fn a_store_of_a_newer_version_is_refused(storage: Storage) {
-    storage.store().await;
-    storage
-        .execute(
-            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
-             SELECT 9999, 'of the future', success, checksum, 0 FROM _sqlx_migrations WHERE version = 1",
-        )
-        .await;
+    storage.prepare_by_a_newer_version().await;
     let message = match Store::open(&storage.store_config()).await {
         Err(error) => format!("{:#}", anyhow::Error::from(error)),
         Ok(store) => {

@@ -6,7 +6,7 @@
 //! | Redis frozen, 200 voters | `queue_server::a_frozen_redis_is_a_fast_503_for_a_whole_crowd`; pages and probes: `outages::a_frozen_redis_is_a_fast_503_and_everything_else_goes_on` |
 //! | Redis killed | `queue_server::a_killed_redis_loses_no_accepted_vote`, `original_faults::a_redis_that_dies_costs_no_vote_and_no_patience` |
 //! | a connection to Redis breaks | `queue_server::what_was_in_flight_when_a_connection_broke_is_not_sent_again`, `queue_server::the_first_voter_after_an_outage_of_redis_is_served` |
-//! | Redis out of memory | `queue_server::a_redis_out_of_memory_is_emptied_all_the_same` |
+//! | Redis out of memory | `queue_server::a_redis_out_of_memory_is_emptied_all_the_same`, `queue_server::a_redis_out_of_memory_is_emptied_by_the_first_worker_too` |
 //! | Redis' disk is full | `disk_full::a_full_disk_ends_redis_and_costs_no_accepted_vote`, `disk_full::a_full_disk_is_a_503_where_redis_syncs_every_second` |
 //! | Redis made a replica | `failover::a_master_that_became_a_replica_is_left` |
 //! | entries trimmed while pending | `stream::entries_removed_in_a_dead_workers_hands_are_counted_as_lost`, `queue_contract::entries_removed_while_pending_are_reported_as_lost` |
@@ -21,17 +21,19 @@
 //! | the power goes, from any unsynced byte on | all of `power` |
 //! | all of it by chance, at the same time | `random::whatever_breaks_nothing_accepted_is_lost`; that it would notice: `random::mutants`, `power::a_redis_that_syncs_every_second_is_found_out` |
 //! | anything killed under load | `processes::…::whatever_is_killed_no_accepted_vote_is_lost` |
-//! | several workers, reordered deliveries | `convergence::…::any_order_ends_in_the_same_tally`, `mover::…::workers_side_by_side_move_every_ballot_once`, `store_contract::…::writers_side_by_side_end_in_the_right_tally` |
+//! | several workers, reordered deliveries | `convergence::…::any_order_ends_in_the_same_tally`, `mover::…::workers_side_by_side_move_every_ballot_once`, all of `schedules`, `store_contract::…::writers_side_by_side_end_in_the_right_tally` |
 //! | poison | `mover::…::poison_becomes_a_dead_letter_and_blocks_nobody`, `mover::…::what_only_the_store_refuses_becomes_a_dead_letter_too`, `original_faults::…::a_300_character_post_does_not_break_the_worker` |
 //! | a voter twice in a batch | `store_contract::…::within_a_batch_only_the_newest_counts` |
 //! | SIGTERM under load | all of `termination` |
 //! | the queue wiped, its ids go back | all of `ids_go_back` |
 //! | the worker's loop hangs | `worker_dies::a_loop_that_hangs_is_said_by_health_and_a_long_migration_is_not` |
-//! | weak, wrong or half-ready servers at the start | all of `start` |
+//! | weak, wrong or half-ready servers at the start | all of `start`, `access` and `half_ready` |
 //! | no servers at the start | `outages::services_may_start_before_their_servers` |
 
+mod access;
 mod disk_full;
 mod failover;
+mod half_ready;
 mod ids_go_back;
 mod partitions;
 mod power;
@@ -81,6 +83,12 @@ async fn until_unready_because(service: &Service, words: &[&str]) {
         get_json(&format!("{}/ready", service.url)).await
     })
     .await;
+}
+
+/// The service says what is wrong, in its log and in `/ready`.
+async fn assert_it_says(service: &Service, words: &[&str]) {
+    service.process.line_with(words[0]);
+    until_unready_because(service, words).await;
 }
 
 /// Waits until the service's metrics have this line.

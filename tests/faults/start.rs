@@ -1,7 +1,9 @@
 //! Servers that are not what they should be when services start. What an operator can mend at the server is waited for,
 //! and said; what only another program or another setting can mend ends the service.
 
-use super::{PROMPT, start_ready, until_metric, until_ready, until_unready_because};
+use super::{
+    PROMPT, assert_it_says, start_ready, until_metric, until_ready, until_unready_because,
+};
 use crate::harness::{
     postgres,
     process::{Process, Service, command, output},
@@ -57,13 +59,7 @@ async fn an_older_schema_is_brought_up_to_date_with_its_votes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_newer_schema_ends_worker_and_result_with_a_sentence() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
-    storage.store().await;
-    storage
-        .execute(
-            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
-             SELECT 9999, 'of the future', success, checksum, 0 FROM _sqlx_migrations WHERE version = 1",
-        )
-        .await;
+    storage.prepare_by_a_newer_version().await;
     for name in ["worker", "result"] {
         let ended = output(&mut command(
             name,
@@ -84,12 +80,6 @@ async fn a_newer_schema_ends_worker_and_result_with_a_sentence() {
             "{name}: {said}"
         );
     }
-}
-
-/// The service says what is wrong, in its log and in `/ready`.
-async fn assert_it_says(service: &Service, words: &[&str]) {
-    service.process.line_with(words[0]);
-    until_unready_because(service, words).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

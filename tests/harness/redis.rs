@@ -67,6 +67,16 @@ pub fn own() -> Result<RedisServer, String> {
     Ok(redis)
 }
 
+/// A Redis for one test that takes its time over every key when it starts again, and says meanwhile that it is loading.
+pub fn slow_to_load() -> Result<RedisServer, String> {
+    let redis = start(&Place::default(), |port| {
+        let flags = format!("--port {port} --key-load-delay 300");
+        flags.split(' ').map(str::to_owned).collect()
+    })?;
+    redis.wait_until_ready()?;
+    Ok(redis)
+}
+
 /// A Redis for one test, which may cut its power.
 pub fn powered() -> Result<RedisServer, String> {
     let place = Place {
@@ -246,6 +256,21 @@ impl RedisServer {
     /// A connection for looking into it.
     pub fn connect(&self) -> Connection {
         self.try_connect().expect("Redis answers")
+    }
+
+    /// Changes the rights of a user, who is made if need be.
+    pub fn set_user(&self, name: &str, rules: &str) {
+        let mut acl = redis::cmd("ACL");
+        acl.arg("SETUSER")
+            .arg(name)
+            .arg(rules.split(' ').collect::<Vec<_>>());
+        acl.exec(&mut self.connect()).expect("these are rules");
+    }
+
+    /// The URL for this user.
+    pub fn url_for(&self, user: &str, password: &str) -> String {
+        self.url
+            .replace("redis://", &format!("redis://{user}:{password}@"))
     }
 
     /// Sets one of its settings.

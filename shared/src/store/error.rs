@@ -85,7 +85,10 @@ impl From<MigrateError> for StoreError {
 /// What an operator can do about it, where the server's own words do not say.
 fn advice(code: &str) -> &'static str {
     match code {
-        "28P01" | "28000" => "; DATABASE_URL must name a user and password that this server knows",
+        "28P01" => "; DATABASE_URL must name a user and password that this server knows",
+        "28000" => {
+            "; DATABASE_URL must name a user and password, and an sslmode, that this server lets in"
+        }
         "3D000" => "; DATABASE_URL must name a database that is there",
         "42501" => "; the user in DATABASE_URL has not all the rights that this service needs",
         "25006" => "; DATABASE_URL must name a server that takes writes",

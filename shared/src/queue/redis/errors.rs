@@ -49,7 +49,7 @@ fn advice(error: &RedisError) -> &'static str {
             "; QUEUE_URL must name a user and password that this server knows"
         }
         Some("NOPERM") => "; the user in QUEUE_URL has not all the rights that this service needs",
-        Some("READONLY") => "; QUEUE_URL must name the primary",
+        Some("READONLY" | "MASTERDOWN") => "; QUEUE_URL must name the primary",
         _ => "",
     }
 }

@@ -1,0 +1,62 @@
+//! The queue's server runs and is not ready yet when services start.
+
+use super::{PROMPT, assert_it_says, until_ready};
+use crate::harness::{
+    process::Service,
+    redis,
+    skip::or_skip,
+    storage::{Kind, Storage},
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_still_loads_is_said_and_waited_for() {
+    let redis = or_skip!(redis::slow_to_load());
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    storage.queue_url.clone_from(&redis.url);
+    let keys = "for key = 1, 100000 do redis.call('SET', key, '') end";
+    let fill = ::redis::cmd("EVAL")
+        .arg(keys)
+        .arg(0)
+        .exec(&mut redis.connect());
+    fill.unwrap();
+    redis.server.kill();
+    redis.server.start();
+    let services = ["vote", "worker"].map(|name| Service::start(name, &storage, &PROMPT));
+    for service in &services {
+        assert_it_says(service, &["loading the dataset"]).await;
+    }
+    let mut hurry = ::redis::cmd("CONFIG");
+    hurry.arg("SET").arg("key-load-delay").arg(0);
+    redis.exec(&hurry).unwrap();
+    for service in &services {
+        until_ready(&service.url).await;
+    }
+}
+
+/// A replica that has lost its master and shows nothing old.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_whose_master_is_down_is_said_and_waited_for() {
+    let redis = or_skip!(redis::own());
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    storage.queue_url.clone_from(&redis.url);
+    redis.set("replica-serve-stale-data", "no");
+    // Otherwise it says first that it is a replica.
+    redis.set("replica-read-only", "no");
+    let replica_of = |host: &str, port: &str| {
+        let mut follow = ::redis::cmd("REPLICAOF");
+        redis.exec(follow.arg(host).arg(port)).unwrap();
+    };
+    replica_of("127.0.0.1", "1");
+    let services = ["vote", "worker"].map(|name| Service::start(name, &storage, &PROMPT));
+    for service in &services {
+        let words = [
+            "Link with MASTER is down",
+            "QUEUE_URL must name the primary",
+        ];
+        assert_it_says(service, &words).await;
+    }
+    replica_of("NO", "ONE");
+    for service in &services {
+        until_ready(&service.url).await;
+    }
+}
