@@ -5,6 +5,7 @@
 
 use std::{
     fs::{self, OpenOptions},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
@@ -33,7 +34,8 @@ pub fn library() -> Result<&'static Path, String> {
             .output()
             .map_err(|error| format!("cc cannot be run: {error}"))?;
         let said = String::from_utf8_lossy(&built.stderr).into_owned();
-        let readable = fs::Permissions::from(std::os::unix::fs::PermissionsExt::from_mode(0o755));
+        // By the user that the server runs as.
+        let readable = fs::Permissions::from_mode(0o755);
         fs::set_permissions(folder.path(), readable).expect("the folder is ours");
         built
             .status

@@ -56,18 +56,18 @@ impl PostgresStore {
     pub(super) async fn prepare(&self) -> Result<(), StoreError> {
         within(MIGRATION_TIMEOUT, async {
             let mut lease = self.lease().await?;
-            if !is_up_to_date(lease.connection()).await? {
-                // Another process may be at it, however long that takes.
-                sqlx::query("SET lock_timeout = 0")
-                    .execute(lease.connection())
-                    .await?;
-                // `run` does the same, but its future cannot be proved to be Send.
-                MIGRATIONS
-                    .run_direct(None, lease.connection(), false)
-                    .await?;
-            } else {
+            if is_up_to_date(lease.connection()).await? {
                 lease.give_back();
+                return Ok(());
             }
+            // Another process may be at it, however long that takes.
+            sqlx::query("SET lock_timeout = 0")
+                .execute(lease.connection())
+                .await?;
+            // `run` does the same, but its future cannot be proved to be Send.
+            MIGRATIONS
+                .run_direct(None, lease.connection(), false)
+                .await?;
             Ok(())
         })
         .await

@@ -58,7 +58,7 @@ pub struct Schedule(pub Vec<Event>);
 
 pub const REPLICAS: usize = 2;
 
-/// Beyond [`Duration::ZERO`] of a fault that is over at once.
+/// The longest fault, in milliseconds.
 const LONGEST: u64 = 4000;
 
 impl Schedule {
@@ -75,9 +75,10 @@ impl Schedule {
         let mut at = 1000;
         while at + LONGEST < length {
             // Short ones fall between a request and its answer, long ones outlast every time limit.
-            let lasts = match random.random_bool(0.5) {
-                true => random.random_range(50..500),
-                false => random.random_range(1000..LONGEST),
+            let lasts = if random.random_bool(0.5) {
+                random.random_range(50..500)
+            } else {
+                random.random_range(1000..LONGEST)
             };
             let event = Event {
                 at: Duration::from_millis(at),
