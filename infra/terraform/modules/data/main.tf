@@ -1,0 +1,8 @@
+# Where ballots wait (queue) and where votes are stored (store), as services of AWS. Both can instead be containers on the
+# application's single machine, and then there is nothing here: see the two files that follow.
+
+locals {
+  store_count = var.store == "rds" ? toset(["this"]) : toset([])
+  memorydb    = var.queue == "memorydb" ? toset(["this"]) : toset([])
+  elasticache = var.queue == "elasticache" ? toset(["this"]) : toset([])
+}

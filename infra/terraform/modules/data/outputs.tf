@@ -1,0 +1,18 @@
+output "store" {
+  description = "The store, or null where it is self-hosted: its address, the database, and the ARN of the administrator's secret"
+  value = one([for store in aws_db_instance.this : {
+    address    = store.address
+    database   = store.db_name
+    admin      = store.username
+    secret_arn = one(store.master_user_secret[*].secret_arn)
+    identifier = store.identifier
+  }])
+}
+
+output "queue" {
+  description = "The queue, or null where it is self-hosted: its address, and what its users' names begin with"
+  value = one(concat(
+    [for queue in aws_memorydb_cluster.this : { address = one(queue.cluster_endpoint[*].address), user_prefix = "${var.name}-", identifier = queue.name }],
+    [for queue in aws_elasticache_replication_group.this : { address = queue.primary_endpoint_address, user_prefix = "${var.name}-", identifier = queue.replication_group_id }],
+  ))
+}

@@ -1,0 +1,135 @@
+locals {
+  # The same rights as the compose stack gives them: vote adds ballots, worker moves them.
+  queue_rights = {
+    vote   = "on resetchannels ~ballots ~ballots:probe -@all +ping +xadd +set +client|setinfo"
+    worker = "on resetchannels ~ballots ~ballots:probe -@all +ping +set +client|setinfo +xreadgroup +xautoclaim +xack +xpending +xtrim +xrange +xrevrange +xlen +xgroup|create +xgroup|delconsumer +xinfo|groups +xinfo|consumers +xinfo|stream +xsetid +eval"
+  }
+}
+
+# MemoryDB answers a write when it is in a log in two zones at least, so one node is enough to lose nothing. It is one node
+# also because a service connects to one address: a second node would answer at the same address, and send it on.
+
+resource "aws_memorydb_subnet_group" "this" {
+  for_each = local.memorydb
+
+  name       = var.name
+  subnet_ids = var.subnet_ids
+}
+
+resource "aws_memorydb_parameter_group" "this" {
+  for_each = local.memorydb
+
+  name   = var.name
+  family = "memorydb_valkey7"
+
+  # A full queue refuses votes and never drops one.
+  parameter {
+    name  = "maxmemory-policy"
+    value = "noeviction"
+  }
+}
+
+resource "aws_memorydb_user" "this" {
+  for_each = var.queue == "memorydb" ? local.queue_rights : {}
+
+  user_name     = "${var.name}-${each.key}"
+  access_string = each.value
+
+  authentication_mode {
+    type      = "password"
+    passwords = [var.queue_passwords[each.key]]
+  }
+}
+
+resource "aws_memorydb_acl" "this" {
+  for_each = local.memorydb
+
+  name       = var.name
+  user_names = [for user in aws_memorydb_user.this : user.user_name]
+}
+
+resource "aws_memorydb_cluster" "this" {
+  for_each = local.memorydb
+
+  name                       = var.name
+  engine                     = "valkey"
+  engine_version             = "7.3"
+  auto_minor_version_upgrade = true
+  parameter_group_name       = aws_memorydb_parameter_group.this[each.key].name
+  node_type                  = var.queue_class
+  num_shards                 = 1
+  num_replicas_per_shard     = 0
+  acl_name                   = aws_memorydb_acl.this[each.key].name
+  tls_enabled                = true
+  port                       = var.ports.queue
+  subnet_group_name          = aws_memorydb_subnet_group.this[each.key].name
+  security_group_ids         = [var.queue_security_group_id]
+  snapshot_retention_limit   = var.backup_days
+  final_snapshot_name        = var.protected ? "${var.name}-last" : null
+}
+
+# ElastiCache answers before its replica has the write: a failover takes a minute less, and may cost the last votes.
+
+resource "aws_elasticache_subnet_group" "this" {
+  for_each = local.elasticache
+
+  name       = var.name
+  subnet_ids = var.subnet_ids
+}
+
+resource "aws_elasticache_parameter_group" "this" {
+  for_each = local.elasticache
+
+  name   = var.name
+  family = "valkey8"
+
+  parameter {
+    name  = "maxmemory-policy"
+    value = "noeviction"
+  }
+}
+
+resource "aws_elasticache_user" "this" {
+  for_each = var.queue == "elasticache" ? local.queue_rights : {}
+
+  user_id       = "${var.name}-${each.key}"
+  user_name     = "${var.name}-${each.key}"
+  engine        = "valkey"
+  access_string = each.value
+
+  authentication_mode {
+    type      = "password"
+    passwords = [var.queue_passwords[each.key]]
+  }
+}
+
+resource "aws_elasticache_user_group" "this" {
+  for_each = local.elasticache
+
+  user_group_id = var.name
+  engine        = "valkey"
+  user_ids      = [for user in aws_elasticache_user.this : user.user_id]
+}
+
+resource "aws_elasticache_replication_group" "this" {
+  for_each = local.elasticache
+
+  replication_group_id       = var.name
+  description                = "The queue of ${var.name}"
+  engine                     = "valkey"
+  engine_version             = "8.2"
+  auto_minor_version_upgrade = true
+  parameter_group_name       = aws_elasticache_parameter_group.this[each.key].name
+  node_type                  = var.queue_class
+  num_cache_clusters         = 2
+  automatic_failover_enabled = true
+  multi_az_enabled           = true
+  user_group_ids             = [aws_elasticache_user_group.this[each.key].user_group_id]
+  transit_encryption_enabled = true
+  at_rest_encryption_enabled = true
+  port                       = var.ports.queue
+  subnet_group_name          = aws_elasticache_subnet_group.this[each.key].name
+  security_group_ids         = [var.queue_security_group_id]
+  snapshot_retention_limit   = var.backup_days
+  final_snapshot_identifier  = var.protected ? "${var.name}-last" : null
+}

@@ -1,0 +1,66 @@
+resource "aws_db_subnet_group" "this" {
+  for_each = local.store_count
+
+  name_prefix = "${var.name}-"
+  subnet_ids  = var.subnet_ids
+}
+
+resource "aws_db_parameter_group" "this" {
+  for_each = local.store_count
+
+  name_prefix = "${var.name}-"
+  family      = "postgres18"
+
+  parameter {
+    name  = "rds.force_ssl"
+    value = "1"
+  }
+
+  # What takes longer than a second is worth a line in the log.
+  parameter {
+    name  = "log_min_duration_statement"
+    value = "1000"
+  }
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "aws_db_instance" "this" {
+  for_each = local.store_count
+
+  identifier = var.name
+
+  engine                     = "postgres"
+  engine_version             = "18"
+  auto_minor_version_upgrade = true
+  parameter_group_name       = aws_db_parameter_group.this[each.key].name
+  ca_cert_identifier         = "rds-ca-rsa2048-g1"
+
+  instance_class        = var.store_class
+  storage_type          = "gp3"
+  allocated_storage     = var.store_gb
+  max_allocated_storage = 4 * var.store_gb
+  storage_encrypted     = true
+
+  db_name                     = "voting"
+  username                    = "voting_admin"
+  manage_master_user_password = true
+  port                        = var.ports.database
+
+  db_subnet_group_name   = aws_db_subnet_group.this[each.key].name
+  vpc_security_group_ids = [var.store_security_group_id]
+  publicly_accessible    = false
+  multi_az               = var.highly_available
+
+  backup_retention_period   = var.backup_days
+  copy_tags_to_snapshot     = true
+  deletion_protection       = var.protected
+  skip_final_snapshot       = !var.protected
+  final_snapshot_identifier = var.protected ? "${var.name}-last" : null
+  delete_automated_backups  = !var.protected
+
+  performance_insights_enabled    = true
+  enabled_cloudwatch_logs_exports = ["postgresql", "upgrade"]
+}

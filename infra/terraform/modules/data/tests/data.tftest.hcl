@@ -1,0 +1,173 @@
+mock_provider "aws" {}
+
+variables {
+  name                    = "voting-app-test"
+  subnet_ids              = ["subnet-a", "subnet-b"]
+  store                   = "rds"
+  queue                   = "memorydb"
+  store_security_group_id = "sg-store"
+  queue_security_group_id = "sg-queue"
+  ports                   = { database = 5432, queue = 6379 }
+  queue_passwords         = { vote = "a-password-of-the-vote-service", worker = "a-password-of-the-worker-service" }
+}
+
+run "the_store_is_encrypted_closed_and_keeps_its_password_to_itself" {
+  assert {
+    condition     = aws_db_instance.this["this"].storage_encrypted && !aws_db_instance.this["this"].publicly_accessible && aws_db_instance.this["this"].manage_master_user_password
+    error_message = "The store's disk, network or password is open."
+  }
+
+  assert {
+    condition     = contains([for parameter in aws_db_parameter_group.this["this"].parameter : "${parameter.name}=${parameter.value}"], "rds.force_ssl=1") && aws_db_instance.this["this"].parameter_group_name == aws_db_parameter_group.this["this"].name
+    error_message = "The store takes connections without TLS."
+  }
+
+  assert {
+    condition     = tolist(aws_db_instance.this["this"].vpc_security_group_ids) == tolist(["sg-store"]) && aws_db_instance.this["this"].db_subnet_group_name == aws_db_subnet_group.this["this"].name
+    error_message = "The store is not in its own subnets and group."
+  }
+}
+
+run "production_is_protected_and_has_a_standby" {
+  variables {
+    highly_available = true
+    protected        = true
+  }
+
+  assert {
+    condition     = aws_db_instance.this["this"].multi_az && aws_db_instance.this["this"].deletion_protection && !aws_db_instance.this["this"].skip_final_snapshot && aws_db_instance.this["this"].final_snapshot_identifier != null
+    error_message = "A protected store can be lost."
+  }
+}
+
+run "what_is_not_protected_can_be_torn_down" {
+  variables {
+    protected = false
+  }
+
+  assert {
+    condition     = !aws_db_instance.this["this"].deletion_protection && aws_db_instance.this["this"].skip_final_snapshot && aws_memorydb_cluster.this["this"].final_snapshot_name == null
+    error_message = "A store that is not protected cannot be deleted."
+  }
+}
+
+run "the_queue_keeps_what_it_took_and_knows_its_users" {
+  assert {
+    condition     = aws_memorydb_cluster.this["this"].tls_enabled && aws_memorydb_cluster.this["this"].acl_name == aws_memorydb_acl.this["this"].name && toset(aws_memorydb_acl.this["this"].user_names) == toset(["voting-app-test-vote", "voting-app-test-worker"])
+    error_message = "The queue takes connections without TLS, or from users without a password."
+  }
+
+  assert {
+    condition     = aws_memorydb_cluster.this["this"].num_shards == 1 && aws_memorydb_cluster.this["this"].num_replicas_per_shard == 0
+    error_message = "With more than one node, a service's one connection may reach the wrong one."
+  }
+
+  assert {
+    condition     = alltrue([for parameter in aws_memorydb_parameter_group.this["this"].parameter : parameter.value == "noeviction"])
+    error_message = "A full queue would drop votes."
+  }
+
+  assert {
+    condition     = length(aws_elasticache_replication_group.this) == 0
+    error_message = "There are two queues."
+  }
+}
+
+run "elasticache_is_spread_encrypted_and_has_the_same_users" {
+  variables {
+    queue       = "elasticache"
+    queue_class = "cache.t4g.small"
+  }
+
+  assert {
+    condition     = aws_elasticache_replication_group.this["this"].multi_az_enabled && aws_elasticache_replication_group.this["this"].automatic_failover_enabled && aws_elasticache_replication_group.this["this"].transit_encryption_enabled && aws_elasticache_replication_group.this["this"].at_rest_encryption_enabled
+    error_message = "The queue is in one zone only, or not encrypted."
+  }
+
+  assert {
+    condition     = toset(aws_elasticache_user_group.this["this"].user_ids) == toset([for user in aws_elasticache_user.this : user.user_id]) && length(aws_memorydb_cluster.this) == 0
+    error_message = "The queue's users are not those of the services, or there are two queues."
+  }
+}
+
+run "self_hosted_data_is_not_here" {
+  variables {
+    store = "self-hosted"
+    queue = "self-hosted"
+  }
+
+  assert {
+    condition     = output.store == null && output.queue == null && length(aws_db_instance.this) + length(aws_memorydb_cluster.this) + length(aws_elasticache_replication_group.this) + length(aws_memorydb_user.this) == 0
+    error_message = "Data is self-hosted, and yet something is to be made."
+  }
+}
+
+run "an_unknown_store_is_refused" {
+  command = plan
+
+  variables {
+    store = "mysql"
+  }
+
+  expect_failures = [var.store]
+}
+
+run "an_unknown_queue_is_refused" {
+  command = plan
+
+  variables {
+    queue = "sqs"
+  }
+
+  expect_failures = [var.queue]
+}
+
+run "a_class_of_the_other_service_is_refused" {
+  command = plan
+
+  variables {
+    queue_class = "cache.t4g.small"
+  }
+
+  expect_failures = [var.queue_class]
+}
+
+run "a_store_class_of_ec2_is_refused" {
+  command = plan
+
+  variables {
+    store_class = "t4g.small"
+  }
+
+  expect_failures = [var.store_class]
+}
+
+run "a_disk_that_is_too_small_is_refused" {
+  command = plan
+
+  variables {
+    store_gb = 5
+  }
+
+  expect_failures = [var.store_gb]
+}
+
+run "backups_for_a_year_are_refused" {
+  command = plan
+
+  variables {
+    backup_days = 365
+  }
+
+  expect_failures = [var.backup_days]
+}
+
+run "one_subnet_is_refused" {
+  command = plan
+
+  variables {
+    subnet_ids = ["subnet-a"]
+  }
+
+  expect_failures = [var.subnet_ids]
+}

@@ -1,0 +1,23 @@
+variable "name" {
+  description = "What names of resources begin with, such as voting-app-dev"
+  type        = string
+}
+
+variable "lengths" {
+  description = "The secrets by name, each with its length in characters"
+  type        = map(number)
+  default = {
+    # Signs the voters' cookies: 64 bytes at least.
+    cookie-key             = 128
+    vote-queue-password    = 48
+    worker-queue-password  = 48
+    worker-store-password  = 48
+    result-store-password  = 48
+    grafana-admin-password = 32
+  }
+
+  validation {
+    condition     = alltrue([for length in values(var.lengths) : length >= 32 && length <= 128])
+    error_message = "Each of lengths is 32 to 128: shorter ones can be guessed, and longer ones are refused by the queue."
+  }
+}

@@ -1,0 +1,56 @@
+# Who may talk to whom. Every port that is open anywhere is in rules.tf, and there is no SSH: machines are entered through
+# Session Manager, which needs no port.
+
+locals {
+  groups = {
+    load_balancer = "What the world reaches"
+    front         = "Machines of the voting page and of the result page"
+    worker        = "Machines of the worker"
+    monitoring    = "The machine of Prometheus and Grafana"
+    queue         = "The queue, where it is a service of its own"
+    database      = "The store, where it is a service of its own"
+  }
+}
+
+resource "aws_security_group" "this" {
+  for_each = local.groups
+
+  name_prefix = "${var.name}-${replace(each.key, "_", "-")}-"
+  description = each.value
+  vpc_id      = var.vpc_id
+
+  tags = { Name = "${var.name}-${replace(each.key, "_", "-")}" }
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "aws_vpc_security_group_ingress_rule" "this" {
+  for_each = local.ingress
+
+  security_group_id            = aws_security_group.this[each.value.to].id
+  description                  = each.key
+  ip_protocol                  = "tcp"
+  from_port                    = each.value.port
+  to_port                      = each.value.port
+  cidr_ipv4                    = each.value.cidr
+  prefix_list_id               = each.value.prefix_list
+  referenced_security_group_id = each.value.from == null ? null : aws_security_group.this[each.value.from].id
+
+  tags = { Name = each.key }
+}
+
+resource "aws_vpc_security_group_egress_rule" "this" {
+  for_each = local.egress
+
+  security_group_id            = aws_security_group.this[each.value.from].id
+  description                  = each.key
+  ip_protocol                  = "tcp"
+  from_port                    = each.value.port
+  to_port                      = each.value.port
+  cidr_ipv4                    = each.value.cidr
+  referenced_security_group_id = each.value.to == null ? null : aws_security_group.this[each.value.to].id
+
+  tags = { Name = each.key }
+}

@@ -1,0 +1,62 @@
+# The rules as tables, keyed by what they say of themselves.
+
+locals {
+  # Between our own groups: one line is one rule at each end.
+  between = merge(
+    {
+      "vote: queue"             = { from = "front", to = "queue", port = var.ports.queue }
+      "worker: queue"           = { from = "worker", to = "queue", port = var.ports.queue }
+      "worker: database"        = { from = "worker", to = "database", port = var.ports.database }
+      "result: database"        = { from = "front", to = "database", port = var.ports.database }
+      "Prometheus: vote"        = { from = "monitoring", to = "front", port = var.ports.vote }
+      "Prometheus: result"      = { from = "monitoring", to = "front", port = var.ports.result }
+      "Prometheus: worker"      = { from = "monitoring", to = "worker", port = var.ports.worker }
+      "Prometheus: front host"  = { from = "monitoring", to = "front", port = var.ports.node_exporter }
+      "Prometheus: worker host" = { from = "monitoring", to = "worker", port = var.ports.node_exporter }
+      "Prometheus: own host"    = { from = "monitoring", to = "monitoring", port = var.ports.node_exporter }
+    },
+    var.load_balancer ? {
+      "load balancer: vote"   = { from = "load_balancer", to = "front", port = var.ports.vote }
+      "load balancer: result" = { from = "load_balancer", to = "front", port = var.ports.result }
+    } : {},
+  )
+
+  # The world: 80 and 443 of the load balancer, or else the ports of the two pages.
+  doors = var.load_balancer ? {
+    "HTTP"  = { to = "load_balancer", port = 80 }
+    "HTTPS" = { to = "load_balancer", port = 443 }
+    } : {
+    "vote"   = { to = "front", port = var.ports.vote }
+    "result" = { to = "front", port = var.ports.result }
+  }
+  delivered = var.load_balancer && var.public_prefix_list_id != null
+  # A content delivery network counts as many rules as its list has entries, which leaves room for one port only.
+  by_list = local.delivered ? { for name, door in local.doors : "${name} from the delivery network" => merge(door, { prefix_list = var.public_prefix_list_id }) if name == "HTTPS" } : {}
+  by_cidr = local.delivered ? {} : merge([for cidr in var.public_cidrs : { for name, door in local.doors : "${name} from ${cidr}" => merge(door, { cidr = cidr }) }]...)
+
+  administration = merge([for cidr in var.admin_cidrs : {
+    "Grafana from ${cidr}"    = { to = "monitoring", port = var.ports.grafana, cidr = cidr }
+    "Prometheus from ${cidr}" = { to = "monitoring", port = var.ports.prometheus, cidr = cidr }
+  }]...)
+
+  ingress = { for name, rule in merge(local.between, local.by_list, local.by_cidr, local.administration) : name => {
+    to          = rule.to
+    port        = rule.port
+    from        = try(rule.from, null)
+    cidr        = try(rule.cidr, null)
+    prefix_list = try(rule.prefix_list, null)
+  } }
+
+  # Packages, images and AWS's own services.
+  outside = merge([for group in ["front", "worker", "monitoring"] : {
+    "${group}: HTTPS out" = { from = group, port = 443, cidr = "0.0.0.0/0" }
+    "${group}: HTTP out"  = { from = group, port = 80, cidr = "0.0.0.0/0" }
+  }]...)
+
+  egress = { for name, rule in merge(local.between, local.outside) : name => {
+    from = rule.from
+    port = rule.port
+    to   = try(rule.to, null)
+    cidr = try(rule.cidr, null)
+  } }
+}

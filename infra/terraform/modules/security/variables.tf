@@ -1,0 +1,71 @@
+variable "name" {
+  description = "What names of resources begin with, such as voting-app-dev"
+  type        = string
+}
+
+variable "vpc_id" {
+  description = "The network that the groups belong to"
+  type        = string
+}
+
+variable "ports" {
+  description = "Where everything listens"
+  type = object({
+    vote          = number
+    result        = number
+    worker        = number
+    queue         = number
+    database      = number
+    grafana       = number
+    prometheus    = number
+    node_exporter = number
+  })
+
+  validation {
+    condition     = alltrue([for port in values(var.ports) : port > 0 && port < 65536 && floor(port) == port])
+    error_message = "Each of ports is a whole number from 1 to 65535."
+  }
+
+  validation {
+    condition     = length(distinct(values(var.ports))) == length(values(var.ports))
+    error_message = "No two of ports may be the same: they may be on one machine."
+  }
+}
+
+variable "load_balancer" {
+  description = "Whether the world comes by a load balancer. Without one it reaches the two pages' ports"
+  type        = bool
+}
+
+variable "public_cidrs" {
+  description = "Who may vote and see the result"
+  type        = list(string)
+  default     = ["0.0.0.0/0"]
+
+  validation {
+    condition     = length(var.public_cidrs) > 0 && alltrue([for cidr in var.public_cidrs : can(cidrhost(cidr, 0)) && !strcontains(cidr, ":")])
+    error_message = "public_cidrs are IPv4 networks such as 0.0.0.0/0 for everybody or 203.0.113.0/24 for an office; at least one."
+  }
+}
+
+variable "public_prefix_list_id" {
+  description = "The prefix list of a content delivery network. If it is given, the load balancer listens to it alone"
+  type        = string
+  default     = null
+}
+
+variable "admin_cidrs" {
+  description = "From where Grafana and Prometheus are reached. Empty: only through Session Manager"
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for cidr in var.admin_cidrs : can(cidrhost(cidr, 0)) && !strcontains(cidr, ":")])
+    error_message = "admin_cidrs are IPv4 networks such as 203.0.113.7/32."
+  }
+
+  validation {
+    condition     = alltrue([for cidr in var.admin_cidrs : try(tonumber(split("/", cidr)[1]) >= 16, false)])
+    error_message = "admin_cidrs name who administers, not the world: a network of /16 or smaller, such as 203.0.113.7/32; 0.0.0.0/0 is refused."
+  }
+}
