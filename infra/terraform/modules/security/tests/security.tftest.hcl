@@ -19,7 +19,7 @@ variables {
 
 run "the_world_reaches_80_and_443_of_the_load_balancer_and_nothing_else" {
   assert {
-    condition = toset([for rule in aws_vpc_security_group_ingress_rule.this : "${rule.security_group_id == aws_security_group.this["load_balancer"].id}:${rule.from_port}" if rule.cidr_ipv4 == "0.0.0.0/0"]) == toset(["true:80", "true:443"])
+    condition     = toset([for rule in aws_vpc_security_group_ingress_rule.this : "${rule.security_group_id == aws_security_group.this["load_balancer"].id}:${rule.from_port}" if rule.cidr_ipv4 == "0.0.0.0/0"]) == toset(["true:80", "true:443"])
     error_message = "The world reaches something else than 80 and 443 of the load balancer."
   }
 
@@ -36,7 +36,7 @@ run "without_a_load_balancer_the_world_reaches_the_two_pages" {
   }
 
   assert {
-    condition = toset([for rule in aws_vpc_security_group_ingress_rule.this : "${rule.security_group_id == aws_security_group.this["front"].id}:${rule.from_port}" if rule.cidr_ipv4 == "198.51.100.0/24"]) == toset(["true:8080", "true:8081"])
+    condition     = toset([for rule in aws_vpc_security_group_ingress_rule.this : "${rule.security_group_id == aws_security_group.this["front"].id}:${rule.from_port}" if rule.cidr_ipv4 == "198.51.100.0/24"]) == toset(["true:8080", "true:8081"])
     error_message = "The pages' ports should be open, to public_cidrs, and nothing else."
   }
 
@@ -48,7 +48,7 @@ run "without_a_load_balancer_the_world_reaches_the_two_pages" {
 
 run "monitoring_is_for_administrators_only" {
   assert {
-    condition = toset([for rule in aws_vpc_security_group_ingress_rule.this : "${rule.cidr_ipv4}:${rule.from_port}" if rule.security_group_id == aws_security_group.this["monitoring"].id && rule.cidr_ipv4 != null]) == toset(["203.0.113.7/32:3000", "203.0.113.7/32:9090"])
+    condition     = toset([for rule in aws_vpc_security_group_ingress_rule.this : "${rule.cidr_ipv4}:${rule.from_port}" if rule.security_group_id == aws_security_group.this["monitoring"].id && rule.cidr_ipv4 != null]) == toset(["203.0.113.7/32:3000", "203.0.113.7/32:9090"])
     error_message = "Grafana and Prometheus should be reached from admin_cidrs and from nowhere else."
   }
 

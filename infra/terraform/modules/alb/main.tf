@@ -1,0 +1,102 @@
+# The one door: HTTP and HTTPS in front of both pages, which run in one release or in two (blue and green) at a time.
+
+locals {
+  targets = merge([for release in keys(var.release_weights) : {
+    for service, settings in var.services : "${service}-${release}" => merge(settings, { service = service, release = release })
+  }]...)
+}
+
+resource "aws_lb" "this" {
+  name               = var.name
+  load_balancer_type = "application"
+  internal           = false
+  subnets            = var.subnet_ids
+  security_groups    = [var.security_group_id]
+
+  drop_invalid_header_fields = true
+  desync_mitigation_mode     = "strictest"
+  enable_deletion_protection = var.protected
+  # Live results say something every ten seconds; services keep idle connections longer than this.
+  idle_timeout = 60
+
+  access_logs {
+    bucket  = aws_s3_bucket.logs.id
+    enabled = true
+  }
+
+  depends_on = [aws_s3_bucket_policy.logs]
+}
+
+resource "aws_lb_target_group" "this" {
+  for_each = local.targets
+
+  name     = "${var.name}-${each.key}"
+  vpc_id   = var.vpc_id
+  port     = each.value.port
+  protocol = "HTTP"
+
+  # Longer than the drain: what is in hand when a target leaves comes to its end.
+  deregistration_delay          = var.drain_seconds + 25
+  load_balancing_algorithm_type = "least_outstanding_requests"
+
+  health_check {
+    path                = each.value.health_path
+    matcher             = "200"
+    interval            = 10
+    timeout             = 3
+    healthy_threshold   = 2
+    unhealthy_threshold = 3
+  }
+
+  tags = { Service = each.value.service, Release = each.value.release }
+}
+
+resource "aws_lb_listener" "http" {
+  load_balancer_arn = aws_lb.this.arn
+  port              = 80
+  protocol          = "HTTP"
+
+  default_action {
+    type = var.https ? "redirect" : "fixed-response"
+
+    dynamic "redirect" {
+      for_each = var.https ? [1] : []
+
+      content {
+        port        = "443"
+        protocol    = "HTTPS"
+        status_code = "HTTP_301"
+      }
+    }
+
+    dynamic "fixed_response" {
+      for_each = var.https ? [] : [1]
+
+      content {
+        content_type = "text/plain"
+        message_body = "Not found"
+        status_code  = "404"
+      }
+    }
+  }
+}
+
+resource "aws_lb_listener" "https" {
+  for_each = var.https ? toset(["this"]) : toset([])
+
+  load_balancer_arn = aws_lb.this.arn
+  port              = 443
+  protocol          = "HTTPS"
+  ssl_policy        = "ELBSecurityPolicy-TLS13-1-2-2021-06"
+  certificate_arn   = var.certificate_arn
+
+  default_action {
+    type = "fixed-response"
+
+    fixed_response {
+      content_type = "text/plain"
+      message_body = "Not found"
+      status_code  = "404"
+    }
+  }
+}

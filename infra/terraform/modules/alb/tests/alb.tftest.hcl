@@ -1,0 +1,219 @@
+mock_provider "aws" {}
+
+variables {
+  name              = "voting-app-test"
+  vpc_id            = "vpc-1"
+  subnet_ids        = ["subnet-a", "subnet-b"]
+  security_group_id = "sg-1"
+  drain_seconds     = 35
+  services = {
+    vote   = { port = 8080, health_path = "/ready" }
+    result = { port = 8081, health_path = "/ready" }
+  }
+}
+
+run "a_target_is_asked_whether_it_is_ready" {
+  assert {
+    condition     = length(aws_lb_target_group.this) == 2 && aws_lb_target_group.this["vote-blue"].port == 8080 && aws_lb_target_group.this["result-blue"].port == 8081
+    error_message = "There should be a target group for each page, with its own port."
+  }
+
+  assert {
+    condition     = alltrue([for group in aws_lb_target_group.this : group.health_check[0].path == "/ready" && group.health_check[0].interval == 10 && group.health_check[0].timeout == 3 && group.health_check[0].healthy_threshold == 2 && group.health_check[0].unhealthy_threshold == 3])
+    error_message = "Targets are not asked at /ready, every 10 s."
+  }
+
+  assert {
+    condition     = alltrue([for group in aws_lb_target_group.this : tonumber(group.deregistration_delay) > 35])
+    error_message = "A target is cut off before it has drained."
+  }
+}
+
+run "the_load_balancer_refuses_oddities_and_logs" {
+  assert {
+    condition     = aws_lb.this.drop_invalid_header_fields && aws_lb.this.enable_deletion_protection && aws_lb.this.access_logs[0].enabled && aws_lb.this.access_logs[0].bucket == aws_s3_bucket.logs.id
+    error_message = "The load balancer passes invalid headers on, can be deleted by mistake, or does not log."
+  }
+
+  assert {
+    condition     = alltrue([aws_s3_bucket_public_access_block.logs.block_public_acls, aws_s3_bucket_public_access_block.logs.block_public_policy, aws_s3_bucket_public_access_block.logs.ignore_public_acls, aws_s3_bucket_public_access_block.logs.restrict_public_buckets])
+    error_message = "The logs may be published."
+  }
+}
+
+run "metrics_are_closed_before_anything_else_is_looked_at" {
+  assert {
+    condition     = aws_lb_listener_rule.no_metrics.priority == 1 && aws_lb_listener_rule.no_metrics.action[0].fixed_response[0].status_code == "404" && contains(flatten([for condition in aws_lb_listener_rule.no_metrics.condition : [for pattern in condition.path_pattern : tolist(pattern.values)]]), "/metrics")
+    error_message = "/metrics is open."
+  }
+
+  assert {
+    condition     = alltrue([for rule in aws_lb_listener_rule.this : rule.priority > 1]) && length(distinct([for rule in aws_lb_listener_rule.this : rule.priority])) == length(aws_lb_listener_rule.this)
+    error_message = "A rule comes before the one that closes /metrics, or two have the same priority."
+  }
+}
+
+run "without_a_certificate_http_serves_and_unknown_paths_are_404" {
+  assert {
+    condition     = aws_lb_listener.http.default_action[0].type == "fixed-response" && length(aws_lb_listener.https) == 0 && alltrue([for rule in aws_lb_listener_rule.this : rule.listener_arn == aws_lb_listener.http.arn])
+    error_message = "HTTP should serve, and nothing else."
+  }
+
+  assert {
+    condition     = one([for change in aws_lb_listener_rule.this["result-page"].transform : change.url_rewrite_config[0].rewrite[0].replace]) == "/" && output.urls.result == "http://${aws_lb.this.dns_name}/result"
+    error_message = "The result page should be found at /result."
+  }
+
+  assert {
+    condition     = alltrue([for rule in aws_lb_listener_rule.this : length(flatten([for condition in rule.condition : [for pattern in condition.path_pattern : tolist(pattern.values)]])) <= 5])
+    error_message = "AWS allows five values in a rule."
+  }
+}
+
+run "with_a_certificate_http_leads_to_https" {
+  variables {
+    https           = true
+    certificate_arn = "arn:aws:acm:ap-northeast-2:123456789012:certificate/1"
+    hosts           = { vote = "vote.example.org", result = "result.example.org" }
+  }
+
+  assert {
+    condition     = aws_lb_listener.http.default_action[0].redirect[0].status_code == "HTTP_301" && aws_lb_listener.http.default_action[0].redirect[0].protocol == "HTTPS"
+    error_message = "HTTP does not lead to HTTPS."
+  }
+
+  assert {
+    condition     = startswith(aws_lb_listener.https["this"].ssl_policy, "ELBSecurityPolicy-TLS13-") && aws_lb_listener.https["this"].certificate_arn == "arn:aws:acm:ap-northeast-2:123456789012:certificate/1"
+    error_message = "HTTPS has another certificate, or allows more than TLS 1.2 and 1.3."
+  }
+
+  assert {
+    condition = alltrue(concat(
+      [aws_lb_listener_rule.no_metrics.listener_arn == aws_lb_listener.https["this"].arn],
+      [for rule in aws_lb_listener_rule.this : rule.listener_arn == aws_lb_listener.https["this"].arn],
+    ))
+    error_message = "A rule belongs to the listener that only leads on."
+  }
+
+  assert {
+    condition     = { for name, rule in aws_lb_listener_rule.this : name => one(flatten([for condition in rule.condition : [for header in condition.host_header : tolist(header.values)]])) } == { vote = "vote.example.org", result = "result.example.org" } && output.urls.result == "https://result.example.org/"
+    error_message = "Each page should be at its own host."
+  }
+}
+
+run "two_releases_share_the_traffic_as_told" {
+  variables {
+    release_weights = { blue = 90, green = 10 }
+  }
+
+  assert {
+    condition     = toset(keys(aws_lb_target_group.this)) == toset(["vote-blue", "vote-green", "result-blue", "result-green"])
+    error_message = "Each release should have its own target groups."
+  }
+
+  assert {
+    condition = alltrue([for rule in aws_lb_listener_rule.this : { for target in rule.action[0].forward[0].target_group : target.arn => target.weight } == {
+      (aws_lb_target_group.this["${rule.priority == 30 ? "vote" : "result"}-blue"].arn)  = 90
+      (aws_lb_target_group.this["${rule.priority == 30 ? "vote" : "result"}-green"].arn) = 10
+    }])
+    error_message = "The weights are not those that were given, or go to the other service."
+  }
+
+  assert {
+    condition     = alltrue([for rule in aws_lb_listener_rule.this : rule.action[0].forward[0].stickiness[0].enabled])
+    error_message = "A browser may get a page of one release and its files from the other."
+  }
+}
+
+run "https_without_a_certificate_is_refused" {
+  command = plan
+
+  variables {
+    https = true
+  }
+
+  expect_failures = [var.certificate_arn]
+}
+
+run "a_release_of_another_colour_is_refused" {
+  command = plan
+
+  variables {
+    release_weights = { red = 100 }
+  }
+
+  expect_failures = [var.release_weights]
+}
+
+run "weights_that_send_nobody_anywhere_are_refused" {
+  command = plan
+
+  variables {
+    release_weights = { blue = 0, green = 0 }
+  }
+
+  expect_failures = [var.release_weights]
+}
+
+run "a_drain_that_nobody_notices_is_refused" {
+  command = plan
+
+  variables {
+    drain_seconds = 10
+  }
+
+  expect_failures = [var.drain_seconds]
+}
+
+run "one_zone_is_refused" {
+  command = plan
+
+  variables {
+    subnet_ids = ["subnet-a"]
+  }
+
+  expect_failures = [var.subnet_ids]
+}
+
+run "one_host_for_both_is_refused" {
+  command = plan
+
+  variables {
+    hosts = { vote = "example.org", result = "example.org" }
+  }
+
+  expect_failures = [var.hosts]
+}
+
+run "a_relative_health_path_is_refused" {
+  command = plan
+
+  variables {
+    services = {
+      vote   = { port = 8080, health_path = "ready" }
+      result = { port = 8081, health_path = "/ready" }
+    }
+  }
+
+  expect_failures = [var.services]
+}
+
+run "a_long_name_is_refused" {
+  command = plan
+
+  variables {
+    name = "voting-app-demonstration"
+  }
+
+  expect_failures = [var.name]
+}
+
+run "logs_for_no_time_are_refused" {
+  command = plan
+
+  variables {
+    log_days = 0
+  }
+
+  expect_failures = [var.log_days]
+}

@@ -1,0 +1,80 @@
+# Machines that run the services: what they are made from. How many there are is in fleet.tf or single.tf.
+
+data "aws_region" "this" {}
+
+data "aws_caller_identity" "this" {}
+
+data "aws_partition" "this" {}
+
+# The newest image of the distribution: an apply brings its security updates.
+data "aws_ssm_parameter" "image" {
+  name = "/aws/service/debian/release/13/latest/${var.architecture}"
+}
+
+locals {
+  fleet      = var.single ? toset([]) : toset(["this"])
+  single     = var.single ? toset(["this"]) : toset([])
+  aws_region = data.aws_region.this.region
+
+  tags = {
+    Name        = var.name
+    Project     = "voting-app"
+    Environment = var.environment
+    Role        = var.role
+  }
+}
+
+resource "aws_launch_template" "this" {
+  name                   = var.name
+  image_id               = nonsensitive(data.aws_ssm_parameter.image.value)
+  instance_type          = var.instance_types[0]
+  user_data              = base64gzip(local.user_data)
+  update_default_version = true
+  ebs_optimized          = true
+
+  iam_instance_profile {
+    arn = aws_iam_instance_profile.this.arn
+  }
+
+  network_interfaces {
+    security_groups             = var.security_group_ids
+    associate_public_ip_address = var.public_address
+    delete_on_termination       = true
+  }
+
+  metadata_options {
+    http_endpoint          = "enabled"
+    http_tokens            = "required"
+    instance_metadata_tags = "enabled"
+    # Containers are one hop too far away.
+    http_put_response_hop_limit = 1
+  }
+
+  monitoring {
+    enabled = true
+  }
+
+  maintenance_options {
+    auto_recovery = "default"
+  }
+
+  block_device_mappings {
+    device_name = "/dev/xvda"
+
+    ebs {
+      volume_type           = "gp3"
+      volume_size           = var.root_gb
+      encrypted             = true
+      delete_on_termination = true
+    }
+  }
+
+  dynamic "tag_specifications" {
+    for_each = toset(["instance", "volume", "network-interface"])
+
+    content {
+      resource_type = tag_specifications.value
+      tags          = local.tags
+    }
+  }
+}

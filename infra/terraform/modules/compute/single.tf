@@ -1,0 +1,115 @@
+# One machine. Its data disk outlives it: a new machine, for a new release or a new image, takes the disk over.
+
+resource "aws_instance" "this" {
+  for_each = local.single
+
+  subnet_id = var.subnet_ids[0]
+
+  launch_template {
+    id      = aws_launch_template.this.id
+    version = aws_launch_template.this.latest_version
+  }
+
+  lifecycle {
+    replace_triggered_by = [aws_launch_template.this.latest_version]
+  }
+}
+
+resource "aws_ebs_volume" "this" {
+  for_each = local.single
+
+  availability_zone = var.zone
+  type              = "gp3"
+  size              = var.data_gb
+  encrypted         = true
+  # Whoever deletes the disk gets a last snapshot of it.
+  final_snapshot = true
+
+  tags = { Name = "${var.name}-data", Snapshots = var.name }
+}
+
+resource "aws_volume_attachment" "this" {
+  for_each = local.single
+
+  device_name                    = "/dev/sdf"
+  instance_id                    = aws_instance.this[each.key].id
+  volume_id                      = aws_ebs_volume.this[each.key].id
+  stop_instance_before_detaching = true
+}
+
+resource "aws_lb_target_group_attachment" "this" {
+  for_each = var.single ? var.target_group_arns : {}
+
+  target_group_arn = each.value
+  target_id        = aws_instance.this["this"].id
+}
+
+# The hardware under it fails: AWS starts it again elsewhere, with its disks and addresses.
+resource "aws_cloudwatch_metric_alarm" "recovery" {
+  for_each = local.single
+
+  alarm_name          = "${var.name}-recovery"
+  alarm_description   = "The machine's hardware failed; it is started again elsewhere."
+  namespace           = "AWS/EC2"
+  metric_name         = "StatusCheckFailed_System"
+  dimensions          = { InstanceId = aws_instance.this[each.key].id }
+  statistic           = "Maximum"
+  period              = 60
+  evaluation_periods  = 2
+  threshold           = 1
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  alarm_actions = concat(
+    ["arn:${data.aws_partition.this.partition}:automate:${local.aws_region}:ec2:recover"],
+    var.alarm_topic_arn == null ? [] : [var.alarm_topic_arn],
+  )
+}
+
+resource "aws_dlm_lifecycle_policy" "this" {
+  for_each = local.single
+
+  description        = "Daily snapshots of ${var.name}"
+  execution_role_arn = aws_iam_role.snapshots[each.key].arn
+  state              = "ENABLED"
+
+  policy_details {
+    resource_types = ["VOLUME"]
+    target_tags    = { Snapshots = var.name }
+
+    schedule {
+      name      = "daily"
+      copy_tags = true
+
+      create_rule {
+        interval      = 24
+        interval_unit = "HOURS"
+        times         = ["18:00"]
+      }
+
+      retain_rule {
+        count = var.snapshot_days
+      }
+    }
+  }
+}
+
+resource "aws_iam_role" "snapshots" {
+  for_each = local.single
+
+  name_prefix = "${var.name}-snap-"
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRole"
+      Principal = { Service = "dlm.amazonaws.com" }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy_attachment" "snapshots" {
+  for_each = local.single
+
+  role       = aws_iam_role.snapshots[each.key].name
+  policy_arn = "arn:${data.aws_partition.this.partition}:iam::aws:policy/service-role/AWSDataLifecycleManagerServiceRole"
+}

@@ -1,0 +1,413 @@
+mock_provider "aws" {
+  mock_data "aws_region" {
+    defaults = { region = "ap-northeast-2" }
+  }
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_data "aws_ssm_parameter" {
+    defaults = { value = "ami-0123456789abcdef0" }
+  }
+  mock_resource "aws_ebs_volume" {
+    defaults = { id = "vol-0123456789abcdef0" }
+  }
+}
+
+variables {
+  name               = "voting-app-test-front-blue"
+  environment        = "test"
+  role               = "front"
+  subnet_ids         = ["subnet-a", "subnet-b"]
+  security_group_ids = ["sg-front"]
+  target_group_arns  = { vote = "arn:vote", result = "arn:result" }
+  instance_types     = ["t4g.small", "t4g.medium"]
+  size               = { min = 2, desired = 2, max = 6 }
+  images             = { registry = "ghcr.io/example/voting-app", tag = "1.0.0" }
+  settings           = { parameter = "/voting-app-test/settings", version = 3 }
+  log_group          = { name = "/voting-app-test/services", arn = "arn:aws:logs:ap-northeast-2:123456789012:log-group:/voting-app-test/services" }
+  secrets = {
+    "vote/queue-url"   = { from = "/voting-app-test/secrets/vote-queue-password", template = "rediss://vote:@queue:6379" }
+    "result/store-url" = { from = "/voting-app-test/secrets/result-store-password" }
+    "vote/cookie-key"  = { from = "/voting-app-test/secrets/cookie-key" }
+  }
+  statements = [{ actions = ["ssm:GetParameter"], resources = ["arn:secret"] }]
+}
+
+run "machines_are_closed_encrypted_and_watched" {
+  assert {
+    condition     = aws_launch_template.this.metadata_options[0].http_tokens == "required" && aws_launch_template.this.metadata_options[0].http_put_response_hop_limit == 1
+    error_message = "IMDSv1 is open, or containers reach the machine's role."
+  }
+
+  assert {
+    condition     = aws_launch_template.this.block_device_mappings[0].ebs[0].encrypted == "true" && aws_launch_template.this.block_device_mappings[0].ebs[0].volume_type == "gp3" && aws_launch_template.this.ebs_optimized == "true"
+    error_message = "The disk is not an encrypted gp3, or the machine is not optimised for it."
+  }
+
+  assert {
+    condition     = aws_launch_template.this.monitoring[0].enabled && aws_launch_template.this.network_interfaces[0].associate_public_ip_address == "false"
+    error_message = "There is no detailed monitoring, or a public address that nobody asked for."
+  }
+
+  assert {
+    condition     = aws_launch_template.this.image_id == "ami-0123456789abcdef0"
+    error_message = "The image is not the one that the parameter names."
+  }
+}
+
+run "prometheus_finds_machines_by_their_tags" {
+  assert {
+    condition     = alltrue([for specification in aws_launch_template.this.tag_specifications : specification.tags["Project"] == "voting-app" && specification.tags["Environment"] == "test" && specification.tags["Role"] == "front"])
+    error_message = "Machines or disks lack the tags Project, Environment or Role."
+  }
+
+  assert {
+    condition     = toset([for specification in aws_launch_template.this.tag_specifications : specification.resource_type]) == toset(["instance", "volume", "network-interface"]) && length([for tag in aws_autoscaling_group.this["this"].tag : tag if tag.key == "Role" && tag.propagate_at_launch]) == 1
+    error_message = "Instances and volumes should both be tagged."
+  }
+}
+
+run "a_machine_comes_in_when_it_is_ready_and_goes_when_it_has_drained" {
+  assert {
+    condition     = length([for hook in aws_autoscaling_group.this["this"].initial_lifecycle_hook : hook if hook.name == "ready" && hook.lifecycle_transition == "autoscaling:EC2_INSTANCE_LAUNCHING" && hook.default_result == "ABANDON"]) == 1
+    error_message = "A machine whose services do not start would be kept."
+  }
+
+  assert {
+    condition     = length([for hook in aws_autoscaling_group.this["this"].initial_lifecycle_hook : hook if hook.name == "drained" && hook.lifecycle_transition == "autoscaling:EC2_INSTANCE_TERMINATING" && hook.heartbeat_timeout > 35]) == 1
+    error_message = "A machine would be cut off before it has drained."
+  }
+
+  assert {
+    condition     = aws_autoscaling_group.this["this"].instance_refresh[0].preferences[0].auto_rollback && aws_autoscaling_group.this["this"].instance_refresh[0].preferences[0].min_healthy_percentage == 100
+    error_message = "A bad release would stay, or take machines away before new ones are there."
+  }
+
+  assert {
+    condition     = aws_autoscaling_group.this["this"].health_check_grace_period == 600 && aws_autoscaling_group.this["this"].health_check_type == "EC2"
+    error_message = "Machines would be replaced while they start, or because the queue is away."
+  }
+}
+
+run "a_group_is_spread_serves_its_targets_and_has_a_choice_of_machines" {
+  variables {
+    requests_target = { label = "app/x/1/targetgroup/y/2", per_minute = 6000 }
+  }
+
+  assert {
+    condition     = toset(aws_autoscaling_group.this["this"].vpc_zone_identifier) == toset(["subnet-a", "subnet-b"]) && toset(aws_autoscaling_group.this["this"].target_group_arns) == toset(["arn:vote", "arn:result"])
+    error_message = "The group is not in all its subnets, or does not serve its target groups."
+  }
+
+  assert {
+    condition     = [for override in aws_autoscaling_group.this["this"].mixed_instances_policy[0].launch_template[0].override : override.instance_type] == ["t4g.small", "t4g.medium"]
+    error_message = "The group does not have the choice of machines that it was given."
+  }
+
+  assert {
+    condition     = aws_autoscaling_policy.cpu["this"].target_tracking_configuration[0].target_value == 50 && aws_autoscaling_policy.requests["this"].target_tracking_configuration[0].predefined_metric_specification[0].resource_label == "app/x/1/targetgroup/y/2"
+    error_message = "The group should follow the processors' load and the requests."
+  }
+
+  assert {
+    condition     = length(aws_instance.this) == 0 && length(aws_ebs_volume.this) == 0
+    error_message = "A group has no single machine beside it."
+  }
+}
+
+run "the_role_allows_what_was_asked_for_and_its_own_group" {
+  assert {
+    condition = toset(flatten([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Action])) == toset([
+      "autoscaling:CompleteLifecycleAction", "autoscaling:SetInstanceHealth", "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams", "ssm:GetParameter", "cloudwatch:PutMetricData", "ec2:DescribeTags",
+    ])
+    error_message = "The role allows something else than it should."
+  }
+
+  assert {
+    condition     = alltrue([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : endswith(one(statement.Resource), "autoScalingGroupName/voting-app-test-front-blue") if contains(statement.Action, "autoscaling:SetInstanceHealth")])
+    error_message = "The role reaches other groups."
+  }
+
+  assert {
+    condition     = toset([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : join(",", statement.Action) if contains(statement.Resource, "*")]) == toset(["cloudwatch:PutMetricData", "ec2:DescribeTags"])
+    error_message = "An action is allowed on everything that could be allowed on less."
+  }
+}
+
+run "a_machine_is_told_what_to_run_and_where_its_secrets_are" {
+  assert {
+    condition     = strcontains(output.user_data, "IMAGES=ghcr.io/example/voting-app") && strcontains(output.user_data, "TAG=1.0.0") && strcontains(output.user_data, "export SERVICES='vote result'") && strcontains(output.user_data, "export SETTINGS_VERSION='3'")
+    error_message = "The machine does not know its services, their images or their settings."
+  }
+
+  assert {
+    condition     = strcontains(output.user_data, "vote/queue-url /voting-app-test/secrets/vote-queue-password rediss://vote:@queue:6379")
+    error_message = "The machine does not know where a secret is and goes."
+  }
+
+  assert {
+    condition     = length(base64gzip(output.user_data)) < 16384
+    error_message = "EC2 takes 16 KB of user data."
+  }
+}
+
+run "a_single_machine_keeps_its_disk_and_is_recovered" {
+  variables {
+    role            = "everything"
+    single          = true
+    zone            = "ap-northeast-2a"
+    alarm_topic_arn = "arn:topic"
+    public_address  = true
+  }
+
+  assert {
+    condition     = aws_ebs_volume.this["this"].encrypted && aws_ebs_volume.this["this"].final_snapshot && aws_volume_attachment.this["this"].volume_id == aws_ebs_volume.this["this"].id
+    error_message = "The data disk is open, lost with the machine, or not attached."
+  }
+
+  assert {
+    condition     = contains(aws_cloudwatch_metric_alarm.recovery["this"].alarm_actions, "arn:aws:automate:ap-northeast-2:ec2:recover") && contains(aws_cloudwatch_metric_alarm.recovery["this"].alarm_actions, "arn:topic")
+    error_message = "The machine is not recovered, or nobody hears of it."
+  }
+
+  assert {
+    condition     = length(aws_autoscaling_group.this) == 0 && toset([for attachment in aws_lb_target_group_attachment.this : attachment.target_group_arn]) == toset(["arn:vote", "arn:result"])
+    error_message = "The machine should be no group's, and serve the target groups."
+  }
+
+  assert {
+    condition     = strcontains(output.user_data, "nvme-Amazon_Elastic_Block_Store_vol0123456789abcdef0") && strcontains(output.user_data, "export GROUP=''")
+    error_message = "The machine does not find its data disk, or waits for a group."
+  }
+
+  assert {
+    condition     = aws_dlm_lifecycle_policy.this["this"].policy_details[0].target_tags["Snapshots"] == aws_ebs_volume.this["this"].tags["Snapshots"]
+    error_message = "The disk has no snapshots."
+  }
+}
+
+run "an_unknown_role_is_refused" {
+  command = plan
+
+  variables {
+    role = "database"
+  }
+
+  expect_failures = [var.role]
+}
+
+run "everything_in_a_group_is_refused" {
+  command = plan
+
+  variables {
+    role = "everything"
+  }
+
+  expect_failures = [var.single]
+}
+
+run "a_group_in_one_zone_is_refused" {
+  command = plan
+
+  variables {
+    subnet_ids = ["subnet-a"]
+  }
+
+  expect_failures = [var.subnet_ids]
+}
+
+run "a_single_machine_without_a_zone_is_refused" {
+  command = plan
+
+  variables {
+    single = true
+  }
+
+  expect_failures = [var.zone]
+}
+
+run "more_at_least_than_at_most_is_refused" {
+  command = plan
+
+  variables {
+    size = { min = 3, desired = 3, max = 2 }
+  }
+
+  expect_failures = [var.size]
+}
+
+run "less_than_no_machines_are_refused" {
+  command = plan
+
+  variables {
+    size = { min = -1, desired = 0, max = 1 }
+  }
+
+  expect_failures = [var.size]
+}
+
+run "a_machine_that_is_none_is_refused" {
+  command = plan
+
+  variables {
+    instance_types = ["t4g.gigantic"]
+  }
+
+  expect_failures = [var.instance_types]
+}
+
+run "a_machine_of_the_other_architecture_is_refused" {
+  command = plan
+
+  variables {
+    instance_types = ["t3.small"]
+  }
+
+  expect_failures = [var.instance_types]
+}
+
+run "an_unknown_architecture_is_refused" {
+  command = plan
+
+  variables {
+    architecture   = "riscv64"
+    instance_types = ["t3.small"]
+  }
+
+  expect_failures = [var.architecture]
+}
+
+run "the_tag_latest_is_refused" {
+  command = plan
+
+  variables {
+    images = { registry = "ghcr.io/example/voting-app", tag = "latest" }
+  }
+
+  expect_failures = [var.images]
+}
+
+run "a_registry_without_a_path_is_refused" {
+  command = plan
+
+  variables {
+    images = { registry = "ghcr.io", tag = "1.0.0" }
+  }
+
+  expect_failures = [var.images]
+}
+
+run "a_template_without_its_secret_is_refused" {
+  command = plan
+
+  variables {
+    secrets = { "vote/queue-url" = { from = "/x", template = "redis://queue" } }
+  }
+
+  expect_failures = [var.secrets]
+}
+
+run "a_monitoring_machine_without_a_playbook_is_refused" {
+  command = plan
+
+  variables {
+    role   = "monitoring"
+    single = true
+    zone   = "ap-northeast-2a"
+  }
+
+  expect_failures = [var.playbook]
+}
+
+run "a_right_to_everything_is_refused" {
+  command = plan
+
+  variables {
+    statements = [{ actions = ["ssm:*"], resources = ["*"] }]
+  }
+
+  expect_failures = [var.statements]
+}
+
+run "spot_machines_beyond_all_are_refused" {
+  command = plan
+
+  variables {
+    spot_percent = 101
+  }
+
+  expect_failures = [var.spot_percent]
+}
+
+run "a_load_that_is_never_reached_is_refused" {
+  command = plan
+
+  variables {
+    cpu_target = 100
+  }
+
+  expect_failures = [var.cpu_target]
+}
+
+run "a_drain_without_end_is_refused" {
+  command = plan
+
+  variables {
+    drain_seconds = 3600
+  }
+
+  expect_failures = [var.drain_seconds]
+}
+
+run "a_start_in_no_time_is_refused" {
+  command = plan
+
+  variables {
+    boot_seconds = 10
+  }
+
+  expect_failures = [var.boot_seconds]
+}
+
+run "a_system_disk_that_is_too_small_is_refused" {
+  command = plan
+
+  variables {
+    root_gb = 2
+  }
+
+  expect_failures = [var.root_gb]
+}
+
+run "a_data_disk_that_is_too_small_is_refused" {
+  command = plan
+
+  variables {
+    data_gb = 1
+  }
+
+  expect_failures = [var.data_gb]
+}
+
+run "no_snapshots_are_refused" {
+  command = plan
+
+  variables {
+    snapshot_days = 0
+  }
+
+  expect_failures = [var.snapshot_days]
+}
+
+run "a_name_that_aws_cannot_take_is_refused" {
+  command = plan
+
+  variables {
+    name = "Voting App"
+  }
+
+  expect_failures = [var.name]
+}

@@ -1,0 +1,91 @@
+# What a machine does when it starts, put together from files/. Nothing in here is secret: secrets are fetched there.
+
+locals {
+  project = "${path.module}/../../../.."
+
+  services = {
+    front      = ["vote", "result"]
+    worker     = ["worker"]
+    everything = ["vote", "worker", "result"]
+    monitoring = []
+  }[var.role]
+
+  machine = {
+    AWS_REGION         = local.aws_region
+    AWS_DEFAULT_REGION = local.aws_region
+    ROLE               = var.role
+    SERVICES           = join(" ", local.services)
+    GROUP              = var.single ? "" : var.name
+    SETTINGS_PARAMETER = try(var.settings.parameter, "")
+    SETTINGS_VERSION   = try(tostring(var.settings.version), "")
+    DATABASE_CA_URL    = try(var.store.ca_url, "")
+    DATA_DEVICE        = var.single ? "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${replace(aws_ebs_volume.this["this"].id, "-", "")}" : ""
+    PACKAGES           = var.role == "monitoring" ? "ansible-core git" : ""
+    REPOSITORY_URL     = try(var.playbook.repository, "")
+    REPOSITORY_REF     = try(var.playbook.ref, "")
+  }
+
+  # What compose is told on every machine.
+  fixed = {
+    IMAGES         = var.images.registry
+    TAG            = var.images.tag
+    DRAIN_SECONDS  = var.drain_seconds
+    STOP_SECONDS   = var.drain_seconds + 15
+    STORE_HOST     = try(var.store.address, "")
+    STORE_PORT     = try(var.store.port, "")
+    STORE_DATABASE = try(var.store.database, "")
+    STORE_ADMIN    = try(var.store.admin, "")
+  }
+
+  cloudwatch_agent = {
+    agent = { metrics_collection_interval = 60 }
+    metrics = {
+      namespace              = "VotingApp"
+      append_dimensions      = { InstanceId = "$${aws:InstanceId}", AutoScalingGroupName = "$${aws:AutoScalingGroupName}" }
+      aggregation_dimensions = [["InstanceId"], ["AutoScalingGroupName"]]
+      metrics_collected = {
+        mem  = { measurement = ["mem_used_percent"] }
+        disk = { measurement = ["used_percent"], resources = ["/", "/var/lib/docker"], drop_device = true }
+      }
+    }
+    logs = {
+      logs_collected = {
+        files = {
+          collect_list = [
+            { file_path = "/var/log/voting-app-boot.log", log_group_name = var.log_group.name, log_stream_name = "{instance_id}/boot" },
+            { file_path = "/var/lib/docker/containers/*/*-json.log", log_group_name = var.log_group.name, log_stream_name = "{instance_id}/services", publish_multi_logs = true },
+          ]
+        }
+      }
+    }
+  }
+
+  programs = { for program in ["install", "secrets", "start", "lifecycle", "metadata", "watch"] :
+    "bin/${program}" => { mode = 755, content = file("${path.module}/files/${program}") }
+  }
+
+  described = {
+    "machine.env"           = join("\n", [for name, value in local.machine : "export ${name}='${value}'"])
+    "fixed.env"             = join("\n", [for name, value in local.fixed : "${name}=${value}"])
+    "secrets.list"          = join("\n", [for path, secret in var.secrets : "${path} ${secret.from} ${secret.template}"])
+    "cloudwatch-agent.json" = jsonencode(local.cloudwatch_agent)
+    "watch.service"         = templatefile("${path.module}/files/watch.service.tftpl", { home = var.home })
+  }
+
+  # The compose stack of the project's root, so that a laptop and AWS run the same.
+  stack = {
+    "docker-compose.yml"         = file("${local.project}/docker-compose.yml")
+    "on-aws.yml"                 = file("${path.module}/files/${var.role == "everything" ? "everything" : "fleet"}.yml")
+    "infra/compose/make-secrets" = file("${local.project}/infra/compose/make-secrets")
+    "infra/compose/roles.sql"    = file("${local.project}/infra/compose/roles.sql")
+  }
+
+  files = merge(
+    local.programs,
+    { for path, content in local.described : path => { mode = 600, content = content } },
+    { for path, content in local.stack : path => { mode = 644, content = content } if var.role != "monitoring" },
+    { for path, content in { "monitoring.json" = jsonencode(try(var.playbook.variables, {})) } : path => { mode = 600, content = content } if var.role == "monitoring" },
+  )
+
+  user_data = templatefile("${path.module}/files/boot.sh.tftpl", { home = var.home, files = local.files })
+}
