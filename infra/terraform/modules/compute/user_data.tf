@@ -13,6 +13,7 @@ locals {
   machine = {
     AWS_REGION         = local.aws_region
     AWS_DEFAULT_REGION = local.aws_region
+    ENVIRONMENT        = var.environment
     ROLE               = var.role
     SERVICES           = join(" ", local.services)
     GROUP              = var.single ? "" : var.name
@@ -60,7 +61,7 @@ locals {
     }
   }
 
-  programs = { for program in ["install", "secrets", "start", "lifecycle", "metadata", "watch"] :
+  programs = { for program in ["install", "secrets", "start", "lifecycle", "metadata", "watch", "backlog"] :
     "bin/${program}" => { mode = 755, content = file("${path.module}/files/${program}") }
   }
 

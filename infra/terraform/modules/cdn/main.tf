@@ -1,0 +1,96 @@
+# A delivery network in front of the load balancer: files come from near the voter, everything else passes through.
+
+locals {
+  names = toset(values(var.hosts))
+
+  # AWS's own policies, by their fixed ids.
+  caching_disabled  = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
+  caching_optimized = "658327ea-f89d-4fab-a63d-7e88639e58f6"
+  everything_passes = "216adef6-5c7f-47e4-b989-5492eafa07d3"
+  origin            = "load-balancer"
+}
+
+# CloudFront takes certificates from this region only.
+resource "aws_acm_certificate" "this" {
+  region                    = "us-east-1"
+  domain_name               = var.hosts.vote
+  subject_alternative_names = [var.hosts.result]
+  validation_method         = "DNS"
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "aws_route53_record" "validation" {
+  for_each = local.names
+
+  zone_id         = var.zone_id
+  name            = one([for option in aws_acm_certificate.this.domain_validation_options : option.resource_record_name if option.domain_name == each.key])
+  type            = one([for option in aws_acm_certificate.this.domain_validation_options : option.resource_record_type if option.domain_name == each.key])
+  records         = [one([for option in aws_acm_certificate.this.domain_validation_options : option.resource_record_value if option.domain_name == each.key])]
+  ttl             = 300
+  allow_overwrite = true
+}
+
+resource "aws_acm_certificate_validation" "this" {
+  region                  = "us-east-1"
+  certificate_arn         = aws_acm_certificate.this.arn
+  validation_record_fqdns = [for record in aws_route53_record.validation : record.fqdn]
+}
+
+resource "aws_cloudfront_distribution" "this" {
+  enabled         = true
+  is_ipv6_enabled = true
+  http_version    = "http2and3"
+  price_class     = var.price_class
+  aliases         = local.names
+  comment         = var.name
+
+  origin {
+    origin_id   = local.origin
+    domain_name = var.origin
+
+    custom_origin_config {
+      http_port              = 80
+      https_port             = 443
+      origin_protocol_policy = "https-only"
+      origin_ssl_protocols   = ["TLSv1.2"]
+      # Live results say something every ten seconds.
+      origin_read_timeout = 60
+    }
+  }
+
+  default_cache_behavior {
+    target_origin_id         = local.origin
+    viewer_protocol_policy   = "redirect-to-https"
+    allowed_methods          = ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"]
+    cached_methods           = ["GET", "HEAD"]
+    cache_policy_id          = local.caching_disabled
+    origin_request_policy_id = local.everything_passes
+  }
+
+  # Named after their content, so they may be kept for ever.
+  ordered_cache_behavior {
+    path_pattern             = "/static/*"
+    target_origin_id         = local.origin
+    viewer_protocol_policy   = "redirect-to-https"
+    allowed_methods          = ["GET", "HEAD"]
+    cached_methods           = ["GET", "HEAD"]
+    compress                 = true
+    cache_policy_id          = local.caching_optimized
+    origin_request_policy_id = local.everything_passes
+  }
+
+  viewer_certificate {
+    acm_certificate_arn      = aws_acm_certificate_validation.this.certificate_arn
+    ssl_support_method       = "sni-only"
+    minimum_protocol_version = "TLSv1.2_2021"
+  }
+
+  restrictions {
+    geo_restriction {
+      restriction_type = "none"
+    }
+  }
+}

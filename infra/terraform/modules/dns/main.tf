@@ -1,0 +1,45 @@
+# Names for the pages, and a certificate for them that renews itself.
+
+locals {
+  names = toset(values(var.hosts))
+}
+
+resource "aws_acm_certificate" "this" {
+  domain_name               = var.hosts.vote
+  subject_alternative_names = [var.hosts.result]
+  validation_method         = "DNS"
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "aws_route53_record" "validation" {
+  for_each = local.names
+
+  zone_id         = var.zone_id
+  name            = one([for option in aws_acm_certificate.this.domain_validation_options : option.resource_record_name if option.domain_name == each.key])
+  type            = one([for option in aws_acm_certificate.this.domain_validation_options : option.resource_record_type if option.domain_name == each.key])
+  records         = [one([for option in aws_acm_certificate.this.domain_validation_options : option.resource_record_value if option.domain_name == each.key])]
+  ttl             = 300
+  allow_overwrite = true
+}
+
+resource "aws_acm_certificate_validation" "this" {
+  certificate_arn         = aws_acm_certificate.this.arn
+  validation_record_fqdns = [for record in aws_route53_record.validation : record.fqdn]
+}
+
+resource "aws_route53_record" "this" {
+  for_each = local.names
+
+  zone_id = var.zone_id
+  name    = each.key
+  type    = "A"
+
+  alias {
+    name                   = var.alias.name
+    zone_id                = var.alias.zone_id
+    evaluate_target_health = false
+  }
+}

@@ -1,0 +1,54 @@
+mock_provider "aws" {
+  mock_resource "aws_acm_certificate" {
+    defaults = {
+      arn = "arn:aws:acm:ap-northeast-2:123456789012:certificate/1"
+      domain_validation_options = [
+        { domain_name = "vote.example.org", resource_record_name = "_1.vote.example.org", resource_record_type = "CNAME", resource_record_value = "_1.acm.aws" },
+        { domain_name = "result.example.org", resource_record_name = "_2.result.example.org", resource_record_type = "CNAME", resource_record_value = "_2.acm.aws" },
+      ]
+    }
+  }
+}
+
+variables {
+  zone_id = "Z0123456789ABC"
+  hosts   = { vote = "vote.example.org", result = "result.example.org" }
+  alias   = { name = "lb.example.com", zone_id = "ZLB" }
+}
+
+run "both_names_are_in_the_certificate_and_lead_to_the_load_balancer" {
+  assert {
+    condition     = aws_acm_certificate.this.domain_name == "vote.example.org" && toset(aws_acm_certificate.this.subject_alternative_names) == toset(["result.example.org"]) && aws_acm_certificate.this.validation_method == "DNS"
+    error_message = "The certificate is for other names."
+  }
+
+  assert {
+    condition     = alltrue([for name, record in aws_route53_record.this : record.name == name && one(record.alias[*].name) == "lb.example.com" && record.zone_id == "Z0123456789ABC"])
+    error_message = "A name does not lead to the load balancer."
+  }
+
+  assert {
+    condition     = aws_route53_record.validation["result.example.org"].name == "_2.result.example.org" && tolist(aws_route53_record.validation["vote.example.org"].records) == tolist(["_1.acm.aws"])
+    error_message = "The certificate could not be validated."
+  }
+}
+
+run "what_is_no_name_is_refused" {
+  command = plan
+
+  variables {
+    hosts = { vote = "https://vote.example.org/", result = "result.example.org" }
+  }
+
+  expect_failures = [var.hosts]
+}
+
+run "a_name_in_place_of_a_zone_is_refused" {
+  command = plan
+
+  variables {
+    zone_id = "example.org"
+  }
+
+  expect_failures = [var.zone_id]
+}

@@ -1,0 +1,101 @@
+# What tells people how the environment does: logs, alarms, a dashboard, a budget, and the machine of Prometheus and Grafana.
+
+data "aws_caller_identity" "this" {}
+
+data "aws_region" "this" {}
+
+data "aws_partition" "this" {}
+
+resource "aws_cloudwatch_log_group" "services" {
+  name              = "/${var.name}/services"
+  retention_in_days = var.log_retention_days
+}
+
+# Messages are encrypted with a key of our own, since AWS's does not let alarms and budgets in.
+resource "aws_kms_key" "this" {
+  description             = "Alarm messages of ${var.name}"
+  enable_key_rotation     = true
+  deletion_window_in_days = 7
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "TheAccountAdministers"
+        Effect    = "Allow"
+        Principal = { AWS = "arn:${data.aws_partition.this.partition}:iam::${data.aws_caller_identity.this.account_id}:root" }
+        Action    = "kms:*"
+        Resource  = "*"
+      },
+      {
+        Sid       = "AlarmsAndBudgetsSpeak"
+        Effect    = "Allow"
+        Principal = { Service = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"] }
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey*"]
+        Resource  = "*"
+        Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.this.account_id } }
+      },
+    ]
+  })
+}
+
+resource "aws_sns_topic" "alarms" {
+  name              = "${var.name}-alarms"
+  kms_master_key_id = aws_kms_key.this.arn
+}
+
+resource "aws_sns_topic_policy" "alarms" {
+  arn = aws_sns_topic.alarms.arn
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "AlarmsAndBudgetsSpeak"
+      Effect    = "Allow"
+      Principal = { Service = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"] }
+      Action    = "sns:Publish"
+      Resource  = aws_sns_topic.alarms.arn
+      Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.this.account_id } }
+    }]
+  })
+}
+
+resource "aws_sns_topic_subscription" "emails" {
+  for_each = toset(var.emails)
+
+  topic_arn = aws_sns_topic.alarms.arn
+  protocol  = "email"
+  endpoint  = each.value
+}
+
+resource "aws_budgets_budget" "this" {
+  name         = var.name
+  budget_type  = "COST"
+  time_unit    = "MONTHLY"
+  limit_amount = tostring(var.budget_usd)
+  limit_unit   = "USD"
+
+  # The tag Environment must be activated once as a cost allocation tag.
+  cost_filter {
+    name   = "TagKeyValue"
+    values = ["${local.budget_tag}"]
+  }
+
+  dynamic "notification" {
+    for_each = { ACTUAL = 80, FORECASTED = 100 }
+
+    content {
+      notification_type         = notification.key
+      comparison_operator       = "GREATER_THAN"
+      threshold                 = notification.value
+      threshold_type            = "PERCENTAGE"
+      subscriber_sns_topic_arns = [aws_sns_topic.alarms.arn]
+    }
+  }
+
+  depends_on = [aws_sns_topic_policy.alarms]
+}
+
+locals {
+  budget_tag = join("$", ["user:Environment", var.environment])
+}

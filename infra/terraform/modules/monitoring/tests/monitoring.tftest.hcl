@@ -1,0 +1,148 @@
+mock_provider "aws" {
+  mock_data "aws_region" {
+    defaults = { region = "ap-northeast-2" }
+  }
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+}
+
+variables {
+  name        = "voting-app-test"
+  environment = "test"
+  emails      = ["oncall@example.org"]
+  budget_usd  = 60
+}
+
+run "alarms_are_encrypted_and_reach_somebody" {
+  assert {
+    condition     = aws_sns_topic.alarms.kms_master_key_id == aws_kms_key.this.arn && aws_kms_key.this.enable_key_rotation
+    error_message = "Alarm messages are not encrypted with our key."
+  }
+
+  assert {
+    condition     = aws_sns_topic_subscription.emails["oncall@example.org"].topic_arn == aws_sns_topic.alarms.arn && alltrue([for alarm in aws_cloudwatch_metric_alarm.this : one(alarm.alarm_actions) == aws_sns_topic.alarms.arn])
+    error_message = "Nobody hears of an alarm."
+  }
+}
+
+run "a_backlog_is_always_watched_and_silence_is_an_alarm" {
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["backlog"].threshold == 60 && aws_cloudwatch_metric_alarm.this["backlog"].treat_missing_data == "breaching" && length(aws_cloudwatch_metric_alarm.this) == 1
+    error_message = "Nobody would hear of ballots that wait."
+  }
+}
+
+run "what_is_there_has_its_alarms" {
+  variables {
+    load_balancer = { name = "app/x/1", target_groups = { vote-blue = "targetgroup/vote/1", result-blue = "targetgroup/result/2" } }
+    groups        = { front = 2, worker = 1, resting = 0 }
+    machines      = { monitoring = "i-1" }
+    store         = { identifier = "voting-app-test", gb = 20 }
+    queue         = { kind = "memorydb", identifier = "voting-app-test" }
+  }
+
+  assert {
+    condition = toset(keys(aws_cloudwatch_metric_alarm.this)) == toset([
+      "5xx", "5xx-without-target", "latency", "unhealthy-vote-blue", "unhealthy-result-blue", "machines-front", "machines-worker",
+      "disk-monitoring", "memory-monitoring", "status-monitoring", "store-cpu", "store-disk", "store-memory", "queue-memory", "queue-cpu", "backlog",
+    ])
+    error_message = "An alarm is missing, or there is one for what is not there."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["latency"].extended_statistic == "p99" && aws_cloudwatch_metric_alarm.this["latency"].dimensions["TargetGroup"] == "targetgroup/vote/1"
+    error_message = "Latency should be that of votes: live results last for ever."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["machines-front"].comparison_operator == "LessThanThreshold" && aws_cloudwatch_metric_alarm.this["machines-front"].threshold == 2
+    error_message = "Too few machines should be an alarm."
+  }
+
+  assert {
+    condition     = length(jsondecode(aws_cloudwatch_dashboard.this.dashboard_body).widgets) == 17
+    error_message = "Each alarm should have its graph."
+  }
+}
+
+run "elasticache_is_watched_under_its_own_name" {
+  variables {
+    queue = { kind = "elasticache", identifier = "voting-app-test" }
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.this["queue-memory"].namespace == "AWS/ElastiCache" && aws_cloudwatch_metric_alarm.this["queue-memory"].dimensions == tomap({ CacheClusterId = "voting-app-test-001" })
+    error_message = "The alarm looks at another service."
+  }
+}
+
+run "the_budget_is_the_environment_s_own" {
+  assert {
+    condition     = aws_budgets_budget.this.limit_amount == "60" && one([for filter in aws_budgets_budget.this.cost_filter : one(filter.values)]) == "user:Environment$test"
+    error_message = "The budget counts what other environments cost."
+  }
+}
+
+run "the_monitoring_machine_may_look_and_nothing_else" {
+  variables {
+    host = {
+      subnet_ids         = ["subnet-a"]
+      zone               = "ap-northeast-2a"
+      public_address     = false
+      security_group_ids = ["sg-monitoring"]
+      instance_type      = "t4g.small"
+      architecture       = "arm64"
+      playbook           = { repository = "https://github.com/example/voting-app.git", ref = "v1.0.0", variables = {} }
+      password_parameter = { name = "/voting-app-test/secrets/grafana-admin-password", arn = "arn:password" }
+    }
+  }
+
+  assert {
+    condition     = output.host.instance_id != null && strcontains(module.host["this"].user_data, "grafana/admin-password /voting-app-test/secrets/grafana-admin-password @")
+    error_message = "There is no machine, or it does not know its password."
+  }
+}
+
+run "a_wrong_address_is_refused" {
+  command = plan
+
+  variables {
+    emails = ["oncall"]
+  }
+
+  expect_failures = [var.emails]
+}
+
+run "no_budget_is_refused" {
+  command = plan
+
+  variables {
+    budget_usd = 0
+  }
+
+  expect_failures = [var.budget_usd]
+}
+
+run "an_unknown_queue_is_refused" {
+  command = plan
+
+  variables {
+    queue = { kind = "sqs", identifier = "x" }
+  }
+
+  expect_failures = [var.queue]
+}
+
+run "a_retention_that_cloudwatch_does_not_know_is_refused" {
+  command = plan
+
+  variables {
+    log_retention_days = 2
+  }
+
+  expect_failures = [var.log_retention_days]
+}

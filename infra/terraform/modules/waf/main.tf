@@ -1,0 +1,85 @@
+# Turns known attackers and floods away before they reach the services.
+
+locals {
+  managed = {
+    AWSManagedRulesAmazonIpReputationList = 10
+    AWSManagedRulesCommonRuleSet          = 20
+    AWSManagedRulesKnownBadInputsRuleSet  = 30
+  }
+
+  visible = { for name in concat(["flood"], keys(local.managed)) : name => {
+    CloudWatchMetricsEnabled = true
+    MetricName               = "${var.name}-${name}"
+    SampledRequestsEnabled   = true
+  } }
+
+  flood = {
+    Name             = "flood"
+    Priority         = 1
+    Action           = { Block = { CustomResponse = { ResponseCode = 429 } } }
+    Statement        = { RateBasedStatement = { Limit = var.requests_per_address, AggregateKeyType = "IP" } }
+    VisibilityConfig = local.visible.flood
+  }
+
+  known = [for name, priority in local.managed : {
+    Name             = name
+    Priority         = priority
+    OverrideAction   = { None = {} }
+    Statement        = { ManagedRuleGroupStatement = { VendorName = "AWS", Name = name } }
+    VisibilityConfig = local.visible[name]
+  }]
+}
+
+resource "aws_wafv2_web_acl" "this" {
+  name      = var.name
+  scope     = "REGIONAL"
+  rule_json = jsonencode(concat([local.flood], local.known))
+
+  default_action {
+    allow {}
+  }
+
+  visibility_config {
+    cloudwatch_metrics_enabled = true
+    metric_name                = var.name
+    sampled_requests_enabled   = true
+  }
+}
+
+resource "aws_wafv2_web_acl_association" "this" {
+  resource_arn = var.load_balancer_arn
+  web_acl_arn  = aws_wafv2_web_acl.this.arn
+}
+
+# AWS demands that the name begins so.
+resource "aws_cloudwatch_log_group" "this" {
+  name              = "aws-waf-logs-${var.name}"
+  retention_in_days = var.log_retention_days
+}
+
+resource "aws_wafv2_web_acl_logging_configuration" "this" {
+  resource_arn            = aws_wafv2_web_acl.this.arn
+  log_destination_configs = [aws_cloudwatch_log_group.this.arn]
+
+  # Cookies tell voters apart; they stay out of logs.
+  redacted_fields {
+    single_header {
+      name = "cookie"
+    }
+  }
+
+  logging_filter {
+    default_behavior = "DROP"
+
+    filter {
+      behavior    = "KEEP"
+      requirement = "MEETS_ANY"
+
+      condition {
+        action_condition {
+          action = "BLOCK"
+        }
+      }
+    }
+  }
+}
