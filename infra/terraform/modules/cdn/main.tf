@@ -22,21 +22,10 @@ resource "aws_acm_certificate" "this" {
   }
 }
 
-resource "aws_route53_record" "validation" {
-  for_each = local.names
-
-  zone_id         = var.zone_id
-  name            = one([for option in aws_acm_certificate.this.domain_validation_options : option.resource_record_name if option.domain_name == each.key])
-  type            = one([for option in aws_acm_certificate.this.domain_validation_options : option.resource_record_type if option.domain_name == each.key])
-  records         = [one([for option in aws_acm_certificate.this.domain_validation_options : option.resource_record_value if option.domain_name == each.key])]
-  ttl             = 300
-  allow_overwrite = true
-}
-
+# The records that prove that the domain is ours are those of the load balancer's certificate: they are the same in every region.
 resource "aws_acm_certificate_validation" "this" {
-  region                  = "us-east-1"
-  certificate_arn         = aws_acm_certificate.this.arn
-  validation_record_fqdns = [for record in aws_route53_record.validation : record.fqdn]
+  region          = "us-east-1"
+  certificate_arn = aws_acm_certificate.this.arn
 }
 
 resource "aws_cloudfront_distribution" "this" {

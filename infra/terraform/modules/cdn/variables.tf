@@ -3,16 +3,6 @@ variable "name" {
   type        = string
 }
 
-variable "zone_id" {
-  description = "The Route 53 zone of the domain"
-  type        = string
-
-  validation {
-    condition     = can(regex("^Z[A-Z0-9]{5,31}$", var.zone_id))
-    error_message = "zone_id is the id of a Route 53 zone, such as Z0123456789ABC."
-  }
-}
-
 variable "hosts" {
   description = "The pages' host names"
   type        = object({ vote = string, result = string })

@@ -215,13 +215,13 @@ variable "settings" {
 }
 
 variable "secrets" {
-  description = "Where each secret goes, as env:NAME or a file under secrets/, which parameter or secret it is, and the text around it, with @ for it"
-  type        = map(object({ from = string, template = optional(string, "@") }))
+  description = "Where each secret goes, as env:NAME or a file under secrets/, which parameter or secret it is, and the text around it, with {} for it"
+  type        = map(object({ from = string, template = optional(string, "{}") }))
   default     = {}
 
   validation {
-    condition     = alltrue([for secret in values(var.secrets) : strcontains(secret.template, "@") && !can(regex("\\s", secret.from))])
-    error_message = "A secret's template has @ where the secret goes."
+    condition     = alltrue([for secret in values(var.secrets) : strcontains(secret.template, "{}") && !can(regex("\\s", secret.from))])
+    error_message = "A secret's template has {} where the secret goes."
   }
 }
 

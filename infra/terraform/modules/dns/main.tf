@@ -1,12 +1,12 @@
 # Names for the pages, and a certificate for them that renews itself.
 
 locals {
-  names = toset(values(var.hosts))
+  names = sort(keys(var.records))
 }
 
 resource "aws_acm_certificate" "this" {
-  domain_name               = var.hosts.vote
-  subject_alternative_names = [var.hosts.result]
+  domain_name               = local.names[0]
+  subject_alternative_names = slice(local.names, 1, length(local.names))
   validation_method         = "DNS"
 
   lifecycle {
@@ -15,7 +15,7 @@ resource "aws_acm_certificate" "this" {
 }
 
 resource "aws_route53_record" "validation" {
-  for_each = local.names
+  for_each = toset(local.names)
 
   zone_id         = var.zone_id
   name            = one([for option in aws_acm_certificate.this.domain_validation_options : option.resource_record_name if option.domain_name == each.key])
@@ -31,15 +31,15 @@ resource "aws_acm_certificate_validation" "this" {
 }
 
 resource "aws_route53_record" "this" {
-  for_each = local.names
+  for_each = var.records
 
   zone_id = var.zone_id
   name    = each.key
   type    = "A"
 
   alias {
-    name                   = var.alias.name
-    zone_id                = var.alias.zone_id
+    name                   = each.value.name
+    zone_id                = each.value.zone_id
     evaluate_target_health = false
   }
 }

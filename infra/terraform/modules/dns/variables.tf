@@ -8,17 +8,12 @@ variable "zone_id" {
   }
 }
 
-variable "hosts" {
-  description = "The pages' host names"
-  type        = object({ vote = string, result = string })
+variable "records" {
+  description = "The names, each with what answers under it: a load balancer's or a delivery network's own name, and the zone of that"
+  type        = map(object({ name = string, zone_id = string }))
 
   validation {
-    condition     = alltrue([for host in values(var.hosts) : can(regex("^([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z]{2,}$", host))])
-    error_message = "hosts are names such as vote.example.org."
+    condition     = length(var.records) > 0 && alltrue([for host in keys(var.records) : can(regex("^([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z]{2,}$", host))])
+    error_message = "records have names such as vote.example.org; one at least."
   }
-}
-
-variable "alias" {
-  description = "What answers under these names: a load balancer's or a delivery network's own name, and the zone of that"
-  type        = object({ name = string, zone_id = string })
 }

@@ -11,10 +11,9 @@ mock_provider "aws" {
 }
 
 variables {
-  name    = "voting-app-test"
-  zone_id = "Z0123456789ABC"
-  hosts   = { vote = "vote.example.org", result = "result.example.org" }
-  origin  = "vote.example.org"
+  name   = "voting-app-test"
+  hosts  = { vote = "vote.example.org", result = "result.example.org" }
+  origin = "vote.example.org"
 }
 
 run "only_files_are_kept_and_everything_is_https" {
@@ -42,14 +41,4 @@ run "an_unknown_price_class_is_refused" {
   }
 
   expect_failures = [var.price_class]
-}
-
-run "a_name_in_place_of_a_zone_is_refused" {
-  command = plan
-
-  variables {
-    zone_id = "example.org"
-  }
-
-  expect_failures = [var.zone_id]
 }

@@ -29,7 +29,7 @@ variables {
   settings           = { parameter = "/voting-app-test/settings", version = 3 }
   log_group          = { name = "/voting-app-test/services", arn = "arn:aws:logs:ap-northeast-2:123456789012:log-group:/voting-app-test/services" }
   secrets = {
-    "vote/queue-url"   = { from = "/voting-app-test/secrets/vote-queue-password", template = "rediss://vote:@queue:6379" }
+    "vote/queue-url"   = { from = "/voting-app-test/secrets/vote-queue-password", template = "rediss://vote:{}@queue:6379" }
     "result/store-url" = { from = "/voting-app-test/secrets/result-store-password" }
     "vote/cookie-key"  = { from = "/voting-app-test/secrets/cookie-key" }
   }
@@ -144,7 +144,7 @@ run "a_machine_is_told_what_to_run_and_where_its_secrets_are" {
   }
 
   assert {
-    condition     = strcontains(output.user_data, "vote/queue-url /voting-app-test/secrets/vote-queue-password rediss://vote:@queue:6379")
+    condition     = strcontains(output.user_data, "vote/queue-url /voting-app-test/secrets/vote-queue-password rediss://vote:{}@queue:6379")
     error_message = "The machine does not know where a secret is and goes."
   }
 

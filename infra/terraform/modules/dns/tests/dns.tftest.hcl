@@ -12,13 +12,15 @@ mock_provider "aws" {
 
 variables {
   zone_id = "Z0123456789ABC"
-  hosts   = { vote = "vote.example.org", result = "result.example.org" }
-  alias   = { name = "lb.example.com", zone_id = "ZLB" }
+  records = {
+    "vote.example.org"   = { name = "lb.example.com", zone_id = "ZLB" }
+    "result.example.org" = { name = "lb.example.com", zone_id = "ZLB" }
+  }
 }
 
 run "both_names_are_in_the_certificate_and_lead_to_the_load_balancer" {
   assert {
-    condition     = aws_acm_certificate.this.domain_name == "vote.example.org" && toset(aws_acm_certificate.this.subject_alternative_names) == toset(["result.example.org"]) && aws_acm_certificate.this.validation_method == "DNS"
+    condition     = toset(concat([aws_acm_certificate.this.domain_name], tolist(aws_acm_certificate.this.subject_alternative_names))) == toset(["vote.example.org", "result.example.org"]) && aws_acm_certificate.this.validation_method == "DNS"
     error_message = "The certificate is for other names."
   }
 
@@ -37,10 +39,10 @@ run "what_is_no_name_is_refused" {
   command = plan
 
   variables {
-    hosts = { vote = "https://vote.example.org/", result = "result.example.org" }
+    records = { "https://vote.example.org/" = { name = "lb.example.com", zone_id = "ZLB" } }
   }
 
-  expect_failures = [var.hosts]
+  expect_failures = [var.records]
 }
 
 run "a_name_in_place_of_a_zone_is_refused" {

@@ -102,7 +102,7 @@ run "the_monitoring_machine_may_look_and_nothing_else" {
   }
 
   assert {
-    condition     = output.host.instance_id != null && strcontains(module.host["this"].user_data, "grafana/admin-password /voting-app-test/secrets/grafana-admin-password @")
+    condition     = output.host.instance_id != null && strcontains(module.host["this"].user_data, "grafana/admin-password /voting-app-test/secrets/grafana-admin-password {}")
     error_message = "There is no machine, or it does not know its password."
   }
 }

@@ -1,0 +1,152 @@
+# Who runs what: one machine with everything, or groups of machines for the two pages (one for each release) and the worker.
+
+locals {
+  fronts     = var.single ? {} : var.releases
+  workers    = var.single ? {} : { this = var.worker }
+  everything = var.single ? { this = var.releases[local.main_release] } : {}
+
+  # The services of each release, as target groups are called.
+  served = flatten([for release in keys(var.releases) : ["vote-${release}", "result-${release}"]])
+
+  queue_url = { for service in ["vote", "worker"] : service => "rediss://${try(module.data.queue.user_prefix, "")}${service}:{}@${try(module.data.queue.address, "")}:${local.ports.queue}" }
+  store_url = { for service in ["worker", "result"] : service => "postgres://${service}:{}@${try(module.data.store.address, "")}:${local.ports.database}/${try(module.data.store.database, "")}?sslmode=verify-full" }
+
+  secret = { for key, name in module.secrets.names : key => { from = name, template = "{}" } }
+
+  front_secrets = {
+    "vote/queue-url"           = { from = module.secrets.names["vote-queue-password"], template = local.queue_url.vote }
+    "vote/cookie-key"          = local.secret["cookie-key"]
+    "vote/cookie-key-previous" = { from = "${module.secrets.names["cookie-key"]}:previous", template = "{}" }
+    "result/database-url"      = { from = module.secrets.names["result-store-password"], template = local.store_url.result }
+  }
+
+  # The worker makes the tables and gives the others their roles; nothing from outside reaches its machines.
+  worker_secrets = {
+    "worker/queue-url"    = { from = module.secrets.names["worker-queue-password"], template = local.queue_url.worker }
+    "worker/database-url" = { from = module.secrets.names["worker-store-password"], template = local.store_url.worker }
+    "db/worker-password"  = local.secret["worker-store-password"]
+    "db/result-password"  = local.secret["result-store-password"]
+    "db/admin-password"   = { from = try(module.data.store.secret_arn, ""), template = "{}" }
+  }
+
+  everything_secrets = {
+    "env:COOKIE_KEY"            = local.secret["cookie-key"]
+    "env:COOKIE_KEY_PREVIOUS"   = { from = "${module.secrets.names["cookie-key"]}:previous", template = "{}" }
+    "env:VOTE_REDIS_PASSWORD"   = local.secret["vote-queue-password"]
+    "env:WORKER_REDIS_PASSWORD" = local.secret["worker-queue-password"]
+    "env:WORKER_DB_PASSWORD"    = local.secret["worker-store-password"]
+    "env:RESULT_DB_PASSWORD"    = local.secret["result-store-password"]
+  }
+
+  # Which secrets a role may read: those it needs.
+  readable = {
+    front      = ["vote-queue-password", "cookie-key", "result-store-password"]
+    worker     = ["worker-queue-password", "worker-store-password", "result-store-password"]
+    everything = ["cookie-key", "vote-queue-password", "worker-queue-password", "worker-store-password", "result-store-password"]
+  }
+  reading = { for role, keys in local.readable : role => {
+    actions   = ["ssm:GetParameter"]
+    resources = concat([aws_ssm_parameter.settings.arn], [for key in keys : module.secrets.arns[key]])
+  } }
+
+  settings = { parameter = aws_ssm_parameter.settings.name, version = aws_ssm_parameter.settings.version }
+  store = var.store == "self-hosted" ? null : {
+    address  = module.data.store.address
+    port     = local.ports.database
+    database = module.data.store.database
+    admin    = module.data.store.admin
+    ca_url   = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
+  }
+}
+
+resource "aws_ssm_parameter" "settings" {
+  name        = "/${local.name}/settings"
+  description = "The services' settings; machines are replaced when they change"
+  type        = "String"
+  value       = join("\n", concat([for name, value in local.service_settings : "${name}='${value}'"], [""]))
+}
+
+locals {
+  service_settings = merge(
+    {
+      LOG_FORMAT   = "json"
+      BEHIND_HTTPS = tostring(var.https)
+    },
+    # Limits per address believe the load balancer about addresses, and nobody else.
+    var.enable_alb ? { TRUSTED_PROXIES = var.cidr } : {},
+    var.enable_alb ? { VOTE_URL = module.alb["this"].urls.vote, RESULT_URL = module.alb["this"].urls.result } : {},
+    var.poll,
+  )
+}
+
+module "front" {
+  source   = "../compute"
+  for_each = local.fronts
+
+  name               = "${local.name}-front-${each.key}"
+  environment        = var.environment
+  role               = "front"
+  subnet_ids         = local.machine_subnets
+  public_address     = local.public_machines
+  security_group_ids = [module.security.group_ids.front]
+  target_group_arns  = { for service in ["vote", "result"] : service => module.alb["this"].target_groups["${service}-${each.key}"].arn }
+  architecture       = var.architecture
+  instance_types     = var.instance_types.front
+  size               = each.value.size
+  spot_percent       = var.spot_percent
+  # A machine of the smallest kind takes a thousand votes a second and is far from tired; this leaves room for a rush.
+  requests_target = each.value.weight == 0 ? null : { label = "${module.alb["this"].arn_suffix}/${module.alb["this"].target_groups["vote-${each.key}"].arn_suffix}", per_minute = 30000 }
+  drain_seconds   = local.drain_seconds
+  images          = { registry = var.image_registry, tag = each.value.tag }
+  settings        = local.settings
+  secrets         = local.front_secrets
+  store           = local.store
+  statements      = [local.reading.front]
+  log_group       = module.monitoring.log_group
+}
+
+module "worker" {
+  source   = "../compute"
+  for_each = local.workers
+
+  name               = "${local.name}-worker"
+  environment        = var.environment
+  role               = "worker"
+  subnet_ids         = local.machine_subnets
+  public_address     = local.public_machines
+  security_group_ids = [module.security.group_ids.worker]
+  architecture       = var.architecture
+  instance_types     = var.instance_types.worker
+  size               = each.value.size
+  spot_percent       = var.spot_percent
+  images             = { registry = var.image_registry, tag = each.value.tag == null ? var.releases[local.main_release].tag : each.value.tag }
+  settings           = local.settings
+  secrets            = local.worker_secrets
+  store              = local.store
+  statements         = [local.reading.worker, { actions = ["secretsmanager:GetSecretValue"], resources = [module.data.store.secret_arn] }]
+  log_group          = module.monitoring.log_group
+}
+
+module "everything" {
+  source   = "../compute"
+  for_each = local.everything
+
+  name               = "${local.name}-everything"
+  environment        = var.environment
+  role               = "everything"
+  single             = true
+  zone               = module.vpc.zones[0]
+  subnet_ids         = local.machine_subnets
+  public_address     = local.public_machines
+  security_group_ids = [module.security.group_ids.front, module.security.group_ids.worker]
+  target_group_arns  = var.enable_alb ? { for service in ["vote", "result"] : service => module.alb["this"].target_groups["${service}-${local.main_release}"].arn } : {}
+  architecture       = var.architecture
+  instance_types     = var.instance_types.everything
+  snapshot_days      = var.backup_days
+  images             = { registry = var.image_registry, tag = each.value.tag }
+  settings           = local.settings
+  secrets            = local.everything_secrets
+  statements         = [local.reading.everything]
+  log_group          = module.monitoring.log_group
+  alarm_topic_arn    = module.monitoring.topic_arn
+}

@@ -1,0 +1,115 @@
+# The whole thing, put together from the modules beside this one. An environment is these with other values.
+
+locals {
+  name = "voting-app-${var.environment}"
+
+  # The same numbers as in the compose stack and in the services themselves.
+  ports = {
+    vote          = 8080
+    result        = 8081
+    worker        = 8082
+    queue         = 6379
+    database      = 5432
+    grafana       = 3000
+    prometheus    = 9090
+    node_exporter = 9100
+  }
+  health_path   = "/ready"
+  drain_seconds = 35
+
+  # Without a gateway, machines reach the internet from the public subnets, under addresses of their own.
+  public_machines = var.nat_gateways == "none"
+  machine_subnets = local.public_machines ? module.vpc.public_subnet_ids : module.vpc.private_subnet_ids
+
+  main_release = [for release in reverse(sort([for name, release in var.releases : format("%03d %s", release.weight, name)])) : split(" ", release)[1]][0]
+}
+
+module "vpc" {
+  source = "../vpc"
+
+  name               = local.name
+  cidr               = var.cidr
+  zones              = var.zones
+  nat_gateways       = var.nat_gateways
+  log_retention_days = var.log_retention_days
+}
+
+module "security" {
+  source = "../security"
+
+  name                  = local.name
+  vpc_id                = module.vpc.vpc_id
+  ports                 = local.ports
+  load_balancer         = var.enable_alb
+  public_cidrs          = var.public_cidrs
+  public_prefix_list_id = var.enable_cdn ? var.cdn_prefix_list_id : null
+  admin_cidrs           = var.admin_cidrs
+}
+
+module "secrets" {
+  source = "../secrets"
+
+  name = local.name
+}
+
+module "data" {
+  source = "../data"
+
+  name                    = local.name
+  subnet_ids              = module.vpc.data_subnet_ids
+  store                   = var.store
+  store_class             = var.store_class
+  store_gb                = var.store_gb
+  store_security_group_id = module.security.group_ids.database
+  queue                   = var.queue
+  queue_class             = var.queue_class
+  queue_security_group_id = module.security.group_ids.queue
+  ports                   = { database = local.ports.database, queue = local.ports.queue }
+  queue_passwords         = { vote = module.secrets.values["vote-queue-password"], worker = module.secrets.values["worker-queue-password"] }
+  highly_available        = var.highly_available
+  protected               = var.protected
+  backup_days             = var.backup_days
+}
+
+module "monitoring" {
+  source = "../monitoring"
+
+  name               = local.name
+  environment        = var.environment
+  emails             = var.emails
+  budget_usd         = var.budget_usd
+  log_retention_days = var.log_retention_days
+
+  load_balancer = one([for alb in module.alb : {
+    name          = alb.arn_suffix
+    target_groups = { for key in local.served : key => alb.target_groups[key].arn_suffix }
+  }])
+  groups = merge(
+    { for release, settings in local.fronts : "${local.name}-front-${release}" => settings.size.min },
+    { for worker in keys(local.workers) : "${local.name}-worker" => var.worker.size.min },
+  )
+  machines = { for machine, module in module.everything : "everything" => module.instance_id }
+  store    = var.store == "rds" ? { identifier = module.data.store.identifier, gb = var.store_gb } : null
+  queue    = var.queue == "self-hosted" ? null : { kind = var.queue, identifier = module.data.queue.identifier }
+
+  host = var.repository == null ? null : {
+    subnet_ids         = local.machine_subnets
+    zone               = module.vpc.zones[0]
+    public_address     = local.public_machines
+    security_group_ids = [module.security.group_ids.monitoring]
+    instance_type      = var.instance_types.monitoring
+    architecture       = var.architecture
+    password_parameter = { name = module.secrets.names["grafana-admin-password"], arn = module.secrets.arns["grafana-admin-password"] }
+    playbook = {
+      repository = var.repository.url
+      ref        = var.repository.ref
+      variables = {
+        environment_name            = var.environment
+        aws_region                  = data.aws_region.this.region
+        grafana_admin_password_file = "/opt/voting-app/secrets/grafana/admin-password"
+      }
+    }
+  }
+}
+
+data "aws_region" "this" {}

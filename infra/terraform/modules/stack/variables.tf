@@ -1,0 +1,279 @@
+variable "environment" {
+  description = "Which environment this is"
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9]{1,7}$", var.environment))
+    error_message = "environment has 2 to 8 of a-z and 0-9, such as dev, staging or prod: it is a part of names that may not be long."
+  }
+}
+
+variable "cidr" {
+  description = "The network's addresses"
+  type        = string
+}
+
+variable "zones" {
+  description = "How many availability zones are used"
+  type        = number
+  default     = 2
+}
+
+variable "nat_gateways" {
+  description = "How machines reach the internet: from public subnets (none), by one gateway (one), or by one in each zone (per-zone)"
+  type        = string
+}
+
+variable "public_cidrs" {
+  description = "Who may vote and see the result"
+  type        = list(string)
+  default     = ["0.0.0.0/0"]
+}
+
+variable "admin_cidrs" {
+  description = "From where Grafana and Prometheus are reached. Empty: only through Session Manager"
+  type        = list(string)
+  default     = []
+}
+
+variable "single" {
+  description = "Everything on one machine, queue and store too, instead of groups of machines with managed data"
+  type        = bool
+
+  validation {
+    condition     = var.single || var.enable_alb
+    error_message = "Groups of machines need the load balancer: set enable_alb = true, or single = true."
+  }
+}
+
+variable "image_registry" {
+  description = "Where the images are: the path before /vote, /worker and /result, such as ghcr.io/example/voting-app"
+  type        = string
+}
+
+variable "releases" {
+  description = "The releases that run, blue, green or both: the images' tag, the share of the traffic, and how many machines"
+  type = map(object({
+    tag    = string
+    weight = optional(number, 100)
+    size   = optional(object({ min = number, desired = number, max = number }), { min = 1, desired = 1, max = 1 })
+  }))
+
+  validation {
+    condition     = !var.single || (length(var.releases) == 1)
+    error_message = "A single machine runs one release."
+  }
+
+  validation {
+    condition     = length(var.releases) > 0 && alltrue([for release in keys(var.releases) : contains(["blue", "green"], release)])
+    error_message = "releases are blue, green or both."
+  }
+
+  validation {
+    condition     = alltrue([for release in values(var.releases) : var.single || release.weight == 0 || release.size.min >= 1])
+    error_message = "A release that gets traffic needs a machine at least: set its size, or its weight to 0."
+  }
+}
+
+variable "worker" {
+  description = "The worker's machines, and its images' tag if it is not that of the release with the most traffic"
+  type = object({
+    tag  = optional(string)
+    size = optional(object({ min = number, desired = number, max = number }), { min = 1, desired = 1, max = 1 })
+  })
+  default = {}
+}
+
+variable "architecture" {
+  description = "The processors: arm64 or amd64"
+  type        = string
+  default     = "arm64"
+}
+
+variable "instance_types" {
+  description = "What machines may be, the best first, for each role"
+  type = object({
+    everything = optional(list(string), ["t4g.medium"])
+    front      = optional(list(string), ["t4g.small", "t4g.medium", "c7g.medium"])
+    worker     = optional(list(string), ["t4g.small", "t4g.medium", "c7g.medium"])
+    monitoring = optional(string, "t4g.small")
+  })
+  default = {}
+}
+
+variable "spot_percent" {
+  description = "How many of a hundred machines beyond the first are bought on the spot market"
+  type        = number
+  default     = 0
+}
+
+variable "queue" {
+  description = "Where ballots wait: memorydb, elasticache, or self-hosted on the single machine"
+  type        = string
+
+  validation {
+    condition     = var.single == (var.queue == "self-hosted")
+    error_message = "queue is self-hosted on a single machine, and memorydb or elasticache for groups of machines."
+  }
+}
+
+variable "queue_class" {
+  description = "The queue's machine"
+  type        = string
+  default     = "db.t4g.small"
+}
+
+variable "store" {
+  description = "Where votes are stored: rds, or self-hosted on the single machine"
+  type        = string
+
+  validation {
+    condition     = var.single == (var.store == "self-hosted")
+    error_message = "store is self-hosted on a single machine, and rds for groups of machines."
+  }
+}
+
+variable "store_class" {
+  description = "The store's machine"
+  type        = string
+  default     = "db.t4g.small"
+}
+
+variable "store_gb" {
+  description = "The store's disk"
+  type        = number
+  default     = 20
+}
+
+variable "highly_available" {
+  description = "A standby of the store in another zone"
+  type        = bool
+  default     = false
+}
+
+variable "protected" {
+  description = "Whether load balancer, data and logs cannot be deleted by mistake"
+  type        = bool
+}
+
+variable "backup_days" {
+  description = "How long backups are kept"
+  type        = number
+  default     = 7
+}
+
+variable "enable_alb" {
+  description = "Whether the world comes by a load balancer"
+  type        = bool
+  default     = false
+}
+
+variable "https" {
+  description = "Whether pages come by HTTPS, and HTTP leads there"
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = !var.https || var.enable_alb
+    error_message = "https ends at the load balancer: set enable_alb = true too."
+  }
+
+  validation {
+    condition     = !var.https || var.domain != null || var.certificate_arn != null
+    error_message = "https needs a certificate: set domain, for which one is made, or certificate_arn."
+  }
+}
+
+variable "certificate_arn" {
+  description = "A certificate that exists already"
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.certificate_arn == null || can(regex("^arn:aws[a-z-]*:acm:", var.certificate_arn))
+    error_message = "certificate_arn is the ARN of a certificate in ACM: arn:aws:acm:…"
+  }
+}
+
+variable "domain" {
+  description = "Host names for the pages, and the Route 53 zone that they are in"
+  type        = object({ zone_id = string, vote = string, result = string })
+  default     = null
+
+  validation {
+    condition     = var.domain == null || var.enable_alb
+    error_message = "domain names the load balancer: set enable_alb = true too."
+  }
+}
+
+variable "enable_waf" {
+  description = "Whether known attackers and floods are turned away before the services"
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = !var.enable_waf || var.enable_alb
+    error_message = "enable_waf protects the load balancer: set enable_alb = true too."
+  }
+}
+
+variable "enable_cdn" {
+  description = "Whether CloudFront is in front of the load balancer"
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = !var.enable_cdn || (var.https && var.domain != null)
+    error_message = "enable_cdn needs https = true and a domain."
+  }
+}
+
+variable "cdn_prefix_list_id" {
+  description = "The region's prefix list com.amazonaws.global.cloudfront.origin-facing: with enable_cdn, the load balancer listens to it alone"
+  type        = string
+  default     = null
+}
+
+variable "poll" {
+  description = "The services' settings, as in the README's table, such as POLL_QUESTION"
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for name, value in var.poll : can(regex("^[A-Z][A-Z0-9_]*$", name)) && !can(regex("[\n'\"$\\\\]", value))])
+    error_message = "Names in poll are environment variables such as POLL_QUESTION; values have no line break, quotation mark, dollar sign or backslash."
+  }
+
+  validation {
+    condition     = length(setintersection(keys(var.poll), ["COOKIE_KEY", "QUEUE_URL", "DATABASE_URL"])) == 0
+    error_message = "poll holds no secrets: those are made and kept apart."
+  }
+}
+
+variable "emails" {
+  description = "Who hears of alarms"
+  type        = list(string)
+  default     = []
+}
+
+variable "budget_usd" {
+  description = "What the environment may cost a month"
+  type        = number
+}
+
+variable "log_retention_days" {
+  description = "How long logs are kept"
+  type        = number
+  default     = 30
+}
+
+variable "repository" {
+  description = "Where the monitoring machine gets its playbook from, and the branch or tag; null for no such machine"
+  type        = object({ url = string, ref = string })
+  default     = null
+
+  validation {
+    condition     = var.repository == null || can(regex("^https://", var.repository.url))
+    error_message = "repository.url is where the repository is cloned from, such as https://github.com/example/voting-app.git."
+  }
+}
