@@ -41,7 +41,9 @@ locals {
     below      = min, minutes = 10, missing = "breaching"
   } if min > 0 }
 
-  machine_alarms = merge([for machine, id in var.machines : {
+  machines = merge(var.machines, { for host in module.host : "monitoring" => host.instance_id })
+
+  machine_alarms = merge([for machine, id in local.machines : {
     "disk-${machine}" = {
       why        = "The disk of ${machine} is nearly full"
       namespace  = "VotingApp", metric = "disk_used_percent", statistic = "Maximum"

@@ -1,0 +1,136 @@
+# What is made here is never destroyed, not even by a test: all of these are plans.
+mock_provider "aws" {}
+
+override_resource {
+  target          = aws_kms_key.state
+  override_during = plan
+  values          = { arn = "arn:aws:kms:ap-northeast-2:123456789012:key/1" }
+}
+
+override_resource {
+  target          = aws_s3_bucket.state
+  override_during = plan
+  values          = { arn = "arn:aws:s3:::the-state" }
+}
+
+override_resource {
+  target          = aws_dynamodb_table.locks
+  override_during = plan
+  values          = { arn = "arn:aws:dynamodb:ap-northeast-2:123456789012:table/locks" }
+}
+
+override_resource {
+  target          = aws_iam_openid_connect_provider.github
+  override_during = plan
+  values          = { arn = "arn:aws:iam::123456789012:oidc-provider/github" }
+}
+
+run "the_state_is_versioned_encrypted_and_closed" {
+  command = plan
+
+  assert {
+    condition     = aws_s3_bucket_versioning.state.versioning_configuration[0].status == "Enabled" && one(one(aws_s3_bucket_server_side_encryption_configuration.state.rule[*]).apply_server_side_encryption_by_default[*].kms_master_key_id) == aws_kms_key.state.arn
+    error_message = "A state could be lost, or be read by whoever reads the disk."
+  }
+
+  assert {
+    condition     = alltrue([aws_s3_bucket_public_access_block.state.block_public_acls, aws_s3_bucket_public_access_block.state.block_public_policy, aws_s3_bucket_public_access_block.state.ignore_public_acls, aws_s3_bucket_public_access_block.state.restrict_public_buckets]) && aws_s3_bucket_ownership_controls.state.rule[0].object_ownership == "BucketOwnerEnforced"
+    error_message = "The state may be published."
+  }
+
+  assert {
+    condition     = one(jsondecode(aws_s3_bucket_policy.state.policy).Statement).Effect == "Deny" && one(jsondecode(aws_s3_bucket_policy.state.policy).Statement).Condition.Bool["aws:SecureTransport"] == "false"
+    error_message = "The state travels unencrypted."
+  }
+
+  assert {
+    condition     = one(one(aws_s3_bucket_lifecycle_configuration.state.rule[*]).noncurrent_version_expiration[*].noncurrent_days) == 90
+    error_message = "Old versions are kept for ever, or not at all."
+  }
+
+  assert {
+    condition     = aws_s3_bucket.state.bucket_prefix == "voting-app-terraform-state-"
+    error_message = "The bucket's name should end with a suffix of its own."
+  }
+}
+
+run "locks_cost_nothing_while_nobody_locks_and_are_not_lost" {
+  command = plan
+
+  assert {
+    condition     = aws_dynamodb_table.locks.billing_mode == "PAY_PER_REQUEST" && aws_dynamodb_table.locks.hash_key == "LockID" && aws_dynamodb_table.locks.point_in_time_recovery[0].enabled && aws_dynamodb_table.locks.deletion_protection_enabled
+    error_message = "The lock table is not as Terraform needs it, or can be lost."
+  }
+}
+
+run "nobody_comes_from_github_unasked" {
+  command = plan
+
+  assert {
+    condition     = length(aws_iam_role.github) == 0 && length(aws_iam_openid_connect_provider.github) == 0
+    error_message = "There are roles for workflows although there is no repository."
+  }
+}
+
+run "a_workflow_changes_only_the_environment_that_was_approved" {
+  command = plan
+
+  variables {
+    github_repository = "example/voting-app"
+  }
+
+  assert {
+    condition     = { for key, role in aws_iam_role.github : key => jsondecode(role.assume_role_policy).Statement[0].Condition.StringEquals["token.actions.githubusercontent.com:sub"] }["apply-prod"] == "repo:example/voting-app:environment:prod"
+    error_message = "Another job than one of the environment may apply."
+  }
+
+  assert {
+    condition     = keys(aws_iam_role_policy_attachment.apply) == ["apply-dev", "apply-prod", "apply-staging"] && endswith(aws_iam_role_policy_attachment.plan["this"].policy_arn, "ReadOnlyAccess")
+    error_message = "A pull request may change something."
+  }
+
+  assert {
+    condition     = endswith(jsondecode(aws_iam_role_policy.state["plan"].policy).Statement[0].Resource, "/*.tflock") && endswith(jsondecode(aws_iam_role_policy.state["apply-dev"].policy).Statement[0].Resource, "/dev/*")
+    error_message = "A workflow may write another environment's state."
+  }
+}
+
+run "a_week_at_least" {
+  command = plan
+
+  variables {
+    old_version_days = 1
+  }
+
+  expect_failures = [var.old_version_days]
+}
+
+run "a_region_that_is_none_is_refused" {
+  command = plan
+
+  variables {
+    region = "Seoul"
+  }
+
+  expect_failures = [var.region]
+}
+
+run "a_name_too_long_for_a_bucket_is_refused" {
+  command = plan
+
+  variables {
+    name = "voting-app-terraform-of-the-third-department"
+  }
+
+  expect_failures = [var.name]
+}
+
+run "an_address_in_place_of_a_repository_is_refused" {
+  command = plan
+
+  variables {
+    github_repository = "https://github.com/example/voting-app"
+  }
+
+  expect_failures = [var.github_repository]
+}

@@ -1,0 +1,39 @@
+# Cheap: everything on one machine, without a gateway. The load balancer comes with enable_alb = true.
+
+locals {
+  poll = {}
+}
+
+module "voting_app" {
+  source = "../../modules/stack"
+
+  environment  = "dev"
+  cidr         = "10.0.0.0/16"
+  nat_gateways = "none"
+
+  single         = true
+  store          = "self-hosted"
+  queue          = "self-hosted"
+  instance_types = { everything = ["t4g.small"], monitoring = "t4g.micro" }
+
+  protected          = false
+  backup_days        = 3
+  log_retention_days = 7
+  budget_usd         = 75
+
+  image_registry = var.image_registry
+  releases       = var.releases
+  repository     = var.repository
+
+  admin_cidrs        = var.admin_cidrs
+  public_cidrs       = var.public_cidrs
+  enable_alb         = var.enable_alb
+  domain             = var.domain
+  https              = var.https
+  certificate_arn    = var.certificate_arn
+  enable_cdn         = var.enable_cdn
+  cdn_prefix_list_id = var.cdn_prefix_list_id
+
+  poll   = merge(local.poll, var.poll)
+  emails = var.emails
+}

@@ -1,0 +1,92 @@
+# What differs between those who use this. What makes the environment what it is stands in main.tf.
+
+variable "region" {
+  description = "The region"
+  type        = string
+  default     = "ap-northeast-2"
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-gov|-iso[a-z]?)?-[a-z]+-[0-9]$", var.region))
+    error_message = "region is a region of AWS such as ap-northeast-2."
+  }
+}
+
+variable "image_registry" {
+  description = "Where the images are: the path before /vote, /worker and /result"
+  type        = string
+}
+
+variable "releases" {
+  description = "The releases that run, blue, green or both: the images' tag, the share of the traffic, and how many machines"
+  type = map(object({
+    tag    = string
+    weight = optional(number, 100)
+    size   = optional(object({ min = number, desired = number, max = number }), { min = 1, desired = 1, max = 1 })
+  }))
+}
+
+variable "repository" {
+  description = "Where the monitoring machine gets its playbook from, and the branch or tag; null for no such machine"
+  type        = object({ url = string, ref = string })
+  default     = null
+}
+
+variable "admin_cidrs" {
+  description = "From where Grafana and Prometheus are reached. Empty: only through Session Manager"
+  type        = list(string)
+  default     = []
+}
+
+variable "public_cidrs" {
+  description = "Who may vote and see the result"
+  type        = list(string)
+  default     = ["0.0.0.0/0"]
+}
+
+variable "enable_alb" {
+  description = "Whether the world comes by a load balancer"
+  type        = bool
+  default     = false
+}
+
+variable "domain" {
+  description = "Host names for the pages, and the Route 53 zone that they are in"
+  type        = object({ zone_id = string, vote = string, result = string })
+  default     = null
+}
+
+variable "https" {
+  description = "Whether pages come by HTTPS, and HTTP leads there"
+  type        = bool
+  default     = false
+}
+
+variable "certificate_arn" {
+  description = "A certificate that exists already"
+  type        = string
+  default     = null
+}
+
+variable "enable_cdn" {
+  description = "Whether CloudFront is in front of the load balancer"
+  type        = bool
+  default     = false
+}
+
+variable "cdn_prefix_list_id" {
+  description = "The region's prefix list com.amazonaws.global.cloudfront.origin-facing"
+  type        = string
+  default     = null
+}
+
+variable "poll" {
+  description = "The services' settings, as in the README's table"
+  type        = map(string)
+  default     = {}
+}
+
+variable "emails" {
+  description = "Who hears of alarms"
+  type        = list(string)
+  default     = []
+}

@@ -1,0 +1,49 @@
+# Three zones, nothing that stops it alone but the queue, whose content is in two zones at least; cannot be deleted by mistake.
+
+locals {
+  # Many people share an office's or a school's address; the README says what the limits mean.
+  poll = {
+    VOTES_PER_MINUTE      = "600"
+    NEW_VOTERS_PER_MINUTE = "300"
+  }
+}
+
+module "voting_app" {
+  source = "../../modules/stack"
+
+  environment  = "prod"
+  cidr         = "10.2.0.0/16"
+  zones        = 3
+  nat_gateways = "per-zone"
+
+  single           = false
+  worker           = { size = { min = 2, desired = 2, max = 4 } }
+  store            = "rds"
+  store_class      = "db.t4g.medium"
+  store_gb         = 50
+  highly_available = true
+  queue            = "memorydb"
+  queue_class      = "db.t4g.medium"
+
+  enable_waf         = true
+  protected          = true
+  backup_days        = 14
+  log_retention_days = 90
+  budget_usd         = 650
+
+  image_registry = var.image_registry
+  releases       = var.releases
+  repository     = var.repository
+
+  admin_cidrs        = var.admin_cidrs
+  public_cidrs       = var.public_cidrs
+  enable_alb         = var.enable_alb
+  domain             = var.domain
+  https              = var.https
+  certificate_arn    = var.certificate_arn
+  enable_cdn         = var.enable_cdn
+  cdn_prefix_list_id = var.cdn_prefix_list_id
+
+  poll   = merge(local.poll, var.poll)
+  emails = var.emails
+}

@@ -1,0 +1,11 @@
+provider "aws" {
+  region = var.region
+
+  default_tags {
+    tags = {
+      Project     = "voting-app"
+      Environment = "prod"
+      ManagedBy   = "Terraform"
+    }
+  }
+}

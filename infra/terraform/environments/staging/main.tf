@@ -1,0 +1,43 @@
+# Production's parts, the smallest of each kind, in two zones with one gateway.
+
+locals {
+  poll = {}
+}
+
+module "voting_app" {
+  source = "../../modules/stack"
+
+  environment  = "staging"
+  cidr         = "10.1.0.0/16"
+  nat_gateways = "one"
+
+  single         = false
+  worker         = { size = { min = 1, desired = 1, max = 2 } }
+  spot_percent   = 100
+  store          = "rds"
+  store_class    = "db.t4g.micro"
+  queue          = "memorydb"
+  queue_class    = "db.t4g.small"
+  instance_types = { monitoring = "t4g.small" }
+
+  protected          = false
+  backup_days        = 3
+  log_retention_days = 14
+  budget_usd         = 260
+
+  image_registry = var.image_registry
+  releases       = var.releases
+  repository     = var.repository
+
+  admin_cidrs        = var.admin_cidrs
+  public_cidrs       = var.public_cidrs
+  enable_alb         = var.enable_alb
+  domain             = var.domain
+  https              = var.https
+  certificate_arn    = var.certificate_arn
+  enable_cdn         = var.enable_cdn
+  cdn_prefix_list_id = var.cdn_prefix_list_id
+
+  poll   = merge(local.poll, var.poll)
+  emails = var.emails
+}

@@ -1,0 +1,60 @@
+# What machines do when they start, rendered for tests that do it.
+
+terraform {
+  required_version = ">= 1.11"
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "~> 6.60"
+    }
+  }
+}
+
+locals {
+  common = {
+    image_registry = "REGISTRY/voting-app"
+    releases       = { blue = { tag = "under-test" } }
+    budget_usd     = 1
+  }
+}
+
+module "single" {
+  source = "../../modules/stack"
+
+  environment    = "single"
+  cidr           = "10.0.0.0/16"
+  nat_gateways   = "none"
+  single         = true
+  store          = "self-hosted"
+  queue          = "self-hosted"
+  protected      = false
+  image_registry = local.common.image_registry
+  releases       = local.common.releases
+  budget_usd     = local.common.budget_usd
+}
+
+module "fleet" {
+  source = "../../modules/stack"
+
+  environment    = "fleet"
+  cidr           = "10.1.0.0/16"
+  nat_gateways   = "one"
+  single         = false
+  enable_alb     = true
+  store          = "rds"
+  queue          = "memorydb"
+  protected      = false
+  image_registry = local.common.image_registry
+  releases       = local.common.releases
+  budget_usd     = local.common.budget_usd
+}
+
+output "user_data" {
+  description = "By role"
+  value = {
+    everything = module.single.user_data["everything"]
+    front      = module.fleet.user_data["front-blue"]
+    worker     = module.fleet.user_data["worker"]
+  }
+}
