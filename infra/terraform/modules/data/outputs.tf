@@ -4,7 +4,7 @@ output "store" {
     address    = store.address
     database   = store.db_name
     admin      = store.username
-    secret_arn = one(store.master_user_secret[*].secret_arn)
+    secret_arn = try(store.master_user_secret[0].secret_arn, "")
     identifier = store.identifier
   }])
 }
@@ -12,7 +12,7 @@ output "store" {
 output "queue" {
   description = "The queue, or null where it is self-hosted: its address, and what its users' names begin with"
   value = one(concat(
-    [for queue in aws_memorydb_cluster.this : { address = one(queue.cluster_endpoint[*].address), user_prefix = "${var.name}-", identifier = queue.name }],
+    [for queue in aws_memorydb_cluster.this : { address = try(queue.cluster_endpoint[0].address, ""), user_prefix = "${var.name}-", identifier = queue.name }],
     [for queue in aws_elasticache_replication_group.this : { address = queue.primary_endpoint_address, user_prefix = "${var.name}-", identifier = queue.replication_group_id }],
   ))
 }

@@ -13,7 +13,7 @@ terraform {
 
 locals {
   common = {
-    image_registry = "REGISTRY/voting-app"
+    image_registry = "registry.example/voting-app"
     releases       = { blue = { tag = "under-test" } }
     budget_usd     = 1
   }

@@ -1,0 +1,380 @@
+"""Machines start: the rendered user data runs for real, packages, images and all, in a container of the distribution that
+the machines have. Only AWS's own endpoints, and systemd, which a container does not have, are stand-ins."""
+
+import json
+import pathlib
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+import urllib.error
+import urllib.request
+
+from aws import KEYS, Machine, Moto
+from rendered import PROJECT, TERRAFORM, user_data
+
+# Debian 13, as the machines have.
+DISTRIBUTION = "rust:1.95-slim-trixie"
+SERVICES = ["vote", "worker", "result"]
+
+
+def run(*command, **options):
+    done = subprocess.run(command, text=True, capture_output=True, **options)
+    assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    return done.stdout.strip()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def status(port, path):
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status
+    except urllib.error.HTTPError as answer:
+        return answer.code
+    except OSError:
+        return None
+
+
+def until(what, condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"{what}: not within {seconds} s"
+        time.sleep(0.3)
+
+
+class Registry:
+    """A registry that has the images, so that machines pull them as they would anywhere."""
+
+    def __init__(self, folder):
+        self.port = free_port()
+        self.name = f"127.0.0.1:{self.port}"
+        settings = folder / "registry.yml"
+        settings.write_text(
+            f"version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {folder}/registry }} }}\nhttp: {{ addr: '{self.name}' }}\n"
+        )
+        self.process = subprocess.Popen(["docker-registry", "serve", settings], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until("registry", lambda: status(self.port, "/v2/") == 200, 30)
+        for service in SERVICES:
+            image = self.image(service)
+            run("docker", "tag", f"voting-app/{service}:latest", image)
+            run("docker", "push", "--quiet", image)
+            run("docker", "rmi", image)
+
+    def image(self, service):
+        return f"{self.name}/voting-app/{service}:under-test"
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+        for service in SERVICES:
+            subprocess.run(["docker", "rmi", "--force", self.image(service)], capture_output=True)
+
+
+class Host:
+    """A container in place of a machine, with the engine of this one. Several roles may start in it, each in its folder."""
+
+    def __init__(self, folder, moto, machine):
+        self.folder = folder
+        self.name = f"voting-app-boot-{secrets.token_hex(4)}"
+        systemctl = folder / "systemctl"
+        systemctl.write_text(f'#!/bin/sh\necho "$@" >>{folder}/systemctl.log\n')
+        systemctl.chmod(0o755)
+        environment = {
+            **KEYS,
+            "AWS_ENDPOINT_URL": moto.url,
+            "AWS_ENDPOINT_URL_AUTO_SCALING": machine.url,
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": machine.url,
+        }
+        run(
+            "docker", "run", "--detach", "--rm", "--name", self.name, "--network=host",
+            "--volume=/var/run/docker.sock:/var/run/docker.sock", f"--volume={folder}:{folder}",
+            f"--volume={systemctl}:/usr/local/bin/systemctl:ro",
+            *(f"--env={key}={value}" for key, value in environment.items()),
+            DISTRIBUTION, "sleep", "infinity",
+        )  # fmt: skip
+
+    def exec(self, *command):
+        return run("docker", "exec", self.name, *command)
+
+    def start(self, *command):
+        return subprocess.Popen(["docker", "exec", self.name, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def stop(self):
+        # What programs in it wrote belongs to root.
+        subprocess.run(["docker", "exec", self.name, "sh", "-c", f"rm -rf {self.folder}/role-*"], capture_output=True)
+        subprocess.run(["docker", "rm", "--force", self.name], capture_output=True)
+
+
+class Role:
+    """The services of one machine."""
+
+    def __init__(self, world, role, ports, settings="", replace=()):
+        self.world = world
+        self.home = world.folder / f"role-{role}"
+        self.project = f"boot-{secrets.token_hex(4)}"
+        self.ports = ports
+        script = user_data()[role]
+        for old, new in [
+            ("/opt/voting-app", str(self.home)),
+            ("registry.example", world.registry.name),
+            ("--project-name voting-app", f"--project-name {self.project}"),
+            *replace,
+        ]:
+            assert old in script, f"{old} is not in the user data"
+            script = script.replace(old, new)
+        # There is no disk to be had here.
+        self.script = re.sub(r"(?m)^export DATA_DEVICE=.*$", "export DATA_DEVICE=''", script)
+        parameter = re.search(r"(?m)^export SETTINGS_PARAMETER='(.*)'$", script)[1]
+        published = "".join(f"{name.upper()}_PORT={port}\n" for name, port in ports.items())
+        world.moto.client("ssm").put_parameter(Name=parameter, Type="String", Value=settings + published, Overwrite=True)
+        (world.folder / f"boot-{role}").write_text(self.script)
+        self.boot = ["bash", str(world.folder / f"boot-{role}")]
+
+    def containers(self):
+        return run("docker", "ps", "--quiet", "--no-trunc", f"--filter=label=com.docker.compose.project={self.project}").split()
+
+    def container(self, service):
+        return run("docker", "ps", "--all", "--quiet", f"--filter=name=^{self.project}[-_]{service}[-_]1$")
+
+    def stop(self):
+        compose = ["docker", "compose", "--project-name", self.project, "--file", f"{self.home}/docker-compose.yml", "--file", f"{self.home}/on-aws.yml"]
+        subprocess.run(["docker", "exec", self.world.host.name, *compose, "down", "--volumes", "--timeout=1"], capture_output=True)
+
+
+class World:
+    """Everything that a machine finds when it starts."""
+
+    def __init__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="boot-", dir=PROJECT / "target"))
+        self.moto = Moto()
+        self.machine = Machine()
+        self.registry = Registry(self.folder)
+        self.host = Host(self.folder, self.moto, self.machine)
+        self.agents()
+        self.secrets = {}
+        for role, script in user_data().items():
+            for name in re.findall(r"/voting-app-\w+/secrets/([\w-]+)", script):
+                environment = "single" if role == "everything" else "fleet"
+                self.secret(f"/voting-app-{environment}/secrets/{name}")
+
+    def secret(self, name):
+        if name not in self.secrets:
+            self.secrets[name] = secrets.token_hex(64 if name.endswith("cookie-key") else 24)
+            self.moto.client("ssm").put_parameter(Name=name, Type="SecureString", Value=self.secrets[name])
+        return self.secrets[name]
+
+    def agents(self):
+        """AWS's agents, as packages that install nothing but their names."""
+        s3 = self.moto.client("s3")
+        architecture = run("dpkg", "--print-architecture")
+        for package, bucket, key in [
+            ("amazon-ssm-agent", "amazon-ssm-us-east-1", f"latest/debian_{architecture}/amazon-ssm-agent.deb"),
+            ("amazon-cloudwatch-agent", "amazoncloudwatch-agent-us-east-1", f"debian/{architecture}/latest/amazon-cloudwatch-agent.deb"),
+        ]:
+            control = self.folder / package / "DEBIAN" / "control"
+            control.parent.mkdir(parents=True)
+            control.write_text(f"Package: {package}\nVersion: 1\nArchitecture: all\nMaintainer: nobody\nDescription: stands in\n")
+            (self.folder / package / "opt/aws/amazon-cloudwatch-agent/etc").mkdir(parents=True)
+            run("dpkg-deb", "--root-owner-group", "--build", str(self.folder / package))
+            s3.create_bucket(Bucket=bucket, ACL="public-read")
+            s3.put_object(Bucket=bucket, Key=key, Body=(self.folder / f"{package}.deb").read_bytes(), ACL="public-read")
+
+    def stop(self):
+        self.host.stop()
+        self.registry.stop()
+        self.moto.stop()
+        self.machine.shutdown()
+        self.machine.server_close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Boot(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.world = World()
+        cls.addClassCleanup(cls.world.stop)
+
+    def role(self, *arguments, **options):
+        role = Role(self.world, *arguments, **options)
+        self.addCleanup(role.stop)
+        return role
+
+    def assert_counts_a_vote(self, vote, result):
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{vote}/api/votes", json.dumps({"choice": "b"}).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            self.assertEqual(answer.status, 202)
+
+        def counted():
+            with urllib.request.urlopen(f"http://127.0.0.1:{result}/api/tally", timeout=5) as answer:
+                return '"b"' in (text := answer.read().decode()) and re.search(r'"votes":\s*1\b', text)
+
+        until("the vote on the result page", counted, 30)
+
+    def test_one_machine_with_everything(self):
+        ports = {service: free_port() for service in SERVICES}
+        role = self.role("everything", ports)
+        self.world.host.exec(*role.boot)
+
+        with self.subTest("its services are ready, and count"):
+            for service, port in ports.items():
+                self.assertEqual(status(port, "/ready"), 200, service)
+            self.assert_counts_a_vote(ports["vote"], ports["result"])
+
+        with self.subTest("its secrets are those of the parameter store, closed, and not in the user data"):
+            kept = self.world.host.exec("cat", f"{role.home}/.env")
+            for name in ["cookie-key", "vote-queue-password", "worker-store-password"]:
+                secret = self.world.secrets[f"/voting-app-single/secrets/{name}"]
+                self.assertIn(secret, kept)
+                self.assertNotIn(secret, role.script)
+            self.assertEqual(self.world.host.exec("stat", "--format=%a", f"{role.home}/.env", str(role.home)).split(), ["600", "700"])
+
+        with self.subTest("its agents and its watch are started, and it belongs to no group"):
+            started = (self.world.folder / "systemctl.log").read_text()
+            for unit in ["docker", "amazon-ssm-agent", "amazon-cloudwatch-agent", "prometheus-node-exporter", "voting-app-watch"]:
+                self.assertIn(unit, started)
+            agent = self.world.host.exec("cat", "/opt/aws/amazon-cloudwatch-agent/etc/amazon-cloudwatch-agent.json")
+            self.assertIn("/voting-app-single/services", agent)
+            self.assertEqual(self.world.machine.calls, [])
+
+        with self.subTest("a second start changes nothing"):
+            before = sorted(role.containers())
+            self.world.host.exec(*role.boot)
+            self.assertEqual(sorted(role.containers()), before)
+            self.assertEqual(status(ports["vote"], "/ready"), 200)
+
+        with self.subTest("a service that hangs is started again"):
+            worker = role.container("worker")
+            started = run("docker", "inspect", "--format={{.State.StartedAt}}", worker)
+            watch = self.world.host.start("env", "WATCH_SECONDS=1", f"{role.home}/bin/watch")
+            self.addCleanup(watch.kill)
+            run("docker", "kill", "--signal=STOP", worker)
+            until("a restart", lambda: run("docker", "inspect", "--format={{.State.StartedAt}}", worker) != started)
+            until("the worker", lambda: status(ports["worker"], "/ready") == 200)
+            self.world.host.exec("pkill", "--full", "bin/watch")
+
+    def test_groups_of_machines(self):
+        store, queue = Store(self.world), QueueServer(self.world)
+        self.addCleanup(store.stop)
+        self.addCleanup(queue.stop)
+        # The stand-in for the provider knows no addresses; a queue without TLS, for its certificates are of AWS's authority.
+        places = {
+            "queue": ("@:6379", f"@{queue.address}"),
+            "tls": ("rediss://", "redis://"),
+            "store": ("@:5432/", f"@{store.address}/"),
+            "administrator": ("db/admin-password  {}", f"db/admin-password {store.secret} {{}}"),
+            "host": ("STORE_HOST=", f"STORE_HOST={store.host}"),
+            "port": ("STORE_PORT=5432", f"STORE_PORT={store.port}"),
+            "authority": ("https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem", f"file://{self.world.folder}/authority.pem"),
+        }
+        store_host = re.search(r"@([^@/:]*):5432/", user_data()["worker"])[1]
+        places["store"] = (f"@{store_host}:5432/", f"@{store.address}/")
+        places["host"] = (f"STORE_HOST={store_host}", f"STORE_HOST={store.host}")
+        of_worker = [places[key] for key in ["queue", "tls", "store", "administrator", "host", "port", "authority"]]
+        of_front = [places[key] for key in ["queue", "tls", "store", "authority"]]
+        ports = {service: free_port() for service in SERVICES}
+
+        worker = self.role("worker", {"worker": ports["worker"]}, replace=of_worker)
+        self.world.host.exec(*worker.boot)
+        self.assertEqual(status(ports["worker"], "/ready"), 200)
+
+        front = self.role("front", {"vote": ports["vote"], "result": ports["result"]}, replace=of_front)
+        self.world.host.exec(*front.boot)
+        self.assertEqual(status(ports["vote"], "/ready"), 200)
+        self.assertEqual(status(ports["result"], "/ready"), 200)
+        self.assert_counts_a_vote(ports["vote"], ports["result"])
+
+        with self.subTest("they come in when they are ready"):
+            for group in ["voting-app-fleet-worker", "voting-app-fleet-front-blue"]:
+                self.world.machine.wait_for(Action="CompleteLifecycleAction", AutoScalingGroupName=group, LifecycleHookName="ready", LifecycleActionResult="CONTINUE")
+
+        with self.subTest("the front knows no secret of the worker"):
+            kept = self.world.host.exec("grep", "--recursive", "--no-filename", "", f"{front.home}/secrets", f"{front.home}/.env")
+            self.assertIn(self.world.secrets["/voting-app-fleet/secrets/cookie-key"], kept)
+            self.assertNotIn(self.world.secrets["/voting-app-fleet/secrets/worker-store-password"], kept)
+            self.assertNotIn(store.password, kept)
+
+        with self.subTest("a worker that hangs gets its machine replaced, and tells of the backlog"):
+            watch = self.world.host.start("env", "WATCH_SECONDS=1", f"WORKER_PORT={ports['worker']}", f"{worker.home}/bin/watch")
+            self.addCleanup(watch.kill)
+            cloudwatch = self.world.moto.client("cloudwatch")
+            until("the backlog", lambda: [metric for metric in cloudwatch.list_metrics(Namespace="VotingApp")["Metrics"] if metric["MetricName"] == "OldestBallotAge"])
+            run("docker", "kill", "--signal=STOP", worker.container("worker"))
+            self.world.machine.wait_for(Action="SetInstanceHealth", HealthStatus="Unhealthy", InstanceId="i-0123456789abcdef0")
+            run("docker", "kill", "--signal=CONT", worker.container("worker"))
+            self.world.host.exec("pkill", "--full", "bin/watch")
+
+        with self.subTest("a machine that is to go drains first"):
+            watch = self.world.host.start("env", "WATCH_SECONDS=1", f"{front.home}/bin/watch")
+            self.addCleanup(watch.kill)
+            self.world.machine.metadata["autoscaling/target-lifecycle-state"] = "Terminated"
+            until("a service that is not ready any more", lambda: status(ports["vote"], "/ready") == 503)
+            self.assertEqual(status(ports["vote"], "/"), 200, "it goes on serving meanwhile")
+            self.world.machine.wait_for(Action="CompleteLifecycleAction", AutoScalingGroupName="voting-app-fleet-front-blue", LifecycleHookName="drained", LifecycleActionResult="CONTINUE")
+            self.assertEqual(front.containers(), [])
+
+
+def engine_address():
+    """This machine, as containers reach it."""
+    return run("docker", "network", "inspect", "bridge", "--format={{(index .IPAM.Config 0).Gateway}}")
+
+
+class Store:
+    """A Postgres as RDS gives it: TLS only, and an administrator who may make roles but is no superuser."""
+
+    def __init__(self, world):
+        self.host, self.port = engine_address(), free_port()
+        self.address = f"{self.host}:{self.port}"
+        self.password = secrets.token_hex(16)
+        self.secret = world.moto.client("secretsmanager").create_secret(
+            Name="rds", SecretString=json.dumps({"username": "voting_admin", "password": self.password})
+        )["ARN"]
+        folder = world.folder
+        run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=authority", "-keyout", f"{folder}/authority.key", "-out", f"{folder}/authority.pem")
+        run("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=store", "-keyout", f"{folder}/store.key", "-out", f"{folder}/store.csr")
+        (folder / "store.ext").write_text(f"subjectAltName=IP:{self.host}\n")
+        run("openssl", "x509", "-req", "-days", "2", "-in", f"{folder}/store.csr", "-CA", f"{folder}/authority.pem", "-CAkey", f"{folder}/authority.key", "-CAcreateserial", "-extfile", f"{folder}/store.ext", "-out", f"{folder}/store.pem")
+        self.name = f"voting-app-store-{secrets.token_hex(4)}"
+        start = (
+            "install -o postgres -m 600 /tls/store.key /tls/store.pem /var/lib/postgresql/ && "
+            "exec docker-entrypoint.sh postgres -c ssl=on -c ssl_cert_file=/var/lib/postgresql/store.pem -c ssl_key_file=/var/lib/postgresql/store.key"
+        )
+        run("docker", "run", "--detach", "--rm", "--name", self.name, f"--publish={self.port}:5432", f"--volume={folder}:/tls:ro", "--env=POSTGRES_PASSWORD=superuser", "--entrypoint=sh", "postgres:18", "-c", start)
+        until("the store", lambda: subprocess.run(["docker", "exec", self.name, "pg_isready", "--host=127.0.0.1"], capture_output=True).returncode == 0)
+        for statement in [f"CREATE ROLE voting_admin LOGIN CREATEROLE CREATEDB PASSWORD '{self.password}'", "CREATE DATABASE voting OWNER voting_admin"]:
+            run("docker", "exec", self.name, "psql", "--host=127.0.0.1", "--username=postgres", "--command", statement, "postgresql://postgres:superuser@127.0.0.1/postgres")
+
+    def stop(self):
+        subprocess.run(["docker", "rm", "--force", "--volumes", self.name], capture_output=True)
+
+
+class QueueServer:
+    """A Redis with the users that the module data makes, and their rights."""
+
+    def __init__(self, world):
+        port = free_port()
+        self.address = f"{engine_address()}:{port}"
+        self.name = f"voting-app-queue-{secrets.token_hex(4)}"
+        run("docker", "run", "--detach", "--rm", "--name", self.name, f"--publish={port}:6379", "redis:8.0", "redis-server", "--appendonly", "yes", "--appendfsync", "always", "--protected-mode", "no")
+        until("the queue", lambda: subprocess.run(["docker", "exec", self.name, "redis-cli", "ping"], capture_output=True).returncode == 0)
+        for user, rights in re.findall(r'(?m)^    (vote|worker)\s*= "(on .*)"$', (TERRAFORM / "modules/data/queue.tf").read_text()):
+            password = world.secret(f"/voting-app-fleet/secrets/{user}-queue-password")
+            run("docker", "exec", self.name, "redis-cli", "ACL", "SETUSER", f"voting-app-fleet-{user}", *rights.split(), f">{password}")
+        run("docker", "exec", self.name, "redis-cli", "ACL", "SETUSER", "default", "off")
+
+    def stop(self):
+        subprocess.run(["docker", "rm", "--force", "--volumes", self.name], capture_output=True)
+
+
+if __name__ == "__main__":
+    unittest.main()
