@@ -181,6 +181,14 @@ async fn the_result_moves_by_itself() {
         .until_text("#readout", |text| text.contains("Cats"))
         .await;
     assert!(said.ends_with("Cats 2, Dogs 1"), "{said}");
+    let whole = "
+        const picture = document.querySelector('#timeline svg');
+        return picture.querySelector('.cursor').getBBox().height === picture.viewBox.baseVal.height;";
+    assert_eq!(
+        browser.ask(whole).await,
+        json!(true),
+        "the cursor is as high as the chart"
+    );
     assert_eq!(browser.ask("return window.same").await, json!(true));
     browser.screenshot("result").await;
     browser.close().await;

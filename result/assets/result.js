@@ -139,6 +139,11 @@ async function draw() {
   if (hadFocus === "moment") element("moment").focus();
 }
 
+// The lines are drawn in units of their own.
+function drawingArea() {
+  return document.querySelector("#timeline svg").viewBox.baseVal;
+}
+
 // The numbers come from the table, which is there for those who do not see the lines.
 let pointed;
 function point(index) {
@@ -154,7 +159,8 @@ function point(index) {
   const slider = element("moment");
   slider.value = index;
   slider.setAttribute("aria-valuetext", text);
-  document.querySelector("#timeline .cursor").setAttribute("d", `M${row.dataset.x} 0V300`);
+  const { height } = drawingArea();
+  document.querySelector("#timeline .cursor").setAttribute("d", `M${row.dataset.x} 0V${height}`);
 }
 
 function prepareTimeline() {
@@ -167,7 +173,7 @@ function prepareTimeline() {
   const picture = document.querySelector("#timeline svg");
   picture.addEventListener("pointermove", (event) => {
     const box = picture.getBoundingClientRect();
-    const x = ((event.clientX - box.left) / box.width) * 1000;
+    const x = ((event.clientX - box.left) / box.width) * drawingArea().width;
     const rows = Array.from(document.querySelectorAll("#timeline tbody tr"));
     const index = rows.findIndex((row) => x <= Number(row.dataset.x));
     point(index < 0 ? rows.length - 1 : index);

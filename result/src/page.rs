@@ -3,11 +3,11 @@
 use askama::Template;
 use axum::{
     extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use shared::{
-    http::{Problem, TimeText, content_security_policy, html},
+    http::{Problem, TimeText, html},
     language::Language,
     poll::{Phase, Poll},
 };
@@ -18,6 +18,7 @@ use crate::{
     routes::App,
     snapshot::TallyDocument,
     texts::Texts,
+    timeline::Timeline,
 };
 
 #[derive(Template)]
@@ -31,7 +32,7 @@ struct ResultPage<'a> {
     tally: Option<&'a TallyDocument>,
     /// When the poll opens, closes or closed.
     phase_text: Option<TimeText<'a>>,
-    chart: Option<Chart>,
+    chart: Option<&'a Chart>,
     /// Whether the page is shown within somebody else's.
     embedded: bool,
 }
@@ -41,7 +42,7 @@ struct ResultPage<'a> {
 struct TimelinePart<'a> {
     poll: &'a Poll,
     texts: &'a Texts,
-    chart: Option<Chart>,
+    chart: Option<&'a Chart>,
 }
 
 /// The result page
@@ -66,12 +67,9 @@ pub async fn show(State(app): State<App>, headers: HeaderMap) -> Response {
 ))]
 pub async fn embed(State(app): State<App>, headers: HeaderMap) -> Response {
     let mut response = page(&app, &headers, true);
-    let policy = content_security_policy(&app.embed_allowed_origins);
-    if let Ok(policy) = HeaderValue::try_from(policy) {
-        response
-            .headers_mut()
-            .insert(header::CONTENT_SECURITY_POLICY, policy);
-    }
+    response
+        .headers_mut()
+        .insert(header::CONTENT_SECURITY_POLICY, app.embed_policy.clone());
     response
 }
 
@@ -86,10 +84,11 @@ pub async fn embed(State(app): State<App>, headers: HeaderMap) -> Response {
 pub async fn timeline(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
     api::refuse_hidden(&*app.snapshot()?)?;
     let language = Language::asked_for(&headers);
+    let timeline = app.timeline.borrow().clone();
     let part = TimelinePart {
         poll: &app.poll,
         texts: &app.texts[language],
-        chart: app.chart(),
+        chart: chart_of(timeline.as_deref()),
     };
     let no_cache = [(header::CACHE_CONTROL, "no-cache")];
     Ok((no_cache, html(&part, language)).into_response())
@@ -109,6 +108,7 @@ fn page(app: &App, headers: &HeaderMap, embedded: bool) -> Response {
         };
         Some(TimeText::new(text, moment?))
     });
+    let timeline = app.timeline.borrow().clone();
     let page = ResultPage {
         app,
         poll: &app.poll,
@@ -116,7 +116,7 @@ fn page(app: &App, headers: &HeaderMap, embedded: bool) -> Response {
         texts,
         tally,
         phase_text,
-        chart: app.chart().filter(|_| !embedded),
+        chart: chart_of(timeline.as_deref()),
         embedded,
     };
     let status = if tally.is_some() {
@@ -128,9 +128,6 @@ fn page(app: &App, headers: &HeaderMap, embedded: bool) -> Response {
     (status, no_cache, html(&page, language)).into_response()
 }
 
-impl App {
-    fn chart(&self) -> Option<Chart> {
-        let timeline = self.timeline.borrow().clone();
-        Chart::new(&timeline?.document, &self.poll)
-    }
+fn chart_of(timeline: Option<&Timeline>) -> Option<&Chart> {
+    timeline?.chart.as_ref()
 }

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Router, http::HeaderValue};
 use shared::{
-    http::{AllowedOrigins, Api, Problem, ProblemKind, asset_routes, documented_routes},
+    http::{
+        AllowedOrigins, Api, Problem, ProblemKind, asset_routes, content_security_policy,
+        documented_routes,
+    },
     language::Translations,
     links::LinkSettings,
     poll::Poll,
@@ -35,7 +38,8 @@ pub struct App {
     pub(crate) texts: Arc<Translations<Texts>>,
     pub(crate) assets: Arc<Assets>,
     pub(crate) links: LinkSettings,
-    pub(crate) embed_allowed_origins: Arc<[String]>,
+    /// What browsers may do with the page that others show in a frame.
+    pub(crate) embed_policy: HeaderValue,
     /// Places for viewers of the live events.
     pub(crate) places: Arc<Semaphore>,
     pub(crate) instance: Arc<str>,
@@ -60,7 +64,7 @@ impl App {
             texts: texts::all().into(),
             assets: Assets::new(pages.links.vote_url.as_deref()).into(),
             links: pages.links.clone(),
-            embed_allowed_origins: pages.embed_allowed_origins.clone().into(),
+            embed_policy: content_security_policy(&pages.embed_allowed_origins),
             places: Arc::new(Semaphore::new(max_viewers)),
             instance: shared::instance_name().into(),
         }

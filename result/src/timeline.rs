@@ -20,7 +20,7 @@ use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use crate::refresher::Latest;
+use crate::{chart::Chart, refresher::Latest};
 
 /// As many steps as a chart on a phone has room for, and a table for a patient reader.
 const MOST_STEPS: i64 = 48;
@@ -46,11 +46,11 @@ const STEPS: [i64; 16] = [
 /// It is read no more often than this: it takes the store longer than the tally does.
 const AT_MOST_EVERY: Duration = Duration::from_secs(2);
 
-/// The timeline, in both forms in which it is asked for.
+/// The timeline, in both forms in which it is asked for: drawn and serialised once for all viewers.
 #[derive(Clone, Debug)]
 pub struct Timeline {
-    /// The timeline.
-    pub document: TimelineDocument,
+    /// The timeline as a picture and a table; `None`: nobody has voted yet.
+    pub chart: Option<Chart>,
     /// The timeline as JSON.
     pub json: Bytes,
     /// Tells this timeline from every other, the same on every replica: the entity tag.
@@ -125,7 +125,7 @@ async fn read(store: &Store, poll: &Poll) -> Result<Timeline, StoreError> {
     let mut hasher = DefaultHasher::new();
     json.hash(&mut hasher);
     Ok(Timeline {
-        document,
+        chart: Chart::new(&document, poll),
         json,
         id: format!("{:016x}", hasher.finish()),
     })

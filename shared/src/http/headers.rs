@@ -13,21 +13,27 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 const STRICT_TRANSPORT_SECURITY: &str = "max-age=31536000";
 
 /// The content security policy of a page that pages of these origins may show in a frame.
+///
+/// # Panics
+/// An origin is none: those from settings are.
 #[must_use]
-pub fn content_security_policy(frame_ancestors: &[String]) -> String {
+pub fn content_security_policy(frame_ancestors: &[String]) -> HeaderValue {
     let ancestors = match frame_ancestors {
         [] => "'none'".to_owned(),
         origins => origins.join(" "),
     };
-    format!("{POLICY}; frame-ancestors {ancestors}")
+    HeaderValue::try_from(format!("{POLICY}; frame-ancestors {ancestors}"))
+        .expect("origins are ASCII")
 }
 
 /// Puts the headers on every answer that does not set them itself.
 pub(super) fn with_security_headers(routes: Router, behind_https: bool) -> Router {
-    let policy = HeaderValue::try_from(content_security_policy(&[])).expect("it is ASCII");
     let fixed = HeaderValue::from_static;
     let headers = [
-        (header::CONTENT_SECURITY_POLICY, policy),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            content_security_policy(&[]),
+        ),
         (header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
         (header::REFERRER_POLICY, fixed("same-origin")),
         (
