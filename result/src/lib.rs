@@ -120,7 +120,7 @@ pub async fn run(
             routes,
             config.server.connections,
             http_metrics,
-            closing.clone(),
+            lifecycle.clone(),
         ),
     );
     {

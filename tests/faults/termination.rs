@@ -6,26 +6,80 @@ use rustix::process::Signal;
 
 use super::{assert_nothing_is_lost_or_doubled, start_ready, until_metric};
 use crate::harness::{
+    browser::{Browser, SOMEBODY},
     crowd::Crowd,
-    eventually, redis,
+    eventually,
+    process::Service,
+    proxy::Proxy,
+    raw::{Raw, status},
+    redis,
     skip::or_skip,
     storage::{Kind, Storage},
     viewer::{get_json, until_votes},
     voter::Voter,
 };
 
+/// Whatever ends in a test's time has ended by itself, long before its deadline.
+const UNHURRIED: (&str, &str) = ("SHUTDOWN_TIMEOUT", "1h");
+
+async fn until_draining(service: &Service) {
+    let ready = async || get_json(&format!("{}/ready", service.url)).await.0;
+    let no = |status: &StatusCode| *status == StatusCode::SERVICE_UNAVAILABLE;
+    eventually("/ready", no, ready).await;
+}
+
+/// A client that is told so sends nothing more on this connection, so nothing of it meets the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_drains_asks_clients_to_come_back_on_new_connections() {
+    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    for name in ["vote", "worker", "result"] {
+        let service = start_ready(name, &storage, &[("DRAIN_DELAY", "1h")]).await;
+        let request = b"HEAD /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        let mut client = Raw::open(&service.url).await;
+        client.send(request).await;
+        let stays = client.head().await;
+        service.process.signal(Signal::TERM);
+        until_draining(&service).await;
+        client.send(request).await;
+        let parts = client.until_closed().await;
+        assert_eq!((status(&stays), status(&parts)), (200, 200));
+        let says_so = |answer: &str| answer.to_lowercase().contains("connection: close");
+        assert_eq!((says_so(&stays), says_so(&parts)), (false, true), "{name}");
+    }
+}
+
+/// A rolling update behind one address.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn voters_move_on_to_another_replica_unhurt() {
+    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let _worker = start_ready("worker", &storage, &[]).await;
+    let settings = [("DRAIN_DELAY", "2s"), UNHURRIED];
+    let mut replica = start_ready("vote", &storage, &settings).await;
+    let (proxy, address) = Proxy::to(&replica.url).await;
+    let crowd = Crowd::gather(&address, 50);
+    for _ in 0..3 {
+        crowd.accepts(200).await;
+        let next = start_ready("vote", &storage, &settings).await;
+        proxy.lead_to(&next.url);
+        assert!(replica.process.terminate().success());
+        replica = next;
+    }
+    crowd.accepts(200).await;
+    let counts = crowd.go_home().await;
+    assert_eq!((counts.refused(), counts.broken()), (0, 0));
+    assert_nothing_is_lost_or_doubled(&storage, &counts).await;
+}
+
 /// A load balancer turns away while the service still serves, so no request meets a closed door.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn vote_under_load_breaks_no_request() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     let _worker = start_ready("worker", &storage, &[]).await;
-    let mut vote = start_ready("vote", &storage, &[("DRAIN_DELAY", "10s")]).await;
+    let mut vote = start_ready("vote", &storage, &[("DRAIN_DELAY", "10s"), UNHURRIED]).await;
     let crowd = Crowd::gather(&vote.url, 50);
     crowd.accepts(200).await;
     vote.process.signal(Signal::TERM);
-    let ready = async || get_json(&format!("{}/ready", vote.url)).await.0;
-    let no = |status: &StatusCode| *status == StatusCode::SERVICE_UNAVAILABLE;
-    eventually("/ready", no, ready).await;
+    until_draining(&vote).await;
     crowd.accepts(100).await;
     let counts = crowd.go_home().await;
     assert!(vote.process.wait().success());
@@ -40,7 +94,7 @@ async fn vote_answers_what_it_has_in_hand() {
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     storage.queue_url.clone_from(&redis.url);
     // Requests have a time limit of their own; the end waits for longer.
-    let patient = [("ENQUEUE_TIMEOUT", "4s"), ("SHUTDOWN_TIMEOUT", "30s")];
+    let patient = [("ENQUEUE_TIMEOUT", "4s"), UNHURRIED];
     let mut vote = start_ready("vote", &storage, &patient).await;
     let _worker = start_ready("worker", &storage, &[]).await;
     redis.server.freeze();
@@ -69,7 +123,11 @@ async fn workers_come_and_go() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     let vote = start_ready("vote", &storage, &[]).await;
     // What is left in nobody's hands needs not be claimed: with this setting it would not be in time.
-    let slow_to_claim = [("WORKER_CLAIM_IDLE", "1h"), ("WORKER_BATCH", "3")];
+    let slow_to_claim = [
+        ("WORKER_CLAIM_IDLE", "1h"),
+        ("WORKER_BATCH", "3"),
+        UNHURRIED,
+    ];
     let mut worker = start_ready("worker", &storage, &slow_to_claim).await;
     let crowd = Crowd::gather(&vote.url, 20);
     for _ in 0..3 {
@@ -85,7 +143,7 @@ async fn workers_come_and_go() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn result_ends_its_streams_politely() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
-    let mut result = start_ready("result", &storage, &[]).await;
+    let mut result = start_ready("result", &storage, &[UNHURRIED]).await;
     until_votes(&result.url, &[0, 0]).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let mut viewers = Vec::new();
@@ -101,4 +159,30 @@ async fn result_ends_its_streams_politely() {
             chunk.expect("the stream ends, and does not break");
         }
     }
+}
+
+/// The page stays as it is, and goes on with what another replica knows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn browsers_move_on_to_another_replica_by_themselves() {
+    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let vote = start_ready("vote", &storage, &[]).await;
+    let _worker = start_ready("worker", &storage, &[]).await;
+    let mut replica = start_ready("result", &storage, &[UNHURRIED]).await;
+    let other = start_ready("result", &storage, &[]).await;
+    let (proxy, address) = Proxy::to(&replica.url).await;
+    browser.goto(&address).await;
+    browser.ask("window.same = true").await;
+    let live = |text: &str| text == "Live";
+    browser.until_text("#connection", live).await;
+    Voter::new(&vote.url).must_vote_for("a").await;
+    browser.until_text("#total", |text| text == "1 vote").await;
+
+    proxy.lead_to(&other.url);
+    assert!(replica.process.terminate().success());
+    Voter::new(&vote.url).must_vote_for("b").await;
+    browser.until_text("#total", |text| text == "2 votes").await;
+    browser.until_text("#connection", live).await;
+    assert_eq!(browser.ask("return window.same").await, true);
+    browser.close().await;
 }

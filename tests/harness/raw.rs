@@ -28,6 +28,20 @@ impl Raw {
         sent.expect("the server reads or closes").is_ok()
     }
 
+    /// The head of the next answer.
+    pub async fn head(&mut self) -> String {
+        let mut said = Vec::new();
+        let whole = async {
+            while !said.ends_with(b"\r\n\r\n") {
+                said.push(self.0.read_u8().await?);
+            }
+            std::io::Result::Ok(())
+        };
+        let came = timeout(PATIENCE, whole).await;
+        came.expect("the server answers").expect("and is there");
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
     /// Sends this piece again and again, a few times a second, until the server closes. Returns what it said before.
     pub async fn drip(self, piece: &[u8]) -> String {
         let (mut reading, mut writing) = self.0.into_split();

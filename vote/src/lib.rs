@@ -91,10 +91,10 @@ pub async fn run(
         rates.keep_small(&closing).await;
         Ok(())
     });
-    let (connections, closing) = (config.server.connections, lifecycle.closing.clone());
+    let (connections, ending) = (config.server.connections, lifecycle.clone());
     tasks.spawn(
         "server",
-        http::serve(listener, routes, connections, http_metrics, closing),
+        http::serve(listener, routes, connections, http_metrics, ending),
     );
     lifecycle.run(tasks).await
 }

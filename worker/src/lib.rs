@@ -100,7 +100,7 @@ pub async fn run(
             routes,
             config.server.connections,
             http_metrics,
-            closing.clone(),
+            lifecycle.clone(),
         ),
     );
     tasks.spawn("mover", async move {

@@ -47,12 +47,14 @@ const RETRY_AFTER: u32 = 5;
 pub(super) struct Answers {
     routes: Router,
     refusal: Router,
+    draining: CancellationToken,
 }
 
 impl Answers {
-    pub(super) fn new(routes: Router) -> Self {
+    pub(super) fn new(routes: Router, draining: CancellationToken) -> Self {
         Self {
             routes,
+            draining,
             refusal: with_security_headers(
                 Router::new().fallback(refuse).layer(from_fn(for_people)),
                 false,
@@ -60,7 +62,8 @@ impl Answers {
         }
     }
 
-    /// Answers a request as its connection's place allows.
+    /// Answers a request as its connection's place allows. While the service drains every answer is its connection's last:
+    /// a client that knows sends nothing that would meet the end.
     async fn answer(
         self,
         mut request: Request<Incoming>,
@@ -77,7 +80,8 @@ impl Answers {
         let answered = routes.oneshot(request).await;
         let mut response = answered.unwrap_or_else(|never: Infallible| match never {});
         // What has not come of a request that was too slow would be taken for the next request.
-        if !place.may_stay() || response.status() == StatusCode::REQUEST_TIMEOUT {
+        let is_cut_off = response.status() == StatusCode::REQUEST_TIMEOUT;
+        if is_cut_off || !place.may_stay() || self.draining.is_cancelled() {
             response
                 .headers_mut()
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -6,7 +6,7 @@ use anyhow::Context;
 use axum::Router;
 use clap::Args;
 use tokio::{net::TcpListener, time::sleep};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
 use super::{
     connection::{Answers, serve_connection},
@@ -14,6 +14,7 @@ use super::{
     room::Room,
     socket,
 };
+use crate::lifecycle::Lifecycle;
 
 /// How many connections a service holds.
 #[derive(Args, Clone, Copy, Debug)]
@@ -24,7 +25,7 @@ pub struct ConnectionSettings {
     pub max_connections: u32,
 }
 
-/// Serves until `closing` is cancelled and every request in hand is answered. Handlers find the peer's address as
+/// Serves until the service closes and every request in hand is answered. Handlers find the peer's address as
 /// [`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo).
 ///
 /// # Errors
@@ -34,13 +35,16 @@ pub async fn serve(
     routes: Router,
     settings: ConnectionSettings,
     metrics: HttpMetrics,
-    closing: CancellationToken,
+    lifecycle: Lifecycle,
 ) -> anyhow::Result<()> {
     let places = settings.max_connections as usize;
     socket::make_room_for(places);
     socket::prepare(&listener).context("the listener cannot be set up")?;
     let room = Room::new(places, metrics);
-    let answers = Answers::new(routes);
+    let Lifecycle {
+        draining, closing, ..
+    } = lifecycle;
+    let answers = Answers::new(routes, draining);
     let connections = TaskTracker::new();
     while let Some(accepted) = closing.run_until_cancelled(listener.accept()).await {
         match accepted {
