@@ -7,9 +7,12 @@ use ::redis::{
     streams::{StreamInfoGroupsReply, StreamPendingCountReply, StreamRangeReply},
 };
 use shared::ballot::BallotId;
+use sqlx::{Connection as _, PgConnection};
 
 use crate::harness::{redis, storage::Storage};
 
+/// How often is looked whether two wait: longer than it takes them to come there.
+const LOOKS: usize = 60;
 const GROUP: &str = "workers";
 const START: &str = "-";
 const END: &str = "+";
@@ -19,13 +22,24 @@ pub struct Outside<'a> {
     storage: &'a Storage,
     /// To the queue's server, if it has one.
     redis: Option<Connection>,
+    /// To the store's server, likewise. An embedded store has one writer at a time.
+    postgres: Option<PgConnection>,
 }
 
 impl<'a> Outside<'a> {
-    pub fn of(storage: &'a Storage) -> Self {
-        let has_server = storage.queue_url.starts_with("redis");
-        let redis = has_server.then(|| redis::shared().expect("there is one").connect());
-        Self { storage, redis }
+    pub async fn of(storage: &'a Storage) -> Self {
+        let (mut redis, mut postgres) = (None, None);
+        if storage.queue_url.starts_with("redis") {
+            redis = Some(redis::shared().expect("there is one").connect());
+        }
+        if storage.database_url.starts_with("postgres") {
+            postgres = Some(PgConnection::connect(&storage.database_url).await.unwrap());
+        }
+        Self {
+            storage,
+            redis,
+            postgres,
+        }
     }
 
     /// The next ballot gets an id of this millisecond, which is ahead of all clocks: a millisecond lasts as long as a
@@ -74,6 +88,29 @@ impl<'a> Outside<'a> {
         entries
             .filter(|id| *id > delivered || pending.contains(id))
             .collect()
+    }
+
+    /// Nobody who writes gets past the tally, until [`Self::let_pass`].
+    pub async fn close_tally(&mut self) {
+        if let Some(postgres) = &mut self.postgres {
+            let close = sqlx::raw_sql("BEGIN; LOCK TABLE tally").execute(postgres);
+            close.await.unwrap();
+        }
+    }
+
+    /// Lets pass who came to the tally: two at the same time, should there be two.
+    pub async fn let_pass(&mut self) {
+        let Some(postgres) = &mut self.postgres else {
+            return;
+        };
+        for _ in 0..LOOKS {
+            let waiting = sqlx::query_scalar("SELECT count(*) FROM pg_locks WHERE NOT granted");
+            let waiting: i64 = waiting.fetch_one(&mut *postgres).await.unwrap();
+            if waiting >= 2 {
+                break;
+            }
+        }
+        sqlx::raw_sql("ROLLBACK").execute(postgres).await.unwrap();
     }
 
     /// Nobody knows any more who was handed what.

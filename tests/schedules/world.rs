@@ -27,7 +27,7 @@ use crate::{
 /// The second millisecond has one digit more.
 const FIRST_MS: u64 = 9_999_999_999_999;
 /// Small, so that batches are often full.
-const BATCH: usize = 3;
+const BATCH: usize = 2;
 const NEVER: Duration = Duration::from_hours(1000);
 /// How often every mover may turn until nothing is left.
 const ENOUGH_TURNS: usize = 200;
@@ -59,7 +59,7 @@ struct Named {
 
 impl<'a> World<'a> {
     pub async fn new(storage: &'a Storage) -> Self {
-        let mut outside = Outside::of(storage);
+        let mut outside = Outside::of(storage).await;
         let (queue, store) = (storage.queue().await, storage.store().await);
         outside.set_clock(FIRST_MS).await;
         let mut world = Self {
@@ -68,7 +68,7 @@ impl<'a> World<'a> {
             queue,
             store,
             ms: FIRST_MS,
-            voters: (0..VOTERS).map(|_| VoterId::random()).collect(),
+            voters: (0..VOTERS).map(voter).collect(),
             movers: Vec::new(),
             newest: BTreeMap::new(),
             poison: BTreeSet::new(),
@@ -114,14 +114,24 @@ impl<'a> World<'a> {
             }
             Event::Steps { mover, count } => {
                 for _ in 0..count {
-                    self.movers[mover].step().await?;
+                    self.movers[mover].steps(1).await?;
                     self.nothing_has_vanished().await?;
                 }
             }
-            Event::StepTogether(one, other) => match self.movers.get_disjoint_mut([one, other]) {
-                Ok([one, other]) => drop(tokio::try_join!(one.step(), other.step())?),
-                Err(_) => self.movers[one].step().await?,
-            },
+            Event::StepTogether { one, other, count } => {
+                match self.movers.get_disjoint_mut([one, other]) {
+                    Ok([one, other]) => {
+                        self.outside.close_tally().await;
+                        let (one, other, ()) = tokio::join!(
+                            one.steps(count),
+                            other.steps(count),
+                            self.outside.let_pass()
+                        );
+                        one.and(other)?;
+                    }
+                    Err(_) => self.movers[one].steps(count).await?,
+                }
+            }
             Event::Dies { mover, successor } => self.dies(mover, successor),
             Event::StepWithoutQueue(mover) => {
                 self.outside.take_queue_away().await;
@@ -259,14 +269,23 @@ impl<'a> World<'a> {
 }
 
 impl Named {
-    async fn step(&mut self) -> Outcome {
-        self.try_step().await.map_err(|error| unexpected(&error))
+    async fn steps(&mut self, count: usize) -> Outcome {
+        for _ in 0..count {
+            let taken = self.try_step().await;
+            taken.map_err(|error| unexpected(&error))?;
+        }
+        Ok(())
     }
 
     async fn try_step(&mut self) -> Result<(), MoveError> {
         self.has_stored = self.mover.step().await? == Step::Stored;
         Ok(())
     }
+}
+
+/// The same in every run, so that what has been shrunk happens again.
+fn voter(number: usize) -> VoterId {
+    format!("{number:032x}").parse().expect("it is an id")
 }
 
 fn unexpected(error: &MoveError) -> TestCaseError {
