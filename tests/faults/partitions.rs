@@ -1,6 +1,6 @@
 //! The network between a service and its server breaks, and is mended.
 
-use std::time::Duration;
+use std::{cell::RefCell, collections::HashSet, time::Duration};
 
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -23,7 +23,7 @@ use crate::{
         proxy::{Network, Proxy},
         skip::or_skip,
         storage::{Kind, Storage},
-        viewer::{Viewer, get_json, tally, until_votes},
+        viewer::{Viewer, get, get_json, tally, until_votes},
         voter::Voter,
     },
     store_contract::{cast, dead},
@@ -35,6 +35,24 @@ const FAULTS: [Network; 4] = [
     Network::NoAnswers,
     Network::Reset,
 ];
+
+/// Few connections to Postgres: a fault lasts until as many attempts have failed, so that none is left where one that
+/// failed is not closed.
+const FEW: [(&str, &str); 3] = [PROMPT[0], PROMPT[1], ("STORE_MAX_CONNECTIONS", "3")];
+
+async fn until_none_would_be_left(service: &Service) {
+    let probes = RefCell::new(HashSet::new());
+    let seen = async || {
+        let metrics = get(&format!("{}/metrics", service.url)).await;
+        let metrics = metrics.text().await.unwrap_or_default();
+        let of_the_store = "dependency_probe_timestamp_seconds{dependency=\"store\"}";
+        let probe = metrics.lines().find(|line| line.starts_with(of_the_store));
+        let mut probes = probes.borrow_mut();
+        probes.extend(probe.map(str::to_owned));
+        probes.len()
+    };
+    eventually("failed attempts", |seen| *seen > 4, seen).await;
+}
 
 /// Either what was sent arrives after all, or the connections of before are dead without anybody saying so.
 fn mend(proxy: &Proxy, round: usize) {
@@ -99,7 +117,7 @@ async fn worker_and_redis() {
     storage.queue_url = url;
     let worker = start_ready("worker", &storage, &PROMPT).await;
     storage.queue_url = direct;
-    worker_heals(&storage, &worker, &proxy, "queue").await;
+    worker_heals(&storage, &worker, &proxy, "\"queue\":\"the queue").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -108,9 +126,9 @@ async fn worker_and_postgres() {
     let direct = storage.database_url.clone();
     let (proxy, url) = Proxy::to(&direct).await;
     storage.database_url = url;
-    let worker = start_ready("worker", &storage, &PROMPT).await;
+    let worker = start_ready("worker", &storage, &FEW).await;
     storage.database_url = direct;
-    worker_heals(&storage, &worker, &proxy, "store").await;
+    worker_heals(&storage, &worker, &proxy, "\"store\":\"the store").await;
 }
 
 /// Voting goes on while a worker is cut off, and all of it is counted afterwards.
@@ -124,6 +142,7 @@ async fn worker_heals(storage: &Storage, worker: &Service, proxy: &Proxy, cut_of
         eventually("counted votes", |total| *total > moving, total).await;
         proxy.make(fault);
         until_unready_because(worker, &[cut_off]).await;
+        until_none_would_be_left(worker).await;
         crowd.accepts(20).await;
         mend(proxy, round);
         until_ready(&worker.url).await;
@@ -144,7 +163,7 @@ async fn result_and_postgres() {
     let _worker = start_ready("worker", &storage, &PROMPT).await;
     let (proxy, url) = Proxy::to(&storage.database_url).await;
     storage.database_url = url;
-    let result = start_ready("result", &storage, &PROMPT).await;
+    let result = start_ready("result", &storage, &FEW).await;
     let mut viewer = Viewer::open(&result.url, None).await;
     for (votes, fault) in (1_u64..).zip(FAULTS) {
         proxy.make(fault);
@@ -155,6 +174,7 @@ async fn result_and_postgres() {
         })
         .await;
         assert_eq!(stale["total"], votes - 1, "the last tally is still shown");
+        until_none_would_be_left(&result).await;
         let (ready, _) = get_json(&format!("{}/ready", result.url)).await;
         assert_eq!(ready, StatusCode::OK, "viewers are not turned away");
         mend(&proxy, usize::try_from(votes).unwrap());
