@@ -20,6 +20,7 @@
 //! | worker killed between commit and acknowledgement | `worker_dies::between_commit_and_acknowledgement_nothing_changes`, `mover::…::a_worker_that_died_between_commit_and_acknowledgement_changes_nothing` |
 //! | the power goes, from any unsynced byte on | all of `power` |
 //! | all of it by chance, at the same time | `random::whatever_breaks_nothing_accepted_is_lost`; that it would notice: `random::mutants`, `power::a_redis_that_syncs_every_second_is_found_out` |
+//! | more votes than the queue keeps | `overload::of_twice_what_the_queue_keeps_half_is_kept_in_time_and_half_is_refused_at_once` |
 //! | anything killed under load | `processes::…::whatever_is_killed_no_accepted_vote_is_lost` |
 //! | several workers, reordered deliveries | `convergence::…::any_order_ends_in_the_same_tally`, `mover::…::workers_side_by_side_move_every_ballot_once`, all of `schedules`, `store_contract::…::writers_side_by_side_end_in_the_right_tally` |
 //! | poison | `mover::…::poison_becomes_a_dead_letter_and_blocks_nobody`, `mover::…::what_only_the_store_refuses_becomes_a_dead_letter_too`, `original_faults::…::a_300_character_post_does_not_break_the_worker` |
@@ -35,6 +36,7 @@ mod disk_full;
 mod failover;
 mod half_ready;
 mod ids_go_back;
+mod overload;
 mod partitions;
 mod power;
 mod queue_server;

@@ -19,6 +19,8 @@ pub enum Network {
     Good,
     /// All that is sent comes later by so much.
     Slow(Duration),
+    /// So many bytes pass in a second in each direction, and the others wait in line.
+    Narrow(u32),
     /// Connections are made, and nothing that is sent arrives.
     BlackHole,
     /// What clients send does not arrive.
@@ -133,11 +135,23 @@ async fn pass(
 ) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        if let Network::Slow(delay) = until(&mut network, |network| !holds(network)).await {
-            sleep(delay).await;
-        }
-        if to.write_all(&buffer[..count]).await.is_err() {
-            return;
+        let passes = |network| !holds(network);
+        let piece = match until(&mut network, passes).await {
+            Network::Slow(delay) => {
+                sleep(delay).await;
+                count
+            }
+            Network::Narrow(bytes_per_second) => (bytes_per_second / 100) as usize,
+            _ => count,
+        };
+        for piece in buffer[..count].chunks(piece) {
+            let is_narrow = matches!(*network.borrow(), Network::Narrow(_));
+            if is_narrow {
+                sleep(Duration::from_millis(10)).await;
+            }
+            if to.write_all(piece).await.is_err() {
+                return;
+            }
         }
     }
     // A goodbye is held back too.

@@ -3,15 +3,16 @@
 use std::{sync::Arc, time::Instant};
 
 use jiff::Timestamp;
-use prometheus::{HistogramVec, IntCounterVec, IntGauge, Registry};
+use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry};
 use shared::{
     ballot::{Ballot, BallotId, Choice, Traceparent, VoterId},
     metrics::LATENCY_SECONDS,
     poll::{Phase, Poll},
-    queue::Queue,
+    queue::{Queue, QueueError},
 };
 
 use crate::{
+    admission::Admission,
     rate_limit::{ClientAddress, RateLimits},
     refusal::Refusal,
 };
@@ -23,6 +24,10 @@ shared::metrics! {
         pub vote_submissions_total: IntCounterVec["choice", "outcome"],
         /// Seconds that the queue took to keep a ballot, or to fail.
         pub vote_enqueue_duration_seconds: HistogramVec["outcome"] => LATENCY_SECONDS,
+        /// Votes that may be on their way into the queue at once. It shrinks while the queue keeps them too slowly.
+        pub vote_admission_limit: IntGauge,
+        /// Votes refused because as many were on their way as the queue keeps in time.
+        pub vote_shed_total: IntCounter,
         /// 1 while the queue's server is set up to keep accepted votes through a crash, 0 while it is not or cannot be asked.
         pub queue_durable: IntGauge,
     }
@@ -55,6 +60,11 @@ impl VoteMetrics {
         }
         metrics
     }
+
+    fn note_limit(&self, admission: &Admission) {
+        let limit = i64::try_from(admission.limit()).unwrap_or(i64::MAX);
+        self.vote_admission_limit.set(limit);
+    }
 }
 
 /// Takes votes in. Cloning is cheap.
@@ -63,6 +73,7 @@ pub struct Intake {
     poll: Arc<Poll>,
     queue: Queue,
     metrics: VoteMetrics,
+    admission: Admission,
     rates: RateLimits,
 }
 
@@ -89,11 +100,19 @@ pub struct Receipt {
 
 impl Intake {
     /// An intake for this poll into this queue.
-    pub fn new(poll: Arc<Poll>, queue: Queue, metrics: VoteMetrics, rates: RateLimits) -> Self {
+    pub fn new(
+        poll: Arc<Poll>,
+        queue: Queue,
+        metrics: VoteMetrics,
+        admission: Admission,
+        rates: RateLimits,
+    ) -> Self {
+        metrics.note_limit(&admission);
         Self {
             poll,
             queue,
             metrics,
+            admission,
             rates,
         }
     }
@@ -131,6 +150,10 @@ impl Intake {
         traceparent: Option<Traceparent>,
     ) -> Result<Receipt, Refusal> {
         self.check_open(Timestamp::now())?;
+        let admitted = self.admission.admit().ok_or_else(|| {
+            self.metrics.vote_shed_total.inc();
+            Refusal::Overloaded
+        })?;
         self.rates.check(sender.address, sender.has_voted)?;
         let ballot = Ballot {
             voter: sender.voter,
@@ -139,7 +162,15 @@ impl Intake {
         };
         let began = Instant::now();
         let enqueued = self.queue.enqueue(&ballot).await;
-        let took = began.elapsed().as_secs_f64();
+        let took = began.elapsed();
+        match &enqueued {
+            Ok(_) | Err(QueueError::Timeout(_)) => {
+                admitted.took(took);
+                self.metrics.note_limit(&self.admission);
+            }
+            // A queue that is gone says nothing about how much it keeps.
+            Err(_) => {}
+        }
         if let Err(error) = &enqueued {
             tracing::warn!(%error, "a vote could not be queued");
         }
@@ -150,7 +181,7 @@ impl Intake {
         self.metrics
             .vote_enqueue_duration_seconds
             .with_label_values(&[label])
-            .observe(took);
+            .observe(took.as_secs_f64());
         Ok(Receipt {
             ballot: outcome?,
             choice: ballot.choice,

@@ -3,6 +3,7 @@
 //! A ballot walks through [`page`] or [`api`], which find out who votes (`identity`) and for what, to `intake`,
 //! which hands it to the queue and says "accepted" only after the queue has it.
 
+mod admission;
 pub mod api;
 mod assets;
 mod cookie_key;
@@ -31,6 +32,7 @@ use shared::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use admission::Admission;
 pub use intake::VoteMetrics;
 use rate_limit::RateLimits;
 pub use rate_limit::{RateConfig, RateSettings};
@@ -49,6 +51,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let queue = Queue::open(&config.queue).await?;
+    let admission = Admission::new(config.queue.enqueue_timeout / 2);
     let (registry, common) = service_registry("vote");
     let metrics = VoteMetrics::for_poll(&registry, &config.poll);
     let lifecycle = Lifecycle::new(shutdown, config.server.drain);
@@ -71,6 +74,7 @@ pub async fn run(
         config.links,
         queue.clone(),
         metrics.clone(),
+        admission,
         rates.clone(),
     );
     let routes = routes::routes(app, probe_routes(probes), config.origins.as_ref());

@@ -38,6 +38,9 @@ pub enum Refusal {
     /// Sent by a page of somebody else's.
     #[error("The vote was sent from another site; please vote here.")]
     CrossSite,
+    /// More votes come in than the queue keeps.
+    #[error("More votes come in than can be stored right now; please try again in a moment.")]
+    Overloaded,
     /// Nobody knows whether the queue has it. A later vote replaces it in either case.
     #[error("The vote could not be stored in time; please try again in a moment.")]
     Timeout,
@@ -61,6 +64,7 @@ impl Refusal {
         ProblemKind::PollClosed,
         ProblemKind::CrossSiteRequest,
         ProblemKind::RateLimited,
+        ProblemKind::Overloaded,
         ProblemKind::QueueUnavailable,
     ];
 
@@ -82,6 +86,7 @@ impl Refusal {
             Self::TooSlow => ProblemKind::RequestTooSlow,
             Self::RateLimited(_) => ProblemKind::RateLimited,
             Self::CrossSite => ProblemKind::CrossSiteRequest,
+            Self::Overloaded => ProblemKind::Overloaded,
             Self::Timeout | Self::Unavailable => ProblemKind::QueueUnavailable,
         }
     }
@@ -99,7 +104,7 @@ impl Refusal {
     pub fn retry_after(&self) -> Option<u32> {
         match self {
             Self::RateLimited(seconds) => Some(*seconds),
-            Self::Timeout | Self::Unavailable => Some(RETRY_AFTER),
+            Self::Overloaded | Self::Timeout | Self::Unavailable => Some(RETRY_AFTER),
             _ => None,
         }
     }
@@ -108,7 +113,7 @@ impl Refusal {
     pub(crate) fn outcome(&self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
-            Self::Unavailable => "error",
+            Self::Overloaded | Self::Unavailable => "error",
             Self::RateLimited(_) => "rate_limited",
             _ => "rejected",
         }

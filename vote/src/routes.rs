@@ -19,6 +19,7 @@ use shared::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
+    admission::Admission,
     api,
     assets::Assets,
     cookie_key::CookieKeys,
@@ -54,11 +55,12 @@ impl App {
         links: LinkSettings,
         queue: Queue,
         metrics: VoteMetrics,
+        admission: Admission,
         rates: RateLimits,
     ) -> Self {
         let poll = Arc::new(poll);
         Self {
-            intake: Intake::new(poll.clone(), queue, metrics, rates.clone()),
+            intake: Intake::new(poll.clone(), queue, metrics, admission, rates.clone()),
             rates,
             poll,
             keys: keys.into(),

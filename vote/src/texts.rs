@@ -28,6 +28,7 @@ pub struct Texts {
     voting_is_over: String,
     too_slow: String,
     cross_site: String,
+    overloaded: String,
     timeout: String,
     unavailable: String,
     rate_limited: String,
@@ -63,6 +64,7 @@ impl Texts {
             Refusal::TooSlow => &self.too_slow,
             Refusal::RateLimited(_) => &self.rate_limited,
             Refusal::CrossSite => &self.cross_site,
+            Refusal::Overloaded => &self.overloaded,
             Refusal::Timeout => return (&self.uncertain, &self.timeout),
             Refusal::Unavailable => &self.unavailable,
         };

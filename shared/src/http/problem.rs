@@ -81,6 +81,8 @@ problem_kinds! {
     RateLimited = TOO_MANY_REQUESTS "rate-limited",
     /// A fault of the service itself.
     InternalError = INTERNAL_SERVER_ERROR "internal-error",
+    /// More votes come in than can be stored. This one is not: send it again.
+    Overloaded = SERVICE_UNAVAILABLE "overloaded",
     /// The vote may not have been stored: send it again.
     QueueUnavailable = SERVICE_UNAVAILABLE "queue-unavailable",
     /// The result has not been read from the store yet, or cannot be.

@@ -1,0 +1,105 @@
+//! More votes come than the queue keeps: what it keeps is kept in time, and all others are told at once to come back.
+
+use std::time::Duration;
+
+use load::{Load, LoadConfig, Watch, pace::Plan};
+use tokio_util::sync::CancellationToken;
+
+use super::{PROMPT, start_ready, until_empty};
+use crate::harness::{
+    PATIENCE,
+    process::Service,
+    proxy::{Network, Proxy},
+    skip::or_skip,
+    storage::{Kind, Storage},
+    viewer::get,
+};
+
+/// The way to the queue is so narrow that this, and not the machine, is what limits.
+const WAY: Network = Network::Narrow(40_000);
+const VOTERS: usize = 200;
+
+async fn votes(vote: &Service, connections: usize, plan: Plan) -> Load {
+    let config = LoadConfig {
+        vote: vec![vote.url.parse().unwrap()],
+        voters: VOTERS,
+        connections,
+        plan,
+        seed: 1,
+        request_timeout: PATIENCE,
+    };
+    let load = Load::run(&config, CancellationToken::new()).await;
+    load.unwrap()
+}
+
+/// All votes with this outcome, of every choice.
+async fn with_outcome(vote: &Service, outcome: &str) -> u64 {
+    let metrics = get(&format!("{}/metrics", vote.url)).await;
+    let metrics = metrics.text().await.unwrap();
+    let of_it = format!("outcome=\"{outcome}\"}} ");
+    let counts = metrics.lines().filter_map(|line| {
+        line.strip_prefix("vote_submissions_total{")?
+            .split_once(&of_it)?
+            .1
+            .parse::<u64>()
+            .ok()
+    });
+    counts.sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_twice_what_the_queue_keeps_half_is_kept_in_time_and_half_is_refused_at_once() {
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let _worker = start_ready("worker", &storage, &[]).await;
+    let result = start_ready("result", &storage, &[]).await;
+    let store = storage.store_config();
+    let watch = Watch::new(result.url.parse().unwrap(), Some(&store));
+    let watch = watch.await.unwrap();
+    let (proxy, url) = Proxy::to(&storage.queue_url).await;
+    storage.queue_url = url;
+    let vote = start_ready("vote", &storage, &PROMPT).await;
+    proxy.make(WAY);
+
+    let for_a_while = |rate| Plan {
+        rate,
+        duration: Some(Duration::from_secs(5)),
+        votes: None,
+    };
+    let sustained = votes(&vote, 8, for_a_while(None)).await;
+    let kept = sustained.latencies.accepted.count();
+    assert_eq!(
+        sustained.latencies.attempts(),
+        kept,
+        "eight are not too many"
+    );
+    until_empty(&storage).await;
+    let before = watch.before().await.unwrap();
+    #[expect(clippy::cast_precision_loss, reason = "it is some hundred")]
+    let rate = 2.0 * kept as f64 / sustained.took.as_secs_f64();
+    let over = votes(&vote, VOTERS, for_a_while(Some(rate))).await;
+
+    let accepted = over.latencies.accepted.count();
+    let (late, refused) = (
+        with_outcome(&vote, "timeout").await,
+        with_outcome(&vote, "error").await,
+    );
+    println!("sustained {kept}, then accepted {accepted}, refused {refused}, late {late}");
+    assert!(accepted >= kept / 2, "the line does not eat up the service");
+    assert!(
+        late < accepted / 2,
+        "who is not refused is in time, once it is learnt"
+    );
+    assert!(refused > kept / 4);
+    // What was learnt does not outlive the crowd.
+    let few = Plan {
+        votes: Some(50),
+        ..Plan::default()
+    };
+    let after = votes(&vote, 8, few).await;
+    assert_eq!(after.latencies.accepted.count(), 50);
+    let mut history = over.history;
+    history.voters.extend(after.history.voters);
+    proxy.make(Network::Good);
+    let verdict = watch.settle(&history, &before, PATIENCE).await.unwrap();
+    assert_eq!((verdict.violations, verdict.at_rest), (Vec::new(), true));
+}
