@@ -65,12 +65,12 @@ async fn of_twice_what_the_queue_keeps_half_is_kept_in_time_and_half_is_refused_
         duration: Some(Duration::from_secs(5)),
         votes: None,
     };
-    let sustained = votes(&vote, 8, for_a_while(None)).await;
+    let sustained = votes(&vote, 32, for_a_while(None)).await;
     let kept = sustained.latencies.accepted.count();
     assert_eq!(
         sustained.latencies.attempts(),
         kept,
-        "eight are not too many"
+        "so many are not too many"
     );
     until_empty(&storage).await;
     let before = watch.before().await.unwrap();
