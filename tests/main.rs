@@ -15,6 +15,7 @@ mod harness;
 mod hostile_clients;
 mod journeys;
 mod load;
+mod metrics;
 mod mover;
 mod original_faults;
 mod other_sites;

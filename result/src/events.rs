@@ -26,7 +26,7 @@ use utoipa::{
     openapi::{RefOr, response},
 };
 
-use crate::{refresher::Latest, routes::App};
+use crate::{metrics::ResultMetrics, refresher::Latest, routes::App, snapshot::Snapshot};
 
 /// The longest silence: a browser that has heard nothing for some of these knows that it is cut off.
 pub const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -68,7 +68,13 @@ pub async fn stream(State(app): State<App>, headers: HeaderMap) -> Result<Respon
         .get("last-event-id")
         .and_then(|id| id.to_str().ok())
         .unwrap_or_default();
-    let viewer = Viewer::new(&app, last_seen.to_owned(), place);
+    let viewer = Viewer::new(
+        app.latest.clone(),
+        app.closing.clone(),
+        app.metrics.clone(),
+        last_seen.to_owned(),
+        place,
+    );
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),
@@ -85,23 +91,33 @@ struct Viewer {
     heartbeat: Interval,
     /// The id of the tally this viewer has.
     seen: String,
+    /// The last change that was looked at.
+    change: Option<u64>,
+    metrics: ResultMetrics,
     greeted: bool,
     _counted: Counted,
     _place: OwnedSemaphorePermit,
 }
 
 impl Viewer {
-    fn new(app: &App, seen: String, place: OwnedSemaphorePermit) -> Self {
-        let mut latest = app.latest.clone();
+    fn new(
+        mut latest: watch::Receiver<Latest>,
+        closing: CancellationToken,
+        metrics: ResultMetrics,
+        seen: String,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
         latest.mark_changed();
         let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let counted = Counted::new(app.metrics.result_live_clients.clone());
+        let counted = Counted::new(metrics.result_live_clients.clone());
         Self {
             latest,
-            closing: app.closing.clone(),
+            closing,
             heartbeat,
             seen,
+            change: None,
+            metrics,
             greeted: false,
             _counted: counted,
             _place: place,
@@ -126,15 +142,26 @@ impl Viewer {
                 changed = self.latest.changed() => changed.ok()?,
                 _ = self.heartbeat.tick() => return Some(self.beat()),
             }
-            let latest = self.latest.borrow_and_update();
-            if let Some(snapshot) = latest.as_ref()
-                && snapshot.id != self.seen
+            let latest = self.latest.borrow_and_update().clone();
+            if let Some(snapshot) = latest
+                && self.is_news(&snapshot)
             {
                 self.seen.clone_from(&snapshot.id);
                 self.heartbeat.reset();
                 return Some(snapshot.event.clone());
             }
         }
+    }
+
+    /// Whether this viewer has not seen it, which is counted, and so is what came in between and was missed.
+    fn is_news(&mut self, snapshot: &Snapshot) -> bool {
+        let is_news = snapshot.id != self.seen;
+        let before = self.change.replace(snapshot.change);
+        let changes = before.map_or(0, |before| snapshot.change.saturating_sub(before));
+        let push = |outcome| self.metrics.result_push_total.with_label_values(&[outcome]);
+        push("sent").inc_by(is_news.into());
+        push("skipped").inc_by(changes.saturating_sub(is_news.into()));
+        is_news
     }
 
     /// Scripts cannot see comments, so a heartbeat is an event of its own. It says how fresh the tally is.
@@ -161,5 +188,55 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refresher::publish;
+    use jiff::Timestamp;
+    use shared::{
+        poll::{Poll, Schedule},
+        store::{OptionCount, Tally},
+    };
+    use std::sync::Arc;
+    use tokio::sync::Semaphore;
+
+    #[tokio::test]
+    async fn a_slow_viewer_gets_the_newest_tally_and_what_it_missed_is_counted() {
+        let metrics = ResultMetrics::for_outcomes(&prometheus::Registry::new());
+        let count = |outcome| metrics.result_push_total.with_label_values(&[outcome]).get();
+        let (publisher, latest) = watch::channel(None);
+        let show = |votes| publish(&publisher, snapshot(votes));
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let closing = CancellationToken::new();
+        let mut viewer = Viewer::new(latest, closing, metrics.clone(), String::new(), place);
+        assert_eq!(viewer.next().await.as_deref(), Some(RETRY));
+        show(1);
+        viewer.next().await.unwrap();
+        assert_eq!((count("sent"), count("skipped")), (1, 0));
+        for votes in [2, 2, 3, 4] {
+            show(votes);
+        }
+        let event = viewer.next().await.unwrap();
+        let event = std::str::from_utf8(&event).unwrap();
+        assert!(event.contains("\"total\":4"), "{event}");
+        assert_eq!((count("sent"), count("skipped")), (2, 2));
+    }
+
+    fn snapshot(votes: i64) -> Snapshot {
+        let poll = Poll {
+            question: "Cats or Dogs?".into(),
+            options: "a=Cats,b=Dogs".parse().unwrap(),
+            schedule: Schedule::always(),
+        };
+        let tally = Tally(vec![OptionCount {
+            option: "a".into(),
+            votes,
+            last_cast_ms: 0,
+        }]);
+        let now = Timestamp::now();
+        Snapshot::new(&poll, &tally, now, false, now)
     }
 }

@@ -8,6 +8,7 @@ pub mod api;
 mod assets;
 mod chart;
 pub mod events;
+mod metrics;
 pub mod page;
 mod percent;
 mod refresher;
@@ -19,34 +20,22 @@ mod timeline;
 
 use std::sync::Arc;
 
-use prometheus::{Gauge, IntCounter, IntGauge};
 use shared::{
     http::{self, HttpMetrics, Probes, probe_routes},
     lifecycle::{Lifecycle, Tasks},
-    metrics::service_registry,
+    metrics::ServiceMetrics,
     probe::{Check, Dependency},
     store::Store,
 };
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
+use metrics::ResultMetrics;
 pub use percent::tenths_of_percent;
 pub use settings::{Config, EmbedSettings, PageConfig, Settings, ViewerSettings};
 
 /// The port this service listens on where none is set.
 pub const DEFAULT_PORT: u16 = 8081;
-
-shared::metrics! {
-    /// What the result service measures.
-    pub struct ResultMetrics {
-        /// Seconds since the tally that viewers see was read from the store.
-        pub result_snapshot_age_seconds: Gauge,
-        /// Viewers that are connected to the live events.
-        pub result_live_clients: IntGauge,
-        /// Viewers that were refused because too many were connected.
-        pub result_refused_viewers_total: IntCounter,
-    }
-}
 
 /// Serves until `shutdown` is cancelled and the requests in hand are answered.
 ///
@@ -57,13 +46,15 @@ pub async fn run(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let store = Store::open(&config.store).await?;
+    let service_metrics = ServiceMetrics::new("result");
+    let metrics = ResultMetrics::for_outcomes(&service_metrics.registry);
+    let http_metrics = HttpMetrics::for_methods(&service_metrics.registry);
+    let store = Store::open_measured(&config.store, &service_metrics).await?;
     let poll = Arc::new(config.poll);
-    let (registry, common) = service_registry("result");
-    let metrics = ResultMetrics::new(&registry);
     let lifecycle = Lifecycle::new(shutdown, config.server.drain);
-    let dependency = Dependency::new("store");
+    let dependency = Dependency::new("store", &service_metrics.common);
     let (publisher, latest) = watch::channel(None);
+    metrics.tell_age_of(latest.clone(), &service_metrics);
     let (timeline_publisher, timeline) = watch::channel(None);
 
     let probes = {
@@ -86,7 +77,7 @@ pub async fn run(
                 }]
             }),
             lifecycle: lifecycle.clone(),
-            registry: registry.clone(),
+            metrics: service_metrics,
         }
     };
     let app = routes::App::new(
@@ -94,12 +85,16 @@ pub async fn run(
         &config.page,
         latest.clone(),
         timeline,
-        metrics.clone(),
+        metrics,
         lifecycle.closing.clone(),
         config.max_viewers,
     );
-    let routes = routes::routes(app, probe_routes(probes), config.origins.as_ref());
-    let http_metrics = HttpMetrics::new(&registry);
+    let routes = routes::routes(
+        app,
+        probe_routes(probes),
+        config.origins.as_ref(),
+        &http_metrics,
+    );
     let routes = http::with_layers(routes, http_metrics.clone(), config.behind_https);
 
     let mut tasks = Tasks::default();
@@ -108,7 +103,7 @@ pub async fn run(
         let (store, closing) = (store.clone(), closing.clone());
         tasks.spawn("store probe", async move {
             dependency
-                .watch(common, closing, || store.probe(), async || {})
+                .watch(closing, || store.probe(), async || {})
                 .await;
             Ok(())
         });
@@ -132,7 +127,7 @@ pub async fn run(
     }
     tasks.spawn("refresher", async move {
         store.prepare_patiently(&closing).await?;
-        refresher::keep_fresh(&store, &poll, &publisher, &metrics, &closing).await;
+        refresher::keep_fresh(&store, &poll, &publisher, &closing).await;
         Ok(())
     });
     lifecycle.run(tasks).await

@@ -11,7 +11,7 @@ use shared::{
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::{ResultMetrics, snapshot::Snapshot};
+use crate::snapshot::Snapshot;
 
 /// The snapshot of now, or nothing before the store has answered once.
 pub type Latest = Option<Arc<Snapshot>>;
@@ -28,7 +28,6 @@ pub async fn keep_fresh(
     store: &Store,
     poll: &Poll,
     publisher: &watch::Sender<Latest>,
-    metrics: &ResultMetrics,
     closing: &CancellationToken,
 ) {
     let mut changes = store.changes();
@@ -51,7 +50,6 @@ pub async fn keep_fresh(
         };
         if let Some((tally, as_of)) = &last {
             let age = Duration::try_from(now.duration_since(*as_of)).unwrap_or_default();
-            metrics.result_snapshot_age_seconds.set(age.as_secs_f64());
             publish(
                 publisher,
                 Snapshot::new(poll, tally, *as_of, age > STALE_AFTER, now),
@@ -82,9 +80,11 @@ async fn something_new(changes: &mut Changes, poll: &Poll) {
 }
 
 /// Wakes the viewers only where there is something new for them to see.
-fn publish(publisher: &watch::Sender<Latest>, snapshot: Snapshot) {
+pub fn publish(publisher: &watch::Sender<Latest>, mut snapshot: Snapshot) {
     publisher.send_if_modified(|latest| {
         let is_news = latest.as_ref().is_none_or(|shown| shown.id != snapshot.id);
+        let before = latest.as_ref().map_or(0, |shown| shown.change);
+        snapshot.change = before + u64::from(is_news);
         *latest = Some(Arc::new(snapshot));
         is_news
     });

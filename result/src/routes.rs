@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::{Router, http::HeaderValue};
 use shared::{
     http::{
-        AllowedOrigins, Api, Problem, ProblemKind, asset_routes, content_security_policy,
-        documented_routes,
+        AllowedOrigins, Api, HttpMetrics, Problem, ProblemKind, asset_routes,
+        content_security_policy, documented_routes,
     },
     language::Translations,
     links::LinkSettings,
@@ -17,9 +17,11 @@ use tokio_util::sync::CancellationToken;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    ResultMetrics, api,
+    api,
     assets::Assets,
-    events, page,
+    events,
+    metrics::ResultMetrics,
+    page,
     refresher::Latest,
     settings::PageConfig,
     snapshot::Snapshot,
@@ -91,14 +93,20 @@ const DESCRIPTION: &str = "The result of a poll: as a page, as live events, as J
      `HEAD` is answered wherever `GET` is, any other method with 405.";
 
 /// The routes of the page, of the events, of the API and of the probes.
-pub fn routes(app: App, probes: OpenApiRouter, origins: Option<&AllowedOrigins>) -> Router {
-    let assets = asset_routes(app.assets.all());
+pub fn routes(
+    app: App,
+    probes: OpenApiRouter,
+    origins: Option<&AllowedOrigins>,
+    metrics: &HttpMetrics,
+) -> Router {
+    let assets = asset_routes(app.assets.all(), metrics);
     let poll = app.poll.clone();
     let api = Api {
         title: "result",
         description: DESCRIPTION,
         poll: &poll,
         origins,
+        metrics,
     };
     let open = OpenApiRouter::new()
         .routes(routes!(events::stream))

@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub id: String,
     /// The event as it goes to every viewer.
     pub event: Bytes,
+    /// Counts the changes that this process has published, from 1.
+    pub change: u64,
 }
 
 /// The tally, as programs read it.
@@ -120,6 +122,7 @@ impl Snapshot {
             json: json.into(),
             id,
             event: event.into(),
+            change: 0,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use prometheus::{Gauge, IntGauge};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +24,8 @@ const FAILURES_TO_BE_DOWN: u32 = 3;
 pub struct Dependency {
     name: &'static str,
     state: Arc<Mutex<State>>,
+    up: IntGauge,
+    probed_at: Gauge,
 }
 
 #[derive(Debug)]
@@ -34,7 +37,7 @@ struct State {
 impl Dependency {
     /// A dependency that has not answered yet.
     #[must_use]
-    pub fn new(name: &'static str) -> Self {
+    pub fn new(name: &'static str, metrics: &CommonMetrics) -> Self {
         let state = State {
             failures: FAILURES_TO_BE_DOWN,
             last: Err("not probed yet".into()),
@@ -42,13 +45,16 @@ impl Dependency {
         Self {
             name,
             state: Arc::new(Mutex::new(state)),
+            up: metrics.dependency_up.with_label_values(&[name]),
+            probed_at: metrics
+                .dependency_probe_timestamp_seconds
+                .with_label_values(&[name]),
         }
     }
 
     /// Probes every second until the service closes. `on_up` is called whenever the dependency answers again.
     pub async fn watch<P, E, U>(
         self,
-        metrics: CommonMetrics,
         closing: CancellationToken,
         probe: impl Fn() -> P,
         on_up: impl Fn() -> U,
@@ -57,10 +63,6 @@ impl Dependency {
         E: Display,
         U: Future,
     {
-        let up = metrics.dependency_up.with_label_values(&[self.name]);
-        let probed_at = metrics
-            .dependency_probe_timestamp_seconds
-            .with_label_values(&[self.name]);
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while closing.run_until_cancelled(ticks.tick()).await.is_some() {
@@ -68,8 +70,8 @@ impl Dependency {
                 Ok(outcome) => outcome.map_err(|error| error.to_string()),
                 Err(_) => Err(format!("no answer within {TIMEOUT:?}")),
             };
-            up.set(outcome.is_ok().into());
-            probed_at.set(Timestamp::now().as_duration().as_secs_f64());
+            self.up.set(outcome.is_ok().into());
+            self.probed_at.set(Timestamp::now().as_duration().as_secs_f64());
             if self.note(outcome) {
                 on_up().await;
             }
@@ -128,7 +130,8 @@ mod tests {
 
     #[test]
     fn a_dependency_is_down_until_it_answers_and_after_three_failures_in_a_row() {
-        let dependency = Dependency::new("queue");
+        let metrics = CommonMetrics::new(&prometheus::Registry::new());
+        let dependency = Dependency::new("queue", &metrics);
         let fail = || dependency.note(Err("gone".into()));
         assert!(dependency.check().outcome.is_err());
         assert!(dependency.note(Ok(())), "it came up");

@@ -88,6 +88,14 @@ impl Database {
         &self.0.readers
     }
 
+    /// How many connections there are, and how many of them are idle.
+    #[must_use]
+    pub fn connections(&self) -> (u32, usize) {
+        let Connections { readers, writer } = &*self.0;
+        let all = readers.size() + writer.size();
+        (all, readers.num_idle() + writer.num_idle())
+    }
+
     /// Begins a transaction that holds SQLite's write lock from the start.
     ///
     /// # Errors

@@ -64,19 +64,19 @@ use crate::{
 const PROMPT: [(&str, &str); 2] = [("ENQUEUE_TIMEOUT", "400ms"), ("STORE_TIMEOUT", "1s")];
 
 /// Starts a service, and waits until it is ready.
-async fn start_ready(name: &str, storage: &Storage, more: &[(&str, &str)]) -> Service {
+pub async fn start_ready(name: &str, storage: &Storage, more: &[(&str, &str)]) -> Service {
     let service = Service::start(name, storage, more);
     until_ready(&service.url).await;
     service
 }
 
-async fn until_ready(url: &str) {
+pub async fn until_ready(url: &str) {
     let ready = async || get_json(&format!("{url}/ready")).await;
     eventually("/ready", |(status, _)| *status == StatusCode::OK, ready).await;
 }
 
 /// Waits until `/ready` says no, and why: with all of these words.
-async fn until_unready_because(service: &Service, words: &[&str]) {
+pub async fn until_unready_because(service: &Service, words: &[&str]) {
     let says_so = |(status, answer): &(StatusCode, serde_json::Value)| {
         let why = answer["checks"].to_string();
         *status == StatusCode::SERVICE_UNAVAILABLE && words.iter().all(|word| why.contains(word))

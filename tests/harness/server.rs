@@ -319,7 +319,7 @@ pub fn in_container(
 }
 
 /// Why containers cannot be used here, if they cannot.
-fn no_container_engine() -> Option<String> {
+pub fn no_container_engine() -> Option<String> {
     match Command::new("docker")
         .args(["version", "--format", "{{.Server.Version}}"])
         .output()

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use shared::{
     http::{self, HttpMetrics, Probes, probe_routes},
     lifecycle::{Lifecycle, Tasks},
-    metrics::service_registry,
+    metrics::ServiceMetrics,
     probe::Dependency,
     queue::{Durability, Queue},
 };
@@ -52,10 +52,11 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let queue = Queue::open(&config.queue).await?;
     let admission = Admission::new(config.queue.enqueue_timeout / 2);
-    let (registry, common) = service_registry("vote");
-    let metrics = VoteMetrics::for_poll(&registry, &config.poll);
+    let service_metrics = ServiceMetrics::new("vote");
+    let metrics = VoteMetrics::for_poll(&service_metrics.registry, &config.poll);
+    let http_metrics = HttpMetrics::for_methods(&service_metrics.registry);
     let lifecycle = Lifecycle::new(shutdown, config.server.drain);
-    let dependency = Dependency::new("queue");
+    let dependency = Dependency::new("queue", &service_metrics.common);
 
     let probes = {
         let dependency = dependency.clone();
@@ -63,7 +64,7 @@ pub async fn run(
             alive: Arc::new(|| true),
             checks: Arc::new(move || vec![dependency.check()]),
             lifecycle: lifecycle.clone(),
-            registry: registry.clone(),
+            metrics: service_metrics,
         }
     };
     let behind_https = config.cookie_keys.secure;
@@ -77,8 +78,12 @@ pub async fn run(
         admission,
         rates.clone(),
     );
-    let routes = routes::routes(app, probe_routes(probes), config.origins.as_ref());
-    let http_metrics = HttpMetrics::new(&registry);
+    let routes = routes::routes(
+        app,
+        probe_routes(probes),
+        config.origins.as_ref(),
+        &http_metrics,
+    );
     let routes = http::with_layers(routes, http_metrics.clone(), behind_https);
 
     let mut tasks = Tasks::default();
@@ -86,7 +91,7 @@ pub async fn run(
     tasks.spawn("queue probe", async move {
         let on_up = || note_durability(&queue, &metrics);
         dependency
-            .watch(common, closing, || queue.probe_enqueue(), on_up)
+            .watch(closing, || queue.probe_enqueue(), on_up)
             .await;
         Ok(())
     });

@@ -10,7 +10,7 @@ use axum::{
 };
 use shared::{
     ballot::Traceparent,
-    http::{AllowedOrigins, Api, asset_routes, documented_routes},
+    http::{AllowedOrigins, Api, HttpMetrics, asset_routes, documented_routes},
     language::Translations,
     links::LinkSettings,
     poll::Poll,
@@ -98,14 +98,20 @@ const DESCRIPTION: &str = "A poll, and the votes on it: by a page for people, by
      `HEAD` is answered wherever `GET` is, any other method with 405.";
 
 /// The routes of the page, of the API and of the probes.
-pub fn routes(app: App, probes: OpenApiRouter, origins: Option<&AllowedOrigins>) -> Router {
-    let assets = asset_routes(app.assets.all());
+pub fn routes(
+    app: App,
+    probes: OpenApiRouter,
+    origins: Option<&AllowedOrigins>,
+    metrics: &HttpMetrics,
+) -> Router {
+    let assets = asset_routes(app.assets.all(), metrics);
     let poll = app.poll.clone();
     let api = Api {
         title: "vote",
         description: DESCRIPTION,
         poll: &poll,
         origins,
+        metrics,
     };
     let open = OpenApiRouter::new()
         .routes(routes!(api::poll))

@@ -4,6 +4,7 @@
 //! do with the votes.
 
 pub mod admin;
+mod backlog;
 mod batch;
 mod heartbeat;
 mod metrics;
@@ -14,9 +15,9 @@ use std::sync::Arc;
 
 use shared::{
     backoff::Backoff,
-    http::{self, HttpMetrics, Probes, probe_routes},
+    http::{self, HttpMetrics, Probes, probe_routes, undocumented_routes},
     lifecycle::{Lifecycle, Tasks},
-    metrics::service_registry,
+    metrics::ServiceMetrics,
     probe::Dependency,
     queue::Queue,
     store::Store,
@@ -24,6 +25,7 @@ use shared::{
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 
+use backlog::BacklogGauge;
 use heartbeat::Heartbeat;
 pub use metrics::WorkerMetrics;
 use mover::Mover;
@@ -41,12 +43,19 @@ pub async fn run(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
+    let service_metrics = ServiceMetrics::new("worker");
+    let metrics = WorkerMetrics::for_outcomes(&service_metrics.registry);
+    let http_metrics = HttpMetrics::for_methods(&service_metrics.registry);
     let queue = Queue::open(&config.queue).await?;
-    let store = Store::open(&config.store).await?;
-    let (registry, common) = service_registry("worker");
-    let metrics = WorkerMetrics::for_outcomes(&registry);
+    let store = Store::open_measured(&config.store, &service_metrics).await?;
     let lifecycle = Lifecycle::new(shutdown, config.server.drain);
-    let dependencies = [Dependency::new("queue"), Dependency::new("store")];
+    let dependencies =
+        ["queue", "store"].map(|name| Dependency::new(name, &service_metrics.common));
+    let backlog = BacklogGauge::new(
+        queue.consumer(&config.name),
+        metrics.clone(),
+        &service_metrics,
+    );
     let heartbeat = Heartbeat::new();
 
     let probes = {
@@ -59,11 +68,11 @@ pub async fn run(
                 dependencies.chain([turns.check()]).collect()
             }),
             lifecycle: lifecycle.clone(),
-            registry: registry.clone(),
+            metrics: service_metrics,
         }
     };
-    let http_metrics = HttpMetrics::new(&registry);
-    let routes = http::with_layers(probe_routes(probes).into(), http_metrics.clone(), false);
+    let routes = undocumented_routes(probe_routes(probes), &http_metrics);
+    let routes = http::with_layers(routes, http_metrics.clone(), false);
     let mover = Mover::new(
         queue.consumer(&config.name),
         store.clone(),
@@ -76,10 +85,10 @@ pub async fn run(
     let closing = lifecycle.closing.clone();
     let [queue_dependency, store_dependency] = dependencies;
     {
-        let (store, common, closing) = (store.clone(), common.clone(), closing.clone());
+        let (store, closing) = (store.clone(), closing.clone());
         tasks.spawn("store probe", async move {
             store_dependency
-                .watch(common, closing, || store.probe_writes(), async || {})
+                .watch(closing, || store.probe_writes(), async || {})
                 .await;
             Ok(())
         });
@@ -88,8 +97,15 @@ pub async fn run(
         let closing = closing.clone();
         tasks.spawn("queue probe", async move {
             queue_dependency
-                .watch(common, closing, || queue.probe_acknowledge(), async || {})
+                .watch(closing, || queue.probe_acknowledge(), async || {})
                 .await;
+            Ok(())
+        });
+    }
+    {
+        let closing = closing.clone();
+        tasks.spawn("backlog", async move {
+            backlog.watch(&closing).await;
             Ok(())
         });
     }

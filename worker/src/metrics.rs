@@ -8,7 +8,7 @@ const PIPELINE_SECONDS: [f64; 14] = [
 ];
 
 shared::metrics! {
-    /// What the worker measures.
+    /// What a worker measures. Every worker tells of the whole queue.
     pub struct WorkerMetrics {
         /// Entries of the queue, by what became of them: applied, stale (a newer ballot of the voter was stored before), dead_letter, retry (counted once for each failed attempt).
         pub worker_entries_total: IntCounterVec["outcome"],

@@ -10,7 +10,7 @@ use shared::{
     store::{Store, StoreError},
 };
 
-use crate::{batch::Batch, metrics::WorkerMetrics};
+use crate::{backlog::age_of, batch::Batch, metrics::WorkerMetrics};
 
 /// How much and how often.
 #[derive(Clone, Copy, Debug)]
@@ -147,7 +147,7 @@ impl Mover {
                 self.in_hand = InHand::Nothing;
                 self.metrics
                     .worker_last_success_timestamp_seconds
-                    .set(now_seconds());
+                    .set(Timestamp::now().as_duration().as_secs_f64());
                 Ok(Step::Acknowledged(count))
             }
         }
@@ -225,13 +225,10 @@ impl Mover {
                 entries("applied").inc_by(stored.applied.applied);
                 entries("stale").inc_by(stored.applied.stale);
                 entries("dead_letter").inc_by(stored.dead_letters);
-                let now_ms = Timestamp::now().as_millisecond();
                 for delivery in deliveries {
-                    let age_ms = now_ms.saturating_sub_unsigned(delivery.id.ms).max(0);
-                    let age = Duration::from_millis(age_ms.unsigned_abs());
                     self.metrics
                         .worker_end_to_end_latency_seconds
-                        .observe(age.as_secs_f64());
+                        .observe(age_of(delivery.id.ms).as_secs_f64());
                 }
                 Ok(())
             }
@@ -246,23 +243,8 @@ impl Mover {
         if Instant::now() < self.trim_due {
             return Ok(());
         }
-        let backlog = self.consumer.trim().await?;
+        self.consumer.trim().await?;
         self.trim_due = Instant::now() + TRIM_EVERY;
-        let age = backlog.oldest.map_or(0.0, |oldest| {
-            #[expect(
-                clippy::cast_precision_loss,
-                reason = "milliseconds of this century are exact in a double"
-            )]
-            let cast_at = oldest.ms as f64 / 1000.0;
-            (now_seconds() - cast_at).max(0.0)
-        });
-        self.metrics
-            .worker_stream_pending_entries
-            .set(backlog.pending.cast_signed());
-        self.metrics
-            .worker_stream_lag_entries
-            .set(backlog.undelivered.cast_signed());
-        self.metrics.worker_oldest_unacked_age_seconds.set(age);
         Ok(())
     }
 
@@ -290,8 +272,4 @@ impl Mover {
             tracing::debug!(%error, "the consumer's name stays in the group");
         }
     }
-}
-
-fn now_seconds() -> f64 {
-    Timestamp::now().as_duration().as_secs_f64()
 }

@@ -10,6 +10,13 @@ use axum::{
     routing::get,
 };
 
+use super::measured::HttpMetrics;
+
+/// Where they are served.
+pub(super) const FOLDER: &str = "/static/";
+/// All of them are one route where requests are counted.
+pub(super) const ROUTE: &str = "/static/{file}";
+
 /// A file that pages refer to.
 #[derive(Clone, Debug)]
 pub struct Asset {
@@ -47,7 +54,7 @@ impl Asset {
         let content = content.into();
         let hash = fingerprint(&content);
         Self {
-            path: format!("/static/{name}.{hash:016x}.{extension}").into(),
+            path: format!("{FOLDER}{name}.{hash:016x}.{extension}").into(),
             content_type,
             content,
         }
@@ -83,12 +90,16 @@ impl SharedAssets {
     }
 }
 
-/// The routes of these files.
+/// The routes of these files, whose answers are counted here.
 #[expect(
     clippy::disallowed_methods,
     reason = "they belong to the pages and are no part of the API"
 )]
-pub fn asset_routes<'a>(assets: impl IntoIterator<Item = &'a Asset>) -> Router {
+pub fn asset_routes<'a>(
+    assets: impl IntoIterator<Item = &'a Asset>,
+    metrics: &HttpMetrics,
+) -> Router {
+    metrics.expect("GET", ROUTE, &["200", "500", "503"]);
     assets.into_iter().fold(Router::new(), |routes, asset| {
         let headers = [
             (header::CONTENT_TYPE, asset.content_type),

@@ -8,8 +8,9 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use prometheus::{HistogramVec, IntCounter, IntGauge, IntGaugeVec};
+use prometheus::{HistogramVec, IntCounter, IntGauge, IntGaugeVec, Registry};
 
+use super::assets;
 use crate::metrics::LATENCY_SECONDS;
 
 crate::metrics! {
@@ -26,13 +27,41 @@ crate::metrics! {
     }
 }
 
+/// The label of requests for what is not there: one per path that somebody tries would be one per attacker's whim.
+const UNMATCHED: &str = "unmatched";
+/// The methods that have a label of their own.
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
+const OTHER_METHOD: &str = "_OTHER";
+
+impl HttpMetrics {
+    /// The metrics, with every method at 0.
+    #[must_use]
+    pub fn for_methods(registry: &Registry) -> Self {
+        let metrics = Self::new(registry);
+        for method in METHODS.into_iter().chain([OTHER_METHOD]) {
+            metrics
+                .http_server_active_requests
+                .with_label_values(&[method]);
+        }
+        metrics.expect("GET", UNMATCHED, &["404"]);
+        metrics
+    }
+
+    /// Puts the answers that a route may give at 0, so that the first of a kind is seen as an increase.
+    pub(super) fn expect(&self, method: &str, route: &str, statuses: &[&str]) {
+        for status in statuses {
+            self.http_server_request_duration_seconds
+                .with_label_values(&[method, route, status]);
+        }
+    }
+}
+
 pub(super) async fn measure(
     State(metrics): State<HttpMetrics>,
     request: Request,
     next: Next,
 ) -> Response {
     let method = method_label(request.method());
-    // A label per path that somebody tries would be a label per attacker's whim.
     let route = request.extensions().get::<MatchedPath>().cloned();
     let active = Counted::new(
         metrics
@@ -42,7 +71,7 @@ pub(super) async fn measure(
     let began = Instant::now();
     let response = next.run(request).await;
     drop(active);
-    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let route = route.as_ref().map_or(UNMATCHED, route_label);
     metrics
         .http_server_request_duration_seconds
         .with_label_values(&[method, route, response.status().as_str()])
@@ -51,17 +80,20 @@ pub(super) async fn measure(
     response
 }
 
-fn method_label(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        Method::PATCH => "PATCH",
-        _ => "_OTHER",
+fn route_label(path: &MatchedPath) -> &str {
+    // Each file's name changes with its content.
+    if path.as_str().starts_with(assets::FOLDER) {
+        assets::ROUTE
+    } else {
+        path.as_str()
     }
+}
+
+fn method_label(method: &Method) -> &'static str {
+    METHODS
+        .into_iter()
+        .find(|known| *known == method.as_str())
+        .unwrap_or(OTHER_METHOD)
 }
 
 /// Counts one thing up for as long as it lives: a request, also when its client goes away and the handler is dropped.

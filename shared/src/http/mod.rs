@@ -23,7 +23,9 @@ pub use cors::{AllowedOrigins, InvalidOrigin};
 pub use headers::content_security_policy;
 pub use html::{TimeText, html};
 pub use measured::HttpMetrics;
-pub use openapi::{Api, documented_routes, page_responses, problem_responses};
+pub use openapi::{
+    Api, documented_routes, page_responses, problem_responses, undocumented_routes,
+};
 pub use probes::{Probes, probe_routes};
 pub use problem::{PROBLEM_JSON, Problem, ProblemKind};
 pub use server::{ConnectionSettings, serve};

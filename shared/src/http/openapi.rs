@@ -18,7 +18,7 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    AllowedOrigins, Known, NotModified, PROBLEM_JSON, Problem, ProblemKind, assets::fingerprint,
+    AllowedOrigins, HttpMetrics, Known, NotModified, PROBLEM_JSON, Problem, ProblemKind, assets::fingerprint,
     method_not_allowed, unless_known,
 };
 use crate::{ballot::Choice, poll::Poll};
@@ -41,6 +41,8 @@ pub struct Api<'a> {
     pub poll: &'a Poll,
     /// Which other sites may read it.
     pub origins: Option<&'a AllowedOrigins>,
+    /// Where its answers are counted.
+    pub metrics: &'a HttpMetrics,
 }
 
 /// The routes of a service, with `GET /api/openapi.json`, which describes them.
@@ -55,6 +57,7 @@ pub fn documented_routes(api: Api<'_>, open: OpenApiRouter, own: OpenApiRouter) 
     document.merge(of_own);
     document.merge(described);
     complete(&mut document, api);
+    api.metrics.expect_described(&mut document);
     open = open.merge(description.with_state(Description::new(&document)));
     if let Some(origins) = api.origins {
         // A browser asks by OPTIONS first. Around a fallback that comes later there would be no layer to answer that.
@@ -194,7 +197,7 @@ fn complete(document: &mut OpenApi, api: Api<'_>) {
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(api.description))
         .build();
-    for operation in document.paths.paths.values_mut().flat_map(operations) {
+    for (_, operation) in document.paths.paths.values_mut().flat_map(operations) {
         add_responses(&mut operation.responses.responses, ANYWHERE, add_problem);
     }
     let components = document.components.get_or_insert_default();
@@ -222,6 +225,29 @@ fn complete(document: &mut OpenApi, api: Api<'_>) {
     }
 }
 
-fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut path.get, &mut path.post].into_iter().flatten()
+fn operations(path: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+    let methods = [("GET", &mut path.get), ("POST", &mut path.post)];
+    methods
+        .into_iter()
+        .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+/// The routes of the probes, for a service that has no others.
+pub fn undocumented_routes(probes: OpenApiRouter, metrics: &HttpMetrics) -> Router {
+    let (routes, mut document) = probes.split_for_parts();
+    metrics.expect_described(&mut document);
+    routes
+}
+
+impl HttpMetrics {
+    /// What is described may come about, and so may a crash and a lack of time.
+    fn expect_described(&self, document: &mut OpenApi) {
+        for (route, path) in &mut document.paths.paths {
+            for (method, operation) in operations(path) {
+                let described = operation.responses.responses.keys().map(String::as_str);
+                let statuses: Vec<_> = described.chain(["500", "503"]).collect();
+                self.expect(method, route, &statuses);
+            }
+        }
+    }
 }

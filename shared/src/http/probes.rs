@@ -8,12 +8,11 @@ use axum::{
     http::{StatusCode, header},
     response::IntoResponse,
 };
-use prometheus::Registry;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{lifecycle::Lifecycle, metrics, probe::Check};
+use crate::{lifecycle::Lifecycle, metrics::ServiceMetrics, probe::Check};
 
 /// What the probes answer from.
 #[derive(Clone)]
@@ -25,7 +24,7 @@ pub struct Probes {
     /// Whether the service is about to end.
     pub lifecycle: Lifecycle,
     /// The service's metrics.
-    pub registry: Registry,
+    pub metrics: ServiceMetrics,
 }
 
 /// Whether the process is alive.
@@ -121,6 +120,6 @@ async fn metrics(State(probes): State<Probes>) -> impl IntoResponse {
             header::CONTENT_TYPE,
             "text/plain; version=0.0.4; charset=utf-8",
         )],
-        metrics::text(&probes.registry),
+        probes.metrics.text(),
     )
 }

@@ -250,6 +250,17 @@ impl Consumer {
         }
     }
 
+    /// What has been accepted and not yet acknowledged, whoever has it.
+    ///
+    /// # Errors
+    /// The queue does not answer.
+    pub async fn backlog(&mut self) -> Result<Backlog, QueueError> {
+        match self {
+            Self::Sqlite(consumer) => consumer.backlog().await,
+            Self::Redis(consumer) => consumer.backlog().await,
+        }
+    }
+
     /// Frees the room of acknowledged ballots, and tells what is left.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use sqlx::{PgPool, Sqlite, pool::PoolConnection, postgres::PgListener, sqlite::SqliteConnection};
 use tokio::time::sleep;
 
-use super::StoreError;
+use super::{StoreError, StoreMetrics};
 use crate::sqlite::Database;
 
 const CHANNEL: &str = "tally_changed";
@@ -14,7 +14,10 @@ const CHANNEL: &str = "tally_changed";
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Tells when the counts may have changed: too often rather than too seldom.
-pub struct Changes(Source);
+pub struct Changes {
+    source: Source,
+    metrics: StoreMetrics,
+}
 
 enum Source {
     File {
@@ -29,19 +32,28 @@ enum Source {
 }
 
 impl Changes {
-    pub(super) fn of_file(database: &Database) -> Self {
-        Self(Source::File {
+    pub(super) fn of_file(database: &Database, metrics: &StoreMetrics) -> Self {
+        let source = Source::File {
             database: database.clone(),
             connection: None,
             seen: 0,
-        })
+        };
+        Self::of(source, metrics)
     }
 
-    pub(super) fn of_server(pool: &PgPool) -> Self {
-        Self(Source::Server {
+    pub(super) fn of_server(pool: &PgPool, metrics: &StoreMetrics) -> Self {
+        let source = Source::Server {
             pool: pool.clone(),
             listener: None,
-        })
+        };
+        Self::of(source, metrics)
+    }
+
+    fn of(source: Source, metrics: &StoreMetrics) -> Self {
+        Self {
+            source,
+            metrics: metrics.clone(),
+        }
     }
 
     /// Waits until the counts may have changed since the last call. Returns at once after every new connection, for
@@ -50,8 +62,15 @@ impl Changes {
     /// # Errors
     /// The store cannot be listened to; the next call connects again.
     pub async fn changed(&mut self) -> Result<(), StoreError> {
-        match &mut self.0 {
-            Source::File {
+        let changed = self.source.changed().await;
+        self.metrics.note(changed)
+    }
+}
+
+impl Source {
+    async fn changed(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::File {
                 database,
                 connection,
                 seen,
@@ -70,7 +89,7 @@ impl Changes {
                     sleep(LOOK_EVERY).await;
                 }
             }
-            Source::Server { pool, listener } => {
+            Self::Server { pool, listener } => {
                 let Some(listening) = listener else {
                     let mut fresh = PgListener::connect_with(pool).await?;
                     fresh.listen(CHANNEL).await?;

@@ -24,6 +24,19 @@ pub enum ErrorClass {
     Permanent,
 }
 
+impl ErrorClass {
+    pub(super) const ALL: [Self; 3] = [Self::Transient, Self::Timeout, Self::Permanent];
+
+    /// The label of the metric.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Timeout => "timeout",
+            Self::Permanent => "permanent",
+        }
+    }
+}
+
 impl StoreError {
     pub(super) fn timeout(limit: Duration) -> Self {
         Self {

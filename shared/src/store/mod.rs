@@ -7,6 +7,7 @@ mod changes;
 mod counts;
 mod dead_letter;
 mod error;
+mod metrics;
 mod postgres;
 mod sqlite;
 mod upkeep;
@@ -14,18 +15,21 @@ mod upkeep;
 use std::{collections::HashMap, fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use jiff::Timestamp;
+use prometheus::Registry;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     backoff::Backoff,
     ballot::{CastBallot, VoterId},
+    metrics::ServiceMetrics,
     sqlite::{Database, OpenError, SqlitePath},
 };
 pub use changes::Changes;
 pub use counts::{OptionCount, Tally, TimelinePoint};
 pub use dead_letter::DeadLetter;
 pub use error::{ErrorClass, StoreError};
+pub use metrics::StoreMetrics;
 use postgres::PostgresStore;
 use sqlite::SqliteStore;
 pub use upkeep::{Contents, Replayed, StandingVote};
@@ -131,15 +135,61 @@ impl Store {
     /// # Errors
     /// The embedded file cannot be used.
     pub async fn open(config: &StoreConfig) -> Result<Self, OpenError> {
+        Self::open_with(config, StoreMetrics::for_classes(&Registry::new())).await
+    }
+
+    /// The same for a service, whose metrics then tell of it.
+    ///
+    /// # Errors
+    /// The embedded file cannot be used.
+    pub async fn open_measured(
+        config: &StoreConfig,
+        service: &ServiceMetrics,
+    ) -> Result<Self, OpenError> {
+        let metrics = StoreMetrics::for_classes(&service.registry);
+        let store = Self::open_with(config, metrics).await?;
+        let measured = store.clone();
+        service.before_each_scrape(move || measured.count_connections());
+        Ok(store)
+    }
+
+    async fn open_with(config: &StoreConfig, metrics: StoreMetrics) -> Result<Self, OpenError> {
         match &config.url {
-            StoreUrl::Sqlite(path) => {
-                Ok(Self::Sqlite(SqliteStore::new(Database::open(path).await?)))
-            }
+            StoreUrl::Sqlite(path) => Ok(Self::Sqlite(SqliteStore::new(
+                Database::open(path).await?,
+                metrics,
+            ))),
             StoreUrl::Postgres(options) => Ok(Self::Postgres(PostgresStore::new(
                 (**options).clone(),
                 config,
+                metrics,
             ))),
         }
+    }
+
+    fn count_connections(&self) {
+        match self {
+            Self::Sqlite(store) => {
+                let database = store.database();
+                let (all, idle) = database.connections();
+                self.metrics().set_connections(all, idle);
+            }
+            Self::Postgres(store) => {
+                let pool = store.pool();
+                self.metrics().set_connections(pool.size(), pool.num_idle());
+            }
+        }
+    }
+
+    fn metrics(&self) -> &StoreMetrics {
+        match self {
+            Self::Sqlite(store) => store.metrics(),
+            Self::Postgres(store) => store.metrics(),
+        }
+    }
+
+    fn note<T>(&self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
+        self.metrics().note(outcome)
     }
 
     /// Brings the tables up to date, under a lock, so that any number of services may call this at once.
@@ -147,10 +197,10 @@ impl Store {
     /// # Errors
     /// [`ErrorClass::Permanent`] where trying again cannot help: a newer schema, a refused password.
     pub async fn prepare(&self) -> Result<(), StoreError> {
-        match self {
+        self.note(match self {
             Self::Sqlite(_) => Ok(()), // done when it was opened
             Self::Postgres(store) => store.prepare().await,
-        }
+        })
     }
 
     /// Does the same, for as long as trying again can help, until `closing` is cancelled.
@@ -185,10 +235,10 @@ impl Store {
         dead: &[DeadLetter],
     ) -> Result<Applied, StoreError> {
         let newest = newest_per_voter(ballots);
-        let changed = match self {
-            Self::Sqlite(store) => store.apply(&newest, dead).await?,
-            Self::Postgres(store) => store.apply(&newest, dead).await?,
-        };
+        let changed = self.note(match self {
+            Self::Sqlite(store) => store.apply(&newest, dead).await,
+            Self::Postgres(store) => store.apply(&newest, dead).await,
+        })?;
         let superseded = (ballots.len() - newest.len()) as u64;
         Ok(Applied {
             applied: changed + superseded,
@@ -201,10 +251,10 @@ impl Store {
     /// # Errors
     /// The store does not answer.
     pub async fn tally(&self) -> Result<Tally, StoreError> {
-        match self {
+        self.note(match self {
             Self::Sqlite(store) => store.tally().await,
             Self::Postgres(store) => store.tally().await,
-        }
+        })
     }
 
     /// The standing votes by when they were cast, in steps of `step` (a multiple of [`TIMELINE_STEP_MS`]), oldest first.
@@ -219,10 +269,10 @@ impl Store {
         let step_ms = i64::try_from(step.as_millis())
             .unwrap_or(i64::MAX)
             .max(TIMELINE_STEP_MS);
-        match self {
+        self.note(match self {
             Self::Sqlite(store) => store.timeline(from.as_millisecond(), step_ms).await,
             Self::Postgres(store) => store.timeline(from.as_millisecond(), step_ms).await,
-        }
+        })
     }
 
     /// The first and the last moment on the timeline; `None`: it is empty.
@@ -230,10 +280,10 @@ impl Store {
     /// # Errors
     /// The store does not answer.
     pub async fn timeline_extent(&self) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
-        let extent = match self {
+        let extent = self.note(match self {
             Self::Sqlite(store) => store.timeline_extent().await,
             Self::Postgres(store) => store.timeline_extent().await,
-        }?;
+        })?;
         Ok(extent.and_then(|(first, last)| {
             Some((
                 Timestamp::from_millisecond(first).ok()?,
@@ -247,10 +297,10 @@ impl Store {
     /// # Errors
     /// The store does not answer.
     pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
-        match self {
+        self.note(match self {
             Self::Sqlite(store) => store.dead_letters().await,
             Self::Postgres(store) => store.dead_letters().await,
-        }
+        })
     }
 
     /// Checks that the store answers.
@@ -258,10 +308,10 @@ impl Store {
     /// # Errors
     /// It does not.
     pub async fn probe(&self) -> Result<(), StoreError> {
-        match self {
+        self.note(match self {
             Self::Sqlite(store) => store.probe().await,
             Self::Postgres(store) => store.probe().await,
-        }
+        })
     }
 
     /// Checks that the store answers and takes writes.
@@ -269,18 +319,18 @@ impl Store {
     /// # Errors
     /// It does not.
     pub async fn probe_writes(&self) -> Result<(), StoreError> {
-        match self {
+        self.note(match self {
             Self::Sqlite(store) => store.probe().await,
             Self::Postgres(store) => store.probe_writes().await,
-        }
+        })
     }
 
     /// Tells when the counts may have changed.
     #[must_use]
     pub fn changes(&self) -> Changes {
         match self {
-            Self::Sqlite(store) => Changes::of_file(store.database()),
-            Self::Postgres(store) => Changes::of_server(store.pool()),
+            Self::Sqlite(store) => Changes::of_file(store.database(), self.metrics()),
+            Self::Postgres(store) => Changes::of_server(store.pool(), self.metrics()),
         }
     }
 }

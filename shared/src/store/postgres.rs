@@ -10,7 +10,9 @@ use sqlx::{
 };
 use tokio::time::timeout;
 
-use super::{DeadLetter, StoreConfig, StoreError, Tally, TimelinePoint, dead_letter};
+use super::{
+    DeadLetter, StoreConfig, StoreError, StoreMetrics, Tally, TimelinePoint, dead_letter,
+};
 use crate::ballot::CastBallot;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
@@ -23,10 +25,15 @@ const MIGRATION_TIMEOUT: Duration = Duration::from_mins(10);
 pub struct PostgresStore {
     pool: PgPool,
     timeout: Duration,
+    metrics: StoreMetrics,
 }
 
 impl PostgresStore {
-    pub(super) fn new(options: PgConnectOptions, config: &StoreConfig) -> Self {
+    pub(super) fn new(
+        options: PgConnectOptions,
+        config: &StoreConfig,
+        metrics: StoreMetrics,
+    ) -> Self {
         let patience_ms = config.timeout.as_millis().to_string();
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
@@ -38,7 +45,12 @@ impl PostgresStore {
         Self {
             pool,
             timeout: config.timeout,
+            metrics,
         }
+    }
+
+    pub(super) fn metrics(&self) -> &StoreMetrics {
+        &self.metrics
     }
 
     pub(super) fn pool(&self) -> &PgPool {
@@ -50,7 +62,8 @@ impl PostgresStore {
     }
 
     pub(super) async fn lease(&self) -> Result<Lease, StoreError> {
-        Ok(Lease(Some(self.pool.acquire().await?)))
+        let connection = self.metrics.wait(self.pool.acquire()).await?;
+        Ok(Lease(Some(connection)))
     }
 
     pub(super) async fn prepare(&self) -> Result<(), StoreError> {

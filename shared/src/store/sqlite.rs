@@ -1,20 +1,33 @@
 //! The store in the embedded database.
 
 use serde_json::json;
-use sqlx::SqliteConnection;
+use sqlx::{Sqlite, SqliteConnection, Transaction, pool::PoolConnection};
 
-use super::{DeadLetter, StoreError, Tally, TimelinePoint, dead_letter};
+use super::{DeadLetter, StoreError, StoreMetrics, Tally, TimelinePoint, dead_letter};
 use crate::{ballot::CastBallot, sqlite::Database};
 
 /// Tables of the embedded database. Cloning is cheap.
 #[derive(Clone)]
 pub struct SqliteStore {
     database: Database,
+    metrics: StoreMetrics,
 }
 
 impl SqliteStore {
-    pub(super) fn new(database: Database) -> Self {
-        Self { database }
+    pub(super) fn new(database: Database, metrics: StoreMetrics) -> Self {
+        Self { database, metrics }
+    }
+
+    pub(super) fn metrics(&self) -> &StoreMetrics {
+        &self.metrics
+    }
+
+    pub(super) async fn reader(&self) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
+        self.metrics.wait(self.database.readers().acquire()).await
+    }
+
+    pub(super) async fn write(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        self.metrics.wait(self.database.write()).await
     }
 
     pub(super) fn database(&self) -> &Database {
@@ -26,7 +39,7 @@ impl SqliteStore {
         newest: &[&CastBallot],
         dead: &[DeadLetter],
     ) -> Result<u64, StoreError> {
-        let mut write = self.database.write().await?;
+        let mut write = self.write().await?;
         let changed = upsert(&mut write, newest).await?;
         if !dead.is_empty() {
             insert_dead_letters(&mut write, dead).await?;
@@ -37,7 +50,7 @@ impl SqliteStore {
 
     pub(super) async fn tally(&self) -> Result<Tally, StoreError> {
         let rows = sqlx::query_as("SELECT option, votes, last_cast_ms FROM tally ORDER BY option");
-        Ok(Tally(rows.fetch_all(self.database.readers()).await?))
+        Ok(Tally(rows.fetch_all(&mut *self.reader().await?).await?))
     }
 
     pub(super) async fn timeline(
@@ -52,7 +65,7 @@ impl SqliteStore {
         Ok(points
             .bind(from_ms)
             .bind(step_ms)
-            .fetch_all(self.database.readers())
+            .fetch_all(&mut *self.reader().await?)
             .await?)
     }
 
@@ -60,7 +73,7 @@ impl SqliteStore {
         let extent =
             sqlx::query_as("SELECT min(bucket), max(bucket) FROM timeline WHERE votes > 0");
         let (first, last): (Option<i64>, Option<i64>) =
-            extent.fetch_one(self.database.readers()).await?;
+            extent.fetch_one(&mut *self.reader().await?).await?;
         Ok(first.zip(last))
     }
 
@@ -70,14 +83,14 @@ impl SqliteStore {
             "SELECT ballot, reason, payload,
                  coalesce(CAST(round((julianday(received_at) - 2440587.5) * 86400000) AS INTEGER), 0) AS received_ms
              FROM dead_letters",
-        )
-        .fetch_all(self.database.readers());
-        Ok(dead_letter::from_rows(rows.await?))
+        );
+        let rows = rows.fetch_all(&mut *self.reader().await?).await?;
+        Ok(dead_letter::from_rows(rows))
     }
 
     pub(super) async fn probe(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT count(*) FROM tally")
-            .execute(self.database.readers())
+            .execute(&mut *self.reader().await?)
             .await?;
         Ok(())
     }

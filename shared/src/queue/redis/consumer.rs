@@ -168,6 +168,14 @@ impl RedisConsumer {
     }
 
     pub(in crate::queue) async fn trim(&mut self) -> Result<Backlog, QueueError> {
+        self.look(true).await
+    }
+
+    pub(in crate::queue) async fn backlog(&mut self) -> Result<Backlog, QueueError> {
+        self.look(false).await
+    }
+
+    async fn look(&mut self, trims: bool) -> Result<Backlog, QueueError> {
         let Some(group) = self.group().await? else {
             return self.untouched().await;
         };
@@ -192,11 +200,10 @@ impl RedisConsumer {
         let mut length = cmd("XLEN");
         length.arg(&*self.queue.stream);
         let mut commands = redis::pipe();
-        commands
-            .add_command(trim)
-            .ignore()
-            .add_command(first)
-            .add_command(length);
+        if trims {
+            commands.add_command(trim).ignore();
+        }
+        commands.add_command(first).add_command(length);
         let (Entries(undelivered), length): (Entries, u64) = self
             .queue
             .connection

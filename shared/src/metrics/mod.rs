@@ -1,9 +1,15 @@
-//! Metrics: fields of a struct, whose doc comment is the help text.
+//! Metrics: fields of a struct, whose doc comment is the help text. `infra/monitoring/metrics.md` lists them all.
+
+mod runtime;
+mod service;
 
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, core::Collector,
+    Counter, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
 };
+
+pub use runtime::RuntimeMetrics;
+pub use service::{CommonMetrics, ServiceMetrics};
 
 /// Declares a struct of metrics. A field's name is the metric's name, its doc comment the help text; labels stand in
 /// brackets, and a histogram's upper bounds follow an arrow.
@@ -21,7 +27,7 @@ use prometheus::{
 /// let registry = prometheus::Registry::new();
 /// let metrics = KitchenMetrics::new(&registry);
 /// metrics.kitchen_dishes_total.with_label_values(&["soup"]).inc();
-/// assert!(shared::metrics::text(&registry).contains("kitchen_dishes_total{course=\"soup\"} 1"));
+/// assert_eq!(registry.gather()[0].help(), "Dishes that left the kitchen, by course.");
 /// ```
 #[macro_export]
 macro_rules! metrics {
@@ -81,6 +87,7 @@ macro_rules! metric {
 }
 
 metric! {
+    Counter => |opts, _labels, _buckets| Self::with_opts(opts);
     IntCounter => |opts, _labels, _buckets| Self::with_opts(opts);
     IntCounterVec => |opts, labels, _buckets| Self::new(opts, labels);
     IntGauge => |opts, _labels, _buckets| Self::with_opts(opts);
@@ -115,45 +122,3 @@ pub fn register<M: Metric>(
 pub const LATENCY_SECONDS: [f64; 12] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0,
 ];
-
-crate::metrics! {
-    /// What every service measures.
-    pub struct CommonMetrics {
-        /// 1 while the dependency answers its probe, 0 while it does not.
-        pub dependency_up: IntGaugeVec["dependency"],
-        /// When the dependency was last probed, in seconds since the Unix epoch.
-        pub dependency_probe_timestamp_seconds: GaugeVec["dependency"],
-        /// Always 1; the labels say what is running.
-        pub build_info: IntGaugeVec["service", "version", "revision"],
-    }
-}
-
-/// A registry for one service, with what every service measures.
-///
-/// # Panics
-/// Never: a new registry has none of these metrics yet.
-#[must_use]
-pub fn service_registry(service: &str) -> (Registry, CommonMetrics) {
-    let registry = Registry::new();
-    let common = CommonMetrics::new(&registry);
-    common
-        .build_info
-        .with_label_values(&[service, crate::build::VERSION, crate::build::REVISION])
-        .set(1);
-    #[cfg(target_os = "linux")]
-    registry
-        .register(Box::new(
-            prometheus::process_collector::ProcessCollector::for_self(),
-        ))
-        .expect("the process' metrics are registered once");
-    (registry, common)
-}
-
-/// The Prometheus text format, version 0.0.4.
-#[must_use]
-pub fn text(registry: &Registry) -> String {
-    // Only metrics without samples and malformed names fail, and neither can be registered here.
-    prometheus::TextEncoder::new()
-        .encode_to_string(&registry.gather())
-        .unwrap_or_default()
-}

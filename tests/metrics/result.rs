@@ -1,0 +1,68 @@
+//! What viewers get, and how old it is.
+
+use super::PROMPT;
+use crate::{
+    faults::start_ready,
+    harness::{
+        postgres,
+        process::Service,
+        scrape::{Scrape, exactly, until},
+        skip::or_skip,
+        storage::{Kind, Storage},
+        viewer::{Viewer, get},
+        voter::Voter,
+    },
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn viewers_and_what_they_are_sent_are_counted() {
+    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let vote = start_ready("vote", &storage, &[]).await;
+    let _worker = start_ready("worker", &storage, &[]).await;
+    let result = start_ready("result", &storage, &[("MAX_VIEWERS", "2")]).await;
+    let (clients, sent) = (
+        "result_live_clients",
+        "result_push_total{outcome=\"sent\"}",
+    );
+    let mut viewers = [
+        Viewer::open(&result.url, None).await,
+        Viewer::open(&result.url, None).await,
+    ];
+    until(&result.url, clients, exactly(2.0)).await;
+    until(&result.url, sent, exactly(2.0)).await;
+    get(&format!("{}/events", result.url)).await;
+    until(&result.url, "result_refused_viewers_total", exactly(1.0))
+    .await;
+    Voter::new(&vote.url).must_vote_for("a").await;
+    for viewer in &mut viewers {
+        viewer.until_votes(&[1, 0]).await;
+    }
+    let now = Scrape::of(&result.url).await;
+    assert_eq!(now.find(sent), Some(4.0));
+    assert_eq!(now.find("result_push_total{outcome=\"skipped\"}"), Some(0.0));
+    drop(viewers);
+    until(&result.url, clients, exactly(0.0)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tally_ages_while_the_store_hangs() {
+    let server: &'static _ = Box::leak(Box::new(or_skip!(postgres::own())));
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let database = server.database().await;
+    storage.database_url = database.url();
+    // One attempt to read it takes longer than the test.
+    let patient = [("STORE_TIMEOUT", "1h")];
+    let result = start_ready("result", &storage, &patient).await;
+    let age = "result_snapshot_age_seconds";
+    server.server.freeze();
+    until(&result.url, age, |age| age > 4.0).await;
+    server.server.thaw();
+    until(&result.url, age, |age| age < 4.0).await;
+
+    // Where there has never been one, the time without counts.
+    server.server.freeze();
+    let blind = Service::start("result", &storage, &PROMPT);
+    until(&blind.url, age, |age| age > 1.0).await;
+    drop(database);
+    server.server.kill();
+}

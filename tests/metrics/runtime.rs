@@ -1,0 +1,53 @@
+//! What every process says of itself.
+
+use super::services;
+use crate::harness::{
+    scrape::{Scrape, until},
+    skip::or_skip,
+    storage::Kind,
+    viewer::get,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_process_says_what_it_is_and_what_it_uses() {
+    let (_storage, services) = or_skip!(services(Kind::Embedded).await);
+    for (name, service) in &services {
+        let before = Scrape::of(&service.url).await;
+        let built = before
+            .series()
+            .find(|(series, _)| series.starts_with("build_info{"));
+        let (labels, _) = built.expect("it says what it is");
+        for label in [
+            format!("service=\"{name}\""),
+            format!("version=\"{}\"", env!("CARGO_PKG_VERSION")),
+            "revision=\"".into(),
+        ] {
+            assert!(labels.contains(&label), "{labels}");
+        }
+        for gauge in [
+            "process_resident_memory_bytes",
+            "process_virtual_memory_bytes",
+            "process_open_fds",
+            "process_max_fds",
+            "process_threads",
+            "process_start_time_seconds",
+            "tokio_runtime_workers",
+            "tokio_runtime_alive_tasks",
+        ] {
+            assert!(before.value(gauge) > 0.0, "{name}: {gauge}");
+        }
+        before.value("tokio_runtime_queued_tasks");
+        for _ in 0..100 {
+            get(&format!("{}/health", service.url)).await;
+        }
+        for counter in [
+            "tokio_runtime_busy_seconds_total",
+            "tokio_runtime_parks_total",
+        ] {
+            let was = before.value(counter);
+            until(&service.url, counter, |now| now > was).await;
+        }
+        let cpu = "process_cpu_seconds_total";
+        assert!(Scrape::of(&service.url).await.value(cpu) >= before.value(cpu));
+    }
+}
