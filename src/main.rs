@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use shared::{
     build, cli,
     lifecycle::{self, listen},
-    telemetry,
+    telemetry::TelemetrySettings,
 };
 use voting_app::{Listeners, Settings};
 use worker::admin;
@@ -18,7 +18,7 @@ struct Cli {
     #[command(flatten)]
     settings: Settings,
     #[command(flatten)]
-    log: telemetry::LogSettings,
+    telemetry: TelemetrySettings,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -40,7 +40,7 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<()> {
     let Cli {
         settings,
-        log,
+        telemetry,
         command,
     } = cli;
     match &command {
@@ -48,7 +48,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Admin(command)) => return command.run(&settings.worker()?).await,
         None => {}
     }
-    telemetry::init(&log);
+    shared::telemetry::init(&telemetry, "voting-app")?;
     let config = settings.config()?;
     let [vote, result, worker] = settings.addresses.all();
     let listeners = Listeners {

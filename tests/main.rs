@@ -29,3 +29,4 @@ mod refusals;
 mod schedules;
 mod secure_servers;
 mod store_contract;
+mod traces;

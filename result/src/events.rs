@@ -206,7 +206,12 @@ mod tests {
     #[tokio::test]
     async fn a_slow_viewer_gets_the_newest_tally_and_what_it_missed_is_counted() {
         let metrics = ResultMetrics::for_outcomes(&prometheus::Registry::new());
-        let count = |outcome| metrics.result_push_total.with_label_values(&[outcome]).get();
+        let count = |outcome| {
+            metrics
+                .result_push_total
+                .with_label_values(&[outcome])
+                .get()
+        };
         let (publisher, latest) = watch::channel(None);
         let show = |votes| publish(&publisher, snapshot(votes));
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();

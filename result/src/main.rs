@@ -14,7 +14,7 @@ struct Cli {
     #[command(flatten)]
     listen: ListenSettings,
     #[command(flatten)]
-    log: telemetry::LogSettings,
+    telemetry: telemetry::TelemetrySettings,
     #[command(subcommand)]
     command: Option<cli::Command>,
 }
@@ -29,7 +29,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     if let Some(command) = cli.command {
         return command.run(&[address]);
     }
-    telemetry::init(&cli.log);
+    telemetry::init(&cli.telemetry, "result")?;
     let config = cli.settings.config()?;
     let listener = lifecycle::listen(address).await?;
     tracing::info!(address = %listener.local_addr()?, "result listens");

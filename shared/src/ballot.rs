@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 use serde::Serialize;
 use utoipa::{
     PartialSchema, ToSchema,
@@ -153,6 +154,27 @@ impl Traceparent {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// What leads to this part of a trace.
+    #[must_use]
+    pub fn of(span: &SpanContext) -> Self {
+        Self(format!(
+            "00-{}-{}-{:02x}",
+            span.trace_id(),
+            span.span_id(),
+            span.trace_flags()
+        ))
+    }
+
+    /// The part of a trace that it leads to; it may be of no use, if it is all zeros.
+    #[must_use]
+    pub fn span_context(&self) -> SpanContext {
+        // Of one length each, as was checked.
+        let trace = TraceId::from_hex(&self.0[3..35]).unwrap_or(TraceId::INVALID);
+        let span = SpanId::from_hex(&self.0[36..52]).unwrap_or(SpanId::INVALID);
+        let flags = u8::from_str_radix(&self.0[53..55], 16).unwrap_or_default();
+        SpanContext::new(trace, span, TraceFlags::new(flags), true, TraceState::NONE)
+    }
 }
 
 /// One voter's choice, before the queue has given it a place.
@@ -227,6 +249,17 @@ mod tests {
     fn a_voter_does_not_appear_in_debug_output() {
         let voter = VoterId::random();
         assert!(!format!("{voter:?}").contains(&voter.to_string()));
+    }
+
+    #[test]
+    fn a_traceparent_leads_to_the_part_of_a_trace_that_it_was_made_of() {
+        let header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let span = Traceparent::parse(header).unwrap().span_context();
+        assert!(span.is_valid() && span.is_sampled() && span.is_remote());
+        assert_eq!(Traceparent::of(&span).as_str(), header);
+        let zeros = "00-00000000000000000000000000000000-0000000000000000-00";
+        let nothing = Traceparent::parse(zeros).unwrap().span_context();
+        assert!(!nothing.is_valid() && !nothing.is_sampled());
     }
 
     proptest! {

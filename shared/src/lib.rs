@@ -3,7 +3,7 @@
 //! A vote walks through this crate from top to bottom: the [`poll`] says what may be chosen, a [`ballot`] says who
 //! chose what, the [`queue`] keeps it until a worker has moved it into the [`store`], and the store keeps the tally.
 //! Around that walk stand the parts every service needs: [`settings`], [`lifecycle`], [`http`], [`probe`],
-//! [`mod@metrics`] and [`telemetry`].
+//! [`mod@metrics`], [`traces`] and [`telemetry`].
 
 pub mod backoff;
 pub mod ballot;
@@ -21,6 +21,7 @@ pub mod settings;
 pub mod sqlite;
 pub mod store;
 pub mod telemetry;
+pub mod traces;
 
 /// The name of this machine or container, for pages and for telling replicas apart.
 #[must_use]

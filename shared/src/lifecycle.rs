@@ -9,7 +9,10 @@ use clap::Args;
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::settings::duration;
+use crate::{settings::duration, traces};
+
+/// Traces are not worth a longer wait.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How to end.
 #[derive(Args, Clone, Copy, Debug)]
@@ -68,16 +71,16 @@ impl Lifecycle {
             sleep(self.shutdown_timeout).await;
         };
         tokio::pin!(deadline);
-        loop {
+        let ended_in_time = loop {
             let ended = tokio::select! {
                 ended = tasks.0.join_next() => ended,
                 () = &mut deadline => {
                     tracing::warn!(timeout = ?self.shutdown_timeout, unfinished = tasks.0.len(), "ending with work in hand");
-                    break;
+                    break false;
                 }
             };
             let outcome: anyhow::Result<()> = match ended {
-                None => break,
+                None => break true,
                 Some(Ok((_, Ok(())))) if self.closing.is_cancelled() => continue,
                 Some(Ok((name, Ok(())))) => {
                     Err(anyhow::anyhow!("the {name} ended before its time"))
@@ -89,6 +92,13 @@ impl Lifecycle {
             };
             failure = failure.or(outcome.err());
             self.closing.cancel();
+        };
+        if ended_in_time {
+            tokio::select! {
+                () = traces::flush() => {}
+                () = sleep(FLUSH_TIMEOUT) => tracing::warn!("the last traces were not sent in time"),
+                () = &mut deadline => {}
+            }
         }
         failure.map_or(Ok(()), Err)
     }

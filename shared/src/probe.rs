@@ -71,7 +71,8 @@ impl Dependency {
                 Err(_) => Err(format!("no answer within {TIMEOUT:?}")),
             };
             self.up.set(outcome.is_ok().into());
-            self.probed_at.set(Timestamp::now().as_duration().as_secs_f64());
+            self.probed_at
+                .set(Timestamp::now().as_duration().as_secs_f64());
             if self.note(outcome) {
                 on_up().await;
             }
@@ -143,5 +144,23 @@ mod tests {
         assert_eq!(dependency.check().outcome, Err("gone".into()));
         assert!(dependency.note(Ok(())), "it came up again");
         assert_eq!(dependency.check().outcome, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_hangs_is_given_up_and_counts_as_a_failure() {
+        let metrics = CommonMetrics::new(&prometheus::Registry::new());
+        let dependency = Dependency::new("store", &metrics);
+        dependency.note(Ok(()));
+        let hangs = std::future::pending::<Result<(), &str>>;
+        let watching = dependency
+            .clone()
+            .watch(CancellationToken::new(), hangs, async || {});
+        tokio::pin!(watching);
+        for (after, is_up) in [(2500, true), (1000, false)] {
+            let passed = timeout(Duration::from_millis(after), &mut watching).await;
+            assert!(passed.is_err(), "it goes on");
+            assert_eq!(dependency.check().outcome.is_ok(), is_up);
+        }
+        assert_eq!(dependency.up.get(), 0);
     }
 }

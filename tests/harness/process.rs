@@ -94,9 +94,12 @@ impl Process {
         let after = |mark| {
             line.split(mark)
                 .nth(1)
-                .and_then(|rest| rest.split_whitespace().next())
+                .and_then(|rest| rest.split([' ', '"']).next())
         };
-        let address = after("http://").or_else(|| after("address="));
+        // In lines of text, and in those of JSON.
+        let address = after("http://")
+            .or_else(|| after("address="))
+            .or_else(|| after("\"address\":\""));
         format!(
             "http://{}",
             address.unwrap_or_else(|| panic!("no address in {line:?}"))

@@ -20,10 +20,7 @@ async fn viewers_and_what_they_are_sent_are_counted() {
     let vote = start_ready("vote", &storage, &[]).await;
     let _worker = start_ready("worker", &storage, &[]).await;
     let result = start_ready("result", &storage, &[("MAX_VIEWERS", "2")]).await;
-    let (clients, sent) = (
-        "result_live_clients",
-        "result_push_total{outcome=\"sent\"}",
-    );
+    let (clients, sent) = ("result_live_clients", "result_push_total{outcome=\"sent\"}");
     let mut viewers = [
         Viewer::open(&result.url, None).await,
         Viewer::open(&result.url, None).await,
@@ -31,15 +28,17 @@ async fn viewers_and_what_they_are_sent_are_counted() {
     until(&result.url, clients, exactly(2.0)).await;
     until(&result.url, sent, exactly(2.0)).await;
     get(&format!("{}/events", result.url)).await;
-    until(&result.url, "result_refused_viewers_total", exactly(1.0))
-    .await;
+    until(&result.url, "result_refused_viewers_total", exactly(1.0)).await;
     Voter::new(&vote.url).must_vote_for("a").await;
     for viewer in &mut viewers {
         viewer.until_votes(&[1, 0]).await;
     }
     let now = Scrape::of(&result.url).await;
     assert_eq!(now.find(sent), Some(4.0));
-    assert_eq!(now.find("result_push_total{outcome=\"skipped\"}"), Some(0.0));
+    assert_eq!(
+        now.find("result_push_total{outcome=\"skipped\"}"),
+        Some(0.0)
+    );
     drop(viewers);
     until(&result.url, clients, exactly(0.0)).await;
 }

@@ -63,7 +63,9 @@ fn described(scrape: &str) -> BTreeMap<String, Metric> {
         } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(name_and_rest) {
             kind.clone_into(&mut metrics.entry(name.into()).or_default().kind);
         } else if let Some((series, labels)) = line.split_once('{') {
-            let labels = labels.split("\",").filter_map(|label| label.split_once("=\""));
+            let labels = labels
+                .split("\",")
+                .filter_map(|label| label.split_once("=\""));
             let labels = labels.map(|(label, _)| label.to_owned());
             let name = ["_bucket", "_sum", "_count"]
                 .iter()
@@ -82,7 +84,9 @@ fn name_and_rest(line: &str) -> Option<(&str, &str)> {
 }
 
 fn table_of(metrics: &BTreeMap<String, Metric>, rules: &[Rule]) -> String {
-    let mut table = "\n| metric | type | labels | meaning | services | alerts |\n|---|---|---|---|---|---|\n".to_owned();
+    let mut table =
+        "\n| metric | type | labels | meaning | services | alerts |\n|---|---|---|---|---|---|\n"
+            .to_owned();
     for (name, metric) in metrics {
         let Metric {
             help, kind, labels, ..
@@ -121,7 +125,11 @@ fn rules() -> Vec<Rule> {
         let text = fs::read_to_string(&file).expect("rules can be read");
         for line in text.lines() {
             let begins = line.trim_start().trim_start_matches("- ");
-            let named = |kind| begins.strip_prefix(kind).map(|name: &str| name.trim().to_owned());
+            let named = |kind| {
+                begins
+                    .strip_prefix(kind)
+                    .map(|name: &str| name.trim().to_owned())
+            };
             let (alert, record) = (named("alert:"), named("record:"));
             let is_alert = alert.is_some();
             if let Some(name) = alert.or(record) {

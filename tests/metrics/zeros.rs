@@ -34,7 +34,11 @@ fn combinations(service: &str) -> Vec<(&'static str, String)> {
     let methods = [
         "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "_OTHER",
     ];
-    add("http_server_active_requests", "http_request_method", &methods);
+    add(
+        "http_server_active_requests",
+        "http_request_method",
+        &methods,
+    );
     let dependencies: &[&str] = match service {
         "vote" => &["queue"],
         "worker" => &["queue", "store"],

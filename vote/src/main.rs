@@ -15,7 +15,7 @@ struct Cli {
     #[command(flatten)]
     listen: ListenSettings,
     #[command(flatten)]
-    log: telemetry::LogSettings,
+    telemetry: telemetry::TelemetrySettings,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -40,7 +40,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Seed(settings)) => return seed::seed(settings).await,
         None => {}
     }
-    telemetry::init(&cli.log);
+    telemetry::init(&cli.telemetry, "vote")?;
     let config = cli.settings.config()?;
     let listener = lifecycle::listen(address).await?;
     tracing::info!(address = %listener.local_addr()?, "vote listens");

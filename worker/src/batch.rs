@@ -1,7 +1,7 @@
 //! A batch of deliveries, sorted into ballots and dead letters, and its way into the store.
 
 use shared::{
-    ballot::CastBallot,
+    ballot::{BallotId, CastBallot},
     poll::Poll,
     queue::Delivery,
     store::{Applied, DeadLetter, ErrorClass, Store, StoreError},
@@ -14,12 +14,12 @@ pub struct Batch<'a> {
 }
 
 /// What became of a batch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stored {
     /// Its ballots.
     pub applied: Applied,
     /// Its dead letters.
-    pub dead_letters: u64,
+    pub dead_letters: Vec<BallotId>,
 }
 
 impl<'a> Batch<'a> {
@@ -53,8 +53,8 @@ impl<'a> Batch<'a> {
                 (Ok(applied), _) => {
                     stored.applied.applied += applied.applied;
                     stored.applied.stale += applied.stale;
-                    stored.dead_letters += dead.len() as u64;
-                    dead.clear();
+                    let dead = dead.drain(..).map(|letter| letter.id);
+                    stored.dead_letters.extend(dead);
                 }
                 (Err(error), [(_, delivery)])
                     if error.class == ErrorClass::Permanent && dead.is_empty() =>
@@ -75,6 +75,7 @@ impl<'a> Batch<'a> {
 }
 
 fn dead_letter(delivery: &Delivery, reason: &impl ToString) -> DeadLetter {
+    let _trace = delivery.enter_trace();
     let letter = DeadLetter::new(delivery, reason);
     tracing::warn!(ballot = %letter.id, reason = letter.reason, "a ballot can never be stored; it is kept as a dead letter");
     letter

@@ -15,7 +15,7 @@ struct Cli {
     #[command(flatten)]
     listen: ListenSettings,
     #[command(flatten)]
-    log: telemetry::LogSettings,
+    telemetry: telemetry::TelemetrySettings,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -41,7 +41,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Admin(command)) => return command.run(&cli.settings.config()?).await,
         None => {}
     }
-    telemetry::init(&cli.log);
+    telemetry::init(&cli.telemetry, "worker")?;
     let config = cli.settings.config()?;
     let listener = lifecycle::listen(address).await?;
     tracing::info!(address = %listener.local_addr()?, "worker listens for probes");

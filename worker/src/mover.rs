@@ -1,6 +1,6 @@
 //! Moves ballots, one batch after the other: read, store, acknowledge, in this order and never in another.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
 use shared::{
@@ -72,7 +72,7 @@ pub struct Mover {
 /// What has been read and not yet acknowledged.
 enum InHand {
     Nothing,
-    Read(Vec<Delivery>),
+    Read(Vec<Delivery>, SystemTime),
     Stored(Vec<BallotId>),
 }
 
@@ -133,11 +133,11 @@ impl Mover {
                 if deliveries.is_empty() {
                     return Ok(Step::Idle);
                 }
-                self.in_hand = InHand::Read(deliveries);
+                self.in_hand = InHand::Read(deliveries, SystemTime::now());
                 Ok(Step::Read)
             }
-            InHand::Read(deliveries) => {
-                self.store_all(deliveries).await?;
+            InHand::Read(deliveries, since) => {
+                self.store_all(deliveries, *since).await?;
                 self.in_hand = InHand::Stored(self.in_hand());
                 Ok(Step::Stored)
             }
@@ -158,7 +158,7 @@ impl Mover {
     pub fn in_hand(&self) -> Vec<BallotId> {
         match &self.in_hand {
             InHand::Nothing => Vec::new(),
-            InHand::Read(deliveries) => deliveries.iter().map(|delivery| delivery.id).collect(),
+            InHand::Read(deliveries, _) => deliveries.iter().map(|delivery| delivery.id).collect(),
             InHand::Stored(ids) => ids.clone(),
         }
     }
@@ -213,7 +213,11 @@ impl Mover {
         }
     }
 
-    async fn store_all(&self, deliveries: &[Delivery]) -> Result<(), StoreError> {
+    async fn store_all(
+        &self,
+        deliveries: &[Delivery],
+        since: SystemTime,
+    ) -> Result<(), StoreError> {
         let outcome = Batch::sort(deliveries, &self.poll).store(&self.store).await;
         let entries = |outcome| {
             self.metrics
@@ -224,7 +228,8 @@ impl Mover {
             Ok(stored) => {
                 entries("applied").inc_by(stored.applied.applied);
                 entries("stale").inc_by(stored.applied.stale);
-                entries("dead_letter").inc_by(stored.dead_letters);
+                entries("dead_letter").inc_by(stored.dead_letters.len() as u64);
+                self.consumer.trace(deliveries, since, &stored.dead_letters);
                 for delivery in deliveries {
                     self.metrics
                         .worker_end_to_end_latency_seconds

@@ -29,7 +29,8 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::{
-    Problem, ProblemKind, headers::with_security_headers, problem_page::for_people, room::Place,
+    Problem, ProblemKind, headers::with_security_headers, is_probe, problem_page::for_people,
+    room::Place,
 };
 
 /// How long a connection may take to send the head of a request that is not its first, idle time before it included:
@@ -71,7 +72,7 @@ impl Answers {
         place: &Place,
     ) -> Response {
         request.extensions_mut().insert(ConnectInfo(peer));
-        let is_probe = matches!(request.uri().path(), "/health" | "/ready" | "/metrics");
+        let is_probe = is_probe(request.uri().path());
         let routes = if place.is_reserve && !is_probe {
             self.refusal
         } else {

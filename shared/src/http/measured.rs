@@ -10,7 +10,7 @@ use axum::{
 };
 use prometheus::{HistogramVec, IntCounter, IntGauge, IntGaugeVec, Registry};
 
-use super::assets;
+use super::{assets, traced::ServerSpan};
 use crate::metrics::LATENCY_SECONDS;
 
 crate::metrics! {
@@ -68,10 +68,18 @@ pub(super) async fn measure(
             .http_server_active_requests
             .with_label_values(&[method]),
     );
+    let route = route.as_ref().map(route_label);
     let began = Instant::now();
-    let response = next.run(request).await;
+    let response = match ServerSpan::begin(&request, method, route) {
+        None => next.run(request).await,
+        Some(span) => {
+            let response = span.around(next.run(request)).await;
+            span.end(response.status());
+            response
+        }
+    };
     drop(active);
-    let route = route.as_ref().map_or(UNMATCHED, route_label);
+    let route = route.unwrap_or(UNMATCHED);
     metrics
         .http_server_request_duration_seconds
         .with_label_values(&[method, route, response.status().as_str()])

@@ -15,6 +15,7 @@ mod problem_page;
 mod room;
 mod server;
 mod socket;
+mod traced;
 
 pub use assets::{Asset, SharedAssets, asset_routes};
 pub use cached::{Known, NotModified, unless_known};
@@ -23,9 +24,7 @@ pub use cors::{AllowedOrigins, InvalidOrigin};
 pub use headers::content_security_policy;
 pub use html::{TimeText, html};
 pub use measured::HttpMetrics;
-pub use openapi::{
-    Api, documented_routes, page_responses, problem_responses, undocumented_routes,
-};
+pub use openapi::{Api, documented_routes, page_responses, problem_responses, undocumented_routes};
 pub use probes::{Probes, probe_routes};
 pub use problem::{PROBLEM_JSON, Problem, ProblemKind};
 pub use server::{ConnectionSettings, serve};
@@ -51,6 +50,11 @@ use tower_http::{
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a request's body may take to come: shorter, so that the client hears that it was too slow.
 const BODY_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Whether the path is that of a probe, which is nobody's request.
+fn is_probe(path: &str) -> bool {
+    matches!(path, "/health" | "/ready" | "/metrics")
+}
 
 /// Puts around a service's routes what they all need: measuring, a time limit, an answer in words even after a crash or
 /// for what is not there, as a page for people, compression, and headers that keep browsers safe.

@@ -18,8 +18,8 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    AllowedOrigins, HttpMetrics, Known, NotModified, PROBLEM_JSON, Problem, ProblemKind, assets::fingerprint,
-    method_not_allowed, unless_known,
+    AllowedOrigins, HttpMetrics, Known, NotModified, PROBLEM_JSON, Problem, ProblemKind,
+    assets::fingerprint, method_not_allowed, unless_known,
 };
 use crate::{ballot::Choice, poll::Poll};
 

@@ -49,7 +49,7 @@ impl Delivery {
         }
         let voter: VoterId = self.required(VOTER)?.parse()?;
         let choice = poll.choice(self.required(CHOICE)?)?;
-        let traceparent = self.text(TRACEPARENT)?.and_then(Traceparent::parse);
+        let traceparent = self.traceparent();
         Ok(CastBallot {
             id: self.id,
             ballot: Ballot {
@@ -72,6 +72,14 @@ impl Delivery {
     /// It is no payload: somebody changed it by hand.
     pub fn from_payload(id: BallotId, payload: &str) -> Result<Self, UnreadablePayload> {
         Ok(Self::new(id, payload::read(payload)?))
+    }
+
+    /// The trace it belongs to. A broken one costs nobody a vote.
+    pub(super) fn traceparent(&self) -> Option<Traceparent> {
+        self.text(TRACEPARENT)
+            .ok()
+            .flatten()
+            .and_then(Traceparent::parse)
     }
 
     fn required(&self, name: &'static str) -> Result<&str, Unstorable> {

@@ -7,6 +7,7 @@ mod delivery;
 mod payload;
 mod redis;
 mod sqlite;
+mod traced;
 
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
@@ -18,6 +19,7 @@ pub use delivery::{Delivery, Unstorable};
 pub use payload::UnreadablePayload;
 use redis::{RedisConsumer, RedisQueue};
 use sqlite::{SqliteConsumer, SqliteQueue};
+use traced::Sending;
 
 /// Where the queue is.
 #[derive(Clone, Debug)]
@@ -118,6 +120,15 @@ impl Queue {
     /// # Errors
     /// The ballot is not in the queue, or, after [`QueueError::Timeout`] and [`QueueError::Unavailable`], may be.
     pub async fn enqueue(&self, ballot: &Ballot) -> Result<BallotId, QueueError> {
+        let Some(sending) = Sending::begin(self) else {
+            return self.put(ballot).await;
+        };
+        let outcome = self.put(&sending.mark(ballot)).await;
+        sending.end(&outcome);
+        outcome
+    }
+
+    async fn put(&self, ballot: &Ballot) -> Result<BallotId, QueueError> {
         match self {
             Self::Sqlite(queue) => queue.enqueue(ballot).await,
             Self::Redis(queue) => queue.enqueue(ballot).await,
@@ -338,6 +349,17 @@ pub enum QueueError {
     /// It answered, and refused: out of memory, a full disk, missing rights.
     #[error("the queue refused: {0}")]
     Refused(String),
+}
+
+impl QueueError {
+    /// What kind it is, in traces.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Timeout(_) => "timeout",
+            Self::Unavailable(_) => "unavailable",
+            Self::Refused(_) => "refused",
+        }
+    }
 }
 
 #[cfg(test)]

@@ -10,9 +10,7 @@ use sqlx::{
 };
 use tokio::time::timeout;
 
-use super::{
-    DeadLetter, StoreConfig, StoreError, StoreMetrics, Tally, TimelinePoint, dead_letter,
-};
+use super::{DeadLetter, StoreConfig, StoreError, StoreMetrics, Tally, TimelinePoint, dead_letter};
 use crate::ballot::CastBallot;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");

@@ -58,6 +58,10 @@ impl RedisConsumer {
         }
     }
 
+    pub(in crate::queue) fn stream(&self) -> &str {
+        self.queue.stream()
+    }
+
     pub(in crate::queue) async fn next(
         &mut self,
         max: usize,

@@ -62,6 +62,11 @@ impl RedisQueue {
         })
     }
 
+    /// The stream's key.
+    pub(super) fn stream(&self) -> &str {
+        &self.stream
+    }
+
     pub(super) async fn enqueue(&self, ballot: &Ballot) -> Result<BallotId, QueueError> {
         let mut xadd = cmd("XADD");
         xadd.arg(&*self.stream).arg("*");

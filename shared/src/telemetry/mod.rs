@@ -1,9 +1,25 @@
-//! Logs: a readable message with fields, as text or as JSON, on standard error.
+//! Logs: a readable message with fields, as text or as JSON, on standard error. And the start of traces.
+
+mod with_trace;
 
 use std::io::IsTerminal;
 
 use clap::{Args, ValueEnum};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::traces::{self, InvalidExporter, TraceSettings};
+use with_trace::WithTrace;
+
+/// How a service says what it does.
+#[derive(Args, Clone, Debug)]
+pub struct TelemetrySettings {
+    /// In lines.
+    #[command(flatten)]
+    pub logs: LogSettings,
+    /// In traces.
+    #[command(flatten)]
+    pub traces: TraceSettings,
+}
 
 /// How to log.
 #[derive(Args, Clone, Debug)]
@@ -36,16 +52,33 @@ fn parse_filter(raw: &str) -> Result<String, String> {
         })
 }
 
-/// Starts logging. Does nothing where a logger is there already.
-pub fn init(settings: &LogSettings) {
+/// Starts logging, and tracing if the settings say so. Does nothing where it has been started already.
+///
+/// # Errors
+/// Traces cannot be sent the way that the settings say.
+pub fn init(settings: &TelemetrySettings, service: &'static str) -> Result<(), InvalidExporter> {
+    start_logging(&settings.logs);
+    traces::start(&settings.traces, service)
+}
+
+fn start_logging(settings: &LogSettings) {
     let filter = EnvFilter::new(&settings.log_filter);
     let registry = tracing_subscriber::registry().with(filter);
+    let is_terminal = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_ansi(is_terminal);
     let started = match settings.log_format {
-        LogFormat::Text => registry.with(lines).try_init(),
-        LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+        LogFormat::Text => {
+            let lines = lines.map_event_format(|line| WithTrace::text(line.with_ansi(is_terminal)));
+            registry.with(lines).try_init()
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true);
+            registry
+                .with(lines.map_event_format(WithTrace::json))
+                .try_init()
+        }
     };
     // Only a second call in one process fails: the first one's settings stand.
     drop(started);

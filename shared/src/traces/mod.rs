@@ -1,0 +1,71 @@
+//! Traces, by OpenTelemetry: the way of a vote from the request through the queue to the commit, as one picture.
+//!
+//! Off unless configured, and then nothing is made and nothing asked but whether it is on. Spans begin and end where work
+//! enters or leaves a service: [`http`](crate::http) makes those of requests, [`queue`](crate::queue) those of ballots.
+
+mod export;
+mod settings;
+
+use std::{sync::OnceLock, thread};
+
+use opentelemetry::{KeyValue, trace::TracerProvider};
+use opentelemetry_sdk::{
+    Resource,
+    trace::{SdkTracer, SdkTracerProvider},
+};
+use tokio::sync::oneshot;
+
+pub use export::InvalidExporter;
+pub use settings::TraceSettings;
+
+static TRACING: OnceLock<Tracing> = OnceLock::new();
+
+struct Tracing {
+    provider: SdkTracerProvider,
+    tracer: SdkTracer,
+}
+
+/// Switches traces on, if the settings say so. Called within the runtime, which then sends them.
+///
+/// # Errors
+/// They cannot be sent the way that the settings say.
+pub fn start(settings: &TraceSettings, service: &'static str) -> Result<(), InvalidExporter> {
+    let Some(endpoint) = settings.endpoint() else {
+        return Ok(());
+    };
+    let resource = Resource::builder()
+        .with_service_name(settings.service_name(service))
+        .with_attributes([
+            KeyValue::new("service.version", crate::build::VERSION),
+            KeyValue::new("service.instance.id", crate::instance_name()),
+        ]);
+    let provider = SdkTracerProvider::builder()
+        .with_batch_exporter(export::exporter(&endpoint, settings.timeout())?)
+        .with_sampler(settings.sampler())
+        .with_resource(resource.build())
+        .build();
+    let tracer = provider.tracer(env!("CARGO_PKG_NAME"));
+    // Only a second call in one process fails: the first one's settings stand.
+    let _ = TRACING.set(Tracing { provider, tracer });
+    tracing::info!(%endpoint, "traces are sent");
+    Ok(())
+}
+
+/// What makes spans; `None`: traces are off.
+#[must_use]
+pub fn tracer() -> Option<&'static SdkTracer> {
+    TRACING.get().map(|tracing| &tracing.tracer)
+}
+
+/// Sends what has not been sent yet. Whoever does not want to wait for a collector that hangs may drop the future.
+pub async fn flush() {
+    let Some(tracing) = TRACING.get() else {
+        return;
+    };
+    let (ended, end) = oneshot::channel();
+    // On a thread of its own: the end of the runtime waits for those that are its own.
+    thread::spawn(move || ended.send(tracing.provider.force_flush()));
+    if let Ok(Err(error)) = end.await {
+        tracing::warn!(%error, "the last traces were not sent");
+    }
+}

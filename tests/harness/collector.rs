@@ -1,0 +1,148 @@
+//! A receiver of OTLP over HTTP, as a collector has one.
+
+use std::sync::{Arc, Mutex};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{StatusCode, Uri, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+};
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::ExportTraceServiceRequest,
+    common::v1::{KeyValue, any_value::Value},
+    trace::v1::{Span, span::SpanKind, status::StatusCode as SpanStatus},
+};
+use prost::Message;
+use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::eventually;
+
+/// What services have sent.
+pub struct Collector {
+    pub url: String,
+    received: Received,
+    _serving: AbortOnDropHandle<()>,
+}
+
+type Received = Arc<Mutex<Vec<Seen>>>;
+
+/// A span, with the service that sent it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub service: String,
+    pub span: Span,
+}
+
+impl Collector {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port is free");
+        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let received = Received::default();
+        let routes = Router::new().fallback(receive).with_state(received.clone());
+        let serving = tokio::spawn(async move {
+            axum::serve(listener, routes).await.expect("it serves");
+        });
+        Self {
+            url,
+            received,
+            _serving: AbortOnDropHandle::new(serving),
+        }
+    }
+
+    /// What a service needs to send here, soon.
+    pub fn settings(&self) -> [(&'static str, &str); 2] {
+        [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &self.url),
+            ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+        ]
+    }
+
+    pub fn spans(&self) -> Vec<Seen> {
+        self.received.lock().unwrap().clone()
+    }
+
+    /// Waits for the span of this name in this trace.
+    pub async fn span(&self, trace: &str, name: &str) -> Seen {
+        let find = async || {
+            let spans = self.spans().into_iter();
+            let mut fitting = spans.filter(|seen| seen.trace() == trace && seen.span.name == name);
+            fitting.next()
+        };
+        let found = eventually(name, Option::is_some, find).await;
+        found.expect("it is there")
+    }
+}
+
+impl Seen {
+    pub fn trace(&self) -> String {
+        hex(&self.span.trace_id)
+    }
+
+    pub fn id(&self) -> String {
+        hex(&self.span.span_id)
+    }
+
+    /// The id of the span that led to it; empty: it is the first.
+    pub fn parent(&self) -> String {
+        hex(&self.span.parent_span_id)
+    }
+
+    pub fn kind(&self) -> SpanKind {
+        self.span.kind()
+    }
+
+    pub fn failed(&self) -> bool {
+        let status = self.span.status.as_ref();
+        status.is_some_and(|status| status.code() == SpanStatus::Error)
+    }
+
+    /// An attribute as text; empty: it has none of this name.
+    pub fn attribute(&self, name: &str) -> String {
+        text_of(&self.span.attributes, name)
+    }
+}
+
+async fn receive(State(received): State<Received>, uri: Uri, body: Bytes) -> Response {
+    if uri.path() != "/v1/traces" {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    let Ok(request) = ExportTraceServiceRequest::decode(body) else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    let mut received = received.lock().unwrap();
+    for group in request.resource_spans {
+        let resource = group.resource.unwrap_or_default();
+        let service = text_of(&resource.attributes, "service.name");
+        let spans = group.scope_spans.into_iter().flat_map(|scope| scope.spans);
+        received.extend(spans.map(|span| Seen {
+            service: service.clone(),
+            span,
+        }));
+    }
+    // All was taken in: an answer without fields.
+    [(CONTENT_TYPE, "application/x-protobuf")].into_response()
+}
+
+fn text_of(attributes: &[KeyValue], name: &str) -> String {
+    let attribute = attributes.iter().find(|attribute| attribute.key == name);
+    let value = attribute.and_then(|attribute| attribute.value.clone()?.value);
+    match value {
+        Some(Value::StringValue(text)) => text,
+        Some(Value::IntValue(number)) => number.to_string(),
+        Some(other) => panic!("{name} is {other:?}"),
+        None => String::new(),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("text can be written to");
+        text
+    })
+}

@@ -1,0 +1,296 @@
+//! Traces: from a voter's request through the queue to the commit, as a collector receives them.
+
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use reqwest::StatusCode;
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+use crate::{
+    faults::start_ready,
+    harness::{
+        collector::Collector,
+        eventually,
+        process::Service,
+        redis,
+        skip::or_skip,
+        storage::{Kind, Storage, on_both_storages},
+        voter::client,
+    },
+};
+
+on_both_storages! {
+    one_trace_leads_from_the_request_to_the_commit,
+    a_dead_letter_says_so_in_its_trace_and_in_the_log,
+}
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const CLIENT: &str = "00f067aa0ba902b7";
+
+fn traceparent(trace: &str, flags: &str) -> String {
+    format!("00-{trace}-{CLIENT}-{flags}")
+}
+
+/// Votes as a client that traces, or does not.
+async fn vote(url: &str, traceparent: Option<&str>) -> StatusCode {
+    let mut request = client().post(url).form(&[("vote", "a")]);
+    if let Some(traceparent) = traceparent {
+        request = request.header("traceparent", traceparent);
+    }
+    request.send().await.unwrap().status()
+}
+
+async fn one_trace_leads_from_the_request_to_the_commit(storage: Storage) {
+    let collector = Collector::start().await;
+    let service = async |name| start_ready(name, &storage, &collector.settings()).await;
+    let (voting, _worker) = (service("vote").await, service("worker").await);
+    let (system, queue) = if storage.queue_url.starts_with("redis") {
+        ("redis", storage.stream.as_str())
+    } else {
+        ("sqlite", "ballots")
+    };
+
+    let sampled = traceparent(TRACE, "01");
+    assert_eq!(vote(&voting.url, Some(&sampled)).await, StatusCode::OK);
+    let request = collector.span(TRACE, "POST /").await;
+    let sent = collector.span(TRACE, &format!("send {queue}")).await;
+    let processed = collector.span(TRACE, &format!("process {queue}")).await;
+
+    assert_eq!(
+        [&request, &sent, &processed].map(|seen| (seen.service.as_str(), seen.kind())),
+        [
+            ("vote", SpanKind::Server),
+            ("vote", SpanKind::Producer),
+            ("worker", SpanKind::Consumer),
+        ]
+    );
+    assert_eq!(
+        [&request, &sent, &processed].map(|seen| seen.parent()),
+        [CLIENT.to_owned(), request.id(), sent.id()]
+    );
+    for (name, value) in [
+        ("http.request.method", "POST"),
+        ("http.route", "/"),
+        ("http.response.status_code", "200"),
+    ] {
+        assert_eq!(request.attribute(name), value, "{name}");
+    }
+    for (part, operation) in [(&sent, "send"), (&processed, "process")] {
+        for (name, value) in [
+            ("messaging.system", system),
+            ("messaging.operation.name", operation),
+            ("messaging.operation.type", operation),
+            ("messaging.destination.name", queue),
+        ] {
+            assert_eq!(part.attribute(name), value, "{name}");
+        }
+    }
+    let [ballot, moved] = [&sent, &processed].map(|seen| seen.attribute("messaging.message.id"));
+    assert!(ballot.contains('-') && ballot == moved, "{ballot} {moved}");
+    assert!(request.span.start_time_unix_nano <= sent.span.start_time_unix_nano);
+    assert!(processed.span.start_time_unix_nano <= processed.span.end_time_unix_nano);
+    assert!(
+        ![&request, &sent, &processed]
+            .iter()
+            .any(|seen| seen.failed())
+    );
+
+    // Whoever does not trace begins a new one here.
+    assert_eq!(vote(&voting.url, None).await, StatusCode::OK);
+    let is_other = |name: &str| {
+        let spans = collector.spans().into_iter();
+        let mut others = spans.filter(|seen| seen.trace() != TRACE && seen.span.name == name);
+        others.next()
+    };
+    let commit = format!("process {queue}");
+    let other = eventually("a trace of our own", Option::is_some, async || {
+        is_other(&commit)
+    })
+    .await;
+    let request = collector.span(&other.unwrap().trace(), "POST /").await;
+    assert_eq!(request.parent(), "");
+
+    let all = format!("{:?}", collector.spans());
+    for (voter, _) in storage.rows("SELECT id, cast_ms FROM votes").await {
+        assert!(!all.contains(&voter), "{voter} in {all}");
+    }
+    assert!(!all.contains("127.0.0.1"), "{all}");
+    let probed = collector.spans();
+    let probe = probed.iter().find(|seen| seen.span.name.contains("/ready"));
+    assert!(probe.is_none(), "{probe:?}");
+}
+
+async fn a_dead_letter_says_so_in_its_trace_and_in_the_log(storage: Storage) {
+    let collector = Collector::start().await;
+    let mut settings = collector.settings().to_vec();
+    settings.push(("LOG_FORMAT", "json"));
+    let worker = start_ready("worker", &storage, &settings).await;
+    let sampled = traceparent(TRACE, "01");
+    storage
+        .enqueue_raw(&[("choice", "a"), ("traceparent", &sampled)])
+        .await;
+    let line = worker.process.line_with("can never be stored");
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(
+        (&line["trace_id"], &line["span_id"]),
+        (&TRACE.into(), &CLIENT.into())
+    );
+    let queue = if storage.queue_url.starts_with("redis") {
+        &storage.stream
+    } else {
+        "ballots"
+    };
+    let processed = collector.span(TRACE, &format!("process {queue}")).await;
+    assert!(processed.failed(), "{processed:?}");
+    assert_eq!(processed.attribute("error.type"), "dead_letter");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vote_that_fails_says_so_in_its_trace_and_in_the_log() {
+    let mut storage = or_skip!(Storage::new(Kind::Embedded).await);
+    // Nobody listens there.
+    storage.queue_url = "redis://127.0.0.1:1".into();
+    let collector = Collector::start().await;
+    let mut settings = collector.settings().to_vec();
+    settings.push(("ENQUEUE_TIMEOUT", "100ms"));
+    let voting = Service::start("vote", &storage, &settings);
+    let status = vote(&voting.url, Some(&traceparent(TRACE, "01"))).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    let request = collector.span(TRACE, "POST /").await;
+    assert!(request.failed(), "{request:?}");
+    assert_eq!(request.attribute("error.type"), "503");
+    let sent = collector
+        .span(TRACE, &format!("send {}", storage.stream))
+        .await;
+    assert!(sent.failed(), "{sent:?}");
+    assert!(!sent.attribute("error.type").is_empty());
+    let line = voting.process.line_with("could not be queued");
+    let ids = format!("trace_id={TRACE} span_id={}", request.id());
+    assert!(line.ends_with(&ids), "{line}");
+    // What belongs to no request belongs to no trace.
+    assert!(
+        !voting
+            .process
+            .line_with("vote listens")
+            .contains("trace_id")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_sampled_is_not_sent_and_costs_no_trace() {
+    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let collector = Collector::start().await;
+    let mut settings = collector.settings().to_vec();
+    settings.push(("OTEL_TRACES_SAMPLER", "parentbased_always_off"));
+    settings.push(("OTEL_SERVICE_NAME", "polling-station"));
+    let voting = start_ready("vote", &storage, &settings).await;
+    let other = TRACE.replace('4', "5");
+    let headers = [traceparent(&other, "00"), traceparent(TRACE, "01")];
+    assert_eq!(vote(&voting.url, None).await, StatusCode::OK);
+    for header in &headers {
+        assert_eq!(vote(&voting.url, Some(header)).await, StatusCode::OK);
+    }
+    let last = collector.span(TRACE, "POST /").await;
+    assert_eq!(last.service, "polling-station");
+    let sent = collector
+        .span(TRACE, &format!("send {}", storage.stream))
+        .await;
+    let traces: Vec<_> = collector.spans().iter().map(|seen| seen.trace()).collect();
+    assert_eq!(traces, [TRACE, TRACE]);
+    // A worker may trace though nobody has so far: it is told what the client said.
+    let expected = [
+        None,
+        Some(headers[0].clone()),
+        Some(format!("00-{TRACE}-{}-01", sent.id())),
+    ];
+    assert_eq!(traceparents(&storage), expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_traces_are_off_a_ballot_keeps_that_of_its_client() {
+    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let voting = start_ready("vote", &storage, &[]).await;
+    let sampled = traceparent(TRACE, "01");
+    assert_eq!(vote(&voting.url, Some(&sampled)).await, StatusCode::OK);
+    assert_eq!(vote(&voting.url, Some("nonsense")).await, StatusCode::OK);
+    assert_eq!(traceparents(&storage), [Some(sampled), None]);
+}
+
+/// Those of the ballots in the queue, oldest first.
+fn traceparents(storage: &Storage) -> Vec<Option<String>> {
+    let mut all = ::redis::cmd("XRANGE");
+    all.arg(&storage.stream).arg("-").arg("+");
+    let entries: Vec<(String, Vec<String>)> =
+        all.query(&mut redis::shared().unwrap().connect()).unwrap();
+    let traceparent = |fields: &Vec<String>| {
+        let at = fields.iter().position(|field| field == "traceparent")?;
+        fields.get(at + 1).cloned()
+    };
+    entries
+        .iter()
+        .map(|(_, fields)| traceparent(fields))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_traces_are_sent_at_the_end() {
+    let storage = or_skip!(Storage::new(Kind::Embedded).await);
+    let collector = Collector::start().await;
+    let never = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str()),
+        ("OTEL_BSP_SCHEDULE_DELAY", "3600000"),
+    ];
+    let mut voting = start_ready("vote", &storage, &never).await;
+    vote(&voting.url, None).await;
+    assert!(collector.spans().is_empty());
+    assert!(voting.process.terminate().success());
+    let names: Vec<_> = collector
+        .spans()
+        .into_iter()
+        .map(|seen| seen.span.name)
+        .collect();
+    assert!(names.contains(&"POST /".to_owned()), "{names:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_is_away_or_hangs_disturbs_nobody() {
+    let storage = or_skip!(Storage::new(Kind::Embedded).await);
+    // Connections are taken in by the system, and nobody ever answers.
+    let hangs = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hangs = format!("http://{}", hangs.local_addr().unwrap());
+    for collector in ["http://127.0.0.1:1", &hangs] {
+        let settings = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", collector),
+            ("OTEL_BSP_SCHEDULE_DELAY", "10"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "16"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "3600000"),
+            ("SHUTDOWN_TIMEOUT", "1h"),
+        ];
+        let mut voting = start_ready("vote", &storage, &settings).await;
+        // More than there is room for.
+        for _ in 0..50 {
+            assert_eq!(vote(&voting.url, None).await, StatusCode::OK);
+        }
+        assert!(voting.process.terminate().success(), "{collector}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_of_the_result_are_traced_too() {
+    let storage = or_skip!(Storage::new(Kind::Embedded).await);
+    let collector = Collector::start().await;
+    let result = start_ready("result", &storage, &collector.settings()).await;
+    for (path, name, route) in [
+        ("/api/tally", "GET /api/tally", "/api/tally"),
+        ("/no/such/path", "GET", ""),
+    ] {
+        let request = client().get(format!("{}{path}", result.url));
+        let request = request.header("traceparent", traceparent(TRACE, "01"));
+        request.send().await.unwrap();
+        let seen = collector.span(TRACE, name).await;
+        assert_eq!(
+            (seen.attribute("http.route"), seen.failed()),
+            (route.into(), false)
+        );
+    }
+    assert!(!format!("{:?}", collector.spans()).contains("such/path"));
+}
