@@ -1,5 +1,9 @@
 //! What load balancers and Prometheus ask.
 
+mod dependencies;
+mod order;
+mod rig;
+
 use reqwest::StatusCode;
 use serde_json::json;
 
