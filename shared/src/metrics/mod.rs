@@ -42,6 +42,7 @@ macro_rules! metrics {
     ) => {
         $(#[$about])*
         #[derive(Clone, Debug)]
+        #[allow(clippy::struct_field_names, reason = "the names of metrics begin with what they belong to")]
         pub struct $name {
             $($(#[doc = $help])+ pub $metric: $kind,)+
         }

@@ -1,6 +1,6 @@
 //! What a service sees of its database.
 
-use prometheus::{Histogram, IntCounterVec, IntGaugeVec, Registry};
+use prometheus::{Histogram, HistogramTimer, IntCounterVec, IntGaugeVec, Registry};
 
 use super::{ErrorClass, StoreError};
 use crate::metrics::LATENCY_SECONDS;
@@ -39,10 +39,9 @@ impl StoreMetrics {
         }
     }
 
-    /// Measures a wait for a connection, also one that is given up.
-    pub(super) async fn wait<T>(&self, connection: impl Future<Output = T>) -> T {
-        let _measured_when_dropped = self.db_pool_wait_seconds.start_timer();
-        connection.await
+    /// Measures a wait for a connection, also one that is given up: until the timer is dropped.
+    pub(super) fn waiting(&self) -> HistogramTimer {
+        self.db_pool_wait_seconds.start_timer()
     }
 
     pub(super) fn note<T>(&self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {

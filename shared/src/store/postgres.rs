@@ -60,7 +60,9 @@ impl PostgresStore {
     }
 
     pub(super) async fn lease(&self) -> Result<Lease, StoreError> {
-        let connection = self.metrics.wait(self.pool.acquire()).await?;
+        let waiting = self.metrics.waiting();
+        let connection = self.pool.acquire().await?;
+        drop(waiting);
         Ok(Lease(Some(connection)))
     }
 

@@ -23,11 +23,13 @@ impl SqliteStore {
     }
 
     pub(super) async fn reader(&self) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
-        self.metrics.wait(self.database.readers().acquire()).await
+        let _waiting = self.metrics.waiting();
+        self.database.readers().acquire().await
     }
 
     pub(super) async fn write(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-        self.metrics.wait(self.database.write()).await
+        let _waiting = self.metrics.waiting();
+        self.database.write().await
     }
 
     pub(super) fn database(&self) -> &Database {

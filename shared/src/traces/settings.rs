@@ -11,6 +11,10 @@ use url::Url;
 /// Whether and how to trace.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Traces")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the flags are called as the variables are, by their standard"
+)]
 pub struct TraceSettings {
     /// Where to send traces by OTLP over HTTP, such as http://collector:4318; if not set, none are made
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_parser = http_url)]
