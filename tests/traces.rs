@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use crate::{
     faults::start_ready,
     harness::{
-        collector::Collector,
+        collector::{Collector, Seen},
         eventually,
         process::Service,
         redis,
@@ -64,7 +64,7 @@ async fn one_trace_leads_from_the_request_to_the_commit(storage: Storage) {
         ]
     );
     assert_eq!(
-        [&request, &sent, &processed].map(|seen| seen.parent()),
+        [&request, &sent, &processed].map(Seen::parent),
         [CLIENT.to_owned(), request.id(), sent.id()]
     );
     for (name, value) in [
@@ -194,7 +194,7 @@ async fn what_is_not_sampled_is_not_sent_and_costs_no_trace() {
     let sent = collector
         .span(TRACE, &format!("send {}", storage.stream))
         .await;
-    let traces: Vec<_> = collector.spans().iter().map(|seen| seen.trace()).collect();
+    let traces: Vec<_> = collector.spans().iter().map(Seen::trace).collect();
     assert_eq!(traces, [TRACE, TRACE]);
     // A worker may trace though nobody has so far: it is told what the client said.
     let expected = [
