@@ -17,7 +17,7 @@ def quantiles(histogram, matchers="@"):
 def process(job):
     """What each process of a job takes of its machine."""
     matchers = f'@, job="{job}"'
-    return [
+    panels = [
         graph("Processor", f"Processor time that each {job} takes: 1 is one core.", "none", {"{{instance}}": f"rate(process_cpu_seconds_total{{{matchers}}}[$__rate_interval])"}),
         graph("Memory", f"Memory that each {job} holds. A container may hold 128 to 256 MB.", "bytes", {"{{instance}}": f"process_resident_memory_bytes{{{matchers}}}"}),
         graph(
@@ -27,7 +27,15 @@ def process(job):
             {"{{instance}}": f"process_open_fds{{{matchers}}} / process_max_fds{{{matchers}}}"},
             bad_from=0.8,
         ),
+        graph(
+            "Runtime",
+            f"Share of their time for which the threads of each {job} work. Near 1, requests wait for each other.",
+            "percentunit",
+            {"{{instance}}": f"rate(tokio_runtime_busy_seconds_total{{{matchers}}}[$__rate_interval]) / tokio_runtime_workers{{{matchers}}}"},
+            bad_from=0.9,
+        ),
     ]
+    return [{**panel, "gridPos": {"w": 6, "h": 8}} for panel in panels]
 
 
 def pool(job):
