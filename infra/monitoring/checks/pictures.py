@@ -70,7 +70,10 @@ def draw_graph(axes, panel, found):
         axes.stackplot(epoch(times), layers, labels=[name for name, _, _ in found], alpha=0.6)
     else:
         for name, _, values in found:
-            axes.plot(epoch([when for when, _ in values]), [value for _, value in values], linewidth=0.9, label=name)
+            # As Grafana does it, there is no line where there was no value.
+            values = dict(values)
+            times = [min(values) + panels.STEP * step for step in range(1 + round((max(values) - min(values)) / panels.STEP))]
+            axes.plot(epoch(times), [values.get(when, math.nan) for when in times], linewidth=0.9, label=name)
     lowest, highest = axes.get_ylim()
     # Room for the legend.
     axes.set_ylim(bottom=0, top=max(highest, 1e-9) * (1.3 if len(found) > 1 or found[0][0] else 1))
@@ -164,7 +167,7 @@ def draw(stack, start, end, folder):
             if panel["type"] == "row":
                 figure.text(0.01, top - 0.5 / whole, panel["title"], fontsize=8, color="#555555", va="center")
                 continue
-            axes = figure.add_axes((place["x"] / 24 + 0.035, top - (place["h"] - 1) / whole, place["w"] / 24 - 0.045, (place["h"] - 2.4) / whole))
+            axes = figure.add_axes((place["x"] / 24 + 0.045, top - (place["h"] - 1) / whole, place["w"] / 24 - 0.055, (place["h"] - 2.4) / whole))
             draw_panel(axes, stack, panel, start, end)
         figure.savefig(folder / f"{name}.png", pil_kwargs={"optimize": True})
     print(f"pictures of {len(panels.dashboards())} dashboards in {folder}")

@@ -20,7 +20,7 @@ DASHBOARD = dashboard(
         graph("Samples", "Samples per target.", "none", {"{{job}}": "max by (job) (scrape_samples_scraped{@})"}),
         graph("Samples per second", "Samples that Prometheus takes in.", "none", {"": "sum(rate(prometheus_tsdb_head_samples_appended_total{@}[$__rate_interval]))"}),
         row("Alerting"),
-        graph("Time to evaluate", "How long a group of rules takes, as a share of its interval.", "percentunit", {"{{rule_group}}": "max by (rule_group) (prometheus_rule_group_last_duration_seconds{@} / prometheus_rule_group_interval_seconds{@})"}, bad_from=1),
+        graph("Time to evaluate", "How long a group of rules takes, as a share of its interval.", "percentunit", {"{{group}}": 'max by (group) (label_replace(prometheus_rule_group_last_duration_seconds{@} / prometheus_rule_group_interval_seconds{@}, "group", "$1", "rule_group", ".*;(.*)"))'}, bad_from=1),
         graph("Alerts sent", "Alerts per second from Prometheus to Alertmanager, and those dropped.", "ops", {"sent": "sum(rate(prometheus_notifications_sent_total{@}[$__rate_interval]))", "dropped": "sum(rate(prometheus_notifications_dropped_total{@}[$__rate_interval]))"}),
         graph("Notifications", "Notifications per second from Alertmanager, and those that failed.", "ops", {"{{integration}}": "sum by (integration) (rate(alertmanager_notifications_total{@}[$__rate_interval])) > 0", "failed": "sum(rate(alertmanager_notifications_failed_total{@}[$__rate_interval]))"}),
         row("What it takes"),

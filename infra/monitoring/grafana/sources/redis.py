@@ -2,6 +2,9 @@
 
 from panels import dashboard, graph, number, row, states
 
+# What votes cost, and not what exporters ask.
+COMMANDS = '@, cmd=~"x.+|eval.*", cmd!~"xinfo.*"'
+
 DASHBOARD = dashboard(
     "redis",
     "Redis",
@@ -20,10 +23,10 @@ DASHBOARD = dashboard(
         states("As services see it", "Whether vote and worker reach the queue.", {"{{job}} {{instance}}": 'min by (job, instance) (dependency_up{@, dependency="queue"})'}, width=8, names={1: ("up", "green"), 0: ("down", "red")}),
         row("Server"),
         graph("Memory", "Memory in use, what the operating system gave, and what it may be at most.", "bytes", {"used": "sum(redis_memory_used_bytes{@})", "resident": "sum(redis_memory_used_rss_bytes{@})", "limit": "sum(redis_memory_max_bytes{@})"}),
-        graph("Commands", "Commands per second, by command.", "ops", {"{{cmd}}": "sum by (cmd) (rate(redis_commands_total{@}[$__rate_interval])) > 0"}),
-        graph("Time of a command", "Mean time of a command within Redis, by command, in seconds.", "s", {"{{cmd}}": "sum by (cmd) (rate(redis_commands_duration_seconds_total{@}[$__rate_interval])) / (sum by (cmd) (rate(redis_commands_total{@}[$__rate_interval])) > 0)"}),
+        graph("Commands", "Commands on the stream per second, by command.", "ops", {"{{cmd}}": f"sum by (cmd) (rate(redis_commands_total{{{COMMANDS}}}[$__rate_interval]))"}),
+        graph("Time of a command", "Mean time of a command on the stream within Redis.", "s", {"{{cmd}}": f"sum by (cmd) (rate(redis_commands_duration_seconds_total{{{COMMANDS}}}[$__rate_interval])) / (sum by (cmd) (rate(redis_commands_total{{{COMMANDS}}}[$__rate_interval])) > 0)"}),
         graph("Clients", "Connections, and those that wait for new entries.", "none", {"connected": "sum(redis_connected_clients{@})", "waiting": "sum(redis_blocked_clients{@})"}),
         graph("Network", "Bytes per second into Redis and out of it.", "Bps", {"in": "sum(rate(redis_net_input_bytes_total{@}[$__rate_interval]))", "out": "sum(rate(redis_net_output_bytes_total{@}[$__rate_interval]))"}),
-        graph("Append-only file", "Size of the file, and what is not yet on the disk.", "bytes", {"size": "sum(redis_aof_current_size_bytes{@})", "base": "sum(redis_aof_base_size_bytes{@})"}),
+        graph("Append-only file", "Size of the file, and what it had after it was last written anew.", "bytes", {"size": "sum(redis_aof_current_size_bytes{@})", "base": "sum(redis_aof_base_size_bytes{@})"}),
     ],
 )
