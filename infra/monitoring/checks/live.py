@@ -58,6 +58,21 @@ def refused(stack):
         assert error.code in (400, 422), error
 
 
+def sees_no_votes(stack):
+    """Monitoring's own users may read figures, and neither votes nor ballots, and change nothing."""
+    redis = 'redis-cli --no-auth-warning -h redis --user monitor --pass "$(cat /volume/redis-password)"'
+    postgres = 'PGPASSWORD="$(cat /volume/password)" psql --host=db --username=monitor --dbname=postgres --command'
+    for volume, image, allowed, forbidden, refusal in [
+        ("secrets-grafana", "redis:8.0", f"{redis} XLEN ballots", [f"{redis} XADD ballots '*' a b", f"{redis} XRANGE ballots - +", f"{redis} FLUSHALL", f"{redis} CONFIG GET dir"], "NOPERM"),
+        ("secrets-postgres-exporter", "postgres:18", f"{postgres} 'SELECT count(*) FROM pg_stat_activity'", [f"{postgres} 'SELECT * FROM votes'", f"{postgres} 'CREATE TABLE mine (id int)'"], "permission denied"),
+    ]:  # fmt: skip
+        said = stack.run("back-tier", volume, image, allowed)
+        assert refusal not in said and any(character.isdigit() for character in said), said
+        for command in forbidden:
+            assert refusal in (said := stack.run("back-tier", volume, image, command)), f"{command}: {said}"
+    print("monitoring reads figures and no votes")
+
+
 def all_up(stack):
     targets = stack.targets()
     return {job for job, _ in targets} == JOBS and set(targets.values()) == {"up"} and targets
@@ -122,6 +137,7 @@ def main(tag, program, pictures=None):
         with Stack(tag, called) as stack:
             targets = eventually(f"target up of each of {sorted(JOBS)}", lambda: all_up(stack))
             print(f"up: {', '.join(sorted(job for job, _ in targets))}")
+            sees_no_votes(stack)
             start = time.time()
             watch(stack)
             counts_votes(program, stack)

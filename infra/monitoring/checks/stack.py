@@ -60,6 +60,12 @@ class Stack:
             print(self.compose("logs", "--no-color", "--tail", "6"))
         self.compose("down", "--volumes", "--remove-orphans", "--timeout", "3")
 
+    def run(self, network, volume, image, script):
+        """What a script says in one of the project's networks, with one of its volumes at /volume."""
+        command = ["docker", "run", "--rm", f"--network={self.name}_{network}", f"--volume={self.name}_{volume}:/volume:ro", "--entrypoint=sh", image, "-c", script]
+        done = subprocess.run(command, capture_output=True, text=True)
+        return done.stdout + done.stderr
+
     def ask(self, path, **parameters):
         return fetch(f"{self.prometheus}/api/v1/{path}?{urllib.parse.urlencode(parameters)}")["data"]
 
