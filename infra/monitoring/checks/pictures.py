@@ -2,12 +2,14 @@
 the same panels at the same places with the same queries, in a plainer hand.
 """
 
+import io
 import math
 import re
 
 import matplotlib
 from matplotlib.dates import DateFormatter
 from matplotlib.figure import Figure
+from PIL import Image
 
 import panels
 
@@ -169,5 +171,7 @@ def draw(stack, start, end, folder):
                 continue
             axes = figure.add_axes((place["x"] / 24 + 0.045, top - (place["h"] - 1) / whole, place["w"] / 24 - 0.055, (place["h"] - 2.4) / whole))
             draw_panel(axes, stack, panel, start, end)
-        figure.savefig(folder / f"{name}.png", pil_kwargs={"optimize": True})
+        drawn = io.BytesIO()
+        figure.savefig(drawn)
+        Image.open(drawn).convert("RGB").quantize(48).save(folder / f"{name}.png", optimize=True)
     print(f"pictures of {len(panels.dashboards())} dashboards in {folder}")
