@@ -16,3 +16,12 @@ ALTER DEFAULT PRIVILEGES FOR ROLE worker IN SCHEMA public GRANT SELECT ON TABLES
 -- A table that the original app left becomes the worker's, who brings it up to date.
 SELECT 'ALTER TABLE public.votes OWNER TO worker' WHERE to_regclass('public.votes') IS NOT NULL \gexec
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO result;
+
+-- Monitoring, where there is a password for it, sees the server's own figures and no votes.
+\set monitor `cat /run/secrets/db/monitor-password 2>/dev/null || true`
+SELECT :'monitor' <> '' AS monitored \gset
+\if :monitored
+  SELECT 'CREATE ROLE monitor LOGIN' WHERE to_regrole('monitor') IS NULL \gexec
+  ALTER ROLE monitor PASSWORD :'monitor' CONNECTION LIMIT 5;
+  GRANT pg_monitor TO monitor;
+\endif

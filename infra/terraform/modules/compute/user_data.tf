@@ -75,7 +75,8 @@ locals {
 
   # The compose stack of the project's root, so that a laptop and AWS run the same.
   stack = {
-    "docker-compose.yml"         = file("${local.project}/docker-compose.yml")
+    # Monitoring has a machine of its own here.
+    "docker-compose.yml"         = replace(file("${local.project}/docker-compose.yml"), "/(?m)^include: .*$/", "")
     "on-aws.yml"                 = file("${path.module}/files/${var.role == "everything" ? "everything" : "fleet"}.yml")
     "infra/compose/make-secrets" = file("${local.project}/infra/compose/make-secrets")
     "infra/compose/roles.sql"    = file("${local.project}/infra/compose/roles.sql")

@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""Every alert says how bad it is, what is wrong and where its runbook is; the runbook has that heading; the alert has a test
+in which it fires and one in which it is silent; the README's table lists it; and what runbooks tell to type names services
+that exist. With --table it prints the README's table.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+MONITORING = Path(__file__).resolve().parents[1]
+PROJECT = MONITORING.parents[1]
+
+
+def load(folder):
+    return {path: yaml.safe_load(path.read_text()) for path in sorted((MONITORING / "prometheus" / folder).glob("*.yml"))}
+
+
+def alerts():
+    """Each alert with the file it is in."""
+    for path, rules in load("rules").items():
+        for group in rules["groups"]:
+            yield from ((path, rule) for rule in group["rules"] if "alert" in rule)
+
+
+def headings():
+    """{FILE#HEADING} of all runbooks, as links name them, with the text below each."""
+    found = {}
+    for path in sorted((MONITORING / "runbooks").glob("*.md")):
+        for part in re.split(r"^## ", path.read_text(), flags=re.M)[1:]:
+            title, _, text = part.partition("\n")
+            found[f"{path.relative_to(PROJECT)}#{title.strip().lower()}"] = text.strip()
+    return found
+
+
+def tested():
+    """The names of the alerts that fire in a test, and of those that are silent in one."""
+    firing, silent = set(), set()
+    for path, tests in load("tests").items():
+        read = {(path.parent / rules).resolve() for rules in tests["rule_files"]}
+        known = {rule["alert"] for rules, rule in alerts() if rules in read}
+        for case in (case for test in tests["tests"] for case in test["promql_expr_test"]):
+            samples = case.get("exp_samples") or []
+            if one := re.search(r'alertname="(\w+)", alertstate="firing"', case["expr"]):
+                (firing if samples[0]["value"] > 0 else silent).add(one[1])
+            elif 'alertstate="firing"' in case["expr"]:
+                fires = {re.search(r'alertname="(\w+)"', sample["labels"])[1] for sample in samples}
+                firing |= fires
+                silent |= known - fires
+    return firing, silent
+
+
+def named_services():
+    """(file, service) for each service that a `docker compose` command of a runbook names."""
+    valued = {"--since", "--tail", "--scale", "--profile", "--file", "--timeout"}
+    for path in sorted((MONITORING / "runbooks").glob("*.md")):
+        for command in re.findall(r"docker compose ([^\n`|]+)", path.read_text()):
+            words, named = iter(command.split("#")[0].split()), []
+            for word in words:
+                if word in valued:
+                    next(words)
+                elif not word.startswith("-"):
+                    named.append(word)
+            # The first is what to do; of `exec` the second is the service and the rest is the service's own.
+            for service in named[1:2] if named[:1] == ["exec"] else named[1:]:
+                yield path, service
+
+
+def services():
+    files = [PROJECT / "docker-compose.yml", MONITORING / "compose.yml"]
+    return {service for path in files for service in yaml.safe_load(path.read_text())["services"]}
+
+
+def table():
+    lines = ["| alert | severity | fires when | runbook |", "|---|---|---|---|"]
+    for _, rule in alerts():
+        page = rule["annotations"]["runbook_url"].removeprefix("infra/monitoring/")
+        when = " ".join(rule["expr"].split()).replace("|", "\\|")
+        lasting = f", for {rule['for']}" if "for" in rule else ""
+        lines.append(f"| `{rule['alert']}` | {rule['labels']['severity']} | `{when}`{lasting} | [{rule['annotations']['summary']}]({page}) |")
+    return "\n".join(lines)
+
+
+def problems():
+    pages, (firing, silent), names, linked = headings(), tested(), [], set()
+    for path, rule in alerts():
+        name, says = rule["alert"], rule.get("annotations", {})
+        names.append(name)
+        if rule.get("labels", {}).get("severity") not in {"page", "ticket", "none"}:
+            yield f"{name}: its severity is page, ticket or none"
+        for annotation in ("summary", "description", "runbook_url"):
+            if not says.get(annotation):
+                yield f"{name}: it needs a {annotation}"
+        link = says.get("runbook_url", "")
+        linked.add(link)
+        if not link.endswith(f"#{name.lower()}"):
+            yield f"{name}: its runbook's heading has its name, not {link}"
+        if len(pages.get(link, "")) < 80:
+            yield f"{name}: {link} does not exist or says nothing"
+        if name not in firing:
+            yield f"{name}: no test in which it fires"
+        # The one that always fires is never silent.
+        if name not in silent and name != "Watchdog":
+            yield f"{name}: no test in which it is silent"
+    yield from (f"{name} exists twice" for name in {name for name in names if names.count(name) > 1})
+    yield from (f"{page}: no alert leads there" for page in pages.keys() - linked)
+    yield from (f"{name}: a test of an alert that does not exist" for name in (firing | silent) - set(names))
+    yield from (f"{path.name}: there is no service {service}" for path, service in named_services() if service not in services())
+    if table() not in (MONITORING / "README.md").read_text():
+        yield "README.md: its table of alerts is not what alerts.py --table prints"
+    # What Alertmanager speaks of must exist.
+    routes = (MONITORING / "alertmanager" / "alertmanager.yml").read_text()
+    for matcher in re.findall(r'alertname=~?"([^"]+)"', routes):
+        for part in matcher.split("|"):
+            if not any(re.fullmatch(part, name) for name in names):
+                yield f"alertmanager.yml: there is no alert {part}"
+
+
+def main():
+    if "--table" in sys.argv[1:]:
+        print(table())
+        return
+    found = list(problems())
+    print("\n".join(found), end="\n" if found else "")
+    print(f"alerts: {len(list(alerts()))} alerts, {len(found)} problems")
+    sys.exit(1 if found else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""Monitoring beside the running application: every panel has data under load and faults, the dashboards count the votes that
+were accepted, and when Redis is killed somebody is called, by that alone, and told when it is over.
+
+usage: live.py IMAGE-TAG LOAD [PICTURES]     LOAD is the program, PICTURES a folder for a picture of each dashboard
+"""
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import panels
+from stack import Stack, eventually
+from webhook import Receiver
+
+JOBS = {"vote", "result", "worker", "redis", "postgres", "node", "prometheus", "alertmanager"}
+
+
+def load(program, stack, *arguments):
+    return subprocess.Popen(
+        [program, "--vote-url", stack.vote, "--result-url", stack.result, "--voters", "300", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def finish(process):
+    output, _ = process.communicate(timeout=90)
+    assert process.returncode == 0, f"load found a vote lost, or could not vote:\n{output}"
+
+
+def watch(stack):
+    """Somebody who looks at the live result until the stack ends."""
+
+    def look():
+        try:
+            with urllib.request.urlopen(f"{stack.result}/events", timeout=30) as events:
+                while events.readline():
+                    pass
+        except OSError:
+            pass
+
+    threading.Thread(target=look, daemon=True).start()
+
+
+def refused(stack):
+    """A vote for what is not offered."""
+    try:
+        urllib.request.urlopen(f"{stack.vote}/", data=b"vote=nobody")
+        raise AssertionError("a vote for nobody was accepted")
+    except urllib.error.HTTPError as error:
+        assert error.code in (400, 422), error
+
+
+def sees_no_votes(stack):
+    """Monitoring's own users may read figures, and neither votes nor ballots, and change nothing."""
+    redis = 'redis-cli --no-auth-warning -h redis --user monitor --pass "$(cat /volume/redis-password)"'
+    postgres = 'PGPASSWORD="$(cat /volume/password)" psql --host=db --username=monitor --dbname=postgres --command'
+    for volume, image, allowed, forbidden, refusal in [
+        ("secrets-grafana", "redis:8.0", f"{redis} XLEN ballots", [f"{redis} XADD ballots '*' a b", f"{redis} XRANGE ballots - +", f"{redis} FLUSHALL", f"{redis} CONFIG GET dir"], "NOPERM"),
+        ("secrets-postgres-exporter", "postgres:18", f"{postgres} 'SELECT count(*) FROM pg_stat_activity'", [f"{postgres} 'SELECT * FROM votes'", f"{postgres} 'CREATE TABLE mine (id int)'"], "permission denied"),
+    ]:  # fmt: skip
+        said = stack.run("back-tier", volume, image, allowed)
+        assert refusal not in said and any(character.isdigit() for character in said), said
+        for command in forbidden:
+            assert refusal in (said := stack.run("back-tier", volume, image, command)), f"{command}: {said}"
+    print("monitoring reads figures and no votes")
+
+
+def all_up(stack):
+    targets = stack.targets()
+    return {job for job, _ in targets} == JOBS and set(targets.values()) == {"up"} and targets
+
+
+def counts_votes(program, stack):
+    """Under load, with a worker that stands still for a while, dashboards show exactly the accepted votes."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        voting = load(program, stack, "--rate", "100", "--duration", "20s", "--json", str(report))
+        stack.compose("pause", "worker")
+        eventually("ballot that waits", lambda: (stack.value("pipeline:oldest_ballot_age:seconds") or 0) > 2)
+        stack.compose("unpause", "worker")
+        refused(stack)
+        finish(voting)
+        accepted = json.loads(report.read_text())["outcomes"]["accepted"]["count"]
+    for dashboard in ("overview", "vote"):
+        eventually(
+            f"dashboard {dashboard} that shows {accepted} votes",
+            lambda name=dashboard: panels.present(stack, name, "Votes accepted") == accepted,
+            seconds=20,
+        )
+    print(f"dashboards show {accepted} votes, which are all that were accepted")
+
+
+def calls_for_redis(program, stack, receiver):
+    """Kills Redis while people vote. Prints what happened when."""
+    voting = load(program, stack, "--rate", "20", "--duration", "10m")
+    killed = time.time()
+    happened = [(0, "Redis is killed")]
+
+    def note(what, when=None):
+        happened.append(((when or time.time()) - killed, what))
+
+    stack.compose("kill", "redis")
+    for state in ("pending", "firing"):
+        eventually(f"alert RedisDown {state}", lambda state=state: stack.alert("RedisDown") == state)
+        note(f"Prometheus: RedisDown is {state}")
+    note("page: RedisDown fires", receiver.wait_for("page", "RedisDown", "firing", 30))
+    # Votes fail meanwhile, which calls nobody a second time.
+    eventually("alert VoteAvailabilityFastBurn", lambda: stack.alert("VoteAvailabilityFastBurn") == "firing", 90)
+    eventually("inhibited VoteAvailabilityFastBurn", lambda: any(it["status"]["inhibitedBy"] for it in stack.notices("VoteAvailabilityFastBurn")), 30)
+    note("Alertmanager: VoteAvailabilityFastBurn is inhibited")
+    assert not [call for call in receiver.calls if call[1] == "page" and call[2] != "RedisDown"], receiver.calls
+    stack.compose("start", "redis")
+    note("Redis is started")
+    eventually("end of RedisDown", lambda: stack.alert("RedisDown") is None)
+    note("Prometheus: RedisDown is over")
+    note("page: RedisDown is resolved", receiver.wait_for("page", "RedisDown", "resolved", 60))
+    voting.send_signal(signal.SIGINT)
+    finish(voting)
+    note("load: no accepted vote is lost")
+    assert "CRITICAL" not in (log := stack.compose("logs", "--no-color", "redis")), log
+    assert any(call[1] == "watchdog" for call in receiver.calls), "nobody was told that alerting works"
+    for when, what in sorted(happened):
+        print(f"{when:6.1f} s  {what}")
+
+
+def main(tag, program, pictures=None):
+    with Receiver() as receiver:
+        called = {f"ALERT_{name.upper()}_URL": f"{receiver.url}/{name}" for name in ("page", "ticket", "watchdog")}
+        with Stack(tag, called) as stack:
+            targets = eventually(f"target up of each of {sorted(JOBS)}", lambda: all_up(stack))
+            print(f"up: {', '.join(sorted(job for job, _ in targets))}")
+            sees_no_votes(stack)
+            start = time.time()
+            watch(stack)
+            counts_votes(program, stack)
+            calls_for_redis(program, stack, receiver)
+            end = time.time()
+            if pictures:
+                from pictures import draw
+
+                draw(stack, start, end, Path(pictures))
+            bad, asked = panels.without_data(stack, start, end)
+    print("\n".join(bad), end="\n" if bad else "")
+    print(f"panels: {asked} queries, {len(bad)} without data")
+    sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,88 @@
+"""The application with monitoring beside it, in a compose project of its own, and what its Prometheus says."""
+
+import json
+import os
+import socket
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[3]
+
+
+def free_port():
+    with socket.socket() as it:
+        it.bind(("127.0.0.1", 0))
+        return it.getsockname()[1]
+
+
+def eventually(what, probe, seconds=60):
+    """What `probe` returns, as soon as that is something."""
+    deadline = time.monotonic() + seconds
+    while not (found := probe()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"after {seconds} s there is still no {what}")
+        time.sleep(0.25)
+    return found
+
+
+def fetch(url, timeout=10):
+    with urllib.request.urlopen(url, timeout=timeout) as answer:
+        return json.load(answer)
+
+
+class Stack:
+    def __init__(self, tag, settings):
+        self.name = f"voting-monitoring-{os.getpid()}"
+        ports = {name: free_port() for name in ("vote", "result", "prometheus", "alertmanager")}
+        self.vote, self.result, self.prometheus, self.alertmanager = (f"http://127.0.0.1:{port}" for port in ports.values())
+        self.environment = {**os.environ, "TAG": tag, **settings, **{f"{name.upper()}_PORT": str(port) for name, port in ports.items()}}
+
+    def compose(self, *arguments):
+        command = ["docker", "compose", "--env-file", "/dev/null", "--project-name", self.name, "--profile", "monitoring", *arguments]
+        done = subprocess.run(command, cwd=PROJECT, env=self.environment, capture_output=True, text=True)
+        if done.returncode:
+            raise AssertionError(f"{' '.join(command)}: {done.stderr.strip()[-2000:]}")
+        return done.stdout
+
+    def __enter__(self):
+        try:
+            self.compose("up", "--detach", "--no-build", "--wait", "--wait-timeout", "120")
+        except BaseException:
+            self.__exit__(AssertionError, None, None)
+            raise
+        return self
+
+    def __exit__(self, kind, _value, _trace):
+        if kind:
+            print(self.compose("logs", "--no-color", "--tail", "6"))
+        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "3")
+
+    def run(self, network, volume, image, script):
+        """What a script says in one of the project's networks, with one of its volumes at /volume."""
+        command = ["docker", "run", "--rm", f"--network={self.name}_{network}", f"--volume={self.name}_{volume}:/volume:ro", "--entrypoint=sh", image, "-c", script]
+        done = subprocess.run(command, capture_output=True, text=True)
+        return done.stdout + done.stderr
+
+    def ask(self, path, **parameters):
+        return fetch(f"{self.prometheus}/api/v1/{path}?{urllib.parse.urlencode(parameters)}")["data"]
+
+    def targets(self):
+        """{(job, instance): health}"""
+        return {(it["labels"]["job"], it["labels"]["instance"]): it["health"] for it in self.ask("targets")["activeTargets"]}
+
+    def value(self, query):
+        """The one present value of a query, None if there is none."""
+        found = self.ask("query", query=query)["result"]
+        return float(found[0]["value"][1]) if found else None
+
+    def alert(self, name):
+        """pending, firing or None, as Prometheus says."""
+        states = {it["state"] for it in self.ask("alerts")["alerts"] if it["labels"]["alertname"] == name}
+        return "firing" if "firing" in states else next(iter(states), None)
+
+    def notices(self, name):
+        """What Alertmanager knows of an alert."""
+        return [it for it in fetch(f"{self.alertmanager}/api/v2/alerts") if it["labels"]["alertname"] == name]
