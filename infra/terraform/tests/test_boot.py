@@ -1,6 +1,8 @@
 """Machines start: the rendered user data runs for real, packages, images and all, in a container of the distribution that
 the machines have. Only AWS's own endpoints, and systemd, which a container does not have, are stand-ins."""
 
+import contextlib
+import ipaddress
 import json
 import pathlib
 import re
@@ -105,8 +107,16 @@ class Host:
     def exec(self, *command):
         return run("docker", "exec", self.name, *command)
 
-    def start(self, *command):
-        return subprocess.Popen(["docker", "exec", self.name, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    @contextlib.contextmanager
+    def watching(self, home, *settings):
+        """While the watch runs that systemd would keep running."""
+        start = ["sh", "-c", f"echo $$ >{home}/watch.pid; exec env WATCH_SECONDS=1 {' '.join(settings)} {home}/bin/watch"]
+        watch = subprocess.Popen(["docker", "exec", self.name, *start], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            yield
+        finally:
+            subprocess.run(["docker", "exec", self.name, "sh", "-c", f"kill $(cat {home}/watch.pid)"], capture_output=True)
+            watch.wait()
 
     def stop(self):
         # What programs in it wrote belongs to root.
@@ -256,32 +266,29 @@ class Boot(unittest.TestCase):
         with self.subTest("a service that hangs is started again"):
             worker = role.container("worker")
             started = run("docker", "inspect", "--format={{.State.StartedAt}}", worker)
-            watch = self.world.host.start("env", "WATCH_SECONDS=1", f"{role.home}/bin/watch")
-            self.addCleanup(watch.kill)
             run("docker", "kill", "--signal=STOP", worker)
-            until("a restart", lambda: run("docker", "inspect", "--format={{.State.StartedAt}}", worker) != started)
-            until("the worker", lambda: status(ports["worker"], "/ready") == 200)
-            self.world.host.exec("pkill", "--full", "bin/watch")
+            with self.world.host.watching(role.home):
+                until("a restart", lambda: run("docker", "inspect", "--format={{.State.StartedAt}}", worker) != started)
+                until("the worker", lambda: status(ports["worker"], "/ready") == 200)
 
     def test_groups_of_machines(self):
         store, queue = Store(self.world), QueueServer(self.world)
         self.addCleanup(store.stop)
         self.addCleanup(queue.stop)
-        # The stand-in for the provider knows no addresses; a queue without TLS, for its certificates are of AWS's authority.
-        places = {
-            "queue": ("@:6379", f"@{queue.address}"),
-            "tls": ("rediss://", "redis://"),
-            "store": ("@:5432/", f"@{store.address}/"),
-            "administrator": ("db/admin-password  {}", f"db/admin-password {store.secret} {{}}"),
-            "host": ("STORE_HOST=", f"STORE_HOST={store.host}"),
-            "port": ("STORE_PORT=5432", f"STORE_PORT={store.port}"),
-            "authority": ("https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem", f"file://{self.world.folder}/authority.pem"),
-        }
-        store_host = re.search(r"@([^@/:]*):5432/", user_data()["worker"])[1]
-        places["store"] = (f"@{store_host}:5432/", f"@{store.address}/")
-        places["host"] = (f"STORE_HOST={store_host}", f"STORE_HOST={store.host}")
-        of_worker = [places[key] for key in ["queue", "tls", "store", "administrator", "host", "port", "authority"]]
-        of_front = [places[key] for key in ["queue", "tls", "store", "authority"]]
+        # The stand-in for the provider invents addresses; the queue is without TLS, for its certificate would be of AWS's authority.
+        invented = re.search(r"@([^@/:]*):5432/", user_data()["worker"])[1]
+        of_front = [
+            ("@:6379", f"@{queue.address}"),
+            ("rediss://", "redis://"),
+            (f"@{invented}:5432/", f"@{store.address}/"),
+            ("https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem", f"file://{self.world.folder}/authority.pem"),
+        ]
+        of_worker = [
+            *of_front,
+            ("db/admin-password  {}", f"db/admin-password {store.secret} {{}}"),
+            (f"STORE_HOST={invented}", f"STORE_HOST={store.host}"),
+            ("STORE_PORT=5432", f"STORE_PORT={store.port}"),
+        ]
         ports = {service: free_port() for service in SERVICES}
 
         worker = self.role("worker", {"worker": ports["worker"]}, replace=of_worker)
@@ -305,28 +312,32 @@ class Boot(unittest.TestCase):
             self.assertNotIn(store.password, kept)
 
         with self.subTest("a worker that hangs gets its machine replaced, and tells of the backlog"):
-            watch = self.world.host.start("env", "WATCH_SECONDS=1", f"WORKER_PORT={ports['worker']}", f"{worker.home}/bin/watch")
-            self.addCleanup(watch.kill)
             cloudwatch = self.world.moto.client("cloudwatch")
-            until("the backlog", lambda: [metric for metric in cloudwatch.list_metrics(Namespace="VotingApp")["Metrics"] if metric["MetricName"] == "OldestBallotAge"])
-            run("docker", "kill", "--signal=STOP", worker.container("worker"))
-            self.world.machine.wait_for(Action="SetInstanceHealth", HealthStatus="Unhealthy", InstanceId="i-0123456789abcdef0")
+
+            def told():
+                return "OldestBallotAge" in [metric["MetricName"] for metric in cloudwatch.list_metrics(Namespace="VotingApp")["Metrics"]]
+
+            with self.world.host.watching(worker.home, f"WORKER_PORT={ports['worker']}"):
+                until("the backlog", told)
+                run("docker", "kill", "--signal=STOP", worker.container("worker"))
+                self.world.machine.wait_for(Action="SetInstanceHealth", HealthStatus="Unhealthy", InstanceId="i-0123456789abcdef0")
             run("docker", "kill", "--signal=CONT", worker.container("worker"))
-            self.world.host.exec("pkill", "--full", "bin/watch")
 
         with self.subTest("a machine that is to go drains first"):
-            watch = self.world.host.start("env", "WATCH_SECONDS=1", f"{front.home}/bin/watch")
-            self.addCleanup(watch.kill)
             self.world.machine.metadata["autoscaling/target-lifecycle-state"] = "Terminated"
-            until("a service that is not ready any more", lambda: status(ports["vote"], "/ready") == 503)
-            self.assertEqual(status(ports["vote"], "/"), 200, "it goes on serving meanwhile")
-            self.world.machine.wait_for(Action="CompleteLifecycleAction", AutoScalingGroupName="voting-app-fleet-front-blue", LifecycleHookName="drained", LifecycleActionResult="CONTINUE")
+            with self.world.host.watching(front.home):
+                until("a service that is not ready any more", lambda: status(ports["vote"], "/ready") == 503)
+                self.assertEqual(status(ports["vote"], "/"), 200, "it goes on serving meanwhile")
+                self.world.machine.wait_for(
+                    Action="CompleteLifecycleAction", AutoScalingGroupName="voting-app-fleet-front-blue", LifecycleHookName="drained", LifecycleActionResult="CONTINUE"
+                )
             self.assertEqual(front.containers(), [])
 
 
 def engine_address():
     """This machine, as containers reach it."""
-    return run("docker", "network", "inspect", "bridge", "--format={{(index .IPAM.Config 0).Gateway}}")
+    network = ipaddress.ip_network(run("docker", "network", "inspect", "bridge", "--format={{(index .IPAM.Config 0).Subnet}}"))
+    return str(next(network.hosts()))
 
 
 class Store:
