@@ -37,6 +37,7 @@ module "waf" {
 
   name               = local.name
   load_balancer_arn  = module.alb["this"].arn
+  forwarded          = var.enable_cdn
   log_retention_days = var.log_retention_days
 }
 
