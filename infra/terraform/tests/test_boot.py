@@ -4,6 +4,7 @@ the machines have. Only AWS's own endpoints, and systemd, which a container does
 import contextlib
 import ipaddress
 import json
+import os
 import pathlib
 import re
 import secrets
@@ -22,6 +23,8 @@ from rendered import PROJECT, TERRAFORM, user_data
 # Debian 13, as the machines have.
 DISTRIBUTION = "rust:1.95-slim-trixie"
 SERVICES = ["vote", "worker", "result"]
+# The images under test: docker compose build with this TAG.
+TAG = os.environ.get("TAG", "under-test")
 
 
 def run(*command, **options):
@@ -67,7 +70,7 @@ class Registry:
         until("registry", lambda: status(self.port, "/v2/") == 200, 30)
         for service in SERVICES:
             image = self.image(service)
-            run("docker", "tag", f"voting-app/{service}:latest", image)
+            run("docker", "tag", f"voting-app/{service}:{TAG}", image)
             run("docker", "push", "--quiet", image)
             run("docker", "rmi", image)
 
