@@ -189,10 +189,11 @@ run "two_releases_on_one_machine_are_refused" {
   command = plan
 
   variables {
-    single   = true
-    store    = "self-hosted"
-    queue    = "self-hosted"
-    releases = { blue = { tag = "1.0.0" }, green = { tag = "1.1.0" } }
+    nat_gateways = "none"
+    single       = true
+    store        = "self-hosted"
+    queue        = "self-hosted"
+    releases     = { blue = { tag = "1.0.0" }, green = { tag = "1.1.0" } }
   }
 
   expect_failures = [var.releases]
@@ -222,8 +223,9 @@ run "a_queue_of_its_own_beside_a_single_machine_is_refused" {
   command = plan
 
   variables {
-    single = true
-    store  = "self-hosted"
+    nat_gateways = "none"
+    single       = true
+    store        = "self-hosted"
   }
 
   expect_failures = [var.queue]
@@ -233,8 +235,9 @@ run "a_store_of_its_own_beside_a_single_machine_is_refused" {
   command = plan
 
   variables {
-    single = true
-    queue  = "self-hosted"
+    nat_gateways = "none"
+    single       = true
+    queue        = "self-hosted"
   }
 
   expect_failures = [var.store]
@@ -254,6 +257,7 @@ run "https_without_a_load_balancer_is_refused" {
   command = plan
 
   variables {
+    nat_gateways    = "none"
     single          = true
     store           = "self-hosted"
     queue           = "self-hosted"
@@ -280,11 +284,12 @@ run "a_domain_without_a_load_balancer_is_refused" {
   command = plan
 
   variables {
-    single     = true
-    store      = "self-hosted"
-    queue      = "self-hosted"
-    enable_alb = false
-    domain     = { zone_id = "Z0123456789ABC", vote = "vote.example.org", result = "result.example.org" }
+    nat_gateways = "none"
+    single       = true
+    store        = "self-hosted"
+    queue        = "self-hosted"
+    enable_alb   = false
+    domain       = { zone_id = "Z0123456789ABC", vote = "vote.example.org", result = "result.example.org" }
   }
 
   expect_failures = [var.domain]
@@ -294,11 +299,12 @@ run "a_firewall_without_a_load_balancer_is_refused" {
   command = plan
 
   variables {
-    single     = true
-    store      = "self-hosted"
-    queue      = "self-hosted"
-    enable_alb = false
-    enable_waf = true
+    nat_gateways = "none"
+    single       = true
+    store        = "self-hosted"
+    queue        = "self-hosted"
+    enable_alb   = false
+    enable_waf   = true
   }
 
   expect_failures = [var.enable_waf]
