@@ -4,6 +4,7 @@ import re
 import sys
 import unittest
 
+from cost import table
 from environments import ENVIRONMENTS, TERRAFORM, plan, refusal, resources
 
 ALB = re.compile(r'\.module\.alb\["this"\]\.')
@@ -21,6 +22,10 @@ class Environments(unittest.TestCase):
         counted = {name: str(len(resources(described))) for name, described in plans.items()}
         print(f"resources: {counted}", file=sys.stderr)
         self.assertEqual(row[1].split(" | "), list(counted.values()))
+
+    def test_the_readme_tells_what_they_cost(self):
+        print(table(), file=sys.stderr)
+        self.assertIn(table(), (TERRAFORM / "README.md").read_text())
 
     def test_one_variable_adds_the_load_balancer(self):
         without, having = resources(plan("dev")), resources(plan("dev", enable_alb=True))
