@@ -278,7 +278,7 @@ class Boot(unittest.TestCase):
         store, queue = Store(self.world), QueueServer(self.world)
         self.addCleanup(store.stop)
         self.addCleanup(queue.stop)
-        # The stand-in for the provider invents addresses; the queue is without TLS, for its certificate would be of AWS's authority.
+        # Addresses are invented where no AWS gives any; the queue is without TLS, for its certificate would be of AWS's authority.
         invented = re.search(r"@([^@/:]*):5432/", user_data()["worker"])[1]
         of_front = [
             ("@:6379", f"@{queue.address}"),
