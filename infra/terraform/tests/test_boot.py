@@ -138,7 +138,7 @@ class Role:
         script = user_data()[role]
         for old, new in [
             ("/opt/voting-app", str(self.home)),
-            ("registry.example", world.registry.name),
+            *([] if role == "monitoring" else [("registry.example", world.registry.name)]),
             ("--project-name voting-app", f"--project-name {self.project}"),
             *replace,
         ]:
@@ -147,8 +147,9 @@ class Role:
         # There is no disk to be had here.
         self.script = re.sub(r"(?m)^export DATA_DEVICE=.*$", "export DATA_DEVICE=''", script)
         parameter = re.search(r"(?m)^export SETTINGS_PARAMETER='(.*)'$", script)[1]
-        published = "".join(f"{name.upper()}_PORT={port}\n" for name, port in ports.items())
-        world.moto.client("ssm").put_parameter(Name=parameter, Type="String", Value=settings + published, Overwrite=True)
+        if parameter:
+            published = "".join(f"{name.upper()}_PORT={port}\n" for name, port in ports.items())
+            world.moto.client("ssm").put_parameter(Name=parameter, Type="String", Value=settings + published, Overwrite=True)
         (world.folder / f"boot-{role}").write_text(self.script)
         self.boot = ["bash", str(world.folder / f"boot-{role}")]
 
@@ -159,8 +160,9 @@ class Role:
         return run("docker", "ps", "--all", "--quiet", f"--filter=name=^{self.project}[-_]{service}[-_]1$")
 
     def stop(self):
-        compose = ["docker", "compose", "--project-name", self.project, "--file", f"{self.home}/docker-compose.yml", "--file", f"{self.home}/on-aws.yml"]
-        subprocess.run(["docker", "exec", self.world.host.name, *compose, "down", "--volumes", "--timeout=1"], capture_output=True)
+        # By name alone: compose knows its own.
+        compose = ["docker", "compose", "--project-name", self.project, "down", "--volumes", "--remove-orphans", "--timeout=1"]
+        subprocess.run(["docker", "exec", "--workdir=/", self.world.host.name, *compose], capture_output=True)
 
 
 class World:
@@ -176,7 +178,7 @@ class World:
         self.secrets = {}
         for role, script in user_data().items():
             for name in re.findall(r"/voting-app-\w+/secrets/([\w-]+)", script):
-                environment = "single" if role == "everything" else "fleet"
+                environment = "single" if role in ["everything", "monitoring"] else "fleet"
                 self.secret(f"/voting-app-{environment}/secrets/{name}")
 
     def secret(self, name):
@@ -273,6 +275,43 @@ class Boot(unittest.TestCase):
             with self.world.host.watching(role.home):
                 until("a restart", lambda: run("docker", "inspect", "--format={{.State.StartedAt}}", worker) != started)
                 until("the worker", lambda: status(ports["worker"], "/ready") == 200)
+
+    def test_the_machine_of_prometheus(self):
+        # Its files come from a repository, at a tag; Grafana's and cAdvisor's images are not among those that are here.
+        repository = self.world.folder / "repository"
+        run("git", "clone", "--quiet", "--depth=1", f"file://{PROJECT}", str(repository))
+        for changed in run("git", "-C", str(PROJECT), "ls-files", "--modified", "--others", "--exclude-standard", "infra").split():
+            (repository / changed).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(PROJECT / changed, repository / changed)
+        git = ["git", "-C", str(repository), "-c", "user.name=test", "-c", "user.email=test@example.org"]
+        run(*git, "add", "--all")
+        run(*git, "commit", "--quiet", "--allow-empty", "--message=under test")
+        run(*git, "tag", "under-test")
+        ports = {"prometheus": free_port(), "alertmanager": free_port()}
+        variables = {"monitoring_grafana": False, "monitoring_containers": False, **{f"{name}_port": port for name, port in ports.items()}}
+        role = self.role(
+            "monitoring", {}, replace=[("https://repository.example/voting-app.git", f"file://{repository}"), ('"environment_name":', f'{json.dumps(variables)[1:-1]},"environment_name":')]
+        )
+        boot = ["env", f"COMPOSE_PROJECT_NAME={role.project}", *role.boot]
+        self.world.host.exec(*boot)
+
+        with self.subTest("Prometheus watches the machines of its environment"):
+            until("Prometheus", lambda: status(ports["prometheus"], "/-/ready") == 200)
+            self.assertEqual(status(ports["alertmanager"], "/-/ready"), 200)
+            with urllib.request.urlopen(f"http://127.0.0.1:{ports['prometheus']}/api/v1/status/config", timeout=5) as answer:
+                settings = json.load(answer)["data"]["yaml"]
+            for wanted in ["region: us-east-1", "name: tag:Environment", "- single"]:
+                self.assertIn(wanted, settings)
+
+        with self.subTest("Grafana's password is that of the parameter store, and not in the user data"):
+            password = self.world.secrets["/voting-app-single/secrets/grafana-admin-password"]
+            self.assertEqual(self.world.host.exec("cat", f"{role.home}/secrets/grafana/admin-password"), password)
+            self.assertNotIn(password, role.script)
+
+        with self.subTest("a second start changes nothing"):
+            before = sorted(role.containers())
+            self.world.host.exec(*boot)
+            self.assertEqual(sorted(role.containers()), before)
 
     def test_groups_of_machines(self):
         store, queue = Store(self.world), QueueServer(self.world)
