@@ -239,6 +239,7 @@ class Boot(unittest.TestCase):
     def test_one_machine_with_everything(self):
         ports = {service: free_port() for service in SERVICES}
         role = self.role("everything", ports)
+        told = len(self.world.machine.calls)
         self.world.host.exec(*role.boot)
 
         with self.subTest("its services are ready, and count"):
@@ -260,7 +261,7 @@ class Boot(unittest.TestCase):
                 self.assertIn(unit, started)
             agent = self.world.host.exec("cat", "/opt/aws/amazon-cloudwatch-agent/etc/amazon-cloudwatch-agent.json")
             self.assertIn("/voting-app-single/services", agent)
-            self.assertEqual(self.world.machine.calls, [])
+            self.assertEqual(self.world.machine.calls[told:], [])
 
         with self.subTest("a second start changes nothing"):
             before = sorted(role.containers())
