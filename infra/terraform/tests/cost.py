@@ -40,8 +40,9 @@ def amounts(column):
         has[template["instance_type"]] += number
         has["GB of disk (gp3)"] += number * template["block_device_mappings"][0]["ebs"][0]["volume_size"]
         has["metric"] += number * METRICS_OF_A_MACHINE
-        if template["network_interfaces"][0]["associate_public_ip_address"] == "true":
+        if any(interface["associate_public_ip_address"] == "true" for interface in template["network_interfaces"]):
             has["public IPv4 address"] += number
+    has["public IPv4 address"] += sum(machine["associate_public_ip_address"] for machine in of["aws_instance"])
     has["metric"] += 1  # how long ballots wait
     has["GB of disk (gp3)"] += sum(volume["size"] for volume in of["aws_ebs_volume"])
     has["public IPv4 address"] += len(of["aws_eip"])

@@ -6,6 +6,7 @@ import ipaddress
 import json
 import os
 import pathlib
+import random
 import re
 import secrets
 import shutil
@@ -34,9 +35,12 @@ def run(*command, **options):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One that stays free until it is used, minutes later: none of those that the system gives to outgoing connections."""
+    while True:
+        port = random.randrange(15000, 32000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("", port))
+            return port
 
 
 def status(port, path):

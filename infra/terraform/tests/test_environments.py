@@ -1,11 +1,12 @@
 """The environments: what each is made of, what one variable adds, that they differ in values only, and what they refuse."""
 
+import collections
 import re
 import sys
 import unittest
 
 from cost import table
-from environments import ENVIRONMENTS, TERRAFORM, plan, refusal, resources
+from environments import ENVIRONMENTS, TERRAFORM, plan, refusal, resources, root, terraform
 
 ALB = re.compile(r'\.module\.alb\["this"\]\.')
 
@@ -42,6 +43,28 @@ class Environments(unittest.TestCase):
         self.assertEqual(len([address for address in resources(plan("dev")) if ALB.search(address)]), 0)
         for environment in ["staging", "prod"]:
             self.assertGreater(len([address for address in resources(plan(environment)) if ALB.search(address)]), 10)
+
+    def test_the_certificate_s_proof_does_not_wait_for_who_waits_for_it(self):
+        # CloudFront needs a certificate, which is proved by records, beside which there are records that lead to CloudFront.
+        edges = re.findall(r'"\[root\] ([^"]+)" -> "\[root\] ([^"]+)"', terraform(root("prod"), "graph", "-type=plan").stdout)
+        needs = collections.defaultdict(set)
+        for later, earlier in edges:
+            needs[later].add(earlier)
+
+        def before(node):
+            seen, todo = set(), [node]
+            while todo:
+                for earlier in needs[todo.pop()] - seen:
+                    seen.add(earlier)
+                    todo.append(earlier)
+            return seen
+
+        proof = "module.voting_app.module.dns.aws_route53_record.validation (expand)"
+        network = "module.voting_app.module.cdn.aws_cloudfront_distribution.this (expand)"
+        alias = "module.voting_app.module.dns.aws_route53_record.this (expand)"
+        self.assertIn(network, before(alias))
+        self.assertTrue(before(proof))
+        self.assertNotIn(network, before(proof))
 
     def test_environments_differ_in_values_only(self):
         for file in ["providers.tf", "versions.tf", "outputs.tf", "backend.tf"]:
