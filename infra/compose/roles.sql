@@ -8,6 +8,9 @@ WHERE role NOT IN (SELECT rolname FROM pg_roles) \gexec
 ALTER ROLE worker PASSWORD :'worker';
 ALTER ROLE result PASSWORD :'result';
 
+-- An administrator who is no superuser, as on a managed server, must belong to the worker's role to speak for it.
+SELECT 'GRANT worker TO CURRENT_USER' WHERE NOT pg_has_role('worker', 'USAGE') \gexec
+
 -- The worker makes the tables and writes them; the result service reads them.
 GRANT USAGE, CREATE ON SCHEMA public TO worker;
 GRANT USAGE ON SCHEMA public TO result;

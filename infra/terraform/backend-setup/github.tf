@@ -38,6 +38,19 @@ resource "aws_iam_role" "github" {
   })
 }
 
+# A plan draws random passwords, too, and throws them away: ReadOnlyAccess does not allow that.
+resource "aws_iam_role_policy" "plan" {
+  for_each = local.github
+
+  name = "random-passwords"
+  role = aws_iam_role.github["plan"].id
+
+  policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Action = ["secretsmanager:GetRandomPassword"], Resource = "*" }]
+  })
+}
+
 # A plan reads everything, secrets of the state included; it may write a lock and nothing else.
 resource "aws_iam_role_policy_attachment" "plan" {
   for_each = local.github

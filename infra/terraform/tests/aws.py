@@ -1,6 +1,7 @@
 """What stands in for AWS's own endpoints in the tests: moto for most of them, and a few lines for what moto does not have."""
 
 import http.server
+import logging
 import os
 import threading
 import urllib.parse
@@ -15,6 +16,7 @@ class Moto:
     """Most of AWS, in memory."""
 
     def __init__(self, region="us-east-1"):
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self.server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self.server.start()
         host, port = self.server.get_host_and_port()

@@ -22,7 +22,7 @@ def terraform(folder, *arguments, **options):
 
 @functools.cache
 def user_data():
-    """The scripts by role: everything, front, worker."""
+    """The scripts by role: everything, front, worker, monitoring."""
     with tempfile.TemporaryDirectory() as folder:
         state = f"{folder}/state"
         terraform(HERE / "rendered", "init", "-input=false", "-no-color")

@@ -1,8 +1,12 @@
 """Machines start: the rendered user data runs for real, packages, images and all, in a container of the distribution that
 the machines have. Only AWS's own endpoints, and systemd, which a container does not have, are stand-ins."""
 
+import contextlib
+import ipaddress
 import json
+import os
 import pathlib
+import random
 import re
 import secrets
 import shutil
@@ -20,6 +24,8 @@ from rendered import PROJECT, TERRAFORM, user_data
 # Debian 13, as the machines have.
 DISTRIBUTION = "rust:1.95-slim-trixie"
 SERVICES = ["vote", "worker", "result"]
+# The images under test: docker compose build with this TAG.
+TAG = os.environ.get("TAG", "under-test")
 
 
 def run(*command, **options):
@@ -29,9 +35,12 @@ def run(*command, **options):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One that stays free until it is used, minutes later: none of those that the system gives to outgoing connections."""
+    while True:
+        port = random.randrange(15000, 32000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("", port))
+            return port
 
 
 def status(port, path):
@@ -65,7 +74,7 @@ class Registry:
         until("registry", lambda: status(self.port, "/v2/") == 200, 30)
         for service in SERVICES:
             image = self.image(service)
-            run("docker", "tag", f"voting-app/{service}:latest", image)
+            run("docker", "tag", f"voting-app/{service}:{TAG}", image)
             run("docker", "push", "--quiet", image)
             run("docker", "rmi", image)
 
@@ -105,8 +114,16 @@ class Host:
     def exec(self, *command):
         return run("docker", "exec", self.name, *command)
 
-    def start(self, *command):
-        return subprocess.Popen(["docker", "exec", self.name, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    @contextlib.contextmanager
+    def watching(self, home, *settings):
+        """While the watch runs that systemd would keep running."""
+        start = ["sh", "-c", f"echo $$ >{home}/watch.pid; exec env WATCH_SECONDS=1 {' '.join(settings)} {home}/bin/watch"]
+        watch = subprocess.Popen(["docker", "exec", self.name, *start], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            yield
+        finally:
+            subprocess.run(["docker", "exec", self.name, "sh", "-c", f"kill $(cat {home}/watch.pid)"], capture_output=True)
+            watch.wait()
 
     def stop(self):
         # What programs in it wrote belongs to root.
@@ -125,7 +142,7 @@ class Role:
         script = user_data()[role]
         for old, new in [
             ("/opt/voting-app", str(self.home)),
-            ("registry.example", world.registry.name),
+            *([] if role == "monitoring" else [("registry.example", world.registry.name)]),
             ("--project-name voting-app", f"--project-name {self.project}"),
             *replace,
         ]:
@@ -134,8 +151,9 @@ class Role:
         # There is no disk to be had here.
         self.script = re.sub(r"(?m)^export DATA_DEVICE=.*$", "export DATA_DEVICE=''", script)
         parameter = re.search(r"(?m)^export SETTINGS_PARAMETER='(.*)'$", script)[1]
-        published = "".join(f"{name.upper()}_PORT={port}\n" for name, port in ports.items())
-        world.moto.client("ssm").put_parameter(Name=parameter, Type="String", Value=settings + published, Overwrite=True)
+        if parameter:
+            published = "".join(f"{name.upper()}_PORT={port}\n" for name, port in ports.items())
+            world.moto.client("ssm").put_parameter(Name=parameter, Type="String", Value=settings + published, Overwrite=True)
         (world.folder / f"boot-{role}").write_text(self.script)
         self.boot = ["bash", str(world.folder / f"boot-{role}")]
 
@@ -146,8 +164,9 @@ class Role:
         return run("docker", "ps", "--all", "--quiet", f"--filter=name=^{self.project}[-_]{service}[-_]1$")
 
     def stop(self):
-        compose = ["docker", "compose", "--project-name", self.project, "--file", f"{self.home}/docker-compose.yml", "--file", f"{self.home}/on-aws.yml"]
-        subprocess.run(["docker", "exec", self.world.host.name, *compose, "down", "--volumes", "--timeout=1"], capture_output=True)
+        # By name alone: compose knows its own.
+        compose = ["docker", "compose", "--project-name", self.project, "down", "--volumes", "--remove-orphans", "--timeout=1"]
+        subprocess.run(["docker", "exec", "--workdir=/", self.world.host.name, *compose], capture_output=True)
 
 
 class World:
@@ -163,7 +182,7 @@ class World:
         self.secrets = {}
         for role, script in user_data().items():
             for name in re.findall(r"/voting-app-\w+/secrets/([\w-]+)", script):
-                environment = "single" if role == "everything" else "fleet"
+                environment = "single" if role in ["everything", "monitoring"] else "fleet"
                 self.secret(f"/voting-app-{environment}/secrets/{name}")
 
     def secret(self, name):
@@ -224,6 +243,7 @@ class Boot(unittest.TestCase):
     def test_one_machine_with_everything(self):
         ports = {service: free_port() for service in SERVICES}
         role = self.role("everything", ports)
+        told = len(self.world.machine.calls)
         self.world.host.exec(*role.boot)
 
         with self.subTest("its services are ready, and count"):
@@ -245,7 +265,7 @@ class Boot(unittest.TestCase):
                 self.assertIn(unit, started)
             agent = self.world.host.exec("cat", "/opt/aws/amazon-cloudwatch-agent/etc/amazon-cloudwatch-agent.json")
             self.assertIn("/voting-app-single/services", agent)
-            self.assertEqual(self.world.machine.calls, [])
+            self.assertEqual(self.world.machine.calls[told:], [])
 
         with self.subTest("a second start changes nothing"):
             before = sorted(role.containers())
@@ -256,32 +276,66 @@ class Boot(unittest.TestCase):
         with self.subTest("a service that hangs is started again"):
             worker = role.container("worker")
             started = run("docker", "inspect", "--format={{.State.StartedAt}}", worker)
-            watch = self.world.host.start("env", "WATCH_SECONDS=1", f"{role.home}/bin/watch")
-            self.addCleanup(watch.kill)
             run("docker", "kill", "--signal=STOP", worker)
-            until("a restart", lambda: run("docker", "inspect", "--format={{.State.StartedAt}}", worker) != started)
-            until("the worker", lambda: status(ports["worker"], "/ready") == 200)
-            self.world.host.exec("pkill", "--full", "bin/watch")
+            with self.world.host.watching(role.home):
+                until("a restart", lambda: run("docker", "inspect", "--format={{.State.StartedAt}}", worker) != started)
+                until("the worker", lambda: status(ports["worker"], "/ready") == 200)
+
+    def test_the_machine_of_prometheus(self):
+        # Its files come from a repository, at a tag; Grafana's and cAdvisor's images are not among those that are here.
+        repository = self.world.folder / "repository"
+        run("git", "clone", "--quiet", "--depth=1", f"file://{PROJECT}", str(repository))
+        for changed in run("git", "-C", str(PROJECT), "ls-files", "--modified", "--others", "--exclude-standard", "infra").split():
+            (repository / changed).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(PROJECT / changed, repository / changed)
+        git = ["git", "-C", str(repository), "-c", "user.name=test", "-c", "user.email=test@example.org"]
+        run(*git, "add", "--all")
+        run(*git, "commit", "--quiet", "--allow-empty", "--message=under test")
+        run(*git, "tag", "under-test")
+        ports = {"prometheus": free_port(), "alertmanager": free_port()}
+        variables = {"monitoring_grafana": False, "monitoring_containers": False, **{f"{name}_port": port for name, port in ports.items()}}
+        role = self.role(
+            "monitoring", {}, replace=[("https://repository.example/voting-app.git", f"file://{repository}"), ('"environment_name":', f'{json.dumps(variables)[1:-1]},"environment_name":')]
+        )
+        boot = ["env", f"COMPOSE_PROJECT_NAME={role.project}", *role.boot]
+        self.world.host.exec(*boot)
+
+        with self.subTest("Prometheus watches the machines of its environment"):
+            until("Prometheus", lambda: status(ports["prometheus"], "/-/ready") == 200)
+            self.assertEqual(status(ports["alertmanager"], "/-/ready"), 200)
+            with urllib.request.urlopen(f"http://127.0.0.1:{ports['prometheus']}/api/v1/status/config", timeout=5) as answer:
+                settings = json.load(answer)["data"]["yaml"]
+            for wanted in ["region: us-east-1", "name: tag:Environment", "- single"]:
+                self.assertIn(wanted, settings)
+
+        with self.subTest("Grafana's password is that of the parameter store, and not in the user data"):
+            password = self.world.secrets["/voting-app-single/secrets/grafana-admin-password"]
+            self.assertEqual(self.world.host.exec("cat", f"{role.home}/secrets/grafana/admin-password"), password)
+            self.assertNotIn(password, role.script)
+
+        with self.subTest("a second start changes nothing"):
+            before = sorted(role.containers())
+            self.world.host.exec(*boot)
+            self.assertEqual(sorted(role.containers()), before)
 
     def test_groups_of_machines(self):
         store, queue = Store(self.world), QueueServer(self.world)
         self.addCleanup(store.stop)
         self.addCleanup(queue.stop)
-        # The stand-in for the provider knows no addresses; a queue without TLS, for its certificates are of AWS's authority.
-        places = {
-            "queue": ("@:6379", f"@{queue.address}"),
-            "tls": ("rediss://", "redis://"),
-            "store": ("@:5432/", f"@{store.address}/"),
-            "administrator": ("db/admin-password  {}", f"db/admin-password {store.secret} {{}}"),
-            "host": ("STORE_HOST=", f"STORE_HOST={store.host}"),
-            "port": ("STORE_PORT=5432", f"STORE_PORT={store.port}"),
-            "authority": ("https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem", f"file://{self.world.folder}/authority.pem"),
-        }
-        store_host = re.search(r"@([^@/:]*):5432/", user_data()["worker"])[1]
-        places["store"] = (f"@{store_host}:5432/", f"@{store.address}/")
-        places["host"] = (f"STORE_HOST={store_host}", f"STORE_HOST={store.host}")
-        of_worker = [places[key] for key in ["queue", "tls", "store", "administrator", "host", "port", "authority"]]
-        of_front = [places[key] for key in ["queue", "tls", "store", "authority"]]
+        # Addresses are invented where no AWS gives any; the queue is without TLS, for its certificate would be of AWS's authority.
+        invented = re.search(r"@([^@/:]*):5432/", user_data()["worker"])[1]
+        of_front = [
+            ("@:6379", f"@{queue.address}"),
+            ("rediss://", "redis://"),
+            (f"@{invented}:5432/", f"@{store.address}/"),
+            ("https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem", f"file://{self.world.folder}/authority.pem"),
+        ]
+        of_worker = [
+            *of_front,
+            ("db/admin-password  {}", f"db/admin-password {store.secret} {{}}"),
+            (f"STORE_HOST={invented}", f"STORE_HOST={store.host}"),
+            ("STORE_PORT=5432", f"STORE_PORT={store.port}"),
+        ]
         ports = {service: free_port() for service in SERVICES}
 
         worker = self.role("worker", {"worker": ports["worker"]}, replace=of_worker)
@@ -305,28 +359,32 @@ class Boot(unittest.TestCase):
             self.assertNotIn(store.password, kept)
 
         with self.subTest("a worker that hangs gets its machine replaced, and tells of the backlog"):
-            watch = self.world.host.start("env", "WATCH_SECONDS=1", f"WORKER_PORT={ports['worker']}", f"{worker.home}/bin/watch")
-            self.addCleanup(watch.kill)
             cloudwatch = self.world.moto.client("cloudwatch")
-            until("the backlog", lambda: [metric for metric in cloudwatch.list_metrics(Namespace="VotingApp")["Metrics"] if metric["MetricName"] == "OldestBallotAge"])
-            run("docker", "kill", "--signal=STOP", worker.container("worker"))
-            self.world.machine.wait_for(Action="SetInstanceHealth", HealthStatus="Unhealthy", InstanceId="i-0123456789abcdef0")
+
+            def told():
+                return "OldestBallotAge" in [metric["MetricName"] for metric in cloudwatch.list_metrics(Namespace="VotingApp")["Metrics"]]
+
+            with self.world.host.watching(worker.home, f"WORKER_PORT={ports['worker']}"):
+                until("the backlog", told)
+                run("docker", "kill", "--signal=STOP", worker.container("worker"))
+                self.world.machine.wait_for(Action="SetInstanceHealth", HealthStatus="Unhealthy", InstanceId="i-0123456789abcdef0")
             run("docker", "kill", "--signal=CONT", worker.container("worker"))
-            self.world.host.exec("pkill", "--full", "bin/watch")
 
         with self.subTest("a machine that is to go drains first"):
-            watch = self.world.host.start("env", "WATCH_SECONDS=1", f"{front.home}/bin/watch")
-            self.addCleanup(watch.kill)
             self.world.machine.metadata["autoscaling/target-lifecycle-state"] = "Terminated"
-            until("a service that is not ready any more", lambda: status(ports["vote"], "/ready") == 503)
-            self.assertEqual(status(ports["vote"], "/"), 200, "it goes on serving meanwhile")
-            self.world.machine.wait_for(Action="CompleteLifecycleAction", AutoScalingGroupName="voting-app-fleet-front-blue", LifecycleHookName="drained", LifecycleActionResult="CONTINUE")
+            with self.world.host.watching(front.home):
+                until("a service that is not ready any more", lambda: status(ports["vote"], "/ready") == 503)
+                self.assertEqual(status(ports["vote"], "/"), 200, "it goes on serving meanwhile")
+                self.world.machine.wait_for(
+                    Action="CompleteLifecycleAction", AutoScalingGroupName="voting-app-fleet-front-blue", LifecycleHookName="drained", LifecycleActionResult="CONTINUE"
+                )
             self.assertEqual(front.containers(), [])
 
 
 def engine_address():
     """This machine, as containers reach it."""
-    return run("docker", "network", "inspect", "bridge", "--format={{(index .IPAM.Config 0).Gateway}}")
+    network = ipaddress.ip_network(run("docker", "network", "inspect", "bridge", "--format={{(index .IPAM.Config 0).Subnet}}"))
+    return str(next(network.hosts()))
 
 
 class Store:

@@ -14,12 +14,12 @@ module "voting_app" {
   single         = true
   store          = "self-hosted"
   queue          = "self-hosted"
-  instance_types = { everything = ["t4g.small"], monitoring = "t4g.micro" }
+  instance_types = { everything = ["t4g.small"], monitoring = "t4g.small" }
 
   protected          = false
   backup_days        = 3
   log_retention_days = 7
-  budget_usd         = 75
+  budget_usd         = 90
 
   image_registry = var.image_registry
   releases       = var.releases

@@ -36,18 +36,23 @@ resource "aws_launch_template" "this" {
     arn = aws_iam_instance_profile.this.arn
   }
 
-  network_interfaces {
-    security_groups             = var.security_group_ids
-    associate_public_ip_address = var.public_address
-    delete_on_termination       = true
+  # A single machine has its own in single.tf: AWS refuses an interface from a template together with a machine's subnet.
+  dynamic "network_interfaces" {
+    for_each = local.fleet
+
+    content {
+      security_groups             = var.security_group_ids
+      associate_public_ip_address = var.public_address
+      delete_on_termination       = true
+    }
   }
 
   metadata_options {
     http_endpoint          = "enabled"
     http_tokens            = "required"
     instance_metadata_tags = "enabled"
-    # Containers are one hop too far away.
-    http_put_response_hop_limit = 1
+    # Containers are one hop too far away, and none needs the machine's role but Prometheus, which looks for machines.
+    http_put_response_hop_limit = var.role == "monitoring" ? 2 : 1
   }
 
   monitoring {

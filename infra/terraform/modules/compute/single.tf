@@ -3,7 +3,9 @@
 resource "aws_instance" "this" {
   for_each = local.single
 
-  subnet_id = var.subnet_ids[0]
+  subnet_id                   = var.subnet_ids[0]
+  vpc_security_group_ids      = var.security_group_ids
+  associate_public_ip_address = var.public_address
 
   launch_template {
     id      = aws_launch_template.this.id

@@ -1,7 +1,7 @@
 # Names for the pages, and a certificate for them that renews itself.
 
 locals {
-  names = sort(keys(var.records))
+  names = sort(var.names)
 }
 
 resource "aws_acm_certificate" "this" {
@@ -31,15 +31,15 @@ resource "aws_acm_certificate_validation" "this" {
 }
 
 resource "aws_route53_record" "this" {
-  for_each = var.records
+  for_each = var.names
 
   zone_id = var.zone_id
   name    = each.key
   type    = "A"
 
   alias {
-    name                   = each.value.name
-    zone_id                = each.value.zone_id
+    name                   = var.records[each.key].name
+    zone_id                = var.records[each.key].zone_id
     evaluate_target_health = false
   }
 }

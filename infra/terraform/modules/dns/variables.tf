@@ -8,12 +8,22 @@ variable "zone_id" {
   }
 }
 
+variable "names" {
+  description = "The names that the certificate is for. Apart from records: a delivery network waits for this certificate's proof, and records for the network"
+  type        = set(string)
+
+  validation {
+    condition     = length(var.names) > 0 && alltrue([for name in var.names : can(regex("^([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z]{2,}$", name))])
+    error_message = "names are host names such as vote.example.org; one at least."
+  }
+}
+
 variable "records" {
-  description = "The names, each with what answers under it: a load balancer's or a delivery network's own name, and the zone of that"
+  description = "What answers under each of the names: a load balancer's or a delivery network's own name, and the zone of that"
   type        = map(object({ name = string, zone_id = string }))
 
   validation {
-    condition     = length(var.records) > 0 && alltrue([for host in keys(var.records) : can(regex("^([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z]{2,}$", host))])
-    error_message = "records have names such as vote.example.org; one at least."
+    condition     = toset(keys(var.records)) == var.names
+    error_message = "records say for each of names, and for no other, where it leads."
   }
 }

@@ -19,6 +19,6 @@ output "dashboard" {
 }
 
 output "host" {
-  description = "The machine of Prometheus and Grafana, or null: its id and address"
-  value       = one([for host in module.host : { instance_id = host.instance_id, address = host.address }])
+  description = "The machine of Prometheus and Grafana, or null: its id, its address, and what it does when it starts"
+  value       = one([for host in module.host : { instance_id = host.instance_id, address = host.address, user_data = host.user_data }])
 }

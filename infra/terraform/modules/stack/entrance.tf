@@ -37,6 +37,7 @@ module "waf" {
 
   name               = local.name
   load_balancer_arn  = module.alb["this"].arn
+  forwarded          = var.enable_cdn
   log_retention_days = var.log_retention_days
 }
 
@@ -45,6 +46,7 @@ module "dns" {
   for_each = local.with_dns
 
   zone_id = var.domain.zone_id
+  names   = concat(values(local.hosts), [for origin in [local.origin] : origin if var.enable_cdn])
   records = merge(
     { for host in values(local.hosts) : host => var.enable_cdn ? module.cdn["this"].alias : { name = module.alb["this"].dns_name, zone_id = module.alb["this"].zone_id } },
     { for origin in [local.origin] : origin => { name = module.alb["this"].dns_name, zone_id = module.alb["this"].zone_id } if var.enable_cdn },

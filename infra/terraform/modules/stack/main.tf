@@ -107,6 +107,7 @@ module "monitoring" {
         environment_name            = var.environment
         aws_region                  = data.aws_region.this.region
         grafana_admin_password_file = "/opt/voting-app/secrets/grafana/admin-password"
+        monitoring_home             = "/opt/voting-app/monitoring"
       }
     }
   }

@@ -47,5 +47,6 @@ output "user_data" {
     { for release, front in module.front : "front-${release}" => front.user_data },
     { for worker in module.worker : "worker" => worker.user_data },
     { for everything in module.everything : "everything" => everything.user_data },
+    module.monitoring.host == null ? {} : { monitoring = module.monitoring.host.user_data },
   )
 }

@@ -13,11 +13,17 @@ locals {
     SampledRequestsEnabled   = true
   } }
 
+  # Behind a delivery network all requests come from its addresses; the visitor's is what it forwards.
+  counted = merge(
+    { AggregateKeyType = var.forwarded ? "FORWARDED_IP" : "IP" },
+    { for key, value in { ForwardedIPConfig = { HeaderName = "X-Forwarded-For", FallbackBehavior = "MATCH" } } : key => value if var.forwarded },
+  )
+
   flood = {
     Name             = "flood"
     Priority         = 1
     Action           = { Block = { CustomResponse = { ResponseCode = 429 } } }
-    Statement        = { RateBasedStatement = { Limit = var.requests_per_address, AggregateKeyType = "IP" } }
+    Statement        = { RateBasedStatement = merge({ Limit = var.requests_per_address }, local.counted) }
     VisibilityConfig = local.visible.flood
   }
 

@@ -19,6 +19,12 @@ variable "requests_per_address" {
   }
 }
 
+variable "forwarded" {
+  description = "Whether a delivery network is in front, so that the visitor's address is the one it forwards"
+  type        = bool
+  default     = false
+}
+
 variable "log_retention_days" {
   description = "How long it is known who was turned away"
   type        = number

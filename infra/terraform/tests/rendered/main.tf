@@ -16,6 +16,7 @@ locals {
     image_registry = "registry.example/voting-app"
     releases       = { blue = { tag = "under-test" } }
     budget_usd     = 1
+    repository     = { url = "https://repository.example/voting-app.git", ref = "under-test" }
   }
 }
 
@@ -29,6 +30,7 @@ module "single" {
   store          = "self-hosted"
   queue          = "self-hosted"
   protected      = false
+  repository     = local.common.repository
   image_registry = local.common.image_registry
   releases       = local.common.releases
   budget_usd     = local.common.budget_usd
@@ -56,5 +58,6 @@ output "user_data" {
     everything = module.single.user_data["everything"]
     front      = module.fleet.user_data["front-blue"]
     worker     = module.fleet.user_data["worker"]
+    monitoring = module.single.user_data["monitoring"]
   }
 }

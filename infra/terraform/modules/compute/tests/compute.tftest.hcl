@@ -174,6 +174,11 @@ run "a_single_machine_keeps_its_disk_and_is_recovered" {
   }
 
   assert {
+    condition     = length(aws_launch_template.this.network_interfaces) == 0 && toset(aws_instance.this["this"].vpc_security_group_ids) == toset(["sg-front"]) && aws_instance.this["this"].associate_public_ip_address && aws_instance.this["this"].subnet_id == "subnet-a"
+    error_message = "AWS refuses a machine whose template has a network interface, and which has a subnet itself."
+  }
+
+  assert {
     condition     = length(aws_autoscaling_group.this) == 0 && toset([for attachment in aws_lb_target_group_attachment.this : attachment.target_group_arn]) == toset(["arn:vote", "arn:result"])
     error_message = "The machine should be no group's, and serve the target groups."
   }
@@ -186,6 +191,20 @@ run "a_single_machine_keeps_its_disk_and_is_recovered" {
   assert {
     condition     = aws_dlm_lifecycle_policy.this["this"].policy_details[0].target_tags["Snapshots"] == aws_ebs_volume.this["this"].tags["Snapshots"]
     error_message = "The disk has no snapshots."
+  }
+}
+
+run "prometheus_in_its_container_reaches_the_machine_s_role" {
+  variables {
+    role     = "monitoring"
+    single   = true
+    zone     = "ap-northeast-2a"
+    playbook = { repository = "https://github.com/example/voting-app.git", ref = "v1.0.0", variables = {} }
+  }
+
+  assert {
+    condition     = aws_launch_template.this.metadata_options[0].http_put_response_hop_limit == 2 && aws_launch_template.this.metadata_options[0].http_tokens == "required"
+    error_message = "Prometheus could not look for machines, or anybody could who makes it ask."
   }
 }
 

@@ -12,6 +12,7 @@ mock_provider "aws" {
 
 variables {
   zone_id = "Z0123456789ABC"
+  names   = ["vote.example.org", "result.example.org"]
   records = {
     "vote.example.org"   = { name = "lb.example.com", zone_id = "ZLB" }
     "result.example.org" = { name = "lb.example.com", zone_id = "ZLB" }
@@ -39,7 +40,18 @@ run "what_is_no_name_is_refused" {
   command = plan
 
   variables {
+    names   = ["https://vote.example.org/"]
     records = { "https://vote.example.org/" = { name = "lb.example.com", zone_id = "ZLB" } }
+  }
+
+  expect_failures = [var.names]
+}
+
+run "a_name_that_leads_nowhere_is_refused" {
+  command = plan
+
+  variables {
+    names = ["vote.example.org", "result.example.org", "admin.example.org"]
   }
 
   expect_failures = [var.records]

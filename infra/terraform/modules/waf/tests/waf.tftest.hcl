@@ -22,6 +22,24 @@ run "the_load_balancer_is_protected" {
   }
 }
 
+run "floods_are_counted_by_the_visitor_s_address" {
+  assert {
+    condition     = jsondecode(aws_wafv2_web_acl.this.rule_json)[0].Statement.RateBasedStatement == { Limit = 10000, AggregateKeyType = "IP" }
+    error_message = "A header that anybody can write would decide whose requests are counted."
+  }
+}
+
+run "behind_a_delivery_network_too" {
+  variables {
+    forwarded = true
+  }
+
+  assert {
+    condition     = jsondecode(aws_wafv2_web_acl.this.rule_json)[0].Statement.RateBasedStatement.AggregateKeyType == "FORWARDED_IP" && jsondecode(aws_wafv2_web_acl.this.rule_json)[0].Statement.RateBasedStatement.ForwardedIPConfig.HeaderName == "X-Forwarded-For"
+    error_message = "The delivery network itself would be shut out as a flood."
+  }
+}
+
 run "a_limit_that_shuts_offices_out_is_refused" {
   command = plan
 

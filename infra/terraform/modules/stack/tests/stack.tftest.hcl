@@ -1,0 +1,361 @@
+# The modules together: what follows from what, and what is refused.
+
+mock_provider "aws" {
+  mock_data "aws_region" {
+    defaults = { region = "ap-northeast-2" }
+  }
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_data "aws_ssm_parameter" {
+    defaults = { value = "ami-0123456789abcdef0" }
+  }
+  mock_data "aws_availability_zones" {
+    defaults = { names = ["ap-northeast-2a", "ap-northeast-2b", "ap-northeast-2c"] }
+  }
+  mock_data "aws_secretsmanager_random_password" {
+    defaults = { random_password = "a-random-password-that-is-long-enough" }
+  }
+  mock_resource "aws_ebs_volume" {
+    defaults = { id = "vol-0123456789abcdef0" }
+  }
+  mock_resource "aws_instance" {
+    defaults = { public_ip = "203.0.113.80" }
+  }
+  mock_resource "aws_acm_certificate" {
+    defaults = {
+      arn = "arn:aws:acm:ap-northeast-2:123456789012:certificate/1"
+      domain_validation_options = [
+        { domain_name = "vote.example.org", resource_record_name = "_a", resource_record_type = "CNAME", resource_record_value = "a" },
+        { domain_name = "result.example.org", resource_record_name = "_b", resource_record_type = "CNAME", resource_record_value = "b" },
+        { domain_name = "origin-vote.example.org", resource_record_name = "_c", resource_record_type = "CNAME", resource_record_value = "c" },
+      ]
+    }
+  }
+}
+
+variables {
+  environment    = "test"
+  cidr           = "10.9.0.0/16"
+  nat_gateways   = "one"
+  single         = false
+  enable_alb     = true
+  store          = "rds"
+  queue          = "memorydb"
+  protected      = false
+  image_registry = "ghcr.io/example/voting-app"
+  releases       = { blue = { tag = "1.0.0" } }
+  budget_usd     = 100
+}
+
+run "groups_of_machines_run_what_they_should_and_nothing_is_public_but_the_load_balancer" {
+  assert {
+    condition     = toset(output.groups) == toset(["voting-app-test-front-blue", "voting-app-test-worker"])
+    error_message = "There should be a group for the pages and one for the worker."
+  }
+
+  assert {
+    condition     = strcontains(output.user_data["front-blue"], "export SERVICES='vote result'") && strcontains(output.user_data["worker"], "export SERVICES='worker'") && strcontains(output.user_data["front-blue"], "TAG=1.0.0")
+    error_message = "Machines run other services, or another release."
+  }
+
+  assert {
+    condition     = strcontains(output.user_data["front-blue"], "vote/queue-url /voting-app-test/secrets/vote-queue-password rediss://voting-app-test-vote:{}@") && !strcontains(output.user_data["front-blue"], "worker-store-password") && !strcontains(output.user_data["front-blue"], "a-random-password")
+    error_message = "The front does not know where its secrets are, knows of others', or has one in its user data."
+  }
+
+  assert {
+    condition     = strcontains(aws_ssm_parameter.settings.value, "TRUSTED_PROXIES='10.9.0.0/16'") && strcontains(aws_ssm_parameter.settings.value, "BEHIND_HTTPS='false'") && strcontains(aws_ssm_parameter.settings.value, "VOTE_URL='http://")
+    error_message = "The services do not know that the load balancer is in front of them."
+  }
+}
+
+run "one_machine_with_everything_has_the_pages_on_its_own_address" {
+  variables {
+    single       = true
+    enable_alb   = false
+    store        = "self-hosted"
+    queue        = "self-hosted"
+    nat_gateways = "none"
+  }
+
+  assert {
+    condition     = endswith(output.urls.vote, ":8080/") && endswith(output.urls.result, ":8081/") && length(output.groups) == 0 && keys(output.user_data) == ["everything"]
+    error_message = "The pages should be on the machine's address, and there should be one machine."
+  }
+
+  assert {
+    condition     = !strcontains(aws_ssm_parameter.settings.value, "TRUSTED_PROXIES") && keys(output.enter) == ["everything"] && output.grafana == null
+    error_message = "Somebody else would be believed about addresses, or there is a machine that nobody asked for."
+  }
+}
+
+run "one_variable_adds_the_load_balancer" {
+  variables {
+    single       = true
+    store        = "self-hosted"
+    queue        = "self-hosted"
+    nat_gateways = "none"
+  }
+
+  assert {
+    condition     = endswith(output.urls.result, "/result") && !endswith(output.urls.vote, ":8080/") && strcontains(aws_ssm_parameter.settings.value, "TRUSTED_PROXIES='10.9.0.0/16'")
+    error_message = "The pages should be at the load balancer."
+  }
+}
+
+run "two_releases_share_the_traffic_and_the_worker_is_of_the_one_with_more" {
+  variables {
+    releases = {
+      blue  = { tag = "1.0.0", weight = 90 }
+      green = { tag = "1.1.0", weight = 10 }
+    }
+  }
+
+  assert {
+    condition     = contains(output.groups, "voting-app-test-front-green") && strcontains(output.user_data["front-green"], "TAG=1.1.0") && strcontains(output.user_data["worker"], "TAG=1.0.0")
+    error_message = "Each release has a group, and the worker stays with the release that most voters see."
+  }
+}
+
+run "the_worker_can_be_of_another_release" {
+  variables {
+    worker = { tag = "1.2.0" }
+  }
+
+  assert {
+    condition     = strcontains(output.user_data["worker"], "TAG=1.2.0") && strcontains(output.user_data["front-blue"], "TAG=1.0.0")
+    error_message = "The worker should be of the release that was named for it."
+  }
+}
+
+run "names_certificate_firewall_and_delivery_network_fit_together" {
+  variables {
+    https              = true
+    domain             = { zone_id = "Z0123456789ABC", vote = "vote.example.org", result = "result.example.org" }
+    enable_waf         = true
+    enable_cdn         = true
+    cdn_prefix_list_id = "pl-1"
+  }
+
+  assert {
+    condition     = output.urls == { vote = "https://vote.example.org/", result = "https://result.example.org/" } && strcontains(aws_ssm_parameter.settings.value, "BEHIND_HTTPS='true'")
+    error_message = "The pages should be under their names, by HTTPS."
+  }
+}
+
+run "monitoring_gets_a_machine_that_takes_its_files_from_the_repository" {
+  variables {
+    nat_gateways = "none"
+    repository   = { url = "https://github.com/example/voting-app.git", ref = "v1.0.0" }
+    admin_cidrs  = ["203.0.113.7/32"]
+  }
+
+  assert {
+    condition     = strcontains(output.user_data["monitoring"], "export REPOSITORY_REF='v1.0.0'") && strcontains(output.user_data["monitoring"], "\"environment_name\":\"test\"") && strcontains(output.user_data["monitoring"], "\"aws_region\":\"ap-northeast-2\"")
+    error_message = "The machine does not know its playbook, or whose machines it watches."
+  }
+
+  assert {
+    condition     = output.grafana.url == "http://203.0.113.80:3000/" && strcontains(output.grafana.tunnel, "AWS-StartPortForwardingSession") && strcontains(output.grafana.password, "/voting-app-test/secrets/grafana-admin-password") && contains(keys(output.enter), "monitoring")
+    error_message = "Nobody is told where Grafana is."
+  }
+}
+
+run "a_name_too_long_for_target_groups_is_refused" {
+  command = plan
+
+  variables {
+    environment = "production"
+  }
+
+  expect_failures = [var.environment]
+}
+
+run "groups_without_a_load_balancer_are_refused" {
+  command = plan
+
+  variables {
+    enable_alb = false
+  }
+
+  expect_failures = [var.single]
+}
+
+run "two_releases_on_one_machine_are_refused" {
+  command = plan
+
+  variables {
+    nat_gateways = "none"
+    single       = true
+    store        = "self-hosted"
+    queue        = "self-hosted"
+    releases     = { blue = { tag = "1.0.0" }, green = { tag = "1.1.0" } }
+  }
+
+  expect_failures = [var.releases]
+}
+
+run "a_release_of_another_colour_is_refused" {
+  command = plan
+
+  variables {
+    releases = { red = { tag = "1.0.0" } }
+  }
+
+  expect_failures = [var.releases]
+}
+
+run "traffic_without_a_machine_is_refused" {
+  command = plan
+
+  variables {
+    releases = { blue = { tag = "1.0.0", size = { min = 0, desired = 0, max = 1 } } }
+  }
+
+  expect_failures = [var.releases]
+}
+
+run "a_queue_of_its_own_beside_a_single_machine_is_refused" {
+  command = plan
+
+  variables {
+    nat_gateways = "none"
+    single       = true
+    store        = "self-hosted"
+  }
+
+  expect_failures = [var.queue]
+}
+
+run "a_store_of_its_own_beside_a_single_machine_is_refused" {
+  command = plan
+
+  variables {
+    nat_gateways = "none"
+    single       = true
+    queue        = "self-hosted"
+  }
+
+  expect_failures = [var.store]
+}
+
+run "https_without_a_certificate_is_refused" {
+  command = plan
+
+  variables {
+    https = true
+  }
+
+  expect_failures = [var.https]
+}
+
+run "https_without_a_load_balancer_is_refused" {
+  command = plan
+
+  variables {
+    nat_gateways    = "none"
+    single          = true
+    store           = "self-hosted"
+    queue           = "self-hosted"
+    enable_alb      = false
+    https           = true
+    certificate_arn = "arn:aws:acm:ap-northeast-2:123456789012:certificate/1"
+  }
+
+  expect_failures = [var.https]
+}
+
+run "a_certificate_that_is_none_is_refused" {
+  command = plan
+
+  variables {
+    https           = true
+    certificate_arn = "certificate.pem"
+  }
+
+  expect_failures = [var.certificate_arn]
+}
+
+run "a_domain_without_a_load_balancer_is_refused" {
+  command = plan
+
+  variables {
+    nat_gateways = "none"
+    single       = true
+    store        = "self-hosted"
+    queue        = "self-hosted"
+    enable_alb   = false
+    domain       = { zone_id = "Z0123456789ABC", vote = "vote.example.org", result = "result.example.org" }
+  }
+
+  expect_failures = [var.domain]
+}
+
+run "a_firewall_without_a_load_balancer_is_refused" {
+  command = plan
+
+  variables {
+    nat_gateways = "none"
+    single       = true
+    store        = "self-hosted"
+    queue        = "self-hosted"
+    enable_alb   = false
+    enable_waf   = true
+  }
+
+  expect_failures = [var.enable_waf]
+}
+
+run "a_delivery_network_without_https_is_refused" {
+  command = plan
+
+  variables {
+    enable_cdn = true
+  }
+
+  expect_failures = [var.enable_cdn]
+}
+
+run "a_setting_that_would_break_out_of_its_quotes_is_refused" {
+  command = plan
+
+  variables {
+    poll = { POLL_QUESTION = "Cat's or dog's?" }
+  }
+
+  expect_failures = [var.poll]
+}
+
+run "a_setting_that_is_no_variable_is_refused" {
+  command = plan
+
+  variables {
+    poll = { "poll question" = "Cats?" }
+  }
+
+  expect_failures = [var.poll]
+}
+
+run "a_secret_among_the_settings_is_refused" {
+  command = plan
+
+  variables {
+    poll = { COOKIE_KEY = "0123456789" }
+  }
+
+  expect_failures = [var.poll]
+}
+
+run "a_repository_that_machines_have_no_key_for_is_refused" {
+  command = plan
+
+  variables {
+    repository = { url = "git@github.com:example/voting-app.git", ref = "main" }
+  }
+
+  expect_failures = [var.repository]
+}

@@ -1,0 +1,83 @@
+"""What environments cost a month: what their plans have of each thing, times its price. Prints the README's table."""
+
+import collections
+import json
+import pathlib
+import re
+import tomllib
+
+from environments import plan, resources
+
+PRICES = tomllib.loads((pathlib.Path(__file__).parent / "prices.toml").read_text())
+HOURS = 730
+COLUMNS = {"dev": {}, "dev with enable_alb": {"enable_alb": True}, "staging": {}, "prod": {}}
+
+# The agent on a machine tells memory, and of disks each and the fullest; EC2's detailed monitoring has seven metrics.
+METRICS_OF_A_MACHINE = 4 + 7
+
+
+def price(item):
+    return PRICES["hourly"][item] * HOURS if item in PRICES["hourly"] else PRICES["monthly"][item]
+
+
+def machines(made):
+    """Launch templates, each with how many machines are made from it to begin with."""
+    for address, template in made.items():
+        module, found, _ = address.rpartition(".aws_launch_template.")
+        if found:
+            group = made.get(f'{module}.aws_autoscaling_group.this["this"]')
+            yield template, group["desired_capacity"] if group else 1
+
+
+def amounts(column):
+    """How much an environment has of each thing that costs."""
+    made = resources(plan(column.split()[0], **COLUMNS[column]))
+    of = collections.defaultdict(list)
+    for address, values in made.items():
+        of[re.search(r"(?:^|\.)(aws_\w+)\.", address)[1]].append(values)
+    has = collections.Counter(PRICES["use"][column])
+    for template, number in machines(made):
+        has[template["instance_type"]] += number
+        has["GB of disk (gp3)"] += number * template["block_device_mappings"][0]["ebs"][0]["volume_size"]
+        has["metric"] += number * METRICS_OF_A_MACHINE
+        if any(interface["associate_public_ip_address"] == "true" for interface in template["network_interfaces"]):
+            has["public IPv4 address"] += number
+    has["public IPv4 address"] += sum(machine["associate_public_ip_address"] for machine in of["aws_instance"])
+    has["metric"] += 1  # how long ballots wait
+    has["GB of disk (gp3)"] += sum(volume["size"] for volume in of["aws_ebs_volume"])
+    has["public IPv4 address"] += len(of["aws_eip"])
+    has["NAT gateway"] = len(of["aws_nat_gateway"])
+    has["load balancer"] = len(of["aws_lb"])
+    # It has an address in each zone.
+    has["public IPv4 address"] += len(of["aws_lb"]) * len([subnet for subnet in of["aws_subnet"] if subnet["tags"]["Tier"] == "public"])
+    for store in of["aws_db_instance"]:
+        number = 2 if store["multi_az"] else 1
+        has[store["instance_class"]] += number
+        has["GB of the store's disk"] += number * store["allocated_storage"]
+        has["managed password"] += 1
+    for queue in of["aws_memorydb_cluster"]:
+        has[f"memorydb {queue['node_type']}"] += queue["num_shards"] * (1 + queue["num_replicas_per_shard"])
+    has["alarm"] = len(of["aws_cloudwatch_metric_alarm"])
+    has["key"] = len(of["aws_kms_key"])
+    for firewall in of["aws_wafv2_web_acl"]:
+        has["firewall"] += 1
+        has["firewall rule"] += len(json.loads(firewall["rule_json"]))
+    return {item: amount for item, amount in has.items() if amount}
+
+
+def table():
+    """Markdown, one column for each environment."""
+    has = {column: amounts(column) for column in COLUMNS}
+    rows = [f"| a month, in USD | each | {' | '.join(COLUMNS)} |", f"|---|---|{'---|' * len(COLUMNS)}"]
+    for item in [*PRICES["hourly"], *PRICES["monthly"]]:
+        if any(item in amount for amount in has.values()):
+            each = price(item)
+            cells = [f"{amount[item]:g} → {amount[item] * each:.2f}" if item in amount else "" for amount in has.values()]
+            rows.append(f"| {item} | {f'{each:.2f}' if each >= 1 else f'{each:.4g}'} | {' | '.join(cells)} |")
+    totals = [sum(amount * price(item) for item, amount in column.items()) for column in has.values()]
+    rows.append(f"| **together** | | {' | '.join(f'**{total:.0f}**' for total in totals)} |")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    print(table())

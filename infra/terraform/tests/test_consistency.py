@@ -1,0 +1,166 @@
+"""Terraform, the compose stack, the images and the services say the same of ports, probes, images and rights."""
+
+import functools
+import json
+import re
+import subprocess
+import tomllib
+import unittest
+
+from environments import PROJECT, TERRAFORM, plan, resources
+
+SERVICES = ["vote", "result", "worker"]
+
+
+def text(path):
+    return (PROJECT / path).read_text()
+
+
+def only(pattern, path):
+    """The one place in a file that looks like this."""
+    found = re.findall(pattern, text(path), re.MULTILINE)
+    assert len(found) == 1, f"{pattern} is {len(found)} times in {path}"
+    return found[0]
+
+
+@functools.cache
+def compose(*overrides):
+    """The services of the compose stack, as compose understands them."""
+    files = ["--file=docker-compose.yml", *(f"--file={TERRAFORM}/modules/compute/files/{name}" for name in overrides)]
+    command = ["docker", "compose", "--env-file=/dev/null", "--profile=*", *files, "config", "--format=json"]
+    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "DRAIN_SECONDS": "35", "STOP_SECONDS": "50"}
+    done = subprocess.run(command, cwd=PROJECT, env=environment, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["services"]
+
+
+def values(plan_of_environment, kind):
+    return [made for address, made in resources(plan_of_environment).items() if re.search(rf"(^|\.){kind}\.", address)]
+
+
+def ports_of_stack():
+    block = re.search(r"(?s)  ports = \{\n(.*?)\n  \}", text("infra/terraform/modules/stack/main.tf"))[1]
+    return {name: int(port) for name, port in re.findall(r"(\w+) += (\d+)", block)}
+
+
+class Ports(unittest.TestCase):
+    def test_services_listen_where_images_compose_and_terraform_say(self):
+        images = re.findall(r"(?s)FROM runtime AS (\w+)\n.*?EXPOSE (\d+)", text("Dockerfile"))
+        exposed = {service: int(port) for service, port in images}
+        for service in SERVICES:
+            with self.subTest(service):
+                in_code = int(only(r"DEFAULT_PORT: u16 = (\d+)", f"{service}/src/lib.rs"))
+                published = {port["target"] for port in compose("everything.yml")[service]["ports"]}
+                self.assertEqual({in_code, exposed[service], ports_of_stack()[service], *published}, {in_code})
+
+    def test_queue_and_store_listen_where_services_look(self):
+        ports = ports_of_stack()
+        self.assertEqual({int(port) for port in re.findall(r"redis:(\d{4,5})", text("infra/compose/make-secrets"))}, {ports["queue"]})
+        fleet = plan("staging")
+        for kind in ["aws_memorydb_cluster", "aws_db_instance"]:
+            self.assertEqual([made["port"] for made in values(fleet, kind)], [ports["queue" if "memorydb" in kind else "database"]])
+        # What compose does not name is Postgres' own.
+        self.assertEqual(ports["database"], 5432)
+
+    def test_every_rule_is_for_a_port_that_something_listens_on(self):
+        opened = {made["from_port"] for made in values(plan("dev", enable_alb=True, admin_cidrs=["203.0.113.7/32"]), "aws_vpc_security_group_ingress_rule")}
+        self.assertEqual(opened, {80, 443, *ports_of_stack().values()})
+
+    def test_targets_are_where_services_listen(self):
+        for environment, variables in {"dev": {"enable_alb": True}, "staging": {}, "prod": {}}.items():
+            with self.subTest(environment):
+                targets = {made["name"]: made["port"] for made in values(plan(environment, **variables), "aws_lb_target_group")}
+                self.assertEqual(targets, {f"voting-app-{environment}-{service}-blue": ports_of_stack()[service] for service in ["vote", "result"]})
+
+
+class Probes(unittest.TestCase):
+    def test_load_balancers_ask_the_path_that_services_answer(self):
+        ready = only(r'path = "(/ready)"', "shared/src/http/probes.rs")
+        for environment, variables in {"dev": {"enable_alb": True}, "staging": {}, "prod": {}}.items():
+            for made in values(plan(environment, **variables), "aws_lb_target_group"):
+                with self.subTest(made["name"]):
+                    self.assertEqual(made["health_check"][0]["path"], ready)
+
+    def test_a_drain_is_longer_than_load_balancers_need_to_notice(self):
+        for made in values(plan("staging"), "aws_lb_target_group"):
+            check = made["health_check"][0]
+            drain = int(only(r"drain_seconds = (\d+)", "infra/terraform/modules/stack/main.tf"))
+            self.assertGreater(drain, check["interval"] * check["unhealthy_threshold"])
+            self.assertGreater(int(made["deregistration_delay"]), drain)
+
+    def test_compose_asks_by_the_programs_own_command(self):
+        for service in SERVICES:
+            self.assertEqual(compose()[service]["healthcheck"]["test"], ["CMD", service, "healthcheck", "--ready"])
+
+    def test_metrics_are_closed_at_the_load_balancer(self):
+        path = only(r'path = "(/metrics)"', "shared/src/http/probes.rs")
+        closed = [made for made in values(plan("prod"), "aws_lb_listener_rule") if made["action"][0]["type"] == "fixed-response"]
+        self.assertIn(path, closed[0]["condition"][0]["path_pattern"][0]["values"])
+
+
+class Paths(unittest.TestCase):
+    """Under one name the load balancer leads to the two services by path."""
+
+    def test_every_path_of_the_services_leads_to_the_service_that_has_it(self):
+        from fnmatch import fnmatchcase
+
+        rules = sorted((made for made in values(plan("staging"), "aws_lb_listener_rule") if made["action"][0]["type"] == "forward"), key=lambda made: made["priority"])
+        services = [
+            change["address"].split('["')[-1].split('"')[0] for change in sorted(
+                (change for change in plan("staging")["resource_changes"] if change["type"] == "aws_lb_listener_rule" and change["change"]["after"]["action"][0]["type"] == "forward"),
+                key=lambda change: change["change"]["after"]["priority"],
+            )
+        ]  # fmt: skip
+
+        def leads_to(path):
+            for name, rule in zip(services, rules):
+                if any(fnmatchcase(path, pattern) for pattern in rule["condition"][0]["path_pattern"][0]["values"]):
+                    return name.split("-")[0]
+            return None
+
+        for service in ["vote", "result"]:
+            source = "".join(file.read_text() for file in (PROJECT / service / "src").rglob("*.rs"))
+            described = set(re.findall(r'#\[utoipa::path\(\s*\w+,\s*path = "([^"]+)"', source))
+            self.assertTrue(described)
+            # The page / of the result is shown under another path here.
+            for path in described - ({"/"} if service == "result" else set()):
+                with self.subTest(f"{service} {path}"):
+                    self.assertEqual(leads_to(path), service)
+        self.assertEqual(leads_to("/result"), "result")
+
+
+class Images(unittest.TestCase):
+    def test_machines_pull_what_is_built_and_pushed(self):
+        built = set(re.findall(r"FROM runtime AS (\w+)", text("Dockerfile")))
+        self.assertEqual(built, set(SERVICES))
+        for service in SERVICES:
+            self.assertEqual(compose()[service]["image"], f"voting-app/{service}:latest")
+            self.assertEqual(compose()[service]["build"]["target"], service)
+        workflow = text(".github/workflows/release.yml")
+        self.assertEqual(set(re.search(r"service: \[(.*?)\]", workflow)[1].split(", ")), built)
+
+    def test_architectures_are_those_that_images_are_built_for(self):
+        platforms = set(re.findall(r"linux/(\w+)", text(".github/workflows/release.yml")))
+        allowed = set(re.search(r'contains\(\["(\w+)", "(\w+)"\], var.architecture\)', text("infra/terraform/modules/compute/variables.tf")).groups())
+        self.assertEqual(platforms, allowed)
+
+    def test_the_example_release_is_the_present_version(self):
+        version = tomllib.loads(text("Cargo.toml"))["workspace"]["package"]["version"]
+        for environment in ["dev", "staging", "prod"]:
+            self.assertIn(f'"{version}"', text(f"infra/terraform/environments/{environment}/terraform.tfvars"))
+
+
+class Rights(unittest.TestCase):
+    def test_the_queue_s_users_have_the_same_rights_everywhere(self):
+        lines = re.findall(r"(?m)^user (\w+) on #\$\(hash \S+\) (.*)$", text("infra/compose/make-secrets"))
+        in_compose = {user: rights.split() for user, rights in lines}
+        block = re.search(r"(?s)  queue_rights = \{\n(.*?)\n  \}", text("infra/terraform/modules/data/queue.tf"))[1]
+        in_terraform = {user: rights.split()[1:] for user, rights in re.findall(r'(\w+) += "([^"]*)"', block)}
+        # On AWS the queue's own figures come from CloudWatch.
+        in_compose.pop("monitor", None)
+        self.assertEqual(in_compose.keys(), {"vote", "worker"})
+        self.assertEqual(in_terraform, in_compose)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,114 @@
+"""The environments: what each is made of, what one variable adds, that they differ in values only, and what they refuse."""
+
+import collections
+import re
+import sys
+import unittest
+
+from cost import table
+from environments import ENVIRONMENTS, TERRAFORM, plan, refusal, resources, root, terraform
+
+ALB = re.compile(r'\.module\.alb\["this"\]\.')
+
+
+def text(environment, file):
+    return (TERRAFORM / "environments" / environment / file).read_text()
+
+
+class Environments(unittest.TestCase):
+    def test_the_readme_tells_how_many_resources_there_are(self):
+        row = re.search(r"(?m)^\| resources \| (.*) \|$", (TERRAFORM / "README.md").read_text())
+        self.assertIsNotNone(row)
+        plans = {"dev": plan("dev"), "dev with enable_alb": plan("dev", enable_alb=True), "staging": plan("staging"), "prod": plan("prod")}
+        counted = {name: str(len(resources(described))) for name, described in plans.items()}
+        print(f"resources: {counted}", file=sys.stderr)
+        self.assertEqual(row[1].split(" | "), list(counted.values()))
+
+    def test_the_readme_tells_what_they_cost(self):
+        print(table(), file=sys.stderr)
+        self.assertIn(table(), (TERRAFORM / "README.md").read_text())
+
+    def test_one_variable_adds_the_load_balancer(self):
+        without, having = resources(plan("dev")), resources(plan("dev", enable_alb=True))
+        added, removed = having.keys() - without.keys(), without.keys() - having.keys()
+        self.assertFalse([address for address in without if ALB.search(address)])
+        self.assertIn('module.voting_app.module.alb["this"].aws_lb.this', added)
+        # Besides itself: that it reaches the machine, and what watches it.
+        for address in added:
+            self.assertRegex(address, rf'{ALB.pattern}|module\.security\..*"(load balancer: |HTTPS? from )|aws_lb_target_group_attachment|aws_cloudwatch_metric_alarm')
+        # The world comes by it, and no longer to the machine itself.
+        self.assertEqual({re.search(r'\["(\w+) from 0.0.0.0/0"\]$', address)[1] for address in removed}, {"vote", "result"})
+
+    def test_the_load_balancer_is_a_default_where_groups_of_machines_need_it(self):
+        self.assertEqual(len([address for address in resources(plan("dev")) if ALB.search(address)]), 0)
+        for environment in ["staging", "prod"]:
+            self.assertGreater(len([address for address in resources(plan(environment)) if ALB.search(address)]), 10)
+
+    def test_the_certificate_s_proof_does_not_wait_for_who_waits_for_it(self):
+        # CloudFront needs a certificate, which is proved by records, beside which there are records that lead to CloudFront.
+        edges = re.findall(r'"\[root\] ([^"]+)" -> "\[root\] ([^"]+)"', terraform(root("prod"), "graph", "-type=plan").stdout)
+        needs = collections.defaultdict(set)
+        for later, earlier in edges:
+            needs[later].add(earlier)
+
+        def before(node):
+            seen, todo = set(), [node]
+            while todo:
+                for earlier in needs[todo.pop()] - seen:
+                    seen.add(earlier)
+                    todo.append(earlier)
+            return seen
+
+        proof = "module.voting_app.module.dns.aws_route53_record.validation (expand)"
+        network = "module.voting_app.module.cdn.aws_cloudfront_distribution.this (expand)"
+        alias = "module.voting_app.module.dns.aws_route53_record.this (expand)"
+        self.assertIn(network, before(alias))
+        self.assertTrue(before(proof))
+        self.assertNotIn(network, before(proof))
+
+    def test_environments_differ_in_values_only(self):
+        for file in ["providers.tf", "versions.tf", "outputs.tf", "backend.tf"]:
+            self.assertEqual(len({text(environment, file).replace(environment, "") for environment in ENVIRONMENTS}), 1, file)
+
+        def declared(environment):
+            return re.sub(r"(?m)^ +(default +=|size +=).*$", "", text(environment, "variables.tf"))
+
+        self.assertEqual(len({declared(environment) for environment in ENVIRONMENTS}), 1, "variables.tf")
+        for environment in ENVIRONMENTS:
+            calls = re.findall(r'(?m)^(module|resource|data) "(\w+)"', text(environment, "main.tf"))
+            self.assertEqual(calls, [("module", "voting_app")])
+            self.assertIn(f'key          = "{environment}/terraform.tfstate"', text(environment, "backend.tf"))
+
+    def test_a_second_region_is_another_value(self):
+        described = plan("dev", region="eu-central-1")
+        provider = described["configuration"]["provider_config"]["aws"]["expressions"]["region"]
+        self.assertEqual((provider, described["variables"]["region"]["value"]), ({"references": ["var.region"]}, "eu-central-1"))
+        for file in TERRAFORM.rglob("*.tf"):
+            if ".terraform" not in file.parts and file.name != "variables.tf":
+                self.assertNotIn("ap-northeast-2", file.read_text(), file)
+
+    def test_everything_is_tagged(self):
+        for environment in ENVIRONMENTS:
+            tags = plan(environment)["configuration"]["provider_config"]["aws"]["expressions"]["default_tags"][0]["tags"]["constant_value"]
+            self.assertEqual(tags, {"Project": "voting-app", "Environment": environment, "ManagedBy": "Terraform"})
+
+    def test_what_cannot_be_is_refused_with_a_sentence(self):
+        for environment, variables, sentence in [
+            ("dev", {"admin_cidrs": ["0.0.0.0/0"]}, "a network of /16 or smaller, such as 203.0.113.7/32; 0.0.0.0/0 is refused"),
+            ("dev", {"admin_cidrs": ["203.0.113.300/32"]}, "admin_cidrs are IPv4 networks such as 203.0.113.7/32"),
+            ("dev", {"public_cidrs": ["anywhere"]}, "public_cidrs are IPv4 networks such as 0.0.0.0/0 for everybody"),
+            ("dev", {"region": "Seoul"}, "region is a region of AWS such as ap-northeast-2"),
+            ("dev", {"https": True}, "https ends at the load balancer: set enable_alb = true too"),
+            ("prod", {"https": True}, "https needs a certificate: set domain, for which one is made, or certificate_arn"),
+            ("prod", {"releases": {"blue": {"tag": "1.0.0", "size": {"min": 5, "desired": 2, "max": 9}}}}, "size must be 0 <= min <= desired <= max, and max 1 to 100"),
+            ("prod", {"releases": {"blue": {"tag": "1.0.0", "size": {"min": 1, "desired": 1, "max": 1000}}}}, "size must be 0 <= min <= desired <= max, and max 1 to 100"),
+            ("prod", {"releases": {"blue": {"tag": "latest"}}}, "name a version, such as 1.0.0"),
+            ("staging", {"enable_alb": False}, "Groups of machines need the load balancer: set enable_alb = true"),
+            ("staging", {"emails": ["the operators"]}, "emails are addresses such as oncall@example.org"),
+        ]:
+            with self.subTest(f"{environment} {variables}"):
+                self.assertIn(sentence, refusal(environment, **variables))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,59 @@
+"""Each rule about a variable has a test of its module that breaks it, and says in a sentence what is allowed."""
+
+import collections
+import re
+import unittest
+
+from environments import TERRAFORM
+
+MODULES = [TERRAFORM / "backend-setup", *sorted((TERRAFORM / "modules").iterdir())]
+
+
+def rules(module):
+    """By variable, the messages of its validations."""
+    declared = re.split(r'(?m)^variable "(\w+)" \{', (module / "variables.tf").read_text())[1:]
+    pairs = zip(declared[::2], declared[1::2])
+    return {name: re.findall(r'error_message = "(.*)"', body) for name, body in pairs if "validation {" in body}
+
+
+def broken(module):
+    """How often the module's tests expect that a variable is refused."""
+    tests = "".join(file.read_text() for file in (module / "tests").glob("*.tftest.hcl"))
+    return collections.Counter(re.findall(r"expect_failures = \[var\.(\w+)\]", tests))
+
+
+class Refusals(unittest.TestCase):
+    def test_each_rule_is_broken_by_a_test(self):
+        for module in MODULES:
+            cases = broken(module)
+            for variable, messages in rules(module).items():
+                with self.subTest(f"{module.name}: {variable}"):
+                    self.assertGreaterEqual(cases[variable], len(messages))
+
+    def test_each_message_is_a_sentence(self):
+        for module in MODULES:
+            for variable, messages in rules(module).items():
+                for message in messages:
+                    with self.subTest(f"{module.name}: {variable}"):
+                        self.assertRegex(message, r"^.{20,}[.…]$")
+
+    def test_every_variable_and_output_has_a_type_and_a_description(self):
+        for module in [*MODULES, *sorted((TERRAFORM / "environments").iterdir())]:
+            for kind, wanted in [("variables", ["type", "description"]), ("outputs", ["description"])]:
+                for block in re.split(r"(?m)^(?=variable|output)", (module / f"{kind}.tf").read_text() if (module / f"{kind}.tf").exists() else "")[1:]:
+                    with self.subTest(f"{module.name}: {block.splitlines()[0]}"):
+                        for attribute in wanted:
+                            self.assertRegex(block, rf"(?m)^  {attribute} +=")
+
+    def test_every_module_has_its_files(self):
+        for module in MODULES:
+            for file in ["main.tf", "variables.tf", "outputs.tf", "versions.tf", "README.md", "tests"]:
+                with self.subTest(f"{module.name}: {file}"):
+                    self.assertTrue((module / file).exists())
+            if module.name != "backend-setup":
+                with self.subTest(f"{module.name}: usage"):
+                    self.assertIn(f'source = "../../modules/{module.name}"', (module / "README.md").read_text())
+
+
+if __name__ == "__main__":
+    unittest.main()

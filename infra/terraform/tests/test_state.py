@@ -1,0 +1,292 @@
+"""Where the state is kept: Terraform's own S3 backend, with the settings of the environments, against a server that speaks
+S3 and DynamoDB. Two who change the same environment at once, somebody who is killed, a move, and a way back."""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+import unittest
+
+from aws import Moto
+from environments import ENVIRONMENTS, TERRAFORM
+
+REGION = "ap-northeast-2"
+TABLE = "voting-app-terraform-locks"
+
+# An apply that waits until it is let go, so that others come while it is at it.
+ROOT = """
+variable "content" {
+  type = string
+}
+
+variable "gate" {
+  type    = string
+  default = ""
+}
+
+resource "terraform_data" "this" {
+  input            = var.content
+  triggers_replace = [var.content]
+
+  provisioner "local-exec" {
+    command = var.gate == "" ? "true" : "touch ${var.gate}.reached && read _ <${var.gate}"
+  }
+}
+
+output "content" {
+  value = terraform_data.this.output
+}
+"""
+
+BOTH = {}
+LOCKFILE = {"dynamodb_table": None}
+ONLY_TABLE = {"use_lockfile": "false"}
+LOCKS = {"both locks": BOTH, "the lock file": LOCKFILE, "the table": ONLY_TABLE}
+
+
+class Root:
+    """A folder with an environment's backend.tf."""
+
+    def __init__(self, store, environment="dev", settings=None, remote=True):
+        self.store = store
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="state-"))
+        self.environment = environment
+        (self.folder / "main.tf").write_text(ROOT)
+        merged = {**store.settings, **(settings or {})}
+        self.config = [f"-backend-config={name}={value}" for name, value in merged.items() if value is not None]
+        if remote:
+            self.move_in()
+
+    def move_in(self, *arguments):
+        shutil.copy(TERRAFORM / "environments" / self.environment / "backend.tf", self.folder)
+        self.run("init", "-input=false", *self.config, *arguments)
+
+    def start(self, *arguments):
+        return subprocess.Popen(
+            ["terraform", *arguments], cwd=self.folder, env=self.store.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+    def run(self, *arguments, fails=False):
+        process = self.start(*arguments)
+        printed = process.communicate(timeout=120)[0]
+        assert (process.returncode != 0) == fails, f"terraform {' '.join(arguments)}: {process.returncode}\n{printed}"
+        # Without colours, frames and line breaks a message can be looked for.
+        return " ".join(re.sub(r"\x1b\[\d*m|[│╷╵]", " ", printed).split())
+
+    def apply(self, content, *arguments, **options):
+        return self.run("apply", "-auto-approve", "-no-color", f"-var=content={content}", *arguments, **options)
+
+    def content(self):
+        return self.run("output", "-raw", "content")
+
+    @contextlib.contextmanager
+    def applying(self, content):
+        """While an apply is at it; it is let go at the end."""
+        gate = self.folder / "gate"
+        os.mkfifo(gate)
+        process = self.start("apply", "-auto-approve", "-no-color", f"-var=content={content}", f"-var=gate={gate}")
+        until(lambda: (self.folder / "gate.reached").exists() or process.poll() is not None)
+        assert process.poll() is None, process.communicate()[0]
+        try:
+            yield process
+            if process.poll() is None:
+                gate.write_text("\n")
+            process.finished = process.communicate(timeout=60)[0]
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, 9)
+                process.wait()
+            gate.unlink()
+            (self.folder / "gate.reached").unlink()
+
+    def remove(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.05)
+
+
+class Store:
+    """A bucket and a table such as backend-setup makes them."""
+
+    def __init__(self, moto, number):
+        self.s3, self.dynamodb = moto.client("s3"), moto.client("dynamodb")
+        self.bucket = f"voting-app-terraform-state-{number}"
+        self.key_arn = moto.client("kms").create_key()["KeyMetadata"]["Arn"]
+        self.s3.create_bucket(Bucket=self.bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        self.s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"})
+        self.dynamodb.create_table(
+            TableName=f"{TABLE}-{number}", BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "LockID", "AttributeType": "S"}], KeySchema=[{"AttributeName": "LockID", "KeyType": "HASH"}],
+        )  # fmt: skip
+        self.settings = {"bucket": self.bucket, "region": REGION, "dynamodb_table": f"{TABLE}-{number}", "kms_key_id": self.key_arn}
+        self.environment = {**moto.environment(), "CHECKPOINT_DISABLE": "1", "TF_CLI_CONFIG_FILE": os.devnull}
+        self.table = f"{TABLE}-{number}"
+
+    def versions(self, key):
+        return [version for version in self.s3.list_object_versions(Bucket=self.bucket, Prefix=key).get("Versions", []) if version["Key"] == key]
+
+    def locks(self):
+        """What is locked: keys of lock files, and rows of the table that are no checksums."""
+        files = [item["Key"] for item in self.s3.list_objects_v2(Bucket=self.bucket).get("Contents", []) if item["Key"].endswith(".tflock")]
+        rows = [row["LockID"]["S"] for row in self.dynamodb.scan(TableName=self.table)["Items"]]
+        return sorted(files), sorted(row for row in rows if not row.endswith("-md5"))
+
+
+class State(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.moto = Moto(REGION)
+        cls.addClassCleanup(cls.moto.stop)
+        cls.stores = 0
+
+    def setUp(self):
+        self.begin_anew()
+
+    def begin_anew(self):
+        """With a bucket and a table that are empty."""
+        State.stores += 1
+        self.store = Store(self.moto, State.stores)
+
+    def root(self, *arguments, **options):
+        root = Root(self.store, *arguments, **options)
+        self.addCleanup(root.remove)
+        return root
+
+    def key(self, environment="dev"):
+        return f"{environment}/terraform.tfstate"
+
+    def test_each_environment_has_its_own_state_encrypted(self):
+        for environment in ENVIRONMENTS:
+            self.root(environment).apply(environment)
+        for environment in ENVIRONMENTS:
+            kept = self.store.s3.get_object(Bucket=self.store.bucket, Key=self.key(environment))
+            self.assertEqual((kept["ServerSideEncryption"], kept["SSEKMSKeyId"]), ("aws:kms", self.store.key_arn))
+            self.assertEqual(json.loads(kept["Body"].read())["outputs"]["content"]["value"], environment)
+
+    def test_only_one_changes_an_environment_at_a_time(self):
+        for name, settings in LOCKS.items():
+            with self.subTest(name):
+                self.begin_anew()
+                first, second = self.root("staging", settings=settings), self.root("staging", settings=settings)
+                before = len(self.store.versions(self.key("staging")))
+                with first.applying(f"first {name}") as process:
+                    files, rows = self.store.locks()
+                    self.assertEqual(files, [] if settings == ONLY_TABLE else ["staging/terraform.tfstate.tflock"])
+                    self.assertEqual(rows, [] if settings == LOCKFILE else [f"{self.store.bucket}/staging/terraform.tfstate"])
+                    refused = second.apply("second", fails=True)
+                    self.assertIn("Error acquiring the state lock", refused)
+                    self.assertIn("Operation: OperationTypeApply", refused)
+                    self.assertEqual(len(self.store.versions(self.key("staging"))), before)
+                self.assertEqual(process.returncode, 0, process.finished)
+                self.assertEqual(second.content(), f"first {name}")
+                self.assertEqual(self.store.locks(), ([], []))
+
+    def test_one_lock_is_enough_to_keep_out_who_uses_both(self):
+        for name, settings in {"the lock file": LOCKFILE, "the table": ONLY_TABLE}.items():
+            with self.subTest(name):
+                self.begin_anew()
+                with self.root(settings=settings).applying(f"alone with {name}"):
+                    self.assertIn("Error acquiring the state lock", self.root().apply("both", fails=True))
+
+    def test_who_can_wait_gets_its_turn(self):
+        first, second = self.root(), self.root()
+        with first.applying("first"):
+            waiting = second.start("apply", "-auto-approve", "-no-color", "-lock-timeout=60s", "-var=content=second")
+            for line in waiting.stdout:
+                if "Acquiring state lock" in line:
+                    break
+            self.assertIsNone(waiting.poll())
+        printed = waiting.communicate(timeout=120)[0]
+        self.assertEqual(waiting.returncode, 0, printed)
+        self.assertEqual(first.content(), "second")
+
+    def test_a_lock_of_somebody_killed_is_taken_away_by_name(self):
+        for name, settings in LOCKS.items():
+            with self.subTest(name):
+                self.begin_anew()
+                root = self.root(settings=settings)
+                with root.applying(f"never with {name}") as process:
+                    os.killpg(process.pid, 9)
+                    process.wait()
+                refused = root.apply("after", fails=True)
+                lock = re.search(r"ID: ([0-9a-f-]{36})", refused)[1]
+                self.assertIn("does not match", root.run("force-unlock", "-force", "00000000-0000-0000-0000-000000000000", fails=True))
+                # With two locks there are two names.
+                for _ in range(2):
+                    root.run("force-unlock", "-force", lock)
+                    if self.store.locks() == ([], []):
+                        break
+                    lock = re.search(r"ID: ([0-9a-f-]{36})", root.apply("after", fails=True))[1]
+                self.assertEqual(self.store.locks(), ([], []))
+                root.apply(f"after {name}")
+                self.assertEqual(root.content(), f"after {name}")
+
+    def test_every_apply_is_a_version(self):
+        root = self.root()
+        for number in range(1, 4):
+            root.apply(f"apply {number}")
+            self.assertEqual(len(self.store.versions(self.key())), number)
+        root.apply("apply 3")
+        self.assertEqual(len(self.store.versions(self.key())), 3, "nothing changed, and there is a new version")
+
+    def test_a_state_on_a_machine_moves_in(self):
+        root = self.root(remote=False)
+        root.run("init", "-input=false")
+        root.apply("local")
+        local = json.loads((root.folder / "terraform.tfstate").read_text())
+        root.move_in("-migrate-state", "-force-copy")
+        kept = json.loads(self.store.s3.get_object(Bucket=self.store.bucket, Key=self.key())["Body"].read())
+        for part in ["resources", "outputs"]:
+            self.assertEqual(kept[part], local[part])
+        self.assertEqual((root.folder / "terraform.tfstate").read_text(), "", "the state is in two places")
+        self.assertIn("No changes", root.run("plan", "-no-color", "-var=content=local"))
+
+    def old_version(self, root):
+        root.apply("good")
+        good = self.store.versions(self.key())[0]["VersionId"]
+        root.apply("bad")
+        return good
+
+    def test_an_older_state_is_pushed_back(self):
+        for name, settings in LOCKS.items():
+            with self.subTest(name):
+                self.begin_anew()
+                root = self.root(settings=settings)
+                good = self.old_version(root)
+                self.store.s3.download_file(self.store.bucket, self.key(), root.folder / "good.tfstate", ExtraArgs={"VersionId": good})
+                self.assertIn("serial", root.run("state", "push", "good.tfstate", fails=True))
+                root.run("state", "push", "-force", "good.tfstate")
+                self.assertEqual(root.content(), "good")
+                self.assertIn("1 to add", root.run("plan", "-no-color", "-var=content=next"))
+
+    def test_an_older_object_needs_its_checksum_in_the_table(self):
+        root = self.root()
+        good = self.old_version(root)
+        self.store.s3.copy_object(Bucket=self.store.bucket, Key=self.key(), CopySource={"Bucket": self.store.bucket, "Key": self.key(), "VersionId": good})
+        refused = root.run("plan", "-no-color", "-var=content=good", fails=True)
+        self.assertIn("does not have the expected content", refused)
+        checksum = re.search(r"(?:[Cc]alculated|value).*?([0-9a-f]{32})", refused)[1]
+        item = {"LockID": {"S": f"{self.store.bucket}/{self.key()}-md5"}, "Digest": {"S": checksum}}
+        self.assertIn(item["LockID"]["S"], [row["LockID"]["S"] for row in self.store.dynamodb.scan(TableName=self.store.table)["Items"]])
+        self.store.dynamodb.put_item(TableName=self.store.table, Item=item)
+        self.assertIn("No changes", root.run("plan", "-no-color", "-var=content=good"))
+
+    def test_an_older_object_is_enough_with_the_lock_file_alone(self):
+        root = self.root(settings=LOCKFILE)
+        good = self.old_version(root)
+        self.store.s3.copy_object(Bucket=self.store.bucket, Key=self.key(), CopySource={"Bucket": self.store.bucket, "Key": self.key(), "VersionId": good})
+        self.assertIn("No changes", root.run("plan", "-no-color", "-var=content=good"))
+
+
+if __name__ == "__main__":
+    unittest.main()
