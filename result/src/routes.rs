@@ -5,7 +5,7 @@ use std::{ops::Deref, sync::Arc};
 use axum::{Router, http::HeaderValue};
 use shared::{
     http::{
-        AllowedOrigins, Api, Problem, ProblemKind, asset_routes, content_security_policy,
+        AllowedOrigins, Api, Pages, Problem, ProblemKind, asset_routes, content_security_policy,
         documented_routes,
     },
     language::Translations,
@@ -47,6 +47,7 @@ pub struct Parts {
     /// Places for viewers of the live events.
     pub(crate) places: Arc<Semaphore>,
     pub(crate) instance: String,
+    pub(crate) pages: Pages<page::Kind, page::Version>,
 }
 
 impl Deref for App {
@@ -79,6 +80,7 @@ impl App {
             embed_policy: content_security_policy(&pages.embed_allowed_origins),
             places: Arc::new(Semaphore::new(max_viewers)),
             instance: shared::instance_name(),
+            pages: Pages::default(),
         }))
     }
 

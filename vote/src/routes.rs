@@ -10,7 +10,7 @@ use axum::{
 };
 use shared::{
     ballot::Traceparent,
-    http::{AllowedOrigins, Api, asset_routes, documented_routes},
+    http::{AllowedOrigins, Api, Pages, asset_routes, documented_routes},
     language::Translations,
     links::LinkSettings,
     poll::Poll,
@@ -49,6 +49,7 @@ pub struct Parts {
     pub(crate) links: LinkSettings,
     pub(crate) rates: RateLimits,
     pub(crate) instance: String,
+    pub(crate) pages: Pages<page::Kind, page::Version>,
 }
 
 impl Deref for App {
@@ -79,6 +80,7 @@ impl App {
             assets: Assets::new(),
             links,
             instance: shared::instance_name(),
+            pages: Pages::default(),
         }))
     }
 
