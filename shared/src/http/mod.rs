@@ -34,13 +34,12 @@ use std::{any::Any, error::Error, iter::successors, time::Duration};
 
 use axum::{
     Router,
-    extract::Request,
     http::{Method, Uri},
-    middleware::{Next, from_fn, from_fn_with_state},
+    middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
 use tokio::time::timeout;
-use tower::ServiceBuilder;
+use tower::{ServiceBuilder, util::MapFutureLayer};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     compression::CompressionLayer,
@@ -62,7 +61,7 @@ pub fn with_layers(routes: Router, metrics: HttpMetrics, behind_https: bool) -> 
         .layer(from_fn_with_state(metrics, measured::measure))
         .layer(from_fn(problem_page::for_people))
         .layer(CatchPanicLayer::custom(crashed))
-        .layer(from_fn(in_time))
+        .layer(MapFutureLayer::new(|answer| in_time(answer)))
         .layer(RequestBodyDeadlineLayer::new(BODY_TIMEOUT))
         // Events are left alone: a viewer gets each at once.
         .layer(CompressionLayer::new());
@@ -70,14 +69,15 @@ pub fn with_layers(routes: Router, metrics: HttpMetrics, behind_https: bool) -> 
 }
 
 /// The answer, if it begins in time.
-async fn in_time(request: Request, next: Next) -> Response {
-    let answer = timeout(REQUEST_TIMEOUT, next.run(request)).await;
-    answer.unwrap_or_else(|_| {
-        let detail = format!("no answer within {REQUEST_TIMEOUT:?}; try again");
-        Problem::new(ProblemKind::TimedOut, detail)
-            .retry_after(1)
-            .into_response()
-    })
+async fn in_time<R: IntoResponse, E>(
+    answer: impl Future<Output = Result<R, E>>,
+) -> Result<Response, E> {
+    if let Ok(answer) = timeout(REQUEST_TIMEOUT, answer).await {
+        return answer.map(IntoResponse::into_response);
+    }
+    let detail = format!("no answer within {REQUEST_TIMEOUT:?}; try again");
+    let problem = Problem::new(ProblemKind::TimedOut, detail).retry_after(1);
+    Ok(problem.into_response())
 }
 
 /// Whether a body could not be read because it did not come in time.
@@ -122,7 +122,7 @@ fn crashed(cause: Box<dyn Any + Send>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::{body::Body, routing::get_service};
+    use axum::{body::Body, extract::Request, routing::get_service};
     use std::{convert::Infallible, future::pending};
     use tower::ServiceExt;
 
@@ -131,7 +131,7 @@ mod tests {
         let never = tower::service_fn(|_: Request| pending::<Result<Response, Infallible>>());
         let routes = Router::new().fallback_service(get_service(never));
         let answer = routes
-            .layer(from_fn(in_time))
+            .layer(MapFutureLayer::new(|answer| in_time(answer)))
             .oneshot(Request::new(Body::empty()))
             .await
             .unwrap();
