@@ -47,16 +47,30 @@ pub async fn run(
     let metrics = WorkerMetrics::for_outcomes(&registry);
     let lifecycle = Lifecycle::new(shutdown, config.server.drain);
     let dependencies = [Dependency::new("queue"), Dependency::new("store")];
-    let heartbeat = Heartbeat::new();
+    // Each works as a worker of its own would, so that whatever holds for several workers holds for them.
+    let movers: Vec<_> = config
+        .names
+        .iter()
+        .map(|name| {
+            let mover = Mover::new(
+                queue.consumer(name),
+                store.clone(),
+                config.poll.clone(),
+                config.pace,
+                metrics.clone(),
+            );
+            (mover, Heartbeat::new())
+        })
+        .collect();
+    let heartbeats: Arc<[_]> = movers.iter().map(|(_, heart)| heart.clone()).collect();
 
     let probes = {
-        let (pulse, turns, dependencies) =
-            (heartbeat.clone(), heartbeat.clone(), dependencies.clone());
+        let (pulses, turns, dependencies) = (heartbeats.clone(), heartbeats, dependencies.clone());
         Probes {
-            alive: Arc::new(move || pulse.age() < config.stuck_after),
+            alive: Arc::new(move || pulses.iter().all(|pulse| pulse.age() < config.stuck_after)),
             checks: Arc::new(move || {
                 let dependencies = dependencies.iter().map(Dependency::check);
-                dependencies.chain([turns.check()]).collect()
+                dependencies.chain([heartbeat::check(&turns)]).collect()
             }),
             lifecycle: lifecycle.clone(),
             registry: registry.clone(),
@@ -64,14 +78,6 @@ pub async fn run(
     };
     let http_metrics = HttpMetrics::new(&registry);
     let routes = http::with_layers(probe_routes(probes).into(), http_metrics.clone(), false);
-    let mover = Mover::new(
-        queue.consumer(&config.name),
-        store.clone(),
-        config.poll,
-        config.pace,
-        metrics,
-    );
-
     let mut tasks = Tasks::default();
     let closing = lifecycle.closing.clone();
     let [queue_dependency, store_dependency] = dependencies;
@@ -103,12 +109,15 @@ pub async fn run(
             lifecycle.clone(),
         ),
     );
-    tasks.spawn("mover", async move {
-        store.prepare_patiently(&closing).await?;
-        heartbeat.note(Ok(()));
-        move_ballots(mover, &heartbeat, &closing).await;
-        Ok(())
-    });
+    for (mover, heartbeat) in movers {
+        let (store, closing) = (store.clone(), closing.clone());
+        tasks.spawn("mover", async move {
+            store.prepare_patiently(&closing).await?;
+            heartbeat.note(Ok(()));
+            move_ballots(mover, &heartbeat, &closing).await;
+            Ok(())
+        });
+    }
     lifecycle.run(tasks).await
 }
 
