@@ -114,6 +114,7 @@ fn bad_settings_are_refused_with_the_variable_and_what_is_allowed() {
         ("VOTE_LISTEN_ADDR", "8080", "socket address"),
         ("ENQUEUE_TIMEOUT", "soon", "400ms"),
         ("WORKER_BATCH", "0", "1..=10000"),
+        ("WORKER_CONCURRENCY", "0", "1..=16"),
         ("COOKIE_KEY", "short", "at least 64 bytes"),
         ("COOKIE_KEY_FILE", "/no/such/file", "/no/such/file"),
         (
@@ -197,6 +198,7 @@ fn help_lists_every_setting_and_version_the_revision() {
         "TRUSTED_PROXIES",
         "WORKER_NAME",
         "WORKER_BATCH",
+        "WORKER_CONCURRENCY",
         "WORKER_CLAIM_IDLE",
         "DRAIN_DELAY",
         "SHUTDOWN_TIMEOUT",

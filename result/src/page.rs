@@ -6,6 +6,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use jiff::Timestamp;
 use shared::{
     http::{Problem, TimeText, html},
     language::Language,
@@ -16,7 +17,7 @@ use crate::{
     api,
     chart::{self, Chart},
     routes::App,
-    snapshot::TallyDocument,
+    snapshot::{Snapshot, TallyDocument},
     texts::Texts,
     timeline::Timeline,
 };
@@ -37,6 +38,25 @@ struct ResultPage<'a> {
     embedded: bool,
 }
 
+/// What can be asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The page.
+    Page,
+    /// The page within somebody else's.
+    Embedded,
+    /// The part with the votes over time.
+    Timeline,
+}
+
+/// What makes it another one: the ids of what it shows, and how old that is where it says so.
+#[derive(PartialEq)]
+pub struct Version {
+    tally: String,
+    stale_since: Option<Timestamp>,
+    timeline: Option<String>,
+}
+
 #[derive(Template)]
 #[template(path = "timeline.html")]
 struct TimelinePart<'a> {
@@ -54,7 +74,7 @@ struct TimelinePart<'a> {
         body = String, content_type = "text/html"),
 ))]
 pub async fn show(State(app): State<App>, headers: HeaderMap) -> Response {
-    page(&app, &headers, false)
+    page(&app, &headers, Kind::Page)
 }
 
 /// The result alone
@@ -66,7 +86,7 @@ pub async fn show(State(app): State<App>, headers: HeaderMap) -> Response {
         body = String, content_type = "text/html"),
 ))]
 pub async fn embed(State(app): State<App>, headers: HeaderMap) -> Response {
-    let mut response = page(&app, &headers, true);
+    let mut response = page(&app, &headers, Kind::Embedded);
     response
         .headers_mut()
         .insert(header::CONTENT_SECURITY_POLICY, app.embed_policy.clone());
@@ -82,50 +102,86 @@ pub async fn embed(State(app): State<App>, headers: HeaderMap) -> Response {
     api::Unavailable,
 ))]
 pub async fn timeline(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
-    api::refuse_hidden(&*app.snapshot()?)?;
+    let snapshot = app.snapshot()?;
+    api::refuse_hidden(&snapshot)?;
     let language = Language::asked_for(&headers);
     let timeline = app.timeline.borrow().clone();
-    let part = TimelinePart {
-        poll: &app.poll,
-        texts: &app.texts[language],
-        chart: chart_of(timeline.as_deref()),
-    };
+    let shown = (Kind::Timeline, Version::of(&snapshot, timeline.as_deref()));
+    let part = app
+        .pages
+        .answer(&headers, language, shown, || TimelinePart {
+            poll: &app.poll,
+            texts: &app.texts[language],
+            chart: chart_of(timeline.as_deref()),
+        });
     let no_cache = [(header::CACHE_CONTROL, "no-cache")];
-    Ok((no_cache, html(&part, language)).into_response())
+    Ok((no_cache, part).into_response())
 }
 
-fn page(app: &App, headers: &HeaderMap, embedded: bool) -> Response {
+fn page(app: &App, headers: &HeaderMap, kind: Kind) -> Response {
     let language = Language::asked_for(headers);
-    let texts = &app.texts[language];
-    let snapshot = app.latest.borrow().clone();
-    let tally = snapshot.as_ref().map(|snapshot| &snapshot.document);
-    let schedule = &app.poll.schedule;
-    let phase_text = tally.and_then(|tally| {
-        let (text, moment) = match tally.phase {
-            Phase::NotOpenYet => (&texts.opens, schedule.opens_at()),
-            Phase::Open => (&texts.closes, schedule.closes_at()),
-            Phase::Closed => (&texts.closed, schedule.closes_at()),
-        };
-        Some(TimeText::new(text, moment?))
-    });
-    let timeline = app.timeline.borrow().clone();
-    let page = ResultPage {
-        app,
-        poll: &app.poll,
-        language,
-        texts,
-        tally,
-        phase_text,
-        chart: chart_of(timeline.as_deref()),
-        embedded,
-    };
-    let status = if tally.is_some() {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
+    let (snapshot, timeline) = (app.latest.borrow().clone(), app.timeline.borrow().clone());
+    let (snapshot, timeline) = (snapshot.as_deref(), timeline.as_deref());
+    let (status, page) = match snapshot {
+        Some(shown) => {
+            let shown = (kind, Version::of(shown, timeline));
+            let page = || ResultPage::new(app, language, kind, snapshot, timeline);
+            (
+                StatusCode::OK,
+                app.pages.answer(headers, language, shown, page),
+            )
+        }
+        None => {
+            let page = ResultPage::new(app, language, kind, snapshot, timeline);
+            (StatusCode::SERVICE_UNAVAILABLE, html(&page, language))
+        }
     };
     let no_cache = [(header::CACHE_CONTROL, "no-cache")];
-    (status, no_cache, html(&page, language)).into_response()
+    (status, no_cache, page).into_response()
+}
+
+impl Version {
+    fn of(snapshot: &Snapshot, timeline: Option<&Timeline>) -> Self {
+        let document = &snapshot.document;
+        Self {
+            tally: snapshot.id.clone(),
+            stale_since: document.stale.then_some(document.as_of),
+            timeline: timeline.map(|timeline| timeline.id.clone()),
+        }
+    }
+}
+
+impl<'a> ResultPage<'a> {
+    fn new(
+        app: &'a App,
+        language: Language,
+        kind: Kind,
+        snapshot: Option<&'a Snapshot>,
+        timeline: Option<&'a Timeline>,
+    ) -> Self {
+        let texts = &app.texts[language];
+        let tally = snapshot.map(|snapshot| &snapshot.document);
+        let schedule = &app.poll.schedule;
+        let phase_text = tally.and_then(|tally| {
+            let (text, moment) = match tally.phase {
+                Phase::NotOpenYet => (&texts.opens, schedule.opens_at()),
+                Phase::Open => (&texts.closes, schedule.closes_at()),
+                Phase::Closed => (&texts.closed, schedule.closes_at()),
+            };
+            Some(TimeText::new(text, moment?))
+        });
+        let embedded = kind == Kind::Embedded;
+        Self {
+            app,
+            poll: &app.poll,
+            language,
+            texts,
+            tally,
+            phase_text,
+            chart: chart_of(timeline),
+            embedded,
+        }
+    }
 }
 
 fn chart_of(timeline: Option<&Timeline>) -> Option<&Chart> {

@@ -1,11 +1,11 @@
 //! Which request goes where.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use axum::{Router, http::HeaderValue};
 use shared::{
     http::{
-        AllowedOrigins, Api, HttpMetrics, Problem, ProblemKind, asset_routes,
+        AllowedOrigins, Api, HttpMetrics, Pages, Problem, ProblemKind, asset_routes,
         content_security_policy, documented_routes,
     },
     language::Translations,
@@ -29,22 +29,35 @@ use crate::{
     timeline::{LatestTimeline, Timeline},
 };
 
-/// What the handlers share: everything they answer with is in memory. Cloning is cheap.
+/// What the handlers share: everything they answer with is in memory. Every request has a clone of its own: it is one
+/// pointer.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Parts>);
+
+/// What there is in it.
+pub struct Parts {
     pub(crate) poll: Arc<Poll>,
     pub(crate) latest: watch::Receiver<Latest>,
     pub(crate) timeline: watch::Receiver<LatestTimeline>,
     pub(crate) metrics: ResultMetrics,
     pub(crate) closing: CancellationToken,
-    pub(crate) texts: Arc<Translations<Texts>>,
-    pub(crate) assets: Arc<Assets>,
+    pub(crate) texts: Translations<Texts>,
+    pub(crate) assets: Assets,
     pub(crate) links: LinkSettings,
     /// What browsers may do with the page that others show in a frame.
     pub(crate) embed_policy: HeaderValue,
     /// Places for viewers of the live events.
     pub(crate) places: Arc<Semaphore>,
-    pub(crate) instance: Arc<str>,
+    pub(crate) instance: String,
+    pub(crate) pages: Pages<page::Kind, page::Version>,
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }
 
 impl App {
@@ -57,19 +70,20 @@ impl App {
         closing: CancellationToken,
         max_viewers: usize,
     ) -> Self {
-        Self {
+        Self(Arc::new(Parts {
             poll,
             latest,
             timeline,
             metrics,
             closing,
-            texts: texts::all().into(),
-            assets: Assets::new(pages.links.vote_url.as_deref()).into(),
+            texts: texts::all(),
+            assets: Assets::new(pages.links.vote_url.as_deref()),
             links: pages.links.clone(),
             embed_policy: content_security_policy(&pages.embed_allowed_origins),
             places: Arc::new(Semaphore::new(max_viewers)),
-            instance: shared::instance_name().into(),
-        }
+            instance: shared::instance_name(),
+            pages: Pages::default(),
+        }))
     }
 
     /// The tally of now.

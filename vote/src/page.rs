@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use shared::{
     http::{TimeText, html},
     language::Language,
-    poll::{Phase, Poll},
+    poll::{Phase, Poll, PollOption},
 };
 
 use crate::{
@@ -33,17 +33,32 @@ struct VotePage<'a> {
     phase_text: Option<TimeText<'a>>,
     /// How soon the poll opens or closes, in milliseconds.
     next_change_ms: Option<i64>,
-    /// The key of the option this voter last voted for, or nothing.
-    chosen: &'a str,
+    /// The place of the option this voter last voted for.
+    chosen: Option<usize>,
     notice: Notice<'a>,
+}
+
+/// What tells one voter's page from another's, where nothing was refused.
+#[derive(PartialEq, Eq, Hash)]
+pub struct Kind {
+    chosen: Option<usize>,
+    accepted: bool,
+}
+
+/// What makes such a page another one in the course of time.
+#[derive(PartialEq)]
+pub struct Version {
+    phase: Phase,
+    /// How soon the phase changes is said as exactly as this.
+    tenth_of_a_second: Option<i64>,
 }
 
 /// What the voter is told.
 enum Notice<'a> {
     /// What to do.
     Hint,
-    /// The vote just sent is accepted, for the option with this label.
-    Accepted(&'a str),
+    /// The vote just sent is accepted.
+    Accepted,
     /// The vote just sent is not.
     Refused(&'a Refusal),
 }
@@ -52,7 +67,7 @@ impl Notice<'_> {
     fn class(&self) -> &'static str {
         match self {
             Self::Hint => "",
-            Self::Accepted(_) => " good",
+            Self::Accepted => " good",
             Self::Refused(_) => " bad",
         }
     }
@@ -60,7 +75,7 @@ impl Notice<'_> {
     fn role(&self) -> &'static str {
         match self {
             Self::Refused(_) => "alert",
-            Self::Hint | Self::Accepted(_) => "status",
+            Self::Hint | Self::Accepted => "status",
         }
     }
 }
@@ -101,14 +116,8 @@ pub async fn submit(
         .await
     {
         Ok(receipt) => {
-            let option = app
-                .poll
-                .options
-                .iter()
-                .find(|option| option.key == receipt.choice);
-            let notice = option.map_or(Notice::Hint, |option| Notice::Accepted(&option.label));
             let identity = identity.having_chosen(&receipt.choice);
-            respond(&app, &headers, StatusCode::OK, &identity, notice)
+            respond(&app, &headers, StatusCode::OK, &identity, Notice::Accepted)
         }
         Err(refusal) => {
             let notice = Notice::Refused(&refusal);
@@ -132,31 +141,74 @@ fn respond(
     notice: Notice<'_>,
 ) -> Response {
     let language = Language::asked_for(headers);
-    let texts = &app.texts[language];
-    let schedule = &app.poll.schedule;
+    let is_chosen = |option: &PollOption| option.key.as_str() == identity.chosen;
+    let chosen = app.poll.options.iter().position(is_chosen);
     let now = Timestamp::now();
-    let phase = schedule.phase(now);
-    let (text, moment) = match phase {
-        Phase::NotOpenYet => (&texts.opens, schedule.opens_at()),
-        Phase::Open => (&texts.closes, schedule.closes_at()),
-        Phase::Closed => (&texts.closed, schedule.closes_at()),
-    };
-    let page = VotePage {
-        app,
-        poll: &app.poll,
-        language,
-        texts,
-        phase,
-        phase_text: moment.map(|moment| TimeText::new(text, moment)),
-        next_change_ms: schedule
-            .next_change(now)
-            .map(|moment| moment.as_millisecond() - now.as_millisecond()),
-        chosen: &identity.chosen,
-        notice,
+    let page = if let Notice::Refused(_) = notice {
+        html(&VotePage::new(app, language, now, chosen, notice), language)
+    } else {
+        let kind = Kind {
+            chosen,
+            accepted: matches!(notice, Notice::Accepted),
+        };
+        let version = Version::at(now, &app.poll);
+        app.pages.answer(headers, language, (kind, version), || {
+            VotePage::new(app, language, now, chosen, notice)
+        })
     };
     let personal = (
         identity.cookie(&app.keys),
         [(header::CACHE_CONTROL, "no-store")],
     );
-    (status, personal, html(&page, language)).into_response()
+    (status, personal, page).into_response()
+}
+
+impl Version {
+    fn at(now: Timestamp, poll: &Poll) -> Self {
+        let changes = poll.schedule.next_change(now).is_some();
+        Self {
+            phase: poll.schedule.phase(now),
+            tenth_of_a_second: changes.then(|| now.as_millisecond() / 100),
+        }
+    }
+}
+
+impl<'a> VotePage<'a> {
+    fn new(
+        app: &'a App,
+        language: Language,
+        now: Timestamp,
+        chosen: Option<usize>,
+        notice: Notice<'a>,
+    ) -> Self {
+        let texts = &app.texts[language];
+        let schedule = &app.poll.schedule;
+        let phase = schedule.phase(now);
+        let (text, moment) = match phase {
+            Phase::NotOpenYet => (&texts.opens, schedule.opens_at()),
+            Phase::Open => (&texts.closes, schedule.closes_at()),
+            Phase::Closed => (&texts.closed, schedule.closes_at()),
+        };
+        Self {
+            app,
+            poll: &app.poll,
+            language,
+            texts,
+            phase,
+            phase_text: moment.map(|moment| TimeText::new(text, moment)),
+            next_change_ms: schedule
+                .next_change(now)
+                .map(|moment| moment.as_millisecond() - now.as_millisecond()),
+            chosen,
+            notice,
+        }
+    }
+
+    /// The label of the option this voter voted for.
+    fn choice(&self) -> &str {
+        let chosen = self
+            .chosen
+            .and_then(|place| self.poll.options.iter().nth(place));
+        chosen.map_or("", |option| &option.label)
+    }
 }

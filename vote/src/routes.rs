@@ -1,6 +1,6 @@
 //! Which request goes where.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, ops::Deref, sync::Arc};
 
 use axum::{
     Router,
@@ -10,7 +10,7 @@ use axum::{
 };
 use shared::{
     ballot::Traceparent,
-    http::{AllowedOrigins, Api, HttpMetrics, asset_routes, documented_routes},
+    http::{AllowedOrigins, Api, HttpMetrics, Pages, asset_routes, documented_routes},
     language::Translations,
     links::LinkSettings,
     poll::Poll,
@@ -35,17 +35,29 @@ use crate::{
 /// A vote needs less than a hundred bytes.
 const MAX_BODY: usize = 4 * 1024;
 
-/// What the handlers share. Cloning is cheap.
+/// What the handlers share. Every request has a clone of its own, or several: it is one pointer.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Parts>);
+
+/// What there is in it.
+pub struct Parts {
     pub(crate) poll: Arc<Poll>,
-    pub(crate) keys: Arc<CookieKeys>,
+    pub(crate) keys: CookieKeys,
     pub(crate) intake: Intake,
-    pub(crate) texts: Arc<Translations<Texts>>,
-    pub(crate) assets: Arc<Assets>,
+    pub(crate) texts: Translations<Texts>,
+    pub(crate) assets: Assets,
     pub(crate) links: LinkSettings,
     pub(crate) rates: RateLimits,
-    pub(crate) instance: Arc<str>,
+    pub(crate) instance: String,
+    pub(crate) pages: Pages<page::Kind, page::Version>,
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }
 
 impl App {
@@ -59,16 +71,17 @@ impl App {
         rates: RateLimits,
     ) -> Self {
         let poll = Arc::new(poll);
-        Self {
+        Self(Arc::new(Parts {
             intake: Intake::new(poll.clone(), queue, metrics, admission, rates.clone()),
             rates,
             poll,
-            keys: keys.into(),
-            texts: texts::all().into(),
-            assets: Assets::new().into(),
+            keys,
+            texts: texts::all(),
+            assets: Assets::new(),
             links,
-            instance: shared::instance_name().into(),
-        }
+            instance: shared::instance_name(),
+            pages: Pages::default(),
+        }))
     }
 
     /// Takes in the vote that a request of this content type carries; `read` finds the option's key in its body.

@@ -46,16 +46,17 @@ impl Heartbeat {
         self.state().outcome = outcome;
     }
 
-    /// The same, as `/ready` shows it.
-    #[must_use]
-    pub fn check(&self) -> Check {
-        Check {
-            name: "mover",
-            outcome: self.state().outcome.clone(),
-        }
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How the last turns of all loops ended, as `/ready` shows it.
+#[must_use]
+pub fn check(loops: &[Heartbeat]) -> Check {
+    let outcomes = loops.iter().map(|heart| heart.state().outcome.clone());
+    Check {
+        name: "mover",
+        outcome: outcomes.collect(),
     }
 }

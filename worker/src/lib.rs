@@ -52,20 +52,34 @@ pub async fn run(
     let dependencies =
         ["queue", "store"].map(|name| Dependency::new(name, &service_metrics.common));
     let backlog = BacklogGauge::new(
-        queue.consumer(&config.name),
+        queue.consumer(&config.names[0]),
         metrics.clone(),
         &service_metrics,
     );
-    let heartbeat = Heartbeat::new();
+    // Each works as a worker of its own would, so that whatever holds for several workers holds for them.
+    let movers: Vec<_> = config
+        .names
+        .iter()
+        .map(|name| {
+            let mover = Mover::new(
+                queue.consumer(name),
+                store.clone(),
+                config.poll.clone(),
+                config.pace,
+                metrics.clone(),
+            );
+            (mover, Heartbeat::new())
+        })
+        .collect();
+    let heartbeats: Arc<[_]> = movers.iter().map(|(_, heart)| heart.clone()).collect();
 
     let probes = {
-        let (pulse, turns, dependencies) =
-            (heartbeat.clone(), heartbeat.clone(), dependencies.clone());
+        let (pulses, turns, dependencies) = (heartbeats.clone(), heartbeats, dependencies.clone());
         Probes {
-            alive: Arc::new(move || pulse.age() < config.stuck_after),
+            alive: Arc::new(move || pulses.iter().all(|pulse| pulse.age() < config.stuck_after)),
             checks: Arc::new(move || {
                 let dependencies = dependencies.iter().map(Dependency::check);
-                dependencies.chain([turns.check()]).collect()
+                dependencies.chain([heartbeat::check(&turns)]).collect()
             }),
             lifecycle: lifecycle.clone(),
             metrics: service_metrics,
@@ -73,14 +87,6 @@ pub async fn run(
     };
     let routes = undocumented_routes(probe_routes(probes), &http_metrics);
     let routes = http::with_layers(routes, http_metrics.clone(), false);
-    let mover = Mover::new(
-        queue.consumer(&config.name),
-        store.clone(),
-        config.poll,
-        config.pace,
-        metrics,
-    );
-
     let mut tasks = Tasks::default();
     let closing = lifecycle.closing.clone();
     let [queue_dependency, store_dependency] = dependencies;
@@ -119,12 +125,15 @@ pub async fn run(
             lifecycle.clone(),
         ),
     );
-    tasks.spawn("mover", async move {
-        store.prepare_patiently(&closing).await?;
-        heartbeat.note(Ok(()));
-        move_ballots(mover, &heartbeat, &closing).await;
-        Ok(())
-    });
+    for (mover, heartbeat) in movers {
+        let (store, closing) = (store.clone(), closing.clone());
+        tasks.spawn("mover", async move {
+            store.prepare_patiently(&closing).await?;
+            heartbeat.note(Ok(()));
+            move_ballots(mover, &heartbeat, &closing).await;
+            Ok(())
+        });
+    }
     lifecycle.run(tasks).await
 }
 

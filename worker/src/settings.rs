@@ -44,6 +44,11 @@ pub struct PaceSettings {
     #[arg(long, env = "WORKER_BATCH", default_value = "1000", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub worker_batch: u16,
 
+    /// How many batches it moves at once, each with a name and a connection of its own: while one is on its way to the
+    /// disk, the next is read. One at most with embedded storage, which has one writer
+    #[arg(long, env = "WORKER_CONCURRENCY", default_value = "2", value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub worker_concurrency: u8,
+
     /// How long another worker may hold a ballot before this one takes it over
     #[arg(long, env = "WORKER_CLAIM_IDLE", default_value = "10s", value_parser = duration)]
     pub worker_claim_idle: Duration,
@@ -62,8 +67,8 @@ pub struct Config {
     pub queue: QueueConfig,
     /// Where they go.
     pub store: StoreConfig,
-    /// The consumer's name.
-    pub name: String,
+    /// The consumers' names: one for each batch that is moved at the same time.
+    pub names: Vec<String>,
     /// How much and how often.
     pub pace: Pace,
     /// How long one turn of the loop may take: one that takes longer hangs, and only a restart can help.
@@ -106,11 +111,19 @@ impl Config {
         server: ServerSettings,
     ) -> Result<Self, SettingsError> {
         let generated = || format!("{}-{:08x}", shared::instance_name(), rand::random::<u32>());
+        let name = pace.worker_name.clone().unwrap_or_else(generated);
+        let (queue, store) = (queue.config(data)?, store.config(data)?);
+        let more = if queue.url.is_embedded() || store.url.is_embedded() {
+            2..=1
+        } else {
+            2..=pace.worker_concurrency
+        };
+        let more = more.map(|number| format!("{name}-{number}"));
         Ok(Self {
             poll: poll.poll()?,
-            queue: queue.config(data)?,
-            store: store.config(data)?,
-            name: pace.worker_name.clone().unwrap_or_else(generated),
+            queue,
+            store,
+            names: std::iter::once(name.clone()).chain(more).collect(),
             pace: Pace {
                 batch: pace.worker_batch.into(),
                 wait: WAIT,

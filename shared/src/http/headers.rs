@@ -1,10 +1,13 @@
 //! Headers that keep browsers safe, on every answer, errors included.
 
+use std::sync::Arc;
+
 use axum::{
     Router,
     http::{HeaderName, HeaderValue, header},
+    response::Response,
 };
-use tower_http::set_header::SetResponseHeaderLayer;
+use tower::util::MapResponseLayer;
 
 /// Nothing from anywhere but this very host, no inline script or style.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -45,10 +48,13 @@ pub(super) fn with_security_headers(routes: Router, behind_https: bool) -> Route
         header::STRICT_TRANSPORT_SECURITY,
         fixed(STRICT_TRANSPORT_SECURITY),
     ));
-    headers
-        .into_iter()
-        .chain(over_https)
-        .fold(routes, |routes, (name, value)| {
-            routes.layer(SetResponseHeaderLayer::if_not_present(name, value))
-        })
+    // One layer for all: each of its own is copied, and asks for memory, with every request.
+    let headers: Arc<[_]> = headers.into_iter().chain(over_https).collect();
+    routes.layer(MapResponseLayer::new(move |mut response: Response| {
+        for (name, value) in &*headers {
+            let set = response.headers_mut().entry(name);
+            set.or_insert_with(|| value.clone());
+        }
+        response
+    }))
 }

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::{
-    http::header,
+    http::{HeaderName, header},
     response::{Html, IntoResponse, Response},
 };
 use jiff::Timestamp;
@@ -13,18 +13,24 @@ use crate::language::Language;
 /// A page in this language, which the browser asked for.
 #[must_use]
 pub fn html(page: &impl Template, language: Language) -> Response {
-    let about = [
+    match page.render() {
+        Ok(html) => (about(language), Html(html)).into_response(),
+        Err(error) => cannot_be_rendered(&error),
+    }
+}
+
+/// What is said of every page.
+pub(super) fn about(language: Language) -> [(HeaderName, &'static str); 2] {
+    [
         (header::CONTENT_LANGUAGE, language.tag()),
         (header::VARY, "accept-language"),
-    ];
-    match page.render() {
-        Ok(html) => (about, Html(html)).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "a page cannot be rendered");
-            let detail = "the page cannot be shown; please try again";
-            Problem::new(ProblemKind::InternalError, detail).into_response()
-        }
-    }
+    ]
+}
+
+pub(super) fn cannot_be_rendered(error: &askama::Error) -> Response {
+    tracing::error!(%error, "a page cannot be rendered");
+    let detail = "the page cannot be shown; please try again";
+    Problem::new(ProblemKind::InternalError, detail).into_response()
 }
 
 /// A text with a moment in it. Scripts show the moment as the reader's clock has it; without one it is in UTC.

@@ -9,6 +9,7 @@ mod headers;
 mod html;
 mod measured;
 mod openapi;
+mod pages;
 mod probes;
 mod problem;
 mod problem_page;
@@ -25,6 +26,7 @@ pub use headers::content_security_policy;
 pub use html::{TimeText, html};
 pub use measured::HttpMetrics;
 pub use openapi::{Api, documented_routes, page_responses, problem_responses, undocumented_routes};
+pub use pages::Pages;
 pub use probes::{Probes, probe_routes};
 pub use problem::{PROBLEM_JSON, Problem, ProblemKind};
 pub use server::{ConnectionSettings, serve};
@@ -33,13 +35,12 @@ use std::{any::Any, error::Error, iter::successors, time::Duration};
 
 use axum::{
     Router,
-    extract::Request,
     http::{Method, Uri},
-    middleware::{Next, from_fn, from_fn_with_state},
+    middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
 };
 use tokio::time::timeout;
-use tower::ServiceBuilder;
+use tower::{ServiceBuilder, util::MapFutureLayer};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     compression::CompressionLayer,
@@ -66,7 +67,7 @@ pub fn with_layers(routes: Router, metrics: HttpMetrics, behind_https: bool) -> 
         .layer(from_fn_with_state(metrics, measured::measure))
         .layer(from_fn(problem_page::for_people))
         .layer(CatchPanicLayer::custom(crashed))
-        .layer(from_fn(in_time))
+        .layer(MapFutureLayer::new(|answer| in_time(answer)))
         .layer(RequestBodyDeadlineLayer::new(BODY_TIMEOUT))
         // Events are left alone: a viewer gets each at once.
         .layer(CompressionLayer::new());
@@ -74,14 +75,15 @@ pub fn with_layers(routes: Router, metrics: HttpMetrics, behind_https: bool) -> 
 }
 
 /// The answer, if it begins in time.
-async fn in_time(request: Request, next: Next) -> Response {
-    let answer = timeout(REQUEST_TIMEOUT, next.run(request)).await;
-    answer.unwrap_or_else(|_| {
-        let detail = format!("no answer within {REQUEST_TIMEOUT:?}; try again");
-        Problem::new(ProblemKind::TimedOut, detail)
-            .retry_after(1)
-            .into_response()
-    })
+async fn in_time<R: IntoResponse, E>(
+    answer: impl Future<Output = Result<R, E>>,
+) -> Result<Response, E> {
+    if let Ok(answer) = timeout(REQUEST_TIMEOUT, answer).await {
+        return answer.map(IntoResponse::into_response);
+    }
+    let detail = format!("no answer within {REQUEST_TIMEOUT:?}; try again");
+    let problem = Problem::new(ProblemKind::TimedOut, detail).retry_after(1);
+    Ok(problem.into_response())
 }
 
 /// Whether a body could not be read because it did not come in time.
@@ -126,7 +128,7 @@ fn crashed(cause: Box<dyn Any + Send>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::{body::Body, routing::get_service};
+    use axum::{body::Body, extract::Request, routing::get_service};
     use std::{convert::Infallible, future::pending};
     use tower::ServiceExt;
 
@@ -135,7 +137,7 @@ mod tests {
         let never = tower::service_fn(|_: Request| pending::<Result<Response, Infallible>>());
         let routes = Router::new().fallback_service(get_service(never));
         let answer = routes
-            .layer(from_fn(in_time))
+            .layer(MapFutureLayer::new(|answer| in_time(answer)))
             .oneshot(Request::new(Body::empty()))
             .await
             .unwrap();

@@ -1,0 +1,57 @@
+//! How soon a service is ready, and what it costs while nobody wants anything.
+
+use std::{thread::sleep, time::Duration};
+
+use super::{Scale, megabytes};
+use crate::{
+    report::{Aim, Report},
+    servers::{Postgres, Redis},
+    service::Service,
+    store::Votes,
+    usage,
+};
+
+pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
+    let (redis, postgres) = (Redis::start()?, Postgres::start()?);
+    let votes = Votes::prepare(postgres.database("poll")?)?;
+    let environment = [
+        ("QUEUE_URL", redis.url.as_str()),
+        ("DATABASE_URL", &votes.url),
+    ];
+    let idle = scale.of(Duration::from_secs(20), Duration::from_secs(2));
+    for name in ["vote", "worker", "result"] {
+        let mut times = Vec::new();
+        for _ in 0..scale.rounds() {
+            times.push(
+                Service::start(name, &environment)?
+                    .became_ready_after
+                    .as_secs_f64(),
+            );
+        }
+        report.value(
+            format!("{name}: from its start until it is ready"),
+            "s",
+            &times,
+            Aim::AtMost(0.3),
+        );
+        let service = Service::start(name, &environment)?;
+        sleep(Duration::from_secs(1));
+        let before = usage::cpu(service.id())?;
+        sleep(idle);
+        let used = (usage::cpu(service.id())? - before).as_secs_f64() / idle.as_secs_f64();
+        report.value(
+            format!("{name}: a core's time while idle"),
+            "%",
+            &[100.0 * used],
+            Aim::AtMost(0.5),
+        );
+        let memory = megabytes(usage::memory(service.id())?);
+        report.value(
+            format!("{name}: memory while idle"),
+            "MB",
+            &[memory],
+            Aim::AtMost(20.0),
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! Our services, as they are released: each a process of its own.
+
+use std::{
+    fs::File,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::OnceLock,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail, ensure};
+use tempfile::TempDir;
+
+use crate::{ask, limit};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The folder `target`, where this program itself is.
+pub fn target() -> anyhow::Result<PathBuf> {
+    let this = std::env::current_exe()?;
+    let folder = this
+        .ancestors()
+        .nth(3)
+        .context("this program is not in target")?;
+    Ok(folder.to_owned())
+}
+
+static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+
+/// The services' programs are in this folder.
+pub fn use_programs(folder: PathBuf) {
+    PROGRAMS.get_or_init(|| folder);
+}
+
+/// Builds the services, for `cargo bench` itself builds those of one package only. Returns where they are.
+pub fn build() -> anyhow::Result<PathBuf> {
+    let status = Command::new(env!("CARGO"))
+        .args([
+            "build",
+            "--release",
+            "--workspace",
+            "--bins",
+            "--target-dir",
+        ])
+        .arg(target()?)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .status()
+        .context("cargo cannot be run")?;
+    ensure!(status.success(), "the services cannot be built");
+    Ok(target()?.join("release"))
+}
+
+/// A port that nobody uses.
+pub fn free_port() -> anyhow::Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?.port())
+}
+
+/// A running service. It is killed with this value.
+pub struct Service {
+    pub address: SocketAddr,
+    /// From its start to its first yes at `/ready`.
+    pub became_ready_after: Duration,
+    child: Child,
+    folder: TempDir,
+}
+
+impl Service {
+    /// Starts the program of this name and waits until it is ready.
+    pub fn start(name: &str, environment: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let programs = PROGRAMS
+            .get()
+            .context("it is not known where the programs are")?;
+        let mut command = Command::new(programs.join(name));
+        command.env_clear().envs(environment.iter().copied());
+        Self::run(command, name, "/ready")
+    }
+
+    /// Starts a limit and waits until it answers.
+    pub fn limit(task: &limit::Task) -> anyhow::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(limit::ROLE).arg(serde_json::to_string(task)?);
+        Self::run(command, "limit", "/")
+    }
+
+    fn run(mut command: Command, name: &str, ready: &str) -> anyhow::Result<Self> {
+        let folder = TempDir::new()?;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        let log = File::create(log(folder.path()))?;
+        let began = Instant::now();
+        let child = command
+            .env("LISTEN_ADDR", address.to_string())
+            .env("DATA_DIR", folder.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("{name} cannot be started"))?;
+        let mut service = Self {
+            address,
+            became_ready_after: Duration::ZERO,
+            child,
+            folder,
+        };
+        while let Err(error) = ask::get(address, ready) {
+            let ended = service.child.try_wait()?.is_some();
+            if ended || began.elapsed() > PATIENCE {
+                let said = std::fs::read_to_string(log_of(&service))?;
+                bail!("{name} is not ready: {error:#}; it said: {said}");
+            }
+            sleep(Duration::from_millis(1));
+        }
+        service.became_ready_after = began.elapsed();
+        Ok(service)
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+fn log(folder: &Path) -> PathBuf {
+    folder.join("log")
+}
+
+fn log_of(service: &Service) -> PathBuf {
+    log(service.folder.path())
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

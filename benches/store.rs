@@ -1,0 +1,181 @@
+//! The votes in Postgres, past the services: to make them, to look at them, and to store them with nothing around it.
+
+use std::time::{Duration, Instant};
+
+use shared::store::{Store, StoreConfig};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+/// As many as a worker stores at once.
+const BATCH: u64 = 1000;
+
+/// Runs it to its end.
+pub fn block_on<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime can be built");
+    runtime.block_on(work)
+}
+
+/// A database with our tables.
+pub struct Votes {
+    pub url: String,
+}
+
+impl Votes {
+    pub fn prepare(url: String) -> anyhow::Result<Self> {
+        block_on(async {
+            open(&url).await?.prepare().await?;
+            anyhow::Ok(())
+        })?;
+        Ok(Self { url })
+    }
+
+    /// Runs statements.
+    pub fn execute(&self, statements: &str) -> anyhow::Result<()> {
+        block_on(async {
+            let mut connection = PgConnection::connect(&self.url).await?;
+            sqlx::raw_sql(AssertSqlSafe(statements.to_owned()))
+                .execute(&mut connection)
+                .await?;
+            Ok(())
+        })
+    }
+
+    /// One number.
+    pub fn number(&self, query: &'static str) -> anyhow::Result<i64> {
+        block_on(async {
+            let mut connection = PgConnection::connect(&self.url).await?;
+            Ok(sqlx::query_scalar(query).fetch_one(&mut connection).await?)
+        })
+    }
+
+    /// No votes again, and no traces of those before.
+    pub fn clear(&self) -> anyhow::Result<()> {
+        self.execute("TRUNCATE votes, dead_letters; CHECKPOINT")
+    }
+
+    /// Whether the running tally is the votes counted.
+    pub fn is_sound(&self) -> anyhow::Result<bool> {
+        let differences = self.number(
+            "SELECT count(*) FROM (SELECT vote, count(*) FROM votes GROUP BY vote) AS counted (option, votes)
+             FULL JOIN (SELECT option, votes FROM tally WHERE votes > 0) AS tally USING (option, votes)
+             WHERE counted IS NULL OR tally IS NULL",
+        )?;
+        Ok(differences == 0)
+    }
+
+    /// How long it takes to read the tally, as `result` does: the time in the middle.
+    pub fn time_to_read_the_tally(&self) -> anyhow::Result<Duration> {
+        block_on(async {
+            let store = open(&self.url).await?;
+            let mut times = Vec::new();
+            for _ in 0..500 {
+                let began = Instant::now();
+                store.tally().await?;
+                times.push(began.elapsed());
+            }
+            times.sort_unstable();
+            Ok(times[times.len() / 2])
+        })
+    }
+
+    /// Adds votes of the voters from this number to that one.
+    pub fn fill(&self, from: u64, to: u64) -> anyhow::Result<()> {
+        const AT_ONCE: usize = 500_000;
+        for first in (from..to).step_by(AT_ONCE) {
+            let last = to.min(first + AT_ONCE as u64) - 1;
+            self.execute(&format!(
+                "INSERT INTO votes (id, vote, cast_ms, cast_seq)
+                 SELECT md5(n::text), CASE n % 2 WHEN 0 THEN 'a' ELSE 'b' END, 1000 + n / 100, n % 100
+                 FROM generate_series({first}, {last}) AS n"
+            ))?;
+        }
+        Ok(())
+    }
+
+    /// The limit: stores votes of so many voters by the same SQL, batch by batch, on one connection. Returns votes per
+    /// second.
+    pub fn store_directly(&self, voters: u64, round: i64) -> anyhow::Result<f64> {
+        let batches: Vec<_> = (0..voters)
+            .step_by(usize::try_from(BATCH)?)
+            .map(|first| Rows::new(first..voters.min(first + BATCH), round))
+            .collect();
+        block_on(async {
+            let mut connection = PgConnection::connect(&self.url).await?;
+            let began = Instant::now();
+            for rows in &batches {
+                let mut transaction = connection.begin().await?;
+                rows.upsert(&mut transaction).await?;
+                transaction.commit().await?;
+            }
+            #[expect(clippy::cast_precision_loss, reason = "no run has so many voters")]
+            let voters = voters as f64;
+            Ok(voters / began.elapsed().as_secs_f64())
+        })
+    }
+}
+
+async fn open(url: &str) -> anyhow::Result<Store> {
+    let config = StoreConfig {
+        url: url.parse()?,
+        timeout: Duration::from_mins(1),
+        max_connections: 1,
+    };
+    Ok(Store::open(&config).await?)
+}
+
+/// The voter of this number: 32 hexadecimal digits in no order.
+pub fn voter(number: u64) -> String {
+    // The finaliser of MurmurHash3; voters come from the whole range, as random ones do.
+    let mixed = |mut bits: u64| {
+        bits = (bits ^ (bits >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        bits = (bits ^ (bits >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+        bits ^ (bits >> 33)
+    };
+    format!("{:016x}{:016x}", mixed(number + 1), mixed(!number))
+}
+
+/// The columns of a batch, sorted by voter as the worker does.
+struct Rows {
+    voters: Vec<String>,
+    choices: Vec<&'static str>,
+    ms: Vec<i64>,
+    seq: Vec<i64>,
+}
+
+impl Rows {
+    fn new(numbers: std::ops::Range<u64>, round: i64) -> Self {
+        let mut rows: Vec<_> = numbers
+            .map(|number| (voter(number), number.cast_signed()))
+            .collect();
+        rows.sort_unstable();
+        let choice = |number: i64| if (number + round) % 2 == 0 { "a" } else { "b" };
+        Self {
+            choices: rows.iter().map(|(_, number)| choice(*number)).collect(),
+            ms: rows
+                .iter()
+                .map(|(_, number)| round * 1_000_000_000 + number / 50)
+                .collect(),
+            seq: rows.iter().map(|(_, number)| number % 50).collect(),
+            voters: rows.into_iter().map(|(voter, _)| voter).collect(),
+        }
+    }
+
+    async fn upsert(&self, transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "INSERT INTO votes (id, vote, cast_ms, cast_seq)
+             SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+             ON CONFLICT (id) DO UPDATE
+                 SET vote = excluded.vote, cast_ms = excluded.cast_ms, cast_seq = excluded.cast_seq
+                 WHERE (excluded.cast_ms, excluded.cast_seq) > (votes.cast_ms, votes.cast_seq)",
+        )
+        .bind(&self.voters)
+        .bind(&self.choices)
+        .bind(&self.ms)
+        .bind(&self.seq)
+        .execute(transaction)
+        .await?;
+        Ok(())
+    }
+}
