@@ -122,19 +122,13 @@ fn page(app: &App, headers: &HeaderMap, kind: Kind) -> Response {
     let language = Language::asked_for(headers);
     let (snapshot, timeline) = (app.latest.borrow().clone(), app.timeline.borrow().clone());
     let (snapshot, timeline) = (snapshot.as_deref(), timeline.as_deref());
-    let (status, page) = match snapshot {
-        Some(shown) => {
-            let shown = (kind, Version::of(shown, timeline));
-            let page = || ResultPage::new(app, language, kind, snapshot, timeline);
-            (
-                StatusCode::OK,
-                app.pages.answer(headers, language, shown, page),
-            )
-        }
-        None => {
-            let page = ResultPage::new(app, language, kind, snapshot, timeline);
-            (StatusCode::SERVICE_UNAVAILABLE, html(&page, language))
-        }
+    let page = || ResultPage::new(app, language, kind, snapshot, timeline);
+    let (status, page) = if let Some(shown) = snapshot {
+        let shown = (kind, Version::of(shown, timeline));
+        let page = app.pages.answer(headers, language, shown, page);
+        (StatusCode::OK, page)
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, html(&page(), language))
     };
     let no_cache = [(header::CACHE_CONTROL, "no-cache")];
     (status, no_cache, page).into_response()

@@ -113,12 +113,13 @@ impl Config {
         let generated = || format!("{}-{:08x}", shared::instance_name(), rand::random::<u32>());
         let name = pace.worker_name.clone().unwrap_or_else(generated);
         let (queue, store) = (queue.config(data)?, store.config(data)?);
-        let more = if queue.url.is_embedded() || store.url.is_embedded() {
-            2..=1
+        // An embedded database has one writer at a time.
+        let at_once = if queue.url.is_embedded() || store.url.is_embedded() {
+            1
         } else {
-            2..=pace.worker_concurrency
+            pace.worker_concurrency
         };
-        let more = more.map(|number| format!("{name}-{number}"));
+        let more = (2..=at_once).map(|number| format!("{name}-{number}"));
         Ok(Self {
             poll: poll.poll()?,
             queue,

@@ -67,7 +67,7 @@ pub fn with_layers(routes: Router, metrics: HttpMetrics, behind_https: bool) -> 
         .layer(from_fn_with_state(metrics, measured::measure))
         .layer(from_fn(problem_page::for_people))
         .layer(CatchPanicLayer::custom(crashed))
-        .layer(MapFutureLayer::new(|answer| in_time(answer)))
+        .layer(MapFutureLayer::new(in_time))
         .layer(RequestBodyDeadlineLayer::new(BODY_TIMEOUT))
         // Events are left alone: a viewer gets each at once.
         .layer(CompressionLayer::new());
@@ -137,7 +137,7 @@ mod tests {
         let never = tower::service_fn(|_: Request| pending::<Result<Response, Infallible>>());
         let routes = Router::new().fallback_service(get_service(never));
         let answer = routes
-            .layer(MapFutureLayer::new(|answer| in_time(answer)))
+            .layer(MapFutureLayer::new(in_time))
             .oneshot(Request::new(Body::empty()))
             .await
             .unwrap();
