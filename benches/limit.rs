@@ -30,18 +30,18 @@ pub enum Task {
 
 /// Answers until it is killed.
 pub fn run(task: &str) -> anyhow::Result<()> {
-    let task = serde_json::from_str(task)?;
+    let task: Task = serde_json::from_str(task)?;
     let address = env::var("LISTEN_ADDR").context("LISTEN_ADDR is not set")?;
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(address).await?;
-        Ok(axum::serve(listener, routes(task)).await?)
+        Ok(axum::serve(listener, routes(&task)).await?)
     })
 }
 
 #[expect(clippy::disallowed_methods, reason = "a limit has no API to describe")]
-fn routes(task: Task) -> Router {
-    match task {
+fn routes(task: &Task) -> Router {
+    match *task {
         Task::Page(bytes) => {
             let page = Bytes::from("x".repeat(bytes));
             let answer = async move || Html(page);

@@ -112,7 +112,7 @@ struct Asked {
     /// By somebody known, up to the cookie, and what follows it.
     again: Option<(Vec<u8>, Vec<u8>)>,
     cookie: Option<Vec<u8>>,
-    asked_again: bool,
+    repeated: bool,
     request: Vec<u8>,
 }
 
@@ -139,15 +139,15 @@ impl Asked {
             first,
             again,
             cookie: None,
-            asked_again: false,
+            repeated: false,
             request: Vec::new(),
         }
     }
 
     fn next(&mut self) -> &[u8] {
-        self.asked_again = false;
+        self.repeated = false;
         if let (Some((head, end)), Some(cookie)) = (&self.again, self.cookie.take()) {
-            self.asked_again = true;
+            self.repeated = true;
             self.request.clear();
             for part in [head, &cookie, end] {
                 self.request.extend_from_slice(part);
@@ -158,7 +158,7 @@ impl Asked {
     }
 
     fn learn(&mut self, answer: Answer) {
-        if !self.asked_again {
+        if !self.repeated {
             self.cookie = answer.cookie;
         }
     }

@@ -77,11 +77,11 @@ fn tally_and_worker(
 
 /// The same voters again and again.
 fn bloat(scale: Scale, report: &mut Report, redis: &Redis, votes: &Votes) -> anyhow::Result<()> {
-    let voters = scale.of(500_000, 20_000);
+    let crowd = scale.of(500_000, 20_000);
     let (mut sizes, mut speeds) = (Vec::new(), Vec::new());
     for round in 0..scale.of(11, 4) {
-        backlog::fill(redis, 0..voters, round)?;
-        let Drained { per_second, .. } = backlog::drain(redis, votes, voters, 1)?;
+        backlog::fill(redis, 0..crowd, round)?;
+        let Drained { per_second, .. } = backlog::drain(redis, votes, crowd, 1)?;
         speeds.push(per_second);
         #[expect(clippy::cast_precision_loss, reason = "sizes are exact in a double")]
         sizes.push(votes.number("SELECT pg_total_relation_size('votes')")? as f64);
@@ -94,7 +94,7 @@ fn bloat(scale: Scale, report: &mut Report, redis: &Redis, votes: &Votes) -> any
         &[super::megabytes(size(0))],
         Aim::None,
     );
-    let repeats = u64::try_from(last)? * voters;
+    let repeats = u64::try_from(last)? * crowd;
     report.value(
         format!("size after {repeats} repeat votes, of that"),
         "×",

@@ -154,7 +154,7 @@ fn watch(
     let watched: Watched = drive::start(&task, || {
         let before = usage::cpu(service.id())?;
         change(Instant::now() + duration)?;
-        cpu = usage::cpu(service.id())? - before;
+        cpu = usage::cpu(service.id())?.saturating_sub(before);
         Ok(())
     })?;
     ensure!(

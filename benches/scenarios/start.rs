@@ -38,7 +38,10 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
         sleep(Duration::from_secs(1));
         let before = usage::cpu(service.id())?;
         sleep(idle);
-        let used = (usage::cpu(service.id())? - before).as_secs_f64() / idle.as_secs_f64();
+        let used = usage::cpu(service.id())?
+            .saturating_sub(before)
+            .as_secs_f64()
+            / idle.as_secs_f64();
         report.value(
             format!("{name}: a core's time while idle"),
             "%",
