@@ -4,16 +4,23 @@
 //! every vote costs its full work and nobody is served. So the line is kept short: those who would make it too long are
 //! told at once to come back. How long it may be nobody can know beforehand; it is learnt from how long votes take, by
 //! additive increase and multiplicative decrease, as TCP learns what a network carries (RFC 5681).
+//!
+//! Where it is this process that has too much to do, votes are slow too, but sending others away would cost as much as
+//! keeping them and serve nobody. So the time that votes wait for their turn in the process is not held against the queue.
 
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{
+    task::yield_now,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
 
 /// How many may be on their way at first: a crowd at the opening of a poll is let in before anything was learnt.
 const AT_FIRST: f64 = 1000.0;
@@ -24,11 +31,18 @@ const AT_MOST: f64 = 10_000.0;
 /// What is left of the line after a vote that was late: in proportion to how late it was, within these bounds.
 const DECREASE: (f64, f64) = (0.5, 0.9);
 
+/// How often is measured how long a task waits for its turn.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often a vote waits for its turn: to be sent, to be answered, and to hear the answer.
+const TURNS: u32 = 3;
+
 /// Lets votes in. Cloning is cheap; clones share the line.
 #[derive(Clone, Debug)]
 pub struct Admission {
     under_way: Arc<AtomicUsize>,
     limit: Arc<Mutex<Limit>>,
+    /// How long a task of this process waits for its turn, in microseconds.
+    turn_us: Arc<AtomicU64>,
     /// A vote that took longer was late.
     in_time: Duration,
 }
@@ -44,6 +58,7 @@ impl Admission {
     pub fn new(in_time: Duration) -> Self {
         Self {
             under_way: Arc::default(),
+            turn_us: Arc::default(),
             limit: Arc::new(Mutex::new(Limit {
                 votes: AT_FIRST,
                 lowered: None,
@@ -52,13 +67,25 @@ impl Admission {
         }
     }
 
+    /// Measures how busy this process is, until the service closes.
+    pub async fn watch(&self, closing: &CancellationToken) {
+        while closing
+            .run_until_cancelled(sleep(LOOK_EVERY))
+            .await
+            .is_some()
+        {
+            let began = Instant::now();
+            yield_now().await;
+            let turn = began.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
+            self.turn_us.store(turn, Ordering::Relaxed);
+        }
+    }
+
     /// Lets a vote in; `None`: too many are under way already.
     pub fn admit(&self) -> Option<Admitted<'_>> {
-        let admitted = Admitted {
-            door: self,
-            place: self.under_way.fetch_add(1, Ordering::Relaxed) + 1,
-        };
-        (admitted.place <= self.limit()).then_some(admitted)
+        let with_it = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
+        let admitted = Admitted(self);
+        (with_it <= self.limit()).then_some(admitted)
     }
 
     /// How many votes may be under way.
@@ -72,13 +99,14 @@ impl Admission {
         limit.votes as usize
     }
 
-    /// A vote took so long while so many were under way.
     #[expect(
         clippy::cast_precision_loss,
         reason = "so many do not fit into a machine"
     )]
-    fn learn(&self, took: Duration, place: usize) {
-        let place = place as f64;
+    fn learn(&self, took: Duration) {
+        let under_way = self.under_way.load(Ordering::Relaxed) as f64;
+        let turn = Duration::from_micros(self.turn_us.load(Ordering::Relaxed));
+        let took = took.saturating_sub(TURNS * turn);
         let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
         if took > self.in_time {
             let now = Instant::now();
@@ -87,10 +115,10 @@ impl Admission {
             if !limit.lowered.is_some_and(is_learnt) {
                 let (least, most) = DECREASE;
                 let fits = self.in_time.div_duration_f64(took).clamp(least, most);
-                limit.votes = (limit.votes.min(place) * fits).max(AT_LEAST);
+                limit.votes = (limit.votes.min(under_way) * fits).max(AT_LEAST);
                 limit.lowered = Some(now);
             }
-        } else if place >= limit.votes / 2.0 {
+        } else if under_way >= limit.votes / 2.0 {
             // Faster when little is allowed, so that an outage is forgotten within moments.
             limit.votes = (limit.votes + limit.votes.sqrt().recip()).min(AT_MOST);
         }
@@ -99,22 +127,18 @@ impl Admission {
 
 /// A vote that was let in, until this is dropped.
 #[derive(Debug)]
-pub struct Admitted<'a> {
-    door: &'a Admission,
-    /// How many were under way with it, itself included.
-    place: usize,
-}
+pub struct Admitted<'a>(&'a Admission);
 
 impl Admitted<'_> {
     /// The queue has kept the vote, or let it wait in vain, after this time.
     pub fn took(self, time: Duration) {
-        self.door.learn(time, self.place);
+        self.0.learn(time);
     }
 }
 
 impl Drop for Admitted<'_> {
     fn drop(&mut self) {
-        self.door.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -152,8 +176,8 @@ mod tests {
         assert_eq!(admission.limit(), 900);
         for _ in 0..100 {
             tokio::time::advance(IN_TIME).await;
-            let last = crowd(&admission, 1000).pop();
-            last.unwrap().took(2 * IN_TIME);
+            let mut together = crowd(&admission, 1000);
+            together.pop().unwrap().took(2 * IN_TIME);
         }
         assert_eq!(crowd(&admission, 1000).len(), 32, "some must still try");
     }
@@ -170,7 +194,33 @@ mod tests {
                 vote.took(IN_TIME);
             }
         }
-        assert!(admission.limit() > 1200, "{}", admission.limit());
+        assert!(admission.limit() > 1100, "{}", admission.limit());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_busy_process_costs_is_not_held_against_the_queue() {
+        let admission = Admission::new(IN_TIME);
+        admission.turn_us.store(100_000, Ordering::Relaxed);
+        for vote in crowd(&admission, 1000) {
+            vote.took(IN_TIME + Duration::from_millis(300));
+        }
+        assert!(admission.limit() >= 1000);
+    }
+
+    #[tokio::test]
+    async fn a_process_that_has_much_to_do_is_noticed() {
+        let admission = Admission::new(IN_TIME);
+        let closing = CancellationToken::new();
+        let watching = tokio::spawn({
+            let (admission, closing) = (admission.clone(), closing.clone());
+            async move { admission.watch(&closing).await }
+        });
+        while admission.turn_us.load(Ordering::Relaxed) < 10_000 {
+            std::thread::sleep(Duration::from_millis(20));
+            yield_now().await;
+        }
+        closing.cancel();
+        watching.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

@@ -75,7 +75,7 @@ pub async fn run(
         config.links,
         queue.clone(),
         metrics.clone(),
-        admission,
+        admission.clone(),
         rates.clone(),
     );
     let routes = routes::routes(
@@ -93,6 +93,11 @@ pub async fn run(
         dependency
             .watch(closing, || queue.probe_enqueue(), on_up)
             .await;
+        Ok(())
+    });
+    let closing = lifecycle.closing.clone();
+    tasks.spawn("admission", async move {
+        admission.watch(&closing).await;
         Ok(())
     });
     let closing = lifecycle.closing.clone();

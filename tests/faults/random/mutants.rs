@@ -28,8 +28,8 @@ const MUTANTS: [Mutant; 3] = [
     Mutant {
         name: "acknowledged before it is stored",
         file: "worker/src/mover.rs",
-        is: "self.store_all(deliveries).await?;",
-        becomes: "let ids = self.in_hand(); self.consumer.acknowledge(&ids).await?; self.store_all(deliveries).await?;",
+        is: "self.store_all(deliveries, *since).await?;",
+        becomes: "let ids = self.in_hand(); self.consumer.acknowledge(&ids).await?; self.store_all(deliveries, *since).await?;",
     },
     Mutant {
         name: "whatever is stored last stands",
@@ -93,6 +93,7 @@ impl Mutant {
             "worker",
             "result",
             "load",
+            "benches",
         ] {
             copy_changed(&folder.join(part), &copy.join(part));
         }
