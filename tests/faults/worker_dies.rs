@@ -73,7 +73,11 @@ async fn a_loop_that_hangs_is_said_by_health_and_a_long_migration_is_not() {
         .execute(&mut holder)
         .await
         .unwrap();
-    let impatient = [("WORKER_STUCK_AFTER", "1s"), ("STORE_TIMEOUT", "1h")];
+    let impatient = [
+        ("WORKER_CONCURRENCY", "1"),
+        ("WORKER_STUCK_AFTER", "1s"),
+        ("STORE_TIMEOUT", "1h"),
+    ];
     let worker = Service::start("worker", &storage, &impatient);
     let waits = async || {
         let waiting = "SELECT 'locks', count(*) FROM pg_locks WHERE NOT granted";

@@ -74,8 +74,8 @@ async fn the_backlog_is_measured_while_the_store_is_away() {
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     let database = server.database().await;
     storage.database_url = database.url();
-    // One turn of the loop takes longer than the test.
-    let patient = [("STORE_TIMEOUT", "1h")];
+    // One turn of the loop takes longer than the test, and there is no other loop.
+    let patient = [("STORE_TIMEOUT", "1h"), ("WORKER_CONCURRENCY", "1")];
     let worker = start_ready("worker", &storage, &patient).await;
     let queue = storage.queue().await;
     enqueue(&queue, VoterId::random()).await;
