@@ -32,10 +32,20 @@ async fn votes(vote: &Service, connections: usize, plan: Plan) -> Load {
     load.unwrap()
 }
 
+async fn metrics(vote: &Service) -> String {
+    let metrics = get(&format!("{}/metrics", vote.url)).await;
+    metrics.text().await.unwrap()
+}
+
+async fn figure(vote: &Service, name: &str) -> u64 {
+    let metrics = metrics(vote).await;
+    let figure = metrics.lines().find_map(|line| line.strip_prefix(name));
+    figure.unwrap().trim().parse().unwrap()
+}
+
 /// All votes with this outcome, of every choice.
 async fn with_outcome(vote: &Service, outcome: &str) -> u64 {
-    let metrics = get(&format!("{}/metrics", vote.url)).await;
-    let metrics = metrics.text().await.unwrap();
+    let metrics = metrics(vote).await;
     let of_it = format!("outcome=\"{outcome}\"}} ");
     let counts = metrics.lines().filter_map(|line| {
         line.strip_prefix("vote_submissions_total{")?
@@ -90,6 +100,8 @@ async fn of_twice_what_the_queue_keeps_half_is_kept_in_time_and_half_is_refused_
         "who is not refused is in time, once it is learnt"
     );
     assert!(refused > kept / 4);
+    assert_eq!(figure(&vote, "vote_shed_total ").await, refused);
+    assert!(figure(&vote, "vote_admission_limit ").await < VOTERS as u64);
     // What was learnt does not outlive the crowd.
     let few = Plan {
         votes: Some(50),
