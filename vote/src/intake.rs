@@ -61,7 +61,8 @@ impl VoteMetrics {
         metrics
     }
 
-    fn note_limit(&self, admission: &Admission) {
+    /// Says how many votes may be under way now.
+    pub(crate) fn note_limit(&self, admission: &Admission) {
         let limit = i64::try_from(admission.limit()).unwrap_or(i64::MAX);
         self.vote_admission_limit.set(limit);
     }
@@ -107,7 +108,6 @@ impl Intake {
         admission: Admission,
         rates: RateLimits,
     ) -> Self {
-        metrics.note_limit(&admission);
         Self {
             poll,
             queue,
@@ -163,13 +163,9 @@ impl Intake {
         let began = Instant::now();
         let enqueued = self.queue.enqueue(&ballot).await;
         let took = began.elapsed();
-        match &enqueued {
-            Ok(_) | Err(QueueError::Timeout(_)) => {
-                admitted.took(took);
-                self.metrics.note_limit(&self.admission);
-            }
-            // A queue that is gone says nothing about how much it keeps.
-            Err(_) => {}
+        // A queue that is gone says nothing about how much it keeps.
+        if matches!(enqueued, Ok(_) | Err(QueueError::Timeout(_))) {
+            admitted.took(took);
         }
         if let Err(error) = &enqueued {
             tracing::warn!(%error, "a vote could not be queued");

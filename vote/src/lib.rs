@@ -55,6 +55,10 @@ pub async fn run(
     let service_metrics = ServiceMetrics::new("vote");
     let metrics = VoteMetrics::for_poll(&service_metrics.registry, &config.poll);
     let http_metrics = HttpMetrics::for_methods(&service_metrics.registry);
+    {
+        let (metrics, admission) = (metrics.clone(), admission.clone());
+        service_metrics.before_each_scrape(move || metrics.note_limit(&admission));
+    }
     let lifecycle = Lifecycle::new(shutdown, config.server.drain);
     let dependency = Dependency::new("queue", &service_metrics.common);
 
