@@ -95,7 +95,7 @@ pub async fn run(
         config.origins.as_ref(),
         &http_metrics,
     );
-    let routes = http::with_layers(routes, http_metrics.clone(), config.behind_https);
+    let answers = http::Answers::new(routes, http_metrics, config.behind_https);
 
     let mut tasks = Tasks::default();
     let closing = lifecycle.closing.clone();
@@ -112,9 +112,8 @@ pub async fn run(
         "server",
         http::serve(
             listener,
-            routes,
+            answers,
             config.server.connections,
-            http_metrics,
             lifecycle.clone(),
         ),
     );

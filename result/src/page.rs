@@ -128,7 +128,10 @@ fn page(app: &App, headers: &HeaderMap, kind: Kind) -> Response {
         let page = app.pages.answer(headers, language, shown, page);
         (StatusCode::OK, page)
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, html(&page(), language))
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            html(&page(), language, headers),
+        )
     };
     let no_cache = [(header::CACHE_CONTROL, "no-cache")];
     (status, no_cache, page).into_response()

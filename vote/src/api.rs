@@ -4,9 +4,8 @@ use std::borrow::Cow;
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{State, rejection::BytesRejection},
-    http::{HeaderMap, StatusCode, header},
+    extract::State,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
@@ -19,9 +18,11 @@ use shared::{
 use utoipa::ToSchema;
 
 use crate::{
-    described::Refused, identity::Identity, intake::Receipt, rate_limit::ClientAddress,
-    refusal::Refusal, routes::App,
+    described::Refused, identity::Identity, intake::Receipt, refusal::Refusal, routes::App,
+    sent::Sent,
 };
+
+const JSON: &str = "application/json";
 
 /// The poll, as `GET /api/poll` tells it.
 #[derive(Serialize, ToSchema)]
@@ -108,31 +109,17 @@ pub async fn poll(State(app): State<App>) -> Response {
         Refused,
     ),
 )]
-pub async fn submit(
-    State(app): State<App>,
-    address: ClientAddress,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let identity = Identity::of(&headers, &app.keys);
+pub async fn submit(State(app): State<App>, sent: Sent) -> Response {
+    let identity = Identity::of(&sent.headers, &app.keys);
     let no_store = [(header::CACHE_CONTROL, "no-store")];
-    match app
-        .cast(
-            &identity,
-            address,
-            &headers,
-            body,
-            "application/json",
-            choice_in,
-        )
-        .await
-    {
+    match app.cast(&identity, &sent, JSON, choice_in).await {
         Ok(Receipt { ballot, choice }) => {
             let cookie = identity.having_chosen(&choice).cookie(&app.keys);
             let document = ReceiptDocument {
                 ballot: ballot.to_string(),
                 choice,
             };
+            let cookie = [(header::SET_COOKIE, cookie)];
             (StatusCode::ACCEPTED, no_store, cookie, Json(document)).into_response()
         }
         Err(refusal) => (no_store, Problem::from(refusal)).into_response(),

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use axum_extra::extract::cookie::Key;
+use cookie::Key;
 
 const KEY_FILE: &str = "cookie.key";
 const KEY_BYTES: usize = 64;

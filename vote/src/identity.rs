@@ -1,10 +1,13 @@
 //! Who votes: a signed cookie, which nobody can make up and which remembers the choice.
 
-use axum::http::HeaderMap;
-use axum_extra::extract::cookie::{Cookie, Key, SameSite, SignedCookieJar};
+use axum::http::{HeaderMap, HeaderValue, header};
+use cookie::{Cookie, CookieJar, Key, SameSite, time::Duration};
 use shared::ballot::{Choice, VoterId};
 
 use crate::cookie_key::CookieKeys;
+
+/// Longer than any browser keeps a cookie.
+const KEPT: Duration = Duration::days(20 * 365);
 
 /// A voter, as the cookie tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,16 +35,21 @@ impl Identity {
             })
     }
 
-    /// The cookie by which this voter is known again.
-    pub fn cookie(&self, keys: &CookieKeys) -> SignedCookieJar {
+    /// What `Set-Cookie` says, so that this voter is known again.
+    pub fn cookie(&self, keys: &CookieKeys) -> HeaderValue {
+        let name = cookie_name(keys);
         let value = format!("{}.{}", self.voter, self.chosen);
-        let cookie = Cookie::build((cookie_name(keys), value))
+        let cookie = Cookie::build((name, value))
             .http_only(true)
             .same_site(SameSite::Lax)
             .path("/")
             .secure(keys.secure)
-            .permanent();
-        SignedCookieJar::new(keys.current.clone()).add(cookie)
+            .max_age(KEPT);
+        let mut jar = CookieJar::new();
+        jar.signed_mut(&keys.current).add(cookie);
+        let signed = jar.get(name).map(|cookie| cookie.encoded().to_string());
+        let signed = signed.and_then(|signed| HeaderValue::try_from(signed).ok());
+        signed.expect("what is encoded is ASCII")
     }
 
     /// The same voter after this vote.
@@ -63,7 +71,15 @@ fn cookie_name(keys: &CookieKeys) -> &'static str {
 }
 
 fn read(headers: &HeaderMap, key: &Key, name: &str) -> Option<Identity> {
-    let cookie = SignedCookieJar::from_headers(headers, key.clone()).get(name)?;
+    let jar = CookieJar::new();
+    let cookie = headers
+        .get_all(header::COOKIE)
+        .into_iter()
+        .filter_map(|cookies| cookies.to_str().ok())
+        .flat_map(Cookie::split_parse_encoded)
+        .flatten()
+        .filter(|cookie| cookie.name() == name)
+        .find_map(|cookie| jar.signed(key).verify(cookie.into_owned()))?;
     let (voter, chosen) = cookie.value().split_once('.')?;
     Some(Identity {
         voter: voter.parse().ok()?,
@@ -75,7 +91,6 @@ fn read(headers: &HeaderMap, key: &Key, name: &str) -> Option<Identity> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::{http::header, response::IntoResponse};
 
     fn keys(current: &str, previous: Option<&str>, secure: bool) -> CookieKeys {
         CookieKeys::new(
@@ -97,11 +112,7 @@ mod tests {
 
     /// What `Set-Cookie` says.
     fn set_cookie(identity: &Identity, keys: &CookieKeys) -> String {
-        let response = (identity.cookie(keys), "").into_response();
-        response.headers()[header::SET_COOKIE]
-            .to_str()
-            .unwrap()
-            .to_owned()
+        identity.cookie(keys).to_str().unwrap().to_owned()
     }
 
     fn sent_back(cookie: &str) -> HeaderMap {

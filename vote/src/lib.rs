@@ -17,6 +17,7 @@ mod refusal;
 mod routes;
 mod same_site;
 pub mod seed;
+mod sent;
 mod settings;
 mod texts;
 
@@ -88,7 +89,7 @@ pub async fn run(
         config.origins.as_ref(),
         &http_metrics,
     );
-    let routes = http::with_layers(routes, http_metrics.clone(), behind_https);
+    let answers = http::Answers::new(routes, http_metrics, behind_https);
 
     let mut tasks = Tasks::default();
     let closing = lifecycle.closing.clone();
@@ -112,7 +113,7 @@ pub async fn run(
     let (connections, ending) = (config.server.connections, lifecycle.clone());
     tasks.spawn(
         "server",
-        http::serve(listener, routes, connections, http_metrics, ending),
+        http::serve(listener, answers, connections, ending),
     );
     lifecycle.run(tasks).await
 }

@@ -2,9 +2,8 @@
 
 use askama::Template;
 use axum::{
-    body::Bytes,
-    extract::{State, rejection::BytesRejection},
-    http::{HeaderMap, StatusCode, header},
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
@@ -15,8 +14,8 @@ use shared::{
 };
 
 use crate::{
-    described::RefusedPage, form, form::VoteForm, identity::Identity, rate_limit::ClientAddress,
-    refusal::Refusal, routes::App, texts::Texts,
+    described::RefusedPage, form, form::VoteForm, identity::Identity, refusal::Refusal,
+    routes::App, sent::Sent, texts::Texts,
 };
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -104,24 +103,16 @@ pub async fn show(State(app): State<App>, headers: HeaderMap) -> Response {
         RefusedPage,
     ),
 )]
-pub async fn submit(
-    State(app): State<App>,
-    address: ClientAddress,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let identity = Identity::of(&headers, &app.keys);
-    match app
-        .cast(&identity, address, &headers, body, FORM, form::vote)
-        .await
-    {
+pub async fn submit(State(app): State<App>, sent: Sent) -> Response {
+    let (headers, identity) = (&sent.headers, Identity::of(&sent.headers, &app.keys));
+    match app.cast(&identity, &sent, FORM, form::vote).await {
         Ok(receipt) => {
             let identity = identity.having_chosen(&receipt.choice);
-            respond(&app, &headers, StatusCode::OK, &identity, Notice::Accepted)
+            respond(&app, headers, StatusCode::OK, &identity, Notice::Accepted)
         }
         Err(refusal) => {
             let notice = Notice::Refused(&refusal);
-            let mut response = respond(&app, &headers, refusal.status(), &identity, notice);
+            let mut response = respond(&app, headers, refusal.status(), &identity, notice);
             if let Some(seconds) = refusal.retry_after() {
                 response
                     .headers_mut()
@@ -145,7 +136,11 @@ fn respond(
     let chosen = app.poll.options.iter().position(is_chosen);
     let now = Timestamp::now();
     let page = if let Notice::Refused(_) = notice {
-        html(&VotePage::new(app, language, now, chosen, notice), language)
+        html(
+            &VotePage::new(app, language, now, chosen, notice),
+            language,
+            headers,
+        )
     } else {
         let kind = Kind {
             chosen,
@@ -156,10 +151,10 @@ fn respond(
             VotePage::new(app, language, now, chosen, notice)
         })
     };
-    let personal = (
-        identity.cookie(&app.keys),
-        [(header::CACHE_CONTROL, "no-store")],
-    );
+    let personal = [
+        (header::SET_COOKIE, identity.cookie(&app.keys)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
     (status, personal, page).into_response()
 }
 

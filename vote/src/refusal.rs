@@ -1,9 +1,9 @@
 //! Why a vote is not accepted, in words for the voter.
 
-use axum::{extract::rejection::BytesRejection, http::StatusCode};
+use axum::http::StatusCode;
 use jiff::Timestamp;
 use shared::{
-    http::{Problem, ProblemKind, came_too_slowly},
+    http::{Problem, ProblemKind},
     poll::UnknownChoice,
     queue::QueueError,
 };
@@ -116,14 +116,6 @@ impl Refusal {
             Self::Overloaded | Self::Unavailable => "error",
             Self::RateLimited(_) => "rate_limited",
             _ => "rejected",
-        }
-    }
-
-    pub(crate) fn of_body(rejection: &BytesRejection, limit: usize) -> Self {
-        match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge(limit),
-            _ if came_too_slowly(rejection) => Self::TooSlow,
-            _ => Self::Malformed("its body ended early".into()),
         }
     }
 }

@@ -2,14 +2,8 @@
 
 use std::{borrow::Cow, ops::Deref, sync::Arc};
 
-use axum::{
-    Router,
-    body::Bytes,
-    extract::{DefaultBodyLimit, rejection::BytesRejection},
-    http::{HeaderMap, header},
-};
+use axum::Router;
 use shared::{
-    ballot::Traceparent,
     http::{AllowedOrigins, Api, HttpMetrics, Pages, asset_routes, documented_routes},
     language::Translations,
     links::LinkSettings,
@@ -26,14 +20,11 @@ use crate::{
     identity::Identity,
     intake::{Intake, Receipt, Sender, VoteMetrics},
     page,
-    rate_limit::{ClientAddress, RateLimits},
+    rate_limit::RateLimits,
     refusal::Refusal,
-    same_site,
+    sent::Sent,
     texts::{self, Texts},
 };
-
-/// A vote needs less than a hundred bytes.
-const MAX_BODY: usize = 4 * 1024;
 
 /// What the handlers share. Every request has a clone of its own, or several: it is one pointer.
 #[derive(Clone)]
@@ -88,21 +79,18 @@ impl App {
     pub(crate) async fn cast(
         &self,
         identity: &Identity,
-        address: ClientAddress,
-        headers: &HeaderMap,
-        body: Result<Bytes, BytesRejection>,
+        sent: &Sent,
         content_type: &'static str,
         read: fn(&[u8]) -> Result<Cow<'_, str>, Refusal>,
     ) -> Result<Receipt, Refusal> {
-        let body = body_of(headers, content_type, body);
-        let key = body.as_deref().map_err(Clone::clone).and_then(read);
+        let key = sent.body(content_type).and_then(read);
         let key = key.as_deref().map_err(Clone::clone);
         let sender = Sender {
             voter: identity.voter,
             has_voted: !identity.chosen.is_empty(),
-            address,
+            address: sent.address,
         };
-        self.intake.cast(sender, key, traceparent(headers)).await
+        self.intake.cast(sender, key, sent.traceparent()).await
     }
 }
 
@@ -132,34 +120,7 @@ pub fn routes(
     let own = OpenApiRouter::new()
         .routes(routes!(page::show, page::submit))
         .routes(routes!(api::submit))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(app)
         .merge(probes);
     documented_routes(api, open, own).merge(assets)
-}
-
-/// A request's body, if it comes from our own page or a program, is small enough and of this type.
-fn body_of(
-    headers: &HeaderMap,
-    content_type: &'static str,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Bytes, Refusal> {
-    same_site::check(headers)?;
-    let body = body.map_err(|rejection| Refusal::of_body(&rejection, MAX_BODY))?;
-    let sent = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let essence = sent.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case(content_type) {
-        return Err(Refusal::ContentType(content_type));
-    }
-    Ok(body)
-}
-
-/// The trace the request belongs to.
-fn traceparent(headers: &HeaderMap) -> Option<Traceparent> {
-    headers
-        .get("traceparent")
-        .and_then(|value| Traceparent::parse(value.to_str().ok()?))
 }

@@ -86,7 +86,7 @@ pub async fn run(
         }
     };
     let routes = undocumented_routes(probe_routes(probes), &http_metrics);
-    let routes = http::with_layers(routes, http_metrics.clone(), false);
+    let answers = http::Answers::new(routes, http_metrics, false);
     let mut tasks = Tasks::default();
     let closing = lifecycle.closing.clone();
     let [queue_dependency, store_dependency] = dependencies;
@@ -119,9 +119,8 @@ pub async fn run(
         "server",
         http::serve(
             listener,
-            routes,
+            answers,
             config.server.connections,
-            http_metrics,
             lifecycle.clone(),
         ),
     );

@@ -9,6 +9,7 @@ use axum::{
     http::{HeaderValue, header},
     routing::get,
 };
+use tower_http::compression::CompressionLayer;
 
 use super::measured::HttpMetrics;
 
@@ -99,8 +100,8 @@ pub fn asset_routes<'a>(
     assets: impl IntoIterator<Item = &'a Asset>,
     metrics: &HttpMetrics,
 ) -> Router {
-    metrics.expect("GET", ROUTE, &["200", "500", "503"]);
-    assets.into_iter().fold(Router::new(), |routes, asset| {
+    metrics.expect("GET", ROUTE, &["200", "404", "500", "503"]);
+    let routes = assets.into_iter().fold(Router::new(), |routes, asset| {
         let headers = [
             (header::CONTENT_TYPE, asset.content_type),
             (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
@@ -109,7 +110,8 @@ pub fn asset_routes<'a>(
         let content = asset.content.clone();
         let answer = async move || (headers, content);
         routes.route(&asset.path, get(answer))
-    })
+    });
+    routes.layer(CompressionLayer::new())
 }
 
 /// FNV-1a, 64 bits: not a defence, only a name that changes with the content.

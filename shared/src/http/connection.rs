@@ -12,10 +12,9 @@ use std::{
 };
 
 use axum::{
-    Router,
+    body::Body,
     extract::{ConnectInfo, Request},
     http::{HeaderValue, StatusCode, header},
-    middleware::from_fn,
     response::Response,
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -26,12 +25,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 
-use super::{
-    Problem, ProblemKind, headers::with_security_headers, is_probe, problem_page::for_people,
-    room::Place,
-};
+use super::{Answers, Problem, ProblemKind, is_probe, room::Place};
+use crate::lifecycle::Lifecycle;
 
 /// How long a connection may take to send the head of a request that is not its first, idle time before it included:
 /// longer than the 60 s of an AWS load balancer, which would otherwise use a connection that this side is just closing.
@@ -43,55 +39,33 @@ const LINGER: Duration = Duration::from_secs(2);
 /// When to come back, in seconds.
 const RETRY_AFTER: u32 = 5;
 
-/// What answers requests. Cloning is cheap.
-#[derive(Clone)]
-pub(super) struct Answers {
-    routes: Router,
-    refusal: Router,
+/// Answers a request as its connection's place allows. While the service drains every answer is its connection's last:
+/// a client that knows sends nothing that would meet the end.
+async fn answer(
+    answers: Answers,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    place: Arc<Place>,
     draining: CancellationToken,
-}
-
-impl Answers {
-    pub(super) fn new(routes: Router, draining: CancellationToken) -> Self {
-        Self {
-            routes,
-            draining,
-            refusal: with_security_headers(
-                Router::new().fallback(refuse).layer(from_fn(for_people)),
-                false,
-            ),
-        }
-    }
-
-    /// Answers a request as its connection's place allows. While the service drains every answer is its connection's last:
-    /// a client that knows sends nothing that would meet the end.
-    async fn answer(
-        self,
-        mut request: Request<Incoming>,
-        peer: SocketAddr,
-        place: &Place,
-    ) -> Response {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        let is_probe = is_probe(request.uri().path());
-        let routes = if place.is_reserve && !is_probe {
-            self.refusal
-        } else {
-            self.routes
-        };
-        let answered = routes.oneshot(request).await;
-        let mut response = answered.unwrap_or_else(|never: Infallible| match never {});
-        // What has not come of a request that was too slow would be taken for the next request.
-        let is_cut_off = response.status() == StatusCode::REQUEST_TIMEOUT;
-        if is_cut_off || !place.may_stay() || self.draining.is_cancelled() {
-            response
-                .headers_mut()
-                .insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
+) -> Response {
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(ConnectInfo(peer));
+    let mut response = if place.is_reserve && !is_probe(request.uri().path()) {
+        answers.refuse(&request, no_room())
+    } else {
+        answers.answer(request).await
+    };
+    // What has not come of a request that was too slow would be taken for the next request.
+    let is_cut_off = response.status() == StatusCode::REQUEST_TIMEOUT;
+    if is_cut_off || !place.may_stay() || draining.is_cancelled() {
         response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    response
 }
 
-async fn refuse() -> Problem {
+fn no_room() -> Problem {
     let detail = "too many connections are open; please try again in a moment";
     Problem::new(ProblemKind::TooManyConnections, detail).retry_after(RETRY_AFTER)
 }
@@ -102,12 +76,12 @@ pub(super) async fn serve_connection(
     peer: SocketAddr,
     answers: Answers,
     place: Place,
-    closing: CancellationToken,
+    lifecycle: Lifecycle,
 ) {
     // Only a connection that is gone already refuses this.
     let _ = stream.set_nodelay(true);
     let place = Arc::new(place);
-    serve_requests(&mut stream, peer, answers, place.clone(), closing).await;
+    serve_requests(&mut stream, peer, answers, place.clone(), lifecycle).await;
     linger(&mut stream).await;
     drop(place);
 }
@@ -117,7 +91,9 @@ async fn serve_requests(
     peer: SocketAddr,
     answers: Answers,
     place: Arc<Place>,
-    closing: CancellationToken,
+    Lifecycle {
+        draining, closing, ..
+    }: Lifecycle,
 ) {
     let has_asked = Arc::new(AtomicBool::new(false));
     let silent = {
@@ -131,8 +107,8 @@ async fn serve_requests(
     };
     let service = service_fn(move |request| {
         has_asked.store(true, Ordering::Relaxed);
-        let (answers, place) = (answers.clone(), place.clone());
-        async move { Ok::<_, Infallible>(answers.answer(request, peer, &place).await) }
+        let (answers, place, draining) = (answers.clone(), place.clone(), draining.clone());
+        async move { Ok::<_, Infallible>(answer(answers, request, peer, place, draining).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

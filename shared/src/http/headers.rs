@@ -1,13 +1,9 @@
 //! Headers that keep browsers safe, on every answer, errors included.
 
-use std::sync::Arc;
-
 use axum::{
-    Router,
     http::{HeaderName, HeaderValue, header},
     response::Response,
 };
-use tower::util::MapResponseLayer;
 
 /// Nothing from anywhere but this very host, no inline script or style.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -29,32 +25,35 @@ pub fn content_security_policy(frame_ancestors: &[String]) -> HeaderValue {
         .expect("origins are ASCII")
 }
 
-/// Puts the headers on every answer that does not set them itself.
-pub(super) fn with_security_headers(routes: Router, behind_https: bool) -> Router {
-    let fixed = HeaderValue::from_static;
-    let headers = [
-        (
-            header::CONTENT_SECURITY_POLICY,
-            content_security_policy(&[]),
-        ),
-        (header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
-        (header::REFERRER_POLICY, fixed("same-origin")),
-        (
-            HeaderName::from_static("cross-origin-opener-policy"),
-            fixed("same-origin"),
-        ),
-    ];
-    let over_https = behind_https.then_some((
-        header::STRICT_TRANSPORT_SECURITY,
-        fixed(STRICT_TRANSPORT_SECURITY),
-    ));
-    // One layer for all: each of its own is copied, and asks for memory, with every request.
-    let headers: Arc<[_]> = headers.into_iter().chain(over_https).collect();
-    routes.layer(MapResponseLayer::new(move |mut response: Response| {
-        for (name, value) in &*headers {
+/// The headers that every answer has which does not set them itself.
+pub(super) struct SafetyHeaders(Vec<(HeaderName, HeaderValue)>);
+
+impl SafetyHeaders {
+    pub(super) fn new(behind_https: bool) -> Self {
+        let fixed = HeaderValue::from_static;
+        let headers = [
+            (
+                header::CONTENT_SECURITY_POLICY,
+                content_security_policy(&[]),
+            ),
+            (header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
+            (header::REFERRER_POLICY, fixed("same-origin")),
+            (
+                HeaderName::from_static("cross-origin-opener-policy"),
+                fixed("same-origin"),
+            ),
+        ];
+        let over_https = behind_https.then_some((
+            header::STRICT_TRANSPORT_SECURITY,
+            fixed(STRICT_TRANSPORT_SECURITY),
+        ));
+        Self(headers.into_iter().chain(over_https).collect())
+    }
+
+    pub(super) fn put_on(&self, response: &mut Response) {
+        for (name, value) in &self.0 {
             let set = response.headers_mut().entry(name);
             set.or_insert_with(|| value.clone());
         }
-        response
-    }))
+    }
 }

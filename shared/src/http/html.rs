@@ -2,28 +2,28 @@
 
 use askama::Template;
 use axum::{
-    http::{HeaderName, header},
-    response::{Html, IntoResponse, Response},
+    http::{HeaderMap, HeaderName, header},
+    response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
 
-use super::{Problem, ProblemKind};
+use super::{Problem, ProblemKind, pages::Rendered};
 use crate::language::Language;
 
-/// A page in this language, which the browser asked for.
+/// A page in this language, as the browser with these headers takes it.
 #[must_use]
-pub fn html(page: &impl Template, language: Language) -> Response {
-    match page.render() {
-        Ok(html) => (about(language), Html(html)).into_response(),
-        Err(error) => cannot_be_rendered(&error),
-    }
+pub fn html(page: &impl Template, language: Language, headers: &HeaderMap) -> Response {
+    Rendered::new(page).map_or_else(
+        |error| cannot_be_rendered(&error),
+        |rendered| rendered.answer(headers, language),
+    )
 }
 
 /// What is said of every page.
 pub(super) fn about(language: Language) -> [(HeaderName, &'static str); 2] {
     [
         (header::CONTENT_LANGUAGE, language.tag()),
-        (header::VARY, "accept-language"),
+        (header::VARY, "accept-language, accept-encoding"),
     ]
 }
 

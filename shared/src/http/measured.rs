@@ -1,14 +1,16 @@
 //! How long requests take.
 
-use std::time::Instant;
+use std::{collections::HashSet, time::Instant};
 
 use axum::{
-    extract::{MatchedPath, Request, State},
-    http::Method,
-    middleware::Next,
-    response::Response,
+    extract::Request,
+    http::{Method, StatusCode},
 };
-use prometheus::{HistogramVec, IntCounter, IntGauge, IntGaugeVec, Registry};
+use prometheus::{
+    HistogramVec, IntCounter, IntGauge, IntGaugeVec, Registry,
+    core::Collector,
+    proto::{Metric, MetricFamily},
+};
 
 use super::{assets, traced::ServerSpan};
 use crate::metrics::LATENCY_SECONDS;
@@ -56,44 +58,78 @@ impl HttpMetrics {
     }
 }
 
-pub(super) async fn measure(
-    State(metrics): State<HttpMetrics>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let method = method_label(request.method());
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let active = Counted::new(
-        metrics
-            .http_server_active_requests
-            .with_label_values(&[method]),
-    );
-    let route = route.as_ref().map(route_label);
-    let began = Instant::now();
-    let response = match ServerSpan::begin(&request, method, route) {
-        None => next.run(request).await,
-        Some(span) => {
-            let response = span.around(next.run(request)).await;
-            span.end(response.status());
-            response
+/// The paths that have a label of their own: those whose answers are expected.
+pub(super) struct Routes(HashSet<String>);
+
+impl Routes {
+    /// The routes of which the metrics know by now.
+    pub(super) fn expected_by(metrics: &HttpMetrics) -> Self {
+        let families = metrics.http_server_request_duration_seconds.collect();
+        let measured = families.iter().flat_map(MetricFamily::get_metric);
+        let labels = measured.flat_map(Metric::get_label);
+        let routes = labels.filter(|label| label.name() == "http_route");
+        Self(routes.map(|label| label.value().to_owned()).collect())
+    }
+
+    fn label(&self, path: &str) -> Option<&str> {
+        // Each file's name changes with its content.
+        if path.starts_with(assets::FOLDER) {
+            return Some(assets::ROUTE);
         }
-    };
-    drop(active);
-    let route = route.unwrap_or(UNMATCHED);
-    metrics
-        .http_server_request_duration_seconds
-        .with_label_values(&[method, route, response.status().as_str()])
-        .observe(began.elapsed().as_secs_f64());
-    tracing::debug!(method, route, status = response.status().as_u16(), duration = ?began.elapsed(), "request answered");
-    response
+        self.0.get(path).map(String::as_str)
+    }
 }
 
-fn route_label(path: &MatchedPath) -> &str {
-    // Each file's name changes with its content.
-    if path.as_str().starts_with(assets::FOLDER) {
-        assets::ROUTE
-    } else {
-        path.as_str()
+/// A request that is being answered.
+pub(super) struct Measured<'a> {
+    metrics: &'a HttpMetrics,
+    method: &'static str,
+    route: Option<&'a str>,
+    began: Instant,
+    span: Option<ServerSpan>,
+    _active: Counted,
+}
+
+impl<'a> Measured<'a> {
+    pub(super) fn begin(metrics: &'a HttpMetrics, routes: &'a Routes, request: &Request) -> Self {
+        let method = method_label(request.method());
+        let route = routes.label(request.uri().path());
+        let active = &metrics.http_server_active_requests;
+        Self {
+            metrics,
+            method,
+            route,
+            span: ServerSpan::begin(request, method, route),
+            _active: Counted::new(active.with_label_values(&[method])),
+            began: Instant::now(),
+        }
+    }
+
+    /// What belongs to the request finds its trace.
+    pub(super) async fn around<T>(&self, work: impl Future<Output = T>) -> T {
+        match &self.span {
+            None => work.await,
+            Some(span) => span.around(work).await,
+        }
+    }
+
+    pub(super) fn end(self, status: StatusCode) {
+        if let Some(span) = self.span {
+            span.end(status);
+        }
+        let (method, route) = (self.method, self.route.unwrap_or(UNMATCHED));
+        let duration = self.began.elapsed();
+        self.metrics
+            .http_server_request_duration_seconds
+            .with_label_values(&[method, route, status.as_str()])
+            .observe(duration.as_secs_f64());
+        tracing::debug!(
+            method,
+            route,
+            status = status.as_u16(),
+            ?duration,
+            "request answered"
+        );
     }
 }
 

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Router, extract::State, http::HeaderMap, response::Response};
 use bytes::Bytes;
+use tower_http::compression::CompressionLayer;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -19,7 +20,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     AllowedOrigins, HttpMetrics, Known, NotModified, PROBLEM_JSON, Problem, ProblemKind,
-    assets::fingerprint, method_not_allowed, unless_known,
+    answers::method_not_allowed, assets::fingerprint, unless_known,
 };
 use crate::{ballot::Choice, poll::Poll};
 
@@ -58,7 +59,10 @@ pub fn documented_routes(api: Api<'_>, open: OpenApiRouter, own: OpenApiRouter) 
     document.merge(described);
     complete(&mut document, api);
     api.metrics.expect_described(&mut document);
-    open = open.merge(description.with_state(Description::new(&document)));
+    open = open
+        .merge(description.with_state(Description::new(&document)))
+        // Events are left alone: a viewer gets each at once.
+        .layer(CompressionLayer::new());
     if let Some(origins) = api.origins {
         // A browser asks by OPTIONS first. Around a fallback that comes later there would be no layer to answer that.
         open = open

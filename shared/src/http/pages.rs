@@ -1,10 +1,11 @@
-//! Pages that many get as they are: rendered and compressed once, not once for each.
+//! Pages, compressed for browsers that take them so. Those that many get as they are: rendered and compressed once, not
+//! once for each.
 
 use std::{
     collections::HashMap,
     hash::Hash,
     io::Write,
-    sync::{PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
 };
 
 use askama::Template;
@@ -23,11 +24,11 @@ use crate::language::Language;
 #[derive(Debug)]
 pub struct Pages<K, V>(RwLock<HashMap<(Language, K), (V, Rendered)>>);
 
-/// What is sent. Cloning is cheap.
+/// What is sent: compressed with the first browser that takes it so. Cloning is cheap; clones share it.
 #[derive(Clone, Debug)]
-struct Rendered {
+pub(super) struct Rendered {
     plain: Bytes,
-    gzip: Bytes,
+    gzip: Arc<OnceLock<Bytes>>,
 }
 
 impl<K, V> Default for Pages<K, V> {
@@ -73,27 +74,30 @@ impl<K: Eq + Hash, V: PartialEq> Pages<K, V> {
 }
 
 impl Rendered {
-    fn new(page: &impl Template) -> askama::Result<Self> {
-        let plain = page.render()?;
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
-        gzip.write_all(plain.as_bytes())?;
+    pub(super) fn new(page: &impl Template) -> askama::Result<Self> {
         Ok(Self {
-            gzip: gzip.finish()?.into(),
-            plain: plain.into(),
+            plain: page.render()?.into(),
+            gzip: Arc::default(),
         })
     }
 
-    fn answer(&self, headers: &HeaderMap, language: Language) -> Response {
-        if !takes_gzip(headers) {
-            return (about(language), Html(self.plain.clone())).into_response();
+    pub(super) fn answer(&self, headers: &HeaderMap, language: Language) -> Response {
+        let about = about(language);
+        if takes_gzip(headers) {
+            let gzip = [(header::CONTENT_ENCODING, "gzip")];
+            (about, gzip, Html(self.gzip())).into_response()
+        } else {
+            (about, Html(self.plain.clone())).into_response()
         }
-        let mut answer = (about(language), Html(self.gzip.clone())).into_response();
-        let fixed = axum::http::HeaderValue::from_static;
-        let headers = answer.headers_mut();
-        headers.insert(header::CONTENT_ENCODING, fixed("gzip"));
-        // Where nothing is compressed yet, the layer that could do it says so.
-        headers.append(header::VARY, fixed("accept-encoding"));
-        answer
+    }
+
+    fn gzip(&self) -> Bytes {
+        let compressed = self.gzip.get_or_init(|| {
+            let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+            let written = gzip.write_all(&self.plain).and_then(|()| gzip.finish());
+            written.expect("memory can be written to").into()
+        });
+        compressed.clone()
     }
 }
 
@@ -119,6 +123,8 @@ mod tests {
     use std::{cell::Cell, io::Read};
 
     use super::*;
+
+    const VARY: &str = "accept-language, accept-encoding";
 
     #[derive(Template)]
     #[template(ext = "html", source = "Version {{ version }}")]
@@ -159,16 +165,16 @@ mod tests {
     fn whoever_takes_it_compressed_gets_the_same() {
         let rendered = Rendered::new(&Page { version: 7 }).unwrap();
         let mut plain = String::new();
-        flate2::read::GzDecoder::new(&rendered.gzip[..])
+        flate2::read::GzDecoder::new(&rendered.gzip()[..])
             .read_to_string(&mut plain)
             .unwrap();
         assert_eq!(rendered.plain, plain);
         let answer = rendered.answer(&asking_for("gzip"), Language::English);
         assert_eq!(answer.headers()[header::CONTENT_ENCODING], "gzip");
-        let varies: Vec<_> = answer.headers().get_all(header::VARY).into_iter().collect();
-        assert_eq!(varies, ["accept-language", "accept-encoding"]);
+        assert_eq!(answer.headers()[header::VARY], VARY);
         let answer = rendered.answer(&HeaderMap::new(), Language::English);
         assert!(!answer.headers().contains_key(header::CONTENT_ENCODING));
+        assert_eq!(answer.headers()[header::VARY], VARY);
     }
 
     #[test]

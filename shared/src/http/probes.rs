@@ -9,6 +9,7 @@ use axum::{
     response::IntoResponse,
 };
 use serde::Serialize;
+use tower_http::compression::CompressionLayer;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -54,6 +55,7 @@ pub fn probe_routes(probes: Probes) -> OpenApiRouter {
         .routes(routes!(ready))
         .routes(routes!(metrics))
         .with_state(probes)
+        .layer(CompressionLayer::new())
 }
 
 /// Whether the process is alive

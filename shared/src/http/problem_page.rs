@@ -4,9 +4,7 @@ use std::sync::LazyLock;
 
 use askama::Template;
 use axum::{
-    extract::Request,
     http::{HeaderMap, StatusCode, header},
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
@@ -41,28 +39,28 @@ struct ProblemPage<'a> {
     text: &'a str,
 }
 
-/// Puts a page in the place of a problem document where any page may come to it and the client would rather have a page.
+/// Who asked: somebody who would rather have a page than a problem document, in this language, or a program.
 /// Browsers that look at a page say so, scripts do not.
-pub(super) async fn for_people(request: Request, next: Next) -> Response {
-    let wants_page = wants_page(request.headers());
-    let language = Language::asked_for(request.headers());
-    let response = next.run(request).await;
-    let is_problem = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind == PROBLEM_JSON);
-    if wants_page && is_problem {
-        page_instead(response, language)
-    } else {
-        response
-    }
-}
+pub(super) struct Reader(Option<Language>);
 
-fn wants_page(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|accept| accept.contains("text/html"))
+impl Reader {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let accept = headers.get(header::ACCEPT);
+        let accept = accept.and_then(|accept| accept.to_str().ok());
+        let wants_page = accept.is_some_and(|accept| accept.contains("text/html"));
+        Self(wants_page.then(|| Language::asked_for(headers)))
+    }
+
+    /// The answer, with a page in the place of a problem document where any page may come to it.
+    pub(super) fn readable(&self, response: Response) -> Response {
+        let kind = response.headers().get(header::CONTENT_TYPE);
+        match self.0 {
+            Some(language) if kind.is_some_and(|kind| kind == PROBLEM_JSON) => {
+                page_instead(response, language)
+            }
+            _ => response,
+        }
+    }
 }
 
 fn page_instead(problem: Response, language: Language) -> Response {
@@ -80,7 +78,7 @@ fn page_instead(problem: Response, language: Language) -> Response {
         texts,
         text,
     };
-    let mut response = (status, html(&page, language)).into_response();
+    let mut response = (status, html(&page, language, &HeaderMap::new())).into_response();
     for name in [header::RETRY_AFTER, header::ALLOW, header::CONNECTION] {
         if let Some(value) = problem.headers().get(&name) {
             response.headers_mut().insert(name, value.clone());

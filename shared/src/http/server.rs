@@ -3,17 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::Router;
 use clap::Args;
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::task::TaskTracker;
 
-use super::{
-    connection::{Answers, serve_connection},
-    measured::HttpMetrics,
-    room::Room,
-    socket,
-};
+use super::{Answers, connection::serve_connection, room::Room, socket};
 use crate::lifecycle::Lifecycle;
 
 /// How many connections a service holds.
@@ -32,26 +26,25 @@ pub struct ConnectionSettings {
 /// The listener is none for TCP.
 pub async fn serve(
     listener: TcpListener,
-    routes: Router,
+    answers: Answers,
     settings: ConnectionSettings,
-    metrics: HttpMetrics,
     lifecycle: Lifecycle,
 ) -> anyhow::Result<()> {
     let places = settings.max_connections as usize;
     socket::make_room_for(places);
     socket::prepare(&listener).context("the listener cannot be set up")?;
-    let room = Room::new(places, metrics);
-    let Lifecycle {
-        draining, closing, ..
-    } = lifecycle;
-    let answers = Answers::new(routes, draining);
+    let room = Room::new(places, answers.metrics().clone());
     let connections = TaskTracker::new();
-    while let Some(accepted) = closing.run_until_cancelled(listener.accept()).await {
+    while let Some(accepted) = lifecycle
+        .closing
+        .run_until_cancelled(listener.accept())
+        .await
+    {
         match accepted {
             Ok((stream, peer)) => {
                 if let Some(place) = room.place() {
-                    let (answers, closing) = (answers.clone(), closing.clone());
-                    connections.spawn(serve_connection(stream, peer, answers, place, closing));
+                    let (answers, lifecycle) = (answers.clone(), lifecycle.clone());
+                    connections.spawn(serve_connection(stream, peer, answers, place, lifecycle));
                 }
             }
             Err(error) => {

@@ -1,0 +1,166 @@
+//! What every request goes through on its way to the routes, and its answer on the way back: measuring, a time limit, an
+//! answer in words even after a crash, as a page for people, and headers that keep browsers safe.
+//!
+//! It is one function around the routes and not a layer of each of them: a layer is copied, and asks for memory, with
+//! every request, and seven of them took longer than all else that a vote needs.
+
+use std::{any::Any, convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::Request,
+    http::{Method, Uri},
+    response::{IntoResponse, Response},
+};
+use futures_util::FutureExt;
+use tokio::time::timeout;
+use tower::Service;
+
+use super::{
+    HttpMetrics, Problem, ProblemKind,
+    headers::SafetyHeaders,
+    measured::{Measured, Routes},
+    problem_page::Reader,
+};
+
+/// How long an answer may take to begin.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A service's routes, and what all of them need around them. Cloning is cheap.
+#[derive(Clone)]
+pub struct Answers(Arc<Parts>);
+
+struct Parts {
+    routes: Router,
+    labels: Routes,
+    metrics: HttpMetrics,
+    headers: SafetyHeaders,
+}
+
+impl Answers {
+    /// The answers of these routes, whose expected ones are in the metrics already.
+    #[must_use]
+    pub fn new(routes: Router, metrics: HttpMetrics, behind_https: bool) -> Self {
+        let routes = routes
+            .fallback(not_found)
+            .method_not_allowed_fallback(method_not_allowed);
+        Self(Arc::new(Parts {
+            routes,
+            labels: Routes::expected_by(&metrics),
+            metrics,
+            headers: SafetyHeaders::new(behind_https),
+        }))
+    }
+
+    pub(super) fn metrics(&self) -> &HttpMetrics {
+        &self.0.metrics
+    }
+
+    /// The answer to a request.
+    pub(super) async fn answer(&self, request: Request) -> Response {
+        let reader = Reader::of(request.headers());
+        let measured = Measured::begin(&self.0.metrics, &self.0.labels, &request);
+        let mut routes = self.0.routes.clone();
+        let answer = async move { routes.call(request).await };
+        let response = measured.around(in_time(whole(answer))).await;
+        let response = self.finish(response, &reader);
+        measured.end(response.status());
+        response
+    }
+
+    /// The answer to a request for which there is no room.
+    pub(super) fn refuse(&self, request: &Request, problem: Problem) -> Response {
+        self.finish(problem.into_response(), &Reader::of(request.headers()))
+    }
+
+    fn finish(&self, response: Response, reader: &Reader) -> Response {
+        let mut response = reader.readable(response);
+        self.0.headers.put_on(&mut response);
+        response
+    }
+}
+
+/// The answer, if it begins in time.
+async fn in_time(answer: impl Future<Output = Response>) -> Response {
+    timeout(REQUEST_TIMEOUT, answer).await.unwrap_or_else(|_| {
+        let detail = format!("no answer within {REQUEST_TIMEOUT:?}; try again");
+        Problem::new(ProblemKind::TimedOut, detail)
+            .retry_after(1)
+            .into_response()
+    })
+}
+
+/// The answer, or one that says that there is none: a crash ends one request, and no other.
+async fn whole(answer: impl Future<Output = Result<Response, Infallible>>) -> Response {
+    match AssertUnwindSafe(answer).catch_unwind().await {
+        Ok(Ok(response)) => response,
+        Ok(Err(never)) => match never {},
+        Err(cause) => crashed(&*cause).into_response(),
+    }
+}
+
+async fn not_found(uri: Uri) -> Problem {
+    let detail = format!("there is nothing at {}", uri.path());
+    Problem::new(ProblemKind::NotFound, detail)
+}
+
+pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    let detail = format!(
+        "{method} is not allowed at {}; the header Allow says what is",
+        uri.path()
+    );
+    Problem::new(ProblemKind::MethodNotAllowed, detail)
+}
+
+fn crashed(cause: &(dyn Any + Send)) -> Problem {
+    let text = cause
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| cause.downcast_ref::<&str>().copied());
+    tracing::error!(
+        cause = text.unwrap_or("unknown"),
+        "a request handler crashed"
+    );
+    Problem::new(
+        ProblemKind::InternalError,
+        "Something went wrong here; try again",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::PROBLEM_JSON;
+    use axum::{body::Body, routing::get};
+    use prometheus::Registry;
+    use std::future::pending;
+
+    #[expect(clippy::disallowed_methods, reason = "a test has no API to describe")]
+    async fn answer_of(routes: fn() -> Router) -> Response {
+        let metrics = HttpMetrics::for_methods(&Registry::new());
+        let answers = Answers::new(routes(), metrics, false);
+        answers.answer(Request::new(Body::empty())).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    #[expect(clippy::disallowed_methods, reason = "a test has no API to describe")]
+    async fn an_answer_that_takes_too_long_is_a_problem() {
+        let answer = answer_of(|| Router::new().route("/", get(pending::<Response>))).await;
+        assert_eq!(answer.status(), ProblemKind::TimedOut.status());
+        assert_eq!(answer.headers()["content-type"], PROBLEM_JSON);
+        assert_eq!(answer.headers()["retry-after"], "1");
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+    }
+
+    #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "a test has no API to describe")]
+    async fn a_crash_is_answered_in_words() {
+        async fn crash() -> Response {
+            panic!("on purpose")
+        }
+        let answer = answer_of(|| Router::new().route("/", get(crash))).await;
+        assert_eq!(answer.status(), ProblemKind::InternalError.status());
+        assert_eq!(answer.headers()["content-type"], PROBLEM_JSON);
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+    }
+}

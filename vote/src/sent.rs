@@ -1,0 +1,79 @@
+//! What a vote's request carries, read with care and not believed yet.
+
+use std::{error::Error, iter::successors, time::Duration};
+
+use axum::{
+    body::{Body, Bytes, to_bytes},
+    extract::{FromRequest, FromRequestParts, Request},
+    http::{HeaderMap, header, request::Parts},
+};
+use http_body_util::LengthLimitError;
+use shared::ballot::Traceparent;
+use tokio::time::timeout;
+
+use crate::{rate_limit::ClientAddress, refusal::Refusal, routes::App, same_site};
+
+/// A vote needs less than a hundred bytes.
+const MAX_BODY: usize = 4 * 1024;
+/// How long a body may take to come: shorter than an answer may take, so that the client hears that it was too slow.
+const BODY_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// A request that may be a vote.
+pub struct Sent {
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Where it comes from.
+    pub address: ClientAddress,
+    body: Result<Bytes, Refusal>,
+}
+
+impl FromRequest<App> for Sent {
+    type Rejection = <ClientAddress as FromRequestParts<App>>::Rejection;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Self::Rejection> {
+        let (mut parts, body) = request.into_parts();
+        let address = ClientAddress::from_request_parts(&mut parts, app).await?;
+        let Parts { headers, .. } = parts;
+        Ok(Self {
+            headers,
+            address,
+            body: read(body).await,
+        })
+    }
+}
+
+async fn read(body: Body) -> Result<Bytes, Refusal> {
+    match timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error)) if is_too_large(&error) => Err(Refusal::TooLarge(MAX_BODY)),
+        Ok(Err(_)) => Err(Refusal::Malformed("its body ended early".into())),
+        Err(_) => Err(Refusal::TooSlow),
+    }
+}
+
+fn is_too_large(error: &(dyn Error + 'static)) -> bool {
+    successors(Some(error), |error| (*error).source()).any(<dyn Error>::is::<LengthLimitError>)
+}
+
+impl Sent {
+    /// The body, if it comes from our own page or a program, is small enough and of this type.
+    pub fn body(&self, content_type: &'static str) -> Result<&[u8], Refusal> {
+        same_site::check(&self.headers)?;
+        let body = self.body.as_ref().map_err(Clone::clone)?;
+        let sent = self.headers.get(header::CONTENT_TYPE);
+        let sent = sent
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let essence = sent.split(';').next().unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case(content_type) {
+            return Err(Refusal::ContentType(content_type));
+        }
+        Ok(body)
+    }
+
+    /// The trace the request belongs to.
+    pub fn traceparent(&self) -> Option<Traceparent> {
+        let value = self.headers.get("traceparent")?;
+        Traceparent::parse(value.to_str().ok()?)
+    }
+}
