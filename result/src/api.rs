@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use axum::{extract::State, http::HeaderMap, response::Response};
+use axum::{
+    extract::{Request, State},
+    response::Response,
+};
 use shared::http::{Known, NotModified, Problem, ProblemKind, problem_responses, unless_known};
 use utoipa::{
     IntoResponses,
@@ -47,11 +50,11 @@ impl IntoResponses for Hidden {
         Unavailable,
     ),
 )]
-pub async fn tally(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
+pub async fn tally(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let snapshot = app.snapshot()?;
     Ok(unless_known(
         &snapshot.id,
-        &headers,
+        request.headers(),
         "application/json",
         || snapshot.json.clone(),
     ))
@@ -71,12 +74,12 @@ pub async fn tally(State(app): State<App>, headers: HeaderMap) -> Result<Respons
         Unavailable,
     ),
 )]
-pub async fn tally_csv(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
+pub async fn tally_csv(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let snapshot = app.snapshot()?;
     refuse_hidden(&snapshot)?;
     Ok(unless_known(
         &snapshot.id,
-        &headers,
+        request.headers(),
         "text/csv; charset=utf-8; header=present",
         || csv_of(&snapshot),
     ))
@@ -96,13 +99,13 @@ pub async fn tally_csv(State(app): State<App>, headers: HeaderMap) -> Result<Res
         Unavailable,
     ),
 )]
-pub async fn timeline(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
+pub async fn timeline(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let snapshot = app.snapshot()?;
     refuse_hidden(&snapshot)?;
     let timeline = app.timeline()?;
     Ok(unless_known(
         &timeline.id,
-        &headers,
+        request.headers(),
         "application/json",
         || timeline.json.clone(),
     ))

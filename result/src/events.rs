@@ -4,7 +4,7 @@
 //! whatever replica, needs nothing but the current one, and not even that if it has it already.
 //! Source: <https://html.spec.whatwg.org/multipage/server-sent-events.html>.
 
-use std::{collections::BTreeMap, convert::Infallible, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -72,7 +72,7 @@ pub async fn stream(State(app): State<App>, headers: HeaderMap) -> Result<Respon
         app.latest.clone(),
         app.closing.clone(),
         app.metrics.clone(),
-        last_seen.to_owned(),
+        last_seen.into(),
         place,
     );
     let headers = [
@@ -90,7 +90,7 @@ struct Viewer {
     closing: CancellationToken,
     heartbeat: Interval,
     /// The id of the tally this viewer has.
-    seen: String,
+    seen: Arc<str>,
     /// The last change that was looked at.
     change: Option<u64>,
     metrics: ResultMetrics,
@@ -104,7 +104,7 @@ impl Viewer {
         mut latest: watch::Receiver<Latest>,
         closing: CancellationToken,
         metrics: ResultMetrics,
-        seen: String,
+        seen: Arc<str>,
         place: OwnedSemaphorePermit,
     ) -> Self {
         latest.mark_changed();
@@ -146,7 +146,7 @@ impl Viewer {
             if let Some(snapshot) = latest
                 && self.is_news(&snapshot)
             {
-                self.seen.clone_from(&snapshot.id);
+                self.seen = snapshot.id.clone();
                 self.heartbeat.reset();
                 return Some(snapshot.event.clone());
             }

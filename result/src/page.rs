@@ -1,8 +1,10 @@
 //! The result page. Its first paint is right without a script; with one it stays right.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::{
-    extract::State,
+    extract::{Request, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -52,9 +54,9 @@ pub enum Kind {
 /// What makes it another one: the ids of what it shows, and how old that is where it says so.
 #[derive(PartialEq)]
 pub struct Version {
-    tally: String,
+    tally: Arc<str>,
     stale_since: Option<Timestamp>,
-    timeline: Option<String>,
+    timeline: Option<Arc<str>>,
 }
 
 #[derive(Template)]
@@ -73,8 +75,8 @@ struct TimelinePart<'a> {
     (status = SERVICE_UNAVAILABLE, description = "The page, without a result: the store has not answered yet.",
         body = String, content_type = "text/html"),
 ))]
-pub async fn show(State(app): State<App>, headers: HeaderMap) -> Response {
-    page(&app, &headers, Kind::Page)
+pub async fn show(State(app): State<App>, request: Request) -> Response {
+    page(&app, request.headers(), Kind::Page)
 }
 
 /// The result alone
@@ -85,8 +87,8 @@ pub async fn show(State(app): State<App>, headers: HeaderMap) -> Response {
     (status = SERVICE_UNAVAILABLE, description = "The page, without a result: the store has not answered yet.",
         body = String, content_type = "text/html"),
 ))]
-pub async fn embed(State(app): State<App>, headers: HeaderMap) -> Response {
-    let mut response = page(&app, &headers, Kind::Embedded);
+pub async fn embed(State(app): State<App>, request: Request) -> Response {
+    let mut response = page(&app, request.headers(), Kind::Embedded);
     response
         .headers_mut()
         .insert(header::CONTENT_SECURITY_POLICY, app.embed_policy.clone());
@@ -101,15 +103,15 @@ pub async fn embed(State(app): State<App>, headers: HeaderMap) -> Response {
     api::Hidden,
     api::Unavailable,
 ))]
-pub async fn timeline(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
+pub async fn timeline(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let snapshot = app.snapshot()?;
     api::refuse_hidden(&snapshot)?;
-    let language = Language::asked_for(&headers);
+    let language = Language::asked_for(request.headers());
     let timeline = app.timeline.borrow().clone();
     let shown = (Kind::Timeline, Version::of(&snapshot, timeline.as_deref()));
     let part = app
         .pages
-        .answer(&headers, language, shown, || TimelinePart {
+        .answer(request.headers(), language, shown, || TimelinePart {
             poll: &app.poll,
             texts: &app.texts[language],
             chart: chart_of(timeline.as_deref()),

@@ -1,6 +1,9 @@
 //! What viewers see: one tally, serialised once for all of them.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -22,7 +25,7 @@ pub struct Snapshot {
     /// The tally as JSON.
     pub json: Bytes,
     /// Tells this tally from every other, the same on every replica: the id of the event and the entity tag.
-    pub id: String,
+    pub id: Arc<str>,
     /// The event as it goes to every viewer.
     pub event: Bytes,
     /// Counts the changes that this process has published, from 1.
@@ -120,7 +123,7 @@ impl Snapshot {
         Self {
             document,
             json: json.into(),
-            id,
+            id: id.into(),
             event: event.into(),
             change: 0,
         }

@@ -54,7 +54,7 @@ pub struct Timeline {
     /// The timeline as JSON.
     pub json: Bytes,
     /// Tells this timeline from every other, the same on every replica: the entity tag.
-    pub id: String,
+    pub id: Arc<str>,
 }
 
 /// The timeline, as programs read it.
@@ -127,7 +127,7 @@ async fn read(store: &Store, poll: &Poll) -> Result<Timeline, StoreError> {
     Ok(Timeline {
         chart: Chart::new(&document, poll),
         json,
-        id: format!("{:016x}", hasher.finish()),
+        id: format!("{:016x}", hasher.finish()).into(),
     })
 }
 

@@ -18,7 +18,7 @@ use std::{
 
 use tokio::{
     task::yield_now,
-    time::{Instant, sleep},
+    time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -67,16 +67,20 @@ impl Admission {
         }
     }
 
-    /// Measures how busy this process is, until the service closes.
+    /// Measures how busy this process is, until the service closes: how late it wakes, which it also does where the
+    /// machine lets it wait, and how long a task waits behind the others.
     pub async fn watch(&self, closing: &CancellationToken) {
-        while closing
-            .run_until_cancelled(sleep(LOOK_EVERY))
-            .await
-            .is_some()
-        {
-            let began = Instant::now();
+        loop {
+            let due = Instant::now() + LOOK_EVERY;
+            if closing
+                .run_until_cancelled(sleep_until(due))
+                .await
+                .is_none()
+            {
+                return;
+            }
             yield_now().await;
-            let turn = began.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
+            let turn = due.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
             self.turn_us.store(turn, Ordering::Relaxed);
         }
     }

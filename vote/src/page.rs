@@ -1,8 +1,10 @@
 //! The voting page. It works without a script; with one, the script votes and puts in place what is new on the page.
 
+use std::mem::{Discriminant, discriminant};
+
 use askama::Template;
 use axum::{
-    extract::State,
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -37,11 +39,19 @@ struct VotePage<'a> {
     notice: Notice<'a>,
 }
 
-/// What tells one voter's page from another's, where nothing was refused.
+/// What tells one voter's page from another's, where many are told the same.
 #[derive(PartialEq, Eq, Hash)]
 pub struct Kind {
     chosen: Option<usize>,
-    accepted: bool,
+    said: Said,
+}
+
+/// What many are told.
+#[derive(PartialEq, Eq, Hash)]
+enum Said {
+    Hint,
+    Accepted,
+    Refused(Discriminant<Refusal>),
 }
 
 /// What makes such a page another one in the course of time.
@@ -63,6 +73,17 @@ enum Notice<'a> {
 }
 
 impl Notice<'_> {
+    /// What is said, if others are told the same.
+    fn said(&self) -> Option<Said> {
+        match self {
+            Self::Hint => Some(Said::Hint),
+            Self::Accepted => Some(Said::Accepted),
+            Self::Refused(refusal) => refusal
+                .is_everybodys()
+                .then(|| Said::Refused(discriminant(refusal))),
+        }
+    }
+
     fn class(&self) -> &'static str {
         match self {
             Self::Hint => "",
@@ -86,9 +107,15 @@ impl Notice<'_> {
     (status = OK, description = "The page.", body = String, content_type = "text/html",
         headers(("Set-Cookie" = String, description = "Who this voter is."))),
 ))]
-pub async fn show(State(app): State<App>, headers: HeaderMap) -> Response {
-    let identity = Identity::of(&headers, &app.keys);
-    respond(&app, &headers, StatusCode::OK, &identity, Notice::Hint)
+pub async fn show(State(app): State<App>, request: Request) -> Response {
+    let identity = Identity::of(request.headers(), &app.keys);
+    respond(
+        &app,
+        request.headers(),
+        StatusCode::OK,
+        &identity,
+        Notice::Hint,
+    )
 }
 
 /// Vote by the page's form
@@ -135,21 +162,13 @@ fn respond(
     let is_chosen = |option: &PollOption| option.key.as_str() == identity.chosen;
     let chosen = app.poll.options.iter().position(is_chosen);
     let now = Timestamp::now();
-    let page = if let Notice::Refused(_) = notice {
-        html(
-            &VotePage::new(app, language, now, chosen, notice),
-            language,
-            headers,
-        )
+    let said = notice.said();
+    let page = || VotePage::new(app, language, now, chosen, notice);
+    let page = if let Some(said) = said {
+        let shown = (Kind { chosen, said }, Version::at(now, &app.poll));
+        app.pages.answer(headers, language, shown, page)
     } else {
-        let kind = Kind {
-            chosen,
-            accepted: matches!(notice, Notice::Accepted),
-        };
-        let version = Version::at(now, &app.poll);
-        app.pages.answer(headers, language, (kind, version), || {
-            VotePage::new(app, language, now, chosen, notice)
-        })
+        html(&page(), language, headers)
     };
     let personal = [
         (header::SET_COOKIE, identity.cookie(&app.keys)),

@@ -44,9 +44,12 @@ pub enum Refusal {
     /// Nobody knows whether the queue has it. A later vote replaces it in either case.
     #[error("The vote could not be stored in time; please try again in a moment.")]
     Timeout,
-    /// The queue does not have it, or nobody knows.
+    /// The queue cannot be reached, or went away: nobody knows whether it has it.
     #[error("Votes cannot be stored right now; please try again in a moment.")]
     Unavailable,
+    /// The queue refused it.
+    #[error("Votes cannot be stored right now; please try again in a moment.")]
+    NotStored,
 }
 
 /// How soon a voter may try again after an outage, in seconds.
@@ -87,7 +90,7 @@ impl Refusal {
             Self::RateLimited(_) => ProblemKind::RateLimited,
             Self::CrossSite => ProblemKind::CrossSiteRequest,
             Self::Overloaded => ProblemKind::Overloaded,
-            Self::Timeout | Self::Unavailable => ProblemKind::QueueUnavailable,
+            Self::Timeout | Self::Unavailable | Self::NotStored => ProblemKind::QueueUnavailable,
         }
     }
 
@@ -99,13 +102,20 @@ impl Refusal {
         )
     }
 
+    /// Whether it is no fault of this vote, so that others are told the same at the same time.
+    pub(crate) fn is_everybodys(&self) -> bool {
+        matches!(
+            self,
+            Self::Overloaded | Self::Timeout | Self::Unavailable | Self::NotStored
+        )
+    }
+
     /// When to try again, in seconds; `None`: trying again as it is would not help.
     #[must_use]
     pub fn retry_after(&self) -> Option<u32> {
         match self {
             Self::RateLimited(seconds) => Some(*seconds),
-            Self::Overloaded | Self::Timeout | Self::Unavailable => Some(RETRY_AFTER),
-            _ => None,
+            _ => self.is_everybodys().then_some(RETRY_AFTER),
         }
     }
 
@@ -113,7 +123,7 @@ impl Refusal {
     pub(crate) fn outcome(&self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
-            Self::Overloaded | Self::Unavailable => "error",
+            Self::Overloaded | Self::Unavailable | Self::NotStored => "error",
             Self::RateLimited(_) => "rate_limited",
             _ => "rejected",
         }
@@ -124,7 +134,8 @@ impl From<QueueError> for Refusal {
     fn from(error: QueueError) -> Self {
         match error {
             QueueError::Timeout(_) => Self::Timeout,
-            QueueError::Unavailable(_) | QueueError::Refused(_) => Self::Unavailable,
+            QueueError::Unavailable(_) => Self::Unavailable,
+            QueueError::Refused(_) => Self::NotStored,
         }
     }
 }

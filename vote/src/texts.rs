@@ -66,7 +66,8 @@ impl Texts {
             Refusal::CrossSite => &self.cross_site,
             Refusal::Overloaded => &self.overloaded,
             Refusal::Timeout => return (&self.uncertain, &self.timeout),
-            Refusal::Unavailable => &self.unavailable,
+            Refusal::Unavailable => return (&self.uncertain, &self.unavailable),
+            Refusal::NotStored => &self.unavailable,
         };
         (&self.not_counted, why)
     }
