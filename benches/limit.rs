@@ -7,23 +7,29 @@ use anyhow::Context;
 use axum::{
     Router,
     body::Body,
-    http::header,
+    http::{StatusCode, header},
     response::{Html, IntoResponse},
     routing::get,
 };
 use bytes::Bytes;
 use futures_util::stream;
+use redis::Client;
 use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, sync::watch, time::interval};
 
 /// The argument that makes this program a limit.
 pub const ROLE: &str = "limit";
 
+/// As long as the name of a voter is.
+const VOTER: &str = "0123456789abcdef0123456789abcdef";
+
 /// What to answer with.
 #[derive(Debug, Deserialize, Serialize)]
 pub enum Task {
     /// Every `GET` and `POST` at `/` with a page of so many bytes.
     Page(usize),
+    /// The same, after an entry is on the disk of the Redis at this URL: a vote with nothing around it.
+    Entry { url: String, page: usize },
     /// Every `GET` at `/` with a viewer's stream: a frame of so many bytes, as often as this.
     Events { bytes: usize, every: Duration },
 }
@@ -35,17 +41,30 @@ pub fn run(task: &str) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(address).await?;
-        Ok(axum::serve(listener, routes(&task)).await?)
+        Ok(axum::serve(listener, routes(task).await?).await?)
     })
 }
 
 #[expect(clippy::disallowed_methods, reason = "a limit has no API to describe")]
-fn routes(task: &Task) -> Router {
-    match *task {
+async fn routes(task: Task) -> anyhow::Result<Router> {
+    Ok(match task {
         Task::Page(bytes) => {
-            let page = Bytes::from("x".repeat(bytes));
-            let answer = async move || Html(page);
+            let page = page(bytes);
+            let answer = async move || page;
             Router::new().route("/", get(answer.clone()).post(answer))
+        }
+        Task::Entry { url, page: bytes } => {
+            let queue = Client::open(url)?.get_connection_manager().await?;
+            let page = page(bytes);
+            let answer = page.clone();
+            let keep = async move || {
+                let mut entry = redis::cmd("XADD");
+                entry.arg(&["limit", "*", "voter", VOTER, "vote", "a"]);
+                let kept = entry.exec_async(&mut queue.clone()).await;
+                kept.map(|()| page)
+                    .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+            };
+            Router::new().route("/", get(async move || answer).post(keep))
         }
         Task::Events { bytes, every } => {
             let (frames, latest) = watch::channel(Bytes::new());
@@ -55,7 +74,11 @@ fn routes(task: &Task) -> Router {
                 .route("/events", get(answer))
                 .route("/", get(async || ""))
         }
-    }
+    })
+}
+
+fn page(bytes: usize) -> Html<Bytes> {
+    Html(Bytes::from("x".repeat(bytes)))
 }
 
 async fn publish(frames: watch::Sender<Bytes>, bytes: usize, every: Duration) {

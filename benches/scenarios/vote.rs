@@ -1,4 +1,5 @@
 //! Votes by the page's form, each on the disk of Redis before it is answered. The limit: a page of the same size at once.
+//! What of the way to it is the price of the disk shows a handler that only waits for one entry.
 
 use anyhow::ensure;
 use redis::Commands;
@@ -21,6 +22,8 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
     let vote = Service::start("vote", &[("QUEUE_URL", &redis.url)])?;
     let page = ask::vote(vote.address, "a")?.len();
     let limit = Service::limit(&limit::Task::Page(page))?;
+    let url = redis.url.clone();
+    let entry = Service::limit(&limit::Task::Entry { url, page })?;
     let cases: &[_] = if scale.quick {
         &[(64, false)]
     } else {
@@ -36,10 +39,11 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
                 duration: scale.duration(),
             })
         };
-        let (mut limits, mut votes) = (Vec::new(), Vec::new());
+        let (mut limits, mut entries, mut votes) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..scale.rounds() {
             limits.push(drive::<Answered>(&requests(&limit))?);
-            let _: () = redis.connect()?.del(STREAM)?;
+            entries.push(drive::<Answered>(&requests(&entry))?.per_second);
+            let _: () = redis.connect()?.del(&[STREAM, "limit"])?;
             let answered = drive::<Answered>(&requests(&vote))?;
             let kept: u64 = redis.connect()?.xlen(STREAM)?;
             ensure!(
@@ -72,6 +76,13 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
             &of(&votes, |round| round.per_second),
             &of(&limits, |round| round.per_second),
             speed,
+        );
+        report.beside(
+            format!("an entry and a page, and nothing around it, {who}"),
+            "/s",
+            &entries,
+            &of(&limits, |round| round.per_second),
+            Aim::None,
         );
         report.beside(
             format!("p50, {who}"),

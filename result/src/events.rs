@@ -216,7 +216,7 @@ mod tests {
         let show = |votes| publish(&publisher, snapshot(votes));
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let closing = CancellationToken::new();
-        let mut viewer = Viewer::new(latest, closing, metrics.clone(), String::new(), place);
+        let mut viewer = Viewer::new(latest, closing, metrics.clone(), "".into(), place);
         assert_eq!(viewer.next().await.as_deref(), Some(RETRY));
         show(1);
         viewer.next().await.unwrap();
