@@ -135,7 +135,6 @@ mod tests {
     use prometheus::Registry;
     use std::future::pending;
 
-    #[expect(clippy::disallowed_methods, reason = "a test has no API to describe")]
     async fn answer_of(routes: fn() -> Router) -> Response {
         let metrics = HttpMetrics::for_methods(&Registry::new());
         let answers = Answers::new(routes(), metrics, false);
