@@ -5,7 +5,7 @@ use std::time::Duration;
 use load::{
     Load, LoadConfig, Watch,
     check::Seen,
-    history::{Outcome, VoterRecord},
+    history::{Attempt, Outcome, VoterRecord},
     pace::Plan,
 };
 use tokio::task::JoinHandle;
@@ -187,20 +187,17 @@ impl Voting {
     }
 }
 
-/// What voters of other shards than this one did not get accepted.
-pub fn refused_elsewhere(load: &Load, lost: usize) -> Vec<&VoterRecord> {
-    let refused = |voter: &&VoterRecord| {
-        voter
-            .recent
-            .iter()
-            .any(|attempt| !matches!(attempt.outcome, Outcome::Accepted(_)))
-    };
-    load.history
-        .voters
-        .iter()
-        .filter(|voter| voter.voter.shard(SHARDS) != lost)
-        .filter(refused)
-        .collect()
+/// No shard.
+pub const NONE: usize = SHARDS;
+
+/// Whoever has another shard than this one was never refused, as far as is remembered.
+pub fn assert_accepted_elsewhere(load: &Load, lost: usize) {
+    let elsewhere = |voter: &&VoterRecord| voter.voter.shard(SHARDS) != lost;
+    for voter in load.history.voters.iter().filter(elsewhere) {
+        let refused = |attempt: &Attempt| !matches!(attempt.outcome, Outcome::Accepted(_));
+        let refused: Vec<_> = voter.recent.iter().copied().filter(refused).collect();
+        assert_eq!(refused, [], "refused without need");
+    }
 }
 
 /// The longest that anybody waited for no receipt.
