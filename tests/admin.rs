@@ -26,7 +26,7 @@ use crate::{
         eventually,
         process::{Service, command, output},
         skip::or_skip,
-        storage::{Kind, SOON, Storage, on_both_storages, poll},
+        storage::{Kind, SOON, Storage, on_both_storages, on_storage, poll},
         viewer::{Viewer, until_votes},
         voter::Voter,
     },
@@ -50,6 +50,10 @@ on_both_storages! {
     a_reset_waits_until_every_accepted_ballot_is_counted,
     a_reset_under_voting_leaves_the_tally_right,
     resets_and_workers_side_by_side_do_not_wait_for_each_other,
+}
+
+on_storage! {
+    cluster, Cluster: a_reset_waits_until_every_accepted_ballot_is_counted,
 }
 
 /// `worker admin …` on this storage.

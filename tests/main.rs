@@ -28,5 +28,6 @@ mod rate_limits;
 mod refusals;
 mod schedules;
 mod secure_servers;
+mod shards;
 mod store_contract;
 mod traces;

@@ -1,4 +1,5 @@
-//! What every queue promises, whatever it is made of.
+//! What every queue promises, whatever it is made of. In a cluster it is one of three shards, at another node than its URL
+//! names.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -10,10 +11,10 @@ use shared::{
 use crate::harness::{
     eventually, redis,
     skip::or_skip,
-    storage::{Kind, SOON, Storage, on_both_storages, poll},
+    storage::{Kind, SOON, Storage, on_all_storages, poll},
 };
 
-on_both_storages! {
+on_all_storages! {
     a_ballot_comes_out_as_it_went_in,
     ids_grow_and_never_repeat,
     a_ballot_is_handed_to_one_consumer_only,

@@ -64,6 +64,14 @@ impl VoterId {
     pub fn random() -> Self {
         Self(rand::random())
     }
+
+    /// Which of so many shards of the queue has this voter's ballots, counted from 0: the id's remainder. Ids are random
+    /// bits, so every shard has its share of voters.
+    #[must_use]
+    pub fn shard(self, shards: usize) -> usize {
+        // It is less than a number that fits.
+        usize::try_from(self.0 % shards as u128).unwrap_or_default()
+    }
 }
 
 impl fmt::Display for VoterId {
@@ -227,6 +235,18 @@ mod tests {
         ] {
             assert!(raw.parse::<BallotId>().is_err(), "{raw:?}");
         }
+    }
+
+    /// Ballots of one voter in two shards would lose their order, so a new version must not think otherwise.
+    #[test]
+    fn a_voters_shard_is_the_remainder_of_the_id() {
+        let voter: VoterId = "ffffffffffffffffffffffffffffffff".parse().unwrap();
+        assert_eq!(
+            (1..=8)
+                .map(|shards| voter.shard(shards))
+                .collect::<Vec<_>>(),
+            [0, 1, 0, 3, 0, 3, 3, 7]
+        );
     }
 
     #[test]

@@ -23,6 +23,8 @@ const FAILURES_TO_BE_DOWN: u32 = 3;
 #[derive(Clone, Debug)]
 pub struct Dependency {
     name: &'static str,
+    /// What metrics and logs call it: its name, and of several the number.
+    label: String,
     state: Arc<Mutex<State>>,
     up: IntGauge,
     probed_at: Gauge,
@@ -38,6 +40,22 @@ impl Dependency {
     /// A dependency that has not answered yet.
     #[must_use]
     pub fn new(name: &'static str, metrics: &CommonMetrics) -> Self {
+        Self::labelled(name, name.to_owned(), metrics)
+    }
+
+    /// The same for each of so many shards of it: `queue-0` and so on in metrics, where there are several.
+    #[must_use]
+    pub fn shards(name: &'static str, count: usize, metrics: &CommonMetrics) -> Vec<Self> {
+        let label = |shard| match count {
+            1 => name.to_owned(),
+            _ => format!("{name}-{shard}"),
+        };
+        (0..count)
+            .map(|shard| Self::labelled(name, label(shard), metrics))
+            .collect()
+    }
+
+    fn labelled(name: &'static str, label: String, metrics: &CommonMetrics) -> Self {
         let state = State {
             failures: FAILURES_TO_BE_DOWN,
             last: Err("not probed yet".into()),
@@ -45,10 +63,11 @@ impl Dependency {
         Self {
             name,
             state: Arc::new(Mutex::new(state)),
-            up: metrics.dependency_up.with_label_values(&[name]),
+            up: metrics.dependency_up.with_label_values(&[&label]),
             probed_at: metrics
                 .dependency_probe_timestamp_seconds
-                .with_label_values(&[name]),
+                .with_label_values(&[&label]),
+            label,
         }
     }
 
@@ -84,10 +103,10 @@ impl Dependency {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let was_up = state.last.is_ok();
         match &outcome {
-            Ok(()) if !was_up => tracing::info!(dependency = self.name, "dependency is up"),
+            Ok(()) if !was_up => tracing::info!(dependency = self.label, "dependency is up"),
             // Once for each reason: at the start, too, when it has never been up.
             Err(error) if state.last != outcome => {
-                tracing::warn!(dependency = self.name, error, "dependency is down");
+                tracing::warn!(dependency = self.label, error, "dependency is down");
             }
             _ => {}
         }
@@ -125,6 +144,19 @@ pub struct Check {
     pub outcome: Result<(), String>,
 }
 
+impl Check {
+    /// What is made of shards serves while one of them does: where none does, the first says why.
+    pub fn any(shards: impl IntoIterator<Item = Self>) -> Option<Self> {
+        shards.into_iter().reduce(|first, next| {
+            if first.outcome.is_err() && next.outcome.is_ok() {
+                next
+            } else {
+                first
+            }
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,6 +176,19 @@ mod tests {
         assert_eq!(dependency.check().outcome, Err("gone".into()));
         assert!(dependency.note(Ok(())), "it came up again");
         assert_eq!(dependency.check().outcome, Ok(()));
+    }
+
+    #[test]
+    fn shards_are_told_apart_in_metrics_and_one_is_enough_to_serve() {
+        let metrics = CommonMetrics::new(&prometheus::Registry::new());
+        let shards = Dependency::shards("queue", 3, &metrics);
+        let any = || Check::any(shards.iter().map(Dependency::check)).unwrap();
+        assert_eq!(any().outcome, Err("not probed yet".into()));
+        shards[1].note(Ok(()));
+        assert_eq!(any().outcome, Ok(()));
+        let labels: Vec<_> = shards.iter().map(|shard| &*shard.label).collect();
+        assert_eq!(labels, ["queue-0", "queue-1", "queue-2"]);
+        assert_eq!(Dependency::shards("queue", 1, &metrics)[0].label, "queue");
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,7 +15,7 @@ use crate::{
     lifecycle::DrainSettings,
     links::LinkSettings,
     poll::{InvalidOptions, InvalidSchedule, Options, Poll, ResultsMode, Schedule},
-    queue::{InvalidQueueUrl, QueueConfig},
+    queue::{InvalidQueueUrl, QueueConfig, QueueUrl},
     store::{InvalidStoreUrl, StoreConfig},
 };
 
@@ -41,8 +41,9 @@ impl DataSettings {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Storage")]
 pub struct QueueSettings {
-    /// The queue: sqlite://FILE, redis://USER:PASSWORD@HOST:PORT/DB, or rediss://… for TLS; if not set, the file
-    /// voting.db in DATA_DIR
+    /// The queue: sqlite://FILE, redis://USER:PASSWORD@HOST:PORT/DB, or rediss://… for TLS; several of these, separated by
+    /// commas, are shards, each with its share of the voters: their number and order must be the same for all services;
+    /// if not set, the file voting.db in DATA_DIR
     #[arg(long, env = "QUEUE_URL", hide_env_values = true)]
     pub queue_url: Option<String>,
 
@@ -50,7 +51,7 @@ pub struct QueueSettings {
     #[arg(long, env = "QUEUE_URL_FILE", conflicts_with = "queue_url")]
     pub queue_url_file: Option<PathBuf>,
 
-    /// The key of the Redis stream
+    /// The key of the Redis stream; where there are shards, its beginning
     #[arg(long, env = "QUEUE_STREAM", default_value = "ballots", value_parser = stream_key)]
     pub queue_stream: String,
 
@@ -71,6 +72,12 @@ impl QueueSettings {
             self.queue_url_file.as_deref(),
         )?;
         let url = url.unwrap_or_else(|| data.embedded_url()).parse()?;
+        if let QueueUrl::Redis(servers) = &url
+            && servers.len() > 1
+            && self.queue_stream.contains(['{', '}'])
+        {
+            return Err(SettingsError::StreamOfShards);
+        }
         Ok(QueueConfig {
             url,
             stream: self.queue_stream.clone(),
@@ -339,6 +346,11 @@ pub enum SettingsError {
     /// The queue's URL.
     #[error("QUEUE_URL")]
     QueueUrl(#[from] InvalidQueueUrl),
+    /// The stream's key.
+    #[error(
+        "QUEUE_STREAM must have no braces where QUEUE_URL names several servers: each shard's key gets its own"
+    )]
+    StreamOfShards,
     /// The store's URL.
     #[error("DATABASE_URL")]
     StoreUrl(#[from] InvalidStoreUrl),

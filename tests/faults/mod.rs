@@ -20,6 +20,7 @@
 //! | worker killed between commit and acknowledgement | `worker_dies::between_commit_and_acknowledgement_nothing_changes`, `mover::…::a_worker_that_died_between_commit_and_acknowledgement_changes_nothing` |
 //! | the power goes, from any unsynced byte on | all of `power` |
 //! | all of it by chance, at the same time | `random::whatever_breaks_nothing_accepted_is_lost`; that it would notice: `random::mutants`, `power::a_redis_that_syncs_every_second_is_found_out` |
+//! | a shard killed, a shard frozen, a node of a Redis Cluster replaced by its replica | all of `shards` |
 //! | more votes than the queue keeps | `overload::of_twice_what_the_queue_keeps_half_is_kept_in_time_and_half_is_refused_at_once` |
 //! | anything killed under load | `processes::…::whatever_is_killed_no_accepted_vote_is_lost` |
 //! | several workers, reordered deliveries | `convergence::…::any_order_ends_in_the_same_tally`, `mover::…::workers_side_by_side_move_every_ballot_once`, all of `schedules`, `store_contract::…::writers_side_by_side_end_in_the_right_tally` |
@@ -61,7 +62,7 @@ use crate::{
 };
 
 /// What production has: the harness' own time limits are longer, for machines are shared.
-const PROMPT: [(&str, &str); 2] = [("ENQUEUE_TIMEOUT", "400ms"), ("STORE_TIMEOUT", "1s")];
+pub const PROMPT: [(&str, &str); 2] = [("ENQUEUE_TIMEOUT", "400ms"), ("STORE_TIMEOUT", "1s")];
 
 /// Starts a service, and waits until it is ready.
 pub async fn start_ready(name: &str, storage: &Storage, more: &[(&str, &str)]) -> Service {
@@ -104,17 +105,18 @@ async fn until_metric(service: &Service, line: &str) {
 }
 
 /// Waits until every ballot is stored and acknowledged.
-async fn until_empty(storage: &Storage) {
-    let queue = storage.queue().await;
-    let left = async || {
-        let backlog = queue.consumer("looks").trim().await;
-        backlog.map_or(1, |backlog| backlog.pending + backlog.undelivered)
-    };
-    eventually("an empty queue", |left| *left == 0, left).await;
+pub async fn until_empty(storage: &Storage) {
+    for shard in storage.shards().await.shards() {
+        let left = async || {
+            let backlog = shard.consumer("looks").trim().await;
+            backlog.map_or(1, |backlog| backlog.pending + backlog.undelivered)
+        };
+        eventually("an empty queue", |left| *left == 0, left).await;
+    }
 }
 
 /// Waits until the queue is empty; then accepted ⊆ counted ⊆ attempted, and the counts fit the votes.
-async fn assert_nothing_is_lost_or_doubled(storage: &Storage, counts: &Counts) {
+pub async fn assert_nothing_is_lost_or_doubled(storage: &Storage, counts: &Counts) {
     until_empty(storage).await;
     let counted: i64 = storage.counted().await.iter().map(|(_, votes)| votes).sum();
     let counted = counted.unsigned_abs();

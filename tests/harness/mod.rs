@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod browser;
+pub mod cluster;
 pub mod collector;
 pub mod crowd;
 pub mod document;

@@ -4,13 +4,13 @@ use std::{str::FromStr, time::Duration};
 
 use shared::{
     poll::{Poll, Schedule},
-    queue::{Queue, QueueConfig, QueueUrl},
+    queue::{Queue, QueueConfig, QueueUrl, ShardedQueue},
     store::{Store, StoreConfig, StoreUrl},
 };
 use sqlx::{Connection, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 
-use super::{PATIENCE, postgres, redis, unique};
+use super::{PATIENCE, cluster, postgres, redis, unique};
 
 /// A kind of storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum Kind {
     Embedded,
     /// Redis and Postgres.
     Servers,
+    /// The nodes of a Redis Cluster, each a shard, and Postgres.
+    Cluster,
 }
 
 /// Storage for one test.
@@ -35,12 +37,14 @@ impl Storage {
     pub async fn new(kind: Kind) -> Result<Self, String> {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let file = format!("sqlite://{}", folder.path().join("voting.db").display());
+        let servers = async |queue_url: String| {
+            let database = postgres::shared()?.database().await;
+            Ok::<_, String>((queue_url, database.url(), Some(database)))
+        };
         let (queue_url, database_url, database) = match kind {
             Kind::Embedded => (file.clone(), file, None),
-            Kind::Servers => {
-                let database = postgres::shared()?.database().await;
-                (redis::shared()?.url.clone(), database.url(), Some(database))
-            }
+            Kind::Servers => servers(redis::shared()?.url.clone()).await?,
+            Kind::Cluster => servers(cluster::shared()?.queue_url()).await?,
         };
         Ok(Self {
             folder,
@@ -67,8 +71,14 @@ impl Storage {
         }
     }
 
+    /// The queue; of several shards the last one.
     pub async fn queue(&self) -> Queue {
-        Queue::open(&self.queue_config())
+        let shards = self.shards().await;
+        shards.shards().last().expect("there is one").clone()
+    }
+
+    pub async fn shards(&self) -> ShardedQueue {
+        ShardedQueue::open(&self.queue_config())
             .await
             .expect("the queue opens")
     }
@@ -128,19 +138,18 @@ impl Storage {
             .collect()
     }
 
-    /// Puts an entry into the queue as anybody with access to it could.
+    /// Puts an entry into the queue as anybody with access to it could; of several shards into the last one.
     pub async fn enqueue_raw(&self, fields: &[(&str, &str)]) {
         if self.queue_url.starts_with("redis") {
-            let mut client = ::redis::Client::open(self.queue_url.as_str())
-                .unwrap()
-                .get_connection()
-                .unwrap();
-            ::redis::cmd("XADD")
-                .arg(&self.stream)
-                .arg("*")
-                .arg(fields)
-                .exec(&mut client)
-                .unwrap();
+            let queue = self.queue().await;
+            let mut add = ::redis::cmd("XADD");
+            add.arg(queue.name()).arg("*").arg(fields);
+            let added = self
+                .queue_url
+                .split(',')
+                .map(|url| add.exec(&mut ::redis::Client::open(url)?.get_connection()?))
+                .find(|added| !matches!(added, Err(error) if error.redirect_node().is_some()));
+            added.expect("a node has the stream").unwrap();
         } else {
             let fields: serde_json::Map<_, _> = fields
                 .iter()
@@ -184,25 +193,35 @@ pub fn poll() -> Poll {
 /// Long enough for a ballot that is there.
 pub const SOON: Duration = Duration::from_millis(300);
 
-/// Makes each of these functions, which take [`Storage`], a test on both kinds.
-macro_rules! on_both_storages {
-    ($($test:ident),+ $(,)?) => {
-        mod embedded {
+/// Makes each of these functions, which take [`Storage`], a test on this kind of it.
+macro_rules! on_storage {
+    ($module:ident, $kind:ident: $($test:ident),+ $(,)?) => {
+        mod $module {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 super::$test($crate::harness::skip::or_skip!(
-                    $crate::harness::storage::Storage::new($crate::harness::storage::Kind::Embedded).await
-                )).await;
-            })+
-        }
-        mod servers {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test($crate::harness::skip::or_skip!(
-                    $crate::harness::storage::Storage::new($crate::harness::storage::Kind::Servers).await
+                    $crate::harness::storage::Storage::new($crate::harness::storage::Kind::$kind).await
                 )).await;
             })+
         }
     };
 }
+pub(crate) use on_storage;
+
+/// The same on a file, and on a server each.
+macro_rules! on_both_storages {
+    ($($test:tt)+) => {
+        $crate::harness::storage::on_storage!(embedded, Embedded: $($test)+);
+        $crate::harness::storage::on_storage!(servers, Servers: $($test)+);
+    };
+}
 pub(crate) use on_both_storages;
+
+/// The same on all kinds.
+macro_rules! on_all_storages {
+    ($($test:tt)+) => {
+        $crate::harness::storage::on_both_storages!($($test)+);
+        $crate::harness::storage::on_storage!(cluster, Cluster: $($test)+);
+    };
+}
+pub(crate) use on_all_storages;

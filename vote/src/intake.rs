@@ -8,7 +8,7 @@ use shared::{
     ballot::{Ballot, BallotId, Choice, Traceparent, VoterId},
     metrics::LATENCY_SECONDS,
     poll::{Phase, Poll},
-    queue::{Queue, QueueError},
+    queue::{QueueError, ShardedQueue},
 };
 
 use crate::{
@@ -24,7 +24,7 @@ shared::metrics! {
         pub vote_submissions_total: IntCounterVec["choice", "outcome"],
         /// Seconds that the queue took to keep a ballot, or to fail.
         pub vote_enqueue_duration_seconds: HistogramVec["outcome"] => LATENCY_SECONDS,
-        /// Votes that may be on their way into the queue at once. It shrinks while the queue keeps them too slowly.
+        /// Votes that may be on their way into the queue at once, into all its shards. It shrinks while the queue keeps them too slowly.
         pub vote_admission_limit: IntGauge,
         /// Votes refused because as many were on their way as the queue keeps in time.
         pub vote_shed_total: IntCounter,
@@ -62,9 +62,10 @@ impl VoteMetrics {
     }
 
     /// Says how many votes may be under way now.
-    pub(crate) fn note_limit(&self, admission: &Admission) {
-        let limit = i64::try_from(admission.limit()).unwrap_or(i64::MAX);
-        self.vote_admission_limit.set(limit);
+    pub(crate) fn note_limit(&self, admissions: &[Admission]) {
+        let limit = admissions.iter().map(Admission::limit).sum::<usize>();
+        self.vote_admission_limit
+            .set(i64::try_from(limit).unwrap_or(i64::MAX));
     }
 }
 
@@ -72,9 +73,10 @@ impl VoteMetrics {
 #[derive(Clone)]
 pub struct Intake {
     poll: Arc<Poll>,
-    queue: Queue,
+    queue: ShardedQueue,
     metrics: VoteMetrics,
-    admission: Admission,
+    /// One for each shard: a slow one sends nobody away but its own voters.
+    admissions: Arc<[Admission]>,
     rates: RateLimits,
 }
 
@@ -103,16 +105,16 @@ impl Intake {
     /// An intake for this poll into this queue.
     pub fn new(
         poll: Arc<Poll>,
-        queue: Queue,
+        queue: ShardedQueue,
         metrics: VoteMetrics,
-        admission: Admission,
+        admissions: Arc<[Admission]>,
         rates: RateLimits,
     ) -> Self {
         Self {
             poll,
             queue,
             metrics,
-            admission,
+            admissions,
             rates,
         }
     }
@@ -150,7 +152,8 @@ impl Intake {
         traceparent: Option<Traceparent>,
     ) -> Result<Receipt, Refusal> {
         self.check_open(Timestamp::now())?;
-        let admitted = self.admission.admit().ok_or_else(|| {
+        let shard = self.queue.shard_of(sender.voter);
+        let admitted = self.admissions[shard].admit().ok_or_else(|| {
             self.metrics.vote_shed_total.inc();
             Refusal::Overloaded
         })?;
@@ -161,7 +164,7 @@ impl Intake {
             traceparent,
         };
         let began = Instant::now();
-        let enqueued = self.queue.enqueue(&ballot).await;
+        let enqueued = self.queue.shards()[shard].enqueue(&ballot).await;
         let took = began.elapsed();
         // A queue that is gone says nothing about how much it keeps.
         if matches!(enqueued, Ok(_) | Err(QueueError::Timeout(_))) {

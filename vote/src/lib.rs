@@ -21,14 +21,17 @@ mod sent;
 mod settings;
 mod texts;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use shared::{
     http::{self, HttpMetrics, Probes, probe_routes},
     lifecycle::{Lifecycle, Tasks},
     metrics::ServiceMetrics,
-    probe::Dependency,
-    queue::{Durability, Queue},
+    probe::{Check, Dependency},
+    queue::{Durability, Queue, ShardedQueue},
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -51,23 +54,30 @@ pub async fn run(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let queue = Queue::open(&config.queue).await?;
-    let admission = Admission::new(config.queue.enqueue_timeout / 2);
+    let queue = ShardedQueue::open(&config.queue).await?;
+    let shards = queue.shards().len();
+    let admissions: Arc<[_]> = (0..shards)
+        .map(|_| Admission::new(config.queue.enqueue_timeout / 2))
+        .collect();
     let service_metrics = ServiceMetrics::new("vote");
     let metrics = VoteMetrics::for_poll(&service_metrics.registry, &config.poll);
     let http_metrics = HttpMetrics::for_methods(&service_metrics.registry);
     {
-        let (metrics, admission) = (metrics.clone(), admission.clone());
-        service_metrics.before_each_scrape(move || metrics.note_limit(&admission));
+        let (metrics, admissions) = (metrics.clone(), admissions.clone());
+        service_metrics.before_each_scrape(move || metrics.note_limit(&admissions));
     }
     let lifecycle = Lifecycle::new(shutdown, config.server.drain);
-    let dependency = Dependency::new("queue", &service_metrics.common);
+    let dependencies = Dependency::shards("queue", shards, &service_metrics.common);
 
     let probes = {
-        let dependency = dependency.clone();
+        let dependencies = dependencies.clone();
         Probes {
             alive: Arc::new(|| true),
-            checks: Arc::new(move || vec![dependency.check()]),
+            // One shard that is lost must not take every replica out of service.
+            checks: Arc::new(move || {
+                let checks = dependencies.iter().map(Dependency::check);
+                Check::any(checks).into_iter().collect()
+            }),
             lifecycle: lifecycle.clone(),
             metrics: service_metrics,
         }
@@ -80,7 +90,7 @@ pub async fn run(
         config.links,
         queue.clone(),
         metrics.clone(),
-        admission.clone(),
+        admissions.clone(),
         rates.clone(),
     );
     let routes = routes::routes(
@@ -92,19 +102,33 @@ pub async fn run(
     let answers = http::Answers::new(routes, http_metrics, behind_https);
 
     let mut tasks = Tasks::default();
-    let closing = lifecycle.closing.clone();
-    tasks.spawn("queue probe", async move {
-        let on_up = || note_durability(&queue, &metrics);
-        dependency
-            .watch(closing, || queue.probe_enqueue(), on_up)
-            .await;
-        Ok(())
-    });
-    let closing = lifecycle.closing.clone();
-    tasks.spawn("admission", async move {
-        admission.watch(&closing).await;
-        Ok(())
-    });
+    let durable: Arc<[_]> = (0..shards).map(|_| AtomicBool::new(false)).collect();
+    for (shard, dependency) in dependencies.into_iter().enumerate() {
+        let closing = lifecycle.closing.clone();
+        let (queue, metrics, durable) = (
+            queue.shards()[shard].clone(),
+            metrics.clone(),
+            durable.clone(),
+        );
+        tasks.spawn("queue probe", async move {
+            let on_up = async || {
+                note_durability(&queue, &durable[shard]).await;
+                let all = durable.iter().all(|shard| shard.load(Ordering::Relaxed));
+                metrics.queue_durable.set(all.into());
+            };
+            dependency
+                .watch(closing, || queue.probe_enqueue(), on_up)
+                .await;
+            Ok(())
+        });
+    }
+    for admission in admissions.iter().cloned() {
+        let closing = lifecycle.closing.clone();
+        tasks.spawn("admission", async move {
+            admission.watch(&closing).await;
+            Ok(())
+        });
+    }
     let closing = lifecycle.closing.clone();
     tasks.spawn("rate limits", async move {
         rates.keep_small(&closing).await;
@@ -119,13 +143,19 @@ pub async fn run(
 }
 
 /// Accepted means kept only if the queue's server keeps it: a weaker one is used, but never silently.
-async fn note_durability(queue: &Queue, metrics: &VoteMetrics) {
+async fn note_durability(queue: &Queue, durable: &AtomicBool) {
     match queue.durability().await {
-        Ok(Durability::Full) => metrics.queue_durable.set(1),
+        Ok(Durability::Full) => durable.store(true, Ordering::Relaxed),
         Ok(Durability::Weaker(why)) => {
-            metrics.queue_durable.set(0);
-            tracing::warn!(why, "the queue's server may lose accepted votes in a crash");
+            durable.store(false, Ordering::Relaxed);
+            tracing::warn!(
+                queue = queue.name(),
+                why,
+                "the queue's server may lose accepted votes in a crash"
+            );
         }
-        Err(error) => tracing::warn!(%error, "the queue's durability cannot be told"),
+        Err(error) => {
+            tracing::warn!(queue = queue.name(), %error, "the queue's durability cannot be told")
+        }
     }
 }

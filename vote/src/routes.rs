@@ -8,7 +8,7 @@ use shared::{
     language::Translations,
     links::LinkSettings,
     poll::Poll,
-    queue::Queue,
+    queue::ShardedQueue,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -56,14 +56,14 @@ impl App {
         poll: Poll,
         keys: CookieKeys,
         links: LinkSettings,
-        queue: Queue,
+        queue: ShardedQueue,
         metrics: VoteMetrics,
-        admission: Admission,
+        admissions: Arc<[Admission]>,
         rates: RateLimits,
     ) -> Self {
         let poll = Arc::new(poll);
         Self(Arc::new(Parts {
-            intake: Intake::new(poll.clone(), queue, metrics, admission, rates.clone()),
+            intake: Intake::new(poll.clone(), queue, metrics, admissions, rates.clone()),
             rates,
             poll,
             keys,

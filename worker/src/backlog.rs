@@ -1,15 +1,15 @@
 //! What waits in the queue. It is measured beside the loop that moves ballots: it matters most while none can be moved.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use jiff::Timestamp;
-use shared::{metrics::ServiceMetrics, queue::Consumer};
+use shared::{
+    metrics::ServiceMetrics,
+    queue::{Backlog, Consumer},
+};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -17,67 +17,64 @@ use crate::metrics::WorkerMetrics;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Measures what waits in the queue.
+/// Measures what waits in the queue, in all its shards. Cloning is cheap; clones share what they know.
+#[derive(Clone)]
 pub struct BacklogGauge {
-    queue: Consumer,
     metrics: WorkerMetrics,
-    oldest: Oldest,
+    shards: Shards,
 }
+
+/// What each shard was last seen to hold.
+type Shards = Arc<Mutex<Vec<Backlog>>>;
 
 impl BacklogGauge {
     /// A gauge that has not looked yet.
-    pub fn new(queue: Consumer, metrics: WorkerMetrics, service: &ServiceMetrics) -> Self {
-        let oldest = Oldest::default();
+    pub fn new(shards: usize, metrics: WorkerMetrics, service: &ServiceMetrics) -> Self {
+        let shards = Arc::new(Mutex::new(vec![Backlog::default(); shards]));
         {
-            let (oldest, age) = (
-                oldest.clone(),
+            let (shards, age) = (
+                shards.clone(),
                 metrics.worker_oldest_unacked_age_seconds.clone(),
             );
             // A ballot ages, too, while the queue cannot be asked.
-            service.before_each_scrape(move || age.set(oldest.age().as_secs_f64()));
+            service.before_each_scrape(move || {
+                let oldest = sum(&shards).oldest;
+                let waits = oldest.map_or(Duration::ZERO, |oldest| age_of(oldest.ms));
+                age.set(waits.as_secs_f64());
+            });
         }
-        Self {
-            queue,
-            metrics,
-            oldest,
-        }
+        Self { metrics, shards }
     }
 
-    /// Looks every second, until the service closes. Whether the queue answers is for its probe to say.
-    pub async fn watch(mut self, closing: &CancellationToken) {
+    /// Looks into one of the shards every second, until the service closes. Whether it answers is for its probe to say.
+    pub async fn watch(self, shard: usize, mut looker: Consumer, closing: &CancellationToken) {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while closing.run_until_cancelled(ticks.tick()).await.is_some() {
-            let Some(Ok(backlog)) = closing.run_until_cancelled(self.queue.backlog()).await else {
+            let Some(Ok(backlog)) = closing.run_until_cancelled(looker.backlog()).await else {
                 continue;
             };
-            self.oldest
-                .set(backlog.oldest.map_or(0, |oldest| oldest.ms));
+            self.shards.lock().unwrap_or_else(PoisonError::into_inner)[shard] = backlog;
+            let all = sum(&self.shards);
             self.metrics
                 .worker_stream_pending_entries
-                .set(backlog.pending.cast_signed());
+                .set(all.pending.cast_signed());
             self.metrics
                 .worker_stream_lag_entries
-                .set(backlog.undelivered.cast_signed());
+                .set(all.undelivered.cast_signed());
         }
     }
 }
 
-/// When the oldest ballot was cast, in milliseconds since the Unix epoch; 0: there is none.
-#[derive(Clone, Default)]
-struct Oldest(Arc<AtomicU64>);
-
-impl Oldest {
-    fn set(&self, cast_ms: u64) {
-        self.0.store(cast_ms, Ordering::Relaxed);
-    }
-
-    fn age(&self) -> Duration {
-        match self.0.load(Ordering::Relaxed) {
-            0 => Duration::ZERO,
-            cast_ms => age_of(cast_ms),
-        }
-    }
+fn sum(shards: &Shards) -> Backlog {
+    let shards = shards.lock().unwrap_or_else(PoisonError::into_inner);
+    shards
+        .iter()
+        .fold(Backlog::default(), |sum, shard| Backlog {
+            pending: sum.pending + shard.pending,
+            undelivered: sum.undelivered + shard.undelivered,
+            oldest: sum.oldest.into_iter().chain(shard.oldest).min(),
+        })
 }
 
 /// How long ago this millisecond since the Unix epoch was.

@@ -51,7 +51,7 @@ impl Heartbeat {
     }
 }
 
-/// How the last turns of all loops ended, as `/ready` shows it.
+/// How the last turns of these loops ended, as `/ready` shows it.
 #[must_use]
 pub fn check(loops: &[Heartbeat]) -> Check {
     let outcomes = loops.iter().map(|heart| heart.state().outcome.clone());

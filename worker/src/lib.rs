@@ -18,8 +18,8 @@ use shared::{
     http::{self, HttpMetrics, Probes, probe_routes, undocumented_routes},
     lifecycle::{Lifecycle, Tasks},
     metrics::ServiceMetrics,
-    probe::Dependency,
-    queue::Queue,
+    probe::{Check, Dependency},
+    queue::ShardedQueue,
     store::Store,
 };
 use tokio::{net::TcpListener, time::sleep};
@@ -46,23 +46,21 @@ pub async fn run(
     let service_metrics = ServiceMetrics::new("worker");
     let metrics = WorkerMetrics::for_outcomes(&service_metrics.registry);
     let http_metrics = HttpMetrics::for_methods(&service_metrics.registry);
-    let queue = Queue::open(&config.queue).await?;
+    let queue = ShardedQueue::open(&config.queue).await?;
     let store = Store::open_measured(&config.store, &service_metrics).await?;
     let lifecycle = Lifecycle::new(shutdown, config.server.drain);
-    let dependencies =
-        ["queue", "store"].map(|name| Dependency::new(name, &service_metrics.common));
-    let backlog = BacklogGauge::new(
-        queue.consumer(&config.names[0]),
-        metrics.clone(),
-        &service_metrics,
-    );
-    // Each works as a worker of its own would, so that whatever holds for several workers holds for them.
-    let movers: Vec<_> = config
-        .names
+    let shards = queue.shards();
+    let queue_dependencies = Dependency::shards("queue", shards.len(), &service_metrics.common);
+    let store_dependency = Dependency::new("store", &service_metrics.common);
+    let backlog = BacklogGauge::new(shards.len(), metrics.clone(), &service_metrics);
+    // Each works as a worker of its own would, so that whatever holds for several workers holds for them. Each shard has
+    // its own: one that is lost holds up nobody.
+    let movers: Vec<_> = shards
         .iter()
-        .map(|name| {
+        .flat_map(|shard| config.names.iter().map(|name| shard.consumer(name)))
+        .map(|consumer| {
             let mover = Mover::new(
-                queue.consumer(name),
+                consumer,
                 store.clone(),
                 config.poll.clone(),
                 config.pace,
@@ -74,12 +72,19 @@ pub async fn run(
     let heartbeats: Arc<[_]> = movers.iter().map(|(_, heart)| heart.clone()).collect();
 
     let probes = {
-        let (pulses, turns, dependencies) = (heartbeats.clone(), heartbeats, dependencies.clone());
+        let (pulses, turns) = (heartbeats.clone(), heartbeats);
+        let (queues, store) = (queue_dependencies.clone(), store_dependency.clone());
+        let per_shard = config.names.len();
         Probes {
             alive: Arc::new(move || pulses.iter().all(|pulse| pulse.age() < config.stuck_after)),
             checks: Arc::new(move || {
-                let dependencies = dependencies.iter().map(Dependency::check);
-                dependencies.chain([heartbeat::check(&turns)]).collect()
+                let queue = Check::any(queues.iter().map(Dependency::check));
+                let movers = Check::any(turns.chunks(per_shard).map(heartbeat::check));
+                queue
+                    .into_iter()
+                    .chain([store.check()])
+                    .chain(movers)
+                    .collect()
             }),
             lifecycle: lifecycle.clone(),
             metrics: service_metrics,
@@ -89,7 +94,6 @@ pub async fn run(
     let answers = http::Answers::new(routes, http_metrics, false);
     let mut tasks = Tasks::default();
     let closing = lifecycle.closing.clone();
-    let [queue_dependency, store_dependency] = dependencies;
     {
         let (store, closing) = (store.clone(), closing.clone());
         tasks.spawn("store probe", async move {
@@ -99,19 +103,18 @@ pub async fn run(
             Ok(())
         });
     }
-    {
-        let closing = closing.clone();
+    for (index, (shard, dependency)) in shards.iter().zip(queue_dependencies).enumerate() {
+        let (queue, probed) = (shard.clone(), closing.clone());
         tasks.spawn("queue probe", async move {
-            queue_dependency
-                .watch(closing, || queue.probe_acknowledge(), async || {})
+            dependency
+                .watch(probed, || queue.probe_acknowledge(), async || {})
                 .await;
             Ok(())
         });
-    }
-    {
-        let closing = closing.clone();
+        let (backlog, closing) = (backlog.clone(), closing.clone());
+        let looker = shard.consumer(&config.names[0]);
         tasks.spawn("backlog", async move {
-            backlog.watch(&closing).await;
+            backlog.watch(index, looker, &closing).await;
             Ok(())
         });
     }

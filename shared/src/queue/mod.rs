@@ -1,11 +1,12 @@
 //! The queue: keeps every accepted ballot until a worker has stored it.
 //!
 //! Two backends with one behaviour, chosen by the URL: an embedded SQLite file, or a Redis stream read by a consumer
-//! group. `tests/queue_contract.rs` holds what both promise.
+//! group. `tests/queue_contract.rs` holds what both promise. The latter may be divided among several servers, by voter.
 
 mod delivery;
 mod payload;
 mod redis;
+mod sharded;
 mod sqlite;
 mod traced;
 
@@ -13,11 +14,12 @@ use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use crate::{
     ballot::{Ballot, BallotId},
-    sqlite::{Database, OpenError, SqlitePath},
+    sqlite::{OpenError, SqlitePath},
 };
 pub use delivery::{Delivery, Unstorable};
 pub use payload::UnreadablePayload;
 use redis::{RedisConsumer, RedisQueue};
+pub use sharded::ShardedQueue;
 use sqlite::{SqliteConsumer, SqliteQueue};
 use traced::Sending;
 
@@ -26,8 +28,8 @@ use traced::Sending;
 pub enum QueueUrl {
     /// `sqlite://FILE`: embedded, for any number of processes on one machine.
     Sqlite(PathBuf),
-    /// `redis://…` or `rediss://…`: for any number of machines.
-    Redis(Box<::redis::ConnectionInfo>),
+    /// `redis://…` or `rediss://…`, several separated by commas: for any number of machines. One shard for each.
+    Redis(Vec<::redis::ConnectionInfo>),
 }
 
 impl QueueUrl {
@@ -43,7 +45,14 @@ impl fmt::Display for QueueUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => crate::sqlite::absolute(path).display().fmt(f),
-            Self::Redis(info) => write!(f, "Redis at {}", info.addr()),
+            Self::Redis(servers) => {
+                f.write_str("Redis at ")?;
+                for (index, server) in servers.iter().enumerate() {
+                    let comma = if index == 0 { "" } else { ", " };
+                    write!(f, "{comma}{}", server.addr())?;
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -53,22 +62,51 @@ impl FromStr for QueueUrl {
 
     /// Secrets may be inside, so no error repeats the URL.
     fn from_str(url: &str) -> Result<Self, InvalidQueueUrl> {
-        match url.split_once("://").map(|(scheme, _)| scheme) {
-            Some("sqlite") => url
+        if url.starts_with("sqlite://") {
+            return url
                 .parse()
                 .map(|SqlitePath(path)| Self::Sqlite(path))
-                .map_err(|why| InvalidQueueUrl(why.into())),
-            Some("redis" | "rediss") => ::redis::IntoConnectionInfo::into_connection_info(url)
-                .map(|info| Self::Redis(Box::new(info)))
-                .map_err(|error| {
-                    InvalidQueueUrl(format!(
-                        "not a Redis URL ({error}); write redis://[USER:PASSWORD@]HOST[:PORT][/DB]"
-                    ))
-                }),
-            _ => Err(InvalidQueueUrl(
-                "allowed are sqlite://FILE, redis://HOST and rediss://HOST".into(),
-            )),
+                .map_err(|why| InvalidQueueUrl(why.into()));
         }
+        let urls: Vec<_> = url.split(',').map(str::trim).collect();
+        if urls.len() > MOST_SHARDS {
+            return Err(InvalidQueueUrl(format!(
+                "{} URLs; allowed are {MOST_SHARDS} at most",
+                urls.len()
+            )));
+        }
+        let servers = urls.iter().enumerate().map(|(index, url)| {
+            server(url).map_err(|why| {
+                // Of several it is said which, for it cannot be shown.
+                InvalidQueueUrl(match urls.len() {
+                    1 => why,
+                    count => format!(
+                        "URL {} of {count}: {why}; a comma within a URL is written %2C",
+                        index + 1
+                    ),
+                })
+            })
+        });
+        servers.collect::<Result<_, _>>().map(Self::Redis)
+    }
+}
+
+/// More would serve nobody, and each costs every worker connections of its own.
+const MOST_SHARDS: usize = 64;
+
+fn server(url: &str) -> Result<::redis::ConnectionInfo, String> {
+    match url.split_once("://").map(|(scheme, _)| scheme) {
+        Some("redis" | "rediss") => {
+            ::redis::IntoConnectionInfo::into_connection_info(url).map_err(|error| {
+                format!(
+                    "not a Redis URL ({error}); write redis://[USER:PASSWORD@]HOST[:PORT][/DB]"
+                )
+            })
+        }
+        _ => Err(
+            "allowed are sqlite://FILE, or redis://HOST and rediss://HOST, several separated by commas"
+                .into(),
+        ),
     }
 }
 
@@ -88,7 +126,7 @@ pub struct QueueConfig {
     pub enqueue_timeout: Duration,
 }
 
-/// The queue. Cloning is cheap; clones share connections.
+/// The queue, or one of its shards. Cloning is cheap; clones share connections.
 #[derive(Clone)]
 pub enum Queue {
     /// An embedded file.
@@ -97,21 +135,16 @@ pub enum Queue {
     Redis(Box<RedisQueue>),
 }
 
+/// The table that holds ballots in an embedded file.
+const TABLE: &str = "ballots";
+
 impl Queue {
-    /// Opens the queue. A Redis that does not answer yet is no error here: calls fail until it does.
-    ///
-    /// # Errors
-    /// The embedded file cannot be used, or the URL cannot be turned into a connection.
-    pub async fn open(config: &QueueConfig) -> Result<Self, OpenQueueError> {
-        match &config.url {
-            QueueUrl::Sqlite(path) => Ok(Self::Sqlite(SqliteQueue::new(
-                Database::open(path).await?,
-                config,
-            ))),
-            QueueUrl::Redis(info) => Ok(Self::Redis(Box::new(RedisQueue::new(
-                (**info).clone(),
-                config,
-            )?))),
+    /// What it is called where it is: the stream's key, or the table.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Sqlite(_) => TABLE,
+            Self::Redis(queue) => queue.stream(),
         }
     }
 
@@ -373,10 +406,30 @@ mod tests {
             "localhost:6379",
             "amqp://u:secret@host",
             "redis://u:secret@host:port",
+            "redis://u:secret@a,",
+            "redis://u:secret@a,sqlite://secret",
+            "redis://u:secret@a,amqp://u:secret@b",
+            "redis://u:pass,secret@a",
         ] {
             let message = url.parse::<QueueUrl>().unwrap_err().to_string();
             assert!(message.contains("redis://"), "{message}");
             assert!(!message.contains("secret"), "{message}");
         }
+    }
+
+    #[test]
+    fn several_urls_are_told_without_their_secrets() {
+        let url = "redis://u:secret@a, rediss://u:secret@b:7000,redis://c";
+        let url = url.parse::<QueueUrl>().unwrap();
+        assert_eq!(url.to_string(), "Redis at a:6379, b:7000, c:6379");
+        assert!(!url.is_embedded());
+    }
+
+    #[test]
+    fn of_several_urls_it_is_said_which_is_wrong() {
+        let message = |url: &str| url.parse::<QueueUrl>().unwrap_err().to_string();
+        assert!(message("redis://a,b").starts_with("URL 2 of 2: "));
+        let many = vec!["redis://a"; 65].join(",");
+        assert_eq!(message(&many), "65 URLs; allowed are 64 at most");
     }
 }

@@ -8,14 +8,11 @@ use opentelemetry::{
     trace::{Span, SpanKind, Status, TraceContextExt, Tracer},
 };
 
-use super::{Consumer, Delivery, Queue, QueueError};
+use super::{Consumer, Delivery, Queue, QueueError, TABLE};
 use crate::{
     ballot::{Ballot, BallotId, Traceparent},
     traces,
 };
-
-/// The table that holds ballots in an embedded file.
-const TABLE: &str = "ballots";
 
 /// A ballot that is put into the queue.
 pub(super) struct Sending(Context);
@@ -29,8 +26,8 @@ impl Sending {
             return None;
         }
         let (system, destination) = match queue {
-            Queue::Sqlite(_) => ("sqlite", TABLE),
-            Queue::Redis(queue) => ("redis", queue.stream()),
+            Queue::Sqlite(_) => ("sqlite", queue.name()),
+            Queue::Redis(_) => ("redis", queue.name()),
         };
         let span = tracer
             .span_builder(format!("send {destination}"))

@@ -12,7 +12,7 @@ use std::path::Path;
 use anyhow::ensure;
 use clap::Subcommand;
 use shared::{
-    queue::{Queue, QueueUrl},
+    queue::{QueueUrl, ShardedQueue},
     store::{Store, StoreUrl},
 };
 
@@ -74,11 +74,11 @@ async fn store(config: &Config) -> anyhow::Result<Store> {
     Ok(store)
 }
 
-async fn queue(config: &Config) -> anyhow::Result<Queue> {
+async fn queue(config: &Config) -> anyhow::Result<ShardedQueue> {
     if let QueueUrl::Sqlite(file) = &config.queue.url {
         ensure_exists(file, "QUEUE_URL")?;
     }
-    Ok(Queue::open(&config.queue).await?)
+    Ok(ShardedQueue::open(&config.queue).await?)
 }
 
 /// A service makes the file where it is missing. Here that would hide that somebody looks in the wrong place.

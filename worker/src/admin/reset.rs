@@ -7,9 +7,10 @@ use std::{
 
 use anyhow::{bail, ensure};
 use clap::Args;
+use futures_util::future::try_join_all;
 use shared::{
     poll::Poll,
-    queue::Queue,
+    queue::{Queue, ShardedQueue},
     settings::duration,
     store::{Contents, Store},
 };
@@ -52,7 +53,7 @@ impl Settings {
     pub(super) async fn run(
         &self,
         store: &Store,
-        queue: &Queue,
+        queue: &ShardedQueue,
         poll: &Poll,
         place: &str,
     ) -> anyhow::Result<()> {
@@ -71,7 +72,8 @@ impl Settings {
                 "that is not the question; nothing was deleted"
             );
         }
-        self.until_counted(queue).await?;
+        let shards = queue.shards().iter().map(|shard| self.until_counted(shard));
+        try_join_all(shards).await?;
         println!("deleted {}", described(store.reset().await?));
         Ok(())
     }

@@ -20,7 +20,7 @@ DASHBOARD = dashboard(
         row("Ballots"),
         graph("Stream", "Entries in the stream; those that no worker has acknowledged.", "none", {"entries": "sum(redis_stream_length{@})", "in hand": "sum(redis_stream_group_messages_pending{@})"}),
         graph("Oldest entry", "How long ago the oldest entry of the stream was added.", "s", {"{{stream}}": "time() - redis_stream_first_entry_id{@} / 1000 and redis_stream_length{@} > 0"}),
-        states("As services see it", "Whether vote and worker reach the queue.", {"{{job}} {{instance}}": 'min by (job, instance) (dependency_up{@, dependency="queue"})'}, width=8, names={1: ("up", "green"), 0: ("down", "red")}),
+        states("As services see it", "Whether vote and worker reach the queue.", {"{{job}} {{instance}}": 'min by (job, instance) (dependency_up{@, dependency=~"queue.*"})'}, width=8, names={1: ("up", "green"), 0: ("down", "red")}),
         row("Server"),
         graph("Memory", "Memory in use, what the operating system gave, and what it may be at most.", "bytes", {"used": "sum(redis_memory_used_bytes{@})", "resident": "sum(redis_memory_used_rss_bytes{@})", "limit": "sum(redis_memory_max_bytes{@})"}),
         graph("Commands", "Commands on the stream per second, by command.", "ops", {"{{cmd}}": f"sum by (cmd) (rate(redis_commands_total{{{COMMANDS}}}[$__rate_interval]))"}),

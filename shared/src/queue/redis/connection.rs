@@ -2,19 +2,23 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use redis::{
-    Client, Cmd, ConnectionAddr, FromRedisValue, Pipeline, RedisResult,
+    Client, Cmd, ConnectionAddr, FromRedisValue, Pipeline, RedisError, RedisResult,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-use super::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT, errors::is_beyond_help};
+use super::{
+    CONNECT_TIMEOUT, RESPONSE_TIMEOUT,
+    errors::{is_beyond_help, is_gone, is_moved},
+    nodes::{Nodes, is_same, redirected},
+};
 
 /// However many calls fail: a server that is not usable yet is not flooded with connections.
 const REPLACE_AT_MOST_EVERY: Duration = Duration::from_millis(500);
@@ -22,35 +26,45 @@ const REPLACE_AT_MOST_EVERY: Duration = Duration::from_millis(500);
 /// One multiplexed connection: Redis commits all that arrives at once with one fsync, so more would not be faster.
 ///
 /// A connection that breaks comes back by itself. One that stays open and has become useless is replaced: a master that
-/// was made a replica keeps its clients, and something between us and the server may swallow all that is sent. Cloning
-/// is cheap; clones share the connection.
+/// was made a replica keeps its clients, and something between us and the server may swallow all that is sent. In a
+/// Redis Cluster it follows the stream to the node that has it. Cloning is cheap; clones share the connection.
 #[derive(Clone)]
 pub struct Connection {
-    client: Client,
+    nodes: Arc<Nodes>,
     current: Arc<Mutex<Current>>,
     has_answered: Arc<AtomicBool>,
+    is_looking: Arc<AtomicBool>,
 }
 
 #[derive(Clone)]
 struct Current {
+    client: Client,
     manager: ConnectionManager,
     since: Instant,
 }
 
 impl Connection {
-    /// Connects with the first call.
-    pub fn new(client: Client) -> RedisResult<Self> {
-        let current = Current::new(&client)?;
+    /// Connects with the first call, to the server of the own URL.
+    pub fn new(nodes: Nodes) -> RedisResult<Self> {
+        let current = Current::new(nodes.own())?;
         Ok(Self {
-            client,
+            nodes: Arc::new(nodes),
             current: Arc::new(Mutex::new(current)),
             has_answered: Arc::default(),
+            is_looking: Arc::default(),
         })
     }
 
     pub async fn query<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
         let mut current = self.current();
-        let answer = command.query_async(&mut current.manager).await;
+        let mut answer = command.query_async(&mut current.manager).await;
+        if let Err(error) = &answer
+            && self.follows(error, &current)
+        {
+            // It did nothing but name the node, so this is no second time.
+            current = self.current();
+            answer = command.query_async(&mut current.manager).await;
+        }
         self.learn_from(answer, &current)
     }
 
@@ -58,6 +72,7 @@ impl Connection {
         self.query(command).await
     }
 
+    /// Several at once. The stream may be moved in the middle of it, so none of them is sent again.
     pub async fn query_all<T: FromRedisValue>(&self, commands: &Pipeline) -> RedisResult<T> {
         let mut current = self.current();
         let answer = commands.query_async(&mut current.manager).await;
@@ -66,23 +81,80 @@ impl Connection {
 
     /// Connects anew for the next call. Calls under way still get their answers, should there be any.
     pub fn replace(&self) {
-        self.replace_used(&self.current());
+        let current = self.current();
+        self.replace_used(&current);
+        self.look_for_another(&current);
+    }
+
+    /// The server in use, for a connection of one's own.
+    pub fn client(&self) -> Client {
+        self.current().client
     }
 
     fn current(&self) -> Current {
-        self.current
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes where the stream was moved to; `false`: this error names no node for good.
+    fn follows(&self, error: &RedisError, used: &Current) -> bool {
+        if !is_moved(error) {
+            return false;
+        }
+        let Some(client) = redirected(error, &used.client) else {
+            return false;
+        };
+        self.change(used, &client)
+    }
+
+    /// Leaves what was used for this server, unless somebody has left it already.
+    fn change(&self, used: &Current, client: &Client) -> bool {
+        let mut current = self.lock();
+        if current.since != used.since {
+            return true;
+        }
+        Current::new(client).is_ok_and(|fresh| {
+            tracing::debug!(server = %client.get_connection_info().addr(), "the queue is asked at another server");
+            *current = fresh;
+            true
+        })
     }
 
     fn learn_from<T>(&self, answer: RedisResult<T>, used: &Current) -> RedisResult<T> {
         match &answer {
             Ok(_) => self.has_answered.store(true, Ordering::Relaxed),
-            Err(error) if is_beyond_help(error) => self.replace_used(used),
-            Err(_) => {}
+            Err(error) => {
+                self.follows(error, used);
+                if is_beyond_help(error) {
+                    self.replace_used(used);
+                }
+                if is_gone(error) {
+                    self.look_for_another(used);
+                }
+            }
         }
         answer
+    }
+
+    /// Looks beside all calls, which are told meanwhile what is wrong.
+    fn look_for_another(&self, used: &Current) {
+        if !self.nodes.has_others_than(&used.client)
+            || self.is_looking.swap(true, Ordering::Relaxed)
+        {
+            return;
+        }
+        let (connection, used) = (self.clone(), used.clone());
+        tokio::spawn(async move {
+            let found = connection.nodes.find().await;
+            if !is_same(found, &used.client) {
+                connection.change(&used, found);
+            }
+            sleep(REPLACE_AT_MOST_EVERY).await;
+            connection.is_looking.store(false, Ordering::Relaxed);
+        });
     }
 
     /// What may be wrong with the settings, where the server has never answered: a wrong guess about TLS looks like a
@@ -91,7 +163,7 @@ impl Connection {
         if self.has_answered.load(Ordering::Relaxed) {
             return "";
         }
-        match self.client.get_connection_info().addr() {
+        match self.current().client.get_connection_info().addr() {
             ConnectionAddr::TcpTls { .. } => {
                 "; QUEUE_URL begins with rediss://, so the server must speak TLS, with a certificate that is trusted here"
             }
@@ -100,10 +172,10 @@ impl Connection {
     }
 
     fn replace_used(&self, used: &Current) {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.lock();
         if current.since == used.since && used.since.elapsed() >= REPLACE_AT_MOST_EVERY {
             // It was made once with the same settings, so it can be made again.
-            if let Ok(fresh) = Current::new(&self.client) {
+            if let Ok(fresh) = Current::new(&used.client) {
                 tracing::debug!("the connection to the queue is replaced");
                 *current = fresh;
             }
@@ -120,6 +192,7 @@ impl Current {
             .set_number_of_retries(1)
             .set_min_delay(Duration::from_millis(20));
         Ok(Self {
+            client: client.clone(),
             manager: ConnectionManager::new_lazy_with_config(client.clone(), reconnecting)?,
             since: Instant::now(),
         })

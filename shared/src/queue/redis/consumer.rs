@@ -9,7 +9,7 @@ use redis::{
 use super::{
     CONNECT_TIMEOUT, GROUP, RESPONSE_TIMEOUT, RedisQueue,
     answers::{Entries, Group, Groups, LastId, Pending, Streams},
-    errors::{classify, is_group_missing, is_id_too_small, is_stream_missing},
+    errors::{classify, is_group_missing, is_id_too_small, is_moved, is_stream_missing},
 };
 use crate::{
     ballot::BallotId,
@@ -84,7 +84,13 @@ impl RedisConsumer {
             Err(error) => Err(error),
         };
         match answer {
-            Ok(Streams(deliveries)) => Ok(deliveries),
+            Ok(Streams(deliveries)) => Ok(self.numbered(deliveries)),
+            Err(error) if is_moved(&error) => {
+                // The connection that all share follows the stream, and the next one of this reader goes there, too.
+                self.reader = None;
+                self.group().await?;
+                Ok(Vec::new())
+            }
             Err(error) if is_group_missing(&error) => {
                 self.create_group().await?;
                 Ok(Vec::new())
@@ -104,11 +110,20 @@ impl RedisConsumer {
                 .set_connection_timeout(Some(CONNECT_TIMEOUT))
                 .set_response_timeout(Some(wait + RESPONSE_TIMEOUT));
             self.queue
-                .client
+                .connection
+                .client()
                 .get_multiplexed_async_connection_with_config(&config)
                 .await?
         };
         Ok(self.reader.insert(reader))
+    }
+
+    /// With the ids that ballots have among those of all shards.
+    fn numbered(&self, mut entries: Vec<Delivery>) -> Vec<Delivery> {
+        for entry in &mut entries {
+            entry.id = self.queue.shard.to_ballot(entry.id);
+        }
+        entries
     }
 
     /// From the beginning of the stream, never from its end: whatever is there has not been counted for sure.
@@ -149,8 +164,11 @@ impl RedisConsumer {
             Err(error) => return Err(classify(&error)),
         };
         self.claim_from = next;
-        let lost = deleted.iter().filter_map(|id| id.parse().ok()).collect();
-        Ok(Claimed { deliveries, lost })
+        let lost = deleted.iter().filter_map(|id| id.parse().ok());
+        Ok(Claimed {
+            deliveries: self.numbered(deliveries),
+            lost: lost.map(|id| self.queue.shard.to_ballot(id)).collect(),
+        })
     }
 
     pub(in crate::queue) async fn acknowledge(
@@ -163,7 +181,7 @@ impl RedisConsumer {
         let mut ack = cmd("XACK");
         ack.arg(&*self.queue.stream).arg(GROUP);
         for id in ids {
-            ack.arg(id.to_string());
+            ack.arg(self.queue.shard.to_entry(*id).to_string());
         }
         match self.queue.connection.exec(&ack).await {
             Err(error) if is_group_missing(&error) => self.create_group().await,
@@ -220,7 +238,12 @@ impl RedisConsumer {
             undelivered: group
                 .lag
                 .unwrap_or_else(|| length.saturating_sub(pending.count)),
-            oldest: pending.first.into_iter().chain(oldest_undelivered).min(),
+            oldest: pending
+                .first
+                .into_iter()
+                .chain(oldest_undelivered)
+                .min()
+                .map(|oldest| self.queue.shard.to_ballot(oldest)),
         })
     }
 
@@ -246,7 +269,9 @@ impl RedisConsumer {
         Ok(Backlog {
             pending: 0,
             undelivered,
-            oldest: first.first().map(|delivery| delivery.id),
+            oldest: first
+                .first()
+                .map(|delivery| self.queue.shard.to_ballot(delivery.id)),
         })
     }
 
@@ -305,7 +330,8 @@ impl RedisConsumer {
                 }
             });
             raised.map_err(|error| self.refused(&error))?;
-            if last.ms > 0 {
+            // Of several streams, one that is quiet is behind the others without anything being wrong.
+            if last.ms > 0 && self.queue.shard.is_only() {
                 tracing::warn!(%last, above_ms = ms, "the queue's ids had gone back; new ballots get greater ones again");
             }
         }

@@ -37,6 +37,22 @@ pub fn is_beyond_help(error: &RedisError) -> bool {
     }
 }
 
+/// Whether no server answered: another node of its cluster may.
+pub fn is_gone(error: &RedisError) -> bool {
+    error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
+}
+
+/// Whether another node of the cluster has the stream now, which the error names.
+pub fn is_moved(error: &RedisError) -> bool {
+    matches!(error.kind(), ErrorKind::Server(ServerErrorKind::Moved))
+}
+
+/// Whether nothing was done, and that for the moment only: a cluster gives the stream to another node.
+pub fn is_on_its_way(error: &RedisError) -> bool {
+    use ServerErrorKind::{Ask, Moved, TryAgain};
+    matches!(error.kind(), ErrorKind::Server(Ask | Moved | TryAgain))
+}
+
 /// What an operator can do about it, where the server's own words do not say.
 fn advice(error: &RedisError) -> &'static str {
     let code = match error.kind() {
@@ -56,16 +72,14 @@ fn advice(error: &RedisError) -> &'static str {
 
 pub fn classify(error: &RedisError) -> QueueError {
     use ErrorKind::Server;
-    use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, TryAgain};
+    use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown};
     let message = || format!("{error}{}", advice(error));
     if error.is_timeout() {
         QueueError::Timeout(RESPONSE_TIMEOUT)
     } else if error.is_io_error()
         || error.is_connection_dropped()
-        || matches!(
-            error.kind(),
-            Server(BusyLoading | MasterDown | ClusterDown | TryAgain)
-        )
+        || is_on_its_way(error)
+        || matches!(error.kind(), Server(BusyLoading | MasterDown | ClusterDown))
     {
         QueueError::Unavailable(message())
     } else {

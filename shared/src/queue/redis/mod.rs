@@ -4,6 +4,8 @@ mod answers;
 mod connection;
 mod consumer;
 mod errors;
+mod nodes;
+mod shard;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +20,9 @@ use crate::{
 use answers::{Added, Entries};
 use connection::Connection;
 pub use consumer::RedisConsumer;
-use errors::classify;
+use errors::{classify, is_on_its_way};
+use nodes::Nodes;
+use shard::Shard;
 
 const GROUP: &str = "workers";
 /// The stream that probes write to: a server that answers PING may still refuse ballots.
@@ -33,35 +37,52 @@ const PROBE_TIMEOUT: Duration = Duration::from_millis(800);
 #[cfg(target_os = "linux")]
 const DEAD_PEER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The stream, as `vote` uses it.
+/// A queue for each of these servers.
+pub(super) fn open(
+    servers: &[ConnectionInfo],
+    config: &QueueConfig,
+) -> RedisResult<Vec<RedisQueue>> {
+    let clients = servers
+        .iter()
+        .map(|server| client(server.clone()))
+        .collect::<RedisResult<Vec<_>>>()?;
+    (0..clients.len())
+        .map(|index| {
+            let mut others = clients.clone();
+            let own = others.remove(index);
+            let shard = Shard::new(index, clients.len());
+            Ok(RedisQueue {
+                connection: Connection::new(Nodes::new(own, others))?,
+                shard,
+                stream: shard.key(&config.stream).into(),
+                enqueue_timeout: config.enqueue_timeout,
+            })
+        })
+        .collect()
+}
+
+fn client(server: ConnectionInfo) -> RedisResult<Client> {
+    let tcp = server.tcp_settings().clone().set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let tcp = tcp.set_user_timeout(DEAD_PEER_TIMEOUT);
+    // With RESP3 the library notices a lost connection at once, and connects again before the next voter comes.
+    let resp3 = server
+        .redis_settings()
+        .clone()
+        .set_protocol(ProtocolVersion::RESP3);
+    Client::open(server.set_tcp_settings(tcp).set_redis_settings(resp3))
+}
+
+/// A stream, as `vote` uses it.
 #[derive(Clone)]
 pub struct RedisQueue {
-    client: Client,
     connection: Connection,
+    shard: Shard,
     stream: Arc<str>,
     enqueue_timeout: Duration,
 }
 
 impl RedisQueue {
-    pub(super) fn new(info: ConnectionInfo, config: &QueueConfig) -> RedisResult<Self> {
-        let tcp = info.tcp_settings().clone().set_nodelay(true);
-        #[cfg(target_os = "linux")]
-        let tcp = tcp.set_user_timeout(DEAD_PEER_TIMEOUT);
-        // With RESP3 the library notices a lost connection at once, and connects again before the next voter comes.
-        let resp3 = info
-            .redis_settings()
-            .clone()
-            .set_protocol(ProtocolVersion::RESP3);
-        let client = Client::open(info.set_tcp_settings(tcp).set_redis_settings(resp3))?;
-        let connection = Connection::new(client.clone())?;
-        Ok(Self {
-            client,
-            connection,
-            stream: config.stream.as_str().into(),
-            enqueue_timeout: config.enqueue_timeout,
-        })
-    }
-
     /// The stream's key.
     pub(super) fn stream(&self) -> &str {
         &self.stream
@@ -78,11 +99,11 @@ impl RedisQueue {
         loop {
             let answer = timeout_at(deadline, self.connection.query::<Added>(&xadd)).await;
             match answer.map_err(|_| QueueError::Timeout(self.enqueue_timeout))? {
-                Ok(Added(id)) => return Ok(id),
-                // There was no connection, so nothing was sent. What was in flight when a connection broke is never sent
+                Ok(Added(id)) => return Ok(self.shard.to_ballot(id)),
+                // There was no connection, so nothing was sent, or another node has the stream, so nothing was done. What was in flight when a connection broke is never sent
                 // again: should it have arrived, the second entry would be the vote's place, and the first could still
                 // come late and overtake a newer vote.
-                Err(error) if error.is_connection_refusal() => {
+                Err(error) if error.is_connection_refusal() || is_on_its_way(&error) => {
                     let wait = backoff.next_wait();
                     if Instant::now() + wait >= deadline {
                         return Err(classify(&error));
@@ -140,7 +161,9 @@ impl RedisQueue {
             .query(&last)
             .await
             .map_err(|error| classify(&error))?;
-        Ok(last.first().map(|delivery| delivery.id))
+        Ok(last
+            .first()
+            .map(|delivery| self.shard.to_ballot(delivery.id)))
     }
 
     pub(super) async fn durability(&self) -> Result<Durability, QueueError> {

@@ -1,0 +1,60 @@
+//! A shard's stream goes to another node of its Redis Cluster.
+
+use super::rig::{NONE, Rig, assert_accepted_elsewhere};
+use crate::harness::{cluster::Cluster, skip::or_skip};
+
+/// A replica has what it was sent before, which Redis does not wait for: so the voters pause here until it has all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_takes_over_for_a_master_that_died() {
+    let cluster = or_skip!(Cluster::start(3, true));
+    let rig = or_skip!(Rig::new(cluster.queue_url()).await);
+    let before = rig.look().await;
+    let voting = rig.begin(200.0);
+    rig.until_accepted(200.0).await;
+    let load = voting.stop().await;
+    rig.assert_all_is_counted(&load, &before).await;
+
+    let before = rig.look().await;
+    cluster.masters[1].server.kill();
+    rig.until_shard_is(1, false).await;
+    rig.until_shard_is(1, true).await;
+    let voting = rig.begin(200.0);
+    rig.until_accepted(400.0).await;
+    let load = voting.stop().await;
+    assert_accepted_elsewhere(&load, NONE);
+    rig.assert_all_is_counted(&load, &before).await;
+}
+
+/// While a slot is on its way no node does anything to its stream, so that nothing is done twice or lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_may_be_moved_under_load() {
+    let cluster = or_skip!(Cluster::start(3, false));
+    let rig = or_skip!(Rig::new(cluster.queue_url()).await);
+    let before = rig.look().await;
+    let voting = rig.begin(200.0);
+    rig.until_accepted(200.0).await;
+    let (from, to) = (&cluster.masters[0], &cluster.masters[2]);
+    let key = &rig.keys().await[0];
+    let slot: u64 = redis::from_redis_value(from.cluster(&["KEYSLOT", key])).unwrap();
+    let slot = slot.to_string();
+    to.cluster(&["SETSLOT", &slot, "IMPORTING", &from.id()]);
+    from.cluster(&["SETSLOT", &slot, "MIGRATING", &to.id()]);
+    let mut migrate = redis::cmd("MIGRATE");
+    migrate
+        .arg("127.0.0.1")
+        .arg(to.port())
+        .arg("")
+        .arg(0)
+        .arg(5000)
+        .arg("KEYS");
+    migrate.arg(key).arg(format!("{key}:probe"));
+    migrate.exec(&mut from.connect()).unwrap();
+    for node in [to, from, &cluster.masters[1]] {
+        node.cluster(&["SETSLOT", &slot, "NODE", &to.id()]);
+    }
+    rig.until_accepted(400.0).await;
+    let exists: bool = redis::Commands::exists(&mut to.connect(), key).unwrap();
+    assert!(exists, "the stream was moved");
+    let load = voting.stop().await;
+    rig.assert_all_is_counted(&load, &before).await;
+}
