@@ -79,8 +79,23 @@ pub struct Postgres {
     _server: Server,
 }
 
+/// What `docs/scaling.md` advises for many voters; this memory fits a machine of 4 GB.
+pub const ADVISED: [&str; 5] = [
+    "shared_buffers=1GB",
+    "max_wal_size=8GB",
+    "checkpoint_timeout=30min",
+    "wal_compression=lz4",
+    "wal_buffers=64MB",
+];
+
 impl Postgres {
+    /// As it comes.
     pub fn start() -> anyhow::Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// With settings of its own.
+    pub fn start_with(settings: &[&str]) -> anyhow::Result<Self> {
         let folder = TempDir::new()?;
         let data = folder.path().join("data");
         let user = ordinary_user();
@@ -114,6 +129,9 @@ impl Postgres {
                 "unix_socket_directories={}",
                 folder.path().display()
             ));
+        for setting in settings {
+            postgres.args(["-c", setting]);
+        }
         if let Some(user) = user {
             initdb.uid(user);
             postgres.uid(user);

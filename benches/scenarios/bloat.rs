@@ -1,0 +1,102 @@
+//! The same voters again and again: whether the tables stay as large as what is in them.
+
+use super::{
+    Scale,
+    backlog::{self, Drained},
+    megabytes,
+};
+use crate::{
+    report::{Aim, Report},
+    servers::{Postgres, Redis},
+    store::Votes,
+};
+
+/// What could grow, and how large it is.
+const SIZES: [(&str, &str); 3] = [
+    ("votes", "pg_relation_size('votes')"),
+    ("their index", "pg_indexes_size('votes')"),
+    (
+        "the counts",
+        "pg_total_relation_size('tally') + pg_total_relation_size('timeline')",
+    ),
+];
+
+pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
+    let (redis, postgres) = (Redis::start()?, Postgres::start()?);
+    let crowd = scale.of(500_000, 20_000);
+    let votes = Votes::prepare(postgres.database("any_order")?)?;
+    let any_order = |round| backlog::shuffled(crowd, round);
+    let speeds = repeat(report, &redis, &votes, scale.of(10, 3), any_order)?;
+    for table in ["votes", "tally", "timeline"] {
+        let of_table = |what| {
+            let figure =
+                format!("(SELECT {what} FROM pg_stat_user_tables WHERE relname = '{table}')");
+            number(&votes, &figure)
+        };
+        let hot = of_table("coalesce(100 * n_tup_hot_upd / nullif(n_tup_upd, 0), 0)")?;
+        let what = format!("updates of {table} that touched no index");
+        report.value(what, "%", &[hot], Aim::None);
+        let what = format!("times that {table} was vacuumed by itself");
+        report.value(what, "", &[of_table("autovacuum_count")?], Aim::None);
+    }
+    if let [_, first, .., last] = speeds[..] {
+        report.value(
+            "cost of a repeat vote, the last time of the first",
+            "×",
+            &[first / last],
+            Aim::AtMost(1.5),
+        );
+    }
+    // The worst that voters can do: each batch changes all votes of a page, which has room for a tenth of them.
+    let votes = Votes::prepare(postgres.database("same_order")?)?;
+    let same_order = |_| (0..crowd).collect();
+    repeat(report, &redis, &votes, scale.of(4, 2), same_order)?;
+    Ok(())
+}
+
+/// All vote once, and so many times again. Returns the speeds, in votes per second.
+fn repeat(
+    report: &mut Report,
+    redis: &Redis,
+    votes: &Votes,
+    again: u64,
+    order: impl Fn(u64) -> Vec<u64>,
+) -> anyhow::Result<Vec<f64>> {
+    let (mut speeds, mut sizes) = (Vec::new(), Vec::new());
+    let mut ballots = 0;
+    for round in 0..=again {
+        let voters = order(round);
+        ballots = voters.len() as u64;
+        backlog::fill(redis, voters, round.cast_signed())?;
+        let Drained { per_second, .. } = backlog::drain(redis, votes, ballots, 1)?;
+        speeds.push(per_second);
+        for (_, size) in SIZES {
+            sizes.push(number(votes, size)?);
+        }
+    }
+    let (once, last) = (&sizes[..SIZES.len()], &sizes[sizes.len() - SIZES.len()..]);
+    for (((name, _), once), last) in SIZES.iter().zip(once).zip(last) {
+        report.value(
+            format!("size of {name}, every voter once"),
+            "MB",
+            &[megabytes(*once)],
+            Aim::None,
+        );
+        let repeats = again * ballots;
+        report.value(
+            format!("the same after {repeats} repeat votes, of that"),
+            "×",
+            &[last / once],
+            Aim::AtMost(1.5),
+        );
+    }
+    Ok(speeds)
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "sizes and counts are exact in a double"
+)]
+fn number(votes: &Votes, figure: &str) -> anyhow::Result<f64> {
+    Ok(votes.number(&format!("SELECT ({figure})::bigint"))? as f64)
+}
