@@ -79,14 +79,8 @@ pub struct Postgres {
     _server: Server,
 }
 
-/// What `docs/scaling.md` advises for many voters; this memory fits a machine of 4 GB.
-pub const ADVISED: [&str; 5] = [
-    "shared_buffers=1GB",
-    "max_wal_size=8GB",
-    "checkpoint_timeout=30min",
-    "wal_compression=lz4",
-    "wal_buffers=64MB",
-];
+/// So rare that there is none unless it is asked for: what comes first after one costs more.
+pub const RARE_CHECKPOINTS: [&str; 2] = ["max_wal_size=12GB", "checkpoint_timeout=1h"];
 
 impl Postgres {
     /// As it comes.

@@ -26,7 +26,9 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
     let crowd = scale.of(500_000, 20_000);
     let votes = Votes::prepare(postgres.database("any_order")?)?;
     let any_order = |round| backlog::shuffled(crowd, round);
-    let speeds = repeat(report, &redis, &votes, scale.of(10, 3), any_order)?;
+    let aim = Aim::AtMost(1.5);
+    let (speeds, bloat) = repeat(&redis, &votes, scale.of(10, 3), any_order)?;
+    bloat.tell(report, "in any order", aim);
     for table in ["votes", "tally", "timeline"] {
         let of_table = |what| {
             let figure =
@@ -44,53 +46,62 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
             "cost of a repeat vote, the last time of the first",
             "×",
             &[first / last],
-            Aim::AtMost(1.5),
+            aim,
         );
     }
-    // The worst that voters can do: each batch changes all votes of a page, which has room for a tenth of them.
+    // The worst that voters can do: each batch changes all votes of a page, which has room for a tenth of them. It takes
+    // less than the minute after which autovacuum looks again.
     let votes = Votes::prepare(postgres.database("same_order")?)?;
     let same_order = |_| (0..crowd).collect();
-    repeat(report, &redis, &votes, scale.of(4, 2), same_order)?;
+    let (_, bloat) = repeat(&redis, &votes, scale.of(4, 2), same_order)?;
+    bloat.tell(report, "in the order of before", Aim::None);
     Ok(())
 }
 
-/// All vote once, and so many times again. Returns the speeds, in votes per second.
+/// All vote once, and so many times again. Returns the speeds, in votes per second, and what became of the tables.
 fn repeat(
-    report: &mut Report,
     redis: &Redis,
     votes: &Votes,
     again: u64,
     order: impl Fn(u64) -> Vec<u64>,
-) -> anyhow::Result<Vec<f64>> {
-    let (mut speeds, mut sizes) = (Vec::new(), Vec::new());
+) -> anyhow::Result<(Vec<f64>, Bloat)> {
+    let mut speeds = Vec::new();
     let mut ballots = 0;
     for round in 0..=again {
-        let voters = order(round);
-        ballots = voters.len() as u64;
-        backlog::fill(redis, voters, round.cast_signed())?;
+        let numbers = order(round);
+        ballots = numbers.len() as u64;
+        backlog::fill(redis, numbers, round.cast_signed())?;
         let Drained { per_second, .. } = backlog::drain(redis, votes, ballots, 1)?;
         speeds.push(per_second);
-        for (_, size) in SIZES {
-            sizes.push(number(votes, size)?);
+    }
+    let sizes = || SIZES.iter().map(|(_, size)| number(votes, size)).collect();
+    let grown: anyhow::Result<_> = sizes();
+    votes.execute("VACUUM FULL")?;
+    let bloat = Bloat {
+        repeats: again * ballots,
+        grown: grown?,
+        anew: sizes()?,
+    };
+    Ok((speeds, bloat))
+}
+
+/// The sizes in bytes: as they grew, and of the same rows written anew.
+struct Bloat {
+    repeats: u64,
+    grown: Vec<f64>,
+    anew: Vec<f64>,
+}
+
+impl Bloat {
+    fn tell(self, report: &mut Report, order: &str, aim: Aim) {
+        for (((name, _), grown), anew) in SIZES.iter().zip(self.grown).zip(self.anew) {
+            let after = format!("after {} repeat votes {order}", self.repeats);
+            let size = format!("size of {name} {after}");
+            report.value(size, "MB", &[megabytes(grown)], Aim::None);
+            let bloat = format!("of that of the same rows written anew, {name} {after}");
+            report.value(bloat, "×", &[grown / anew], aim);
         }
     }
-    let (once, last) = (&sizes[..SIZES.len()], &sizes[sizes.len() - SIZES.len()..]);
-    for (((name, _), once), last) in SIZES.iter().zip(once).zip(last) {
-        report.value(
-            format!("size of {name}, every voter once"),
-            "MB",
-            &[megabytes(*once)],
-            Aim::None,
-        );
-        let repeats = again * ballots;
-        report.value(
-            format!("the same after {repeats} repeat votes, of that"),
-            "×",
-            &[last / once],
-            Aim::AtMost(1.5),
-        );
-    }
-    Ok(speeds)
 }
 
 #[expect(

@@ -8,7 +8,7 @@ use crate::{
     drive::{Answered, Kind, Requests, Task, drive},
     report::{Aim, Report},
     rounds::Spread,
-    servers::{ADVISED, Postgres, Redis},
+    servers::{Postgres, RARE_CHECKPOINTS, Redis},
     service::Service,
     store::Votes,
 };
@@ -16,15 +16,21 @@ use crate::{
 /// So far from the numbers of all other voters that they are new.
 const NEW: u64 = 1_000_000_000;
 
+/// When the votes come. The first change of a page after a checkpoint writes the whole page to Postgres's log.
+#[derive(Clone, Copy)]
+enum Moment {
+    /// Every page has been changed since.
+    LongAfterCheckpoint,
+    /// No page has.
+    JustAfterCheckpoint,
+}
+
 pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
     let redis = Redis::start()?;
-    for (server, settings) in [
-        ("Postgres as it comes", &[][..]),
-        ("set up as advised", &ADVISED),
-    ] {
-        let postgres = Postgres::start_with(settings)?;
+    for moment in [Moment::LongAfterCheckpoint, Moment::JustAfterCheckpoint] {
+        let postgres = Postgres::start_with(&RARE_CHECKPOINTS)?;
         let votes = Votes::prepare(postgres.database("rows")?)?;
-        rows(scale, report, &redis, &votes, server)?;
+        rows(scale, report, &redis, &votes, moment)?;
     }
     backlogs(scale, report, &redis)
 }
@@ -35,8 +41,12 @@ fn rows(
     report: &mut Report,
     redis: &Redis,
     votes: &Votes,
-    server: &str,
+    moment: Moment,
 ) -> anyhow::Result<()> {
+    let when = match moment {
+        Moment::LongAfterCheckpoint => "long after a checkpoint",
+        Moment::JustAfterCheckpoint => "just after a checkpoint",
+    };
     let ballots = scale.of(100_000, 10_000);
     let mut rows = 0;
     let (mut reads, mut new, mut repeat) = (Vec::new(), Vec::new(), Vec::new());
@@ -45,7 +55,7 @@ fn rows(
         votes.execute("VACUUM ANALYZE")?;
         rows = size;
         let time = votes.time_to_read_the_tally()?.as_secs_f64() * 1e3;
-        let what = format!("time to read the tally, {rows} votes, {server}");
+        let what = format!("time to read the tally, {rows} votes");
         report.value(what, "ms", &[time], Aim::None);
         reads.push(time);
         for (who, first, apart, of_size) in [
@@ -61,12 +71,13 @@ fn rows(
                 };
                 let numbers = (0..ballots).map(|number| first + newcomers + number * apart);
                 backlog::fill(redis, numbers, round.cast_signed())?;
-                // What a page costs when it is first touched after a checkpoint is part of it, each time.
-                votes.execute("CHECKPOINT")?;
+                if let Moment::JustAfterCheckpoint = moment {
+                    votes.execute("CHECKPOINT")?;
+                }
                 let Drained { per_second, .. } = backlog::drain(redis, votes, ballots, 1)?;
                 speeds.push(per_second);
             }
-            let what = format!("{who} voters stored, {rows} rows before, {server}");
+            let what = format!("{who} voters stored, {rows} rows before, {when}");
             report.value(what, "/s", &speeds, Aim::None);
             of_size.push(1.0 / Spread::of(&speeds).median);
         }
@@ -74,21 +85,21 @@ fn rows(
     compare(
         report,
         "reading the tally",
-        &format!("rows, {server}"),
+        &format!("rows, {when}"),
         &reads,
         2.0,
     );
     compare(
         report,
         "a new voter's vote",
-        &format!("rows, {server}"),
+        &format!("rows, {when}"),
         &new,
         1.5,
     );
     compare(
         report,
         "a repeat vote",
-        &format!("rows, {server}"),
+        &format!("rows, {when}"),
         &repeat,
         1.5,
     );
