@@ -79,8 +79,17 @@ pub struct Postgres {
     _server: Server,
 }
 
+/// So rare that there is none unless it is asked for: what comes first after one costs more.
+pub const RARE_CHECKPOINTS: [&str; 2] = ["max_wal_size=12GB", "checkpoint_timeout=1h"];
+
 impl Postgres {
+    /// As it comes.
     pub fn start() -> anyhow::Result<Self> {
+        Self::start_with(&[])
+    }
+
+    /// With settings of its own.
+    pub fn start_with(settings: &[&str]) -> anyhow::Result<Self> {
         let folder = TempDir::new()?;
         let data = folder.path().join("data");
         let user = ordinary_user();
@@ -114,6 +123,9 @@ impl Postgres {
                 "unix_socket_directories={}",
                 folder.path().display()
             ));
+        for setting in settings {
+            postgres.args(["-c", setting]);
+        }
         if let Some(user) = user {
             initdb.uid(user);
             postgres.uid(user);

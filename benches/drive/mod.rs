@@ -76,6 +76,8 @@ pub struct Steady {
     pub vote: SocketAddr,
     pub result: SocketAddr,
     pub connections: usize,
+    /// What is counted so far: the result may not show it yet.
+    pub counted: u64,
     /// Votes per second.
     pub rate: f64,
     pub duration: Duration,

@@ -32,7 +32,7 @@ type Totals = Rc<RefCell<Vec<(Instant, u64)>>>;
 pub async fn run(task: Steady) -> anyhow::Result<Seen> {
     let totals = Totals::default();
     let viewer = spawn_local(view(task.result, totals.clone()));
-    let before = until(&totals, |_| true)
+    let before = until(&totals, |total| total >= task.counted)
         .await
         .context("the viewer sees nothing")?;
     let mut connections = Vec::new();

@@ -1,7 +1,6 @@
 //! A backlog in Redis, and the workers that drain it into Postgres.
 
 use std::{
-    ops::Range,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -12,7 +11,7 @@ use crate::{
     ask,
     servers::Redis,
     service::Service,
-    store::{Votes, voter},
+    store::{Votes, choice, voter},
     usage,
 };
 
@@ -30,31 +29,40 @@ pub struct Drained {
 }
 
 /// Puts one ballot of each of these voters into an empty stream. In the next round they all choose the other option.
-pub fn fill(redis: &Redis, voters: Range<u64>, round: i64) -> anyhow::Result<()> {
+pub fn fill(
+    redis: &Redis,
+    voters: impl IntoIterator<Item = u64>,
+    round: i64,
+) -> anyhow::Result<()> {
     let mut connection = redis.connect()?;
     redis::cmd("DEL").arg(STREAM).exec(&mut connection)?;
-    let numbers: Vec<_> = voters.collect();
-    for numbers in numbers.chunks(AT_ONCE) {
+    let mut voters = voters.into_iter();
+    loop {
+        let numbers: Vec<_> = voters.by_ref().take(AT_ONCE).collect();
+        if numbers.is_empty() {
+            return Ok(());
+        }
         let mut adding = redis::pipe();
-        for number in numbers {
-            let choice = if (number.cast_signed() + round) % 2 == 0 {
-                "a"
-            } else {
-                "b"
-            };
+        for number in &numbers {
             adding
                 .cmd("XADD")
                 .arg(STREAM)
                 .arg("*")
-                .arg(&["voter", &voter(*number), "choice", choice])
+                .arg(&["voter", &voter(*number), "choice", choice(*number, round)])
                 .ignore();
         }
         let () = adding.query(&mut connection)?;
     }
-    Ok(())
 }
 
-/// Drains a backlog of so many ballots with so many workers.
+/// The voters below this number, in another order each round: people do not vote again in the order in which they voted.
+pub fn shuffled(crowd: u64, round: u64) -> Vec<u64> {
+    let mut voters: Vec<_> = (0..crowd).collect();
+    voters.sort_by_cached_key(|number| voter(number + (round << 32)));
+    voters
+}
+
+/// Drains so many ballots of a backlog with so many workers.
 pub fn drain(
     redis: &Redis,
     votes: &Votes,
@@ -82,7 +90,7 @@ pub fn drain(
                 .try_fold(0.0, |most: f64, memory| anyhow::Ok(most.max(memory?)))?;
             ensure!(votes.is_sound()?, "the tally is not the votes counted");
             return Ok(Drained {
-                per_second: (all - moved_before) / took,
+                per_second: (moved - moved_before) / took,
                 memory,
             });
         }

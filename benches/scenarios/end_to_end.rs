@@ -68,6 +68,7 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
             vote: vote.address,
             result: result.address,
             connections: CONNECTIONS,
+            counted: counted(&votes)?,
             rate: half,
             duration: scale.of(Duration::from_secs(10), Duration::from_secs(2)),
         }))?;

@@ -1,129 +1,161 @@
-//! Whether a vote costs the same, however many there are.
+//! Whether a vote costs the same, however many there are, and however many wait.
 
 use super::{
     Scale,
     backlog::{self, Drained},
 };
 use crate::{
+    drive::{Answered, Kind, Requests, Task, drive},
     report::{Aim, Report},
-    servers::{Postgres, Redis},
+    rounds::Spread,
+    servers::{Postgres, RARE_CHECKPOINTS, Redis},
+    service::Service,
     store::Votes,
 };
 
+/// So far from the numbers of all other voters that they are new.
+const NEW: u64 = 1_000_000_000;
+
+/// When the votes come. The first change of a page after a checkpoint writes the whole page to Postgres's log.
+#[derive(Clone, Copy)]
+enum Moment {
+    /// Every page has been changed since.
+    LongAfterCheckpoint,
+    /// No page has.
+    JustAfterCheckpoint,
+}
+
 pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
-    let (redis, postgres) = (Redis::start()?, Postgres::start()?);
-    tally_and_worker(
-        scale,
-        report,
-        &redis,
-        &Votes::prepare(postgres.database("growing")?)?,
-    )?;
-    bloat(
-        scale,
-        report,
-        &redis,
-        &Votes::prepare(postgres.database("repeating")?)?,
-    )
+    let redis = Redis::start()?;
+    for moment in [Moment::LongAfterCheckpoint, Moment::JustAfterCheckpoint] {
+        let postgres = Postgres::start_with(&RARE_CHECKPOINTS)?;
+        let votes = Votes::prepare(postgres.database("rows")?)?;
+        rows(scale, report, &redis, &votes, moment)?;
+    }
+    backlogs(scale, report, &redis)
 }
 
 /// The same number of votes over ever more rows.
-fn tally_and_worker(
+fn rows(
     scale: Scale,
     report: &mut Report,
     redis: &Redis,
     votes: &Votes,
+    moment: Moment,
 ) -> anyhow::Result<()> {
-    let ballots = scale.of(200_000, 20_000);
-    let sizes: &[u64] = if scale.quick {
-        &[1_000, 10_000]
-    } else {
-        &[100_000, 1_000_000, 10_000_000]
+    let when = match moment {
+        Moment::LongAfterCheckpoint => "long after a checkpoint",
+        Moment::JustAfterCheckpoint => "just after a checkpoint",
     };
+    let ballots = scale.of(100_000, 10_000);
     let mut rows = 0;
-    let (mut new, mut repeat) = (Vec::new(), Vec::new());
-    for (step, size) in sizes.iter().enumerate() {
-        votes.fill(rows, *size)?;
+    let (mut reads, mut new, mut repeat) = (Vec::new(), Vec::new(), Vec::new());
+    for size in [ballots, 10 * ballots, 100 * ballots] {
+        votes.fill(rows, size)?;
         votes.execute("VACUUM ANALYZE")?;
-        votes.execute("CHECKPOINT")?;
-        rows = *size;
-        let time = votes.time_to_read_the_tally()?;
+        rows = size;
+        let time = votes.time_to_read_the_tally()?.as_secs_f64() * 1e3;
         let what = format!("time to read the tally, {rows} votes");
-        report.value(what, "ms", &[time.as_secs_f64() * 1e3], Aim::None);
-        let first = step as u64 * ballots;
-        for (round, speeds) in [(1, &mut new), (2, &mut repeat)] {
-            backlog::fill(redis, first..first + ballots, round)?;
-            let Drained { per_second, .. } = backlog::drain(redis, votes, ballots, 1)?;
-            report.value(
-                format!(
-                    "{} voters stored, {rows} rows before",
-                    if round == 1 { "new" } else { "repeat" }
-                ),
-                "/s",
-                &[per_second],
-                Aim::None,
-            );
-            speeds.push(per_second);
+        report.value(what, "ms", &[time], Aim::None);
+        reads.push(time);
+        for (who, first, apart, of_size) in [
+            ("repeat", 0, rows / ballots, &mut repeat),
+            ("new", NEW + rows, 1, &mut new),
+        ] {
+            let mut speeds = Vec::new();
+            for round in 1..=scale.of(3, 1) {
+                let newcomers = if who == "new" {
+                    (round - 1) * ballots
+                } else {
+                    0
+                };
+                let numbers = (0..ballots).map(|number| first + newcomers + number * apart);
+                backlog::fill(redis, numbers, round.cast_signed())?;
+                if let Moment::JustAfterCheckpoint = moment {
+                    votes.execute("CHECKPOINT")?;
+                }
+                let Drained { per_second, .. } = backlog::drain(redis, votes, ballots, 1)?;
+                speeds.push(per_second);
+            }
+            let what = format!("{who} voters stored, {rows} rows before, {when}");
+            report.value(what, "/s", &speeds, Aim::None);
+            of_size.push(1.0 / Spread::of(&speeds).median);
         }
     }
-    for (who, speeds) in [("new", new), ("repeat", repeat)] {
-        if let [least, .., most] = speeds[..] {
-            let what =
-                format!("cost of a vote at the most rows, of that at the least, {who} voters");
-            report.value(what, "×", &[least / most], Aim::AtMost(1.5));
-        }
-    }
+    compare(
+        report,
+        "reading the tally",
+        &format!("rows, {when}"),
+        &reads,
+        2.0,
+    );
+    compare(
+        report,
+        "a new voter's vote",
+        &format!("rows, {when}"),
+        &new,
+        1.5,
+    );
+    compare(
+        report,
+        "a repeat vote",
+        &format!("rows, {when}"),
+        &repeat,
+        1.5,
+    );
     Ok(())
 }
 
-/// The same voters again and again.
-fn bloat(scale: Scale, report: &mut Report, redis: &Redis, votes: &Votes) -> anyhow::Result<()> {
-    let crowd = scale.of(500_000, 20_000);
-    let (mut sizes, mut speeds) = (Vec::new(), Vec::new());
-    for round in 0..scale.of(11, 4) {
-        backlog::fill(redis, 0..crowd, round)?;
-        let Drained { per_second, .. } = backlog::drain(redis, votes, crowd, 1)?;
-        speeds.push(per_second);
-        #[expect(clippy::cast_precision_loss, reason = "sizes are exact in a double")]
-        sizes.push(votes.number("SELECT pg_total_relation_size('votes')")? as f64);
+/// The same number of votes while ever more wait: what one costs `vote`, and what it costs the worker.
+fn backlogs(scale: Scale, report: &mut Report, redis: &Redis) -> anyhow::Result<()> {
+    let postgres = Postgres::start()?;
+    let votes = Votes::prepare(postgres.database("backlogs")?)?;
+    let vote = Service::start("vote", &[("QUEUE_URL", &redis.url)])?;
+    let crowd = scale.of(100_000, 5_000);
+    votes.fill(0, crowd)?;
+    let (mut accepted, mut stored) = (Vec::new(), Vec::new());
+    for (times, round) in [(1, 1), (10, 2), (100, 3)] {
+        let waiting = times * crowd;
+        backlog::fill(redis, (0..waiting).map(|number| number % crowd), round)?;
+        let answered: Answered = drive(&Task::Requests(Requests {
+            address: vote.address,
+            kind: Kind::Vote {
+                gzip: false,
+                again: false,
+            },
+            connections: 64,
+            warm_up: scale.warm_up(),
+            duration: scale.duration(),
+        }))?;
+        let what = format!("votes accepted, {waiting} waiting before");
+        report.value(what, "/s", &[answered.per_second], Aim::None);
+        accepted.push(1.0 / answered.per_second);
+        let Drained { per_second, .. } = backlog::drain(redis, &votes, crowd, 1)?;
+        let what = format!("repeat voters stored, {waiting} waiting before");
+        report.value(what, "/s", &[per_second], Aim::None);
+        stored.push(1.0 / per_second);
     }
-    let size = |index: usize| sizes.get(index).copied().unwrap_or(f64::NAN);
-    let last = sizes.len() - 1;
-    report.value(
-        "size of the votes, every voter once",
-        "MB",
-        &[super::megabytes(size(0))],
-        Aim::None,
+    compare(
+        report,
+        "a vote until it is accepted",
+        "votes waiting",
+        &accepted,
+        1.5,
     );
-    let repeats = u64::try_from(last)? * crowd;
-    report.value(
-        format!("size after {repeats} repeat votes, of that"),
-        "×",
-        &[size(last) / size(0)],
-        Aim::None,
+    compare(
+        report,
+        "a repeat vote until it is stored",
+        "votes waiting",
+        &stored,
+        1.5,
     );
-    report.value(
-        "the same, of the size in the middle of them",
-        "×",
-        &[size(last) / size(last / 2)],
-        Aim::AtMost(1.5),
-    );
-    let updates = votes.number(
-        "SELECT coalesce(100 * n_tup_hot_upd / nullif(n_tup_upd, 0), 0)::bigint FROM pg_stat_user_tables WHERE relname = 'votes'",
-    )?;
-    #[expect(clippy::cast_precision_loss, reason = "it is a percentage")]
-    report.value(
-        "updates that touched no index",
-        "%",
-        &[updates as f64],
-        Aim::None,
-    );
-    if let [_, first, .., last] = speeds[..] {
-        report.value(
-            "cost of a repeat vote, the last time of the first",
-            "×",
-            &[first / last],
-            Aim::AtMost(1.5),
-        );
-    }
     Ok(())
+}
+
+/// What it costs with a hundred times as many, of what it costs with the fewest.
+fn compare(report: &mut Report, what: &str, many: &str, costs: &[f64], bound: f64) {
+    if let [least, .., most] = costs {
+        let what = format!("cost of {what}: 100 times the {many}");
+        report.value(what, "×", &[most / least], Aim::AtMost(bound));
+    }
 }

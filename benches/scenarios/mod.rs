@@ -1,6 +1,7 @@
 //! What is measured, one stage after the other.
 
 mod backlog;
+mod bloat;
 mod embedded;
 mod end_to_end;
 mod growth;
@@ -18,13 +19,14 @@ use crate::report::Report;
 type Scenario = fn(Scale, &mut Report) -> anyhow::Result<()>;
 
 /// All of them, by name.
-pub const SCENARIOS: [(&str, Scenario); 8] = [
+pub const SCENARIOS: [(&str, Scenario); 9] = [
     ("vote", vote::run),
     ("embedded", embedded::run),
     ("worker", worker::run),
     ("end-to-end", end_to_end::run),
     ("result", result::run),
     ("growth", growth::run),
+    ("bloat", bloat::run),
     ("start", start::run),
     ("original", original::run),
 ];

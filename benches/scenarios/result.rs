@@ -19,8 +19,10 @@ use crate::{
     usage,
 };
 
-/// How often the tally changes.
+/// How often the tally changes where each change is measured.
 const EVERY: Duration = Duration::from_secs(1);
+/// And where it never rests.
+const ALL_THE_TIME: Duration = Duration::from_millis(20);
 
 pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
     let postgres = Postgres::start()?;
@@ -71,6 +73,8 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
 /// One round of viewers, at a service of ours or a limit.
 struct Round {
     watched: Watched,
+    /// The part of a core that it took, in percent.
+    busy: f64,
     /// Microseconds of a core per viewer and event.
     cpu: f64,
     /// Bytes per viewer.
@@ -91,8 +95,15 @@ fn fan_out(scale: Scale, report: &mut Report, votes: &Votes, count: usize) -> an
         })?);
         let result = Service::start("result", &[("DATABASE_URL", &votes.url)])?;
         ours.push(watch(scale, &result, count, |until| {
-            change_until(votes, until)
+            change_until(votes, EVERY, until)
         })?);
+    }
+    for round in limits.iter().chain(&ours) {
+        let watched = &round.watched;
+        ensure!(
+            watched.seen > 0 && watched.complete + 1 >= watched.seen,
+            "events reached not every viewer: {watched:?}"
+        );
     }
     let of =
         |rounds: &[Round], figure: fn(&Round) -> f64| rounds.iter().map(figure).collect::<Vec<_>>();
@@ -134,6 +145,16 @@ fn fan_out(scale: Scale, report: &mut Report, votes: &Votes, count: usize) -> an
         &of(&limits, memory),
         Aim::AtMost(20.0),
     );
+    let result = Service::start("result", &[("DATABASE_URL", &votes.url)])?;
+    let restless = watch(scale, &result, count, |until| {
+        change_until(votes, ALL_THE_TIME, until)
+    })?;
+    report.value(
+        format!("a core's time, {who}, votes all the time"),
+        "%",
+        &[restless.busy],
+        Aim::None,
+    );
     Ok(())
 }
 
@@ -157,23 +178,20 @@ fn watch(
         cpu = usage::cpu(service.id())?.saturating_sub(before);
         Ok(())
     })?;
-    ensure!(
-        watched.seen > 0 && watched.complete + 1 >= watched.seen,
-        "events reached not every viewer: {watched:?}"
-    );
     #[expect(clippy::cast_precision_loss, reason = "viewers and events are few")]
     let (viewers, events) = (count as f64, watched.seen as f64);
     Ok(Round {
+        busy: 100.0 * cpu.as_secs_f64() / duration.as_secs_f64(),
         cpu: cpu.as_secs_f64() * 1e6 / viewers / events,
         memory: (usage::peak_memory(service.id())? - memory_before) / viewers,
         watched,
     })
 }
 
-/// One vote more each second.
-fn change_until(votes: &Votes, until: Instant) -> anyhow::Result<()> {
-    while Instant::now() + EVERY < until {
-        sleep(EVERY);
+/// One vote more each time.
+fn change_until(votes: &Votes, every: Duration, until: Instant) -> anyhow::Result<()> {
+    while Instant::now() + every < until {
+        sleep(every);
         votes.execute(
             "INSERT INTO votes (id, vote, cast_ms) SELECT md5(clock_timestamp()::text), 'a',
                  (extract(epoch FROM clock_timestamp()) * 1000)::bigint",

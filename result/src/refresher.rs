@@ -18,6 +18,11 @@ pub type Latest = Option<Arc<Snapshot>>;
 
 /// Changes that come closer together are shown together.
 const AT_MOST_EVERY: Duration = Duration::from_millis(100);
+/// And the longer the more people watch, for each of them has to be told: a replica tells 20,000 a second at most, which
+/// takes a small part of a core, and has time left for pages and for new viewers.
+const PER_VIEWER: Duration = Duration::from_micros(50);
+/// However many watch, for them it is still live.
+const AT_LEAST_WITH_NEWS: Duration = Duration::from_secs(1);
 /// How often to look although nothing was said to have changed: a lost notification costs so much.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(2);
 /// Viewers are told when the tally they see is older.
@@ -40,7 +45,7 @@ pub async fn keep_fresh(
             Ok(tally) => {
                 backoff.reset();
                 last = Some((tally, now));
-                AT_MOST_EVERY
+                pause(publisher.receiver_count())
             }
             Err(error) => {
                 let wait = backoff.next_wait();
@@ -60,6 +65,12 @@ pub async fn keep_fresh(
             .run_until_cancelled(something_new(&mut changes, poll))
             .await;
     }
+}
+
+/// How long viewers rest from changes.
+fn pause(viewers: usize) -> Duration {
+    let telling = PER_VIEWER.saturating_mul(u32::try_from(viewers).unwrap_or(u32::MAX));
+    telling.clamp(AT_MOST_EVERY, AT_LEAST_WITH_NEWS)
 }
 
 /// Waits for a change of the counts, for the poll to open or close, or for the time to look anyway.
@@ -88,4 +99,16 @@ pub fn publish(publisher: &watch::Sender<Latest>, mut snapshot: Snapshot) {
         *latest = Some(Arc::new(snapshot));
         is_news
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_people_watch_the_more_changes_are_shown_together() {
+        assert_eq!(pause(1), Duration::from_millis(100));
+        assert_eq!(pause(9000), Duration::from_millis(450));
+        assert_eq!(pause(1_000_000), Duration::from_secs(1));
+    }
 }

@@ -122,8 +122,8 @@ pub async fn run(
             Ok(())
         });
     }
-    for admission in admissions.iter().cloned() {
-        let closing = lifecycle.closing.clone();
+    for admission in &*admissions {
+        let (admission, closing) = (admission.clone(), lifecycle.closing.clone());
         tasks.spawn("admission", async move {
             admission.watch(&closing).await;
             Ok(())
@@ -155,7 +155,7 @@ async fn note_durability(queue: &Queue, durable: &AtomicBool) {
             );
         }
         Err(error) => {
-            tracing::warn!(queue = queue.name(), %error, "the queue's durability cannot be told")
+            tracing::warn!(queue = queue.name(), %error, "the queue's durability cannot be told");
         }
     }
 }

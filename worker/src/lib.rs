@@ -104,10 +104,10 @@ pub async fn run(
         });
     }
     for (index, (shard, dependency)) in shards.iter().zip(queue_dependencies).enumerate() {
-        let (queue, probed) = (shard.clone(), closing.clone());
+        let (queue, ending) = (shard.clone(), closing.clone());
         tasks.spawn("queue probe", async move {
             dependency
-                .watch(probed, || queue.probe_acknowledge(), async || {})
+                .watch(ending, || queue.probe_acknowledge(), async || {})
                 .await;
             Ok(())
         });

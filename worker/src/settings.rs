@@ -46,7 +46,7 @@ pub struct PaceSettings {
 
     /// How many batches it moves at once, each with a name and a connection of its own: while one is on its way to the
     /// disk, the next is read. One at most with embedded storage, which has one writer
-    #[arg(long, env = "WORKER_CONCURRENCY", default_value = "2", value_parser = clap::value_parser!(u8).range(1..=16))]
+    #[arg(long, env = "WORKER_CONCURRENCY", default_value = "4", value_parser = clap::value_parser!(u8).range(1..=16))]
     pub worker_concurrency: u8,
 
     /// How long another worker may hold a ballot before this one takes it over

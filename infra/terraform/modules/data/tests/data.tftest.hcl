@@ -23,6 +23,11 @@ run "the_store_is_encrypted_closed_and_keeps_its_password_to_itself" {
   }
 
   assert {
+    condition     = contains([for parameter in aws_db_parameter_group.this["this"].parameter : "${parameter.name}=${parameter.value}"], "max_wal_size=2048")
+    error_message = "A tenth of the store's 20 GB is not for its log, so there are more checkpoints than need be."
+  }
+
+  assert {
     condition     = tolist(aws_db_instance.this["this"].vpc_security_group_ids) == tolist(["sg-store"]) && aws_db_instance.this["this"].db_subnet_group_name == aws_db_subnet_group.this["this"].name
     error_message = "The store is not in its own subnets and group."
   }
