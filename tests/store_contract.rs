@@ -358,6 +358,31 @@ async fn the_originals_table_is_taken_over_with_its_votes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_vote_finds_room_on_its_page() {
+    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let store = storage.store().await;
+    // Some ten pages full.
+    let voters: Vec<_> = (0..1000).map(|_| VoterId::random()).collect();
+    let of = |voters: &[VoterId], choice, ms| -> Vec<_> {
+        let cast = |voter: &VoterId| cast(*voter, choice, ms, 0);
+        voters.iter().map(cast).collect()
+    };
+    apply(&store, &of(&voters, "a", 1)).await;
+    let mut connection = connect(&storage).await;
+    let mut pages = async || {
+        sqlx::query_as::<_, (String, String)>(
+            "SELECT id, split_part(ctid::text, ',', 1) FROM votes ORDER BY id",
+        )
+        .fetch_all(&mut connection)
+        .await
+        .unwrap()
+    };
+    let before = pages().await;
+    apply(&store, &of(&voters[..20], "b", 2)).await;
+    assert_eq!(pages().await, before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_role_that_may_only_read_can_use_tables_that_are_ready() {
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     storage.store().await;
