@@ -37,7 +37,7 @@ async fn a_cluster_counts_every_vote_and_shares_the_work() {
         "{said}"
     );
 
-    // 600 voters over three shards: so far from a third is one of them with a probability below 10^-9.
+    // About 600 voters over three shards: one of them is hardly ever so far from a third.
     for (node, key) in cluster.masters.iter().zip(rig.keys().await) {
         let stream: StreamInfoStreamReply = node
             .connect()
