@@ -106,11 +106,7 @@ async fn a_node_that_is_down_holds_up_only_its_part_of_a_cluster() {
 
     // A service that begins while that URL is dead finds its shard all the same.
     cluster.masters[LOST].server.kill();
-    let more = [(
-        "COOKIE_KEY",
-        "another key that is at least as long as sixty-four bytes, for one who votes alone",
-    )];
-    let vote = Service::start("vote", &rig.storage, &more);
+    let vote = Service::start("vote", &rig.storage, &[]);
     for up in [0, 2] {
         let series = format!("dependency_up{{dependency=\"queue-{up}\"}}");
         let said = async || Scrape::of(&vote.url).await.find(&series);

@@ -23,7 +23,11 @@ use crate::{
 };
 
 pub const SHARDS: usize = 3;
-const KEY: &str = "the key of all replicas, which is at least as long as sixty-four bytes are";
+/// Every replica of `vote` must know the others' voters.
+const KEY: &str = concat!(
+    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+);
 /// The queue's time limit is that of production; the store's is not, for machines are shared.
 const LIMITS: [(&str, &str); 3] = [
     ("ENQUEUE_TIMEOUT", "400ms"),
