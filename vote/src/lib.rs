@@ -1,7 +1,7 @@
 //! The voting page and its API.
 //!
-//! A ballot walks through [`page`] or [`api`], which find out who votes (`identity`) and for what, to `intake`,
-//! which hands it to the queue and says "accepted" only after the queue has it.
+//! A ballot walks from what was `sent` through [`page`] or [`api`], which find out who votes (`identity`) and for what, to
+//! `intake`, which hands it to the queue and says "accepted" only after the queue has it.
 
 mod admission;
 pub mod api;

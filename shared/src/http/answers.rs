@@ -2,7 +2,7 @@
 //! answer in words even after a crash, as a page for people, and headers that keep browsers safe.
 //!
 //! It is one function around the routes and not a layer of each of them: a layer is copied, and asks for memory, with
-//! every request, and seven of them took longer than all else that a vote needs.
+//! every request.
 
 use std::{any::Any, convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
