@@ -75,10 +75,31 @@ impl Texts {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use shared::{language::Language, queue::QueueError};
+
     use super::*;
 
     #[test]
     fn every_language_has_every_text() {
         all();
+    }
+
+    #[test]
+    fn a_vote_is_said_not_to_count_only_where_that_is_known() {
+        let texts = all();
+        for (error, is_known) in [
+            (QueueError::Timeout(Duration::from_millis(400)), false),
+            (QueueError::Unavailable("broken pipe".into()), false),
+            (QueueError::Refused("out of memory".into()), true),
+        ] {
+            let refusal = Refusal::from(error);
+            for language in Language::ALL {
+                let texts = &texts[language];
+                let (counted, _) = texts.refusal(&refusal);
+                assert_eq!(counted == texts.not_counted, is_known, "{refusal:?}");
+            }
+        }
     }
 }
