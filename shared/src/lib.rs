@@ -23,10 +23,6 @@ pub mod store;
 pub mod telemetry;
 pub mod traces;
 
-/// The services ask for memory and give it back all the time, often on another thread than the one that asked.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The name of this machine or container, for pages and for telling replicas apart.
 #[must_use]
 pub fn instance_name() -> String {

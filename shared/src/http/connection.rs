@@ -108,7 +108,10 @@ async fn serve_requests(
     let service = service_fn(move |request| {
         has_asked.store(true, Ordering::Relaxed);
         let (answers, place, draining) = (answers.clone(), place.clone(), draining.clone());
-        async move { Ok::<_, Infallible>(answer(answers, request, peer, place, draining).await) }
+        // In a box, so that the room for it does not stay with a connection that only listens.
+        Box::pin(async move {
+            Ok::<_, Infallible>(answer(answers, request, peer, place, draining).await)
+        })
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
