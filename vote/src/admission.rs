@@ -12,16 +12,14 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use tokio::{
-    runtime::Handle,
-    time::{Instant, sleep},
-};
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
+
+use crate::busy::Busy;
 
 /// How many may be on their way at first: a crowd at the opening of a poll is let in before anything was learnt.
 const AT_FIRST: f64 = 1000.0;
@@ -32,19 +30,12 @@ const AT_MOST: f64 = 10_000.0;
 /// What is left of the line after a vote that was late: in proportion to how late it was, within these bounds.
 const DECREASE: (f64, f64) = (0.5, 0.9);
 
-/// How often is measured how busy this process is.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// A thread that works for this part of the time has too much to do. Where the machine allows the process less than a core
-/// for each thread, not all of them can.
-const BUSY: f64 = 0.9;
-
 /// Lets votes in. Cloning is cheap; clones share the line.
 #[derive(Clone, Debug)]
 pub struct Admission {
     under_way: Arc<AtomicUsize>,
     limit: Arc<Mutex<Limit>>,
-    /// Whether this process has too much to do.
-    is_busy: Arc<AtomicBool>,
+    busy: Busy,
     /// A vote that took longer was late.
     in_time: Duration,
 }
@@ -57,38 +48,15 @@ struct Limit {
 
 impl Admission {
     /// Keeps the line so short that votes take no longer than this, by and large.
-    pub fn new(in_time: Duration) -> Self {
+    pub fn new(in_time: Duration, busy: Busy) -> Self {
         Self {
             under_way: Arc::default(),
-            is_busy: Arc::default(),
+            busy,
             limit: Arc::new(Mutex::new(Limit {
                 votes: AT_FIRST,
                 lowered: None,
             })),
             in_time,
-        }
-    }
-
-    /// Measures how busy this process is, until the service closes.
-    pub async fn watch(&self, closing: &CancellationToken) {
-        let runtime = Handle::current().metrics();
-        let busy =
-            || (0..runtime.num_workers()).map(|worker| runtime.worker_total_busy_duration(worker));
-        let (mut since, mut before) = (Instant::now(), busy().collect::<Vec<_>>());
-        while closing
-            .run_until_cancelled(sleep(LOOK_EVERY))
-            .await
-            .is_some()
-        {
-            let (now, total) = (Instant::now(), busy().collect::<Vec<_>>());
-            let worked = total
-                .iter()
-                .zip(&before)
-                .map(|(total, before)| total.saturating_sub(*before));
-            let most = worked.max().unwrap_or_default();
-            let is_busy = most.div_duration_f64(now - since) > BUSY;
-            self.is_busy.store(is_busy, Ordering::Relaxed);
-            (since, before) = (now, total);
         }
     }
 
@@ -117,7 +85,7 @@ impl Admission {
     fn learn(&self, took: Duration) {
         let under_way = self.under_way.load(Ordering::Relaxed) as f64;
         let is_late = took > self.in_time;
-        if is_late && self.is_busy.load(Ordering::Relaxed) {
+        if is_late && self.busy.is_so() {
             return;
         }
         let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
@@ -158,7 +126,6 @@ impl Drop for Admitted<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::task::yield_now;
 
     const IN_TIME: Duration = Duration::from_millis(200);
     const LATE: Duration = Duration::from_millis(201);
@@ -169,7 +136,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_comes_too_many_is_not_let_in_until_somebody_is_through() {
-        let admission = Admission::new(IN_TIME);
+        let admission = Admission::new(IN_TIME, Busy::default());
         let mut inside = crowd(&admission, 5000);
         assert_eq!(inside.len(), 1000);
         assert!(admission.admit().is_none());
@@ -183,7 +150,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn late_votes_shorten_the_line_once_for_all_that_were_late_together() {
-        let admission = Admission::new(IN_TIME);
+        let admission = Admission::new(IN_TIME, Busy::default());
         for vote in crowd(&admission, 1000) {
             vote.took(LATE);
         }
@@ -198,7 +165,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn votes_in_time_lengthen_the_line_where_it_is_needed() {
-        let admission = Admission::new(IN_TIME);
+        let admission = Admission::new(IN_TIME, Busy::default());
         for _ in 0..100_000 {
             admission.admit().unwrap().took(IN_TIME);
         }
@@ -213,48 +180,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_a_busy_process_costs_is_not_held_against_the_queue() {
-        let admission = Admission::new(IN_TIME);
-        admission.is_busy.store(true, Ordering::Relaxed);
+        let admission = Admission::new(IN_TIME, Busy::always());
         for vote in crowd(&admission, 1000) {
             vote.took(2 * IN_TIME);
         }
         assert_eq!(admission.limit(), 1000);
     }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_process_that_has_too_much_to_do_is_noticed_and_so_is_its_end() {
-        let admission = Admission::new(IN_TIME);
-        let closing = CancellationToken::new();
-        let watching = tokio::spawn({
-            let (admission, closing) = (admission.clone(), closing.clone());
-            async move { admission.watch(&closing).await }
-        });
-        let is_busy = || admission.is_busy.load(Ordering::Relaxed);
-        let work = |is_enough: Arc<AtomicBool>| async move {
-            while !is_enough.load(Ordering::Relaxed) {
-                std::thread::sleep(Duration::from_millis(5));
-                yield_now().await;
-            }
-        };
-        let is_enough = Arc::new(AtomicBool::new(false));
-        let working = [(); 4].map(|()| tokio::spawn(work(is_enough.clone())));
-        while !is_busy() {
-            yield_now().await;
-        }
-        is_enough.store(true, Ordering::Relaxed);
-        for worker in working {
-            worker.await.unwrap();
-        }
-        while is_busy() {
-            sleep(LOOK_EVERY).await;
-        }
-        closing.cancel();
-        watching.await.unwrap();
-    }
-
     #[tokio::test(start_paused = true)]
     async fn an_outage_is_forgotten_within_moments() {
-        let admission = Admission::new(IN_TIME);
+        let admission = Admission::new(IN_TIME, Busy::default());
         admission.admit().unwrap().took(LATE);
         assert_eq!(admission.limit(), 32);
         // What a queue that answers within 5 ms keeps in half a second.

@@ -6,6 +6,7 @@
 mod admission;
 pub mod api;
 mod assets;
+mod busy;
 mod cookie_key;
 mod described;
 mod form;
@@ -37,6 +38,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use admission::Admission;
+use busy::Busy;
 pub use intake::VoteMetrics;
 use rate_limit::RateLimits;
 pub use rate_limit::{RateConfig, RateSettings};
@@ -56,8 +58,9 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let queue = ShardedQueue::open(&config.queue).await?;
     let shards = queue.shards().len();
+    let busy = Busy::default();
     let admissions: Arc<[_]> = (0..shards)
-        .map(|_| Admission::new(config.queue.enqueue_timeout / 2))
+        .map(|_| Admission::new(config.queue.enqueue_timeout / 2, busy.clone()))
         .collect();
     let service_metrics = ServiceMetrics::new("vote");
     let metrics = VoteMetrics::for_poll(&service_metrics.registry, &config.poll);
@@ -122,13 +125,11 @@ pub async fn run(
             Ok(())
         });
     }
-    for admission in &*admissions {
-        let (admission, closing) = (admission.clone(), lifecycle.closing.clone());
-        tasks.spawn("admission", async move {
-            admission.watch(&closing).await;
-            Ok(())
-        });
-    }
+    let closing = lifecycle.closing.clone();
+    tasks.spawn("busy", async move {
+        busy.watch(&closing).await;
+        Ok(())
+    });
     let closing = lifecycle.closing.clone();
     tasks.spawn("rate limits", async move {
         rates.keep_small(&closing).await;
