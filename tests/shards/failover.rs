@@ -8,9 +8,7 @@ use crate::harness::{cluster::Cluster, skip::or_skip};
 async fn a_replica_takes_over_for_a_master_that_died() {
     let cluster = or_skip!(Cluster::start(3, true));
     let rig = or_skip!(Rig::new(cluster.queue_url()).await);
-    let before = rig.look().await;
-    let voting = rig.begin(200.0);
-    rig.until_accepted(200.0).await;
+    let (before, voting) = rig.under_load(200.0).await;
     let load = voting.stop().await;
     rig.assert_all_is_counted(&load, &before).await;
 
@@ -30,9 +28,7 @@ async fn a_replica_takes_over_for_a_master_that_died() {
 async fn a_stream_may_be_moved_under_load() {
     let cluster = or_skip!(Cluster::start(3, false));
     let rig = or_skip!(Rig::new(cluster.queue_url()).await);
-    let before = rig.look().await;
-    let voting = rig.begin(200.0);
-    rig.until_accepted(200.0).await;
+    let (before, voting) = rig.under_load(200.0).await;
     let (from, to) = (&cluster.masters[0], &cluster.masters[2]);
     let key = &rig.keys().await[0];
     let slot: u64 = redis::from_redis_value(from.cluster(&["KEYSLOT", key])).unwrap();

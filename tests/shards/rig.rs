@@ -119,6 +119,14 @@ impl Rig {
         }
     }
 
+    /// Begins, and waits until votes flow. Returns what was there before, too.
+    pub async fn under_load(&self, votes_per_second: f64) -> (Seen, Voting) {
+        let before = self.look().await;
+        let voting = self.begin(votes_per_second);
+        self.until_accepted(200.0).await;
+        (before, voting)
+    }
+
     /// Waits until so many more votes are accepted.
     pub async fn until_accepted(&self, more: f64) {
         let wanted = self.accepted().await + more;
@@ -204,8 +212,15 @@ pub fn assert_accepted_elsewhere(load: &Load, lost: usize) {
     }
 }
 
+/// The lost shard's voters, and nobody else, waited for no receipt, and not for long.
+pub fn assert_refused_at_once(load: &Load, lost: usize) {
+    assert_accepted_elsewhere(load, lost);
+    let slowest = slowest_refusal(load);
+    assert!(slowest.as_secs() < 3, "{slowest:?}");
+}
+
 /// The longest that anybody waited for no receipt.
-pub fn slowest_refusal(load: &Load) -> Duration {
+fn slowest_refusal(load: &Load) -> Duration {
     let attempts = load.history.voters.iter().flat_map(|voter| &voter.recent);
     let refused = attempts.filter(|attempt| !matches!(attempt.outcome, Outcome::Accepted(_)));
     let took = refused
