@@ -5,9 +5,9 @@
 //! told at once to come back. How long it may be nobody can know beforehand; it is learnt from how long votes take, by
 //! additive increase and multiplicative decrease, as TCP learns what a network carries (RFC 5681).
 //!
-//! Where it is this process that has too much to do, votes are slow too, but sending others away would cost nearly as much
-//! as keeping them and serve nobody. So nothing is learnt from late votes while a thread has too much to do. How long a line can
-//! be then is bounded by `MAX_CONNECTIONS`.
+//! Where it is this process that has too much to do, sending votes away would cost nearly as much as keeping them and serve
+//! nobody. It is not held against the queue, because a thread of its own sees when the queue answers (`queue_thread.rs`). How long
+//! a line can be then is bounded by `MAX_CONNECTIONS`.
 
 use std::{
     sync::{
@@ -18,8 +18,6 @@ use std::{
 };
 
 use tokio::time::Instant;
-
-use crate::busy::Busy;
 
 /// How many may be on their way at first: a crowd at the opening of a poll is let in before anything was learnt.
 const AT_FIRST: f64 = 1000.0;
@@ -35,7 +33,6 @@ const DECREASE: (f64, f64) = (0.5, 0.9);
 pub struct Admission {
     under_way: Arc<AtomicUsize>,
     limit: Arc<Mutex<Limit>>,
-    busy: Busy,
     /// A vote that took longer was late.
     in_time: Duration,
 }
@@ -48,10 +45,9 @@ struct Limit {
 
 impl Admission {
     /// Keeps the line so short that votes take no longer than this, by and large.
-    pub fn new(in_time: Duration, busy: Busy) -> Self {
+    pub fn new(in_time: Duration) -> Self {
         Self {
             under_way: Arc::default(),
-            busy,
             limit: Arc::new(Mutex::new(Limit {
                 votes: AT_FIRST,
                 lowered: None,
@@ -61,9 +57,9 @@ impl Admission {
     }
 
     /// Lets a vote in; `None`: too many are under way already.
-    pub fn admit(&self) -> Option<Admitted<'_>> {
+    pub fn admit(&self) -> Option<Admitted> {
         let with_it = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
-        let admitted = Admitted(self);
+        let admitted = Admitted(self.clone());
         (with_it <= self.limit()).then_some(admitted)
     }
 
@@ -85,9 +81,6 @@ impl Admission {
     fn learn(&self, took: Duration) {
         let under_way = self.under_way.load(Ordering::Relaxed) as f64;
         let is_late = took > self.in_time;
-        if is_late && self.busy.is_so() {
-            return;
-        }
         let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
         if is_late {
             let now = Instant::now();
@@ -108,16 +101,16 @@ impl Admission {
 
 /// A vote that was let in, until this is dropped.
 #[derive(Debug)]
-pub struct Admitted<'a>(&'a Admission);
+pub struct Admitted(Admission);
 
-impl Admitted<'_> {
+impl Admitted {
     /// The queue has kept the vote, or let it wait in vain, after this time.
     pub fn took(self, time: Duration) {
         self.0.learn(time);
     }
 }
 
-impl Drop for Admitted<'_> {
+impl Drop for Admitted {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
@@ -130,13 +123,13 @@ mod tests {
     const IN_TIME: Duration = Duration::from_millis(200);
     const LATE: Duration = Duration::from_millis(201);
 
-    fn crowd(admission: &Admission, size: usize) -> Vec<Admitted<'_>> {
+    fn crowd(admission: &Admission, size: usize) -> Vec<Admitted> {
         (0..size).map_while(|_| admission.admit()).collect()
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_comes_too_many_is_not_let_in_until_somebody_is_through() {
-        let admission = Admission::new(IN_TIME, Busy::default());
+        let admission = Admission::new(IN_TIME);
         let mut inside = crowd(&admission, 5000);
         assert_eq!(inside.len(), 1000);
         assert!(admission.admit().is_none());
@@ -150,7 +143,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn late_votes_shorten_the_line_once_for_all_that_were_late_together() {
-        let admission = Admission::new(IN_TIME, Busy::default());
+        let admission = Admission::new(IN_TIME);
         for vote in crowd(&admission, 1000) {
             vote.took(LATE);
         }
@@ -165,7 +158,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn votes_in_time_lengthen_the_line_where_it_is_needed() {
-        let admission = Admission::new(IN_TIME, Busy::default());
+        let admission = Admission::new(IN_TIME);
         for _ in 0..100_000 {
             admission.admit().unwrap().took(IN_TIME);
         }
@@ -179,17 +172,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_a_busy_process_costs_is_not_held_against_the_queue() {
-        let admission = Admission::new(IN_TIME, Busy::always());
-        for vote in crowd(&admission, 1000) {
-            vote.took(2 * IN_TIME);
-        }
-        assert_eq!(admission.limit(), 1000);
-    }
-
-    #[tokio::test(start_paused = true)]
     async fn an_outage_is_forgotten_within_moments() {
-        let admission = Admission::new(IN_TIME, Busy::default());
+        let admission = Admission::new(IN_TIME);
         admission.admit().unwrap().took(LATE);
         assert_eq!(admission.limit(), 32);
         // What a queue that answers within 5 ms keeps in half a second.

@@ -13,6 +13,7 @@ use shared::{
 
 use crate::{
     admission::Admission,
+    queue_thread::QueueThread,
     rate_limit::{ClientAddress, RateLimits},
     refusal::Refusal,
 };
@@ -72,12 +73,18 @@ impl VoteMetrics {
 /// Takes votes in. Cloning is cheap.
 #[derive(Clone)]
 pub struct Intake {
-    poll: Arc<Poll>,
-    queue: ShardedQueue,
-    metrics: VoteMetrics,
+    /// What can be voted for, and when.
+    pub poll: Arc<Poll>,
+    /// Where votes go.
+    pub queue: ShardedQueue,
+    /// Where the queue was opened.
+    pub queue_thread: QueueThread,
+    /// What is counted.
+    pub metrics: VoteMetrics,
     /// One for each shard: a slow one sends nobody away but its own voters.
-    admissions: Arc<[Admission]>,
-    rates: RateLimits,
+    pub admissions: Arc<[Admission]>,
+    /// How often somebody may vote.
+    pub rates: RateLimits,
 }
 
 /// Whose vote it is.
@@ -102,23 +109,6 @@ pub struct Receipt {
 }
 
 impl Intake {
-    /// An intake for this poll into this queue.
-    pub fn new(
-        poll: Arc<Poll>,
-        queue: ShardedQueue,
-        metrics: VoteMetrics,
-        admissions: Arc<[Admission]>,
-        rates: RateLimits,
-    ) -> Self {
-        Self {
-            poll,
-            queue,
-            metrics,
-            admissions,
-            rates,
-        }
-    }
-
     /// Takes a vote in. When this returns a receipt, the queue has the ballot durably.
     ///
     /// # Errors
@@ -160,16 +150,21 @@ impl Intake {
         self.rates.check(sender.address, sender.has_voted)?;
         let ballot = Ballot {
             voter: sender.voter,
-            choice,
+            choice: choice.clone(),
             traceparent,
         };
-        let began = Instant::now();
-        let enqueued = self.queue.shards()[shard].enqueue(&ballot).await;
-        let took = began.elapsed();
-        // A queue that is gone says nothing about how much it keeps.
-        if matches!(enqueued, Ok(_) | Err(QueueError::Timeout(_))) {
-            admitted.took(took);
-        }
+        let queue = self.queue.clone();
+        let kept = async move {
+            let began = Instant::now();
+            let enqueued = queue.shards()[shard].enqueue(&ballot).await;
+            let took = began.elapsed();
+            // A queue that is gone says nothing about how much it keeps.
+            if matches!(enqueued, Ok(_) | Err(QueueError::Timeout(_))) {
+                admitted.took(took);
+            }
+            (enqueued, took)
+        };
+        let (enqueued, took) = self.queue_thread.run(kept).await;
         if let Err(error) = &enqueued {
             tracing::warn!(%error, "a vote could not be queued");
         }
@@ -183,7 +178,7 @@ impl Intake {
             .observe(took.as_secs_f64());
         Ok(Receipt {
             ballot: outcome?,
-            choice: ballot.choice,
+            choice,
         })
     }
 

@@ -6,13 +6,13 @@
 mod admission;
 pub mod api;
 mod assets;
-mod busy;
 mod cookie_key;
 mod described;
 mod form;
 mod identity;
 mod intake;
 pub mod page;
+mod queue_thread;
 mod rate_limit;
 mod refusal;
 mod routes;
@@ -38,8 +38,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use admission::Admission;
-use busy::Busy;
+use intake::Intake;
 pub use intake::VoteMetrics;
+use queue_thread::QueueThread;
 use rate_limit::RateLimits;
 pub use rate_limit::{RateConfig, RateSettings};
 pub use settings::{Config, CookieSettings, Settings};
@@ -56,11 +57,14 @@ pub async fn run(
     listener: TcpListener,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let queue = ShardedQueue::open(&config.queue).await?;
+    let queue_thread = QueueThread::start()?;
+    let enqueue_timeout = config.queue.enqueue_timeout;
+    let queue = queue_thread
+        .run(async move { ShardedQueue::open(&config.queue).await })
+        .await?;
     let shards = queue.shards().len();
-    let busy = Busy::default();
     let admissions: Arc<[_]> = (0..shards)
-        .map(|_| Admission::new(config.queue.enqueue_timeout / 2, busy.clone()))
+        .map(|_| Admission::new(enqueue_timeout / 2))
         .collect();
     let service_metrics = ServiceMetrics::new("vote");
     let metrics = VoteMetrics::for_poll(&service_metrics.registry, &config.poll);
@@ -87,15 +91,15 @@ pub async fn run(
     };
     let behind_https = config.cookie_keys.secure;
     let rates = RateLimits::new(config.rates);
-    let app = routes::App::new(
-        config.poll,
-        config.cookie_keys,
-        config.links,
-        queue.clone(),
-        metrics.clone(),
-        admissions.clone(),
-        rates.clone(),
-    );
+    let intake = Intake {
+        poll: Arc::new(config.poll),
+        queue: queue.clone(),
+        queue_thread: queue_thread.clone(),
+        metrics: metrics.clone(),
+        admissions,
+        rates: rates.clone(),
+    };
+    let app = routes::App::new(intake, config.cookie_keys, config.links);
     let routes = routes::routes(
         app,
         probe_routes(probes),
@@ -113,23 +117,22 @@ pub async fn run(
             metrics.clone(),
             durable.clone(),
         );
+        let queue_thread = queue_thread.clone();
         tasks.spawn("queue probe", async move {
-            let on_up = async || {
-                note_durability(&queue, &durable[shard]).await;
-                let all = durable.iter().all(|shard| shard.load(Ordering::Relaxed));
-                metrics.queue_durable.set(all.into());
+            let watch = async move {
+                let on_up = async || {
+                    note_durability(&queue, &durable[shard]).await;
+                    let all = durable.iter().all(|shard| shard.load(Ordering::Relaxed));
+                    metrics.queue_durable.set(all.into());
+                };
+                dependency
+                    .watch(closing, || queue.probe_enqueue(), on_up)
+                    .await;
             };
-            dependency
-                .watch(closing, || queue.probe_enqueue(), on_up)
-                .await;
+            queue_thread.run(watch).await;
             Ok(())
         });
     }
-    let closing = lifecycle.closing.clone();
-    tasks.spawn("busy", async move {
-        busy.watch(&closing).await;
-        Ok(())
-    });
     let closing = lifecycle.closing.clone();
     tasks.spawn("rate limits", async move {
         rates.keep_small(&closing).await;

@@ -8,17 +8,15 @@ use shared::{
     language::Translations,
     links::LinkSettings,
     poll::Poll,
-    queue::ShardedQueue,
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    admission::Admission,
     api,
     assets::Assets,
     cookie_key::CookieKeys,
     identity::Identity,
-    intake::{Intake, Receipt, Sender, VoteMetrics},
+    intake::{Intake, Receipt, Sender},
     page,
     rate_limit::RateLimits,
     refusal::Refusal,
@@ -52,20 +50,11 @@ impl Deref for App {
 }
 
 impl App {
-    pub(crate) fn new(
-        poll: Poll,
-        keys: CookieKeys,
-        links: LinkSettings,
-        queue: ShardedQueue,
-        metrics: VoteMetrics,
-        admissions: Arc<[Admission]>,
-        rates: RateLimits,
-    ) -> Self {
-        let poll = Arc::new(poll);
+    pub(crate) fn new(intake: Intake, keys: CookieKeys, links: LinkSettings) -> Self {
         Self(Arc::new(Parts {
-            intake: Intake::new(poll.clone(), queue, metrics, admissions, rates.clone()),
-            rates,
-            poll,
+            poll: intake.poll.clone(),
+            rates: intake.rates.clone(),
+            intake,
             keys,
             texts: texts::all(),
             assets: Assets::new(),
