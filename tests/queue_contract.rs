@@ -1,15 +1,20 @@
 //! What every queue promises, whatever it is made of. In a cluster it is one of three shards, at another node than its URL
 //! names.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use shared::{
     ballot::{Ballot, BallotId, Traceparent, VoterId},
     queue::{Backlog, Consumer, Delivery, Durability, Queue, QueueError},
 };
 
+use tokio::time::timeout;
+
 use crate::harness::{
-    eventually, redis,
+    PATIENCE, eventually, redis,
     skip::or_skip,
     storage::{Kind, SOON, Storage, on_all_storages, poll},
 };
@@ -17,6 +22,7 @@ use crate::harness::{
 on_all_storages! {
     a_ballot_comes_out_as_it_went_in,
     ids_grow_and_never_repeat,
+    of_many_at_once_each_is_told_the_place_of_its_own_ballot,
     a_ballot_is_handed_to_one_consumer_only,
     what_a_dead_consumer_held_is_claimed,
     what_a_live_consumer_holds_is_not_claimed,
@@ -107,6 +113,33 @@ async fn ids_grow_and_never_repeat(storage: Storage) {
     consumer.acknowledge(&everything).await.unwrap();
     consumer.trim().await.unwrap();
     assert!(enqueue(&queue, 1).await[0] > *everything.iter().max().unwrap());
+}
+
+async fn of_many_at_once_each_is_told_the_place_of_its_own_ballot(storage: Storage) {
+    let queue = storage.queue().await;
+    let voters = (0..300).map(|number| {
+        let queue = queue.clone();
+        tokio::spawn(async move {
+            let ballot = ballot("a");
+            let place = queue.enqueue(&ballot);
+            // Some voters do not wait for the answer.
+            let patience = if number % 3 == 0 { NO_IDLE } else { PATIENCE };
+            let place = timeout(patience, place).await.ok()?.unwrap();
+            Some((place, ballot.voter))
+        })
+    });
+    let mut told = HashMap::new();
+    for voter in voters.collect::<Vec<_>>() {
+        told.extend(voter.await.unwrap());
+    }
+    assert!(told.len() >= 200, "{}", told.len());
+    let mut consumer = queue.consumer("reader");
+    while !told.is_empty() {
+        for delivery in read(&mut consumer, 100).await {
+            let voter = delivery.open(&poll()).unwrap().ballot.voter;
+            assert!(told.remove(&delivery.id).is_none_or(|own| own == voter));
+        }
+    }
 }
 
 async fn a_ballot_is_handed_to_one_consumer_only(storage: Storage) {

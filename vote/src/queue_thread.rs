@@ -6,6 +6,7 @@
 
 use std::{io, panic::resume_unwind, sync::Arc, thread};
 
+use shared::traces;
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -39,7 +40,7 @@ impl QueueThread {
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> T {
-        match self.runtime.spawn(work).await {
+        match self.runtime.spawn(traces::go_on(work)).await {
             Ok(done) => done,
             // The thread outlives this call, so it has not been cancelled.
             Err(panic) => resume_unwind(panic.into_panic()),

@@ -38,7 +38,7 @@ pub struct Connection {
 
 #[derive(Clone)]
 struct Current {
-    client: Client,
+    client: Arc<Client>,
     manager: ConnectionManager,
     since: Instant,
 }
@@ -88,7 +88,7 @@ impl Connection {
 
     /// The server in use, for a connection of one's own.
     pub fn client(&self) -> Client {
-        self.current().client
+        Client::clone(&self.current().client)
     }
 
     fn current(&self) -> Current {
@@ -192,7 +192,7 @@ impl Current {
             .set_number_of_retries(1)
             .set_min_delay(Duration::from_millis(20));
         Ok(Self {
-            client: client.clone(),
+            client: Arc::new(client.clone()),
             manager: ConnectionManager::new_lazy_with_config(client.clone(), reconnecting)?,
             since: Instant::now(),
         })
