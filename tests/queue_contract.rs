@@ -10,7 +10,6 @@ use shared::{
     ballot::{Ballot, BallotId, Traceparent, VoterId},
     queue::{Backlog, Consumer, Delivery, Durability, Queue, QueueError},
 };
-
 use tokio::time::timeout;
 
 use crate::harness::{

@@ -150,7 +150,7 @@ impl Intake {
         self.rates.check(sender.address, sender.has_voted)?;
         let ballot = Ballot {
             voter: sender.voter,
-            choice: choice.clone(),
+            choice,
             traceparent,
         };
         let queue = self.queue.clone();
@@ -162,9 +162,9 @@ impl Intake {
             if matches!(enqueued, Ok(_) | Err(QueueError::Timeout(_))) {
                 admitted.took(took);
             }
-            (enqueued, took)
+            (ballot.choice, enqueued, took)
         };
-        let (enqueued, took) = self.queue_thread.run(kept).await;
+        let (choice, enqueued, took) = self.queue_thread.run(kept).await;
         if let Err(error) = &enqueued {
             tracing::warn!(%error, "a vote could not be queued");
         }

@@ -116,7 +116,7 @@ impl FromRequestParts<App> for ClientAddress {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
         let ConnectInfo(peer) = ConnectInfo::<SocketAddr>::from_request_parts(parts, app).await?;
-        let proxies = &app.rates.0.trusted_proxies;
+        let proxies = &app.intake.rates.0.trusted_proxies;
         Ok(Self(proxies.client_address(peer.ip(), &parts.headers)))
     }
 }

@@ -18,7 +18,6 @@ use crate::{
     identity::Identity,
     intake::{Intake, Receipt, Sender},
     page,
-    rate_limit::RateLimits,
     refusal::Refusal,
     sent::Sent,
     texts::{self, Texts},
@@ -36,7 +35,6 @@ pub struct Parts {
     pub(crate) texts: Translations<Texts>,
     pub(crate) assets: Assets,
     pub(crate) links: LinkSettings,
-    pub(crate) rates: RateLimits,
     pub(crate) instance: String,
     pub(crate) pages: Pages<page::Kind, page::Version>,
 }
@@ -53,7 +51,6 @@ impl App {
     pub(crate) fn new(intake: Intake, keys: CookieKeys, links: LinkSettings) -> Self {
         Self(Arc::new(Parts {
             poll: intake.poll.clone(),
-            rates: intake.rates.clone(),
             intake,
             keys,
             texts: texts::all(),
