@@ -363,15 +363,33 @@ async fn entries_removed_while_pending_are_reported_as_lost() {
     let queue = storage.queue().await;
     let sent = enqueue(&queue, 2).await;
     read(&mut queue.consumer("dead"), 100).await;
-    let mut delete = ::redis::cmd("XDEL");
-    delete
-        .arg(&storage.stream)
-        .arg(sent[0].to_string())
-        .exec(&mut redis::shared().unwrap().connect())
-        .unwrap();
+    delete(&storage, sent[0]);
     let claimed = queue.consumer("heir").claim(100, NO_IDLE).await.unwrap();
     assert_eq!(claimed.lost, sent[..1]);
     assert_eq!(ids(&claimed.deliveries), sent[1..]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entries_removed_before_they_were_delivered_are_no_backlog() {
+    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let queue = storage.queue().await;
+    let mut consumer = queue.consumer("reader");
+    let sent = enqueue(&queue, 1).await;
+    read(&mut consumer, 100).await;
+    let removed = enqueue(&queue, 1).await;
+    delete(&storage, removed[0]);
+    consumer.acknowledge(&sent).await.unwrap();
+    consumer.trim().await.unwrap();
+    assert_eq!(consumer.backlog().await.unwrap(), Backlog::default());
+}
+
+/// Removes an entry as somebody else would.
+fn delete(storage: &Storage, id: BallotId) {
+    ::redis::cmd("XDEL")
+        .arg(&storage.stream)
+        .arg(id.to_string())
+        .exec(&mut redis::shared().unwrap().connect())
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -235,9 +235,14 @@ impl RedisConsumer {
         let oldest_undelivered = undelivered.first().map(|delivery| delivery.id);
         Ok(Backlog {
             pending: pending.count,
-            undelivered: group
-                .lag
-                .unwrap_or_else(|| length.saturating_sub(pending.count)),
+            undelivered: match oldest_undelivered {
+                // Redis 7.0 counts an entry that was deleted after all had been delivered as one to come.
+                None => 0,
+                Some(_) => group
+                    .lag
+                    .unwrap_or_else(|| length.saturating_sub(pending.count))
+                    .max(1),
+            },
             oldest: pending
                 .first
                 .into_iter()
