@@ -133,8 +133,9 @@ async fn worker_and_postgres() {
 
 /// Voting goes on while a worker is cut off, and all of it is counted afterwards.
 async fn worker_heals(storage: &Storage, worker: &Service, proxy: &Proxy, cut_off: &str) {
-    let vote = start_ready("vote", storage, &PROMPT).await;
-    let result = start_ready("result", storage, &PROMPT).await;
+    // Nothing is wrong with their own servers, however busy the machine is.
+    let vote = start_ready("vote", storage, &[]).await;
+    let result = start_ready("result", storage, &[]).await;
     let total = async || tally(&result.url).await["total"].as_u64().unwrap_or(0);
     let crowd = Crowd::gather(&vote.url, 4);
     for (round, fault) in FAULTS.into_iter().enumerate() {

@@ -4,12 +4,13 @@ use shared::{
     ballot::{Ballot, VoterId},
     queue::Queue,
 };
+use sqlx::{Executor, PgPool};
 
 use super::PROMPT;
 use crate::{
     faults::start_ready,
     harness::{
-        postgres,
+        eventually, postgres,
         process::Service,
         scrape::{Scrape, exactly, until},
         skip::or_skip,
@@ -121,18 +122,32 @@ async fn failed_attempts_and_the_databases_errors_are_counted() {
     .await;
     until(url, "db_pool_wait_seconds_count", |waits| waits > 0.0).await;
     let queue = storage.queue().await;
+    let errors = |class| format!("db_errors_total{{class=\"{class}\"}}");
+
+    let superuser = PgPool::connect(&database.url()).await.unwrap();
+    let mut locked = superuser.begin().await.unwrap();
+    let lock = "LOCK TABLE votes IN ACCESS EXCLUSIVE MODE";
+    locked.execute(lock).await.unwrap();
+    enqueue(&queue, VoterId::random()).await;
+    let lost = async || {
+        let end_all_that_wait = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted";
+        superuser.execute(end_all_that_wait).await.unwrap();
+        Scrape::of(url).await.find(&errors("transient"))
+    };
+    eventually("a lost connection", |lost| *lost > Some(0.0), lost).await;
+    locked.rollback().await.unwrap();
+    superuser.close().await;
+    until(url, &entries("applied"), |applied| applied > 0.0).await;
 
     server.server.freeze();
     enqueue(&queue, VoterId::random()).await;
     until(url, used, |used| used > 0.0).await;
     until(url, &entries("retry"), |retries| retries > 0.0).await;
-    let errors = |class| format!("db_errors_total{{class=\"{class}\"}}");
     until(url, &errors("timeout"), |errors| errors > 0.0).await;
-    server.server.kill();
-    until(url, &errors("transient"), |errors| errors > 0.0).await;
     let now = Scrape::of(url).await;
     assert_eq!(now.find(&errors("permanent")), Some(0.0));
     drop(database);
+    server.server.kill();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
