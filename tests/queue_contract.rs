@@ -21,6 +21,7 @@ use crate::harness::{
 on_all_storages! {
     a_ballot_comes_out_as_it_went_in,
     ids_grow_and_never_repeat,
+    of_a_group_each_is_told_its_own_place,
     of_many_at_once_each_is_told_the_place_of_its_own_ballot,
     a_ballot_is_handed_to_one_consumer_only,
     what_a_dead_consumer_held_is_claimed,
@@ -112,6 +113,23 @@ async fn ids_grow_and_never_repeat(storage: Storage) {
     consumer.acknowledge(&everything).await.unwrap();
     consumer.trim().await.unwrap();
     assert!(enqueue(&queue, 1).await[0] > *everything.iter().max().unwrap());
+}
+
+async fn of_a_group_each_is_told_its_own_place(storage: Storage) {
+    let queue = storage.queue().await;
+    assert!(queue.enqueue_all(&[]).await.is_empty());
+    let group: Vec<_> = (0..600).map(|_| ballot("a")).collect();
+    let places = queue.enqueue_all(&group.iter().collect::<Vec<_>>()).await;
+    let places = places.into_iter().map(Result::unwrap).zip(&group);
+    let mut told: HashMap<_, _> = places.collect();
+    assert_eq!(told.len(), group.len());
+    let mut consumer = queue.consumer("reader");
+    while !told.is_empty() {
+        for delivery in read(&mut consumer, 100).await {
+            let ballot = delivery.open(&poll()).unwrap().ballot;
+            assert_eq!(told.remove(&delivery.id), Some(&ballot));
+        }
+    }
 }
 
 async fn of_many_at_once_each_is_told_the_place_of_its_own_ballot(storage: Storage) {

@@ -18,7 +18,7 @@ use shared::{
 use utoipa::ToSchema;
 
 use crate::{
-    described::Refused, identity::Identity, intake::Receipt, refusal::Refusal, routes::App,
+    described::Refused, identity::Identity, line::Receipt, refusal::Refusal, routes::App,
     sent::Sent,
 };
 

@@ -1,19 +1,17 @@
 //! The one door through which votes come in.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry};
 use shared::{
-    ballot::{Ballot, BallotId, Choice, Traceparent, VoterId},
+    ballot::{Ballot, Choice, Traceparent, VoterId},
     metrics::LATENCY_SECONDS,
     poll::{Phase, Poll},
-    queue::{QueueError, ShardedQueue},
 };
 
 use crate::{
-    admission::Admission,
-    queue_thread::QueueThread,
+    line::{Line, Receipt},
     rate_limit::{ClientAddress, RateLimits},
     refusal::Refusal,
 };
@@ -63,8 +61,9 @@ impl VoteMetrics {
     }
 
     /// Says how many votes may be under way now.
-    pub(crate) fn note_limit(&self, admissions: &[Admission]) {
-        let limit = admissions.iter().map(Admission::limit).sum::<usize>();
+    pub(crate) fn note_limit(&self, lines: &[Line]) {
+        let limits = lines.iter().map(|line| line.admission.limit());
+        let limit = limits.sum::<usize>();
         self.vote_admission_limit
             .set(i64::try_from(limit).unwrap_or(i64::MAX));
     }
@@ -75,14 +74,10 @@ impl VoteMetrics {
 pub struct Intake {
     /// What can be voted for, and when.
     pub poll: Arc<Poll>,
-    /// Where votes go.
-    pub queue: ShardedQueue,
-    /// Where the queue was opened.
-    pub queue_thread: QueueThread,
+    /// Where votes go, one for each shard: a slow one sends nobody away but its own voters.
+    pub lines: Arc<[Line]>,
     /// What is counted.
     pub metrics: VoteMetrics,
-    /// One for each shard: a slow one sends nobody away but its own voters.
-    pub admissions: Arc<[Admission]>,
     /// How often somebody may vote.
     pub rates: RateLimits,
 }
@@ -97,15 +92,6 @@ pub struct Sender {
     pub has_voted: bool,
     /// Where the vote comes from.
     pub address: ClientAddress,
-}
-
-/// The proof that the queue has a ballot.
-#[derive(Clone, Debug)]
-pub struct Receipt {
-    /// Its place in the queue.
-    pub ballot: BallotId,
-    /// What was chosen.
-    pub choice: Choice,
 }
 
 impl Intake {
@@ -142,8 +128,8 @@ impl Intake {
         traceparent: Option<Traceparent>,
     ) -> Result<Receipt, Refusal> {
         self.check_open(Timestamp::now())?;
-        let shard = self.queue.shard_of(sender.voter);
-        let admitted = self.admissions[shard].admit().ok_or_else(|| {
+        let line = &self.lines[sender.voter.shard(self.lines.len())];
+        let admitted = line.admission.admit().ok_or_else(|| {
             self.metrics.vote_shed_total.inc();
             Refusal::Overloaded
         })?;
@@ -153,33 +139,19 @@ impl Intake {
             choice,
             traceparent,
         };
-        let queue = self.queue.clone();
-        let kept = async move {
-            let began = Instant::now();
-            let enqueued = queue.shards()[shard].enqueue(&ballot).await;
-            let took = began.elapsed();
-            // A queue that is gone says nothing about how much it keeps.
-            if matches!(enqueued, Ok(_) | Err(QueueError::Timeout(_))) {
-                admitted.took(took);
-            }
-            (ballot.choice, enqueued, took)
-        };
-        let (choice, enqueued, took) = self.queue_thread.run(kept).await;
-        if let Err(error) = &enqueued {
+        let kept = line.keep(ballot, admitted).await;
+        if let Err(error) = &kept.outcome {
             tracing::warn!(%error, "a vote could not be queued");
         }
-        let outcome = enqueued.map_err(Refusal::from);
+        let outcome = kept.outcome.map_err(Refusal::from);
         let label = outcome
             .as_ref()
             .map_or_else(Refusal::outcome, |_| "accepted");
         self.metrics
             .vote_enqueue_duration_seconds
             .with_label_values(&[label])
-            .observe(took.as_secs_f64());
-        Ok(Receipt {
-            ballot: outcome?,
-            choice,
-        })
+            .observe(kept.took.as_secs_f64());
+        outcome
     }
 
     fn check_open(&self, now: Timestamp) -> Result<(), Refusal> {

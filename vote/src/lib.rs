@@ -11,6 +11,7 @@ mod described;
 mod form;
 mod identity;
 mod intake;
+mod line;
 pub mod page;
 mod queue_thread;
 mod rate_limit;
@@ -40,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use admission::Admission;
 use intake::Intake;
 pub use intake::VoteMetrics;
+use line::Line;
 use queue_thread::QueueThread;
 use rate_limit::RateLimits;
 pub use rate_limit::{RateConfig, RateSettings};
@@ -63,15 +65,17 @@ pub async fn run(
         .run(async move { ShardedQueue::open(&config.queue).await })
         .await?;
     let shards = queue.shards().len();
-    let admissions: Arc<[_]> = (0..shards)
-        .map(|_| Admission::new(enqueue_timeout / 2))
-        .collect();
+    let line = |shard: &Queue| {
+        let admission = Admission::new(enqueue_timeout / 2);
+        Line::open(shard.clone(), admission, &queue_thread)
+    };
+    let lines: Arc<[_]> = queue.shards().iter().map(line).collect();
     let service_metrics = ServiceMetrics::new("vote");
     let metrics = VoteMetrics::for_poll(&service_metrics.registry, &config.poll);
     let http_metrics = HttpMetrics::for_methods(&service_metrics.registry);
     {
-        let (metrics, admissions) = (metrics.clone(), admissions.clone());
-        service_metrics.before_each_scrape(move || metrics.note_limit(&admissions));
+        let (metrics, lines) = (metrics.clone(), lines.clone());
+        service_metrics.before_each_scrape(move || metrics.note_limit(&lines));
     }
     let lifecycle = Lifecycle::new(shutdown, config.server.drain);
     let dependencies = Dependency::shards("queue", shards, &service_metrics.common);
@@ -93,10 +97,8 @@ pub async fn run(
     let rates = RateLimits::new(config.rates);
     let intake = Intake {
         poll: Arc::new(config.poll),
-        queue: queue.clone(),
-        queue_thread: queue_thread.clone(),
+        lines,
         metrics: metrics.clone(),
-        admissions,
         rates: rates.clone(),
     };
     let app = routes::App::new(intake, config.cookie_keys, config.links);

@@ -6,8 +6,10 @@
 
 use std::{io, panic::resume_unwind, sync::Arc, thread};
 
-use shared::traces;
-use tokio::runtime::{Builder, Handle};
+use tokio::{
+    runtime::{Builder, Handle},
+    task::JoinHandle,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The thread. Cloning is cheap; it ends with the last clone.
@@ -35,12 +37,20 @@ impl QueueThread {
         Ok(thread)
     }
 
-    /// Does this there, to its end, even if nobody waits for that any more. What connects to the queue must do so there too.
+    /// Does this there. What connects to the queue must do so there too.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.runtime.spawn(work)
+    }
+
+    /// Does this there, to its end, even if nobody waits for that any more.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> T {
-        match self.runtime.spawn(traces::go_on(work)).await {
+        match self.spawn(work).await {
             Ok(done) => done,
             // The thread outlives this call, so it has not been cancelled.
             Err(panic) => resume_unwind(panic.into_panic()),

@@ -17,11 +17,12 @@ use crate::{
     sqlite::{OpenError, SqlitePath},
 };
 pub use delivery::{Delivery, Unstorable};
+use futures_util::future::join_all;
 pub use payload::UnreadablePayload;
 use redis::{RedisConsumer, RedisQueue};
 pub use sharded::ShardedQueue;
 use sqlite::{SqliteConsumer, SqliteQueue};
-use traced::Sending;
+pub use traced::Sending;
 
 /// Where the queue is.
 #[derive(Clone, Debug)]
@@ -153,18 +154,18 @@ impl Queue {
     /// # Errors
     /// The ballot is not in the queue, or, after [`QueueError::Timeout`] and [`QueueError::Unavailable`], may be.
     pub async fn enqueue(&self, ballot: &Ballot) -> Result<BallotId, QueueError> {
-        let Some(sending) = Sending::begin(self) else {
-            return self.put(ballot).await;
-        };
-        let outcome = self.put(&sending.mark(ballot)).await;
-        sending.end(&outcome);
-        outcome
+        self.enqueue_all(&[ballot]).await.remove(0)
     }
 
-    async fn put(&self, ballot: &Ballot) -> Result<BallotId, QueueError> {
+    /// Puts ballots into the queue as [`enqueue`](Self::enqueue) does, at less cost than one by one. Each has an outcome of
+    /// its own, in their order; one says nothing about the others.
+    pub async fn enqueue_all(&self, ballots: &[&Ballot]) -> Vec<Result<BallotId, QueueError>> {
         match self {
-            Self::Sqlite(queue) => queue.enqueue(ballot).await,
-            Self::Redis(queue) => queue.enqueue(ballot).await,
+            Self::Sqlite(queue) => {
+                let each = ballots.iter().map(|ballot| queue.enqueue(ballot));
+                join_all(each).await
+            }
+            Self::Redis(queue) => queue.enqueue_all(ballots).await,
         }
     }
 

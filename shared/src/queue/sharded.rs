@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::{OpenQueueError, Queue, QueueConfig, QueueUrl, redis, sqlite::SqliteQueue};
-use crate::{ballot::VoterId, sqlite::Database};
+use crate::sqlite::Database;
 
 /// All shards. Cloning is cheap; clones share connections.
 #[derive(Clone)]
@@ -31,15 +31,10 @@ impl ShardedQueue {
         Ok(Self(shards.into()))
     }
 
-    /// The shards, in the order of their URLs. There is at least one.
+    /// The shards, in the order of their URLs. There is at least one; [`VoterId::shard`](crate::ballot::VoterId::shard) is
+    /// the index of the one that has all ballots of a voter.
     #[must_use]
     pub fn shards(&self) -> &[Queue] {
         &self.0
-    }
-
-    /// The index of the shard that has all ballots of this voter.
-    #[must_use]
-    pub fn shard_of(&self, voter: VoterId) -> usize {
-        voter.shard(self.0.len())
     }
 }

@@ -14,49 +14,73 @@ use crate::{
     traces,
 };
 
-/// A ballot that is put into the queue.
-pub(super) struct Sending(Context);
+/// A ballot on its way into the queue.
+pub struct Sending {
+    ballot: Ballot,
+    /// `None`: its request has no trace that anybody looks at.
+    context: Option<Context>,
+}
 
 impl Sending {
-    /// Begins within the trace of the request; `None`: it has none that anybody looks at.
-    pub(super) fn begin(queue: &Queue) -> Option<Self> {
-        let tracer = traces::tracer()?;
-        let request = Context::current();
-        if !request.span().is_recording() {
-            return None;
-        }
-        let (system, destination) = match queue {
-            Queue::Sqlite(_) => ("sqlite", queue.name()),
-            Queue::Redis(_) => ("redis", queue.name()),
+    /// Begins within the trace of the request that is being answered, so that a worker goes on where this part ends.
+    #[must_use]
+    pub fn begin(ballot: Ballot, queue: &Queue) -> Self {
+        let Some(context) = begin_span(queue) else {
+            return Self {
+                ballot,
+                context: None,
+            };
         };
-        let span = tracer
-            .span_builder(format!("send {destination}"))
-            .with_kind(SpanKind::Producer)
-            .with_attributes(attributes("send", system, destination))
-            .start_with_context(tracer, &request);
-        Some(Self(request.with_span(span)))
-    }
-
-    /// The ballot, so that a worker goes on where this part ends.
-    pub(super) fn mark(&self, ballot: &Ballot) -> Ballot {
-        let traceparent = Traceparent::of(self.0.span().span_context());
-        Ballot {
-            traceparent: Some(traceparent),
-            ..ballot.clone()
+        let traceparent = Traceparent::of(context.span().span_context());
+        Self {
+            ballot: Ballot {
+                traceparent: Some(traceparent),
+                ..ballot
+            },
+            context: Some(context),
         }
     }
 
-    pub(super) fn end(self, outcome: &Result<BallotId, QueueError>) {
-        let span = self.0.span();
-        match outcome {
-            Ok(id) => span.set_attribute(message_id(*id)),
-            Err(error) => {
-                span.set_attribute(KeyValue::new("error.type", error.kind()));
-                span.set_status(Status::error(error.to_string()));
+    /// What to put there.
+    #[must_use]
+    pub fn ballot(&self) -> &Ballot {
+        &self.ballot
+    }
+
+    /// The queue has it, or has failed.
+    #[must_use]
+    pub fn end(self, outcome: &Result<BallotId, QueueError>) -> Ballot {
+        if let Some(context) = &self.context {
+            let span = context.span();
+            match outcome {
+                Ok(id) => span.set_attribute(message_id(*id)),
+                Err(error) => {
+                    span.set_attribute(KeyValue::new("error.type", error.kind()));
+                    span.set_status(Status::error(error.to_string()));
+                }
             }
+            span.end();
         }
-        span.end();
+        self.ballot
     }
+}
+
+fn begin_span(queue: &Queue) -> Option<Context> {
+    let tracer = traces::tracer()?;
+    let request = Context::current();
+    if !request.span().is_recording() {
+        return None;
+    }
+    let (system, destination) = match queue {
+        Queue::Sqlite(_) => ("sqlite", queue.name()),
+        Queue::Redis(_) => ("redis", queue.name()),
+    };
+    let span = tracer
+        .span_builder(format!("send {destination}"))
+        .with_kind(SpanKind::Producer)
+        .with_attributes(attributes("send", system, destination))
+        .start_with_context(tracer, &request);
+    Some(request.with_span(span))
 }
 
 impl Consumer {

@@ -8,7 +8,7 @@ mod settings;
 
 use std::{sync::OnceLock, thread};
 
-use opentelemetry::{KeyValue, context::FutureExt, trace::TracerProvider};
+use opentelemetry::{KeyValue, trace::TracerProvider};
 use opentelemetry_sdk::{
     Resource,
     trace::{SdkTracer, SdkTracerProvider},
@@ -49,11 +49,6 @@ pub fn start(settings: &TraceSettings, service: &'static str) -> Result<(), Inva
     let _ = TRACING.set(Tracing { provider, tracer });
     tracing::info!(%endpoint, "traces are sent");
     Ok(())
-}
-
-/// The same work in the trace of whoever calls this, whichever thread does it.
-pub fn go_on<F: Future>(work: F) -> impl Future<Output = F::Output> {
-    work.with_current_context()
 }
 
 /// What makes spans; `None`: traces are off.

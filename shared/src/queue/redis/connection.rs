@@ -79,6 +79,22 @@ impl Connection {
         self.learn_from(answer, &current)
     }
 
+    /// Several at once, each with an answer of its own.
+    pub async fn query_each<T: FromRedisValue>(
+        &self,
+        mut commands: Pipeline,
+    ) -> Vec<RedisResult<T>> {
+        let mut current = self.current();
+        let answers = commands
+            .ignore_errors()
+            .query_async::<Vec<RedisResult<T>>>(&mut current.manager);
+        let answers = answers
+            .await
+            .unwrap_or_else(|error| commands.cmd_iter().map(|_| Err(error.clone())).collect());
+        let learnt = |answer| self.learn_from(answer, &current);
+        answers.into_iter().map(learnt).collect()
+    }
+
     /// Connects anew for the next call. Calls under way still get their answers, should there be any.
     pub fn replace(&self) {
         let current = self.current();

@@ -88,31 +88,57 @@ impl RedisQueue {
         &self.stream
     }
 
-    pub(super) async fn enqueue(&self, ballot: &Ballot) -> Result<BallotId, QueueError> {
+    pub(super) async fn enqueue_all(
+        &self,
+        ballots: &[&Ballot],
+    ) -> Vec<Result<BallotId, QueueError>> {
+        let late = Err(QueueError::Timeout(self.enqueue_timeout));
+        let mut outcomes = vec![late.clone(); ballots.len()];
+        let deadline = Instant::now() + self.enqueue_timeout;
+        let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(100));
+        let mut left: Vec<_> = (0..ballots.len()).collect();
+        loop {
+            let mut adds = redis::Pipeline::with_capacity(left.len());
+            for &index in &left {
+                adds.add_command(self.add(ballots[index]));
+            }
+            let Ok(answers) = timeout_at(deadline, self.connection.query_each(adds)).await else {
+                for index in left {
+                    outcomes[index].clone_from(&late);
+                }
+                return outcomes;
+            };
+            let mut answers = answers.into_iter();
+            left.retain(|&index| {
+                let answer = answers.next().expect("as many answers as commands");
+                // There was no connection, so nothing was sent, or another node has the stream, so nothing was done. What
+                // was in flight when a connection broke is never sent again: should it have arrived, the second entry
+                // would be the vote's place, and the first could still come late and overtake a newer vote.
+                let is_left = matches!(
+                    &answer,
+                    Err(error) if error.is_connection_refusal() || is_on_its_way(error)
+                );
+                outcomes[index] = match answer {
+                    Ok(Added(id)) => Ok(self.shard.to_ballot(id)),
+                    Err(error) => Err(classify(&error)),
+                };
+                is_left
+            });
+            let wait = backoff.next_wait();
+            if left.is_empty() || Instant::now() + wait >= deadline {
+                return outcomes;
+            }
+            sleep(wait).await;
+        }
+    }
+
+    fn add(&self, ballot: &Ballot) -> Cmd {
         let mut xadd = cmd("XADD");
         xadd.arg(&*self.stream).arg("*");
         for (name, value) in fields_of(ballot) {
             xadd.arg(name).arg(value);
         }
-        let deadline = Instant::now() + self.enqueue_timeout;
-        let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(100));
-        loop {
-            let answer = timeout_at(deadline, self.connection.query::<Added>(&xadd)).await;
-            match answer.map_err(|_| QueueError::Timeout(self.enqueue_timeout))? {
-                Ok(Added(id)) => return Ok(self.shard.to_ballot(id)),
-                // There was no connection, so nothing was sent, or another node has the stream, so nothing was done. What was in flight when a connection broke is never sent
-                // again: should it have arrived, the second entry would be the vote's place, and the first could still
-                // come late and overtake a newer vote.
-                Err(error) if error.is_connection_refusal() || is_on_its_way(&error) => {
-                    let wait = backoff.next_wait();
-                    if Instant::now() + wait >= deadline {
-                        return Err(classify(&error));
-                    }
-                    sleep(wait).await;
-                }
-                Err(error) => return Err(classify(&error)),
-            }
-        }
+        xadd
     }
 
     /// Does what it takes to enqueue, beside the ballots.
