@@ -2,7 +2,7 @@
 //! answer in words even after a crash, as a page for people, and headers that keep browsers safe.
 //!
 //! It is one function around the routes and not a layer of each of them: a layer is copied, and asks for memory, with
-//! every request.
+//! every request. What it is made of are combinators: an `async fn` has room for the future that it is given twice over.
 
 use std::{any::Any, convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -60,8 +60,7 @@ impl Answers {
     pub(super) async fn answer(&self, request: Request) -> Response {
         let reader = Reader::of(request.headers());
         let measured = Measured::begin(&self.0.metrics, &self.0.labels, &request);
-        let mut routes = self.0.routes.clone();
-        let answer = async move { routes.call(request).await };
+        let answer = self.0.routes.clone().call(request);
         let response = measured.around(in_time(whole(answer))).await;
         let response = self.finish(response, &reader);
         measured.end(response.status());
@@ -81,22 +80,28 @@ impl Answers {
 }
 
 /// The answer, if it begins in time.
-async fn in_time(answer: impl Future<Output = Response>) -> Response {
-    timeout(REQUEST_TIMEOUT, answer).await.unwrap_or_else(|_| {
-        let detail = format!("no answer within {REQUEST_TIMEOUT:?}; try again");
-        Problem::new(ProblemKind::TimedOut, detail)
-            .retry_after(1)
-            .into_response()
+fn in_time(answer: impl Future<Output = Response>) -> impl Future<Output = Response> {
+    timeout(REQUEST_TIMEOUT, answer).map(|answer| {
+        answer.unwrap_or_else(|_| {
+            let detail = format!("no answer within {REQUEST_TIMEOUT:?}; try again");
+            Problem::new(ProblemKind::TimedOut, detail)
+                .retry_after(1)
+                .into_response()
+        })
     })
 }
 
 /// The answer, or one that says that there is none: a crash ends one request, and no other.
-async fn whole(answer: impl Future<Output = Result<Response, Infallible>>) -> Response {
-    match AssertUnwindSafe(answer).catch_unwind().await {
-        Ok(Ok(response)) => response,
-        Ok(Err(never)) => match never {},
-        Err(cause) => crashed(&*cause).into_response(),
-    }
+fn whole(
+    answer: impl Future<Output = Result<Response, Infallible>>,
+) -> impl Future<Output = Response> {
+    AssertUnwindSafe(answer)
+        .catch_unwind()
+        .map(|answer| match answer {
+            Ok(Ok(response)) => response,
+            Ok(Err(never)) => match never {},
+            Err(cause) => crashed(&*cause).into_response(),
+        })
 }
 
 async fn not_found(uri: Uri) -> Problem {

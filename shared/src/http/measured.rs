@@ -6,6 +6,7 @@ use axum::{
     extract::Request,
     http::{Method, StatusCode},
 };
+use futures_util::future::Either;
 use prometheus::{
     HistogramVec, IntCounter, IntGauge, IntGaugeVec, Registry,
     core::Collector,
@@ -106,10 +107,10 @@ impl<'a> Measured<'a> {
     }
 
     /// What belongs to the request finds its trace.
-    pub(super) async fn around<T>(&self, work: impl Future<Output = T>) -> T {
+    pub(super) fn around<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
         match &self.span {
-            None => work.await,
-            Some(span) => span.around(work).await,
+            None => Either::Left(work),
+            Some(span) => Either::Right(span.around(work)),
         }
     }
 

@@ -49,8 +49,8 @@ impl ServerSpan {
     }
 
     /// What belongs to the request, logs and further spans, finds its trace.
-    pub(super) async fn around<T>(&self, work: impl Future<Output = T>) -> T {
-        work.with_context(self.0.clone()).await
+    pub(super) fn around<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
+        work.with_context(self.0.clone())
     }
 
     pub(super) fn end(self, status: StatusCode) {
