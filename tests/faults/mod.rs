@@ -22,6 +22,7 @@
 //! | all of it by chance, at the same time | `random::whatever_breaks_nothing_accepted_is_lost`; that it would notice: `random::mutants`, `power::a_redis_that_syncs_every_second_is_found_out` |
 //! | a shard killed, a shard frozen, a node of a Redis Cluster replaced by its replica | all of `shards` |
 //! | more votes than the queue keeps | `overload::of_twice_what_the_queue_keeps_half_is_kept_in_time_and_half_is_refused_at_once` |
+//! | more votes than the processor keeps up with | `overload::a_service_with_too_much_to_do_does_not_blame_the_queue` |
 //! | anything killed under load | `processes::…::whatever_is_killed_no_accepted_vote_is_lost` |
 //! | several workers, reordered deliveries | `convergence::…::any_order_ends_in_the_same_tally`, `mover::…::workers_side_by_side_move_every_ballot_once`, all of `schedules`, `store_contract::…::writers_side_by_side_end_in_the_right_tally` |
 //! | poison | `mover::…::poison_becomes_a_dead_letter_and_blocks_nobody`, `mover::…::what_only_the_store_refuses_becomes_a_dead_letter_too`, `original_faults::…::a_300_character_post_does_not_break_the_worker` |

@@ -1,4 +1,5 @@
-//! More votes come than the queue keeps: what it keeps is kept in time, and all others are told at once to come back.
+//! More votes come than the queue keeps: what it keeps is kept in time, and all others are told at once to come back. Where
+//! it is the service that has too much to do, it sends nobody away, for that would cost as much as serving them.
 
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ const VOTERS: usize = 200;
 async fn votes(vote: &Service, connections: usize, plan: Plan) -> Load {
     let config = LoadConfig {
         vote: vec![vote.url.parse().unwrap()],
-        voters: VOTERS,
+        voters: VOTERS.max(connections),
         connections,
         plan,
         seed: 1,
@@ -114,4 +115,20 @@ async fn of_twice_what_the_queue_keeps_half_is_kept_in_time_and_half_is_refused_
     proxy.make(Network::Good);
     let verdict = watch.settle(&history, &before, PATIENCE).await.unwrap();
     assert_eq!((verdict.violations, verdict.at_rest), (Vec::new(), true));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a machine that does nothing else; run it with --ignored"]
+async fn a_service_with_too_much_to_do_does_not_blame_the_queue() {
+    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    // Each of so many waits longer for the one thread than the queue may take.
+    let narrow = [("TOKIO_WORKER_THREADS", "1"), ("ENQUEUE_TIMEOUT", "200ms")];
+    let vote = start_ready("vote", &storage, &narrow).await;
+    let crowd = Plan {
+        votes: Some(20_000),
+        ..Plan::default()
+    };
+    let load = votes(&vote, 1000, crowd).await;
+    let accepted = load.latencies.accepted.count();
+    assert!(accepted > 19_000, "{accepted}");
 }
