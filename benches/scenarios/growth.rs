@@ -15,6 +15,10 @@ use crate::{
 
 /// So far from the numbers of all other voters that they are new.
 const NEW: u64 = 1_000_000_000;
+/// How many times the votes that are stored at once there are in the end.
+const MOST_ROWS: u64 = 100;
+/// From one voter to the next who comes: a prime, so that nobody comes twice.
+const FAR_APART: u64 = 7_368_787;
 
 /// When the votes come. The first change of a page after a checkpoint writes the whole page to Postgres's log.
 #[derive(Clone, Copy)]
@@ -27,30 +31,46 @@ enum Moment {
 
 pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
     let redis = Redis::start()?;
-    for moment in [Moment::LongAfterCheckpoint, Moment::JustAfterCheckpoint] {
-        let postgres = Postgres::start_with(&RARE_CHECKPOINTS)?;
-        let votes = Votes::prepare(postgres.database("rows")?)?;
-        rows(scale, report, &redis, &votes, moment)?;
-    }
+    let few = {
+        let (_postgres, votes) = prepare("rows")?;
+        rows(scale, report, &redis, &votes, Moment::LongAfterCheckpoint)?
+    };
+    let (_postgres, votes) = prepare("rows")?;
+    rows(scale, report, &redis, &votes, Moment::JustAfterCheckpoint)?;
+    from_a_checkpoint_on(scale, report, &redis, &votes, few)?;
     backlogs(scale, report, &redis)
 }
 
-/// The same number of votes over ever more rows.
+fn prepare(database: &str) -> anyhow::Result<(Postgres, Votes)> {
+    let postgres = Postgres::start_with(&RARE_CHECKPOINTS)?;
+    let votes = Votes::prepare(postgres.database(database)?)?;
+    Ok((postgres, votes))
+}
+
+/// What a vote costs, in seconds.
+#[derive(Clone, Copy)]
+struct Costs {
+    new: f64,
+    repeat: f64,
+}
+
+/// The same number of votes over ever more rows. Returns what they cost over the fewest.
 fn rows(
     scale: Scale,
     report: &mut Report,
     redis: &Redis,
     votes: &Votes,
     moment: Moment,
-) -> anyhow::Result<()> {
-    let when = match moment {
-        Moment::LongAfterCheckpoint => "long after a checkpoint",
-        Moment::JustAfterCheckpoint => "just after a checkpoint",
+) -> anyhow::Result<Costs> {
+    let (when, aim) = match moment {
+        Moment::LongAfterCheckpoint => ("long after a checkpoint", Aim::AtMost(1.5)),
+        // The worst of all moments; a vote's share of it is measured by itself.
+        Moment::JustAfterCheckpoint => ("just after a checkpoint", Aim::None),
     };
-    let ballots = scale.of(100_000, 10_000);
+    let ballots = ballots(scale);
     let mut rows = 0;
     let (mut reads, mut new, mut repeat) = (Vec::new(), Vec::new(), Vec::new());
-    for size in [ballots, 10 * ballots, 100 * ballots] {
+    for size in [ballots, 10 * ballots, MOST_ROWS * ballots] {
         votes.fill(rows, size)?;
         votes.execute("VACUUM ANALYZE")?;
         rows = size;
@@ -82,28 +102,50 @@ fn rows(
             of_size.push(1.0 / Spread::of(&speeds).median);
         }
     }
-    compare(
-        report,
-        "reading the tally",
-        &format!("rows, {when}"),
-        &reads,
-        2.0,
-    );
-    compare(
-        report,
-        "a new voter's vote",
-        &format!("rows, {when}"),
-        &new,
-        1.5,
-    );
-    compare(
-        report,
-        "a repeat vote",
-        &format!("rows, {when}"),
-        &repeat,
-        1.5,
-    );
+    let many = format!("rows, {when}");
+    for (what, costs, aim) in [
+        ("reading the tally", &reads, Aim::AtMost(2.0)),
+        ("a new voter's vote", &new, aim),
+        ("a repeat vote", &repeat, aim),
+    ] {
+        compare(report, what, &many, costs, aim);
+    }
+    Ok(Costs {
+        new: new[0],
+        repeat: repeat[0],
+    })
+}
+
+/// Over the most rows, as many votes from a checkpoint on as meet every page: all that a checkpoint costs is in them, and what
+/// comes after them until the next one costs less.
+fn from_a_checkpoint_on(
+    scale: Scale,
+    report: &mut Report,
+    redis: &Redis,
+    votes: &Votes,
+    few: Costs,
+) -> anyhow::Result<()> {
+    let ballots = ballots(scale);
+    let (rows, many) = (MOST_ROWS * ballots, 20 * ballots);
+    for (who, first, before) in [("repeat", 0, few.repeat), ("new", 2 * NEW, few.new)] {
+        // In no order, as people come.
+        let numbers = (0..many).map(|number| first + (number * FAR_APART) % rows);
+        backlog::fill(redis, numbers, 1)?;
+        votes.execute("CHECKPOINT")?;
+        let Drained { per_second, .. } = backlog::drain(redis, votes, many, 1)?;
+        let when = format!("the first {many} votes after a checkpoint");
+        let what = format!("{who} voters stored, {rows} rows before, {when}");
+        report.value(what, "/s", &[per_second], Aim::None);
+        let what = format!("cost of a {who} voter's vote: {MOST_ROWS} times the rows, {when}");
+        let cost = 1.0 / per_second;
+        report.value(what, "×", &[cost / before], Aim::AtMost(1.5));
+    }
     Ok(())
+}
+
+/// So many are stored at once.
+fn ballots(scale: Scale) -> u64 {
+    scale.of(100_000, 10_000)
 }
 
 /// The same number of votes while ever more wait: what one costs `vote`, and what it costs the worker.
@@ -135,27 +177,19 @@ fn backlogs(scale: Scale, report: &mut Report, redis: &Redis) -> anyhow::Result<
         report.value(what, "/s", &[per_second], Aim::None);
         stored.push(1.0 / per_second);
     }
-    compare(
-        report,
-        "a vote until it is accepted",
-        "votes waiting",
-        &accepted,
-        1.5,
-    );
-    compare(
-        report,
-        "a repeat vote until it is stored",
-        "votes waiting",
-        &stored,
-        1.5,
-    );
+    for (what, costs) in [
+        ("a vote until it is accepted", &accepted),
+        ("a repeat vote until it is stored", &stored),
+    ] {
+        compare(report, what, "votes waiting", costs, Aim::AtMost(1.5));
+    }
     Ok(())
 }
 
 /// What it costs with a hundred times as many, of what it costs with the fewest.
-fn compare(report: &mut Report, what: &str, many: &str, costs: &[f64], bound: f64) {
+fn compare(report: &mut Report, what: &str, many: &str, costs: &[f64], aim: Aim) {
     if let [least, .., most] = costs {
         let what = format!("cost of {what}: 100 times the {many}");
-        report.value(what, "×", &[most / least], Aim::AtMost(bound));
+        report.value(what, "×", &[most / least], aim);
     }
 }
