@@ -79,8 +79,13 @@ pub struct Postgres {
     _server: Server,
 }
 
-/// So rare that there is none unless it is asked for: what comes first after one costs more.
-pub const RARE_CHECKPOINTS: [&str; 2] = ["max_wal_size=12GB", "checkpoint_timeout=1h"];
+/// As `docs/scaling.md` advises for millions of rows. Checkpoints are so rare that there is none unless it is asked for: what
+/// comes first after one costs more.
+pub const FOR_MANY_ROWS: [&str; 3] = [
+    "max_wal_size=12GB",
+    "checkpoint_timeout=1h",
+    "shared_buffers=3GB",
+];
 
 impl Postgres {
     /// As it comes.
