@@ -80,14 +80,14 @@ struct ReceiptDocument {
     responses((status = OK, description = "The poll.", body = PollDocument)),
 )]
 pub async fn poll(State(app): State<App>) -> Response {
-    let schedule = &app.poll.schedule;
+    let schedule = &app.poll().schedule;
     let option = |option: &shared::poll::PollOption| OptionDocument {
         key: option.key.clone(),
         label: option.label.clone(),
     };
     let document = PollDocument {
-        question: app.poll.question.clone(),
-        options: app.poll.options.iter().map(option).collect(),
+        question: app.poll().question.clone(),
+        options: app.poll().options.iter().map(option).collect(),
         phase: schedule.phase(Timestamp::now()),
         opens_at: schedule.opens_at(),
         closes_at: schedule.closes_at(),

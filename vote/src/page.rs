@@ -160,12 +160,12 @@ fn respond(
 ) -> Response {
     let language = Language::asked_for(headers);
     let is_chosen = |option: &PollOption| option.key.as_str() == identity.chosen;
-    let chosen = app.poll.options.iter().position(is_chosen);
+    let chosen = app.poll().options.iter().position(is_chosen);
     let now = Timestamp::now();
     let said = notice.said();
     let page = || VotePage::new(app, language, now, chosen, notice);
     let page = if let Some(said) = said {
-        let shown = (Kind { chosen, said }, Version::at(now, &app.poll));
+        let shown = (Kind { chosen, said }, Version::at(now, app.poll()));
         app.pages.answer(headers, language, shown, page)
     } else {
         html(&page(), language, headers)
@@ -196,7 +196,7 @@ impl<'a> VotePage<'a> {
         notice: Notice<'a>,
     ) -> Self {
         let texts = &app.texts[language];
-        let schedule = &app.poll.schedule;
+        let schedule = &app.poll().schedule;
         let phase = schedule.phase(now);
         let (text, moment) = match phase {
             Phase::NotOpenYet => (&texts.opens, schedule.opens_at()),
@@ -205,7 +205,7 @@ impl<'a> VotePage<'a> {
         };
         Self {
             app,
-            poll: &app.poll,
+            poll: app.poll(),
             language,
             texts,
             phase,

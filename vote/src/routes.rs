@@ -30,7 +30,6 @@ pub struct App(Arc<Parts>);
 
 /// What there is in it.
 pub struct Parts {
-    pub(crate) poll: Arc<Poll>,
     pub(crate) keys: CookieKeys,
     pub(crate) intake: Intake,
     pub(crate) texts: Translations<Texts>,
@@ -51,7 +50,6 @@ impl Deref for App {
 impl App {
     pub(crate) fn new(intake: Intake, keys: CookieKeys, links: LinkSettings) -> Self {
         Self(Arc::new(Parts {
-            poll: intake.poll.clone(),
             intake,
             keys,
             texts: texts::all(),
@@ -60,6 +58,11 @@ impl App {
             instance: shared::instance_name(),
             pages: Pages::default(),
         }))
+    }
+
+    /// What can be voted for, and when.
+    pub(crate) fn poll(&self) -> &Poll {
+        &self.intake.poll
     }
 
     /// Takes in the vote that a request of this content type carries; `read` finds the option's key in its body.
@@ -93,7 +96,7 @@ pub fn routes(
     metrics: &HttpMetrics,
 ) -> Router {
     let assets = asset_routes(app.assets.all(), metrics);
-    let poll = app.poll.clone();
+    let poll = app.intake.poll.clone();
     let api = Api {
         title: "vote",
         description: DESCRIPTION,

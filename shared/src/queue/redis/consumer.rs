@@ -8,7 +8,7 @@ use redis::{
 
 use super::{
     CONNECT_TIMEOUT, GROUP, RESPONSE_TIMEOUT, RedisQueue,
-    answers::{Entries, Group, Groups, LastId, Pending, Streams},
+    answers::{Entries, LastId, Streams},
     errors::{classify, is_group_missing, is_id_too_small, is_moved, is_stream_missing},
 };
 use crate::{
@@ -88,7 +88,7 @@ impl RedisConsumer {
             Err(error) if is_moved(&error) => {
                 // The connection that all share follows the stream, and the next one of this reader goes there, too.
                 self.reader = None;
-                self.group().await?;
+                self.queue.group().await?;
                 Ok(Vec::new())
             }
             Err(error) if is_group_missing(&error) => {
@@ -190,114 +190,11 @@ impl RedisConsumer {
     }
 
     pub(in crate::queue) async fn trim(&mut self) -> Result<Backlog, QueueError> {
-        self.look(true).await
+        self.queue.trim().await
     }
 
     pub(in crate::queue) async fn backlog(&mut self) -> Result<Backlog, QueueError> {
-        self.look(false).await
-    }
-
-    async fn look(&mut self, trims: bool) -> Result<Backlog, QueueError> {
-        let Some(group) = self.group().await? else {
-            return self.untouched().await;
-        };
-        // Asked after the group: what was delivered in between has greater ids than `delivered`, so the bound holds.
-        let pending = self.pending().await?;
-        let bound = match pending.first {
-            Some(first) => first.min(after(group.delivered)),
-            None => after(group.delivered),
-        };
-        let mut trim = cmd("XTRIM");
-        trim.arg(&*self.queue.stream)
-            .arg("MINID")
-            .arg("=")
-            .arg(bound.to_string());
-        let mut first = cmd("XRANGE");
-        first
-            .arg(&*self.queue.stream)
-            .arg(format!("({}", group.delivered))
-            .arg("+")
-            .arg("COUNT")
-            .arg(1);
-        let mut length = cmd("XLEN");
-        length.arg(&*self.queue.stream);
-        let mut commands = redis::pipe();
-        if trims {
-            commands.add_command(trim).ignore();
-        }
-        commands.add_command(first).add_command(length);
-        let (Entries(undelivered), length): (Entries, u64) = self
-            .queue
-            .connection
-            .query_all(&commands)
-            .await
-            .map_err(|error| classify(&error))?;
-        let oldest_undelivered = undelivered.first().map(|delivery| delivery.id);
-        Ok(Backlog {
-            pending: pending.count,
-            undelivered: match oldest_undelivered {
-                // Redis 7.0 counts an entry that was deleted after all had been delivered as one to come.
-                None => 0,
-                Some(_) => group
-                    .lag
-                    .unwrap_or_else(|| length.saturating_sub(pending.count))
-                    .max(1),
-            },
-            oldest: pending
-                .first
-                .into_iter()
-                .chain(oldest_undelivered)
-                .min()
-                .map(|oldest| self.queue.shard.to_ballot(oldest)),
-        })
-    }
-
-    /// The backlog before the first worker has come: whatever is in the stream.
-    async fn untouched(&mut self) -> Result<Backlog, QueueError> {
-        let mut first = cmd("XRANGE");
-        first
-            .arg(&*self.queue.stream)
-            .arg("-")
-            .arg("+")
-            .arg("COUNT")
-            .arg(1);
-        let mut length = cmd("XLEN");
-        length.arg(&*self.queue.stream);
-        let mut commands = redis::pipe();
-        commands.add_command(first).add_command(length);
-        let (Entries(first), undelivered): (Entries, u64) = self
-            .queue
-            .connection
-            .query_all(&commands)
-            .await
-            .map_err(|error| classify(&error))?;
-        Ok(Backlog {
-            pending: 0,
-            undelivered,
-            oldest: first
-                .first()
-                .map(|delivery| self.queue.shard.to_ballot(delivery.id)),
-        })
-    }
-
-    async fn group(&mut self) -> Result<Option<Group>, QueueError> {
-        let mut info = cmd("XINFO");
-        info.arg("GROUPS").arg(&*self.queue.stream);
-        match self.queue.connection.query::<Groups>(&info).await {
-            Ok(Groups(group)) => Ok(group),
-            Err(error) if is_stream_missing(&error) => Ok(None),
-            Err(error) => Err(classify(&error)),
-        }
-    }
-
-    async fn pending(&mut self) -> Result<Pending, QueueError> {
-        let mut pending = cmd("XPENDING");
-        pending.arg(&*self.queue.stream).arg(GROUP);
-        self.queue
-            .connection
-            .query(&pending)
-            .await
-            .map_err(|error| classify(&error))
+        self.queue.backlog().await
     }
 
     pub(in crate::queue) fn may_have_begun_anew(&self) -> bool {
@@ -397,36 +294,5 @@ impl RedisConsumer {
             .exec(&leave)
             .await
             .map_err(|error| classify(&error))
-    }
-}
-
-/// The first id greater than this one.
-fn after(id: BallotId) -> BallotId {
-    match id.seq.checked_add(1) {
-        Some(seq) => BallotId { seq, ..id },
-        None => BallotId {
-            ms: id.ms.saturating_add(1),
-            seq: 0,
-        },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_bound_for_trimming_is_just_after_the_last_delivered() {
-        assert_eq!(
-            after(BallotId { ms: 5, seq: 0 }),
-            BallotId { ms: 5, seq: 1 }
-        );
-        assert_eq!(
-            after(BallotId {
-                ms: 5,
-                seq: u64::MAX
-            }),
-            BallotId { ms: 6, seq: 0 }
-        );
     }
 }

@@ -1,6 +1,7 @@
 //! The queue as a Redis stream, read by the consumer group `workers`.
 
 mod answers;
+mod backlog;
 mod connection;
 mod consumer;
 mod errors;

@@ -1,0 +1,138 @@
+//! What the stream still holds, and what of it may go.
+
+use redis::cmd;
+
+use super::{
+    GROUP, RedisQueue,
+    answers::{Entries, Group, Groups, Pending},
+    errors::{classify, is_stream_missing},
+};
+use crate::{
+    ballot::BallotId,
+    queue::{Backlog, QueueError},
+};
+
+impl RedisQueue {
+    pub(super) async fn backlog(&self) -> Result<Backlog, QueueError> {
+        self.look(false).await
+    }
+
+    /// The same, once what is acknowledged is removed.
+    pub(super) async fn trim(&self) -> Result<Backlog, QueueError> {
+        self.look(true).await
+    }
+
+    async fn look(&self, trims: bool) -> Result<Backlog, QueueError> {
+        let Some(group) = self.group().await? else {
+            return self.untouched().await;
+        };
+        // Asked after the group: what was delivered in between has greater ids than `delivered`, so the bound holds.
+        let pending = self.pending().await?;
+        let next = after(group.delivered);
+        let bound = pending.first.map_or(next, |first| first.min(next));
+        let undelivered = format!("({}", group.delivered);
+        let (oldest_undelivered, length) =
+            self.oldest(&undelivered, trims.then_some(bound)).await?;
+        Ok(Backlog {
+            pending: pending.count,
+            undelivered: match oldest_undelivered {
+                // Redis 7.0 counts an entry that was deleted after all had been delivered as one to come.
+                None => 0,
+                Some(_) => group
+                    .lag
+                    .unwrap_or_else(|| length.saturating_sub(pending.count))
+                    .max(1),
+            },
+            oldest: pending
+                .first
+                .into_iter()
+                .chain(oldest_undelivered)
+                .min()
+                .map(|oldest| self.shard.to_ballot(oldest)),
+        })
+    }
+
+    /// The backlog before the first worker has come: whatever is in the stream.
+    async fn untouched(&self) -> Result<Backlog, QueueError> {
+        let (oldest, undelivered) = self.oldest("-", None).await?;
+        Ok(Backlog {
+            pending: 0,
+            undelivered,
+            oldest: oldest.map(|oldest| self.shard.to_ballot(oldest)),
+        })
+    }
+
+    /// The oldest entry from here on, and how many there are in all, once those before `bound` are removed.
+    async fn oldest(
+        &self,
+        from: &str,
+        bound: Option<BallotId>,
+    ) -> Result<(Option<BallotId>, u64), QueueError> {
+        let stream = &*self.stream;
+        let mut commands = redis::pipe();
+        if let Some(bound) = bound {
+            let trim = commands.cmd("XTRIM").arg(stream);
+            trim.arg("MINID").arg("=").arg(bound.to_string()).ignore();
+        }
+        let range = commands.cmd("XRANGE").arg(stream);
+        range.arg(from).arg("+").arg("COUNT").arg(1);
+        commands.cmd("XLEN").arg(stream);
+        let (Entries(first), length): (Entries, u64) = self
+            .connection
+            .query_all(&commands)
+            .await
+            .map_err(|error| classify(&error))?;
+        Ok((first.first().map(|entry| entry.id), length))
+    }
+
+    /// The consumer group; `None`: there is none, or no stream either.
+    pub(super) async fn group(&self) -> Result<Option<Group>, QueueError> {
+        let mut info = cmd("XINFO");
+        info.arg("GROUPS").arg(&*self.stream);
+        match self.connection.query::<Groups>(&info).await {
+            Ok(Groups(group)) => Ok(group),
+            Err(error) if is_stream_missing(&error) => Ok(None),
+            Err(error) => Err(classify(&error)),
+        }
+    }
+
+    async fn pending(&self) -> Result<Pending, QueueError> {
+        let mut pending = cmd("XPENDING");
+        pending.arg(&*self.stream).arg(GROUP);
+        self.connection
+            .query(&pending)
+            .await
+            .map_err(|error| classify(&error))
+    }
+}
+
+/// The first id greater than this one.
+fn after(id: BallotId) -> BallotId {
+    match id.seq.checked_add(1) {
+        Some(seq) => BallotId { seq, ..id },
+        None => BallotId {
+            ms: id.ms.saturating_add(1),
+            seq: 0,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_for_trimming_is_just_after_the_last_delivered() {
+        assert_eq!(
+            after(BallotId { ms: 5, seq: 0 }),
+            BallotId { ms: 5, seq: 1 }
+        );
+        assert_eq!(
+            after(BallotId {
+                ms: 5,
+                seq: u64::MAX
+            }),
+            BallotId { ms: 6, seq: 0 }
+        );
+    }
+}
