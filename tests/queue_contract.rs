@@ -377,14 +377,18 @@ async fn a_lost_consumer_group_is_made_again_from_the_beginning() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn entries_removed_while_pending_are_reported_as_lost() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
-    let queue = storage.queue().await;
-    let sent = enqueue(&queue, 2).await;
-    read(&mut queue.consumer("dead"), 100).await;
-    delete(&storage, sent[0]);
-    let claimed = queue.consumer("heir").claim(100, NO_IDLE).await.unwrap();
-    assert_eq!(claimed.lost, sent[..1]);
-    assert_eq!(ids(&claimed.deliveries), sent[1..]);
+    for kind in [Kind::Servers, Kind::Cluster] {
+        let storage = or_skip!(Storage::new(kind).await);
+        let queue = storage.queue().await;
+        let sent = enqueue(&queue, 2).await;
+        read(&mut queue.consumer("dead"), 100).await;
+        let mut remove_first = ::redis::cmd("XTRIM");
+        remove_first.arg(queue.name()).arg("MAXLEN").arg("=").arg(1);
+        storage.at_its_node(&remove_first);
+        let claimed = queue.consumer("heir").claim(100, NO_IDLE).await.unwrap();
+        assert_eq!(claimed.lost, sent[..1]);
+        assert_eq!(ids(&claimed.deliveries), sent[1..]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

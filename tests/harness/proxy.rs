@@ -1,6 +1,7 @@
 //! A TCP proxy that breaks the network between a service and its server, while connections are open.
 
 use std::{
+    mem,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -69,6 +70,13 @@ impl Proxy {
     /// Makes the network so, for open connections too. What was held back goes on once it may.
     pub fn make(&self, network: Network) {
         self.network.lock().unwrap().send_replace(network);
+    }
+
+    /// Resets the connections that are open; new ones are good.
+    pub fn reset_open_connections(&self) {
+        let good = watch::Sender::new(Network::Good);
+        let before = mem::replace(&mut *self.network.lock().unwrap(), good);
+        before.send_replace(Network::Reset);
     }
 
     /// Mends it for new connections only: those that are open have been forgotten on the way, and nobody says so.

@@ -143,13 +143,7 @@ impl Storage {
         if self.queue_url.starts_with("redis") {
             let queue = self.queue().await;
             let mut add = ::redis::cmd("XADD");
-            add.arg(queue.name()).arg("*").arg(fields);
-            let added = self
-                .queue_url
-                .split(',')
-                .map(|url| add.exec(&mut ::redis::Client::open(url)?.get_connection()?))
-                .find(|added| !matches!(added, Err(error) if error.redirect_node().is_some()));
-            added.expect("a node has the stream").unwrap();
+            self.at_its_node(add.arg(queue.name()).arg("*").arg(fields));
         } else {
             let fields: serde_json::Map<_, _> = fields
                 .iter()
@@ -164,6 +158,16 @@ impl Storage {
             );
             self.execute(&statement).await;
         }
+    }
+
+    /// Does this where the Redis Cluster has the key.
+    pub fn at_its_node(&self, command: &::redis::Cmd) {
+        let done = self
+            .queue_url
+            .split(',')
+            .map(|url| command.exec(&mut ::redis::Client::open(url)?.get_connection()?))
+            .find(|done| !matches!(done, Err(error) if error.redirect_node().is_some()));
+        done.expect("a node has the stream").unwrap();
     }
 
     async fn connect(&self) -> Raw {
