@@ -10,6 +10,7 @@ name=original-vote-$$
 cleanup() {
     docker rm --force "$name" "$name-redis" >/dev/null 2>&1 || true
     docker network rm "$name" >/dev/null 2>&1 || true
+    docker image rm "$name" >/dev/null 2>&1 || true
 }
 trap cleanup EXIT
 
