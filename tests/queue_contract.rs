@@ -399,19 +399,12 @@ async fn entries_removed_before_they_were_delivered_are_no_backlog() {
     let sent = enqueue(&queue, 1).await;
     read(&mut consumer, 100).await;
     let removed = enqueue(&queue, 1).await;
-    delete(&storage, removed[0]);
+    let mut remove = ::redis::cmd("XDEL");
+    remove.arg(queue.name()).arg(removed[0].to_string());
+    storage.at_its_node(&remove);
     consumer.acknowledge(&sent).await.unwrap();
     consumer.trim().await.unwrap();
     assert_eq!(consumer.backlog().await.unwrap(), Backlog::default());
-}
-
-/// Removes an entry as somebody else would.
-fn delete(storage: &Storage, id: BallotId) {
-    ::redis::cmd("XDEL")
-        .arg(&storage.stream)
-        .arg(id.to_string())
-        .exec(&mut redis::shared().unwrap().connect())
-        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -32,18 +32,18 @@ enum Moment {
 pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
     let redis = Redis::start()?;
     let few = {
-        let (_postgres, votes) = prepare("rows")?;
+        let (_postgres, votes) = prepare()?;
         rows(scale, report, &redis, &votes, Moment::LongAfterCheckpoint)?
     };
-    let (_postgres, votes) = prepare("rows")?;
+    let (_postgres, votes) = prepare()?;
     rows(scale, report, &redis, &votes, Moment::JustAfterCheckpoint)?;
     from_a_checkpoint_on(scale, report, &redis, &votes, few)?;
     backlogs(scale, report, &redis)
 }
 
-fn prepare(database: &str) -> anyhow::Result<(Postgres, Votes)> {
+fn prepare() -> anyhow::Result<(Postgres, Votes)> {
     let postgres = Postgres::start_with(&FOR_MANY_ROWS)?;
-    let votes = Votes::prepare(postgres.database(database)?)?;
+    let votes = Votes::prepare(postgres.database("rows")?)?;
     Ok((postgres, votes))
 }
 

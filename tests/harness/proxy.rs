@@ -74,14 +74,18 @@ impl Proxy {
 
     /// Resets the connections that are open; new ones are good.
     pub fn reset_open_connections(&self) {
-        let good = watch::Sender::new(Network::Good);
-        let before = mem::replace(&mut *self.network.lock().unwrap(), good);
-        before.send_replace(Network::Reset);
+        self.make_anew().send_replace(Network::Reset);
     }
 
     /// Mends it for new connections only: those that are open have been forgotten on the way, and nobody says so.
     pub fn mend_for_new_connections(&self) {
-        *self.network.lock().unwrap() = watch::Sender::new(Network::Good);
+        drop(self.make_anew());
+    }
+
+    /// Makes a good network for new connections. Returns that of those that are open.
+    fn make_anew(&self) -> watch::Sender<Network> {
+        let good = watch::Sender::new(Network::Good);
+        mem::replace(&mut *self.network.lock().unwrap(), good)
     }
 }
 
