@@ -41,8 +41,7 @@ impl Language {
         let asked = headers
             .get_all(header::ACCEPT_LANGUAGE)
             .into_iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
             .filter_map(weighted);
         // Of equals the first.
         asked
@@ -55,17 +54,23 @@ impl Language {
 }
 
 /// `de-AT;q=0.8` as German with weight 0.8; nothing for a language there is not, or not wanted.
-fn weighted(range: &str) -> Option<(Language, f32)> {
-    let mut parts = range.split(';').map(str::trim);
-    let primary = parts.next()?.split('-').next()?;
+fn weighted(range: &[u8]) -> Option<(Language, f32)> {
+    let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    let primary = parts.next()?.split(|byte| *byte == b'-').next()?;
     let language = Language::ALL
         .into_iter()
-        .find(|language| language.tag().eq_ignore_ascii_case(primary))?;
+        .find(|language| language.tag().as_bytes().eq_ignore_ascii_case(primary))?;
     let weight = match parts.next() {
-        Some(parameter) => parameter.strip_prefix("q=")?.parse().ok()?,
+        Some(parameter) => weight(parameter)?,
         None => 1.0,
     };
     (weight > 0.0).then_some((language, weight))
+}
+
+/// `q=0.8` as 0.8.
+fn weight(parameter: &[u8]) -> Option<f32> {
+    let digits = parameter.strip_prefix(b"q=")?;
+    str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// The same texts in every language.

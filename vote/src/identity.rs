@@ -1,13 +1,13 @@
 //! Who votes: a signed cookie, which nobody can make up and which remembers the choice.
 
 use axum::http::{HeaderMap, HeaderValue, header};
-use cookie::{Cookie, CookieJar, Key, SameSite, time::Duration};
+use cookie::{Cookie, CookieJar, Key};
 use shared::ballot::{Choice, VoterId};
 
 use crate::cookie_key::CookieKeys;
 
-/// Longer than any browser keeps a cookie.
-const KEPT: Duration = Duration::days(20 * 365);
+/// Closed to scripts and other sites, and kept for 20 years: longer than any browser keeps a cookie.
+const ATTRIBUTES: &str = "; HttpOnly; SameSite=Lax; Path=/; Max-Age=630720000";
 
 /// A voter, as the cookie tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,18 +38,14 @@ impl Identity {
     /// What `Set-Cookie` says, so that this voter is known again.
     pub fn cookie(&self, keys: &CookieKeys) -> HeaderValue {
         let name = cookie_name(keys);
-        let value = format!("{}.{}", self.voter, self.chosen);
-        let cookie = Cookie::build((name, value))
-            .http_only(true)
-            .same_site(SameSite::Lax)
-            .path("/")
-            .secure(keys.secure)
-            .max_age(KEPT);
         let mut jar = CookieJar::new();
-        jar.signed_mut(&keys.current).add(cookie);
-        let signed = jar.get(name).map(|cookie| cookie.encoded().to_string());
-        let signed = signed.and_then(|signed| HeaderValue::try_from(signed).ok());
-        signed.expect("what is encoded is ASCII")
+        let value = format!("{}.{}", self.voter, self.chosen);
+        jar.signed_mut(&keys.current).add((name, value));
+        let signed = jar.get(name).map(Cookie::value).unwrap_or_default();
+        let secure = if keys.secure { "; Secure" } else { "" };
+        // No escapes: a signature is Base64, and neither a voter nor an option's key has what would need one.
+        let cookie = [name, "=", signed, ATTRIBUTES, secure].concat();
+        HeaderValue::try_from(cookie).expect("ids, keys and Base64 are ASCII")
     }
 
     /// The same voter after this vote.
@@ -127,6 +123,18 @@ mod tests {
             Identity::of(&sent_back(&set_cookie(&voter, &keys)), &keys),
             voter
         );
+    }
+
+    #[test]
+    fn a_voter_is_known_again_by_a_cookie_with_escapes() {
+        let (keys, voter) = (keys("ab", None, false), somebody());
+        let plain = set_cookie(&voter, &keys);
+        assert!(!plain.contains('%'), "{plain}");
+        let pair = plain.split(';').next().unwrap();
+        let value = pair.strip_prefix("voter_id=").unwrap();
+        let escaped = Cookie::new("voter_id", value).encoded().to_string();
+        assert!(escaped.contains("%3D"), "{escaped}");
+        assert_eq!(Identity::of(&sent_back(&escaped), &keys), voter);
     }
 
     #[test]
