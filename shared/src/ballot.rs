@@ -54,6 +54,9 @@ fn decimal(raw: &str) -> Option<u64> {
 )]
 pub struct InvalidBallotId(String);
 
+/// How many hexadecimal digits a voter id has.
+const VOTER_DIGITS: usize = 32;
+
 /// Who voted: 128 random bits, written as 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VoterId(u128);
@@ -76,7 +79,9 @@ impl VoterId {
 
 impl fmt::Display for VoterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        let mut digits = [0; VOTER_DIGITS];
+        hex::encode_to_slice(self.0.to_be_bytes(), &mut digits).expect("two digits for each byte");
+        f.write_str(str::from_utf8(&digits).expect("digits are ASCII"))
     }
 }
 
@@ -92,12 +97,12 @@ impl FromStr for VoterId {
 
     fn from_str(raw: &str) -> Result<Self, InvalidVoterId> {
         let digits = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        if raw.len() != 32 || !raw.bytes().all(digits) {
+        if !raw.bytes().all(digits) {
             return Err(InvalidVoterId);
         }
-        u128::from_str_radix(raw, 16)
-            .map(Self)
-            .map_err(|_| InvalidVoterId)
+        let mut id = [0; VOTER_DIGITS / 2];
+        hex::decode_to_slice(raw, &mut id).map_err(|_| InvalidVoterId)?;
+        Ok(Self(u128::from_be_bytes(id)))
     }
 }
 

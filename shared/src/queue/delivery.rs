@@ -1,5 +1,7 @@
 //! What the queue hands to a worker: fields that somebody wrote, not yet known to be a ballot.
 
+use std::borrow::Cow;
+
 use super::payload::{self, UnreadablePayload};
 use crate::{
     ballot::{Ballot, BallotId, CastBallot, InvalidVoterId, Traceparent, VoterId},
@@ -12,17 +14,15 @@ pub(super) const CHOICE: &str = "choice";
 pub(super) const TRACEPARENT: &str = "traceparent";
 
 /// The fields a ballot is written as, in the queue's own form.
-pub(super) fn fields_of(ballot: &Ballot) -> impl Iterator<Item = (&'static str, String)> {
+pub(super) fn fields_of(ballot: &Ballot) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
     let required = [
-        (VOTER, ballot.voter.to_string()),
-        (CHOICE, ballot.choice.to_string()),
+        (VOTER, ballot.voter.to_string().into()),
+        (CHOICE, ballot.choice.as_str().into()),
     ];
-    required.into_iter().chain(
-        ballot
-            .traceparent
-            .iter()
-            .map(|context| (TRACEPARENT, context.as_str().to_owned())),
-    )
+    let traceparent = ballot.traceparent.iter();
+    required
+        .into_iter()
+        .chain(traceparent.map(|context| (TRACEPARENT, context.as_str().into())))
 }
 
 /// An entry of the queue.
@@ -154,7 +154,7 @@ mod tests {
             ),
         };
         let fields = fields_of(&ballot)
-            .map(|(name, value)| (name.into(), value.into_bytes()))
+            .map(|(name, value)| (name.into(), value.into_owned().into_bytes()))
             .collect();
         let id = BallotId { ms: 5, seq: 7 };
         assert_eq!(

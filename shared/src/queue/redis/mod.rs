@@ -28,6 +28,9 @@ use shard::Shard;
 const GROUP: &str = "workers";
 /// The stream that probes write to: a server that answers PING may still refuse ballots.
 const PROBE_KEY_SUFFIX: &str = ":probe";
+/// What a command that adds a ballot seldom has more of: words, and bytes in them.
+const ADD_WORDS: usize = 9;
+const ADD_BYTES: usize = 160;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// For everything no voter waits for.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -134,10 +137,10 @@ impl RedisQueue {
     }
 
     fn add(&self, ballot: &Ballot) -> Cmd {
-        let mut xadd = cmd("XADD");
-        xadd.arg(&*self.stream).arg("*");
+        let mut xadd = Cmd::with_capacity(ADD_WORDS, ADD_BYTES);
+        xadd.arg("XADD").arg(&*self.stream).arg("*");
         for (name, value) in fields_of(ballot) {
-            xadd.arg(name).arg(value);
+            xadd.arg(name).arg(&*value);
         }
         xadd
     }
