@@ -1,8 +1,16 @@
 //! A shard is lost, and comes back.
 
+use shared::queue::Queue;
+
 use super::rig::{NONE, Rig, assert_accepted_elsewhere, assert_refused_at_once};
 use crate::harness::{
-    cluster, eventually, process::Service, redis::RedisServer, scrape::Scrape, skip::or_skip,
+    cluster::{self, Cluster},
+    eventually,
+    process::Service,
+    redis::RedisServer,
+    scrape::Scrape,
+    skip::or_skip,
+    storage::{Kind, Storage},
 };
 
 const RATE: f64 = 200.0;
@@ -74,7 +82,7 @@ async fn a_frozen_shard_slows_nobody_else() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_down_holds_up_only_its_part_of_a_cluster() {
-    let cluster = or_skip!(cluster::Cluster::start(3, false));
+    let cluster = or_skip!(Cluster::start(3, false));
     let rig = or_skip!(Rig::new(cluster.queue_url()).await);
     let (before, voting) = rig.under_load(RATE).await;
     cluster.masters[LOST].server.kill();
@@ -94,5 +102,34 @@ async fn a_node_that_is_down_holds_up_only_its_part_of_a_cluster() {
         let series = format!("dependency_up{{dependency=\"queue-{up}\"}}");
         let said = async || Scrape::of(&vote.url).await.find(&series);
         eventually("a shard at another node", |said| *said == Some(1.0), said).await;
+    }
+}
+
+/// It would keep them in a stream that nobody reads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_shard_is_not_looked_for_in_a_cluster_that_does_not_know_it() {
+    let cluster = or_skip!(Cluster::start(3, false));
+    let stranger = or_skip!(cluster::servers(1)).remove(0);
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    stranger.server.kill();
+    cluster.masters[LOST].server.kill();
+    // The first of three shards, whose own server is dead. The cluster has its slot at a node that is not.
+    let mut shard_of = async |dead: &RedisServer| -> Queue {
+        let urls = [dead, &cluster.masters[0], &cluster.masters[2]].map(|server| &*server.url);
+        storage.queue_url = urls.join(",");
+        storage.shards().await.shards()[0].clone()
+    };
+    let strange = shard_of(&stranger).await;
+    // The second one begins when the search for the stranger has had its time.
+    for own in [
+        shard_of(&cluster.masters[LOST]).await,
+        shard_of(&cluster.masters[LOST]).await,
+    ] {
+        let probes = async || {
+            let strange = strange.probe_enqueue().await;
+            (strange.is_ok(), own.probe_enqueue().await.is_ok())
+        };
+        let probes = eventually("the way to the own shard", |(_, own)| *own, probes).await;
+        assert_eq!(probes, (false, true));
     }
 }
