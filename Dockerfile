@@ -1,10 +1,25 @@
 # The three services, each an image of its own: docker build --target vote|worker|result .
-# Needs BuildKit. Cross-building: docker buildx build --platform linux/arm64 --target vote . (the compiler then runs
-# under emulation; on a machine of that kind nothing changes).
+# Needs BuildKit. The programs are compiled here; with `--build-arg PROGRAMS=prebuilt` they come from target/programs/amd64
+# or arm64, where `.ci/images` and the release workflow put what is compiled already.
 
-FROM rust:1.95-slim-trixie AS build
+# Tags, so that any machine can build. Releases are built with the digests of .github/base-images/Dockerfile.
+ARG RUST_IMAGE=rust:1.95-slim-trixie
+ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian13:nonroot
+ARG PROGRAMS=build
+
+# hadolint ignore=DL3006
+FROM ${RUST_IMAGE} AS build
 WORKDIR /source
-COPY . .
+# Not `COPY . .`: a program that is put into target/programs would count as a change of the sources.
+COPY Cargo.toml Cargo.lock ./
+COPY src src
+COPY shared shared
+COPY vote vote
+COPY worker worker
+COPY result result
+COPY load load
+COPY tests tests
+COPY benches benches
 ARG REVISION=unknown
 ENV REVISION=${REVISION}
 # The caches keep the dependencies and their compiled form from one build to the next.
@@ -14,8 +29,16 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     && mkdir /out \
     && cp target/release/vote target/release/worker target/release/result /out/
 
+FROM scratch AS prebuilt
+ARG TARGETARCH
+COPY target/programs/${TARGETARCH} /out
+
+# hadolint ignore=DL3006
+FROM ${PROGRAMS} AS programs
+
 # Certificates, time zones, libc and a user without rights; no shell, no package manager.
-FROM gcr.io/distroless/cc-debian13:nonroot AS runtime
+# hadolint ignore=DL3006
+FROM ${RUNTIME_IMAGE} AS runtime
 ARG REVISION=unknown
 ARG VERSION=0.1.0
 LABEL org.opencontainers.image.vendor="The voting-app contributors" \
@@ -30,7 +53,7 @@ WORKDIR /
 FROM runtime AS vote
 LABEL org.opencontainers.image.title="vote" \
       org.opencontainers.image.description="The voting page and its API"
-COPY --from=build /out/vote /usr/local/bin/vote
+COPY --from=programs /out/vote /usr/local/bin/vote
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=4s --start-period=5s --retries=3 CMD ["vote", "healthcheck"]
 ENTRYPOINT ["vote"]
@@ -38,7 +61,7 @@ ENTRYPOINT ["vote"]
 FROM runtime AS worker
 LABEL org.opencontainers.image.title="worker" \
       org.opencontainers.image.description="Moves ballots from the queue into the store"
-COPY --from=build /out/worker /usr/local/bin/worker
+COPY --from=programs /out/worker /usr/local/bin/worker
 EXPOSE 8082
 HEALTHCHECK --interval=10s --timeout=4s --start-period=5s --retries=3 CMD ["worker", "healthcheck"]
 ENTRYPOINT ["worker"]
@@ -46,7 +69,7 @@ ENTRYPOINT ["worker"]
 FROM runtime AS result
 LABEL org.opencontainers.image.title="result" \
       org.opencontainers.image.description="The live result page and its API"
-COPY --from=build /out/result /usr/local/bin/result
+COPY --from=programs /out/result /usr/local/bin/result
 EXPOSE 8081
 HEALTHCHECK --interval=10s --timeout=4s --start-period=5s --retries=3 CMD ["result", "healthcheck"]
 ENTRYPOINT ["result"]

@@ -6,6 +6,7 @@
 mod admin;
 mod api_contract;
 mod api_guide;
+mod browser;
 mod browser_safety;
 mod command_line;
 mod compose;
@@ -20,7 +21,6 @@ mod mover;
 mod original_faults;
 mod other_sites;
 mod outages;
-mod pages;
 mod probes;
 mod processes;
 mod queue_contract;

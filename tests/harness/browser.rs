@@ -16,7 +16,7 @@ use thirtyfour::{
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
-    PATIENCE, eventually, free_port,
+    PATIENCE, eventually, folders, free_port,
     server::{Server, find_program},
 };
 
@@ -149,7 +149,7 @@ impl Browser {
 
     /// Keeps a picture of the page in the target folder.
     pub async fn screenshot(&self, name: &str) {
-        let folder = target().join("screenshots");
+        let folder = folders::target().join("screenshots");
         std::fs::create_dir_all(&folder).expect("the folder can be made");
         self.driver
             .screenshot(&folder.join(format!("{name}.png")))
@@ -238,22 +238,12 @@ fn start() -> Result<(String, Server), String> {
     Ok((format!("http://127.0.0.1:{port}"), server))
 }
 
-fn target() -> PathBuf {
-    // The test program is in target/PROFILE/deps.
-    let program = std::env::current_exe().expect("the program has a path");
-    program
-        .ancestors()
-        .nth(3)
-        .expect("it is in the target folder")
-        .to_owned()
-}
-
 /// axe-core, which finds what people with disabilities would stumble over.
 pub struct Axe(String);
 
 impl Axe {
     pub fn find() -> Result<Self, String> {
-        let file = target().join("npm/node_modules/axe-core/axe.min.js");
+        let file = folders::target().join("npm/node_modules/axe-core/axe.min.js");
         std::fs::read_to_string(&file).map(Self).map_err(|_| {
             "axe-core is missing; run `npm install --prefix target/npm axe-core`".to_owned()
         })

@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod collector;
 pub mod crowd;
 pub mod document;
+pub mod folders;
 pub mod postgres;
 pub mod power;
 pub mod process;

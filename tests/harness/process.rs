@@ -11,11 +11,11 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{PATIENCE, storage::Storage};
+use super::{PATIENCE, folders, storage::Storage};
 
 /// Where a program of this workspace is.
 pub fn program(name: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_BIN_EXE_voting-app")).with_file_name(name);
+    let path = folders::programs().join(name);
     assert!(
         path.is_file(),
         "{} is missing; run `cargo test` for the whole workspace, which builds it",

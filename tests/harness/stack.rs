@@ -1,14 +1,13 @@
 //! The compose stack, as people run it, in a project of its own.
 
 use std::{
-    path::Path,
     process::{Command, Output},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
-use super::{free_port, unique};
+use super::{folders, free_port, unique};
 
-/// The images' tag: apart from those that people use.
+/// The tag of the images of this build's programs: apart from those that people use.
 const TAG: &str = "under-test";
 
 /// A project, removed with its volumes when this value is dropped.
@@ -25,11 +24,11 @@ impl Stack {
     /// A project that is not up yet, its images built; or why there can be none on this machine.
     pub fn new() -> Result<Self, String> {
         static TURN: Mutex<()> = Mutex::new(());
-        images()?;
+        let images = images()?;
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let (vote, result) = (free_port(), free_port());
         let variables = [
-            ("TAG", TAG.to_owned()),
+            ("TAG", images.tag.to_owned()),
             ("VOTE_PORT", vote.to_string()),
             ("RESULT_PORT", result.to_string()),
         ];
@@ -165,7 +164,7 @@ impl Drop for Stack {
 
 /// Compose on this project's file, with nothing of the developer's own settings.
 fn compose() -> Command {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = folders::root();
     let mut command = Command::new("docker");
     command
         .args(["compose", "--env-file", "/dev/null", "--file"])
@@ -174,38 +173,84 @@ fn compose() -> Command {
     command
 }
 
-/// Builds the images once, and returns their names by service.
-pub fn images() -> Result<&'static [(&'static str, String); 3], String> {
-    static IMAGES: OnceLock<Result<[(&'static str, String); 3], String>> = OnceLock::new();
-    let build = || {
-        let engine = Command::new("docker")
-            .args(["version", "--format", "{{.Server.Version}}"])
-            .output();
-        if !engine.is_ok_and(|output| output.status.success()) {
-            return Err("no container engine answers".to_owned());
+/// The images of the services by name, made once from the programs of this build; or why there can be none.
+///
+/// `TEST_IMAGES=dockerfile` takes those that the Dockerfile itself compiles, which takes minutes.
+pub fn images() -> Result<&'static Images, String> {
+    static IMAGES: OnceLock<Result<Images, String>> = OnceLock::new();
+    let make = || {
+        if std::env::var("TEST_IMAGES").is_ok_and(|from| from == "dockerfile") {
+            return images_of_the_dockerfile().cloned();
         }
-        if !compose()
-            .arg("version")
+        check_engine()?;
+        let script = folders::root().join(".ci/images");
+        let output = Command::new(script)
+            .arg(folders::programs())
+            .arg(TAG)
             .output()
-            .is_ok_and(|output| output.status.success())
-        {
-            return Err("docker compose is not installed".to_owned());
+            .expect("the script can be run");
+        if output.status.success() {
+            Ok(images_tagged(TAG))
+        } else {
+            // Programs of a newer system than the images' may not run in them.
+            eprintln!(
+                "the images are compiled anew, for this build's programs cannot be used: {}",
+                text(&output.stderr)
+            );
+            images_of_the_dockerfile().cloned()
         }
+    };
+    IMAGES.get_or_init(make).as_ref().map_err(Clone::clone)
+}
+
+/// The revision that the images of the Dockerfile are told to be of.
+pub const REVISION: &str = "0123456789ab";
+
+/// The images that the Dockerfile compiles, built once; or why there can be none.
+pub fn images_of_the_dockerfile() -> Result<&'static Images, String> {
+    static IMAGES: OnceLock<Result<Images, String>> = OnceLock::new();
+    let build = || {
+        check_engine()?;
+        let tag = "of-dockerfile";
         let built = compose()
             .arg("build")
-            .env("TAG", TAG)
-            .env("REVISION", "0123456789ab")
-            .output();
-        let built = built.expect("docker can be run");
-        assert!(
-            built.status.success(),
-            "the images cannot be built: {}",
-            text(&built.stderr)
-        );
-        Ok(["vote", "worker", "result"]
-            .map(|service| (service, format!("voting-app/{service}:{TAG}"))))
+            .env("TAG", tag)
+            .env("REVISION", REVISION)
+            .output()
+            .expect("docker can be run");
+        let said = text(&built.stderr);
+        assert!(built.status.success(), "the images cannot be built: {said}");
+        Ok(images_tagged(tag))
     };
     IMAGES.get_or_init(build).as_ref().map_err(Clone::clone)
+}
+
+/// The images of one build.
+#[derive(Clone, Debug)]
+pub struct Images {
+    tag: &'static str,
+    /// Service and image.
+    pub names: [(&'static str, String); 3],
+}
+
+fn images_tagged(tag: &'static str) -> Images {
+    let name = |service| (service, format!("voting-app/{service}:{tag}"));
+    Images {
+        tag,
+        names: ["vote", "worker", "result"].map(name),
+    }
+}
+
+fn check_engine() -> Result<(), String> {
+    let answers =
+        |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
+    if !answers(Command::new("docker").args(["version", "--format", "{{.Server.Version}}"])) {
+        return Err("no container engine answers".to_owned());
+    }
+    if !answers(compose().arg("version")) {
+        return Err("docker compose is not installed".to_owned());
+    }
+    Ok(())
 }
 
 /// `docker …`, which must succeed. Returns what it printed.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::services;
-use crate::harness::{scrape::Scrape, skip::or_skip, storage::Kind};
+use crate::harness::{folders::root, scrape::Scrape, skip::or_skip, storage::Kind};
 
 const FILE: &str = "infra/monitoring/metrics.md";
 const RULES: &str = "infra/monitoring/prometheus/rules";
@@ -40,10 +40,6 @@ async fn the_table_of_metrics_is_what_services_say() {
             "{FILE} is not what services say; run this test with {UPDATE}=1"
         );
     }
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 #[derive(Default)]

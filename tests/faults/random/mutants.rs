@@ -14,7 +14,7 @@ use super::{
     run,
     schedule::Schedule,
 };
-use crate::harness::skip::or_skip;
+use crate::harness::{folders, skip::or_skip};
 
 /// A line that is another.
 struct Mutant {
@@ -79,9 +79,8 @@ async fn broken_workers_are_found_out() {
 impl Mutant {
     /// Builds the worker from a copy of the sources with that line changed, and returns the program.
     fn build(&self) -> PathBuf {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let place = folder.join("target/mutants");
-        let copy = place.join("source");
+        let (folder, target) = (folders::root(), folders::target());
+        let copy = target.join("mutants");
         fs::create_dir_all(&copy).expect("the folder is ours");
         for part in [
             "Cargo.toml",
@@ -103,18 +102,25 @@ impl Mutant {
         assert_eq!(places, 1, "{:?} in {}", self.is, self.file);
         let mutated = source.replace(self.is, self.becomes);
         fs::write(&file, mutated).expect("the copy is ours");
-        let target = place.join("target");
+        // A program of its own name: it is built where the others are, so that their dependencies serve it, too.
+        let program = format!("worker-{}", self.name.replace(' ', "-"));
+        let manifest = copy.join("worker/Cargo.toml");
+        let renamed = fs::read_to_string(&manifest)
+            .expect("there is such a file")
+            .replace(
+                "[[bin]]\nname = \"worker\"",
+                &format!("[[bin]]\nname = \"{program}\""),
+            );
+        fs::write(&manifest, renamed).expect("the copy is ours");
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--locked", "--package", "worker"])
+            .args(["build", "--locked", "--bin", &program])
             .current_dir(&copy)
             .env("CARGO_TARGET_DIR", &target)
             .output()
             .expect("cargo can be run");
         let said = String::from_utf8_lossy(&built.stderr);
         assert!(built.status.success(), "{}: {said}", self.name);
-        let mutant = place.join(self.name.replace(' ', "-"));
-        fs::copy(target.join("debug/worker"), &mutant).expect("it was built");
-        mutant
+        folders::programs().join(program)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The pages as people have them, in a real browser.
 
+mod replicas;
+
 use axum::{Router, response::Html};
 use jiff::{Timestamp, ToSpan};
 use serde_json::json;
