@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use shared::poll::Clock;
 
 use crate::harness::{
     app::App,
@@ -235,14 +236,15 @@ async fn a_poll_is_open_when_its_settings_say_so(storage: Storage) {
 }
 
 async fn hidden_results_appear_when_the_poll_closes(storage: Storage) {
-    let closes_at = (Timestamp::now() + SignedDuration::from_secs(8)).to_string();
+    let closes_at = Timestamp::now() + SignedDuration::from_hours(1);
+    let (clock, hand) = Clock::manual(Timestamp::now());
     let flags = [
         "--poll-closes-at",
-        &closes_at,
+        &closes_at.to_string(),
         "--poll-results",
         "after-close",
     ];
-    let app = App::start(&storage, &flags).await;
+    let app = App::start_by(clock, &storage, &flags).await;
     Voter::new(&app.vote).must_vote_for("b").await;
     let mut viewer = Viewer::open(&app.result, None).await;
     let hidden = crate::harness::eventually(
@@ -267,6 +269,7 @@ async fn hidden_results_appear_when_the_poll_closes(storage: Storage) {
             (StatusCode::FORBIDDEN, &json!("/problems/result-hidden"))
         );
     }
+    hand.set(closes_at);
     viewer.until_votes(&[0, 1]).await;
     assert_eq!(
         get(&format!("{}/api/tally.csv", app.result)).await.status(),

@@ -57,7 +57,7 @@ pub async fn keep_fresh(
             let age = Duration::try_from(now.duration_since(*as_of)).unwrap_or_default();
             publish(
                 publisher,
-                Snapshot::new(poll, tally, *as_of, age > STALE_AFTER, now),
+                Snapshot::new(poll, tally, *as_of, age > STALE_AFTER, poll.schedule.now()),
             );
         }
         closing.run_until_cancelled(sleep(wait)).await;
@@ -75,18 +75,11 @@ fn pause(viewers: usize) -> Duration {
 
 /// Waits for a change of the counts, for the poll to open or close, or for the time to look anyway.
 async fn something_new(changes: &mut Changes, poll: &Poll) {
-    let now = Timestamp::now();
-    let until_next_phase = poll
-        .schedule
-        .next_change(now)
-        .map(|moment| moment.duration_since(now));
-    let until_next_phase = until_next_phase
-        .and_then(|wait| Duration::try_from(wait).ok())
-        .unwrap_or(Duration::MAX);
     tokio::select! {
         // A failure to listen is seen by reading the tally next, which backs off.
         _ = changes.changed() => {}
-        () = sleep(AT_LEAST_EVERY.min(until_next_phase)) => {}
+        () = poll.schedule.wait_for_change() => {}
+        () = sleep(AT_LEAST_EVERY) => {}
     }
 }
 

@@ -1,6 +1,7 @@
 //! The whole application, running inside the test on free ports.
 
 use clap::{Args, Command, FromArgMatches};
+use shared::poll::Clock;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use voting_app::{Config, Listeners, Settings};
@@ -19,6 +20,15 @@ pub struct App {
 impl App {
     /// Starts it on this storage, with more flags as on the command line.
     pub async fn start(storage: &Storage, flags: &[&str]) -> Self {
+        Self::start_by(Clock::default(), storage, flags).await
+    }
+
+    /// Starts it with polls that open and close by this clock.
+    pub async fn start_by(clock: Clock, storage: &Storage, flags: &[&str]) -> Self {
+        let mut config = config(storage, flags);
+        for poll in [&mut config.vote.poll, &mut config.result.poll] {
+            poll.schedule = poll.schedule.clone().with_clock(clock.clone());
+        }
         let listener = || async {
             TcpListener::bind("127.0.0.1:0")
                 .await
@@ -35,11 +45,7 @@ impl App {
         let [vote, result, worker] =
             [&listeners.vote, &listeners.result, &listeners.worker].map(url);
         let shutdown = CancellationToken::new();
-        let running = tokio::spawn(voting_app::run(
-            config(storage, flags),
-            listeners,
-            shutdown.clone(),
-        ));
+        let running = tokio::spawn(voting_app::run(config, listeners, shutdown.clone()));
         Self {
             vote,
             result,

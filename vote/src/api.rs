@@ -88,7 +88,7 @@ pub async fn poll(State(app): State<App>) -> Response {
     let document = PollDocument {
         question: app.poll().question.clone(),
         options: app.poll().options.iter().map(option).collect(),
-        phase: schedule.phase(Timestamp::now()),
+        phase: schedule.phase(schedule.now()),
         opens_at: schedule.opens_at(),
         closes_at: schedule.closes_at(),
         results: schedule.results(),

@@ -127,7 +127,7 @@ impl Intake {
         choice: Choice,
         traceparent: Option<Traceparent>,
     ) -> Result<Receipt, Refusal> {
-        self.check_open(Timestamp::now())?;
+        self.check_open(self.poll.schedule.now())?;
         let line = &self.lines[sender.voter.shard(self.lines.len())];
         let admitted = line.admission.admit().ok_or_else(|| {
             self.metrics.vote_shed_total.inc();

@@ -161,7 +161,7 @@ fn respond(
     let language = Language::asked_for(headers);
     let is_chosen = |option: &PollOption| option.key.as_str() == identity.chosen;
     let chosen = app.poll().options.iter().position(is_chosen);
-    let now = Timestamp::now();
+    let now = app.poll().schedule.now();
     let said = notice.said();
     let page = || VotePage::new(app, language, now, chosen, notice);
     let page = if let Some(said) = said {

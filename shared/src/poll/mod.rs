@@ -2,9 +2,11 @@
 //!
 //! All services read the same settings, so a label or a closing time can never differ between them.
 
+mod clock;
 mod options;
 mod schedule;
 
+pub use clock::{Clock, ManualClock};
 pub use options::{InvalidOptions, Options, PollOption};
 pub use schedule::{InvalidSchedule, Phase, ResultsMode, Schedule};
 

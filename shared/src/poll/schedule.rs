@@ -2,12 +2,15 @@
 
 use jiff::Timestamp;
 
+use super::Clock;
+
 /// When votes are taken and results shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Schedule {
     opens_at: Option<Timestamp>,
     closes_at: Option<Timestamp>,
     results: ResultsMode,
+    clock: Clock,
 }
 
 /// Where a poll stands at some moment.
@@ -72,7 +75,14 @@ impl Schedule {
             opens_at,
             closes_at,
             results,
+            clock: Clock::default(),
         })
+    }
+
+    /// The same schedule by another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Open from the beginning, never closing, with a live result.
@@ -82,7 +92,14 @@ impl Schedule {
             opens_at: None,
             closes_at: None,
             results: ResultsMode::Live,
+            clock: Clock::default(),
         }
+    }
+
+    /// The time by the clock of this schedule.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// When votes begin to be taken; `None`: they always were.
@@ -129,6 +146,11 @@ impl Schedule {
             .flatten()
             .filter(|moment| *moment > now)
             .min()
+    }
+
+    /// Waits until the poll opens or closes next; for ever if it does neither.
+    pub async fn wait_for_change(&self) {
+        self.clock.wait_until(self.next_change(self.now())).await;
     }
 }
 
@@ -184,8 +206,8 @@ mod tests {
     fn impossible_schedules_are_refused() {
         assert!(Schedule::new(Some(at(20)), Some(at(20)), ResultsMode::Live).is_err());
         assert_eq!(
-            Schedule::new(None, None, ResultsMode::AfterClose),
-            Err(InvalidSchedule::HiddenForEver)
+            Schedule::new(None, None, ResultsMode::AfterClose).unwrap_err(),
+            InvalidSchedule::HiddenForEver
         );
     }
 }
