@@ -2,7 +2,6 @@
 
 use std::{
     net::TcpStream,
-    path::PathBuf,
     sync::OnceLock,
     thread,
     time::{Duration, Instant},

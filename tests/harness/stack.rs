@@ -1,6 +1,7 @@
 //! The compose stack, as people run it, in a project of its own.
 
 use std::{
+    path::PathBuf,
     process::{Command, Output},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
@@ -173,56 +174,45 @@ fn compose() -> Command {
     command
 }
 
-/// The images of the services by name, made once from the programs of this build; or why there can be none.
-///
-/// `TEST_IMAGES=dockerfile` takes those that the Dockerfile itself compiles, which takes minutes.
+/// The images of the services by name, made once from the programs in the folder `TEST_IMAGES_FROM`, or else from those of
+/// this build; or why there can be none.
 pub fn images() -> Result<&'static Images, String> {
     static IMAGES: OnceLock<Result<Images, String>> = OnceLock::new();
     let make = || {
-        if std::env::var("TEST_IMAGES").is_ok_and(|from| from == "dockerfile") {
-            return images_of_the_dockerfile().cloned();
-        }
         check_engine()?;
-        let script = folders::root().join(".ci/images");
-        let output = Command::new(script)
-            .arg(folders::programs())
+        let programs = std::env::var_os("TEST_IMAGES_FROM").map(PathBuf::from);
+        let output = Command::new(folders::root().join(".ci/images"))
+            .arg(programs.unwrap_or_else(folders::programs))
             .arg(TAG)
             .output()
             .expect("the script can be run");
         if output.status.success() {
-            Ok(images_tagged(TAG))
-        } else {
-            // Programs of a newer system than the images' may not run in them.
-            eprintln!(
-                "the images are compiled anew, for this build's programs cannot be used: {}",
-                text(&output.stderr)
-            );
-            images_of_the_dockerfile().cloned()
+            return Ok(images_tagged(TAG));
         }
+        // Programs of a newer system than the images' may not run in them.
+        let said = text(&output.stderr);
+        eprintln!("images are compiled anew, since these programs cannot be used: {said}");
+        images_of_the_dockerfile("release")
     };
     IMAGES.get_or_init(make).as_ref().map_err(Clone::clone)
 }
 
-/// The revision that the images of the Dockerfile are told to be of.
+/// The revision in the labels of the images that the Dockerfile compiles, and in their programs.
 pub const REVISION: &str = "0123456789ab";
 
-/// The images that the Dockerfile compiles, built once; or why there can be none.
-pub fn images_of_the_dockerfile() -> Result<&'static Images, String> {
-    static IMAGES: OnceLock<Result<Images, String>> = OnceLock::new();
-    let build = || {
-        check_engine()?;
-        let tag = "of-dockerfile";
-        let built = compose()
-            .arg("build")
-            .env("TAG", tag)
-            .env("REVISION", REVISION)
-            .output()
-            .expect("docker can be run");
-        let said = text(&built.stderr);
-        assert!(built.status.success(), "the images cannot be built: {said}");
-        Ok(images_tagged(tag))
-    };
-    IMAGES.get_or_init(build).as_ref().map_err(Clone::clone)
+/// Builds the images as the Dockerfile compiles them, with a profile of cargo.
+pub fn images_of_the_dockerfile(profile: &str) -> Result<Images, String> {
+    let tag = "of-dockerfile";
+    check_engine()?;
+    let built = compose()
+        .args(["build", "--build-arg", &format!("PROFILE={profile}")])
+        .env("TAG", tag)
+        .env("REVISION", REVISION)
+        .output()
+        .expect("docker can be run");
+    let said = text(&built.stderr);
+    assert!(built.status.success(), "the images cannot be built: {said}");
+    Ok(images_tagged(tag))
 }
 
 /// The images of one build.
