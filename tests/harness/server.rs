@@ -11,13 +11,14 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Mutex,
+    time::Instant,
 };
 
 use testcontainers::{
     ContainerRequest, GenericImage, ImageExt, core::IntoContainerPort, runners::AsyncRunner,
 };
 
-use super::{free_port, on_a_thread};
+use super::{PATIENCE, free_port, on_a_thread};
 
 /// A running server, or one that was killed.
 #[derive(Debug)]
@@ -145,7 +146,7 @@ impl Server {
     pub fn freeze(&self) {
         match self {
             Self::External => panic!("somebody else's server is not frozen"),
-            Self::Container { id, .. } => docker(["pause", id]),
+            Self::Container { id, .. } => pause(id),
             Self::Process(process) => process.signal("STOP"),
         }
     }
@@ -256,6 +257,24 @@ impl Drop for Guard {
     fn drop(&mut self) {
         drop(self.0.stdin.take());
         let _ = self.0.wait();
+    }
+}
+
+/// Pauses a container. On a busy machine the kernel may take longer to freeze all of its processes than the engine's
+/// runtime tries, which then lets them go on.
+fn pause(id: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let output = Command::new("docker").args(["pause", id]).output();
+        let output = output.expect("docker can be run");
+        if output.status.success() {
+            return;
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.contains("unable to freeze") && Instant::now() < deadline,
+            "docker pause {id}: {said}"
+        );
     }
 }
 
