@@ -29,10 +29,10 @@ ARG PROFILE=release
 # The caches keep the dependencies and their compiled form from one build to the next.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target,sharing=locked \
-    cargo build --profile ${PROFILE} --locked --package vote --package worker --package result \
+    cargo build --profile "${PROFILE}" --locked --package vote --package worker --package result \
     && mkdir /out \
-    && if [ ${PROFILE} = dev ]; then folder=debug; else folder=${PROFILE}; fi \
-    && for program in vote worker result; do cp target/$folder/$program /out/; done
+    && if [ "${PROFILE}" = dev ]; then folder=debug; else folder="${PROFILE}"; fi \
+    && for program in vote worker result; do cp "target/$folder/$program" /out/; done
 
 # The compiled programs alone, for other builds: docker build --target compiled --output FOLDER .
 FROM scratch AS compiled
