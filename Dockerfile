@@ -6,6 +6,8 @@
 ARG RUST_IMAGE=rust:1.95-slim-trixie
 ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian13:nonroot
 ARG PROGRAMS=build
+# Where a bill of materials is asked for, it lists the crates in Cargo.lock, too.
+ARG BUILDKIT_SBOM_SCAN_CONTEXT=true
 
 # hadolint ignore=DL3006
 FROM ${RUST_IMAGE} AS build
@@ -27,10 +29,14 @@ ARG PROFILE=release
 # The caches keep the dependencies and their compiled form from one build to the next.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target,sharing=locked \
-    cargo build --profile ${PROFILE} --locked --package vote --package worker --package result \
+    cargo build --profile "${PROFILE}" --locked --package vote --package worker --package result \
     && mkdir /out \
-    && if [ ${PROFILE} = dev ]; then folder=debug; else folder=${PROFILE}; fi \
-    && for program in vote worker result; do cp target/$folder/$program /out/; done
+    && if [ "${PROFILE}" = dev ]; then folder=debug; else folder="${PROFILE}"; fi \
+    && for program in vote worker result; do cp "target/$folder/$program" /out/; done
+
+# The compiled programs alone, for other builds: docker build --target compiled --output FOLDER .
+FROM scratch AS compiled
+COPY --from=build /out /
 
 FROM scratch AS prebuilt
 ARG TARGETARCH
