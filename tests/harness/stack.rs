@@ -9,7 +9,7 @@ use std::{
 use super::{folders, free_port, unique};
 
 /// The tag of the images of this build's programs: apart from those that people use.
-const TAG: &str = "under-test";
+const TAG: &str = "end-to-end";
 
 /// A project, removed with its volumes when this value is dropped.
 pub struct Stack {
