@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use crate::harness::{
     eventually,
     skip::or_skip,
-    stack::{REVISION, Stack, docker, images, images_of_the_dockerfile, text},
+    stack::{REVISION, Stack, compiled_by_dockerfile, docker, images, images_of_dockerfile, text},
     viewer::{get, tally, until_votes, votes},
     voter::{Voter, client},
 };
@@ -76,11 +76,7 @@ fn an_image_holds_its_program_and_nothing_else() {
         let about = inspect(image);
         let size = about["Size"].as_u64().unwrap() - base_size;
         // What is not optimised is larger.
-        let limit = if std::env::var_os("TEST_IMAGES_FROM").is_some() {
-            40
-        } else {
-            150
-        };
+        let limit = if compiled_by_dockerfile() { 40 } else { 150 };
         assert!(size < limit * MEBIBYTE, "{service} adds {size} bytes");
         let config = &about["Config"];
         assert_eq!(config["User"], "65532:65532");
@@ -100,10 +96,9 @@ fn label<'a>(about: &'a Value, name: &str) -> &'a str {
 #[test]
 #[ignore = "compiles the services in a container, which takes minutes; run it with --ignored"]
 fn the_dockerfile_compiles_the_programs() {
-    let profile = std::env::var("DOCKERFILE_PROFILE").unwrap_or_else(|_| "release".into());
-    for (service, image) in or_skip!(images_of_the_dockerfile(&profile)).names {
-        assert_eq!(label(&inspect(&image), "revision"), REVISION);
-        let version = docker(&["run", "--rm", "--network", "none", &image, "--version"]);
+    for (service, image) in &or_skip!(images_of_dockerfile()).names {
+        assert_eq!(label(&inspect(image), "revision"), REVISION);
+        let version = docker(&["run", "--rm", "--network", "none", image, "--version"]);
         assert_eq!(
             version.trim(),
             format!("{service} {} ({REVISION})", env!("CARGO_PKG_VERSION"))

@@ -1,15 +1,11 @@
 //! The compose stack, as people run it, in a project of its own.
 
 use std::{
-    path::PathBuf,
     process::{Command, Output},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use super::{folders, free_port, unique};
-
-/// The tag of the images of this build's programs: apart from those that people use.
-const TAG: &str = "end-to-end";
 
 /// A project, removed with its volumes when this value is dropped.
 pub struct Stack {
@@ -174,45 +170,57 @@ fn compose() -> Command {
     command
 }
 
-/// The images of the services by name, made once from the programs in the folder `TEST_IMAGES_FROM`, or else from those of
-/// this build; or why there can be none.
+/// The images of the services by name, made once from the programs of this build; or why there can be none.
+///
+/// `TEST_IMAGES=dockerfile` takes those that the Dockerfile compiles, which takes minutes.
 pub fn images() -> Result<&'static Images, String> {
     static IMAGES: OnceLock<Result<Images, String>> = OnceLock::new();
     let make = || {
+        if compiled_by_dockerfile() {
+            return images_of_dockerfile().cloned();
+        }
         check_engine()?;
-        let programs = std::env::var_os("TEST_IMAGES_FROM").map(PathBuf::from);
         let output = Command::new(folders::root().join(".ci/images"))
-            .arg(programs.unwrap_or_else(folders::programs))
-            .arg(TAG)
+            .arg(folders::programs())
+            .arg("end-to-end")
             .output()
             .expect("the script can be run");
         if output.status.success() {
-            return Ok(images_tagged(TAG));
+            return Ok(images_tagged("end-to-end"));
         }
         // Programs of a newer system than the images' may not run in them.
         let said = text(&output.stderr);
-        eprintln!("images are compiled anew, since these programs cannot be used: {said}");
-        images_of_the_dockerfile("release")
+        eprintln!("the Dockerfile compiles, since this build's programs cannot be used: {said}");
+        images_of_dockerfile().cloned()
     };
     IMAGES.get_or_init(make).as_ref().map_err(Clone::clone)
+}
+
+/// Whether tests take the images that the Dockerfile compiles.
+pub fn compiled_by_dockerfile() -> bool {
+    std::env::var("TEST_IMAGES").is_ok_and(|from| from == "dockerfile")
 }
 
 /// The revision in the labels of the images that the Dockerfile compiles, and in their programs.
 pub const REVISION: &str = "0123456789ab";
 
-/// Builds the images as the Dockerfile compiles them, with a profile of cargo.
-pub fn images_of_the_dockerfile(profile: &str) -> Result<Images, String> {
-    let tag = "of-dockerfile";
-    check_engine()?;
-    let built = compose()
-        .args(["build", "--build-arg", &format!("PROFILE={profile}")])
-        .env("TAG", tag)
-        .env("REVISION", REVISION)
-        .output()
-        .expect("docker can be run");
-    let said = text(&built.stderr);
-    assert!(built.status.success(), "the images cannot be built: {said}");
-    Ok(images_tagged(tag))
+/// The images that the Dockerfile compiles, built once; or why there can be none.
+pub fn images_of_dockerfile() -> Result<&'static Images, String> {
+    static IMAGES: OnceLock<Result<Images, String>> = OnceLock::new();
+    let build = || {
+        let tag = "of-dockerfile";
+        check_engine()?;
+        let built = compose()
+            .arg("build")
+            .env("TAG", tag)
+            .env("REVISION", REVISION)
+            .output()
+            .expect("docker can be run");
+        let said = text(&built.stderr);
+        assert!(built.status.success(), "the images cannot be built: {said}");
+        Ok(images_tagged(tag))
+    };
+    IMAGES.get_or_init(build).as_ref().map_err(Clone::clone)
 }
 
 /// The images of one build.
