@@ -49,6 +49,8 @@ mod stream;
 mod termination;
 mod worker_dies;
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
 
 use crate::{
@@ -64,6 +66,10 @@ use crate::{
 
 /// What production has: the harness' own time limits are longer, for machines are shared.
 pub const PROMPT: [(&str, &str); 2] = [("ENQUEUE_TIMEOUT", "400ms"), ("STORE_TIMEOUT", "1s")];
+
+/// The longest that a refusal may take which waits for nothing: less than any client's patience, and more than a busy
+/// machine adds to the time limits of [`PROMPT`].
+pub const AT_ONCE: Duration = Duration::from_secs(15);
 
 /// Starts a service, and waits until it is ready.
 pub async fn start_ready(name: &str, storage: &Storage, more: &[(&str, &str)]) -> Service {

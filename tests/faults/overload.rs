@@ -6,7 +6,7 @@ use std::time::Duration;
 use load::{Load, LoadConfig, Watch, pace::Plan};
 use tokio_util::sync::CancellationToken;
 
-use super::{PROMPT, start_ready, until_empty};
+use super::{start_ready, until_empty};
 use crate::harness::{
     PATIENCE,
     process::Service,
@@ -18,7 +18,10 @@ use crate::harness::{
 
 /// The way to the queue is so narrow that this, and not the machine, is what limits.
 const WAY: Network = Network::Narrow(40_000);
-const VOTERS: usize = 200;
+/// So many that the last of them would wait longer than the queue may take.
+const VOTERS: usize = 600;
+/// Long beside what a busy machine adds to an answer.
+const ENQUEUE_TIMEOUT: (&str, &str) = ("ENQUEUE_TIMEOUT", "2s");
 
 async fn votes(vote: &Service, connections: usize, plan: Plan) -> Load {
     let config = LoadConfig {
@@ -68,15 +71,15 @@ async fn of_twice_what_the_queue_keeps_half_is_kept_in_time_and_half_is_refused_
     let watch = watch.await.unwrap();
     let (proxy, url) = Proxy::to(&storage.queue_url).await;
     storage.queue_url = url;
-    let vote = start_ready("vote", &storage, &PROMPT).await;
+    let vote = start_ready("vote", &storage, &[ENQUEUE_TIMEOUT]).await;
     proxy.make(WAY);
 
-    let for_a_while = |rate| Plan {
+    let for_a_while = |rate, seconds| Plan {
         rate,
-        duration: Some(Duration::from_secs(5)),
+        duration: Some(Duration::from_secs(seconds)),
         votes: None,
     };
-    let sustained = votes(&vote, 32, for_a_while(None)).await;
+    let sustained = votes(&vote, 32, for_a_while(None, 5)).await;
     let kept = sustained.latencies.accepted.count();
     assert_eq!(
         sustained.latencies.attempts(),
@@ -87,7 +90,7 @@ async fn of_twice_what_the_queue_keeps_half_is_kept_in_time_and_half_is_refused_
     let before = watch.before().await.unwrap();
     #[expect(clippy::cast_precision_loss, reason = "it is some hundred")]
     let rate = 2.0 * kept as f64 / sustained.took.as_secs_f64();
-    let over = votes(&vote, VOTERS, for_a_while(Some(rate))).await;
+    let over = votes(&vote, VOTERS, for_a_while(Some(rate), 10)).await;
 
     let accepted = over.latencies.accepted.count();
     let (late, refused) = (

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    faults::start_ready,
+    faults::{AT_ONCE, start_ready},
     harness::{
         PATIENCE, eventually,
         process::Service,
@@ -227,8 +227,7 @@ pub fn assert_accepted_elsewhere(load: &Load, lost: usize) {
 pub fn assert_refused_at_once(load: &Load, lost: usize) {
     assert_accepted_elsewhere(load, lost);
     let slowest = slowest_refusal(load);
-    // Not at the end of the request's own patience, a minute. Machines are shared.
-    assert!(slowest.as_secs() < 10, "{slowest:?}");
+    assert!(slowest < AT_ONCE, "{slowest:?}");
 }
 
 /// The longest that anybody waited for no receipt.

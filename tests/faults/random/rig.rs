@@ -1,12 +1,16 @@
 //! The whole application on real servers, with everything between and around it that a schedule breaks.
 
-use std::path::PathBuf;
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, PoisonError},
+};
 
 use rand::{SeedableRng, rngs::SmallRng};
 use rustix::process::Signal;
 use tokio::{sync::Mutex, task::block_in_place};
 
-use super::schedule::{Event, Fault, Part, REPLICAS, Way};
+use super::schedule::{Event, Fault, Part, REPLICAS, Target, Way};
 use crate::{
     faults::{PROMPT, until_ready},
     harness::{
@@ -41,6 +45,8 @@ pub struct Rig {
     votes: [Replica; REPLICAS],
     workers: [Replica; REPLICAS],
     result: Replica,
+    /// A lock for each target that was broken.
+    broken: std::sync::Mutex<HashMap<Target, Arc<Mutex<()>>>>,
 }
 
 /// A service, its ways to others, and how it is started.
@@ -84,6 +90,7 @@ impl Rig {
             redis,
             postgres,
             storage,
+            broken: std::sync::Mutex::default(),
         };
         for replica in rig.services() {
             replica.start(&rig.storage).await;
@@ -102,8 +109,14 @@ impl Rig {
         &self.result.url
     }
 
-    /// Breaks something, and mends it when its time is over.
+    /// Breaks something, and mends it when its time is over. The same target is never broken twice at once: on a busy
+    /// machine mending may take longer than the schedule allows for.
     pub async fn suffer(&self, event: Event) {
+        let lock = {
+            let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+            broken.entry(event.fault.target()).or_default().clone()
+        };
+        let _whole = lock.lock().await;
         self.begin(event.fault).await;
         tokio::time::sleep(event.lasts).await;
         self.end(event.fault).await;

@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 use crate::harness::proxy::Network;
 
 /// A process that can be broken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
     Vote(usize),
     Worker(usize),
@@ -17,7 +17,7 @@ pub enum Part {
 }
 
 /// A way that can be broken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Way {
     VotersToVote(usize),
     VoteToRedis(usize),
@@ -105,8 +105,11 @@ impl Event {
     }
 }
 
+/// The part or way that a fault breaks; neither, where it breaks no connection and no process.
+pub type Target = (Option<Part>, Option<Way>);
+
 impl Fault {
-    fn target(self) -> (Option<Part>, Option<Way>) {
+    pub fn target(self) -> Target {
         match self {
             Self::Kill(part) | Self::End(part) | Self::Freeze(part) => (Some(part), None),
             Self::PowerCut => (Some(Part::Redis), None),
