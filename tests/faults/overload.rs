@@ -62,6 +62,7 @@ async fn with_outcome(vote: &Service, outcome: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a machine that does nothing else; run it with --ignored"]
 async fn of_twice_what_the_queue_keeps_half_is_kept_in_time_and_half_is_refused_at_once() {
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     let _worker = start_ready("worker", &storage, &[]).await;
