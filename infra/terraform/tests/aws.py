@@ -1,5 +1,6 @@
 """What stands in for AWS's own endpoints in the tests: moto for most of them, and a few lines for what moto does not have."""
 
+import contextlib
 import http.server
 import logging
 import os
@@ -7,7 +8,8 @@ import threading
 import urllib.parse
 
 import boto3
-from moto.server import ThreadedMotoServer
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
 
@@ -17,11 +19,28 @@ class Moto:
 
     def __init__(self, region="us-east-1"):
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        self.server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        self.server.start()
-        host, port = self.server.get_host_and_port()
-        self.url = f"http://{host}:{port}"
+        self.application = DomainDispatcherApplication(create_backend_app)
+        self.held = None
+        self.server = make_server("127.0.0.1", 0, self.answer, threaded=True)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.port}"
         self.region = region
+
+    def answer(self, environ, start_response):
+        held = self.held
+        if held and held.name in environ.get("HTTP_USER_AGENT", ""):
+            return held.answer(self.application, environ, start_response)
+        return self.application(environ, start_response)
+
+    @contextlib.contextmanager
+    def holding(self, name):
+        """Inside, requests of the program with this name in its User-Agent are held once a lock was refused to it."""
+        self.held = HeldProgram(name)
+        try:
+            yield self.held
+        finally:
+            self.held.released.set()
+            self.held = None
 
     def client(self, service):
         return boto3.client(
@@ -32,7 +51,25 @@ class Moto:
         return {**os.environ, **KEYS, "AWS_ENDPOINT_URL": self.url, "AWS_REGION": self.region}
 
     def stop(self):
-        self.server.stop()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class HeldProgram:
+    """A program that asks for the lock of a state. Its second attempt waits until it is released."""
+
+    def __init__(self, name):
+        self.name = name
+        self.refused, self.released = threading.Event(), threading.Event()
+
+    def answer(self, application, environ, start_response):
+        if self.refused.is_set():
+            self.released.wait()
+        answer = application(environ, start_response)
+        # A refused attempt ends with a look at who has the lock.
+        if environ["REQUEST_METHOD"] == "GET" and environ["PATH_INFO"].endswith(".tflock"):
+            self.refused.set()
+        return answer
 
 
 class Machine(http.server.ThreadingHTTPServer):

@@ -1,15 +1,25 @@
-"""What an environment would be made of: plans of the roots as they are, but for the state, which they keep beside them."""
+"""What an environment would be made of: plans of the roots as they are, but for the state, which they keep beside them.
 
+A plan is made once for the same files and values, and kept in target/plans for all tests, in whatever process they run."""
+
+import contextlib
+import fcntl
 import functools
+import hashlib
 import json
+import os
 import pathlib
 import shutil
 import subprocess
 import tempfile
+import unittest
 
 TERRAFORM = pathlib.Path(__file__).parent.parent
 PROJECT = TERRAFORM.parent.parent
+PLANS = PROJECT / "target" / "plans"
 ENVIRONMENTS = ["dev", "staging", "prod"]
+# The real provider plans nothing without an account.
+CAN_PLAN = os.environ.get("CAN_PLAN", "true") == "true"
 
 
 def terraform(folder, *arguments, check=True):
@@ -24,44 +34,105 @@ def copy():
     """A copy of all that roots refer to, in which the state is a file."""
     folder = tempfile.TemporaryDirectory(prefix="environments-")
     project = pathlib.Path(folder.name)
-    shutil.copytree(TERRAFORM, project / "infra/terraform", ignore=shutil.ignore_patterns(".terraform", "__pycache__"))
-    for beside in [child for child in TERRAFORM.parent.iterdir() if child.name != "terraform"]:
-        shutil.copytree(beside, project / "infra" / beside.name)
+    ignored = shutil.ignore_patterns(".terraform", "__pycache__", "*.py", "*.tftest.hcl")
+    for part in [TERRAFORM, *(child for child in TERRAFORM.parent.iterdir() if child.name != "terraform")]:
+        shutil.copytree(part, project / "infra" / part.name, ignore=ignored)
     shutil.copy(PROJECT / "docker-compose.yml", project)
     return folder
 
 
 @functools.cache
 def root(name):
-    """The folder of an environment, or of backend-setup, ready for a plan."""
-    folder = pathlib.Path(copy().name) / "infra/terraform" / ("environments" if name in ENVIRONMENTS else "") / name
+    """The folder of a root, such as an environment, ready for a plan."""
+    if not CAN_PLAN:
+        raise unittest.SkipTest("the provider plans nothing without an account")
+    inputs()  # before anything is added to the copy
+    parent = {"backend-setup": ".", "rendered": "tests"}.get(name, "environments")
+    folder = pathlib.Path(copy().name) / "infra/terraform" / parent / name
     (folder / "state_override.tf").write_text('terraform {\n  backend "local" {}\n}\n')
     terraform(folder, "init", "-input=false", "-no-color")
     return folder
 
 
-def refusal(environment, **variables):
-    """What a plan says that is refused."""
-    done = terraform(root(environment), "plan", "-input=false", "-no-color", "-lock=false", *flags(variables), check=False)
-    assert done.returncode == 1, f"{environment} was planned with {variables}"
-    return " ".join(word for word in done.stderr.split() if word != "│")
+@functools.cache
+def inputs():
+    """A digest of what a plan depends on besides its values: files, Terraform itself, and the provider."""
+    digest = hashlib.sha256(subprocess.run(["terraform", "version", "-json"], capture_output=True, check=True).stdout)
+    digest.update(os.environ.get("PROVIDER_DIGEST", "").encode())
+    project = pathlib.Path(copy().name)
+    for file in sorted(path for path in project.rglob("*") if path.is_file() and ".terraform" not in path.parts and path.name != "state_override.tf"):
+        digest.update(str(file.relative_to(project)).encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def locked(file):
+    """Inside, other processes wait."""
+    with open(file, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def made_once(name, make):
+    """What `make` returns, as JSON, made by the first who asks with these inputs. What other inputs gave is removed."""
+    if not CAN_PLAN:
+        raise unittest.SkipTest("the provider plans nothing without an account")
+    kept = PLANS / inputs() / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with locked(kept.with_suffix(".lock")):
+        if not kept.exists():
+            new = kept.with_suffix(".new")
+            new.write_text(json.dumps(make()))
+            new.rename(kept)
+            for old in PLANS.iterdir():
+                if old != kept.parent:
+                    shutil.rmtree(old, ignore_errors=True)
+        return json.loads(kept.read_text())
 
 
 def flags(variables):
     return [f"-var={name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in variables.items()]
 
 
-@functools.cache
-def plan_of(environment, settings):
+def make_plan(environment, *arguments):
     with tempfile.TemporaryDirectory() as folder:
         file = f"{folder}/plan"
-        terraform(root(environment), "plan", "-input=false", "-no-color", "-lock=false", f"-out={file}", *flags(json.loads(settings)))
+        terraform(root(environment), "plan", "-input=false", "-no-color", "-lock=false", f"-out={file}", *arguments)
         return json.loads(terraform(root(environment), "show", "-json", file).stdout)
+
+
+def make_refusal(environment, *arguments):
+    done = terraform(root(environment), "plan", "-input=false", "-no-color", "-lock=false", *arguments, check=False)
+    assert done.returncode == 1, f"{environment} was planned with {arguments}"
+    return " ".join(word for word in done.stderr.split() if word != "│")
+
+
+@functools.cache
+def plan_of(environment, settings):
+    return made_once(f"plan {environment} {settings}", lambda: make_plan(environment, *flags(json.loads(settings))))
 
 
 def plan(environment, **variables):
     """The plan as Terraform tells it in JSON."""
-    return plan_of(environment, json.dumps(variables))
+    return plan_of(environment, json.dumps(variables, sort_keys=True))
+
+
+def plan_with_file(environment, content):
+    """The plan with a file of variables that has this content."""
+
+    def make():
+        with tempfile.NamedTemporaryFile("w", suffix=".tfvars") as file:
+            file.write(content)
+            file.flush()
+            return make_plan(environment, f"-var-file={file.name}")
+
+    return made_once(f"plan {environment} with {content}", make)
+
+
+def refusal(environment, **variables):
+    """What a plan says that is refused."""
+    return made_once(f"refusal {environment} {json.dumps(variables)}", lambda: make_refusal(environment, *flags(variables)))
 
 
 def resources(described):

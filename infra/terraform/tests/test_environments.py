@@ -93,21 +93,39 @@ class Environments(unittest.TestCase):
             self.assertEqual(tags, {"Project": "voting-app", "Environment": environment, "ManagedBy": "Terraform"})
 
     def test_what_cannot_be_is_refused_with_a_sentence(self):
-        for environment, variables, sentence in [
-            ("dev", {"admin_cidrs": ["0.0.0.0/0"]}, "a network of /16 or smaller, such as 203.0.113.7/32; 0.0.0.0/0 is refused"),
-            ("dev", {"admin_cidrs": ["203.0.113.300/32"]}, "admin_cidrs are IPv4 networks such as 203.0.113.7/32"),
-            ("dev", {"public_cidrs": ["anywhere"]}, "public_cidrs are IPv4 networks such as 0.0.0.0/0 for everybody"),
-            ("dev", {"region": "Seoul"}, "region is a region of AWS such as ap-northeast-2"),
-            ("dev", {"https": True}, "https ends at the load balancer: set enable_alb = true too"),
-            ("prod", {"https": True}, "https needs a certificate: set domain, for which one is made, or certificate_arn"),
-            ("prod", {"releases": {"blue": {"tag": "1.0.0", "size": {"min": 5, "desired": 2, "max": 9}}}}, "size must be 0 <= min <= desired <= max, and max 1 to 100"),
-            ("prod", {"releases": {"blue": {"tag": "1.0.0", "size": {"min": 1, "desired": 1, "max": 1000}}}}, "size must be 0 <= min <= desired <= max, and max 1 to 100"),
-            ("prod", {"releases": {"blue": {"tag": "latest"}}}, "name a version, such as 1.0.0"),
-            ("staging", {"enable_alb": False}, "Groups of machines need the load balancer: set enable_alb = true"),
-            ("staging", {"emails": ["the operators"]}, "emails are addresses such as oncall@example.org"),
+        wide, alien = ["0.0.0.0/0"], ["203.0.113.300/32"]
+        inverted, huge = {"min": 5, "desired": 2, "max": 9}, {"min": 1, "desired": 1, "max": 1000}
+        size = "size must be 0 <= min <= desired <= max, and max 1 to 100"
+        # A plan names all that is wrong.
+        for environment, variables, sentences in [
+            (
+                "dev",
+                {"admin_cidrs": wide, "public_cidrs": ["anywhere"], "region": "Seoul", "https": True},
+                [
+                    "a network of /16 or smaller, such as 203.0.113.7/32; 0.0.0.0/0 is refused",
+                    "public_cidrs are IPv4 networks such as 0.0.0.0/0 for everybody",
+                    "region is a region of AWS such as ap-northeast-2",
+                    "https ends at the load balancer: set enable_alb = true too",
+                ],
+            ),
+            ("dev", {"admin_cidrs": alien}, ["admin_cidrs are IPv4 networks such as 203.0.113.7/32"]),
+            (
+                "prod",
+                {"https": True, "releases": {"blue": {"tag": "1.0.0", "size": inverted}}},
+                ["https needs a certificate: set domain, for which one is made, or certificate_arn", size],
+            ),
+            ("prod", {"releases": {"blue": {"tag": "1.0.0", "size": huge}}}, [size]),
+            ("prod", {"releases": {"blue": {"tag": "latest"}}}, ["name a version, such as 1.0.0"]),
+            (
+                "staging",
+                {"enable_alb": False, "emails": ["the operators"]},
+                ["Groups of machines need the load balancer: set enable_alb = true", "emails are addresses such as oncall@example.org"],
+            ),
         ]:
             with self.subTest(f"{environment} {variables}"):
-                self.assertIn(sentence, refusal(environment, **variables))
+                said = refusal(environment, **variables)
+                for sentence in sentences:
+                    self.assertIn(sentence, said)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,122 @@
+# What the modules together refuse. A plan of all of them takes seconds, so that one breaks the rules of several
+# variables: of such that do not refer to each other, because Terraform looks at a rule only where what it refers to is right.
+
+mock_provider "aws" {
+  mock_data "aws_region" {
+    defaults = { region = "ap-northeast-2" }
+  }
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_data "aws_ssm_parameter" {
+    defaults = { value = "ami-0123456789abcdef0" }
+  }
+  mock_data "aws_availability_zones" {
+    defaults = { names = ["ap-northeast-2a", "ap-northeast-2b", "ap-northeast-2c"] }
+  }
+  mock_data "aws_secretsmanager_random_password" {
+    defaults = { random_password = "a-random-password-that-is-long-enough" }
+  }
+  mock_resource "aws_ebs_volume" {
+    defaults = { id = "vol-0123456789abcdef0" }
+  }
+  mock_resource "aws_instance" {
+    defaults = { public_ip = "203.0.113.80" }
+  }
+  mock_resource "aws_acm_certificate" {
+    defaults = {
+      arn = "arn:aws:acm:ap-northeast-2:123456789012:certificate/1"
+      domain_validation_options = [
+        { domain_name = "vote.example.org", resource_record_name = "_a", resource_record_type = "CNAME", resource_record_value = "a" },
+        { domain_name = "result.example.org", resource_record_name = "_b", resource_record_type = "CNAME", resource_record_value = "b" },
+        { domain_name = "origin-vote.example.org", resource_record_name = "_c", resource_record_type = "CNAME", resource_record_value = "c" },
+      ]
+    }
+  }
+}
+
+variables {
+  environment    = "test"
+  cidr           = "10.9.0.0/16"
+  nat_gateways   = "one"
+  single         = false
+  enable_alb     = true
+  store          = "rds"
+  queue          = "memorydb"
+  protected      = false
+  image_registry = "ghcr.io/example/voting-app"
+  releases       = { blue = { tag = "1.0.0" } }
+  budget_usd     = 100
+}
+
+run "a_single_machine_without_a_load_balancer_refuses_what_needs_more" {
+  command = plan
+
+  variables {
+    nat_gateways = "none"
+    single       = true
+    enable_alb   = false
+
+    # Two releases need groups of machines.
+    releases = { blue = { tag = "1.0.0" }, green = { tag = "1.1.0" } }
+    # So do a store and a queue of their own.
+    store = "rds"
+    queue = "memorydb"
+    # Names and the firewall need the load balancer.
+    domain     = { zone_id = "Z0123456789ABC", vote = "vote.example.org", result = "result.example.org" }
+    enable_waf = true
+
+    # Not an ARN.
+    certificate_arn = "certificate.pem"
+  }
+
+  expect_failures = [var.releases, var.store, var.queue, var.domain, var.enable_waf, var.certificate_arn]
+}
+
+run "values_that_are_none_are_refused" {
+  command = plan
+
+  variables {
+    # Too long for the names of target groups.
+    environment = "production"
+    releases    = { red = { tag = "1.0.0" } }
+    # Not the name of a variable.
+    poll = { "poll question" = "Cats?" }
+    # Machines have no key for it.
+    repository = { url = "git@github.com:example/voting-app.git", ref = "main" }
+    # Without HTTPS.
+    enable_cdn = true
+  }
+
+  expect_failures = [var.environment, var.releases, var.poll, var.repository, var.enable_cdn]
+}
+
+run "traffic_without_a_machine_and_https_without_a_certificate_are_refused" {
+  command = plan
+
+  variables {
+    releases = { blue = { tag = "1.0.0", size = { min = 0, desired = 0, max = 1 } } }
+    https    = true
+    # It would break out of its quotes.
+    poll = { POLL_QUESTION = "Cat's or dog's?" }
+  }
+
+  expect_failures = [var.releases, var.https, var.poll]
+}
+
+run "groups_and_https_without_a_load_balancer_are_refused" {
+  command = plan
+
+  variables {
+    enable_alb      = false
+    https           = true
+    certificate_arn = "arn:aws:acm:ap-northeast-2:123456789012:certificate/1"
+    # A secret.
+    poll = { COOKIE_KEY = "0123456789" }
+  }
+
+  expect_failures = [var.single, var.https, var.poll]
+}

@@ -1,0 +1,72 @@
+"""Whether programs would understand what a runbook asks of them. Nothing is done."""
+
+import contextlib
+import functools
+import io
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+from unittest import mock
+
+from awscli.clidriver import create_clidriver
+
+# What stands in a program's place writes down where it was called, as what, and with which arguments.
+RECORDER = """#!/bin/bash
+printf '%s\\037' "$PWD" "${0##*/}" "$@" $'\\036' >>"$CALLS"
+"""
+NOWHERE = {
+    "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_DEFAULT_REGION": "ap-northeast-2", "AWS_CONFIG_FILE": os.devnull,
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1",
+}  # fmt: skip
+
+
+def calls(recorded):
+    """Each call that was written down: the folder, the program and its arguments."""
+    for record in recorded.split("\036\037")[:-1]:
+        folder, program, *arguments = record.split("\037")[:-1]
+        yield folder, program, arguments
+
+
+def complaint(folder, program, arguments):
+    """What the program would not understand, or nothing."""
+    check = {"aws": aws, "terraform": terraform}.get(program)
+    return check(folder, arguments) if check else ""
+
+
+@functools.cache
+def driver():
+    """The AWS CLI in this process, because each start of it takes a second."""
+    return create_clidriver()
+
+
+def aws(folder, arguments):
+    """The CLI checks a request against AWS's own description before it sends it: to nowhere, here."""
+    with mock.patch.dict(os.environ, NOWHERE), contextlib.chdir(folder), contextlib.redirect_stderr(io.StringIO()) as said:
+        with contextlib.suppress(SystemExit):
+            driver().main(arguments)
+    return "" if "Could not connect to the endpoint URL" in said.getvalue() else f"aws {' '.join(arguments)}: {said.getvalue()}"
+
+
+@functools.cache
+def usage(*command):
+    """Terraform's help for a command."""
+    return subprocess.run([shutil.which("terraform"), *command, "-help"], text=True, capture_output=True).stdout
+
+
+def terraform(folder, arguments):
+    """Each flag is one that the command's help knows, and each -var a variable of the folder."""
+    command = arguments[: 2 if arguments[0] == "state" else 1]
+    # apply and destroy take the options of plan too.
+    known = usage(*command) + (usage("plan") if command[0] in ["apply", "destroy"] else "")
+    if "Usage:" not in usage(*command):
+        return f"terraform has no {' '.join(command)}"
+    for flag in [argument.split("=")[0] for argument in arguments if argument.startswith("-")]:
+        if not re.search(rf"(?<![\w-]){flag}(?![\w-])", known):
+            return f"terraform {' '.join(command)} has no {flag}"
+    declared = pathlib.Path(folder, "variables.tf")
+    for before, argument in zip(arguments, arguments[1:]):
+        if before == "-var" and f'variable "{argument.split("=")[0]}"' not in declared.read_text():
+            return f"{folder} has no variable {argument}"
+    return ""
