@@ -38,17 +38,14 @@ impl Clock {
         let Some(moment) = moment else {
             return pending().await;
         };
-        match self.manual.clone() {
-            Some(mut time) => {
-                if time.wait_for(|now| *now >= moment).await.is_err() {
-                    // Nobody moves the clock any more.
-                    pending().await
-                }
+        if let Some(mut time) = self.manual.clone() {
+            if time.wait_for(|now| *now >= moment).await.is_err() {
+                // Nobody moves the clock any more.
+                pending::<()>().await;
             }
-            None => {
-                let wait = moment.duration_since(Timestamp::now());
-                sleep(Duration::try_from(wait).unwrap_or_default()).await;
-            }
+        } else {
+            let wait = moment.duration_since(Timestamp::now());
+            sleep(Duration::try_from(wait).unwrap_or_default()).await;
         }
     }
 }
