@@ -83,7 +83,7 @@ def counts_votes(program, stack):
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         voting = load(program, stack, "--rate", "100", "--duration", "20s", "--json", str(report))
-        stack.compose("pause", "worker")
+        stack.pause("worker")
         eventually("ballot that waits", lambda: (stack.value("pipeline:oldest_ballot_age:seconds") or 0) > 2)
         stack.compose("unpause", "worker")
         refused(stack)

@@ -47,6 +47,20 @@ class Stack:
             raise AssertionError(f"{' '.join(command)}: {done.stderr.strip()[-2000:]}")
         return done.stdout
 
+    def pause(self, service):
+        """On a busy machine the kernel may take longer to freeze a service than the engine's runtime tries."""
+
+        def is_paused():
+            try:
+                self.compose("pause", service)
+            except AssertionError as error:
+                if "unable to freeze" not in str(error):
+                    raise
+                return False
+            return True
+
+        eventually(f"pause of {service}", is_paused)
+
     def __enter__(self):
         try:
             self.compose("up", "--detach", "--no-build", "--wait", "--wait-timeout", "120")
