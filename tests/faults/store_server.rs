@@ -21,7 +21,8 @@ async fn an_immediate_restart_of_postgres_heals_alone() {
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     let database = server.database().await;
     storage.database_url = database.url();
-    let vote = start_ready("vote", &storage, &PROMPT).await;
+    // Nothing is wrong with the queue, however busy the machine is.
+    let vote = start_ready("vote", &storage, &[]).await;
     let worker = start_ready("worker", &storage, &PROMPT).await;
     let result = start_ready("result", &storage, &PROMPT).await;
     let mut viewer = Viewer::open(&result.url, None).await;
