@@ -134,5 +134,6 @@ async fn a_service_with_too_much_to_do_does_not_blame_the_queue() {
     };
     let load = votes(&vote, 1000, crowd).await;
     let accepted = load.latencies.accepted.count();
-    assert!(accepted > 19_000, "{accepted}");
+    // When lateness was taken for the queue's, half of them were accepted at best.
+    assert!(accepted > 15_000, "{accepted}");
 }
