@@ -2,9 +2,9 @@
 
 mod settings;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
-use shared::links::LinkSettings;
+use shared::http::BasePath;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -55,19 +55,19 @@ pub async fn run(
 impl Config {
     /// On one machine the pages know where the other one is, where nobody said so.
     fn link_pages(&mut self, listeners: &Listeners) {
-        let found = LinkSettings {
-            vote_url: local_url(listeners.vote.local_addr().ok()),
-            result_url: local_url(listeners.result.local_addr().ok()),
-        };
         for links in [&mut self.vote.links, &mut self.result.page.links] {
-            links.vote_url = links.vote_url.take().or_else(|| found.vote_url.clone());
-            links.result_url = links.result_url.take().or_else(|| found.result_url.clone());
+            let vote_url = || local_url(&listeners.vote, links.vote_base_path.as_ref());
+            let result_url = || local_url(&listeners.result, links.result_base_path.as_ref());
+            links.vote_url = links.vote_url.take().or_else(vote_url);
+            links.result_url = links.result_url.take().or_else(result_url);
         }
     }
 }
 
 /// An address that browsers on this machine can open, where only they can come.
-fn local_url(address: Option<SocketAddr>) -> Option<Arc<str>> {
-    let address = address.filter(|address| address.ip().is_loopback())?;
-    Some(format!("http://localhost:{}/", address.port()).into())
+fn local_url(listener: &TcpListener, base_path: Option<&BasePath>) -> Option<Arc<str>> {
+    let address = listener.local_addr().ok()?;
+    let base_path = base_path.map_or("", BasePath::as_str);
+    let url = || format!("http://localhost:{}{base_path}/", address.port()).into();
+    address.ip().is_loopback().then(url)
 }

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, process::ExitCode};
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use shared::{
     build, cli,
@@ -52,9 +53,9 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     let config = settings.config()?;
     let [vote, result, worker] = settings.addresses.all();
     let listeners = Listeners {
-        vote: listen(vote).await?,
-        result: listen(result).await?,
-        worker: listen(worker).await?,
+        vote: listen(vote).await.context("VOTE_LISTEN_ADDR")?,
+        result: listen(result).await.context("RESULT_LISTEN_ADDR")?,
+        worker: listen(worker).await.context("WORKER_LISTEN_ADDR")?,
     };
     println!("vote    {}", url(listeners.vote.local_addr()?));
     println!("result  {}", url(listeners.result.local_addr()?));

@@ -7,7 +7,7 @@ use clap::Args;
 use result::{EmbedSettings, ViewerSettings};
 use shared::settings::{
     BrowserSettings, DataSettings, PollSettings, QueueSettings, ServerSettings, SettingsError,
-    StoreSettings,
+    StoreSettings, socket_address,
 };
 use vote::{CookieSettings, RateSettings};
 use worker::PaceSettings;
@@ -48,15 +48,15 @@ pub struct Settings {
 #[command(next_help_heading = "Network")]
 pub struct Addresses {
     /// The voting page's address, such as 0.0.0.0:8080 to let others on the network vote
-    #[arg(long, env = "VOTE_LISTEN_ADDR", default_value_t = local(vote::DEFAULT_PORT))]
+    #[arg(long, env = "VOTE_LISTEN_ADDR", value_parser = socket_address, default_value_t = local(vote::DEFAULT_PORT))]
     pub vote_listen_addr: SocketAddr,
 
     /// The result page's address
-    #[arg(long, env = "RESULT_LISTEN_ADDR", default_value_t = local(result::DEFAULT_PORT))]
+    #[arg(long, env = "RESULT_LISTEN_ADDR", value_parser = socket_address, default_value_t = local(result::DEFAULT_PORT))]
     pub result_listen_addr: SocketAddr,
 
     /// The address of the worker's probes and metrics
-    #[arg(long, env = "WORKER_LISTEN_ADDR", default_value_t = local(worker::DEFAULT_PORT))]
+    #[arg(long, env = "WORKER_LISTEN_ADDR", value_parser = socket_address, default_value_t = local(worker::DEFAULT_PORT))]
     pub worker_listen_addr: SocketAddr,
 }
 

@@ -353,7 +353,9 @@ async fn an_export_is_every_standing_vote(storage: Storage) {
     store.apply(&ballots, &[]).await.unwrap();
     // As the original app left them, and as it would quote them.
     storage
-        .execute("INSERT INTO votes (id, vote) VALUES ('ffab', 'a'), ('Z,\"1', 'b')")
+        .execute(
+            "INSERT INTO votes (id, vote) VALUES ('ffab', 'a'), ('Z,\"1', 'b'), ('=1+1', '@b')",
+        )
         .await;
     let zeros = "0".repeat(31);
     let expected = [
@@ -361,10 +363,13 @@ async fn an_export_is_every_standing_vote(storage: Storage) {
         &format!("{zeros}9,a,\n"),
         &format!("{zeros}a,b,2025-11-23T12:13:20.000Z\n"),
         &format!("{zeros}b,b,2025-11-23T12:13:20.120Z\n"),
+        "'=1+1,'@b,\n",
         "\"Z,\"\"1\",b,\n",
         "ffab,a,\n",
     ]
     .concat();
+    let marked = said(&mut admin(&storage, &["export", "--bom"], &[]));
+    assert_eq!(marked, format!("\u{feff}{expected}"));
     assert_eq!(said(&mut admin(&storage, &["export"], &[])), expected);
 }
 

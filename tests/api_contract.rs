@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde_json::{Value, json};
 use shared::http::ProblemKind;
 
@@ -11,7 +11,7 @@ use crate::harness::{
     document::{Document, essence},
     eventually,
     storage::{Kind, Storage, on_both_storages},
-    viewer::{get, until_complete, until_votes},
+    viewer::{get, get_json, until_complete, until_votes},
     voter::{Voter, client},
 };
 
@@ -75,6 +75,8 @@ async fn every_documented_operation_answers_as_documented(storage: Storage) {
             .iter()
             .map(|(method, path, _)| format!("{method} {path}"))
             .collect();
+        let license = &document.0["info"]["license"];
+        assert_eq!(license["identifier"], "MIT OR Apache-2.0");
         assert_eq!(
             named,
             own.iter()
@@ -110,6 +112,15 @@ async fn every_documented_operation_answers_as_documented(storage: Storage) {
         let answer = send(&app.result, &Method::GET, path).send().await.unwrap();
         document.check_answer(&Method::GET, path, answer).await;
     }
+    let (_, tally) = get_json(&format!("{}/api/tally", app.result)).await;
+    for name in ["as_of", "last_vote_at"] {
+        let moment = tally[name].as_str().unwrap_or_default();
+        // Such as 2026-11-23T20:15:31.214Z.
+        assert!(
+            moment.len() <= 24,
+            "{name} is finer than milliseconds: {moment}"
+        );
+    }
     app.stop().await;
 }
 
@@ -131,6 +142,63 @@ async fn the_document_knows_the_options_of_the_poll() {
     app.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_paths_of_the_document_are_below_its_server() {
+    let storage = Storage::new(Kind::Embedded).await.unwrap();
+    let app = App::start(&storage, &[]).await;
+    for service in [&app.vote, &app.result] {
+        let Document(document) = Document::of(service).await;
+        let server = document["servers"][0]["url"].as_str().unwrap();
+        // A reader joins the server with where it has the document from.
+        let root = |document: &str| Url::parse(document).unwrap().join(server).unwrap();
+        assert_eq!(
+            root(&format!("{service}/api/openapi.json")).as_str(),
+            format!("{service}/")
+        );
+        assert_eq!(
+            root("https://example.org/deep/path/api/openapi.json").as_str(),
+            "https://example.org/deep/path/"
+        );
+    }
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_voters_cookie_is_a_scheme_that_need_not_be_used() {
+    for flags in [&["--behind-https", "false"], &["--behind-https", "true"]] {
+        let storage = Storage::new(Kind::Embedded).await.unwrap();
+        let app = App::start(&storage, flags).await;
+        let Document(document) = Document::of(&app.vote).await;
+        let answer = good(&app.vote, &Method::POST, "/api/votes").send().await;
+        let answer = answer.unwrap();
+        let set = answer.headers()["set-cookie"].to_str().unwrap();
+        let scheme = &document["components"]["securitySchemes"]["voter"];
+        assert_eq!(
+            (&scheme["type"], &scheme["in"]),
+            (&json!("apiKey"), &json!("cookie"))
+        );
+        assert_eq!(scheme["name"], set.split('=').next().unwrap(), "{set}");
+        assert_eq!(document["security"], json!([]));
+        for (path, method) in [("/", "get"), ("/", "post"), ("/api/votes", "post")] {
+            let security = &document["paths"][path][method]["security"];
+            assert_eq!(security, &json!([{}, {"voter": []}]), "{method} {path}");
+        }
+        app.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_many_votes_are_a_documented_problem() {
+    let storage = Storage::new(Kind::Embedded).await.unwrap();
+    let app = App::start(&storage, &["--votes-per-minute", "1", "--votes-burst", "1"]).await;
+    let vote = || good(&app.vote, &Method::POST, "/api/votes");
+    assert_eq!(vote().send().await.unwrap().status(), StatusCode::ACCEPTED);
+    let document = Document::of(&app.vote).await;
+    let kind = ProblemKind::RateLimited;
+    must_be(kind, &document, Method::POST, "/api/votes", vote()).await;
+    app.stop().await;
+}
+
 /// Asks, and checks that the answer is a documented problem of this kind.
 async fn must_be(
     kind: ProblemKind,
@@ -149,8 +217,13 @@ async fn must_be(
     let status = kind.status();
     assert_eq!(
         headers.contains_key("retry-after"),
-        status == StatusCode::SERVICE_UNAVAILABLE,
+        kind.has_retry_after(),
         "{kind:?}"
+    );
+    let detail = problem["detail"].as_str().unwrap_or_default();
+    assert!(
+        detail.starts_with(char::is_uppercase) && detail.ends_with('.'),
+        "{kind:?}: {detail}"
     );
     assert_eq!(
         headers.contains_key("allow"),
@@ -180,6 +253,8 @@ async fn bad_requests_are_answered_as_documented(storage: Storage) {
             "2126-01-01T00:00:00Z",
             "--poll-results",
             "after-close",
+            "--public-origins",
+            "https://poll.example.org",
         ],
     )
     .await;
@@ -191,6 +266,10 @@ async fn bad_requests_are_answered_as_documented(storage: Storage) {
     let long = "x".repeat(5000);
     for (kind, request) in [
         (ProblemKind::MalformedRequest, post().body("{")),
+        (
+            ProblemKind::UnknownHost,
+            post().header("host", "evil.example").body(good),
+        ),
         (
             ProblemKind::UnknownChoice,
             post().body(r#"{"choice": "c"}"#),
@@ -221,7 +300,8 @@ async fn bad_requests_are_answered_as_documented(storage: Storage) {
         for (method, path) in [
             (Method::DELETE, "/health"),
             (Method::TRACE, "/"),
-            (Method::OPTIONS, "/ready"),
+            (Method::PUT, "/ready"),
+            (Method::from_bytes(b"foo").unwrap(), "/"),
         ] {
             let request = send(service, &method, path);
             must_be(

@@ -47,21 +47,17 @@ fn check_event(document: &Document, event: &Event) {
         "{event:?}"
     );
     let data: Value = serde_json::from_str(&event.data).expect("the data is JSON");
-    check_event_data(document, &event.kind, &data);
+    check_event_data(document, &event.kind, &event.id, &data);
     assert_eq!(event.id.is_empty(), event.kind == "heartbeat", "{event:?}");
 }
 
-fn check_event_data(document: &Document, kind: &str, data: &Value) {
-    match kind {
-        "tally" => document.check_schema("TallyDocument", data),
-        "heartbeat" => {
-            let moment = json!({"type": ["string", "null"], "format": "date-time"});
-            let schema =
-                json!({"type": "object", "required": ["as_of"], "properties": {"as_of": moment}});
-            document.check(&schema, data);
-        }
-        other => panic!("nobody knows an event {other:?}"),
+fn check_event_data(document: &Document, kind: &str, id: &str, data: &Value) {
+    assert!(matches!(kind, "tally" | "heartbeat"), "{kind}");
+    let mut event = json!({"event": kind, "data": data});
+    if !id.is_empty() {
+        event["id"] = id.into();
     }
+    document.check_schema("Event", &event);
 }
 
 /// The blocks of docs/api.md in this language.
@@ -135,11 +131,42 @@ async fn the_examples_of_the_guide_are_as_documented() {
             continue;
         };
         let data = serde_json::from_str(field("data: ").expect("an event has data")).unwrap();
-        check_event_data(&result, kind, &data);
+        let id = field("id: ").unwrap_or_default();
+        check_event_data(&result, kind, id, &data);
         kinds.insert(kind);
     }
     assert_eq!(kinds, BTreeSet::from(["heartbeat", "tally"]));
     app.stop().await;
+}
+
+#[test]
+fn the_guide_says_which_problems_come_with_a_time_to_wait() {
+    let statuses: BTreeSet<_> = ProblemKind::ALL
+        .iter()
+        .filter(|kind| kind.has_retry_after())
+        .map(|kind| kind.status().as_u16().to_string())
+        .collect();
+    let statuses: Vec<_> = statuses.into_iter().collect();
+    assert!(API_GUIDE.contains(&format!(". {} have `Retry-After`", statuses.join(" and "))));
+}
+
+#[test]
+fn the_guide_and_the_descriptions_say_which_votes_may_be_stored_although_they_were_not_confirmed() {
+    for kind in ProblemKind::ALL {
+        let about = kind.about();
+        let is_certain = about.contains("not stored");
+        let expected = match kind {
+            ProblemKind::QueueUnavailable | ProblemKind::TimedOut => {
+                assert!(about.contains("may or may not be stored"), "{about}");
+                false
+            }
+            ProblemKind::Overloaded | ProblemKind::TooManyConnections => true,
+            _ => continue,
+        };
+        assert_eq!(is_certain, expected, "{kind:?}");
+    }
+    let paragraph = "after `/problems/overloaded`\nand `/problems/too-many-connections` it was not stored either";
+    assert!(API_GUIDE.contains(paragraph));
 }
 
 #[test]

@@ -74,15 +74,31 @@ async fn only_over_https_browsers_are_told_to_stay_there(storage: Storage) {
             "max-age=31536000"
         );
     }
-    let cookie = ask(Method::GET, &app.vote).await.headers()["set-cookie"]
+    let request = client().get(&app.vote).header("x-forwarded-proto", "https");
+    let cookie = request.send().await.unwrap().headers()["set-cookie"]
         .to_str()
         .unwrap()
         .to_owned();
     assert!(
-        cookie.starts_with("__Host-voter_id=") && cookie.contains("; Secure"),
+        cookie.starts_with("__Host-voter_id_") && cookie.contains("; Secure"),
         "{cookie}"
     );
     app.stop().await;
+    for (hsts, header) in [
+        ("off", None),
+        (
+            "max-age=60; includeSubDomains",
+            Some("max-age=60; includeSubDomains"),
+        ),
+    ] {
+        let app = App::start(&storage, &["--behind-https", "true", "--hsts", hsts]).await;
+        for url in [&app.vote, &app.result] {
+            let answer = ask(Method::GET, url).await;
+            let sent = answer.headers().get("strict-transport-security");
+            assert_eq!(sent.map(|value| value.to_str().unwrap()), header, "{url}");
+        }
+        app.stop().await;
+    }
 }
 
 async fn what_is_not_there_is_said_in_words(storage: Storage) {
@@ -94,7 +110,7 @@ async fn what_is_not_there_is_said_in_words(storage: Storage) {
             .text()
             .await
             .unwrap()
-            .contains("there is nothing at /nowhere")
+            .contains("There is nothing at /nowhere")
     );
     let page = client()
         .get(format!("{}/nowhere", app.result))
@@ -112,12 +128,12 @@ async fn what_is_not_there_is_said_in_words(storage: Storage) {
     );
     let page = page.text().await.unwrap();
     assert!(
-        page.contains("Diese Seite gibt es nicht.") && page.contains("<a href=\"/\">"),
+        page.contains("Diese Seite gibt es nicht.") && page.contains("<a href=\"./\">"),
         "{page}"
     );
     let wrong = ask(Method::DELETE, &format!("{}/api/tally", app.result)).await;
     assert_eq!(wrong.status(), StatusCode::METHOD_NOT_ALLOWED);
-    assert_eq!(wrong.headers()["allow"], "GET,HEAD");
+    assert_eq!(wrong.headers()["allow"], "GET,HEAD,OPTIONS");
     assert!(
         wrong
             .text()

@@ -437,6 +437,14 @@ async fn replicas_share_the_work() {
         (vote.len(), result.len(), stack.containers("worker").len()),
         (3, 2, 2)
     );
+    // Of a range of ports the first is the one to link to.
+    for (page, link) in [
+        (&vote[0], "<a href=\"http://localhost:31100/\">"),
+        (&result[0], "<a href=\"http://localhost:31000/\">"),
+    ] {
+        let page = get(page).await.text().await.unwrap();
+        assert!(page.contains(link), "{page}");
+    }
     for round in 0..30 {
         Voter::new(&vote[round % 3])
             .must_vote_for(if round % 2 == 0 { "a" } else { "b" })

@@ -261,6 +261,18 @@ async fn a_head_that_comes_drop_by_drop_is_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_connection_is_closed_when_the_settings_say_so() {
+    let (app, _storage) = app(&["--keep-alive-timeout", "1s"]).await;
+    for url in [&app.vote, &app.result, &app.worker] {
+        let mut idle = Raw::open(url).await;
+        idle.send(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        // Sooner than it would be by default.
+        assert_eq!(status(&idle.until_closed().await), 200);
+    }
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_that_comes_drop_by_drop_is_refused() {
     let (app, _storage) = app(&[]).await;
     let slow = async |path: &str, content_type: &str| {

@@ -1,7 +1,5 @@
 //! What voters and viewers do, from the page to the page.
 
-use std::time::Duration;
-
 use jiff::{SignedDuration, Timestamp};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -130,22 +128,22 @@ async fn a_viewer_who_comes_back_gets_what_was_missed(storage: Storage) {
     let seen = viewer.until_votes(&[0, 0]).await;
     drop(viewer);
     let mut unchanged = Viewer::open(&app.result, Some(&seen.id)).await;
-    assert_eq!(
-        unchanged.next_within(Duration::from_millis(300)).await,
-        None,
-        "there is nothing new"
-    );
+    let first = unchanged.next().await.expect("it hears at once");
+    assert_eq!(first.kind, "heartbeat", "there is nothing new");
     Voter::new(&app.vote).must_vote_for("b").await;
     let mut back = Viewer::open(&app.result, Some(&seen.id)).await;
     let news = back.until_votes(&[0, 1]).await;
-    assert_eq!(unchanged.next().await, Some(news));
+    assert_eq!(unchanged.until_votes(&[0, 1]).await, news);
     app.stop().await;
 }
 
 async fn the_result_can_be_downloaded(storage: Storage) {
     let app = App::start(
         &storage,
-        &["--poll-options", "a=Cats,b=Dogs \"and\" wolves,c=Birds"],
+        &[
+            "--poll-options",
+            "a=Cats,b=Dogs \"and\" wolves,-c==HYPERLINK(A1)",
+        ],
     )
     .await;
     for choice in ["a", "b", "b"] {
@@ -159,7 +157,16 @@ async fn the_result_can_be_downloaded(storage: Storage) {
         .unwrap();
     assert_eq!(
         csv,
-        "key,label,votes,percent\na,Cats,1,33.3\nb,\"Dogs \"\"and\"\" wolves\",2,66.7\nc,Birds,0,0.0\n"
+        "key,label,votes,percent\na,Cats,1,33.3\nb,\"Dogs \"\"and\"\" wolves\",2,66.7\n\'-c,\'=HYPERLINK(A1),0,0.0\n"
+    );
+    let marked = get(&format!("{}/api/tally.csv?bom=1", app.result)).await;
+    let marked = marked.bytes().await.unwrap();
+    assert_eq!(marked, format!("\u{feff}{csv}"));
+    let (status, problem) = get_json(&format!("{}/api/tally.csv?bom=yes", app.result)).await;
+    assert_eq!(status, 400);
+    assert_eq!(
+        problem["detail"],
+        "The parameter bom may be given once, and is 0 or 1."
     );
     let counted = |timeline: &Value| -> u64 {
         let steps = timeline["steps"].as_array().map(Vec::as_slice);

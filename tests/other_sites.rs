@@ -4,6 +4,7 @@ use reqwest::{Method, Response, StatusCode};
 
 use crate::harness::{
     app::App,
+    raw::Raw,
     storage::{Kind, Storage},
     viewer::until_complete,
     voter::client,
@@ -67,7 +68,8 @@ async fn nobody_is_allowed_unless_set() {
         assert_eq!(answer.status(), StatusCode::OK, "{url}");
         assert_eq!(header(&answer, ALLOW), "", "{url}");
         let asked = preflight(FRIEND, &url, "GET", "if-none-match").await;
-        assert_eq!(asked.status(), StatusCode::METHOD_NOT_ALLOWED, "{url}");
+        assert_eq!(asked.status(), StatusCode::NO_CONTENT, "{url}");
+        assert_eq!(header(&asked, "allow"), "GET,HEAD,OPTIONS", "{url}");
         assert_eq!(header(&asked, ALLOW), "", "{url}");
     }
     app.stop().await;
@@ -125,6 +127,14 @@ async fn those_who_are_named_may_read_and_nobody_else() {
         );
         let asked = preflight("https://other.example", &url, "GET", "if-none-match").await;
         assert_eq!(header(&asked, ALLOW), "", "{url}");
+        // No preflight: a load balancer's probe, or a person.
+        let asked = client()
+            .request(Method::OPTIONS, &url)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(asked.status(), StatusCode::NO_CONTENT, "{url}");
+        assert_eq!(header(&asked, "allow"), "GET,HEAD,OPTIONS", "{url}");
     }
     let tag = header(
         &get(FRIEND, &format!("{}/api/tally", app.result)).await,
@@ -162,7 +172,7 @@ async fn whoever_may_read_still_cannot_vote() {
         assert_eq!(header(&answer, ALLOW), origins);
         let votes = format!("{}/api/votes", app.vote);
         let asked = preflight(FRIEND, &votes, "POST", "content-type").await;
-        assert_eq!(asked.status(), StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(asked.status(), StatusCode::NO_CONTENT);
         assert_eq!(header(&asked, ALLOW), "");
         let request = client()
             .post(&votes)
@@ -174,4 +184,36 @@ async fn whoever_may_read_still_cannot_vote() {
         assert_eq!(header(&answer, ALLOW), "");
         app.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_path_says_which_methods_it_knows() {
+    let storage = Storage::new(Kind::Embedded).await.unwrap();
+    let app = App::start(&storage, &[]).await;
+    until_complete(&app.result).await;
+    let page = client().get(&app.vote).send().await.unwrap();
+    let page = page.text().await.unwrap();
+    let style = page.split('"').find(|text| text.starts_with("static/"));
+    let style = format!("/{}", style.expect("the page has files"));
+    for (service, path, methods) in [
+        (&app.vote, "/", "GET,HEAD,POST,OPTIONS"),
+        (&app.vote, "/api/votes", "POST,OPTIONS"),
+        (&app.vote, "/api/poll", "GET,HEAD,OPTIONS"),
+        (&app.vote, &style, "GET,HEAD,OPTIONS"),
+        (&app.result, "/", "GET,HEAD,OPTIONS"),
+        (&app.result, "/events", "GET,HEAD,OPTIONS"),
+        (&app.worker, "/ready", "GET,HEAD,OPTIONS"),
+        (&app.worker, "*", "GET,HEAD,POST,OPTIONS"),
+    ] {
+        // As haproxy's `option httpchk` does, without a Host.
+        let request = format!("OPTIONS {path} HTTP/1.0\r\n\r\n");
+        let answer = Raw::ask(service, request.as_bytes()).await;
+        assert!(answer.contains(" 204 No Content\r\n"), "{path}: {answer}");
+        let allow = format!("allow: {methods}\r\n");
+        assert!(answer.contains(&allow), "{path}: {answer}");
+        assert!(answer.ends_with("\r\n\r\n"), "{path}: {answer}");
+    }
+    let nowhere = Raw::ask(&app.vote, b"OPTIONS /nowhere HTTP/1.0\r\n\r\n").await;
+    assert!(nowhere.contains(" 404 "), "{nowhere}");
+    app.stop().await;
 }

@@ -7,12 +7,18 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     app::App,
-    eventually, postgres, redis,
+    eventually, postgres,
+    process::Service,
+    redis,
     skip::or_skip,
-    storage::{Kind, Storage},
+    storage::{Kind, Storage, on_both_storages},
     viewer::{Viewer, get_json, tally, until_votes},
     voter::Voter,
 };
+
+on_both_storages! {
+    a_stopped_worker_is_told_in_few_steps,
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_redis_is_a_fast_503_and_everything_else_goes_on() {
@@ -152,6 +158,44 @@ async fn a_frozen_postgres_does_not_hold_the_worker_for_ever() {
     app.stop().await;
     drop(database);
     server.server.kill();
+}
+
+/// Nobody votes meanwhile: what is missed is the worker's word.
+async fn a_stopped_worker_is_told_in_few_steps(storage: Storage) {
+    let vote = Service::start("vote", &storage, &[]);
+    let result = Service::start("result", &storage, &[]);
+    let mut worker = Service::start("worker", &storage, &[]);
+    let behind = |tally: &Value| tally["counting"]["behind_seconds"].as_u64();
+    let keeps_up =
+        |tally: &Value| behind(tally) == Some(0) && tally["counting"]["reported_at"].is_string();
+    Voter::new(&vote.url).must_vote_for("a").await;
+    until_votes(&result.url, &[1, 0]).await;
+    eventually("a report", keeps_up, async || tally(&result.url).await).await;
+    let mut viewer = Viewer::open(&result.url, None).await;
+    viewer.until_votes(&[1, 0]).await;
+
+    assert!(worker.process.terminate().success());
+    let mut steps = Vec::new();
+    while steps.last().is_none_or(|step| *step < 10) {
+        let event = viewer.next().await.expect("the stream goes on");
+        if event.kind == "tally" {
+            let tally = serde_json::from_str(&event.data).unwrap();
+            steps.extend(behind(&tally));
+        }
+    }
+    assert!(
+        steps.is_sorted_by(|one, next| one < next) && steps[0] > 0,
+        "each step is told once: {steps:?}"
+    );
+
+    let _heir = Service::start("worker", &storage, &[]);
+    eventually("a report", keeps_up, async || tally(&result.url).await).await;
+    loop {
+        let event = viewer.until_votes(&[1, 0]).await;
+        if keeps_up(&serde_json::from_str(&event.data).unwrap()) {
+            break;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,7 @@ use reqwest::StatusCode;
 
 use crate::harness::{
     app::App,
+    raw::Raw,
     storage::{Storage, on_both_storages},
     viewer::until_votes,
     voter::{Page, Voter, client},
@@ -12,6 +13,8 @@ use crate::harness::{
 on_both_storages! {
     bad_forms_are_refused,
     bad_documents_are_refused,
+    forms_in_parts_are_votes_too,
+    bodies_of_another_size_or_type_are_refused,
     nobody_votes_as_somebody_else,
     another_site_cannot_make_its_visitors_vote,
 }
@@ -116,51 +119,92 @@ async fn bad_documents_are_refused(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let voter = Voter::new(&app.vote);
     let cases = [
-        ("", StatusCode::BAD_REQUEST, "malformed-request"),
-        ("{", StatusCode::BAD_REQUEST, "malformed-request"),
-        ("{}", StatusCode::BAD_REQUEST, "malformed-request"),
-        ("[]", StatusCode::BAD_REQUEST, "malformed-request"),
+        ("", "malformed-request", "its body is empty"),
+        ("{", "malformed-request", "ends in the middle"),
+        (
+            "choice=a",
+            "malformed-request",
+            "is not JSON at line 1, column 1",
+        ),
+        (
+            "{}",
+            "malformed-request",
+            "the field \"choice\" is missing; send {\"choice\": KEY}",
+        ),
+        ("[]", "malformed-request", "is an array, not an object"),
+        (
+            r#"["a"]"#,
+            "malformed-request",
+            "is an array, not an object",
+        ),
+        (
+            r#"[{"choice": "a"}]"#,
+            "malformed-request",
+            "is an array, not an object",
+        ),
+        (r#""a""#, "malformed-request", "is a string, not an object"),
+        ("null", "malformed-request", "is null, not an object"),
         (
             r#"{"choice": 1}"#,
-            StatusCode::BAD_REQUEST,
             "malformed-request",
+            "is a number, not a string",
+        ),
+        (
+            r#"{"choice": ["a"]}"#,
+            "malformed-request",
+            "is an array, not a string",
         ),
         (
             r#"{"choice": "a", "voter": "me"}"#,
-            StatusCode::BAD_REQUEST,
             "malformed-request",
+            "the field \"voter\" is unknown",
+        ),
+        (
+            r#"{"choice": "a", "choice": "b"}"#,
+            "malformed-request",
+            "is there twice",
         ),
         (
             r#"{"choice": "a"} {}"#,
-            StatusCode::BAD_REQUEST,
             "malformed-request",
+            "goes on after the JSON value",
         ),
         (
             r#"{"choice": ""}"#,
-            StatusCode::UNPROCESSABLE_ENTITY,
             "unknown-choice",
+            "the choices are: a, b.",
         ),
         (
             r#"{"choice": "a\u0000"}"#,
-            StatusCode::UNPROCESSABLE_ENTITY,
             "unknown-choice",
+            "The poll has no choice",
         ),
     ];
-    for (body, status, kind) in cases {
+    for (body, kind, reason) in cases {
         let (answered, problem) = voter.api_vote(body).await;
+        let status = match kind {
+            "unknown-choice" => StatusCode::UNPROCESSABLE_ENTITY,
+            _ => StatusCode::BAD_REQUEST,
+        };
         assert_eq!(
             (answered, problem["status"].as_u64()),
             (status, Some(status.as_u16().into())),
             "{body}"
         );
         assert_eq!(problem["type"], format!("/problems/{kind}"), "{body}");
-        assert!(
-            problem["detail"]
-                .as_str()
-                .is_some_and(|detail| !detail.is_empty()),
-            "{problem}"
-        );
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        assert!(detail.contains(reason), "{body}: {detail}");
+        for word in ["struct", "VoteDocument", "expected", "EOF"] {
+            assert!(!detail.contains(word), "{body}: {detail}");
+        }
     }
+    assert_nothing_was_queued(&storage).await;
+    app.stop().await;
+}
+
+async fn bodies_of_another_size_or_type_are_refused(storage: Storage) {
+    let app = App::start(&storage, &[]).await;
+    let voter = Voter::new(&app.vote);
     let (status, _) = voter
         .api_vote(format!("{{\"choice\": \"{}\"}}", "a".repeat(5000)))
         .await;
@@ -177,6 +221,66 @@ async fn bad_documents_are_refused(storage: Storage) {
         "application/problem+json"
     );
     assert_nothing_was_queued(&storage).await;
+    app.stop().await;
+}
+
+/// As `curl -F vote=a` sends it.
+async fn forms_in_parts_are_votes_too(storage: Storage) {
+    let app = App::start(&storage, &[]).await;
+    let part = |name: &str, value: &str| {
+        format!("--x\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let cases = [
+        (part("other", "a"), StatusCode::BAD_REQUEST, "missing"),
+        (
+            part("vote", "a").repeat(2),
+            StatusCode::BAD_REQUEST,
+            "twice",
+        ),
+        (
+            part("vote", "c"),
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "choices are: a, b",
+        ),
+        (
+            part("vote", &"a".repeat(4096)),
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "4096 bytes",
+        ),
+        (part("vote", "b"), StatusCode::OK, "<bdi>Dogs</bdi> is in"),
+    ];
+    let voter = Voter::new(&app.vote);
+    for (parts, status, said) in cases {
+        let body = format!("{parts}--x--\r\n");
+        let page = voter.post("multipart/form-data; boundary=x", body).await;
+        assert_eq!(page.status, status, "{parts}");
+        assert!(page.html.contains(said), "{parts}: {}", page.html);
+    }
+    until_votes(&app.result, &[0, 1]).await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_names_its_host_once() {
+    let storage = Storage::new(crate::harness::storage::Kind::Embedded)
+        .await
+        .unwrap();
+    let app = App::start(&storage, &[]).await;
+    for url in [&app.vote, &app.result, &app.worker] {
+        for (version, hosts, wanted) in [
+            ("1.1", "", 400),
+            ("1.1", "host: a\r\nhost: b\r\n", 400),
+            ("1.1", "host: a\r\nhost: a\r\n", 400),
+            ("1.0", "host: a\r\nhost: b\r\n", 400),
+            ("1.1", "host: a\r\n", 200),
+            ("1.0", "", 200),
+        ] {
+            let request = format!("GET /health HTTP/{version}\r\n{hosts}connection: close\r\n\r\n");
+            let answer = Raw::ask(url, request.as_bytes()).await;
+            let status = answer.split(' ').nth(1).unwrap_or_default();
+            assert_eq!(status, wanted.to_string(), "{request}: {answer}");
+        }
+    }
     app.stop().await;
 }
 
@@ -202,10 +306,14 @@ async fn nobody_votes_as_somebody_else(storage: Storage) {
     let victim = storage.rows("SELECT id, cast_ms FROM votes").await[0]
         .0
         .clone();
+    // Every voter knows the name of the cookie.
+    let answer = client().get(&app.vote).send().await.unwrap();
+    let set = answer.headers()["set-cookie"].to_str().unwrap();
+    let name = set.split('=').next().unwrap();
     for (round, cookie) in [
-        format!("voter_id={victim}"),
+        format!("{name}={victim}"),
         format!("voter_id={victim}.a"),
-        format!("voter_id={}{victim}.a", "A".repeat(44)),
+        format!("{name}=AQ{}", "A".repeat(100)),
     ]
     .into_iter()
     .enumerate()
@@ -254,6 +362,7 @@ async fn another_site_cannot_make_its_visitors_vote(storage: Storage) {
                 StatusCode::FORBIDDEN,
                 "{url} with {name}: {value}"
             );
+            assert!(!answer.headers().contains_key("set-cookie"));
             assert!(answer.text().await.unwrap().contains("another site"));
         }
     }

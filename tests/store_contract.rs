@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use shared::{
     ballot::{Ballot, BallotId, CastBallot, VoterId},
-    store::{Applied, DeadLetter, ErrorClass, Store},
+    store::{Applied, DeadLetter, ErrorClass, Store, WorkerProgress},
 };
 use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
@@ -31,6 +31,7 @@ on_both_storages! {
     a_reader_hears_of_changes,
     any_number_of_services_may_prepare_it_at_once,
     a_store_of_a_newer_version_is_refused,
+    workers_leave_word_of_how_far_they_are,
 }
 
 pub fn cast(voter: VoterId, choice: &str, ms: u64, seq: u64) -> CastBallot {
@@ -422,4 +423,41 @@ async fn a_role_that_may_only_read_can_use_tables_that_are_ready() {
 
 async fn connect(storage: &Storage) -> PgConnection {
     PgConnection::connect(&storage.database_url).await.unwrap()
+}
+
+async fn workers_leave_word_of_how_far_they_are(storage: Storage) {
+    let store = storage.store().await;
+    assert_eq!(store.progress().await.unwrap(), []);
+    let report = async |worker: &str, waits| {
+        let progress = WorkerProgress {
+            worker: worker.into(),
+            last_batch_at: Some(Timestamp::now()).filter(|_| waits > 0),
+            oldest_waits: Duration::from_millis(waits),
+        };
+        store.report_progress(&progress).await.unwrap();
+    };
+    let waits = async || {
+        let reports = store.progress().await.unwrap();
+        assert!(reports.iter().all(|report| report.age < PATIENCE));
+        let mut waits: Vec<_> = reports
+            .iter()
+            .map(|report| report.oldest_waits.as_millis())
+            .collect();
+        waits.sort_unstable();
+        waits
+    };
+    report("one", 0).await;
+    report("other", 1234).await;
+    assert_eq!(waits().await, [0, 1234]);
+    report("one", 7).await;
+    assert_eq!(waits().await, [7, 1234], "one row for each");
+    let long_ago = if storage.database_url.starts_with("sqlite") {
+        "reported_ms = 0"
+    } else {
+        "reported_at = to_timestamp(0)"
+    };
+    let age = format!("UPDATE progress SET {long_ago}");
+    storage.execute(&age).await;
+    report("one", 8).await;
+    assert_eq!(waits().await, [8], "what is long gone is forgotten");
 }

@@ -120,7 +120,10 @@ impl Asked {
     fn new(task: &Requests) -> Self {
         let (first, again) = match &task.kind {
             Kind::Get(path) => {
-                let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", task.address);
+                let request = format!(
+                    "GET {path} HTTP/1.1\r\nhost: {}\r\nsec-fetch-site: none\r\n\r\n",
+                    task.address
+                );
                 (request.into_bytes(), None)
             }
             Kind::Vote { gzip, again } => {

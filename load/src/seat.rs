@@ -183,10 +183,11 @@ fn milliseconds(duration: Duration) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cookie::pair_of;
     use shared::ballot::VoterId;
 
     fn cookie(voter: VoterId, choice: &str) -> String {
-        format!("voter_id=signature{voter}.{choice}")
+        pair_of(voter, choice)
     }
 
     fn judged(status: u16, body: &str, set: Option<String>, voter: VoterId) -> (Outcome, Cookie) {

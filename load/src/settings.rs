@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use shared::{
-    settings::{SettingsError, duration, secret},
+    settings::{SettingsError, duration, secret, whole_number},
     store::StoreConfig,
 };
 
@@ -43,11 +43,11 @@ pub struct Settings {
     database_url_file: Option<PathBuf>,
 
     /// How many voters there are; each votes again and again, and changes its mind
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 1000, value_parser = whole_number(1..=u32::MAX))]
     voters: u32,
 
     /// How many of them vote at the same time, each on a connection of its own to every VOTE_URL
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, default_value_t = 64, value_parser = whole_number(1_u32..=10_000))]
     connections: u32,
 
     /// How many votes are due in a second, whether answers come or not; if not set, as fast as answers come
@@ -59,11 +59,11 @@ pub struct Settings {
     duration: Option<Duration>,
 
     /// How many votes are sent
-    #[arg(long)]
+    #[arg(long, value_parser = whole_number(0..=u64::MAX))]
     votes: Option<u64>,
 
     /// Chooses whose turn it is, the choices and the replicas; if not set, a new one, which is printed
-    #[arg(long)]
+    #[arg(long, value_parser = whole_number(0..=u64::MAX))]
     seed: Option<u64>,
 
     /// How long a voter waits for an answer

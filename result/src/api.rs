@@ -6,9 +6,12 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use shared::http::{Known, NotModified, Problem, ProblemKind, problem_responses, unless_known};
+use shared::{
+    http::{Known, NotModified, Problem, ProblemKind, problem_responses, unless_known},
+    spreadsheet::{BYTE_ORDER_MARK, text_cell},
+};
 use utoipa::{
-    IntoResponses,
+    IntoResponses, ToSchema,
     openapi::{RefOr, response},
 };
 
@@ -33,6 +36,15 @@ pub struct Hidden;
 impl IntoResponses for Hidden {
     fn responses() -> BTreeMap<String, RefOr<response::Response>> {
         problem_responses(&[ProblemKind::ResultHidden])
+    }
+}
+
+/// The query is none that the table knows.
+pub struct UnknownQuery;
+
+impl IntoResponses for UnknownQuery {
+    fn responses() -> BTreeMap<String, RefOr<response::Response>> {
+        problem_responses(&[ProblemKind::MalformedRequest])
     }
 }
 
@@ -62,27 +74,57 @@ pub async fn tally(State(app): State<App>, request: Request) -> Result<Response,
 
 /// The tally as a table
 ///
-/// With the columns `key`, `label`, `votes` and `percent`, in the poll's order.
+/// With the columns `key`, `label`, `votes` and `percent`, in the poll's order. A key or a label that a spreadsheet would take
+/// for a formula has a single quote in front.
 #[utoipa::path(get, path = "/api/tally.csv", tag = "result", operation_id = "get_tally_csv",
-    params(Known),
+    params(Known, ("bom" = inline(Option<Bom>), Query, nullable = false,
+        description = "1: the table begins with a byte order mark, by which spreadsheets know that it is in UTF-8. 0, or nothing: it does not.")),
     responses(
         (status = OK, description = "The tally of now.", body = String, content_type = "text/csv",
             headers(("ETag" = String, description = "The id of this tally, the same on every replica.")),
             links(("again" = (operation_id = "get_tally_csv", parameters(("If-None-Match" = "$response.header.ETag")))))),
         NotModified,
+        UnknownQuery,
         Hidden,
         Unavailable,
     ),
 )]
 pub async fn tally_csv(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    let bom = Bom::of(request.uri().query().unwrap_or_default())?;
     let snapshot = app.snapshot()?;
     refuse_hidden(&snapshot)?;
     Ok(unless_known(
         &snapshot.id,
         request.headers(),
         "text/csv; charset=utf-8; header=present",
-        || csv_of(&snapshot),
+        || csv_of(&snapshot, bom),
     ))
+}
+
+/// Whether a table begins with a byte order mark.
+#[derive(Clone, Copy, PartialEq, Eq, ToSchema)]
+enum Bom {
+    #[schema(rename = "0")]
+    Without,
+    #[schema(rename = "1")]
+    With,
+}
+
+impl Bom {
+    fn of(query: &str) -> Result<Self, Problem> {
+        let fields = query
+            .split('&')
+            .map(|field| field.split_once('=').unwrap_or((field, "")));
+        let mut values = fields.filter(|(name, _)| *name == "bom");
+        match (values.next(), values.next()) {
+            (None | Some((_, "0")), None) => Ok(Self::Without),
+            (Some((_, "1")), None) => Ok(Self::With),
+            _ => {
+                let detail = "The parameter bom may be given once, and is 0 or 1.";
+                Err(Problem::new(ProblemKind::MalformedRequest, detail))
+            }
+        }
+    }
 }
 
 /// When the standing votes were cast
@@ -115,20 +157,24 @@ pub async fn timeline(State(app): State<App>, request: Request) -> Result<Respon
 pub(crate) fn refuse_hidden(snapshot: &Snapshot) -> Result<(), Problem> {
     match snapshot.document.visible_at {
         Some(moment) if !snapshot.document.visible => {
-            let detail = format!("the result is shown from {moment} on, when voting has ended");
+            let detail = format!("The result is shown from {moment} on, when voting has ended.");
             Err(Problem::new(ProblemKind::ResultHidden, detail))
         }
         _ => Ok(()),
     }
 }
 
-fn csv_of(snapshot: &Snapshot) -> Vec<u8> {
-    let mut table = csv::Writer::from_writer(Vec::new());
+fn csv_of(snapshot: &Snapshot, bom: Bom) -> Vec<u8> {
+    let mark = match bom {
+        Bom::With => BYTE_ORDER_MARK,
+        Bom::Without => &[],
+    };
+    let mut table = csv::Writer::from_writer(mark.to_vec());
     let rows = snapshot.document.options.iter().map(|option| {
         let number = |value: Option<String>| value.unwrap_or_default();
         [
-            option.key.to_string(),
-            option.label.clone(),
+            text_cell(option.key.as_str()).into_owned(),
+            text_cell(&option.label).into_owned(),
             number(option.votes.map(|votes| votes.to_string())),
             number(option.percent.map(|percent| format!("{percent:.1}"))),
         ]

@@ -3,12 +3,21 @@
 use qrcode::{QrCode, render::svg};
 use shared::http::{Asset, SharedAssets};
 
+/// The page's script: a file for each subject, and one request for all of them.
+const SCRIPT: &str = concat!(
+    include_str!("../assets/tally.js"),
+    include_str!("../assets/timeline.js"),
+    include_str!("../assets/tabs.js"),
+    include_str!("../assets/feed.js"),
+    include_str!("../assets/result.js"),
+);
+
 /// The static files of the result page.
 pub struct Assets {
     pub shared: SharedAssets,
     pub style: Asset,
     pub script: Asset,
-    /// The way to the voting page, for cameras. `None`: nobody said where it is, or in too many words.
+    /// The way to the voting page, for cameras. `None`: nobody said where it is, only on this machine, or in too many words.
     pub qr: Option<Asset>,
 }
 
@@ -17,7 +26,7 @@ impl Assets {
         Self {
             shared: SharedAssets::new(),
             style: Asset::css("result", include_str!("../assets/result.css")),
-            script: Asset::js("result", include_str!("../assets/result.js")),
+            script: Asset::js("result", SCRIPT),
             qr: vote_url.and_then(qr),
         }
     }
@@ -30,7 +39,11 @@ impl Assets {
     }
 }
 
+/// A camera's own `localhost` is another one.
 fn qr(url: &str) -> Option<Asset> {
+    if url.starts_with("http://localhost:") {
+        return None;
+    }
     let code = QrCode::new(url).ok()?;
     Some(Asset::svg("vote", code.render::<svg::Color<'_>>().build()))
 }

@@ -26,10 +26,14 @@ use utoipa::{
     openapi::{RefOr, response},
 };
 
-use crate::{metrics::ResultMetrics, refresher::Latest, routes::App, snapshot::Snapshot};
+use crate::{
+    described::Event, metrics::ResultMetrics, refresher::Latest, routes::App, snapshot::Snapshot,
+};
 
-/// The longest silence: a browser that has heard nothing for some of these knows that it is cut off.
-pub const HEARTBEAT: Duration = Duration::from_secs(10);
+/// The longest silence: a browser that has heard nothing for two of these and a little more knows that it is cut off, or
+/// that something on the way holds events back, and asks for the tally instead. Thousands of viewers take a small part
+/// of a core.
+pub const HEARTBEAT: Duration = Duration::from_secs(3);
 /// Sent first: how long a browser waits before it comes back.
 const RETRY: &[u8] = b"retry: 1000\n\n";
 /// How soon a viewer may try again who found no place, in seconds.
@@ -46,21 +50,21 @@ impl IntoResponses for TooMany {
 
 /// The tally whenever it changes, as server-sent events
 ///
-/// An event `tally` carries the tally and its id; an event `heartbeat` comes after 10 seconds without any, with the
-/// moment of the last look at the store, `{"as_of": …}`. The answer has no end: it is cut off when the service ends, and
-/// whoever comes back with `Last-Event-ID` gets only what is new.
+/// An event `tally` carries the tally and its id; an event `heartbeat` comes after 3 seconds without any, with the
+/// moment of the last look at the store. The first of either comes at once. The schema is that of each event, whose
+/// `data` is one line of JSON. The answer has no end: it is cut off when the service ends, and whoever comes back with
+/// `Last-Event-ID` gets only what is new.
 #[utoipa::path(get, path = "/events", tag = "result", operation_id = "watch_tally",
     params(("Last-Event-ID" = Option<String>, Header, nullable = false, description = "The id of the tally that the client has.")),
     responses(
-        (status = OK, description = "Events without end.", body = String, content_type = "text/event-stream"),
+        (status = OK, description = "Events without end.", body = Event, content_type = "text/event-stream"),
         TooMany,
     ),
 )]
 pub async fn stream(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
     let Ok(place) = app.places.clone().try_acquire_owned() else {
         app.metrics.result_refused_viewers_total.inc();
-        let detail =
-            "too many watch the live result; please try again in a moment, or read /api/tally";
+        let detail = "Too many viewers watch the live result. Please try again in a moment, or read /api/tally.";
         let problem = Problem::new(ProblemKind::TooManyViewers, detail);
         return Err(problem.retry_after(RETRY_AFTER));
     };
@@ -134,7 +138,7 @@ impl Viewer {
 
     async fn next(&mut self) -> Option<Bytes> {
         if !std::mem::replace(&mut self.greeted, true) {
-            return Some(Bytes::from_static(RETRY));
+            return Some(self.greeting());
         }
         loop {
             tokio::select! {
@@ -151,6 +155,18 @@ impl Viewer {
                 return Some(snapshot.event.clone());
             }
         }
+    }
+
+    /// How soon to come back, and, where there is nothing new, a heartbeat: an event at once is how a viewer learns that
+    /// events arrive.
+    fn greeting(&self) -> Bytes {
+        let latest = self.latest.borrow();
+        let has_news = latest.as_ref().is_some_and(|latest| latest.id != self.seen);
+        drop(latest);
+        if has_news {
+            return Bytes::from_static(RETRY);
+        }
+        [RETRY, &self.beat()].concat().into()
     }
 
     /// Whether this viewer has not seen it, which is counted, and so is what came in between and was missed.
@@ -194,7 +210,7 @@ impl Drop for Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::refresher::publish;
+    use crate::{counting::CountingDocument, refresher::publish};
     use jiff::Timestamp;
     use shared::{
         poll::{Poll, Schedule},
@@ -217,7 +233,8 @@ mod tests {
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let closing = CancellationToken::new();
         let mut viewer = Viewer::new(latest, closing, metrics.clone(), "".into(), place);
-        assert_eq!(viewer.next().await.as_deref(), Some(RETRY));
+        let greeting = viewer.next().await.unwrap();
+        assert!(greeting.starts_with(RETRY));
         show(1);
         viewer.next().await.unwrap();
         assert_eq!((count("sent"), count("skipped")), (1, 0));
@@ -242,6 +259,6 @@ mod tests {
             last_cast_ms: 0,
         }]);
         let now = Timestamp::now();
-        Snapshot::new(&poll, &tally, now, false, now)
+        Snapshot::new(&poll, &tally, now, false, CountingDocument::default(), now)
     }
 }

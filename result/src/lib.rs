@@ -7,8 +7,13 @@
 pub mod api;
 mod assets;
 mod chart;
+#[cfg(test)]
+mod colours;
+mod counting;
+mod described;
 pub mod events;
 mod metrics;
+mod outcome;
 pub mod page;
 mod percent;
 mod refresher;
@@ -95,7 +100,8 @@ pub async fn run(
         config.origins.as_ref(),
         &http_metrics,
     );
-    let answers = http::Answers::new(routes, http_metrics, config.behind_https);
+    let base_path = config.page.links.result_base_path.unwrap_or_default();
+    let answers = http::Answers::new(routes, http_metrics, config.site).below(base_path);
 
     let mut tasks = Tasks::default();
     let closing = lifecycle.closing.clone();

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Parser;
 use shared::{build, cli, lifecycle, settings::ListenSettings, telemetry};
 
@@ -31,7 +32,9 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     }
     telemetry::init(&cli.telemetry, "result")?;
     let config = cli.settings.config()?;
-    let listener = lifecycle::listen(address).await?;
+    let listener = lifecycle::listen(address)
+        .await
+        .context(cli.listen.variable())?;
     tracing::info!(address = %listener.local_addr()?, "result listens");
     result::run(config, listener, lifecycle::shutdown_signal()?).await
 }

@@ -18,6 +18,7 @@ use shared::{
 use crate::{
     api,
     chart::{self, Chart},
+    outcome,
     routes::App,
     snapshot::{Snapshot, TallyDocument},
     texts::Texts,
@@ -36,6 +37,14 @@ struct ResultPage<'a> {
     /// When the poll opens, closes or closed.
     phase_text: Option<TimeText<'a>>,
     chart: Option<&'a Chart>,
+    /// Whether votes are taken no more.
+    is_closed: bool,
+    /// Who won, once that is known; else empty.
+    outcome: String,
+    /// The words for no votes at all.
+    no_votes: &'a str,
+    /// Where to vote, as long as that is possible or will be.
+    vote_url: Option<&'a str>,
     /// Whether the page is shown within somebody else's.
     embedded: bool,
 }
@@ -170,6 +179,13 @@ impl<'a> ResultPage<'a> {
             Some(TimeText::new(text, moment?))
         });
         let embedded = kind == Kind::Embedded;
+        let is_closed = tally.is_some_and(|tally| tally.phase == Phase::Closed);
+        let vote_url = app.links.vote_url.as_deref().filter(|_| !is_closed);
+        let no_votes = if is_closed {
+            &texts.no_votes_at_all
+        } else {
+            &texts.no_votes
+        };
         Self {
             app,
             poll: &app.poll,
@@ -178,6 +194,10 @@ impl<'a> ResultPage<'a> {
             tally,
             phase_text,
             chart: chart_of(timeline),
+            is_closed,
+            outcome: tally.map_or_else(String::new, |tally| outcome::text(tally, texts)),
+            no_votes,
+            vote_url,
             embedded,
         }
     }

@@ -1,17 +1,16 @@
 //! Percentages that add up to 100.
 
 /// Each count's share in tenths of a percent, by the method of the largest remainder: they always add up to 1000, and
-/// equal counts differ by at most one. With no votes at all everybody gets the same share, as in the original app.
+/// equal counts differ by at most one. With no votes at all every share is 0, for there is nothing to share.
 /// Source: <https://en.wikipedia.org/wiki/Quota_method>.
 #[must_use]
 pub fn tenths_of_percent(votes: &[u64]) -> Vec<u32> {
     const WHOLE: u128 = 1000;
-    let total: u128 = votes.iter().map(|count| u128::from(*count)).sum();
-    let weights: Vec<u128> = votes
-        .iter()
-        .map(|count| if total == 0 { 1 } else { u128::from(*count) })
-        .collect();
-    let total = weights.iter().sum::<u128>().max(1);
+    let weights: Vec<u128> = votes.iter().map(|count| u128::from(*count)).collect();
+    let total: u128 = weights.iter().sum();
+    if total == 0 {
+        return vec![0; votes.len()];
+    }
     let mut shares: Vec<u128> = weights
         .iter()
         .map(|weight| weight * WHOLE / total)
@@ -38,8 +37,8 @@ mod tests {
 
     #[test]
     fn known_cases() {
-        assert_eq!(tenths_of_percent(&[0, 0]), [500, 500]);
-        assert_eq!(tenths_of_percent(&[0, 0, 0]), [334, 333, 333]);
+        assert_eq!(tenths_of_percent(&[0, 0]), [0, 0]);
+        assert_eq!(tenths_of_percent(&[1, 1, 1]), [334, 333, 333]);
         assert_eq!(tenths_of_percent(&[1, 2]), [333, 667]);
         assert_eq!(tenths_of_percent(&[2000, 1000]), [667, 333]);
         assert_eq!(tenths_of_percent(&[1, 0]), [1000, 0]);
@@ -50,8 +49,8 @@ mod tests {
         #[test]
         fn shares_add_up_and_are_within_a_tenth_of_the_truth(votes in proptest::collection::vec(0..1_000_000_u64, 2..=20)) {
             let shares = tenths_of_percent(&votes);
-            prop_assert_eq!(shares.iter().sum::<u32>(), 1000);
             let total: u64 = votes.iter().sum();
+            prop_assert_eq!(shares.iter().sum::<u32>(), if total == 0 { 0 } else { 1000 });
             for (share, count) in shares.iter().zip(&votes).filter(|_| total > 0) {
                 let below = count * 1000 / total;
                 prop_assert!((below..=below + 1).contains(&u64::from(*share)));

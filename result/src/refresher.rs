@@ -11,7 +11,7 @@ use shared::{
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::snapshot::Snapshot;
+use crate::{counting::Counting, snapshot::Snapshot};
 
 /// The snapshot of now, or nothing before the store has answered once.
 pub type Latest = Option<Arc<Snapshot>>;
@@ -37,6 +37,7 @@ pub async fn keep_fresh(
 ) {
     let mut changes = store.changes();
     let mut backoff = Backoff::default();
+    let mut counting = Counting::new();
     let mut last: Option<(Tally, Timestamp)> = None;
     while !closing.is_cancelled() {
         let read = store.tally().await;
@@ -44,6 +45,7 @@ pub async fn keep_fresh(
         let wait = match read {
             Ok(tally) => {
                 backoff.reset();
+                counting.look_when_due(store).await;
                 last = Some((tally, now));
                 pause(publisher.receiver_count())
             }
@@ -55,10 +57,9 @@ pub async fn keep_fresh(
         };
         if let Some((tally, as_of)) = &last {
             let age = Duration::try_from(now.duration_since(*as_of)).unwrap_or_default();
-            publish(
-                publisher,
-                Snapshot::new(poll, tally, *as_of, age > STALE_AFTER, poll.schedule.now()),
-            );
+            let (stale, counting) = (age > STALE_AFTER, counting.document());
+            let snapshot = Snapshot::new(poll, tally, *as_of, stale, counting, poll.schedule.now());
+            publish(publisher, snapshot);
         }
         closing.run_until_cancelled(sleep(wait)).await;
         closing

@@ -98,13 +98,13 @@ impl App {
 }
 
 fn not_read_yet() -> Problem {
-    let detail = "the result has not been read from the store yet; please try again in a moment";
+    let detail = "The result has not been read from the store yet. Please try again in a moment.";
     Problem::new(ProblemKind::ResultUnavailable, detail).retry_after(1)
 }
 
 /// What the API is for.
 const DESCRIPTION: &str = "The result of a poll: as a page, as live events, as JSON and as a table. \
-     `HEAD` is answered wherever `GET` is, any other method with 405.";
+     `HEAD` is answered wherever `GET` is, `OPTIONS` everywhere with the methods that a path knows, any other method with 405.";
 
 /// The routes of the page, of the events, of the API and of the probes.
 pub fn routes(
@@ -121,6 +121,7 @@ pub fn routes(
         poll: &poll,
         origins,
         metrics,
+        voter_cookie: None,
     };
     let open = OpenApiRouter::new()
         .routes(routes!(events::stream))

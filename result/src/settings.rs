@@ -2,11 +2,12 @@
 
 use clap::Args;
 use shared::{
-    http::AllowedOrigins,
+    http::{AllowedOrigins, Site},
     links::{self, LinkSettings},
     poll::Poll,
     settings::{
         BrowserSettings, DataSettings, PollSettings, ServerSettings, SettingsError, StoreSettings,
+        whole_number,
     },
     store::StoreConfig,
 };
@@ -35,7 +36,7 @@ pub struct Settings {
 #[command(next_help_heading = "Network")]
 pub struct ViewerSettings {
     /// How many may watch the live result at once; further ones are answered 503. If not set, 95 % of MAX_CONNECTIONS
-    #[arg(long, env = "MAX_VIEWERS", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, env = "MAX_VIEWERS", value_parser = whole_number(1_u32..=1_000_000))]
     pub max_viewers: Option<u32>,
 }
 
@@ -65,8 +66,8 @@ pub struct Config {
     pub poll: Poll,
     /// Where the tally is.
     pub store: StoreConfig,
-    /// Whether browsers come over HTTPS.
-    pub behind_https: bool,
+    /// The outside of the installation: origins, HTTPS, proxies.
+    pub site: Site,
     /// Which other sites may read the API.
     pub origins: Option<AllowedOrigins>,
     /// What the page needs besides the result.
@@ -115,7 +116,7 @@ impl Config {
         Ok(Self {
             poll: poll.poll()?,
             store: store.config(data)?,
-            behind_https: browser.https.behind_https,
+            site: browser.site(),
             origins: browser.cors.cors_allowed_origins.clone(),
             page: PageConfig {
                 links: browser.links.clone(),

@@ -15,7 +15,7 @@ use shared::{
 };
 use utoipa::ToSchema;
 
-use crate::percent::tenths_of_percent;
+use crate::{counting::CountingDocument, percent::tenths_of_percent};
 
 /// A tally, in all the forms in which it is asked for.
 #[derive(Clone, Debug)]
@@ -48,12 +48,14 @@ pub struct TallyDocument {
     pub total: u64,
     /// The options, in the poll's order.
     pub options: Vec<OptionDocument>,
-    /// When the newest vote was cast.
+    /// When the newest vote was cast, to the millisecond.
     #[schema(required)]
     pub last_vote_at: Option<Timestamp>,
     /// Whether the store could not be read lately.
     pub stale: bool,
-    /// When the tally was read from the store.
+    /// How far counting is behind voting.
+    pub counting: CountingDocument,
+    /// When the tally was read from the store, to the millisecond.
     pub as_of: Timestamp,
 }
 
@@ -68,7 +70,7 @@ pub struct OptionDocument {
     /// Its votes; null while they are hidden.
     #[schema(required)]
     pub votes: Option<u64>,
-    /// Its share of all votes, with one decimal; all add up to 100. Null while hidden.
+    /// Its share of all votes, with one decimal; all add up to 100, and are 0 while there are no votes. Null while hidden.
     #[schema(required, minimum = 0, maximum = 100)]
     pub percent: Option<f64>,
 }
@@ -76,7 +78,14 @@ pub struct OptionDocument {
 impl Snapshot {
     /// The snapshot of a tally read at `as_of`, as it may be seen at `now`.
     #[must_use]
-    pub fn new(poll: &Poll, tally: &Tally, as_of: Timestamp, stale: bool, now: Timestamp) -> Self {
+    pub fn new(
+        poll: &Poll,
+        tally: &Tally,
+        as_of: Timestamp,
+        stale: bool,
+        counting: CountingDocument,
+        now: Timestamp,
+    ) -> Self {
         let visible = poll.schedule.results_visible(now);
         let votes: Vec<u64> = poll
             .options
@@ -109,7 +118,8 @@ impl Snapshot {
             options: options.collect(),
             last_vote_at: last_cast_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
             stale,
-            as_of,
+            counting,
+            as_of: to_millisecond(as_of),
         };
         Self::of(document)
     }
@@ -130,6 +140,11 @@ impl Snapshot {
     }
 }
 
+/// The millisecond of a moment: finer than that, only the noise of reading would be told.
+fn to_millisecond(moment: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(moment.as_millisecond()).unwrap_or(moment)
+}
+
 /// A hash of all that a viewer can see change; not of the moment of reading, or every look would be news.
 fn id_of(document: &TallyDocument) -> String {
     let votes: Vec<_> = document
@@ -147,6 +162,7 @@ fn id_of(document: &TallyDocument) -> String {
         votes,
         document.last_vote_at,
         document.stale,
+        document.counting.behind_seconds,
     )
         .hash(&mut hasher);
     format!("{:016x}", hasher.finish())
@@ -185,10 +201,13 @@ mod tests {
         ])
     }
 
+    fn snapshot(poll: &Poll, tally: &Tally, as_of: Timestamp, now: Timestamp) -> Snapshot {
+        Snapshot::new(poll, tally, as_of, false, CountingDocument::default(), now)
+    }
+
     #[test]
     fn the_tally_holds_the_options_of_this_poll() {
-        let document =
-            Snapshot::new(&poll(Schedule::always()), &tally(2, 1), at(9), false, at(9)).document;
+        let document = snapshot(&poll(Schedule::always()), &tally(2, 1), at(9), at(9)).document;
         assert_eq!((document.total, document.last_vote_at), (3, Some(at(5))));
         let options: Vec<_> = document
             .options
@@ -199,15 +218,17 @@ mod tests {
     }
 
     #[test]
+    fn moments_are_told_to_the_millisecond() {
+        let as_of = "2026-11-23T20:15:31.214987654Z".parse().unwrap();
+        let snapshot = snapshot(&poll(Schedule::always()), &tally(2, 1), as_of, at(9));
+        let json: serde_json::Value = serde_json::from_slice(&snapshot.json).unwrap();
+        assert_eq!(json["as_of"], "2026-11-23T20:15:31.214Z");
+    }
+
+    #[test]
     fn hidden_results_are_in_no_form_of_the_snapshot() {
         let schedule = Schedule::new(None, Some(at(20)), ResultsMode::AfterClose).unwrap();
-        let hidden = Snapshot::new(
-            &poll(schedule.clone()),
-            &tally(2001, 1000),
-            at(9),
-            false,
-            at(19),
-        );
+        let hidden = snapshot(&poll(schedule.clone()), &tally(2001, 1000), at(9), at(19));
         for form in [&hidden.json, &hidden.event] {
             let text = std::str::from_utf8(form).unwrap();
             assert!(!text.contains("2001") && !text.contains("66.7"), "{text}");
@@ -216,7 +237,7 @@ mod tests {
             (hidden.document.total, hidden.document.visible_at),
             (3001, Some(at(20)))
         );
-        let shown = Snapshot::new(&poll(schedule), &tally(2001, 1000), at(9), false, at(20));
+        let shown = snapshot(&poll(schedule), &tally(2001, 1000), at(9), at(20));
         assert_eq!(shown.document.options[0].votes, Some(2001));
         assert_ne!(hidden.id, shown.id);
     }
@@ -224,11 +245,17 @@ mod tests {
     #[test]
     fn the_id_changes_with_what_is_seen_and_with_nothing_else() {
         let poll = poll(Schedule::always());
-        let snapshot =
-            |tally: &Tally, as_of, stale| Snapshot::new(&poll, tally, as_of, stale, as_of).id;
-        let id = snapshot(&tally(2, 1), at(9), false);
-        assert_eq!(id, snapshot(&tally(2, 1), at(10), false));
-        assert_ne!(id, snapshot(&tally(1, 2), at(9), false));
-        assert_ne!(id, snapshot(&tally(2, 1), at(9), true));
+        let id_of = |tally: &Tally, as_of, stale, behind_seconds| {
+            let counting = CountingDocument {
+                behind_seconds,
+                reported_at: Some(as_of),
+            };
+            Snapshot::new(&poll, tally, as_of, stale, counting, as_of).id
+        };
+        let id = id_of(&tally(2, 1), at(9), false, 0);
+        assert_eq!(id, id_of(&tally(2, 1), at(10), false, 0));
+        assert_ne!(id, id_of(&tally(1, 2), at(9), false, 0));
+        assert_ne!(id, id_of(&tally(2, 1), at(9), true, 0));
+        assert_ne!(id, id_of(&tally(2, 1), at(9), false, 5));
     }
 }

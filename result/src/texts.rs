@@ -11,6 +11,7 @@ use shared::language::Translations;
 pub struct Texts {
     title: String,
     pub no_votes: String,
+    pub no_votes_at_all: String,
     pub one_vote: String,
     pub many_votes: String,
     pub percent: String,
@@ -18,11 +19,17 @@ pub struct Texts {
     pub opens: String,
     pub closes: String,
     pub closed: String,
+    pub winner: String,
+    pub tie: String,
+    pub nobody: String,
     pub hidden: String,
     pub unread: String,
     pub last_vote: String,
     pub live: String,
+    pub polling: String,
     pub delayed: String,
+    pub counting_seconds: String,
+    pub counting_minutes: String,
     pub offline: String,
     pub reload: String,
     pub chart: String,
@@ -69,6 +76,16 @@ impl Texts {
                 self.percent.replace("{n}", &number)
             },
         )
+    }
+
+    /// How far counting is behind, in minutes where that is easier to read.
+    pub fn behind(&self, seconds: u64) -> String {
+        if seconds < 120 {
+            self.counting_seconds.replace("{n}", &seconds.to_string())
+        } else {
+            let minutes = seconds / 60;
+            self.counting_minutes.replace("{n}", &minutes.to_string())
+        }
     }
 
     pub fn served_by(&self, instance: &str) -> String {

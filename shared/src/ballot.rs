@@ -68,6 +68,18 @@ impl VoterId {
         Self(rand::random())
     }
 
+    /// The id's 16 bytes.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; VOTER_DIGITS / 2] {
+        self.0.to_be_bytes()
+    }
+
+    /// The id of these bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; VOTER_DIGITS / 2]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+
     /// Which of so many shards of the queue has this voter's ballots, counted from 0: the id's remainder. Ids are random
     /// bits, so every shard has its share of voters.
     #[must_use]

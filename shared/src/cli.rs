@@ -1,8 +1,9 @@
 //! The command line that all services share.
 
 use std::{
+    ffi::OsStr,
     io::{Read, Write},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     process::ExitCode,
     time::Duration,
 };
@@ -57,11 +58,10 @@ fn healthcheck(address: SocketAddr, path: &str) -> anyhow::Result<()> {
     }
 }
 
-/// A service that listens everywhere is asked on the loopback address.
+/// A service that listens everywhere is asked on the loopback address of IPv4, which it has even where there is no IPv6.
 fn local(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         ip => ip,
     };
     SocketAddr::new(ip, address.port())
@@ -76,7 +76,8 @@ pub fn parse<T: Parser>() -> T {
         .clone()
         .try_get_matches()
         .and_then(|matches| T::from_arg_matches(&matches));
-    parsed.unwrap_or_else(|error| match refused_value(&command, &error) {
+    let sentence = |error: &_| refused_value(&command, error).or_else(|| not_text(&command, error));
+    parsed.unwrap_or_else(|error| match sentence(&error) {
         Some(sentence) => {
             eprintln!("error: {sentence}");
             std::process::exit(2)
@@ -128,7 +129,34 @@ fn refused_value(command: &clap::Command, error: &clap::Error) -> Option<String>
             )
         },
     );
-    Some(format!("{name} is {value:?}: {why}"))
+    Some(format!("{name} is \"{}\": {why}", printable(&value)))
+}
+
+/// The value as it was written, but for control characters.
+fn printable(value: &str) -> String {
+    let escaped = |character: char| {
+        if character.is_control() {
+            character.escape_default().to_string()
+        } else {
+            character.to_string()
+        }
+    };
+    value.chars().map(escaped).collect()
+}
+
+/// clap does not say which argument is not text.
+fn not_text(command: &clap::Command, error: &clap::Error) -> Option<String> {
+    if error.kind() != ErrorKind::InvalidUtf8 {
+        return None;
+    }
+    let is_text =
+        |name: &OsStr| std::env::var_os(name).is_none_or(|value| value.to_str().is_some());
+    let variables = command.get_arguments().filter_map(clap::Arg::get_env);
+    let names: Vec<_> = variables
+        .filter(|name| !is_text(name))
+        .map(OsStr::to_string_lossy)
+        .collect();
+    (!names.is_empty()).then(|| format!("{} must be text in UTF-8", names.join(", ")))
 }
 
 /// The end of `main`: an error is one sentence and a failing exit code.

@@ -18,9 +18,11 @@ pub mod poll;
 pub mod probe;
 pub mod queue;
 pub mod settings;
+pub mod spreadsheet;
 pub mod sqlite;
 pub mod store;
 pub mod telemetry;
+pub mod throttle;
 pub mod traces;
 
 /// The name of this machine or container, for pages and for telling replicas apart.

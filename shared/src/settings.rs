@@ -1,20 +1,22 @@
 //! The settings that services share: from the environment first, flags equal, every value in `--help`.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    fmt::Display,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
 };
 
 use clap::Args;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use crate::{
-    http::{AllowedOrigins, ConnectionSettings},
+    http::{AllowedOrigins, ConnectionSettings, Hsts, PublicOrigins, Site, TrustedProxies},
     lifecycle::DrainSettings,
     links::LinkSettings,
-    poll::{InvalidOptions, InvalidSchedule, Options, Poll, ResultsMode, Schedule},
+    poll::{InvalidOptions, InvalidSchedule, Moment, Options, Poll, ResultsMode, Schedule},
     queue::{InvalidQueueUrl, QueueConfig, QueueUrl},
     store::{InvalidStoreUrl, StoreConfig},
 };
@@ -104,7 +106,7 @@ pub struct StoreSettings {
     pub store_timeout: Duration,
 
     /// How many connections to Postgres to hold at most
-    #[arg(long, env = "STORE_MAX_CONNECTIONS", default_value = "4", value_parser = clap::value_parser!(u32).range(3..=100))]
+    #[arg(long, env = "STORE_MAX_CONNECTIONS", default_value = "4", value_parser = whole_number(3_u32..=100))]
     pub store_max_connections: u32,
 }
 
@@ -136,7 +138,8 @@ pub struct PollSettings {
     #[arg(long, env = "POLL_QUESTION", value_parser = question)]
     pub poll_question: Option<String>,
 
-    /// What they may answer: 2 to 20 of key=label; a key has 1 to 32 of a-z, 0-9 and hyphen
+    /// What they may answer: 2 to 20 of key=label, such as a=Cats,b=Dogs, where a key has 1 to 32 of a-z, 0-9 and hyphen; or
+    /// labels alone, such as Cats,Dogs, whose keys are a, b, …; in a label a comma is written \, and an equals sign \=
     #[arg(long, env = "POLL_OPTIONS", default_value = "a=Cats,b=Dogs", value_parser = Options::from_str)]
     pub poll_options: Options,
 
@@ -148,13 +151,13 @@ pub struct PollSettings {
     #[arg(long, env = "OPTION_B")]
     pub option_b: Option<String>,
 
-    /// When voting begins, such as 2027-03-01T09:00:00+01:00; if not set, it always has
-    #[arg(long, env = "POLL_OPENS_AT", value_parser = timestamp)]
-    pub poll_opens_at: Option<Timestamp>,
+    /// When voting begins, such as 2027-03-01T09:00:00+01:00 or 2027-03-01T09:00[Europe/Berlin]; if not set, it always has
+    #[arg(long, env = "POLL_OPENS_AT", value_parser = Moment::from_str)]
+    pub poll_opens_at: Option<Moment>,
 
     /// When voting ends; if not set, never
-    #[arg(long, env = "POLL_CLOSES_AT", value_parser = timestamp)]
-    pub poll_closes_at: Option<Timestamp>,
+    #[arg(long, env = "POLL_CLOSES_AT", value_parser = Moment::from_str)]
+    pub poll_closes_at: Option<Moment>,
 
     /// When the result may be seen
     #[arg(long, env = "POLL_RESULTS", value_enum, default_value_t)]
@@ -180,15 +183,32 @@ impl PollSettings {
                 return Err(SettingsError::NoSuchOption { variable, key });
             }
         }
+        options.check_labels().map_err(SettingsError::SameLabel)?;
         let question = self
             .poll_question
             .clone()
             .unwrap_or_else(|| default_question(&options));
-        let schedule = Schedule::new(self.poll_opens_at, self.poll_closes_at, self.poll_results)?;
+        let schedule = self.schedule()?;
         Ok(Poll {
             question,
             options,
             schedule,
+        })
+    }
+
+    fn schedule(&self) -> Result<Schedule, SettingsError> {
+        let (opens_at, closes_at) = (&self.poll_opens_at, &self.poll_closes_at);
+        let [opens, closes] = [opens_at, closes_at].map(|at| at.as_ref().map(Moment::timestamp));
+        let schedule = Schedule::new(opens, closes, self.poll_results);
+        schedule.map_err(|error| match (error, opens_at, closes_at) {
+            // The times as they are set, not in UTC.
+            (InvalidSchedule::ClosesBeforeItOpens { .. }, Some(opens_at), Some(closes_at)) => {
+                SettingsError::ClosesBeforeItOpens {
+                    opens_at: opens_at.clone(),
+                    closes_at: closes_at.clone(),
+                }
+            }
+            (error, ..) => error.into(),
         })
     }
 }
@@ -206,12 +226,13 @@ fn default_question(options: &Options) -> String {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Network")]
 pub struct ListenSettings {
-    /// The address to listen on, such as 0.0.0.0:8080; if not set, all addresses and the service's own port
-    #[arg(long, env = "LISTEN_ADDR")]
+    /// The address to listen on, such as 127.0.0.1:8080 or [::]:8080; if not set, all addresses, of IPv6 and IPv4, and
+    /// the service's own port
+    #[arg(long, env = "LISTEN_ADDR", value_parser = socket_address)]
     pub listen_addr: Option<SocketAddr>,
 
     /// The port to listen on, on all addresses, as in the original app
-    #[arg(long, env = "PORT", conflicts_with = "listen_addr")]
+    #[arg(long, env = "PORT", conflicts_with = "listen_addr", value_parser = whole_number(0_u16..=u16::MAX))]
     pub port: Option<u16>,
 }
 
@@ -219,20 +240,50 @@ impl ListenSettings {
     /// The address to listen on.
     #[must_use]
     pub fn address(&self, default_port: u16) -> SocketAddr {
-        let everywhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let everywhere = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
         self.listen_addr
             .unwrap_or_else(|| SocketAddr::new(everywhere, self.port.unwrap_or(default_port)))
+    }
+
+    /// The variable that sets the address.
+    #[must_use]
+    pub fn variable(&self) -> &'static str {
+        match self.port {
+            Some(_) => "PORT",
+            None => "LISTEN_ADDR",
+        }
     }
 }
 
 /// How browsers reach the pages.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Network")]
 pub struct HttpsSettings {
     /// Whether browsers come over HTTPS, through a proxy that ends it: cookies are then sent over HTTPS only, and
     /// browsers told to come over nothing else
     #[arg(long, env = "BEHIND_HTTPS", default_value_t = false, action = clap::ArgAction::Set)]
     pub behind_https: bool,
+
+    /// The value of Strict-Transport-Security where browsers come over HTTPS, such as "max-age=31536000;
+    /// includeSubDomains", or off: it is not sent
+    #[arg(long, env = "HSTS", default_value = "max-age=31536000", value_parser = Hsts::from_str)]
+    pub hsts: Hsts,
+}
+
+/// The proxies between browsers and the pages, and the names under which those are reached.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Network")]
+pub struct ProxySettings {
+    /// The origins at which browsers reach the pages, separated by commas, such as
+    /// https://poll.example.org,http://10.0.0.5:8088. Votes from pages at these are accepted whatever a proxy makes of the
+    /// header Host; requests for other hosts are refused, but for addresses, localhost and probes. If not set, any host
+    #[arg(long, env = "PUBLIC_ORIGINS")]
+    pub public_origins: Option<PublicOrigins>,
+
+    /// The proxies whose X-Forwarded-For is believed, as addresses or networks such as 10.0.0.0/16,2001:db8::/56; if not
+    /// set, none: the address is that of whoever connects
+    #[arg(long, env = "TRUSTED_PROXIES")]
+    pub trusted_proxies: Option<TrustedProxies>,
 }
 
 /// Who may read the API besides our own pages.
@@ -251,12 +302,28 @@ pub struct BrowserSettings {
     /// Whether they come over HTTPS.
     #[command(flatten)]
     pub https: HttpsSettings,
+    /// The proxies in between, and the names.
+    #[command(flatten)]
+    pub proxies: ProxySettings,
     /// Where they find the pages.
     #[command(flatten)]
     pub links: LinkSettings,
     /// Who else may read the API.
     #[command(flatten)]
     pub cors: CorsSettings,
+}
+
+impl BrowserSettings {
+    /// The outside of the installation.
+    #[must_use]
+    pub fn site(&self) -> Site {
+        let Self { https, proxies, .. } = self;
+        Site {
+            hsts: https.behind_https.then(|| https.hsts.clone()),
+            public_origins: proxies.public_origins.clone().unwrap_or_default(),
+            trusted_proxies: proxies.trusted_proxies.clone().unwrap_or_default(),
+        }
+    }
 }
 
 /// How every service serves and ends.
@@ -306,9 +373,32 @@ pub fn duration(raw: &str) -> Result<Duration, String> {
     parsed.ok_or_else(|| "write a length of time, such as 400ms, 5s or 2m".into())
 }
 
-fn timestamp(raw: &str) -> Result<Timestamp, String> {
-    raw.parse()
-        .map_err(|_| "write a date and time with its offset, such as 2027-03-01T09:00:00Z".into())
+/// Reads a whole number within these bounds.
+pub fn whole_number<T>(
+    allowed: RangeInclusive<T>,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync
+where
+    T: FromStr + PartialOrd + Display + Clone + Send + Sync,
+{
+    move |raw| {
+        let number = raw.parse().ok().filter(|number| allowed.contains(number));
+        number.ok_or_else(|| {
+            let (least, most) = (allowed.start(), allowed.end());
+            format!("write a whole number from {least} to {most}")
+        })
+    }
+}
+
+/// Reads an address to listen on.
+///
+/// # Errors
+/// The address or the port is missing or cannot be read. The names of hosts are not looked up.
+pub fn socket_address(raw: &str) -> Result<SocketAddr, String> {
+    raw.parse().map_err(|_| {
+        "write an IP address and a port from 0 to 65535, such as 127.0.0.1:8080 for this machine alone, 0.0.0.0:8080 for \
+         all networks, or [::1]:8080"
+            .into()
+    })
 }
 
 fn question(raw: &str) -> Result<String, String> {
@@ -357,6 +447,14 @@ pub enum SettingsError {
     /// The poll's times.
     #[error(transparent)]
     Schedule(#[from] InvalidSchedule),
+    /// Nobody could ever vote.
+    #[error("POLL_CLOSES_AT ({closes_at}) must be later than POLL_OPENS_AT ({opens_at})")]
+    ClosesBeforeItOpens {
+        /// As set.
+        opens_at: Moment,
+        /// As set.
+        closes_at: Moment,
+    },
     /// A label from the original's variables.
     #[error("{variable}")]
     Label {
@@ -365,6 +463,9 @@ pub enum SettingsError {
         /// What is wrong with it.
         source: InvalidOptions,
     },
+    /// Two labels, one of them from the original's variables.
+    #[error("OPTION_A or OPTION_B")]
+    SameLabel(#[source] InvalidOptions),
     /// A label for an option that is not there.
     #[error(
         "{variable} names the option {key:?}, which POLL_OPTIONS does not have; leave {variable} out"
@@ -452,8 +553,61 @@ mod tests {
         assert!(
             poll(&["--poll-opens-at", "tomorrow"])
                 .unwrap_err()
-                .contains("write a date and time")
+                .contains("write a date and a time")
         );
+    }
+
+    #[test]
+    fn impossible_times_are_said_in_the_time_zones_in_which_they_are_set() {
+        let closes_first = [
+            "--poll-opens-at",
+            "2026-12-01T18:00[Europe/Berlin]",
+            "--poll-closes-at",
+            "2026-12-01T18:00:00+02:00",
+        ];
+        assert_eq!(
+            poll(&closes_first).unwrap_err(),
+            "POLL_CLOSES_AT (2026-12-01T18:00:00+02:00) must be later than POLL_OPENS_AT \
+             (2026-12-01T18:00:00+01:00[Europe/Berlin])"
+        );
+    }
+
+    #[test]
+    fn labels_may_be_swapped_but_not_equal() {
+        let swapped = poll(&["--option-a", "Dogs", "--option-b", "Cats"]).unwrap();
+        assert_eq!(swapped.options.to_string(), "a=Dogs,b=Cats");
+        assert!(
+            poll(&["--option-a", "Dogs"])
+                .unwrap_err()
+                .starts_with("OPTION_A or OPTION_B")
+        );
+    }
+
+    #[test]
+    fn numbers_outside_of_their_bounds_are_refused_with_the_bounds() {
+        let number = whole_number(3_u32..=100);
+        assert_eq!((number("3"), number("100")), (Ok(3), Ok(100)));
+        for bad in ["", "2", "101", "-4", "4.5", "many", "99999999999"] {
+            let allowed = "write a whole number from 3 to 100".to_owned();
+            assert_eq!(number(bad), Err(allowed), "{bad}");
+        }
+    }
+
+    #[test]
+    fn addresses_to_listen_on_have_a_port() {
+        assert!(socket_address("127.0.0.1:0").is_ok() && socket_address("[::]:8080").is_ok());
+        for bad in [
+            "8080",
+            ":8080",
+            "127.0.0.1",
+            "localhost:8080",
+            "127.0.0.1:80808",
+        ] {
+            assert!(
+                socket_address(bad).unwrap_err().contains("127.0.0.1:8080"),
+                "{bad}"
+            );
+        }
     }
 
     #[test]

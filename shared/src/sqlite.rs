@@ -151,8 +151,10 @@ pub struct OpenError {
 enum Cause {
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    #[error("it is not an SQLite database; move it away, or choose another folder or file")]
+    NotADatabase,
     #[error(transparent)]
-    Sql(#[from] sqlx::Error),
+    Sql(sqlx::Error),
     #[error(
         "its tables were made by a newer version of this program: migration {0} is unknown here"
     )]
@@ -161,11 +163,26 @@ enum Cause {
     Migrate(MigrateError),
 }
 
+/// Source: <https://www.sqlite.org/rescode.html#notadb>.
+const SQLITE_NOTADB: &str = "26";
+
+impl From<sqlx::Error> for Cause {
+    fn from(error: sqlx::Error) -> Self {
+        let code = error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code);
+        match code.as_deref() {
+            Some(SQLITE_NOTADB) => Self::NotADatabase,
+            _ => Self::Sql(error),
+        }
+    }
+}
+
 impl From<MigrateError> for Cause {
     fn from(error: MigrateError) -> Self {
         match error {
             MigrateError::VersionMissing(version) => Self::Newer(version),
-            MigrateError::Execute(error) => Self::Sql(error),
+            MigrateError::Execute(error) => error.into(),
             other => Self::Migrate(other),
         }
     }
@@ -243,8 +260,13 @@ mod tests {
             anyhow::Error::from(Database::open(&path).await.unwrap_err())
         );
         assert!(
-            message.contains("v.db") && message.contains("not a database"),
+            message.contains("v.db cannot be used: it is not an SQLite database; "),
             "{message}"
+        );
+        assert_eq!(
+            message.matches("database").count(),
+            2,
+            "it is said once: {message}"
         );
     }
 }

@@ -1,6 +1,13 @@
 //! The pages as people have them, in a real browser.
 
+mod counting;
+mod engines;
+mod feed;
+mod paths;
+mod proxies;
 mod replicas;
+mod states;
+mod tabs;
 
 use axum::{Router, response::Html};
 use jiff::{Timestamp, ToSpan};
@@ -104,7 +111,10 @@ async fn a_vote_needs_no_page_load() {
 
     browser.driver.refresh().await.unwrap();
     assert_eq!(browser.ask(PRESSED).await, json!(["b"]));
-    assert_eq!(browser.text("#the_notice").await, hint);
+    assert_eq!(
+        browser.text("#the_notice").await,
+        "Your vote for Dogs is in. You can change it here."
+    );
     until_votes(&app.result, &[0, 1]).await;
     browser.close().await;
     app.stop().await;
@@ -146,7 +156,7 @@ async fn the_result_moves_by_itself() {
         .until_text("#connection", |text| text == "Live")
         .await;
     assert_eq!(browser.text("#total").await, "No votes yet");
-    assert_eq!(browser.text("#option-a .percent").await, "50.0%");
+    assert_eq!(browser.text("#option-a .percent").await, "0.0%");
 
     for choice in ["a", "a", "b"] {
         Voter::new(&app.vote).must_vote_for(choice).await;
@@ -279,7 +289,7 @@ async fn a_vote_into_the_void_is_said_to_be_uncertain() {
         .until_text("#the_notice", |text| text.contains("does not answer"))
         .await;
     assert!(
-        said.starts_with("Your vote is not confirmed; take it as NOT counted."),
+        said.starts_with("We couldn't confirm your vote. Please vote again."),
         "{said}"
     );
     assert_eq!(browser.ask(PRESSED).await, json!([]), "nothing is claimed");
@@ -335,6 +345,8 @@ async fn a_poll_opens_and_closes_before_ones_eyes() {
         .until_text("#option-b .percent", |text| text == "100.0%")
         .await;
     assert!(browser.text("#phase").await.starts_with("Voting ended at "));
+    assert_eq!(browser.text("#outcome").await, "Dogs wins with 100.0%.");
+    assert_eq!(browser.text(".invitation").await, "");
 
     browser.goto(&app.vote).await;
     assert_eq!(browser.ask(disabled).await, json!(true));
@@ -367,6 +379,13 @@ async fn everything_works_without_scripts() {
     assert!(said.contains("for Dogs"), "{said}");
     let pressed = browser.find("#b").await.attr("aria-pressed").await.unwrap();
     assert_eq!(pressed.as_deref(), Some("true"));
+    // The page is one that the browser went to: neither votes again.
+    for again in ["location.reload()", "history.back()"] {
+        browser.ask(again).await;
+        browser
+            .until_text("#the_notice", |text| text.contains("for Dogs is in"))
+            .await;
+    }
 
     until_votes(&app.result, &[0, 1]).await;
     browser.goto(&app.result).await;
@@ -645,7 +664,9 @@ async fn a_picture_leads_to_the_voting_page() {
         .split('"')
         .next()
         .unwrap();
-    let picture = Voter::new(&format!("{}{picture}", app.result)).look().await;
+    let picture = Voter::new(&format!("{}/{picture}", app.result))
+        .look()
+        .await;
     assert!(picture.html.contains("<svg"), "{}", picture.html);
     app.stop().await;
 }

@@ -23,6 +23,11 @@ use super::{
 const BROWSERS_AT_ONCE: usize = 2;
 static TURNS: Semaphore = Semaphore::const_new(BROWSERS_AT_ONCE);
 
+/// A turn to run another browser than those of [`Browser`].
+pub async fn turn() -> SemaphorePermit<'static> {
+    TURNS.acquire().await.expect("it is never closed")
+}
+
 /// A person in front of a screen.
 #[derive(Clone, Copy, Debug)]
 pub struct Person {
@@ -31,6 +36,7 @@ pub struct Person {
     pub height: u32,
     pub dark: bool,
     pub scripts: bool,
+    pub cookies: bool,
 }
 
 /// At a desk, reading English.
@@ -40,6 +46,7 @@ pub const SOMEBODY: Person = Person {
     height: 900,
     dark: false,
     scripts: true,
+    cookies: true,
 };
 
 /// An open browser.
@@ -51,7 +58,7 @@ pub struct Browser {
 impl Browser {
     pub async fn open(person: Person) -> Result<Self, String> {
         let driver_url = chromedriver()?;
-        let turn = TURNS.acquire().await.expect("it is never closed");
+        let turn = turn().await;
         let driver = WebDriver::new(driver_url, capabilities(person))
             .await
             .map_err(|error| format!("the browser cannot be started: {error}"))?;
@@ -174,19 +181,27 @@ fn capabilities(person: Person) -> thirtyfour::ChromeCapabilities {
         "--disable-component-update",
         "--disable-sync",
         "--disable-dev-shm-usage",
+        // Names for which a site is not localhost, over HTTP as it is.
+        "--host-resolver-rules=MAP *.example.org 127.0.0.1",
+        "--disable-features=HttpsUpgrades,HttpsFirstBalancedMode",
         // Where a proxy is set, it does not know this machine's own addresses.
         "--no-proxy-server",
+        // Names of this machine whose pages are as insecure as those of others.
+        "--host-resolver-rules=MAP *.test 127.0.0.1",
         &language,
     ];
     for flag in flags {
         capabilities.add_arg(flag).expect("it is a flag");
     }
-    if !person.scripts {
-        let preferences = json!({"profile.managed_default_content_settings.javascript": 2});
-        capabilities
-            .add_experimental_option("prefs", preferences)
-            .expect("they are preferences");
+    let mut preferences = json!({});
+    for (is_allowed, what) in [(person.scripts, "javascript"), (person.cookies, "cookies")] {
+        if !is_allowed {
+            preferences[format!("profile.managed_default_content_settings.{what}")] = json!(2);
+        }
     }
+    capabilities
+        .add_experimental_option("prefs", preferences)
+        .expect("they are preferences");
     capabilities
 }
 

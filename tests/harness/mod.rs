@@ -7,6 +7,8 @@ pub mod collector;
 pub mod crowd;
 pub mod document;
 pub mod folders;
+pub mod front;
+pub mod nginx;
 pub mod postgres;
 pub mod power;
 pub mod process;

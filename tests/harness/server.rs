@@ -133,6 +133,16 @@ impl Server {
         }
     }
 
+    /// The log of a process; empty for others.
+    pub fn log(&self) -> String {
+        match self {
+            Self::Process(process) => {
+                fs::read_to_string(process.folder.join("log")).unwrap_or_default()
+            }
+            Self::External | Self::Container { .. } => String::new(),
+        }
+    }
+
     /// Starts it again with what it had on its disk.
     pub fn start(&self) {
         match self {

@@ -1,7 +1,5 @@
 //! Somebody who watches the result.
 
-use std::time::Duration;
-
 use futures_util::{Stream, StreamExt};
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
@@ -116,11 +114,6 @@ impl Viewer {
             self.received
                 .push_str(std::str::from_utf8(&chunk.ok()?).expect("events are text"));
         }
-    }
-
-    /// The next event, if there is one within this time.
-    pub async fn next_within(&mut self, time: Duration) -> Option<Event> {
-        timeout(time, self.next()).await.ok().flatten()
     }
 
     /// Waits for the event that shows these votes.

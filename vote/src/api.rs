@@ -6,10 +6,10 @@ use axum::{
     Json,
     extract::State,
     http::{StatusCode, header},
-    response::{IntoResponse, Response},
+    response::{AppendHeaders, IntoResponse, Response},
 };
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use shared::{
     ballot::Choice,
     http::Problem,
@@ -18,8 +18,14 @@ use shared::{
 use utoipa::ToSchema;
 
 use crate::{
-    described::Refused, identity::Identity, line::Receipt, refusal::Refusal, routes::App,
+    csrf::Token,
+    described::Refused,
+    identity::Identity,
+    line::Receipt,
+    refusal::Refusal,
+    routes::App,
     sent::Sent,
+    vote_document::{self, VoteDocument},
 };
 
 const JSON: &str = "application/json";
@@ -52,15 +58,6 @@ struct OptionDocument {
     key: Choice,
     /// What voters read.
     label: String,
-}
-
-/// A vote, as `POST /api/votes` takes it.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct VoteDocument {
-    /// The key of the option.
-    #[schema(value_type = Choice)]
-    choice: String,
 }
 
 /// What an accepted vote is answered with.
@@ -98,10 +95,10 @@ pub async fn poll(State(app): State<App>) -> Response {
 
 /// Vote
 ///
-/// The cookie `voter_id` (over HTTPS `__Host-voter_id`) of an earlier answer makes this that voter's vote, which replaces
-/// the one before; without it, it is a new voter's. A script of another site cannot vote: what `Sec-Fetch-Site` or
+/// The cookie of an earlier answer makes this that voter's vote, which replaces the one before; without it, it is a new
+/// voter's. A script of another site cannot vote: what `Sec-Fetch-Site` or
 /// `Origin` say is refused unless it is this site.
-#[utoipa::path(post, path = "/api/votes", tag = "vote", operation_id = "vote",
+#[utoipa::path(post, path = "/api/votes", tag = "vote", operation_id = "vote", security((), ("voter" = [])),
     request_body(content = VoteDocument, description = "The choice, in at most 4096 bytes."),
     responses(
         (status = ACCEPTED, description = "The queue has the vote on its disk.", body = ReceiptDocument,
@@ -110,29 +107,35 @@ pub async fn poll(State(app): State<App>) -> Response {
     ),
 )]
 pub async fn submit(State(app): State<App>, sent: Sent) -> Response {
-    let identity = Identity::of(&sent.headers, &app.keys);
+    let context = app.context(app.poll().schedule.now());
+    let identity = Identity::of(&sent.headers, &app.keys, context);
     let no_store = [(header::CACHE_CONTROL, "no-store")];
-    match app.cast(&identity, &sent, JSON, choice_in).await {
+    let cookies = |identity: &Identity| {
+        let cookies = identity.set_cookies(&app.keys, context, &sent.headers);
+        AppendHeaders(cookies.map(|cookie| (header::SET_COOKIE, cookie)))
+    };
+    let key = read(&sent);
+    let key = key.as_deref().map_err(Clone::clone);
+    match app.cast(&identity, &sent, Token::None, key).await {
         Ok(Receipt { ballot, choice }) => {
-            let cookie = identity.having_chosen(&choice).cookie(&app.keys);
+            let cookies = cookies(&identity.with_choice(&choice));
             let document = ReceiptDocument {
                 ballot: ballot.to_string(),
                 choice,
             };
-            let cookie = [(header::SET_COOKIE, cookie)];
-            (StatusCode::ACCEPTED, no_store, cookie, Json(document)).into_response()
+            (StatusCode::ACCEPTED, no_store, cookies, Json(document)).into_response()
+        }
+        Err(refusal) if refusal.is_uncertain() => {
+            (no_store, cookies(&identity), Problem::from(refusal)).into_response()
         }
         Err(refusal) => (no_store, Problem::from(refusal)).into_response(),
     }
 }
 
-fn choice_in(body: &[u8]) -> Result<Cow<'_, str>, Refusal> {
-    let unreadable = |error| {
-        Refusal::Malformed(format!(
-            "{error}; send {{\"choice\": KEY}} with the key of an option"
-        ))
-    };
-    serde_json::from_slice::<VoteDocument>(body)
-        .map(|vote| vote.choice.into())
-        .map_err(unreadable)
+fn read(sent: &Sent) -> Result<Cow<'_, str>, Refusal> {
+    let body = sent.body()?;
+    if !sent.is_of_type(JSON) {
+        return Err(Refusal::ContentType(JSON));
+    }
+    vote_document::choice(body)
 }

@@ -1,4 +1,4 @@
-//! The keys that sign the voters' cookies.
+//! The keys that sign the voters' cookies and the tokens in their forms.
 
 use std::{
     fmt,
@@ -7,10 +7,88 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cookie::Key;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 
 const KEY_FILE: &str = "cookie.key";
 const KEY_BYTES: usize = 64;
+/// The number of bytes of a key's tag in its cookies' names.
+const TAG_BYTES: usize = 4;
+
+/// The purpose of a signature: one for another purpose is not valid.
+#[derive(Clone, Copy, Debug)]
+pub enum Purpose {
+    /// A cookie: its name, an equals sign, and its payload.
+    Cookie,
+    /// The token in a form: the voter's id.
+    Token,
+    /// The id of a new voter: what a script made up for its first vote.
+    Voter,
+    /// The tag of the key: nothing.
+    Tag,
+}
+
+impl Purpose {
+    fn prefix(self) -> &'static [u8] {
+        match self {
+            Self::Cookie => b"voting-app cookie\0",
+            Self::Token => b"voting-app form token\0",
+            Self::Voter => b"voting-app new voter\0",
+            Self::Tag => b"voting-app key tag\0",
+        }
+    }
+}
+
+/// The length of a signature in bytes.
+pub const SIGNATURE_BYTES: usize = 32;
+
+/// A key, and the names of the cookies that it signs.
+#[derive(Clone)]
+pub struct Key {
+    hmac: Hmac<Sha256>,
+    /// The cookie's name over HTTP.
+    pub name: String,
+    /// Over HTTPS. The prefix makes browsers refuse the cookie from anywhere but this very host over HTTPS.
+    pub secure_name: String,
+}
+
+impl Key {
+    /// The names have a tag of the key, because cookies know no ports: of two installations on one host, whose keys
+    /// differ, none overwrites the other's cookie.
+    fn new(bytes: &[u8]) -> Self {
+        let hmac = Hmac::new_from_slice(bytes).expect("HMAC takes keys of any length");
+        let mut key = Self {
+            hmac,
+            name: String::new(),
+            secure_name: String::new(),
+        };
+        let tag = hex::encode(&key.sign(Purpose::Tag, &[])[..TAG_BYTES]);
+        key.name = format!("voter_id_{tag}");
+        key.secure_name = format!("__Host-{}", key.name);
+        key
+    }
+
+    /// HMAC-SHA256 of these parts, one after the other.
+    pub fn sign(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; SIGNATURE_BYTES] {
+        self.mac(purpose, parts).finalize().into_bytes().into()
+    }
+
+    /// Compares this with the signature, or with its beginning, in constant time.
+    pub fn verifies(&self, purpose: Purpose, parts: &[&[u8]], signature: &[u8]) -> bool {
+        self.mac(purpose, parts)
+            .verify_truncated_left(signature)
+            .is_ok()
+    }
+
+    fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> Hmac<Sha256> {
+        let mut mac = self.hmac.clone();
+        mac.update(purpose.prefix());
+        for part in parts {
+            mac.update(part);
+        }
+        mac
+    }
+}
 
 /// The current key, and the one before it.
 #[derive(Clone)]
@@ -21,6 +99,23 @@ pub struct CookieKeys {
     pub previous: Option<Key>,
     /// Whether cookies travel over HTTPS only.
     pub secure: bool,
+}
+
+impl CookieKeys {
+    /// The keys with which a cookie or a token may be signed, the current one first.
+    pub fn all(&self) -> impl Iterator<Item = &Key> {
+        std::iter::once(&self.current).chain(&self.previous)
+    }
+
+    /// The name of the cookie that is set.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        if self.secure {
+            &self.current.secure_name
+        } else {
+            &self.current.name
+        }
+    }
 }
 
 /// Keys never get into a log.
@@ -47,7 +142,7 @@ impl CookieKeys {
                 tracing::warn!(
                     "COOKIE_KEY is not set: voters are not recognised by other replicas, nor by this one after a restart"
                 );
-                Key::generate()
+                Key::new(&random_bytes())
             }
         };
         let previous = previous
@@ -61,9 +156,13 @@ impl CookieKeys {
     }
 }
 
+fn random_bytes() -> [u8; KEY_BYTES] {
+    rand::random()
+}
+
 fn parse(variable: &'static str, hex: &str) -> Result<Key, InvalidCookieKey> {
     match hex::decode(hex) {
-        Ok(bytes) if bytes.len() >= KEY_BYTES => Ok(Key::from(&bytes)),
+        Ok(bytes) if bytes.len() >= KEY_BYTES => Ok(Key::new(&bytes)),
         _ => Err(InvalidCookieKey::NotAKey(variable)),
     }
 }
@@ -100,7 +199,7 @@ fn write_new(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&draft)?;
-    let hex = hex::encode(Key::generate().master());
+    let hex = hex::encode(random_bytes());
     let written = file
         .write_all(hex.as_bytes())
         .and_then(|()| fs::hard_link(&draft, path));
@@ -137,8 +236,9 @@ mod tests {
             CookieKeys::new(None, None, Some(folder.path()), false)
                 .unwrap()
                 .current
+                .name
         };
-        assert_eq!(keys().master(), keys().master());
+        assert_eq!(keys(), keys());
         let files: Vec<_> = fs::read_dir(folder.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name())

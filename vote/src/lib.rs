@@ -7,6 +7,7 @@ mod admission;
 pub mod api;
 mod assets;
 mod cookie_key;
+mod csrf;
 mod described;
 mod form;
 mod identity;
@@ -17,11 +18,11 @@ mod queue_thread;
 mod rate_limit;
 mod refusal;
 mod routes;
-mod same_site;
 pub mod seed;
 mod sent;
 mod settings;
 mod texts;
+mod vote_document;
 
 use std::sync::{
     Arc,
@@ -93,7 +94,6 @@ pub async fn run(
             metrics: service_metrics,
         }
     };
-    let behind_https = config.cookie_keys.secure;
     let rates = RateLimits::new(config.rates);
     let intake = Intake {
         poll: Arc::new(config.poll),
@@ -101,14 +101,20 @@ pub async fn run(
         metrics: metrics.clone(),
         rates: rates.clone(),
     };
-    let app = routes::App::new(intake, config.cookie_keys, config.links);
+    let base_path = config.links.vote_base_path.clone().unwrap_or_default();
+    let app = routes::App::new(
+        intake,
+        config.cookie_keys,
+        config.links,
+        config.site.public_origins.clone(),
+    );
     let routes = routes::routes(
         app,
         probe_routes(probes),
         config.origins.as_ref(),
         &http_metrics,
     );
-    let answers = http::Answers::new(routes, http_metrics, behind_https);
+    let answers = http::Answers::new(routes, http_metrics, config.site).below(base_path);
 
     let mut tasks = Tasks::default();
     let durable: Arc<[_]> = (0..shards).map(|_| AtomicBool::new(false)).collect();

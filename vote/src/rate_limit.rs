@@ -19,7 +19,7 @@ use governor::{
     DefaultKeyedRateLimiter, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
 };
-use shared::http::TrustedProxies;
+use shared::{http::TrustedProxies, settings::whole_number};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -52,15 +52,10 @@ pub struct RateSettings {
     /// How many voters may vote from one address for the first time at once; if not set, ten minutes' worth
     #[arg(long, env = "NEW_VOTERS_BURST", value_parser = number())]
     pub new_voters_burst: Option<u32>,
-
-    /// The proxies whose X-Forwarded-For is believed, as addresses or networks such as 10.0.0.0/16,2001:db8::/56; if not
-    /// set, none: the address is that of whoever connects
-    #[arg(long, env = "TRUSTED_PROXIES")]
-    pub trusted_proxies: Option<TrustedProxies>,
 }
 
-fn number() -> clap::builder::RangedI64ValueParser<u32> {
-    clap::value_parser!(u32).range(1..=1_000_000)
+fn number() -> impl Fn(&str) -> Result<u32, String> + Clone + Send + Sync {
+    whole_number(1..=1_000_000)
 }
 
 /// The settings, checked.
@@ -76,7 +71,7 @@ impl RateSettings {
     ///
     /// # Errors
     /// A burst is set where nothing is limited.
-    pub fn config(&self) -> Result<RateConfig, RateWithoutNumber> {
+    pub fn config(&self, trusted_proxies: TrustedProxies) -> Result<RateConfig, RateWithoutNumber> {
         Ok(RateConfig {
             votes: quota("VOTES", self.votes_per_minute, self.votes_burst)?,
             new_voters: quota(
@@ -84,7 +79,7 @@ impl RateSettings {
                 self.new_voters_per_minute,
                 self.new_voters_burst,
             )?,
-            trusted_proxies: self.trusted_proxies.clone().unwrap_or_default(),
+            trusted_proxies,
         })
     }
 }
@@ -258,7 +253,9 @@ mod tests {
     fn config(flags: &[&str]) -> Result<RateConfig, String> {
         let cli =
             Cli::try_parse_from([&["test"], flags].concat()).map_err(|error| error.to_string())?;
-        cli.rates.config().map_err(|error| error.to_string())
+        cli.rates
+            .config(TrustedProxies::default())
+            .map_err(|error| error.to_string())
     }
 
     fn limits(flags: &[&str]) -> RateLimits {
@@ -371,11 +368,10 @@ mod tests {
     #[test]
     fn bad_settings_are_refused_with_what_is_allowed() {
         for (flags, allowed) in [
-            (&["--votes-per-minute", "0"][..], "1..=1000000"),
-            (&["--new-voters-burst", "lots"], "invalid digit"),
+            (&["--votes-per-minute", "0"][..], "from 1 to 1000000"),
+            (&["--new-voters-burst", "lots"], "from 1 to 1000000"),
             (&["--votes-burst", "5"], "VOTES_PER_MINUTE is not; set both"),
             (&["--new-voters-burst", "5"], "NEW_VOTERS_PER_MINUTE is not"),
-            (&["--trusted-proxies", "my-proxy"], "such as 10.0.0.0/16"),
         ] {
             let said = config(flags).unwrap_err();
             assert!(said.contains(allowed), "{flags:?}: {said}");

@@ -21,7 +21,7 @@ pub enum Refusal {
     #[error("The request is too large; a vote fits into {0} bytes.")]
     TooLarge(usize),
     /// Not an option of this poll.
-    #[error("{0}.")]
+    #[error("The poll has no choice {:?}; the choices are: {}.", .0.key, .0.allowed)]
     UnknownChoice(#[from] UnknownChoice),
     /// Too early.
     #[error("Voting begins at {0}.")]
@@ -30,25 +30,32 @@ pub enum Refusal {
     #[error("Voting ended at {0}.")]
     Closed(Timestamp),
     /// The body took too long to come.
-    #[error("The request came too slowly; please try again.")]
+    #[error("The request came too slowly. Please send it again.")]
     TooSlow,
     /// Too many votes, or too many new voters, from one address. It may try again after so many seconds.
-    #[error("Too many votes come from your network; please try again in {0} s.")]
+    #[error("Too many votes come from your network. Please vote again in {0} s.")]
     RateLimited(u32),
     /// Sent by a page of somebody else's.
     #[error("The vote was sent from another site; please vote here.")]
     CrossSite,
+    /// Sent by a page that may be ours, without the cookie that would prove it.
+    #[error(
+        "The vote came without this page's cookie, so it may be from another site; please allow cookies here."
+    )]
+    NoCookie,
     /// More votes come in than the queue keeps.
-    #[error("More votes come in than can be stored right now; please try again in a moment.")]
+    #[error(
+        "Too many votes are coming in, so yours was not stored. Please vote again in a moment."
+    )]
     Overloaded,
     /// Nobody knows whether the queue has it. A later vote replaces it in either case.
-    #[error("The vote could not be stored in time; please try again in a moment.")]
+    #[error("We couldn't confirm your vote in time. Please vote again.")]
     Timeout,
     /// The queue cannot be reached, or went away: nobody knows whether it has it.
-    #[error("Votes cannot be stored right now; please try again in a moment.")]
+    #[error("We couldn't confirm your vote, because the queue is unreachable. Please vote again.")]
     Unavailable,
     /// The queue refused it.
-    #[error("Votes cannot be stored right now; please try again in a moment.")]
+    #[error("We couldn't store your vote. Please vote again in a moment.")]
     NotStored,
 }
 
@@ -88,7 +95,7 @@ impl Refusal {
             Self::Closed(_) => ProblemKind::PollClosed,
             Self::TooSlow => ProblemKind::RequestTooSlow,
             Self::RateLimited(_) => ProblemKind::RateLimited,
-            Self::CrossSite => ProblemKind::CrossSiteRequest,
+            Self::CrossSite | Self::NoCookie => ProblemKind::CrossSiteRequest,
             Self::Overloaded => ProblemKind::Overloaded,
             Self::Timeout | Self::Unavailable | Self::NotStored => ProblemKind::QueueUnavailable,
         }
@@ -108,6 +115,11 @@ impl Refusal {
             self,
             Self::Overloaded | Self::Timeout | Self::Unavailable | Self::NotStored
         )
+    }
+
+    /// Returns true if the vote may be stored or not. Its voter must be recognised when it is sent again.
+    pub(crate) fn is_uncertain(&self) -> bool {
+        matches!(self, Self::Timeout | Self::Unavailable)
     }
 
     /// When to try again, in seconds; `None`: trying again as it is would not help.

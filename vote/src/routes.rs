@@ -1,10 +1,14 @@
 //! Which request goes where.
 
-use std::{borrow::Cow, ops::Deref, sync::Arc};
+use std::{ops::Deref, sync::Arc};
 
 use axum::Router;
+use jiff::Timestamp;
 use shared::{
-    http::{AllowedOrigins, Api, HttpMetrics, Pages, asset_routes, documented_routes},
+    http::{
+        AllowedOrigins, Api, BasePath, HttpMetrics, Pages, PublicOrigins, asset_routes,
+        documented_routes,
+    },
     language::Translations,
     links::LinkSettings,
     poll::Poll,
@@ -15,7 +19,8 @@ use crate::{
     api,
     assets::Assets,
     cookie_key::CookieKeys,
-    identity::Identity,
+    csrf::{CsrfCheck, Token},
+    identity::{Context, Identity},
     intake::{Intake, Sender},
     line::Receipt,
     page,
@@ -31,6 +36,8 @@ pub struct App(Arc<Parts>);
 /// What there is in it.
 pub struct Parts {
     pub(crate) keys: CookieKeys,
+    csrf: CsrfCheck,
+    poll_id: String,
     pub(crate) intake: Intake,
     pub(crate) texts: Translations<Texts>,
     pub(crate) assets: Assets,
@@ -48,8 +55,19 @@ impl Deref for App {
 }
 
 impl App {
-    pub(crate) fn new(intake: Intake, keys: CookieKeys, links: LinkSettings) -> Self {
+    pub(crate) fn new(
+        intake: Intake,
+        keys: CookieKeys,
+        links: LinkSettings,
+        public_origins: PublicOrigins,
+    ) -> Self {
+        let own = match &links.vote_url {
+            Some(url) => public_origins.with_page(url),
+            None => public_origins,
+        };
         Self(Arc::new(Parts {
+            csrf: CsrfCheck::new(own),
+            poll_id: intake.poll.id(),
             intake,
             keys,
             texts: texts::all(),
@@ -65,19 +83,31 @@ impl App {
         &self.intake.poll
     }
 
-    /// Takes in the vote that a request of this content type carries; `read` finds the option's key in its body.
+    /// The moment and the poll for which cookies are read and made.
+    pub(crate) fn context(&self, now: Timestamp) -> Context<'_> {
+        Context {
+            now,
+            poll: &self.poll_id,
+            path: self
+                .links
+                .vote_base_path
+                .as_ref()
+                .map_or("/", BasePath::cookie_path),
+        }
+    }
+
+    /// Takes in the vote for the option with this key, if our own page or a program sent it.
     pub(crate) async fn cast(
         &self,
         identity: &Identity,
         sent: &Sent,
-        content_type: &'static str,
-        read: fn(&[u8]) -> Result<Cow<'_, str>, Refusal>,
+        token: Token,
+        key: Result<&str, Refusal>,
     ) -> Result<Receipt, Refusal> {
-        let key = sent.body(content_type).and_then(read);
-        let key = key.as_deref().map_err(Clone::clone);
+        let key = self.csrf.check(&sent.headers, token).and(key);
         let sender = Sender {
             voter: identity.voter,
-            has_voted: !identity.chosen.is_empty(),
+            has_voted: !identity.last_choice.is_empty(),
             address: sent.address,
         };
         self.intake.cast(sender, key, sent.traceparent()).await
@@ -86,7 +116,7 @@ impl App {
 
 /// What the API is for.
 const DESCRIPTION: &str = "A poll, and the votes on it: by a page for people, by JSON for programs. \
-     `HEAD` is answered wherever `GET` is, any other method with 405.";
+     `HEAD` is answered wherever `GET` is, `OPTIONS` everywhere with the methods that a path knows, any other method with 405.";
 
 /// The routes of the page, of the API and of the probes.
 pub fn routes(
@@ -97,12 +127,14 @@ pub fn routes(
 ) -> Router {
     let assets = asset_routes(app.assets.all(), metrics);
     let poll = app.intake.poll.clone();
+    let voter_cookie = app.keys.name().to_owned();
     let api = Api {
         title: "vote",
         description: DESCRIPTION,
         poll: &poll,
         origins,
         metrics,
+        voter_cookie: Some(&voter_cookie),
     };
     let open = OpenApiRouter::new()
         .routes(routes!(api::poll))

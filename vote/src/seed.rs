@@ -13,7 +13,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use shared::backoff::Backoff;
+use shared::{backoff::Backoff, settings::whole_number};
 use tokio::{
     sync::Semaphore,
     task::JoinSet,
@@ -31,7 +31,7 @@ pub struct SeedSettings {
     pub url: Uri,
 
     /// How many voters vote at the same time
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = whole_number(1_usize..=10_000))]
     pub connections: usize,
 
     /// How many votes for which option, such as a=2000

@@ -11,7 +11,7 @@ use http_body_util::LengthLimitError;
 use shared::ballot::Traceparent;
 use tokio::time::timeout;
 
-use crate::{rate_limit::ClientAddress, refusal::Refusal, routes::App, same_site};
+use crate::{rate_limit::ClientAddress, refusal::Refusal, routes::App};
 
 /// A vote needs less than a hundred bytes.
 const MAX_BODY: usize = 4 * 1024;
@@ -56,19 +56,22 @@ fn is_too_large(error: &(dyn Error + 'static)) -> bool {
 }
 
 impl Sent {
-    /// The body, if it comes from our own page or a program, is small enough and of this type.
-    pub fn body(&self, content_type: &'static str) -> Result<&[u8], Refusal> {
-        same_site::check(&self.headers)?;
-        let body = self.body.as_ref().map_err(Clone::clone)?;
+    /// The body, if it is small enough and came in time.
+    pub fn body(&self) -> Result<&Bytes, Refusal> {
+        self.body.as_ref().map_err(Clone::clone)
+    }
+
+    /// The content type with its parameters; empty where there is none.
+    pub fn content_type(&self) -> &str {
         let sent = self.headers.get(header::CONTENT_TYPE);
-        let sent = sent
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        let essence = sent.split(';').next().unwrap_or_default().trim();
-        if !essence.eq_ignore_ascii_case(content_type) {
-            return Err(Refusal::ContentType(content_type));
-        }
-        Ok(body)
+        sent.and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    }
+
+    /// Returns true if the content type is this one, with any parameters.
+    pub fn is_of_type(&self, content_type: &str) -> bool {
+        let essence = self.content_type().split(';').next().unwrap_or_default();
+        essence.trim().eq_ignore_ascii_case(content_type)
     }
 
     /// The trace the request belongs to.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use shared::{
-    http::AllowedOrigins,
+    http::{AllowedOrigins, Site},
     links::LinkSettings,
     poll::Poll,
     queue::{QueueConfig, QueueUrl},
@@ -77,6 +77,8 @@ pub struct Config {
     pub origins: Option<AllowedOrigins>,
     /// Where browsers find the pages.
     pub links: LinkSettings,
+    /// The outside of the installation: origins, HTTPS, proxies.
+    pub site: Site,
     /// How much one address may vote.
     pub rates: RateConfig,
     /// How to serve and how to end.
@@ -134,13 +136,15 @@ impl Config {
             kept_in,
             browser.https.behind_https,
         )?;
+        let site = browser.site();
         Ok(Self {
             poll: poll.poll()?,
             queue,
             cookie_keys,
             origins: browser.cors.cors_allowed_origins.clone(),
             links: browser.links.clone(),
-            rates: rates.config()?,
+            rates: rates.config(site.trusted_proxies.clone())?,
+            site,
             server,
         })
     }

@@ -1,5 +1,8 @@
 //! What the voting page says, in every language. The texts are in `vote/locales`.
 
+use std::borrow::Cow;
+
+use askama::Template;
 use serde::Deserialize;
 use shared::language::Translations;
 
@@ -11,6 +14,8 @@ use crate::refusal::Refusal;
 pub struct Texts {
     pub hint: String,
     accepted: String,
+    stands: String,
+    pub cookie_not_kept: String,
     pub not_counted: String,
     pub uncertain: String,
     pub opens: String,
@@ -24,14 +29,41 @@ pub struct Texts {
     malformed: String,
     too_large: String,
     unknown_choice: String,
-    not_open_yet: String,
-    voting_is_over: String,
+    pub not_open_yet: String,
+    pub voting_is_over: String,
     too_slow: String,
     cross_site: String,
+    no_cookie: String,
     overloaded: String,
-    timeout: String,
+    only_last: String,
     unavailable: String,
     rate_limited: String,
+    one_second: String,
+    many_seconds: String,
+}
+
+/// A text with an option's label in it, which may be of another script and direction.
+#[derive(Template)]
+#[template(
+    ext = "html",
+    source = "{{ before }}<bdi>{{ option }}</bdi>{{ after }}"
+)]
+pub struct OptionText<'a> {
+    before: &'a str,
+    option: &'a str,
+    after: &'a str,
+}
+
+impl<'a> OptionText<'a> {
+    /// The label takes the place of `{option}` in the text.
+    fn new(text: &'a str, option: &'a str) -> Self {
+        let (before, after) = text.split_once("{option}").unwrap_or((text, ""));
+        Self {
+            before,
+            option,
+            after,
+        }
+    }
 }
 
 /// The texts in all languages.
@@ -45,8 +77,13 @@ pub fn all() -> Translations<Texts> {
 }
 
 impl Texts {
-    pub fn accepted(&self, option: &str) -> String {
-        self.accepted.replace("{option}", option)
+    pub fn accepted<'a>(&'a self, option: &'a str) -> OptionText<'a> {
+        OptionText::new(&self.accepted, option)
+    }
+
+    /// The vote for this option, which cannot be changed any more.
+    pub fn stands<'a>(&'a self, option: &'a str) -> OptionText<'a> {
+        OptionText::new(&self.stands, option)
     }
 
     pub fn served_by(&self, instance: &str) -> String {
@@ -54,7 +91,7 @@ impl Texts {
     }
 
     /// Whether the vote counts, as far as is known, and why not.
-    pub fn refusal(&self, refusal: &Refusal) -> (&str, &str) {
+    pub fn refusal(&self, refusal: &Refusal) -> (&str, Cow<'_, str>) {
         let why = match refusal {
             Refusal::Malformed(_) | Refusal::ContentType(_) => &self.malformed,
             Refusal::TooLarge(_) => &self.too_large,
@@ -62,14 +99,26 @@ impl Texts {
             Refusal::NotOpenYet(_) => &self.not_open_yet,
             Refusal::Closed(_) => &self.voting_is_over,
             Refusal::TooSlow => &self.too_slow,
-            Refusal::RateLimited(_) => &self.rate_limited,
+            Refusal::RateLimited(seconds) => {
+                return (&self.not_counted, self.too_many(*seconds).into());
+            }
             Refusal::CrossSite => &self.cross_site,
+            Refusal::NoCookie => &self.no_cookie,
             Refusal::Overloaded => &self.overloaded,
-            Refusal::Timeout => return (&self.uncertain, &self.timeout),
-            Refusal::Unavailable => return (&self.uncertain, &self.unavailable),
+            Refusal::Timeout | Refusal::Unavailable => {
+                return (&self.uncertain, Cow::from(&self.only_last));
+            }
             Refusal::NotStored => &self.unavailable,
         };
-        (&self.not_counted, why)
+        (&self.not_counted, Cow::from(why))
+    }
+
+    fn too_many(&self, seconds: u32) -> String {
+        let wait = match seconds {
+            1 => self.one_second.clone(),
+            _ => self.many_seconds.replace("{n}", &seconds.to_string()),
+        };
+        self.rate_limited.replace("{wait}", &wait)
     }
 }
 
@@ -84,6 +133,19 @@ mod tests {
     #[test]
     fn every_language_has_every_text() {
         all();
+    }
+
+    #[test]
+    fn too_many_votes_are_told_how_long_to_wait() {
+        let texts = all();
+        let said = |language: Language, seconds| {
+            let (_, why) = texts[language].refusal(&Refusal::RateLimited(seconds));
+            why.into_owned()
+        };
+        assert!(said(Language::English, 30).ends_with("Please try again in 30 seconds."));
+        assert!(said(Language::English, 1).ends_with("in 1 second."));
+        assert!(said(Language::German, 1).contains("in 1 Sekunde noch einmal"));
+        assert!(said(Language::Korean, 30).contains("30초 후"));
     }
 
     #[test]

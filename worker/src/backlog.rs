@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 use crate::metrics::WorkerMetrics;
 
 const INTERVAL: Duration = Duration::from_secs(1);
+/// A shard that has not been seen for longer may hold ballots that nobody knows of.
+const UNSEEN_AFTER: Duration = Duration::from_secs(3);
 
 /// Measures what waits in the queue, in all its shards. Cloning is cheap; clones share what they know.
 #[derive(Clone)]
@@ -25,12 +27,26 @@ pub struct BacklogGauge {
 }
 
 /// What each shard was last seen to hold.
-type Shards = Arc<Mutex<Vec<Backlog>>>;
+type Shards = Arc<Mutex<Vec<Seen>>>;
+
+/// What one shard was last seen to hold, and when.
+#[derive(Clone, Copy)]
+struct Seen {
+    backlog: Backlog,
+    /// Before the first look: when looking began.
+    at: Instant,
+    is_known: bool,
+}
 
 impl BacklogGauge {
     /// A gauge that has not looked yet.
     pub fn new(shards: usize, metrics: WorkerMetrics, service: &ServiceMetrics) -> Self {
-        let shards = Arc::new(Mutex::new(vec![Backlog::default(); shards]));
+        let unknown = Seen {
+            backlog: Backlog::default(),
+            at: Instant::now(),
+            is_known: false,
+        };
+        let shards = Arc::new(Mutex::new(vec![unknown; shards]));
         {
             let (shards, age) = (
                 shards.clone(),
@@ -54,7 +70,11 @@ impl BacklogGauge {
             let Some(Ok(backlog)) = closing.run_until_cancelled(looker.backlog()).await else {
                 continue;
             };
-            self.shards.lock().unwrap_or_else(PoisonError::into_inner)[shard] = backlog;
+            self.shards.lock().unwrap_or_else(PoisonError::into_inner)[shard] = Seen {
+                backlog,
+                at: Instant::now(),
+                is_known: true,
+            };
             let all = sum(&self.shards);
             self.metrics
                 .worker_stream_pending_entries
@@ -64,12 +84,30 @@ impl BacklogGauge {
                 .set(all.undelivered.cast_signed());
         }
     }
+
+    /// How long the oldest ballot has waited, in whatever shard; zero: none waits. While a shard cannot be seen, its
+    /// ballots may have waited for as long. `None`: there has been no look at some shard yet.
+    pub fn oldest_waits(&self) -> Option<Duration> {
+        let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        let each: Option<Vec<_>> = shards.iter().copied().map(Seen::oldest_waits).collect();
+        each?.into_iter().max()
+    }
+}
+
+impl Seen {
+    fn oldest_waits(self) -> Option<Duration> {
+        let oldest = self.backlog.oldest.map(|oldest| age_of(oldest.ms));
+        let unseen = Some(self.at.elapsed()).filter(|unseen| *unseen > UNSEEN_AFTER);
+        let waits = oldest.max(unseen);
+        waits.or(self.is_known.then_some(Duration::ZERO))
+    }
 }
 
 fn sum(shards: &Shards) -> Backlog {
     let shards = shards.lock().unwrap_or_else(PoisonError::into_inner);
     shards
         .iter()
+        .map(|seen| seen.backlog)
         .fold(Backlog::default(), |sum, shard| Backlog {
             pending: sum.pending + shard.pending,
             undelivered: sum.undelivered + shard.undelivered,

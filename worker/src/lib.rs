@@ -9,6 +9,7 @@ mod batch;
 mod heartbeat;
 mod metrics;
 pub mod mover;
+mod progress;
 mod settings;
 
 use std::sync::Arc;
@@ -91,7 +92,7 @@ pub async fn run(
         }
     };
     let routes = undocumented_routes(probe_routes(probes), &http_metrics);
-    let answers = http::Answers::new(routes, http_metrics, false);
+    let answers = http::Answers::new(routes, http_metrics, http::Site::default());
     let mut tasks = Tasks::default();
     let closing = lifecycle.closing.clone();
     {
@@ -115,6 +116,15 @@ pub async fn run(
         let looker = shard.consumer(&config.names[0]);
         tasks.spawn("backlog", async move {
             backlog.watch(index, looker, &closing).await;
+            Ok(())
+        });
+    }
+    {
+        let (store, closing) = (store.clone(), closing.clone());
+        let name = config.names[0].clone();
+        tasks.spawn("progress", async move {
+            store.prepare_patiently(&closing).await?;
+            progress::report(&name, &store, &backlog, &metrics, &closing).await;
             Ok(())
         });
     }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use shared::{build, cli, lifecycle, settings::ListenSettings, telemetry};
 use worker::admin;
@@ -43,7 +44,9 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     }
     telemetry::init(&cli.telemetry, "worker")?;
     let config = cli.settings.config()?;
-    let listener = lifecycle::listen(address).await?;
+    let listener = lifecycle::listen(address)
+        .await
+        .context(cli.listen.variable())?;
     tracing::info!(address = %listener.local_addr()?, "worker listens for probes");
     worker::run(config, listener, lifecycle::shutdown_signal()?).await
 }

@@ -8,7 +8,7 @@ use shared::{
     queue::QueueConfig,
     settings::{
         DataSettings, PollSettings, QueueSettings, ServerSettings, SettingsError, StoreSettings,
-        duration,
+        duration, whole_number,
     },
     store::StoreConfig,
 };
@@ -41,12 +41,12 @@ pub struct PaceSettings {
     pub worker_name: Option<String>,
 
     /// How many ballots one transaction takes at most
-    #[arg(long, env = "WORKER_BATCH", default_value = "1000", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    #[arg(long, env = "WORKER_BATCH", default_value = "1000", value_parser = whole_number(1_u16..=10_000))]
     pub worker_batch: u16,
 
     /// How many batches it moves at once, each with a name and a connection of its own: while one is on its way to the
     /// disk, the next is read. One at most with embedded storage, which has one writer
-    #[arg(long, env = "WORKER_CONCURRENCY", default_value = "4", value_parser = clap::value_parser!(u8).range(1..=16))]
+    #[arg(long, env = "WORKER_CONCURRENCY", default_value = "4", value_parser = whole_number(1_u8..=16))]
     pub worker_concurrency: u8,
 
     /// How long another worker may hold a ballot before this one takes it over

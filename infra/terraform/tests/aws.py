@@ -9,7 +9,7 @@ import urllib.parse
 
 import boto3
 from moto.server import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
 
@@ -21,7 +21,7 @@ class Moto:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self.application = DomainDispatcherApplication(create_backend_app)
         self.held = None
-        self.server = make_server("127.0.0.1", 0, self.answer, threaded=True)
+        self.server = make_server("127.0.0.1", 0, self.answer, threaded=True, request_handler=WholeResponses)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.port}"
         self.region = region
@@ -53,6 +53,16 @@ class Moto:
     def stop(self):
         self.server.shutdown()
         self.server.server_close()
+
+
+class WholeResponses(WSGIRequestHandler):
+    """Sends head and body of a response together.
+
+    Go's HTTP client may close a connection that is to be closed when it has the head and not yet the body, and the AWS SDK asks
+    again (aws/aws-sdk-go-v2#2737). Terraform then finds a state locked: by itself, with the lock that it took a moment ago.
+    """
+
+    wbufsize = -1
 
 
 class HeldProgram:
@@ -93,7 +103,7 @@ class Machine(http.server.ThreadingHTTPServer):
             return next((call for call in self.calls if wanted.items() <= call.items()), None)
 
         with self.changed:
-            assert self.changed.wait_for(found, timeout=120), f"{wanted} is not among {self.calls}"
+            assert self.changed.wait_for(found, timeout=300), f"{wanted} is not among {self.calls}"
             return found()
 
 

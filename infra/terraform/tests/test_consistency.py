@@ -126,7 +126,8 @@ class Paths(unittest.TestCase):
             for path in described - ({"/"} if service == "result" else set()):
                 with self.subTest(f"{service} {path}"):
                     self.assertEqual(leads_to(path), service)
-        self.assertEqual(leads_to("/result"), "result")
+        for path in ["/result", "/result/", "/result/events", "/result/static/base.0.css"]:
+            self.assertEqual(leads_to(path), "result")
 
 
 class Images(unittest.TestCase):

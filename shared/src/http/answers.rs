@@ -17,9 +17,11 @@ use tokio::time::timeout;
 use tower::Service;
 
 use super::{
-    HttpMetrics, Problem, ProblemKind,
+    BasePath, HttpMetrics, Problem, ProblemKind, Site,
     headers::SafetyHeaders,
+    host::HostCheck,
     measured::{Measured, Routes},
+    options,
     problem_page::Reader,
 };
 
@@ -35,12 +37,15 @@ struct Parts {
     labels: Routes,
     metrics: HttpMetrics,
     headers: SafetyHeaders,
+    hosts: HostCheck,
+    site: Site,
+    base_path: BasePath,
 }
 
 impl Answers {
     /// The answers of these routes, whose expected ones are in the metrics already.
     #[must_use]
-    pub fn new(routes: Router, metrics: HttpMetrics, behind_https: bool) -> Self {
+    pub fn new(routes: Router, metrics: HttpMetrics, site: Site) -> Self {
         let routes = routes
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed);
@@ -48,32 +53,65 @@ impl Answers {
             routes,
             labels: Routes::expected_by(&metrics),
             metrics,
-            headers: SafetyHeaders::new(behind_https),
+            headers: SafetyHeaders::new(site.hsts.as_ref()),
+            hosts: HostCheck::new(site.public_origins.clone()),
+            site,
+            base_path: BasePath::default(),
         }))
+    }
+
+    /// The same below this path.
+    ///
+    /// # Panics
+    /// They are shared already.
+    #[must_use]
+    pub fn below(mut self, base_path: BasePath) -> Self {
+        let parts = Arc::get_mut(&mut self.0).expect("it is set up before it is shared");
+        parts.base_path = base_path;
+        self
     }
 
     pub(super) fn metrics(&self) -> &HttpMetrics {
         &self.0.metrics
     }
 
+    pub(super) fn site(&self) -> &Site {
+        &self.0.site
+    }
+
     /// The answer to a request.
-    pub(super) async fn answer(&self, request: Request) -> Response {
-        let reader = Reader::of(request.headers());
+    pub(super) async fn answer(&self, mut request: Request) -> Response {
+        let reader = Reader::of(&request);
+        let elsewhere = self.0.base_path.enter(&mut request);
         let measured = Measured::begin(&self.0.metrics, &self.0.labels, &request);
-        let answer = self.0.routes.clone().call(request);
-        let response = measured.around(in_time(whole(answer))).await;
+        let response = match (elsewhere, self.0.hosts.check(&request)) {
+            (None, Ok(())) => {
+                let asks_for_methods = options::prepare(&mut request);
+                let answer = self.0.routes.clone().call(request);
+                let response = measured.around(in_time(whole(answer))).await;
+                options::finish(response, asks_for_methods)
+            }
+            (_, Err(problem)) => problem.into_response(),
+            (Some(response), Ok(())) => response,
+        };
         let response = self.finish(response, &reader);
         measured.end(response.status());
         response
     }
 
+    /// Whether this is the path of a probe.
+    pub(super) fn is_probe(&self, path: &str) -> bool {
+        self.0.base_path.is_probe(path)
+    }
+
     /// The answer to a request for which there is no room.
     pub(super) fn refuse(&self, request: &Request, problem: Problem) -> Response {
-        self.finish(problem.into_response(), &Reader::of(request.headers()))
+        let reader = Reader::of(request);
+        self.finish(problem.into_response(), &reader)
     }
 
     fn finish(&self, response: Response, reader: &Reader) -> Response {
-        let mut response = reader.readable(response);
+        let mut response = reader.readable(response, &self.0.base_path);
         self.0.headers.put_on(&mut response);
         response
     }
@@ -83,7 +121,8 @@ impl Answers {
 fn in_time(answer: impl Future<Output = Response>) -> impl Future<Output = Response> {
     timeout(REQUEST_TIMEOUT, answer).map(|answer| {
         answer.unwrap_or_else(|_| {
-            let detail = format!("no answer within {REQUEST_TIMEOUT:?}; try again");
+            let seconds = REQUEST_TIMEOUT.as_secs();
+            let detail = format!("There was no answer within {seconds} seconds. Please try again.");
             Problem::new(ProblemKind::TimedOut, detail)
                 .retry_after(1)
                 .into_response()
@@ -105,13 +144,13 @@ fn whole(
 }
 
 async fn not_found(uri: Uri) -> Problem {
-    let detail = format!("there is nothing at {}", uri.path());
+    let detail = format!("There is nothing at {}.", uri.path());
     Problem::new(ProblemKind::NotFound, detail)
 }
 
 pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     let detail = format!(
-        "{method} is not allowed at {}; the header Allow says what is",
+        "The method {method} is not allowed at {}; the header Allow lists those that are.",
         uri.path()
     );
     Problem::new(ProblemKind::MethodNotAllowed, detail)
@@ -128,7 +167,7 @@ fn crashed(cause: &(dyn Any + Send)) -> Problem {
     );
     Problem::new(
         ProblemKind::InternalError,
-        "Something went wrong here; try again",
+        "Something went wrong in the service. Please try again.",
     )
 }
 
@@ -142,8 +181,9 @@ mod tests {
 
     async fn answer_of(routes: fn() -> Router) -> Response {
         let metrics = HttpMetrics::for_methods(&Registry::new());
-        let answers = Answers::new(routes(), metrics, false);
-        answers.answer(Request::new(Body::empty())).await
+        let answers = Answers::new(routes(), metrics, Site::default());
+        let request = Request::get("/").header("host", "a.example");
+        answers.answer(request.body(Body::empty()).unwrap()).await
     }
 
     #[tokio::test(start_paused = true)]

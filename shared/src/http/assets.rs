@@ -21,7 +21,8 @@ pub(super) const ROUTE: &str = "/static/{file}";
 /// A file that pages refer to.
 #[derive(Clone, Debug)]
 pub struct Asset {
-    /// Where it is served.
+    /// Where it is served, relative to the pages that refer to it: all of them are in the root of their service, wherever
+    /// a proxy puts that.
     pub path: Arc<str>,
     content_type: &'static str,
     content: Bytes,
@@ -55,7 +56,7 @@ impl Asset {
         let content = content.into();
         let hash = fingerprint(&content);
         Self {
-            path: format!("{FOLDER}{name}.{hash:016x}.{extension}").into(),
+            path: format!("{}{name}.{hash:016x}.{extension}", &FOLDER[1..]).into(),
             content_type,
             content,
         }
@@ -109,7 +110,7 @@ pub fn asset_routes<'a>(
         .map(|(name, value)| (name, HeaderValue::from_static(value)));
         let content = asset.content.clone();
         let answer = async move || (headers, content);
-        routes.route(&asset.path, get(answer))
+        routes.route(&format!("/{}", asset.path), get(answer))
     });
     routes.layer(CompressionLayer::new())
 }
@@ -129,6 +130,10 @@ mod tests {
     #[test]
     fn another_content_is_another_path() {
         assert_ne!(Asset::css("x", "a").path, Asset::css("x", "b").path);
-        assert!(Asset::js("x", "a").path.ends_with(".js"));
+        let script = Asset::js("x", "a").path;
+        assert!(
+            script.starts_with("static/") && script.ends_with(".js"),
+            "{script}"
+        );
     }
 }

@@ -26,12 +26,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Answers, Problem, ProblemKind, is_probe, room::Place};
+use super::{Answers, Problem, ProblemKind, room::Place};
 use crate::lifecycle::Lifecycle;
 
-/// How long a connection may take to send the head of a request that is not its first, idle time before it included:
-/// longer than the 60 s of an AWS load balancer, which would otherwise use a connection that this side is just closing.
-const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(75);
 /// Room for a request's head.
 const MAX_HEAD: usize = 16 * 1024;
 /// How long to wait after the last answer for the client to close.
@@ -50,7 +47,7 @@ async fn answer(
 ) -> Response {
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(ConnectInfo(peer));
-    let mut response = if place.is_reserve && !is_probe(request.uri().path()) {
+    let mut response = if place.is_reserve && !answers.is_probe(request.uri().path()) {
         answers.refuse(&request, no_room())
     } else {
         answers.answer(request).await
@@ -66,7 +63,7 @@ async fn answer(
 }
 
 fn no_room() -> Problem {
-    let detail = "too many connections are open; please try again in a moment";
+    let detail = "Too many connections are open. Please try again in a moment.";
     Problem::new(ProblemKind::TooManyConnections, detail).retry_after(RETRY_AFTER)
 }
 
@@ -76,12 +73,21 @@ pub(super) async fn serve_connection(
     peer: SocketAddr,
     answers: Answers,
     place: Place,
+    keep_alive: Duration,
     lifecycle: Lifecycle,
 ) {
     // Only a connection that is gone already refuses this.
     let _ = stream.set_nodelay(true);
     let place = Arc::new(place);
-    serve_requests(&mut stream, peer, answers, place.clone(), lifecycle).await;
+    serve_requests(
+        &mut stream,
+        peer,
+        answers,
+        place.clone(),
+        keep_alive,
+        lifecycle,
+    )
+    .await;
     linger(&mut stream).await;
     drop(place);
 }
@@ -91,6 +97,7 @@ async fn serve_requests(
     peer: SocketAddr,
     answers: Answers,
     place: Arc<Place>,
+    keep_alive: Duration,
     Lifecycle {
         draining, closing, ..
     }: Lifecycle,
@@ -115,7 +122,7 @@ async fn serve_requests(
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_READ_TIMEOUT)
+        .header_read_timeout(keep_alive)
         .max_header_size(MAX_HEAD)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service);

@@ -5,11 +5,11 @@ use axum::{
     response::Response,
 };
 
+use super::Hsts;
+
 /// Nothing from anywhere but this very host, no inline script or style.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
      form-action 'self'; base-uri 'none'";
-/// A year, in seconds. Sent only over HTTPS: browsers must ignore it elsewhere.
-const STRICT_TRANSPORT_SECURITY: &str = "max-age=31536000";
 
 /// The content security policy of a page that pages of these origins may show in a frame.
 ///
@@ -29,7 +29,8 @@ pub fn content_security_policy(frame_ancestors: &[String]) -> HeaderValue {
 pub(super) struct SafetyHeaders(Vec<(HeaderName, HeaderValue)>);
 
 impl SafetyHeaders {
-    pub(super) fn new(behind_https: bool) -> Self {
+    /// `hsts` is sent only over HTTPS: browsers must ignore it elsewhere.
+    pub(super) fn new(hsts: Option<&Hsts>) -> Self {
         let fixed = HeaderValue::from_static;
         let headers = [
             (
@@ -43,10 +44,8 @@ impl SafetyHeaders {
                 fixed("same-origin"),
             ),
         ];
-        let over_https = behind_https.then_some((
-            header::STRICT_TRANSPORT_SECURITY,
-            fixed(STRICT_TRANSPORT_SECURITY),
-        ));
+        let hsts = hsts.and_then(Hsts::header);
+        let over_https = hsts.map(|value| (header::STRICT_TRANSPORT_SECURITY, value));
         Self(headers.into_iter().chain(over_https).collect())
     }
 

@@ -19,6 +19,13 @@ pub fn html(page: &impl Template, language: Language, headers: &HeaderMap) -> Re
     )
 }
 
+/// The same, uncompressed: a page with a secret, whose length after compression would depend on what else is in it
+/// (BREACH, <https://www.breachattack.com>).
+#[must_use]
+pub fn html_uncompressed(page: &impl Template, language: Language) -> Response {
+    html(page, language, &HeaderMap::new())
+}
+
 /// What is said of every page.
 pub(super) fn about(language: Language) -> [(HeaderName, &'static str); 2] {
     [
@@ -29,7 +36,7 @@ pub(super) fn about(language: Language) -> [(HeaderName, &'static str); 2] {
 
 pub(super) fn cannot_be_rendered(error: &askama::Error) -> Response {
     tracing::error!(%error, "a page cannot be rendered");
-    let detail = "the page cannot be shown; please try again";
+    let detail = "The page cannot be shown. Please try again.";
     Problem::new(ProblemKind::InternalError, detail).into_response()
 }
 

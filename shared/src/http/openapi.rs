@@ -8,12 +8,13 @@ use tower_http::compression::CompressionLayer;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
-        ContentBuilder, Header, InfoBuilder, ObjectBuilder, OpenApi, Ref, RefOr, ResponseBuilder,
-        Type,
+        ContentBuilder, Header, InfoBuilder, License, LicenseBuilder, ObjectBuilder, OpenApi, Ref,
+        RefOr, ResponseBuilder, Server, ServerBuilder, Type,
         example::ExampleBuilder,
         header::HeaderBuilder,
         path::{Operation, PathItem},
         response::Response as Described,
+        security::{ApiKey, ApiKeyValue, SecurityScheme},
     },
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -26,6 +27,8 @@ use crate::{ballot::Choice, poll::Poll};
 
 /// What any request may come to, whatever it asks for.
 const ANYWHERE: &[ProblemKind] = &[
+    ProblemKind::MalformedRequest,
+    ProblemKind::UnknownHost,
     ProblemKind::InternalError,
     ProblemKind::TimedOut,
     ProblemKind::TooManyConnections,
@@ -44,6 +47,8 @@ pub struct Api<'a> {
     pub origins: Option<&'a AllowedOrigins>,
     /// Where its answers are counted.
     pub metrics: &'a HttpMetrics,
+    /// The cookie that tells one voter from another, where that matters.
+    pub voter_cookie: Option<&'a str>,
 }
 
 /// The routes of a service, with `GET /api/openapi.json`, which describes them.
@@ -169,20 +174,13 @@ fn add_problem(response: &mut Described, kind: ProblemKind) {
 }
 
 fn add_headers(response: &mut Described, kind: ProblemKind) {
-    match kind.status().as_u16() {
-        405 => set_header(
-            response,
-            "Allow",
-            "The methods that the path knows.",
-            Type::String,
-        ),
-        429 | 503 => set_header(
-            response,
-            "Retry-After",
-            "Seconds to wait before trying again.",
-            Type::Integer,
-        ),
-        _ => {}
+    if kind == ProblemKind::MethodNotAllowed {
+        let about = "The methods that the path knows.";
+        set_header(response, "Allow", about, Type::String);
+    }
+    if kind.has_retry_after() {
+        let about = "Seconds to wait before trying again.";
+        set_header(response, "Retry-After", about, Type::Integer);
     }
 }
 
@@ -200,7 +198,11 @@ fn complete(document: &mut OpenApi, api: Api<'_>) {
         .title(api.title)
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(api.description))
+        .license(Some(license()))
         .build();
+    document.servers = Some(vec![server()]);
+    // Nothing is asked for, but where an operation says otherwise.
+    document.security = Some(Vec::new());
     for (_, operation) in document.paths.paths.values_mut().flat_map(operations) {
         add_responses(&mut operation.responses.responses, ANYWHERE, add_problem);
     }
@@ -208,6 +210,11 @@ fn complete(document: &mut OpenApi, api: Api<'_>) {
     let mut schemas = vec![(Problem::name().into_owned(), Problem::schema())];
     Problem::schemas(&mut schemas);
     components.schemas.extend(schemas);
+    if let Some(cookie) = api.voter_cookie {
+        components
+            .security_schemes
+            .insert("voter".to_owned(), RefOr::T(voter_scheme(cookie)));
+    }
     let keys = || api.poll.options.iter().map(|option| option.key.as_str());
     let choice = ObjectBuilder::new()
         .schema_type(Type::String)
@@ -227,6 +234,31 @@ fn complete(document: &mut OpenApi, api: Api<'_>) {
             .responses
             .insert(name.to_owned(), response.into());
     }
+}
+
+/// The root of the service, relative to the document: whatever host, port and path a proxy puts in front of both.
+fn server() -> Server {
+    ServerBuilder::new()
+        .url("..")
+        .description(Some(
+            "The service that this document comes from, below whatever path.",
+        ))
+        .build()
+}
+
+fn license() -> License {
+    const SPDX: &str = env!("CARGO_PKG_LICENSE");
+    LicenseBuilder::new()
+        .name(SPDX)
+        .identifier(Some(SPDX))
+        .build()
+}
+
+/// A cookie that is signed, and optional: without it somebody is a new voter.
+fn voter_scheme(cookie: &str) -> SecurityScheme {
+    let about = "Who votes. It is set with a vote; send it back to change that vote. Without it, or with one that the \
+         service did not sign, the vote is a new voter's.";
+    SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(cookie, about)))
 }
 
 fn operations(path: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {

@@ -55,7 +55,8 @@ macro_rules! problem_kinds {
 }
 
 problem_kinds! {
-    /// The request cannot be read: a body that is no JSON or no form, a field missing or twice.
+    /// The request cannot be read: a body that is not JSON or not a form, a field that is missing, unknown or there twice, no Host
+    /// or two.
     MalformedRequest = BAD_REQUEST "malformed-request",
     /// A page of another site sent the vote.
     CrossSiteRequest = FORBIDDEN "cross-site-request",
@@ -65,7 +66,9 @@ problem_kinds! {
     NotFound = NOT_FOUND "not-found",
     /// The path does not know this method; the header Allow names those it knows.
     MethodNotAllowed = METHOD_NOT_ALLOWED "method-not-allowed",
-    /// The body did not come in time.
+    /// The header Host names none of the hosts in PUBLIC_ORIGINS.
+    UnknownHost = MISDIRECTED_REQUEST "unknown-host",
+    /// The body did not come in time. The vote was not stored: send it again.
     RequestTooSlow = REQUEST_TIMEOUT "request-too-slow",
     /// Voting has not begun.
     PollNotOpenYet = CONFLICT "poll-not-open-yet",
@@ -77,22 +80,33 @@ problem_kinds! {
     UnsupportedContentType = UNSUPPORTED_MEDIA_TYPE "unsupported-content-type",
     /// The poll has no such option.
     UnknownChoice = UNPROCESSABLE_ENTITY "unknown-choice",
-    /// Too many votes come from the client's network.
+    /// Too many votes come from the client's network. The vote was not stored: send it again when Retry-After is over.
     RateLimited = TOO_MANY_REQUESTS "rate-limited",
     /// A fault of the service itself.
     InternalError = INTERNAL_SERVER_ERROR "internal-error",
-    /// More votes come in than can be stored. This one is not: send it again.
+    /// More votes come in than can be stored. The vote was not stored: send it again.
     Overloaded = SERVICE_UNAVAILABLE "overloaded",
-    /// The vote may not have been stored: send it again.
+    /// The queue did not confirm the vote, which may or may not be stored: send it again.
     QueueUnavailable = SERVICE_UNAVAILABLE "queue-unavailable",
     /// The result has not been read from the store yet, or cannot be.
     ResultUnavailable = SERVICE_UNAVAILABLE "result-unavailable",
-    /// Too many clients are connected.
+    /// Too many clients are connected. A vote was not stored: send it again.
     TooManyConnections = SERVICE_UNAVAILABLE "too-many-connections",
     /// Too many viewers watch the live result; /api/tally still answers.
     TooManyViewers = SERVICE_UNAVAILABLE "too-many-viewers",
-    /// The answer took too long.
+    /// The answer took too long. A vote may or may not be stored: send it again.
     TimedOut = SERVICE_UNAVAILABLE "timed-out",
+}
+
+impl ProblemKind {
+    /// Whether it comes with the header `Retry-After`.
+    #[must_use]
+    pub fn has_retry_after(self) -> bool {
+        matches!(
+            self.status(),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        )
+    }
 }
 
 impl Serialize for ProblemKind {
@@ -134,15 +148,16 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of this kind.
+    /// A problem of this kind, with one or more sentences of detail.
     #[must_use]
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
-        let status = kind.status();
+        let (status, detail) = (kind.status(), detail.into());
+        debug_assert!(is_sentence(&detail), "not a sentence: {detail}");
         Self {
             kind,
             title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
-            detail: detail.into(),
+            detail,
             retry_after: None,
         }
     }
@@ -153,6 +168,11 @@ impl Problem {
         self.retry_after = Some(seconds);
         self
     }
+}
+
+/// Whether the text begins with a capital letter and ends with a full stop.
+fn is_sentence(text: &str) -> bool {
+    text.starts_with(char::is_uppercase) && text.ends_with('.')
 }
 
 impl IntoResponse for Problem {

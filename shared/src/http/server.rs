@@ -1,22 +1,57 @@
 //! The server: takes connections in, as many as there is room for.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use anyhow::Context;
 use clap::Args;
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::task::TaskTracker;
 
-use super::{Answers, connection::serve_connection, room::Room, socket};
-use crate::lifecycle::Lifecycle;
+use super::{Answers, TrustedProxies, connection::serve_connection, room::Room, socket};
+use crate::{
+    lifecycle::Lifecycle,
+    settings::{duration, whole_number},
+};
 
 /// How many connections a service holds.
 #[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Network")]
 pub struct ConnectionSettings {
     /// How many connections may be open at once; further ones are answered 503 and closed
-    #[arg(long, env = "MAX_CONNECTIONS", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, env = "MAX_CONNECTIONS", default_value = "10000", value_parser = whole_number(1_u32..=1_000_000))]
     pub max_connections: u32,
+
+    /// The time for which an idle connection stays open. It must be longer than the idle timeout of a load balancer in
+    /// front, which would otherwise use a connection that is being closed; if not set, 75s, and 620s for the proxies in TRUSTED_PROXIES: Google's
+    /// load balancers keep 600s, those of AWS 60s
+    #[arg(long, env = "KEEP_ALIVE_TIMEOUT", value_parser = keep_alive_timeout)]
+    pub keep_alive_timeout: Option<Duration>,
+}
+
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+const KEEP_ALIVE_OF_PROXIES: Duration = Duration::from_secs(620);
+
+fn keep_alive_timeout(raw: &str) -> Result<Duration, String> {
+    let allowed = Duration::from_secs(1)..=Duration::from_hours(2);
+    duration(raw)
+        .ok()
+        .filter(|timeout| allowed.contains(timeout))
+        .ok_or_else(|| "write a length of time from 1s to 2h, such as 75s or 10m 20s".into())
+}
+
+impl ConnectionSettings {
+    /// The time for which a connection from this address may be idle.
+    ///
+    /// It is also how long a client may take to send the head of a request that is not its first: hyper has one time
+    /// limit for both. So only known proxies get the longer one by default.
+    pub(super) fn keep_alive_for(&self, peer: IpAddr, proxies: &TrustedProxies) -> Duration {
+        let by_default = if proxies.trusts(peer.to_canonical()) {
+            KEEP_ALIVE_OF_PROXIES
+        } else {
+            KEEP_ALIVE
+        };
+        self.keep_alive_timeout.unwrap_or(by_default)
+    }
 }
 
 /// Serves until the service closes and every request in hand is answered. Handlers find the peer's address as
@@ -44,7 +79,11 @@ pub async fn serve(
             Ok((stream, peer)) => {
                 if let Some(place) = room.place() {
                     let (answers, lifecycle) = (answers.clone(), lifecycle.clone());
-                    connections.spawn(serve_connection(stream, peer, answers, place, lifecycle));
+                    let keep_alive =
+                        settings.keep_alive_for(peer.ip(), &answers.site().trusted_proxies);
+                    connections.spawn(serve_connection(
+                        stream, peer, answers, place, keep_alive, lifecycle,
+                    ));
                 }
             }
             Err(error) => {
@@ -58,4 +97,34 @@ pub async fn serve(
     connections.close();
     connections.wait().await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proxies_are_kept_longer_than_they_keep_us() {
+        let settings = |keep_alive_timeout| ConnectionSettings {
+            max_connections: 1,
+            keep_alive_timeout,
+        };
+        let proxies = "10.0.0.0/8".parse().unwrap();
+        let kept = |settings: ConnectionSettings, peer: &str| {
+            settings
+                .keep_alive_for(peer.parse().unwrap(), &proxies)
+                .as_secs()
+        };
+        let unset = settings(None);
+        assert_eq!(kept(unset, "203.0.113.7"), 75);
+        assert_eq!(
+            [kept(unset, "10.1.2.3"), kept(unset, "::ffff:10.1.2.3")],
+            [620; 2]
+        );
+        let set = settings(Some(Duration::from_secs(9)));
+        assert_eq!([kept(set, "10.1.2.3"), kept(set, "203.0.113.7")], [9; 2]);
+        for bad in ["0s", "500ms", "3h", "75"] {
+            assert!(keep_alive_timeout(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -3,12 +3,18 @@
 //! All services read the same settings, so a label or a closing time can never differ between them.
 
 mod clock;
+mod moment;
 mod options;
 mod schedule;
 
+use std::collections::BTreeSet;
+
 pub use clock::{Clock, ManualClock};
+pub use moment::{InvalidMoment, Moment};
 pub use options::{InvalidOptions, Options, PollOption};
 pub use schedule::{InvalidSchedule, Phase, ResultsMode, Schedule};
+
+use sha2::{Digest, Sha256};
 
 use crate::ballot::Choice;
 
@@ -23,7 +29,25 @@ pub struct Poll {
     pub schedule: Schedule,
 }
 
+/// The number of bytes of a poll's hash that are its id.
+const ID_BYTES: usize = 4;
+
 impl Poll {
+    /// The poll's id: the first 8 hexadecimal digits of SHA-256 over the question and the options' keys, which every replica
+    /// computes alike. Labels may be corrected, and options put into another order, without a new one.
+    #[must_use]
+    pub fn id(&self) -> String {
+        // Neither a question nor a key holds a line break.
+        let mut hash = Sha256::new_with_prefix(&self.question);
+        let keys = self.options.iter().map(|option| option.key.as_str());
+        // In whatever order they are shown.
+        for key in keys.collect::<BTreeSet<_>>() {
+            hash.update("\n");
+            hash.update(key);
+        }
+        hex::encode(&hash.finalize()[..ID_BYTES])
+    }
+
     /// The choice with this key.
     ///
     /// # Errors
@@ -40,8 +64,9 @@ impl Poll {
     }
 }
 
-/// An error message repeats no more of a wrong key than a person needs to recognise it.
-fn abbreviated(key: &str) -> String {
+/// The beginning of a wrong name: an error message repeats no more of it than a person needs to recognise it.
+#[must_use]
+pub fn abbreviated(key: &str) -> String {
     const SHOWN: usize = 40;
     if key.chars().count() <= SHOWN {
         return key.to_owned();
@@ -53,8 +78,10 @@ fn abbreviated(key: &str) -> String {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key:?} is not a choice in this poll; the choices are: {allowed}")]
 pub struct UnknownChoice {
-    key: String,
-    allowed: String,
+    /// The beginning of the key.
+    pub key: String,
+    /// The keys of the poll's options, such as `a, b`.
+    pub allowed: String,
 }
 
 #[cfg(test)]
@@ -72,6 +99,26 @@ mod tests {
     #[test]
     fn a_key_of_the_poll_is_a_choice() {
         assert_eq!(cats_or_dogs().choice("b").unwrap().as_str(), "b");
+    }
+
+    #[test]
+    fn another_question_or_other_keys_are_another_poll_and_other_labels_are_not() {
+        let poll = cats_or_dogs();
+        // printf 'Cats or Dogs?\na\nb' | sha256sum
+        assert_eq!(poll.id(), "6998f771");
+        let with = |question: &str, options: &str| Poll {
+            question: question.into(),
+            options: options.parse().unwrap(),
+            schedule: Schedule::always(),
+        };
+        assert_eq!(with("Cats or Dogs?", "a=Cat,b=Dog").id(), poll.id());
+        assert_eq!(with("Cats or Dogs?", "b=Dogs,a=Cats").id(), poll.id());
+        assert_ne!(with("Cats or dogs?", "a=Cats,b=Dogs").id(), poll.id());
+        assert_ne!(with("Cats or Dogs?", "a=Cats,c=Dogs").id(), poll.id());
+        assert_ne!(
+            with("Cats or Dogs?", "a=Cats,b=Dogs,c=Both").id(),
+            poll.id()
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod dead_letter;
 mod error;
 mod metrics;
 mod postgres;
+mod progress;
 mod sqlite;
 mod upkeep;
 
@@ -31,11 +32,15 @@ pub use dead_letter::DeadLetter;
 pub use error::{ErrorClass, StoreError};
 pub use metrics::StoreMetrics;
 use postgres::PostgresStore;
+pub use progress::{ProgressReport, WorkerProgress};
 use sqlite::SqliteStore;
 pub use upkeep::{Contents, Replayed, StandingVote};
 
 /// The finest step of the timeline, in milliseconds.
 pub const TIMELINE_STEP_MS: i64 = 10_000;
+
+/// How long the report of a worker that is gone stays where another one reports.
+pub const FORGET_REPORTS_AFTER: Duration = Duration::from_mins(10);
 
 /// Where the store is.
 #[derive(Clone, Debug)]
@@ -300,6 +305,29 @@ impl Store {
         self.note(match self {
             Self::Sqlite(store) => store.dead_letters().await,
             Self::Postgres(store) => store.dead_letters().await,
+        })
+    }
+
+    /// Leaves word of how far this worker is, in the place of its last report, and removes reports of workers that have
+    /// been silent for [`FORGET_REPORTS_AFTER`].
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn report_progress(&self, progress: &WorkerProgress) -> Result<(), StoreError> {
+        self.note(match self {
+            Self::Sqlite(store) => store.report_progress(progress).await,
+            Self::Postgres(store) => store.report_progress(progress).await,
+        })
+    }
+
+    /// The last report of every worker, also of those that are gone.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn progress(&self) -> Result<Vec<ProgressReport>, StoreError> {
+        self.note(match self {
+            Self::Sqlite(store) => store.progress().await,
+            Self::Postgres(store) => store.progress().await,
         })
     }
 

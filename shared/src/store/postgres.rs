@@ -10,7 +10,11 @@ use sqlx::{
 };
 use tokio::time::timeout;
 
-use super::{DeadLetter, StoreConfig, StoreError, StoreMetrics, Tally, TimelinePoint, dead_letter};
+use super::{
+    DeadLetter, FORGET_REPORTS_AFTER, ProgressReport, StoreConfig, StoreError, StoreMetrics, Tally,
+    TimelinePoint, WorkerProgress, dead_letter,
+    progress::{self, ProgressRow},
+};
 use crate::ballot::CastBallot;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
@@ -163,6 +167,52 @@ impl PostgresStore {
             let rows = rows.fetch_all(lease.connection()).await?;
             lease.give_back();
             Ok(dead_letter::from_rows(rows))
+        })
+        .await
+    }
+
+    pub(super) async fn report_progress(
+        &self,
+        progress: &WorkerProgress,
+    ) -> Result<(), StoreError> {
+        within(self.timeout, async {
+            let mut lease = self.lease().await?;
+            // The clock of the server: workers on machines whose clocks differ are compared by it.
+            let report = sqlx::query(
+                "WITH forgotten AS (
+                     DELETE FROM progress WHERE worker <> $1 AND reported_at < clock_timestamp() - $4 * interval '1 second'
+                 )
+                 INSERT INTO progress (worker, reported_at, last_batch_at, oldest_waits_ms)
+                 VALUES ($1, clock_timestamp(), to_timestamp($2 / 1000.0), $3)
+                 ON CONFLICT (worker) DO UPDATE
+                     SET reported_at = excluded.reported_at, last_batch_at = excluded.last_batch_at,
+                         oldest_waits_ms = excluded.oldest_waits_ms",
+            );
+            report
+                .bind(&progress.worker)
+                .bind(progress.last_batch_ms())
+                .bind(progress.oldest_waits_ms())
+                .bind(FORGET_REPORTS_AFTER.as_secs_f64())
+                .execute(lease.connection())
+                .await?;
+            lease.give_back();
+            Ok(())
+        })
+        .await
+    }
+
+    pub(super) async fn progress(&self) -> Result<Vec<ProgressReport>, StoreError> {
+        within(self.timeout, async {
+            let mut lease = self.lease().await?;
+            let rows: Vec<ProgressRow> = sqlx::query_as(
+                "SELECT floor(extract(epoch FROM reported_at) * 1000)::bigint AS reported_ms,
+                     floor(extract(epoch FROM clock_timestamp() - reported_at) * 1000)::bigint AS age_ms, oldest_waits_ms
+                 FROM progress",
+            )
+            .fetch_all(lease.connection())
+            .await?;
+            lease.give_back();
+            Ok(progress::reports(&rows))
         })
         .await
     }

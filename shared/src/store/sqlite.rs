@@ -1,9 +1,14 @@
 //! The store in the embedded database.
 
+use jiff::Timestamp;
 use serde_json::json;
 use sqlx::{Sqlite, SqliteConnection, Transaction, pool::PoolConnection};
 
-use super::{DeadLetter, StoreError, StoreMetrics, Tally, TimelinePoint, dead_letter};
+use super::{
+    DeadLetter, FORGET_REPORTS_AFTER, ProgressReport, StoreError, StoreMetrics, Tally,
+    TimelinePoint, WorkerProgress, dead_letter,
+    progress::{self, ProgressRow},
+};
 use crate::{ballot::CastBallot, sqlite::Database};
 
 /// Tables of the embedded database. Cloning is cheap.
@@ -90,12 +95,54 @@ impl SqliteStore {
         Ok(dead_letter::from_rows(rows))
     }
 
+    pub(super) async fn report_progress(
+        &self,
+        progress: &WorkerProgress,
+    ) -> Result<(), StoreError> {
+        let mut write = self.write().await?;
+        sqlx::query("DELETE FROM progress WHERE worker <> ?1 AND reported_ms < ?2 - ?3")
+            .bind(&progress.worker)
+            .bind(now_ms())
+            .bind(i64::try_from(FORGET_REPORTS_AFTER.as_millis()).unwrap_or(i64::MAX))
+            .execute(&mut *write)
+            .await?;
+        sqlx::query(
+            "INSERT INTO progress (worker, reported_ms, last_batch_ms, oldest_waits_ms) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (worker) DO UPDATE
+                 SET reported_ms = excluded.reported_ms, last_batch_ms = excluded.last_batch_ms,
+                     oldest_waits_ms = excluded.oldest_waits_ms",
+        )
+        .bind(&progress.worker)
+        .bind(now_ms())
+        .bind(progress.last_batch_ms())
+        .bind(progress.oldest_waits_ms())
+        .execute(&mut *write)
+        .await?;
+        write.commit().await?;
+        Ok(())
+    }
+
+    pub(super) async fn progress(&self) -> Result<Vec<ProgressReport>, StoreError> {
+        let rows: Vec<ProgressRow> = sqlx::query_as(
+            "SELECT reported_ms, ?1 - reported_ms AS age_ms, oldest_waits_ms FROM progress",
+        )
+        .bind(now_ms())
+        .fetch_all(&mut *self.reader().await?)
+        .await?;
+        Ok(progress::reports(&rows))
+    }
+
     pub(super) async fn probe(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT count(*) FROM tally")
             .execute(&mut *self.reader().await?)
             .await?;
         Ok(())
     }
+}
+
+/// All who use the file are on one machine and share its clock.
+fn now_ms() -> i64 {
+    Timestamp::now().as_millisecond()
 }
 
 /// The guard keeps the newest vote in whatever order ballots arrive; triggers keep the counts in the same transaction.

@@ -8,6 +8,8 @@ use clap::{Args, ValueEnum};
 use opentelemetry_sdk::trace::Sampler;
 use url::Url;
 
+use crate::settings::whole_number;
+
 /// Whether and how to trace.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Traces")]
@@ -29,7 +31,7 @@ pub struct TraceSettings {
     otel_exporter_otlp_protocol: OtlpProtocol,
 
     /// How many milliseconds sending a batch of traces may take
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_TIMEOUT", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_TIMEOUT", default_value = "10000", value_parser = whole_number(1..=u32::MAX))]
     otel_exporter_otlp_timeout: u32,
 
     /// The name of this service in traces; if not set, that of the program
@@ -171,7 +173,7 @@ mod tests {
                 "http://HOST",
             ),
             ("--otel-exporter-otlp-protocol", "grpc", "http/protobuf"),
-            ("--otel-exporter-otlp-timeout", "0", "0 is not in 1.."),
+            ("--otel-exporter-otlp-timeout", "0", "from 1 to 4294967295"),
             ("--otel-traces-sampler", "xray", "parentbased_traceidratio"),
             ("--otel-traces-sampler-arg", "2", "from 0 to 1"),
             ("--otel-traces-sampler-arg", "NaN", "from 0 to 1"),

@@ -9,7 +9,10 @@ use std::{
 use anyhow::{Context, bail};
 use clap::Args;
 use futures_util::TryStreamExt;
-use shared::store::{StandingVote, Store, StoreError};
+use shared::{
+    spreadsheet::{BYTE_ORDER_MARK, text_cell},
+    store::{StandingVote, Store, StoreError},
+};
 use tempfile::NamedTempFile;
 
 use super::{counted, output::unless_closed};
@@ -20,19 +23,23 @@ pub struct Settings {
     /// The file to write, which is there only when it is complete; if not set, standard output
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+
+    /// Begin with a byte order mark, by which spreadsheets know that the file is in UTF-8
+    #[arg(long)]
+    bom: bool,
 }
 
 impl Settings {
     pub(super) async fn run(&self, store: &Store) -> anyhow::Result<()> {
         let Some(file) = &self.output else {
-            return match write(store, io::stdout()).await {
+            return match self.write(store, io::stdout()).await {
                 Err(ExportError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
                 written => Ok(written.map(drop)?),
             };
         };
         let unwritable = || format!("--output: {} cannot be written", file.display());
         let (file, draft) = draft(file).with_context(unwritable)?;
-        let votes = match write(store, draft.as_file()).await {
+        let votes = match self.write(store, draft.as_file()).await {
             Err(ExportError::Output(error)) => Err(error).with_context(unwritable)?,
             written => written?,
         };
@@ -45,6 +52,30 @@ impl Settings {
             file.display()
         ))?;
         Ok(())
+    }
+
+    /// Returns how many votes there are.
+    async fn write(&self, store: &Store, mut out: impl Write) -> Result<u64, ExportError> {
+        if self.bom {
+            out.write_all(BYTE_ORDER_MARK)?;
+        }
+        let mut table = csv::Writer::from_writer(out);
+        table.write_record(["voter", "choice", "cast_at"])?;
+        let mut votes = store.standing_votes();
+        let mut count = 0;
+        while let Some(vote) = votes.try_next().await? {
+            let StandingVote {
+                voter,
+                choice,
+                cast_at,
+                ballot: _,
+            } = vote;
+            let cast_at = cast_at.map(|at| format!("{at:.3}")).unwrap_or_default();
+            table.write_record([&*text_cell(&voter), &*text_cell(&choice), &*cast_at])?;
+            count += 1;
+        }
+        table.flush()?;
+        Ok(count)
     }
 }
 
@@ -83,25 +114,4 @@ impl From<csv::Error> for ExportError {
             other => io::Error::other(format!("{other:?}")),
         })
     }
-}
-
-/// Returns how many votes there are.
-async fn write(store: &Store, out: impl Write) -> Result<u64, ExportError> {
-    let mut table = csv::Writer::from_writer(out);
-    table.write_record(["voter", "choice", "cast_at"])?;
-    let mut votes = store.standing_votes();
-    let mut count = 0;
-    while let Some(vote) = votes.try_next().await? {
-        let StandingVote {
-            voter,
-            choice,
-            cast_at,
-            ballot: _,
-        } = vote;
-        let cast_at = cast_at.map(|at| format!("{at:.3}")).unwrap_or_default();
-        table.write_record([voter, choice, cast_at])?;
-        count += 1;
-    }
-    table.flush()?;
-    Ok(count)
 }

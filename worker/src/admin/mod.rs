@@ -32,7 +32,7 @@ pub enum Command {
     /// Write all standing votes as CSV: voter, choice, cast_at
     ///
     /// They are those of one moment, in the order of the voters. cast_at is empty where it is not known, as for votes
-    /// taken over from the original app.
+    /// taken over from the original app. A text that a spreadsheet would take for a formula has a single quote in front.
     Export(export::Settings),
     /// Delete all votes and dead letters, for a new poll or a new round
     ///

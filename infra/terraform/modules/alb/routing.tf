@@ -10,7 +10,7 @@ locals {
 
   # Under one name: the two services have no path in common but / and some files that are the same in both.
   by_path = {
-    result-page  = { priority = 20, service = "result", host = null, paths = ["/result"], rewrite = [{ regex = "^/result$", replace = "/" }] }
+    result-page  = { priority = 20, service = "result", host = null, paths = ["/result", "/result/*"], rewrite = [{ regex = "^/result/?(.*)$", replace = "/$1" }] }
     result       = { priority = 21, service = "result", host = null, paths = ["/events", "/embed", "/timeline", "/api/tally*", "/api/timeline"], rewrite = [] }
     result-files = { priority = 22, service = "result", host = null, paths = ["/static/result.*", "/static/vote.*.svg"], rewrite = [] }
     vote         = { priority = 30, service = "vote", host = null, paths = ["/", "/api/poll", "/api/votes", "/api/openapi.json", "/static/*"], rewrite = [] }

@@ -74,7 +74,8 @@ locals {
     },
     # Limits per address believe the load balancer about addresses, and nobody else.
     var.enable_alb ? { TRUSTED_PROXIES = var.cidr } : {},
-    var.enable_alb ? { VOTE_URL = module.alb["this"].urls.vote, RESULT_URL = module.alb["this"].urls.result } : {},
+    # Elsewhere nobody knows under which name browsers find the pages; the compose file's own default is for this machine.
+    var.enable_alb ? { VOTE_URL = module.alb["this"].urls.vote, RESULT_URL = module.alb["this"].urls.result } : { VOTE_URL = "", RESULT_URL = "" },
     var.poll,
   )
 }

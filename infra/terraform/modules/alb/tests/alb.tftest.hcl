@@ -60,7 +60,7 @@ run "without_a_certificate_http_serves_and_unknown_paths_are_404" {
   }
 
   assert {
-    condition     = one([for change in aws_lb_listener_rule.this["result-page"].transform : change.url_rewrite_config[0].rewrite[0].replace]) == "/" && output.urls.result == "http://${aws_lb.this.dns_name}/result"
+    condition     = one([for change in aws_lb_listener_rule.this["result-page"].transform : change.url_rewrite_config[0].rewrite[0].replace]) == "/$1" && output.urls.result == "http://${aws_lb.this.dns_name}/result"
     error_message = "The result page should be found at /result."
   }
 

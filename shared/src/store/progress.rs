@@ -1,0 +1,60 @@
+//! How far the workers are, as they say in the store.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// The progress of one worker, as it reports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerProgress {
+    /// The worker's name among all workers.
+    pub worker: String,
+    /// When it last stored a batch; `None`: not since it started.
+    pub last_batch_at: Option<Timestamp>,
+    /// How long the oldest ballot in the queue has waited; zero: none waits.
+    pub oldest_waits: Duration,
+}
+
+/// A report of one worker, as it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProgressReport {
+    /// When the worker reported, by the store's clock.
+    pub reported_at: Timestamp,
+    /// How long ago that was, by the same clock.
+    pub age: Duration,
+    /// How long the oldest ballot in the queue had waited then; zero: none waited.
+    pub oldest_waits: Duration,
+}
+
+/// As both backends keep it, in milliseconds.
+#[derive(sqlx::FromRow)]
+pub(super) struct ProgressRow {
+    reported_ms: i64,
+    age_ms: i64,
+    oldest_waits_ms: i64,
+}
+
+impl ProgressRow {
+    fn report(&self) -> Option<ProgressReport> {
+        let duration = |ms: i64| Duration::from_millis(ms.max(0).unsigned_abs());
+        Some(ProgressReport {
+            reported_at: Timestamp::from_millisecond(self.reported_ms).ok()?,
+            age: duration(self.age_ms),
+            oldest_waits: duration(self.oldest_waits_ms),
+        })
+    }
+}
+
+pub(super) fn reports(rows: &[ProgressRow]) -> Vec<ProgressReport> {
+    rows.iter().filter_map(ProgressRow::report).collect()
+}
+
+impl WorkerProgress {
+    pub(super) fn last_batch_ms(&self) -> Option<i64> {
+        self.last_batch_at.map(Timestamp::as_millisecond)
+    }
+
+    pub(super) fn oldest_waits_ms(&self) -> i64 {
+        i64::try_from(self.oldest_waits.as_millis()).unwrap_or(i64::MAX)
+    }
+}

@@ -1,0 +1,255 @@
+//! The pages in the browsers that people have: old Chromiums, Firefox and WebKit, with and without script.
+
+use std::{path::PathBuf, process::Stdio};
+
+use serde_json::{Value, json};
+use thirtyfour::{By, Capabilities, WebDriver};
+
+use super::embedded;
+use crate::harness::{
+    app::App,
+    browser::turn,
+    eventually, free_port,
+    server::{Server, find_program},
+    skip::or_skip,
+    viewer::{get_json, until_votes},
+};
+
+/// Chromium's oldest supported version and others that lack something which newer ones have: 80 has no `submitter` of a
+/// form's event, 92 no `AbortSignal.timeout`, 112 and 121 no `light-dark()`.
+const CHROMIUMS: [&str; 5] = [
+    "chromium-80",
+    "chromium-92",
+    "chromium-112",
+    "chromium-121",
+    "chromium",
+];
+
+/// Where `.ci/checks/old-browsers` puts them.
+fn folder() -> Result<PathBuf, String> {
+    let home = std::env::var("HOME").map_err(|_| "HOME is not set".to_owned())?;
+    let folder = PathBuf::from(home).join(".cache/voting-app/browsers");
+    let missing = || {
+        Err("other browsers are missing; run .ci/checks/old-browsers (needs Node.js)".to_owned())
+    };
+    if folder.join("chromium-80/chromium").is_file() && find_program("node", &[]).is_some() {
+        Ok(folder)
+    } else {
+        missing()
+    }
+}
+
+/// What the journey's script saw in this browser.
+async fn journey(engine: &str, scripts: bool, app: &App) -> Result<Value, String> {
+    let profile = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let task = json!({
+        "folder": folder()?, "engine": engine, "scripts": scripts, "vote": format!("{}/", app.vote),
+        "result": format!("{}/", app.result), "profile": profile.path(),
+    });
+    let _turn = turn().await;
+    let output = tokio::process::Command::new("node")
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/browser/journey.cjs"))
+        .arg(task.to_string())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(|error| format!("node cannot be run: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let failed = || String::from_utf8_lossy(&output.stderr).into_owned();
+    Ok(serde_json::from_str(&said)
+        .unwrap_or_else(|_| panic!("{engine}, scripts {scripts}: {}", failed())))
+}
+
+/// Two votes of one voter, with and without script: counted once, and everything there to be seen.
+async fn votes_twice(engine: &str) -> Result<(), String> {
+    for scripts in [true, false] {
+        let storage = embedded().await;
+        let app = App::start(&storage, &[]).await;
+        until_votes(&app.result, &[0, 0]).await;
+        // Somebody else's vote, so that there are lines to draw.
+        crate::harness::voter::Voter::new(&app.vote)
+            .must_vote_for("a")
+            .await;
+        until_timeline(&app).await;
+        let seen = journey(engine, scripts, &app).await?;
+        let what = format!("{engine}, scripts {scripts}: {seen}");
+        for (step, said) in [
+            ("voted", "Your vote for Cats is in."),
+            ("changed", "Your vote for Dogs is in."),
+        ] {
+            let notice = seen[step]["notice"].as_str().unwrap_or_default();
+            assert!(notice.starts_with(said), "{step}: {what}");
+        }
+        until_votes(&app.result, &[1, 1]).await;
+        // Chromium 80 does not tell which button was clicked, so it sends the form.
+        let without_page_load = scripts && engine != "chromium-80";
+        assert_eq!(seen["changed"]["kept"], without_page_load, "{what}");
+        check_looks(&seen, &what);
+        app.stop().await;
+    }
+    Ok(())
+}
+
+async fn until_timeline(app: &App) {
+    let timeline = format!("{}/api/timeline", app.result);
+    eventually(
+        "a timeline",
+        |steps| *steps > Some(0),
+        async || {
+            let (_, timeline) = get_json(&timeline).await;
+            timeline["steps"].as_array().map(Vec::len)
+        },
+    )
+    .await;
+}
+
+fn check_looks(seen: &Value, what: &str) {
+    let first = &seen["first"];
+    let nothing = ["rgba(0, 0, 0, 0)", "transparent"].map(Value::from);
+    assert!(!nothing.contains(&first["ground"]), "ground: {what}");
+    assert!(!nothing.contains(&first["background"]), "button: {what}");
+    assert_eq!(first["border"][0], "solid", "border: {what}");
+    assert_ne!(first["border"][1], "0px", "border: {what}");
+    assert_ne!(first["border"][2], first["background"], "border: {what}");
+    let focus = &seen["focused"]["focus"];
+    assert_eq!(focus[0], "solid", "focus: {what}");
+    assert_ne!(focus[1], "0px", "focus: {what}");
+    for drawn in ["bars", "lines"] {
+        let colours = seen["result"][drawn].as_array().expect("they are listed");
+        assert_eq!(colours.len(), 2, "{drawn}: {what}");
+        assert_ne!(colours[0], colours[1], "{drawn}: {what}");
+        assert!(!colours.contains(&"none".into()), "{drawn}: {what}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_and_new_chromiums_vote_and_look_right() {
+    or_skip!(folder());
+    for engine in CHROMIUMS {
+        or_skip!(votes_twice(engine).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn firefox_votes_and_looks_right() {
+    or_skip!(folder());
+    or_skip!(
+        find_program("firefox-esr", &[])
+            .ok_or("there is no Firefox (Debian: firefox-esr)".to_owned())
+    );
+    or_skip!(votes_twice("firefox").await);
+}
+
+/// WebKit's small browser, driven by its own WebDriver.
+struct WebKit {
+    driver: WebDriver,
+    _server: Server,
+}
+
+impl WebKit {
+    async fn open(scripts: bool) -> Result<Self, String> {
+        let missing = "WebKit is missing (Debian: webkit2gtk-driver xvfb xauth)";
+        let program = |name: &str| find_program(name, &[]).ok_or(missing.to_owned());
+        let (driver, xvfb) = (program("WebKitWebDriver")?, program("xvfb-run")?);
+        let library = PathBuf::from("/usr/lib").join(format!(
+            "{}-linux-gnu/webkit2gtk-4.1",
+            std::env::consts::ARCH
+        ));
+        let browser = find_program("MiniBrowser", &[library]).ok_or(missing)?;
+        let port = free_port();
+        let server = Server::process(
+            "webkit",
+            |_, _| Ok(()),
+            |folder| {
+                let folder = folder.display();
+                vec![
+                    "env".into(),
+                    format!("TMPDIR={folder}"),
+                    format!("HOME={folder}"),
+                    format!("XDG_RUNTIME_DIR={folder}"),
+                    xvfb.display().to_string(),
+                    "--auto-servernum".into(),
+                    driver.display().to_string(),
+                    format!("--port={port}"),
+                ]
+            },
+        )?;
+        let mut arguments = vec!["--automation".to_owned()];
+        if !scripts {
+            arguments.push("--enable-javascript=false".to_owned());
+        }
+        let options = json!({"webkitgtk:browserOptions": {"binary": browser, "args": arguments}});
+        let options = options.as_object().expect("it is one").clone();
+        let url = format!("http://127.0.0.1:{port}");
+        let driver = eventually(
+            "WebKit's driver",
+            |driver: &Result<WebDriver, String>| driver.is_ok(),
+            async || {
+                let capabilities = Capabilities::from(options.clone());
+                WebDriver::new(&url, capabilities)
+                    .await
+                    .map_err(|error| error.to_string())
+            },
+        )
+        .await?;
+        Ok(Self {
+            driver,
+            _server: server,
+        })
+    }
+
+    async fn text(&self, css: &str) -> String {
+        match self.driver.find(By::Css(css)).await {
+            Ok(element) => element.text().await.unwrap_or_default(),
+            Err(_) => String::new(),
+        }
+    }
+
+    /// What a script of the driver finds, which runs whether the page's own may or not.
+    async fn ask(&self, script: &str) -> Value {
+        let answer = self.driver.execute(script, []).await;
+        answer.expect("the script runs").json().clone()
+    }
+
+    async fn vote_for(&self, key: &str, said: &str) {
+        let button = self.driver.find(By::Css(format!("#{key}"))).await;
+        button
+            .expect("it is there")
+            .click()
+            .await
+            .expect("it can be clicked");
+        eventually(
+            "the notice",
+            |text: &String| text.starts_with(said),
+            async || self.text("#the_notice").await,
+        )
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn webkit_votes_and_sees_the_result() {
+    for scripts in [true, false] {
+        let storage = embedded().await;
+        let _turn = turn().await;
+        let webkit = or_skip!(WebKit::open(scripts).await);
+        let app = App::start(&storage, &[]).await;
+        until_votes(&app.result, &[0, 0]).await;
+        webkit.driver.goto(&app.vote).await.expect("the page loads");
+        webkit.ask("window.same = true").await;
+        webkit.vote_for("a", "Your vote for Cats is in.").await;
+        webkit.vote_for("b", "Your vote for Dogs is in.").await;
+        let same = webkit.ask("return window.same === true").await;
+        assert_eq!(same, json!(scripts), "only a script needs no page load");
+        until_votes(&app.result, &[0, 1]).await;
+        webkit
+            .driver
+            .goto(&app.result)
+            .await
+            .expect("the page loads");
+        assert_eq!(webkit.text("#total").await, "1 vote");
+        webkit.driver.quit().await.expect("the browser ends");
+        app.stop().await;
+    }
+}

@@ -1,0 +1,218 @@
+//! A result page whose stream of events does not come through: it never stands still in silence.
+
+use jiff::Timestamp;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use super::embedded;
+use crate::harness::{
+    app::App,
+    browser::{Browser, SOMEBODY},
+    front::Front,
+    nginx::Nginx,
+    scrape::{exactly, until},
+    skip::or_skip,
+    viewer::{Viewer, until_complete, until_votes},
+    voter::Voter,
+};
+
+const POLLING: &str = "Updates every few seconds";
+
+/// Notes all that the mark says, from the first moment of every page on.
+async fn note_marks(browser: &Browser) {
+    let source = "
+        window.marks = [];
+        document.addEventListener('DOMContentLoaded', () => {
+            const mark = document.getElementById('connection');
+            new MutationObserver(() => marks.push(mark.textContent))
+                .observe(mark, { childList: true, characterData: true, subtree: true });
+        });";
+    let script = json!({"source": source});
+    browser
+        .cdp("Page.addScriptToEvaluateOnNewDocument", script)
+        .await;
+}
+
+async fn was_live(browser: &Browser) -> Value {
+    browser.ask("return marks.includes('Live')").await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_held_stream_is_not_live_and_the_page_moves_all_the_same() {
+    let storage = embedded().await;
+    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let app = App::start(&storage, &[]).await;
+    until_votes(&app.result, &[0, 0]).await;
+    let front = Front::of(&[&app.result]).await;
+    front.hold_streams(true);
+    note_marks(&browser).await;
+    browser.goto(&front.url).await;
+    browser
+        .until_text("#connection", |text| text == POLLING)
+        .await;
+    Voter::new(&app.vote).must_vote_for("a").await;
+    browser.until_text("#total", |text| text == "1 vote").await;
+    assert_eq!(was_live(&browser).await, json!(false));
+
+    // What has not changed is not sent again, and what was held back does not take the place of what is newer.
+    let unchanged = async || front.answers("/api/tally");
+    crate::harness::eventually(
+        "an answer without a body",
+        |answers| answers.contains(&StatusCode::NOT_MODIFIED),
+        unchanged,
+    )
+    .await;
+    front.hold_streams(false);
+    browser
+        .until_text("#connection", |text| text == "Live")
+        .await;
+    assert_eq!(browser.text("#total").await, "1 vote");
+    browser.close().await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_that_buffers_is_polled_through() {
+    let storage = embedded().await;
+    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let app = App::start(&storage, &[]).await;
+    until_votes(&app.result, &[0, 0]).await;
+    let nginx = or_skip!(Nginx::start(&format!(
+        "proxy_pass {}; proxy_http_version 1.1; proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;",
+        app.result
+    )));
+    note_marks(&browser).await;
+    browser.goto(&nginx.url).await;
+    browser
+        .until_text("#connection", |text| text == POLLING)
+        .await;
+    for total in ["1 vote", "2 votes"] {
+        Voter::new(&app.vote).must_vote_for("b").await;
+        browser.until_text("#total", |text| text == total).await;
+    }
+    assert_eq!(was_live(&browser).await, json!(false));
+    browser.close().await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_finds_no_place_among_the_viewers_sees_the_numbers_and_gets_the_next_place() {
+    let storage = embedded().await;
+    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let app = App::start(&storage, &["--max-viewers", "1"]).await;
+    let viewer = Viewer::open(&app.result, None).await;
+    until_votes(&app.result, &[0, 0]).await;
+    browser.goto(&app.result).await;
+    browser
+        .until_text("#connection", |text| text == POLLING)
+        .await;
+    Voter::new(&app.vote).must_vote_for("a").await;
+    browser.until_text("#total", |text| text == "1 vote").await;
+    drop(viewer);
+    browser
+        .until_text("#connection", |text| text == "Live")
+        .await;
+    until(&app.result, "result_live_clients", exactly(1.0)).await;
+    browser.close().await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_vote_is_drawn_and_announced() {
+    let storage = embedded().await;
+    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let app = App::start(&storage, &[]).await;
+    let voter = Voter::new(&app.vote);
+    voter.must_vote_for("a").await;
+    until_votes(&app.result, &[1, 0]).await;
+    until_complete(&app.result).await;
+    browser.goto(&app.result).await;
+    browser
+        .until_text("#connection", |text| text == "Live")
+        .await;
+    voter.must_vote_for("b").await;
+    browser
+        .until_text("#option-b .votes", |text| text == "1")
+        .await;
+    assert_eq!(browser.text("#total").await, "1 vote");
+    let last = "
+        const row = document.querySelector('#timeline tbody tr:last-child');
+        return row && Array.from(row.querySelectorAll('td'), (cell) => cell.textContent);";
+    browser.until(last, json!(["0", "1"])).await;
+    let heard = "return document.getElementById('announcement').textContent";
+    let wanted = "1 vote. Cats: No votes yet, 0.0%. Dogs: 1 vote, 100.0%";
+    browser.until(heard, json!(wanted)).await;
+    browser.close().await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_replicas_with_other_options_make_a_page_load_again_once() {
+    let storage = embedded().await;
+    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let more = ["--poll-options", "a=Cats,b=Dogs,c=Birds"];
+    let (old, new) = (
+        App::start(&storage, &[]).await,
+        App::start(&storage, &more).await,
+    );
+    until_votes(&old.result, &[0, 0]).await;
+    until_votes(&new.result, &[0, 0, 0]).await;
+    let front = Front::of(&[&old.result, &new.result]).await;
+    browser.goto(&front.url).await;
+    for round in 1..=8 {
+        browser
+            .until_text("#connection", |text| text == "Live")
+            .await;
+        Voter::new(&old.vote).must_vote_for("a").await;
+        browser
+            .until_text("#option-a .votes", |text| text == round.to_string())
+            .await;
+        front.end_streams();
+    }
+    let loads = front.answers("/").len();
+    assert!((1..=2).contains(&loads), "{loads} loads of the page");
+    assert!(front.requests() < 60, "{} requests", front.requests());
+    browser.close().await;
+    old.stop().await;
+    new.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_poll_names_the_winner_and_invites_nobody() {
+    let storage = embedded().await;
+    let vote_url = "https://vote.example.org/";
+    let closed = ["--poll-closes-at", "2020-01-01T00:00:00Z"];
+    let flags = [closed[0], closed[1], "--vote-url", vote_url];
+    let app = App::start(&storage, &flags).await;
+    until_votes(&app.result, &[0, 0]).await;
+    let page = Voter::new(&app.result).look().await.html;
+    let said = [
+        "No votes were cast.",
+        ">No votes<",
+        ">0.0%<",
+        "width=\"0%\"",
+    ];
+    for said in said {
+        assert!(page.contains(said), "{said} is not in {page}");
+    }
+    let votes = "INSERT INTO votes (id, vote) VALUES ('1', 'a'), ('2', 'b'), ('3', 'a')";
+    storage.execute(votes).await;
+    until_votes(&app.result, &[2, 1]).await;
+    let page = Voter::new(&app.result).look().await.html;
+    assert!(page.contains("Cats wins with 66.7%."), "{page}");
+    assert!(!page.contains("vote.example.org"), "{page}");
+    storage
+        .execute("INSERT INTO votes (id, vote) VALUES ('4', 'b')")
+        .await;
+    until_votes(&app.result, &[2, 2]).await;
+    let page = Voter::new(&app.result).look().await.html;
+    assert!(page.contains("A tie: Cats, Dogs."), "{page}");
+    app.stop().await;
+
+    let opens_at = (Timestamp::now() + jiff::SignedDuration::from_hours(9)).to_string();
+    let app = App::start(&storage, &["--poll-opens-at", &opens_at]).await;
+    until_votes(&app.result, &[2, 2]).await;
+    let page = Voter::new(&app.result).look().await.html;
+    assert!(page.contains("Voting begins at <time"), "{page}");
+    app.stop().await;
+}

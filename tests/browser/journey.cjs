@@ -1,0 +1,99 @@
+// Votes twice and looks at the result in one of the browsers that `.ci/checks/old-browsers` installs or that Debian has,
+// and prints as JSON what there was to see. It judges nothing: `tests/browser/engines.rs` does.
+"use strict";
+
+const { folder, engine, scripts, vote, result, profile } = JSON.parse(process.argv[2]);
+const TIMEOUT_MS = 30000;
+
+const isFirefox = engine === "firefox";
+const puppeteer = require(`${folder}/node_modules/puppeteer-${isFirefox ? "firefox" : "old"}`);
+
+function launch() {
+  if (isFirefox) {
+    return puppeteer.launch({
+      browser: "firefox",
+      executablePath: "/usr/bin/firefox-esr",
+      headless: true,
+      userDataDir: profile,
+    });
+  }
+  return puppeteer.launch({
+    executablePath: engine === "chromium" ? "/usr/bin/chromium" : `${folder}/${engine}/chromium`,
+    headless: true,
+    userDataDir: profile,
+    args: ["--no-sandbox", "--disable-gpu", "--no-zygote", "--no-proxy-server"],
+  });
+}
+
+// Runs in the page, so in the oldest syntax of all.
+function look() {
+  const text = (selector) => {
+    const found = document.querySelector(selector);
+    return found ? found.textContent.trim() : "";
+  };
+  const style = (selector) => {
+    const found = document.querySelector(selector);
+    return found ? getComputedStyle(found) : {};
+  };
+  const button = style("#b");
+  const focused = document.activeElement ? getComputedStyle(document.activeElement) : {};
+  return {
+    notice: text("#the_notice"),
+    pressed: Array.from(document.querySelectorAll("[aria-pressed=true]"), (found) => found.id),
+    ground: style("body").backgroundColor,
+    background: button.backgroundColor,
+    border: [button.borderTopStyle, button.borderTopWidth, button.borderTopColor],
+    focus: [focused.outlineStyle, focused.outlineWidth, focused.outlineColor],
+    total: text("#total"),
+    bars: Array.from(document.querySelectorAll(".bars rect"), (bar) => getComputedStyle(bar).fill),
+    lines: Array.from(document.querySelectorAll("#timeline polyline"), (line) => getComputedStyle(line).stroke),
+    kept: window.kept === true,
+  };
+}
+
+async function main() {
+  const browser = await launch();
+  try {
+    const page = await browser.newPage();
+    page.setDefaultTimeout(TIMEOUT_MS);
+    if (!isFirefox) await page.setJavaScriptEnabled(scripts);
+    if (isFirefox && !scripts) {
+      // Firefox without scripts could not be asked what it shows: here they do not arrive.
+      await page.setRequestInterception(true);
+      page.on("request", (request) => (request.url().endsWith(".js") ? request.abort() : request.continue()));
+    }
+    const until = async (good) => {
+      const deadline = Date.now() + TIMEOUT_MS;
+      for (;;) {
+        // The page may be loading.
+        const seen = await page.evaluate(look).catch(() => undefined);
+        if (seen && good(seen)) return seen;
+        if (Date.now() > deadline) throw new Error(`last seen: ${JSON.stringify(seen)}`);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    };
+    const report = { version: await browser.version() };
+    await page.goto(vote);
+    await page.evaluate(() => void (window.kept = true));
+    report.first = await until(() => true);
+    await page.keyboard.press("Tab");
+    report.focused = await until(() => true);
+    await page.click("#a");
+    report.voted = await until((seen) => seen.pressed.join() === "a");
+    await page.click("#b");
+    report.changed = await until((seen) => seen.pressed.join() === "b");
+    await page.goto(result);
+    report.result = await until((seen) => seen.bars.length > 0 && seen.lines.length > 0);
+    console.log(JSON.stringify(report));
+  } finally {
+    await browser.close();
+  }
+}
+
+main().then(
+  () => process.exit(0),
+  (error) => {
+    console.error(error);
+    process.exit(1);
+  },
+);

@@ -1,0 +1,326 @@
+//! The states of the pages, which say what is true: when the poll opens and closed, what became of a vote, and what is not
+//! there.
+
+use jiff::{Timestamp, ToSpan};
+use serde_json::json;
+use shared::poll::Clock;
+
+use super::{PRESSED, embedded};
+use crate::harness::{
+    app::App,
+    browser::{Axe, Browser, Person, SOMEBODY},
+    skip::or_skip,
+    viewer::until_votes,
+    voter::Voter,
+};
+
+/// Keeps votes from going out until the page is told to let them go, one after the other, and notes what was sent and said.
+const SLOW_VOTES: &str = "
+    window.sent = [];
+    window.said = [];
+    window.letGo = [];
+    const send = window.fetch;
+    window.fetch = async (address, options) => {
+        if (options.method === 'POST') {
+            sent.push(options.body.get('vote'));
+            await new Promise((resolve) => letGo.push(resolve));
+        }
+        return send(address, options);
+    };
+    const notice = document.getElementById('the_notice');
+    new MutationObserver(() => said.push(notice.textContent)).observe(notice, { childList: true });";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_choice_wins_over_a_slow_vote() {
+    let storage = embedded().await;
+    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let options = ["--poll-options", "a=Cats,b=Dogs,c=Birds"];
+    let app = App::start(&storage, &options).await;
+    browser.goto(&app.vote).await;
+    browser.ask(SLOW_VOTES).await;
+    for choice in ["#a", "#b", "#c"] {
+        browser.click(choice).await;
+    }
+    assert_eq!(browser.ask("return sent").await, json!(["a"]));
+    let sending = "return Array.from(document.querySelectorAll('.sending'), (button) => button.id)";
+    assert_eq!(browser.ask(sending).await, json!(["c"]));
+    browser.screenshot("vote-sending").await;
+    browser.ask("letGo.shift()()").await;
+    browser.until("return sent", json!(["a", "c"])).await;
+    assert_eq!(
+        browser.ask(PRESSED).await,
+        json!([]),
+        "nothing old is shown"
+    );
+    browser.ask("letGo.shift()()").await;
+    browser
+        .until_text("#the_notice", |text| text.contains("for Birds is in"))
+        .await;
+    assert_eq!(browser.ask(PRESSED).await, json!(["c"]));
+    assert_eq!(browser.ask(sending).await, json!([]));
+    let claims = "return said.filter((text) => / for (Cats|Dogs) /.test(text))";
+    assert_eq!(browser.ask(claims).await, json!([]));
+
+    // The choice that is on its way already needs no second vote, and takes back what was clicked in between.
+    for choice in ["#a", "#b", "#a"] {
+        browser.click(choice).await;
+    }
+    browser.ask("letGo.shift()()").await;
+    browser
+        .until_text("#the_notice", |text| text.contains("for Cats is in"))
+        .await;
+    assert_eq!(browser.ask("return sent").await, json!(["a", "c", "a"]));
+    until_votes(&app.result, &[1, 0, 0]).await;
+    browser.close().await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_translated_page_votes_without_a_page_load() {
+    let storage = embedded().await;
+    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let app = App::start(&storage, &[]).await;
+    browser.goto(&app.vote).await;
+    let translate = "
+        window.same = true;
+        document.documentElement.lang = 'fr';
+        for (const [key, label] of [['a', 'Chats'], ['b', 'Chiens']])
+            document.getElementById(key).innerHTML = `<font><font>${label}</font></font>`;";
+    browser.ask(translate).await;
+    browser.click("#b").await;
+    browser
+        .until_text("#the_notice", |text| text.contains("is in"))
+        .await;
+    assert_eq!(browser.ask("return window.same").await, json!(true));
+    assert_eq!(browser.text("#a").await, "Chats");
+    assert_eq!(browser.ask(PRESSED).await, json!(["b"]));
+    browser.close().await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn options_may_be_called_as_parts_of_a_form_are() {
+    // Each of them hides a property of the form, of the document or of the window.
+    let keys = [
+        "elements", "submit", "action", "method", "name", "length", "dataset", "children", "id",
+        "reset", "remove", "target", "hidden", "title", "location", "fetch", "vote", "form",
+        "closest", "0",
+    ];
+    let options: Vec<_> = keys.iter().map(|key| format!("{key}=The {key}")).collect();
+    let options = options.join(",");
+    let storage = embedded().await;
+    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let app = App::start(&storage, &["--poll-options", &options]).await;
+    browser.goto(&app.vote).await;
+    browser.ask("window.same = true").await;
+    for key in keys {
+        browser.click(&format!("[value='{key}']")).await;
+        let wanted = format!("for The {key} is in");
+        browser
+            .until_text("#the_notice", |text| text.contains(&wanted))
+            .await;
+    }
+    assert_eq!(browser.ask("return window.same").await, json!(true));
+    let mut votes = [0; 20];
+    votes[19] = 1;
+    until_votes(&app.result, &votes).await;
+    browser.close().await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_written_from_right_to_left_is_shown_so() {
+    let storage = embedded().await;
+    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let flags = [
+        "--poll-question",
+        "ما هو المفضل لديك؟",
+        "--poll-options",
+        "a=قطط 2,b=Dogs",
+    ];
+    let app = App::start(&storage, &flags).await;
+    let directions = |css: &str| {
+        format!(
+            "return Array.from(document.querySelectorAll('{css}'), (found) => getComputedStyle(found).direction)"
+        )
+    };
+    browser.goto(&app.vote).await;
+    for (css, wanted) in [
+        ("h1", json!(["rtl"])),
+        ("#the_options button", json!(["rtl", "ltr"])),
+    ] {
+        assert_eq!(browser.ask(&directions(css)).await, wanted, "{css}");
+    }
+    browser.click("#a").await;
+    browser
+        .until_text("#the_notice", |text| text.contains("is in"))
+        .await;
+    let label = "return document.querySelector('#the_notice bdi').textContent";
+    assert_eq!(browser.ask(label).await, json!("قطط 2"));
+    browser.screenshot("vote-rtl").await;
+    until_votes(&app.result, &[1, 0]).await;
+    browser.goto(&app.result).await;
+    let table = directions("thead th:not(:first-child)");
+    while browser.ask(&table).await == json!([]) {
+        browser.goto(&app.result).await;
+    }
+    for (css, wanted) in [
+        ("h1", json!(["rtl"])),
+        (".label", json!(["rtl", "ltr"])),
+        ("thead th:not(:first-child)", json!(["rtl", "ltr"])),
+    ] {
+        assert_eq!(browser.ask(&directions(css)).await, wanted, "{css}");
+    }
+    browser.screenshot("result-rtl").await;
+    browser.close().await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_laptop_that_wakes_looks_at_the_phase() {
+    let storage = embedded().await;
+    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let now = Timestamp::now();
+    let (clock, hand) = Clock::manual(now);
+    let opens_at = (now + 1.hour()).to_string();
+    let app = App::start_by(clock, &storage, &["--poll-opens-at", &opens_at]).await;
+    browser.goto(&app.vote).await;
+    let said = browser.text("#the_notice").await;
+    assert_eq!(said, "Voting has not begun yet.");
+    hand.set(now + 2.hours());
+    browser
+        .ask("document.dispatchEvent(new Event('visibilitychange'))")
+        .await;
+    browser
+        .until_text("#the_notice", |text| text.starts_with("Choose one."))
+        .await;
+    browser.click("#a").await;
+    browser
+        .until_text("#the_notice", |text| text.contains("for Cats is in"))
+        .await;
+    browser.close().await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn times_name_their_zone_and_are_written_as_at_home() {
+    let storage = embedded().await;
+    let flags = ["--poll-closes-at", "2100-01-01T14:05:00Z"];
+    let app = App::start(&storage, &flags).await;
+    for (language, wanted) in [
+        ("en-GB", "Voting ends at 1 Jan 2100, 15:05 CET."),
+        ("en-US", "Voting ends at Jan 1, 2100, 3:05 PM GMT+1."),
+        ("de-AT", "Die Abstimmung endet am 1. Jän. 2100, 15:05 MEZ."),
+    ] {
+        let person = Person {
+            language,
+            ..SOMEBODY
+        };
+        let browser = or_skip!(Browser::open(person).await);
+        let zone = json!({"timezoneId": "Europe/Berlin"});
+        browser.cdp("Emulation.setTimezoneOverride", zone).await;
+        browser.goto(&app.vote).await;
+        let said = browser.text("#the_phase").await;
+        assert_eq!(said.replace('\u{202f}', " "), wanted);
+        browser.close().await;
+    }
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closed_and_not_yet_open_polls_say_when_and_ask_for_nothing() {
+    let axe = or_skip!(Axe::find());
+    let storage = embedded().await;
+    let phone = Person {
+        width: 390,
+        height: 844,
+        dark: true,
+        ..SOMEBODY
+    };
+    for (state, flags, phase, notice) in [
+        (
+            "closed",
+            ["--poll-closes-at", "2020-01-01T00:00:00Z"],
+            "Voting ended at ",
+            "Voting is over.",
+        ),
+        (
+            "not-open-yet",
+            ["--poll-opens-at", "2100-01-01T00:00:00Z"],
+            "Voting begins at ",
+            "Voting has not begun yet.",
+        ),
+        (
+            "open",
+            ["--poll-closes-at", "2100-01-01T00:00:00Z"],
+            "Voting ends at ",
+            "Choose one. Only your last choice counts.",
+        ),
+    ] {
+        let app = App::start(&storage, &flags).await;
+        for (screen, person) in [("desk", SOMEBODY), ("phone-dark", phone)] {
+            let browser = or_skip!(Browser::open(person).await);
+            browser.goto(&app.vote).await;
+            assert!(browser.text("#the_phase").await.starts_with(phase));
+            assert_eq!(browser.text("#the_notice").await, notice);
+            browser.screenshot(&format!("vote-{state}-{screen}")).await;
+            assert_eq!(axe.violations(&browser).await, Vec::<String>::new());
+            for path in ["nowhere", "a/b/c"] {
+                browser.goto(&format!("{}/{path}", app.vote)).await;
+                let ground = "return getComputedStyle(document.body).backgroundColor";
+                let wanted = if person.dark {
+                    "rgb(20, 23, 27)"
+                } else {
+                    "rgb(246, 247, 249)"
+                };
+                assert_eq!(browser.ask(ground).await, json!(wanted), "{path}");
+                browser.screenshot(&format!("not-found-{screen}")).await;
+                assert_eq!(axe.violations(&browser).await, Vec::<String>::new());
+                browser.click("main a").await;
+                browser.until("return location.pathname", json!("/")).await;
+            }
+            browser.close().await;
+        }
+        app.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_returning_voter_sees_the_vote_that_stands() {
+    let storage = embedded().await;
+    let now = Timestamp::now();
+    let (clock, hand) = Clock::manual(now);
+    let closes_at = (now + 1.hour()).to_string();
+    let flags = [
+        "--poll-closes-at",
+        &closes_at,
+        "--votes-per-minute",
+        "1",
+        "--votes-burst",
+        "1",
+    ];
+    let app = App::start_by(clock, &storage, &flags).await;
+    let voter = Voter::new(&app.vote);
+    voter.must_vote_for("b").await;
+    let page = voter.look().await.html;
+    assert!(
+        page.contains("Your vote for <bdi>Dogs</bdi> is in. You can change it here."),
+        "{page}"
+    );
+    let refused = voter.vote_for("a").await;
+    let seconds = refused.retry_after.expect("it says when to come back");
+    let wait = match &*seconds {
+        "1" => "1 second".to_owned(),
+        _ => format!("{seconds} seconds"),
+    };
+    let wanted = format!("Please try again in {wait}.");
+    assert!(refused.html.contains(&wanted), "{}", refused.html);
+    hand.set(now + 2.hours());
+    let page = voter.look().await.html;
+    let wanted = "Voting is over. Your vote for <bdi>Dogs</bdi> is in.";
+    assert!(
+        page.contains(wanted) && !page.contains("Choose one"),
+        "{page}"
+    );
+    app.stop().await;
+}

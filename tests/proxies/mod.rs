@@ -1,0 +1,209 @@
+//! Votes through real proxies: each is counted once, whatever the proxy makes of the headers, and without settings.
+
+mod paths;
+pub mod servers;
+mod visitor;
+
+use reqwest::StatusCode;
+
+use crate::harness::{
+    app::App,
+    eventually,
+    process::Service,
+    skip::or_skip,
+    storage::{Kind, Storage},
+    viewer::until_votes,
+    voter::client,
+};
+
+use servers::{ALL, Configuration, HOST, Proxy, Software, snippet};
+use visitor::Visitor;
+
+/// The beginning of an event with the result.
+const EVENT: &str = "event: tally";
+
+async fn embedded() -> Storage {
+    Storage::new(Kind::Embedded)
+        .await
+        .expect("embedded storage is always there")
+}
+
+/// Waits until the proxy passes requests on: it may have to find out first that the service is there.
+async fn until_open(proxy: &Proxy) {
+    let status = async || Visitor::new(proxy.port).look().await.status;
+    eventually("an open proxy", |status| *status == StatusCode::OK, status).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_vote_is_counted_once_through_every_proxy() {
+    let storage = embedded().await;
+    let app = App::start(&storage, &[]).await;
+    let mut voters = 0;
+    for (software, configuration) in ALL {
+        let what = format!("{software}, {configuration:?}");
+        let proxy = or_skip!(Proxy::start(
+            software,
+            configuration,
+            &app.vote,
+            &app.result
+        ));
+        until_open(&proxy).await;
+
+        let mut voter = Visitor::new(proxy.port);
+        voter.look().await;
+        for (choice, label) in [("a", "Cats"), ("b", "Dogs")] {
+            let seen = voter.vote_without_script(choice).await;
+            let said = format!("Your vote for {label} is in.");
+            assert_eq!(seen.status, StatusCode::OK, "{what}: {}", seen.html);
+            assert!(seen.html.contains(&said), "{what}: {}", seen.html);
+            // Back and Reload, too.
+            assert!(voter.look().await.html.contains(&said), "{what}");
+        }
+        let mut voter = Visitor::new(proxy.port);
+        voter.look().await;
+        for (choice, label) in [("a", "Cats"), ("b", "Dogs")] {
+            let seen = voter.vote_by_script(choice).await;
+            let said = format!("Your vote for {label} is in.");
+            assert!(seen.html.contains(&said), "{what}: {}", seen.html);
+        }
+        for answer in [voter.lured().await, voter.lured_with_cookie().await] {
+            assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{what}");
+            assert!(!answer.headers().contains_key("set-cookie"), "{what}");
+        }
+        voters += 2;
+        until_votes(&app.result, &[0, voters]).await;
+    }
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_result_is_live_through_the_proxies_of_readme() {
+    let storage = embedded().await;
+    let app = App::start(&storage, &[]).await;
+    until_votes(&app.result, &[0, 0]).await;
+    for (software, configuration) in ALL {
+        if configuration != Configuration::Readme {
+            continue;
+        }
+        let proxy = or_skip!(Proxy::start(
+            software,
+            configuration,
+            &app.vote,
+            &app.result
+        ));
+        let events = async || {
+            let request = client()
+                .get(format!("http://127.0.0.1:{}/events", proxy.port))
+                .header("host", "result.example.org");
+            let mut answer = request.send().await.expect("it answers");
+            let mut come = String::new();
+            while let Ok(Some(more)) = answer.chunk().await {
+                come.push_str(&String::from_utf8_lossy(&more));
+                if come.contains(EVENT) {
+                    break;
+                }
+            }
+            come
+        };
+        let what = format!("an event through {software}");
+        eventually(&what, |come| come.contains(EVENT), events).await;
+    }
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_somebody_points_here_is_not_ours() {
+    let storage = embedded().await;
+    let ours = format!("https://{HOST}");
+    let app = App::start(&storage, &["--public-origins", &ours]).await;
+    let status = async |path: &str, host: &str| {
+        let request = client()
+            .get(format!("{}{path}", app.vote))
+            .header("host", host);
+        request.send().await.unwrap().status()
+    };
+    assert_eq!(status("/", HOST).await, StatusCode::OK);
+    for path in ["/", "/api/poll"] {
+        assert_eq!(
+            status(path, "evil.example").await,
+            StatusCode::MISDIRECTED_REQUEST,
+            "{path}"
+        );
+    }
+    // Load balancers probe with an address.
+    assert_eq!(status("/", "10.0.3.7:8080").await, StatusCode::OK);
+    assert_eq!(status("/ready", "evil.example").await, StatusCode::OK);
+
+    // The same list says whose votes are our own page's, whatever the proxy does to Host.
+    let proxy = or_skip!(Proxy::start(
+        Software::Nginx,
+        Configuration::Bare,
+        &app.vote,
+        &app.result
+    ));
+    until_open(&proxy).await;
+    let vote = async |origin: &str| {
+        let request = client()
+            .post(format!("http://127.0.0.1:{}/", proxy.port))
+            .header("origin", origin)
+            .form(&[("vote", "a")]);
+        request.send().await.unwrap().status()
+    };
+    assert_eq!(vote(&ours).await, StatusCode::OK);
+    assert_eq!(vote("https://evil.example").await, StatusCode::FORBIDDEN);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_says_what_was_compared_and_which_setting_helps() {
+    let storage = embedded().await;
+    let service = Service::start("vote", &storage, &[("PUBLIC_ORIGINS", "http://a.example")]);
+    let post = async |headers: &[(&str, &str)]| {
+        let request = client().post(&service.url).form(&[("vote", "a")]);
+        let request = headers.iter().fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        });
+        request.send().await.unwrap().status()
+    };
+    let foreign = [
+        ("origin", "http://poll.example.org"),
+        ("x-forwarded-host", "inner.example"),
+    ];
+    assert_eq!(post(&foreign).await, StatusCode::FORBIDDEN);
+    let line = service
+        .process
+        .line_with("votes from another site were refused");
+    let host = service.url.trim_start_matches("http://");
+    for said in [
+        "WARN",
+        "PUBLIC_ORIGINS",
+        "poll.example.org",
+        "inner.example",
+        host,
+    ] {
+        assert!(line.contains(said), "{said} is missing in {line}");
+    }
+    let rebound = [("host", "evil.example")];
+    assert_eq!(post(&rebound).await, StatusCode::MISDIRECTED_REQUEST);
+    let line = service
+        .process
+        .line_with("requests for another host were refused");
+    for said in ["WARN", "PUBLIC_ORIGINS", "evil.example"] {
+        assert!(line.contains(said), "{said} is missing in {line}");
+    }
+}
+
+/// There is no cluster here: what a reader copies is at least an Ingress for both services.
+#[test]
+fn readme_has_an_ingress() {
+    let ingress = snippet("yaml");
+    for line in [
+        "apiVersion: networking.k8s.io/v1\n",
+        "kind: Ingress\n",
+        "host: poll.example.org\n",
+        "service: { name: vote, port: { number: 8080 } }",
+        "service: { name: result, port: { number: 8081 } }",
+    ] {
+        assert!(ingress.contains(line), "{line} is missing in {ingress}");
+    }
+}

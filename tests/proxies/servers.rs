@@ -1,0 +1,326 @@
+//! Real proxies in front of the services, each with a configuration that runs as it stands.
+
+use std::{
+    fmt, fs,
+    net::TcpStream,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::harness::{
+    PATIENCE, folders, free_port,
+    server::{Server, find_program},
+};
+
+/// The name under which README's configurations have the voting page.
+pub const HOST: &str = "poll.example.org";
+
+/// A proxy of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Software {
+    Nginx,
+    Apache,
+    Haproxy,
+    Caddy,
+    Varnish,
+}
+
+/// A configuration: the least that works, or what README says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Configuration {
+    /// As people write it who know no better: `Host` is what the proxy makes of it.
+    Bare,
+    /// nginx's other habit: `Host` without its port.
+    HostWithoutPort,
+    /// The one in README.
+    Readme,
+    /// Both pages under one name, below paths that the proxy removes.
+    PathRemoved,
+    /// The same, but it passes them on.
+    PathKept,
+}
+
+/// Every pair that is to work.
+pub const ALL: [(Software, Configuration); 10] = [
+    (Software::Nginx, Configuration::Bare),
+    (Software::Nginx, Configuration::HostWithoutPort),
+    (Software::Nginx, Configuration::Readme),
+    (Software::Apache, Configuration::Bare),
+    (Software::Apache, Configuration::Readme),
+    (Software::Haproxy, Configuration::Bare),
+    (Software::Haproxy, Configuration::Readme),
+    (Software::Caddy, Configuration::Bare),
+    (Software::Caddy, Configuration::Readme),
+    (Software::Varnish, Configuration::Bare),
+];
+
+/// A running proxy.
+pub struct Proxy {
+    pub port: u16,
+    _server: Server,
+}
+
+impl fmt::Display for Software {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+impl Proxy {
+    /// Starts it in front of these addresses of the voting page and of the result page.
+    pub fn start(
+        software: Software,
+        configuration: Configuration,
+        vote: &str,
+        result: &str,
+    ) -> Result<Self, String> {
+        let program = program(software)?;
+        let port = free_port();
+        let address = |url: &str| url.trim_start_matches("http://").to_owned();
+        let (vote, result) = (address(vote), address(result));
+        let text = match configuration {
+            Configuration::Readme => readme(software, port, &vote, &result),
+            Configuration::PathRemoved => below(software, port, &vote, &result, true),
+            Configuration::PathKept => below(software, port, &vote, &result, false),
+            Configuration::Bare => bare(software, port, &vote, ""),
+            Configuration::HostWithoutPort => {
+                bare(software, port, &vote, "proxy_set_header Host $host;")
+            }
+        };
+        let server = Server::process(
+            "proxy",
+            |folder, _| {
+                let text = complete(software, folder, &text);
+                fs::write(folder.join("configuration"), text).map_err(|error| error.to_string())
+            },
+            |folder| command(software, &program, folder, port),
+        )?;
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(
+                Instant::now() < deadline,
+                "{software} does not start: {}",
+                server.log()
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(Self {
+            port,
+            _server: server,
+        })
+    }
+}
+
+fn program(software: Software) -> Result<PathBuf, String> {
+    let (name, package) = match software {
+        Software::Nginx => ("nginx", "nginx"),
+        Software::Apache => ("apache2", "apache2"),
+        Software::Haproxy => ("haproxy", "haproxy"),
+        Software::Caddy => ("caddy", "caddy"),
+        Software::Varnish => ("varnishd", "varnish"),
+    };
+    find_program(name, &["/usr/sbin".into()])
+        .ok_or_else(|| format!("there is no {name}; install it (Debian: {package})"))
+}
+
+/// The part of a configuration that passes requests on.
+fn bare(software: Software, port: u16, vote: &str, more: &str) -> String {
+    match software {
+        Software::Nginx => format!(
+            "server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://{vote}; {more} }} }}"
+        ),
+        Software::Apache => format!("Listen 127.0.0.1:{port}\nProxyPass / http://{vote}/\n"),
+        // Its check is the bare one: OPTIONS without a Host.
+        Software::Haproxy => format!(
+            "listen vote\n    bind 127.0.0.1:{port}\n    option httpchk\n    server vote1 {vote} check inter 100ms\n"
+        ),
+        Software::Caddy => format!("http://{HOST}:{port} {{\n\treverse_proxy {vote}\n}}\n"),
+        Software::Varnish => {
+            let (host, upstream) = vote.split_once(':').expect("an address has a port");
+            format!("vcl 4.1;\nbackend default {{ .host = \"{host}\"; .port = \"{upstream}\"; }}\n")
+        }
+    }
+}
+
+/// The part of a configuration that has the pages at `/vote/` and `/result/`.
+fn below(software: Software, port: u16, vote: &str, result: &str, removed: bool) -> String {
+    let each = |write: &dyn Fn(&str, &str) -> String| {
+        [("vote", vote), ("result", result)].map(|(name, address)| write(name, address))
+    };
+    match software {
+        Software::Nginx => {
+            let slash = if removed { "/" } else { "" };
+            let locations = each(&|name, address| {
+                format!(
+                    "location /{name}{slash} {{ proxy_pass http://{address}{slash}; proxy_http_version 1.1; proxy_buffering off; }}"
+                )
+            });
+            format!(
+                "server {{ listen 127.0.0.1:{port}; {} }}",
+                locations.concat()
+            )
+        }
+        Software::Apache => {
+            let passes = each(&|name, address| {
+                let (from, to) = if removed {
+                    (format!("/{name}/"), String::from("/"))
+                } else {
+                    (format!("/{name}"), format!("/{name}"))
+                };
+                format!("ProxyPass {from} http://{address}{to} flushpackets=on\n")
+            });
+            format!("Listen 127.0.0.1:{port}\n{}", passes.concat())
+        }
+        Software::Haproxy => {
+            let rule = |name: &str| {
+                let rule = format!("    http-request replace-path /{name}/(.*) /\\1\n");
+                if removed { rule } else { String::new() }
+            };
+            let uses =
+                each(&|name, _| format!("    use_backend {name} if {{ path_beg /{name} }}\n"));
+            let backends = each(&|name, address| {
+                let check = "    option httpchk\n";
+                format!(
+                    "backend {name}\n{check}{}    server {name}1 {address} check inter 100ms\n",
+                    rule(name)
+                )
+            });
+            format!(
+                "frontend web\n    bind 127.0.0.1:{port}\n{}{}",
+                uses.concat(),
+                backends.concat()
+            )
+        }
+        Software::Caddy => {
+            let handles = each(&|name, address| {
+                let (handle, path) = if removed {
+                    ("handle_path", format!("/{name}/*"))
+                } else {
+                    ("handle", format!("/{name}*"))
+                };
+                format!("\t{handle} {path} {{\n\t\treverse_proxy {address}\n\t}}\n")
+            });
+            format!("http://{HOST}:{port} {{\n{}}}\n", handles.concat())
+        }
+        Software::Varnish => unreachable!("it is not tried below paths"),
+    }
+}
+
+/// README's part of a configuration, with the ports of the test, and without certificates.
+fn readme(software: Software, port: u16, vote: &str, result: &str) -> String {
+    let language = software.to_string().to_lowercase();
+    let text = snippet(&language);
+    let listens = match software {
+        Software::Nginx => [("listen 80;".to_owned(), format!("listen 127.0.0.1:{port};"))],
+        Software::Apache => [("*:80>".to_owned(), format!("127.0.0.1:{port}>"))],
+        Software::Haproxy => [("bind :80\n".to_owned(), format!("bind 127.0.0.1:{port}\n"))],
+        Software::Caddy => [(
+            ".example.org {".to_owned(),
+            format!(".example.org:{port} {{"),
+        )],
+        Software::Varnish => unreachable!("README has none"),
+    };
+    let upstreams = [
+        ("127.0.0.1:8080".to_owned(), vote.to_owned()),
+        ("127.0.0.1:8081".to_owned(), result.to_owned()),
+    ];
+    let text = upstreams
+        .into_iter()
+        .chain(listens)
+        .fold(text, |text, (from, to)| {
+            assert!(text.contains(&from), "README's {language} has no {from:?}");
+            text.replace(&from, &to)
+        });
+    match software {
+        Software::Apache => format!("Listen 127.0.0.1:{port}\n{text}"),
+        // With a scheme, for without one it would ask for certificates.
+        Software::Caddy => ["poll", "result"].iter().fold(text, |text, name| {
+            text.replace(
+                &format!("{name}.example.org:"),
+                &format!("http://{name}.example.org:"),
+            )
+        }),
+        _ => text,
+    }
+}
+
+/// The block of this language in README.
+pub fn snippet(language: &str) -> String {
+    let readme = fs::read_to_string(folders::root().join("README.md")).expect("there is a README");
+    let block = readme.split(&format!("```{language}\n")).nth(1);
+    let block = block.unwrap_or_else(|| panic!("README has no block of {language}"));
+    block.split("```").next().unwrap_or_default().to_owned()
+}
+
+/// The whole configuration of a program that runs in a folder of its own.
+fn complete(software: Software, folder: &Path, text: &str) -> String {
+    let folder = folder.display();
+    match software {
+        Software::Nginx => {
+            let places = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+            let places: String = places
+                .map(|place| format!("{place}_temp_path {folder}/{place};\n"))
+                .concat();
+            format!(
+                "daemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log stderr;\nevents {{}}\n\
+                 http {{\naccess_log off;\n{places}{text}\n}}\n"
+            )
+        }
+        Software::Apache => {
+            let modules = ["mpm_event", "authz_core", "headers", "proxy", "proxy_http"];
+            let modules: String = modules
+                .map(|name| {
+                    format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n")
+                })
+                .concat();
+            format!(
+                "ServerRoot {folder}\nServerName localhost\nPidFile {folder}/pid\nDefaultRuntimeDir {folder}\n\
+                 ErrorLog /dev/stderr\n{modules}{text}"
+            )
+        }
+        Software::Haproxy => format!(
+            "defaults\n    mode http\n    timeout connect 5s\n    timeout client 1m\n    timeout server 1m\n{text}"
+        ),
+        Software::Caddy => format!("{{\n\tadmin off\n}}\n{text}"),
+        Software::Varnish => text.to_owned(),
+    }
+}
+
+fn command(software: Software, program: &Path, folder: &Path, port: u16) -> Vec<String> {
+    let program = program.display().to_string();
+    let configuration = folder.join("configuration").display().to_string();
+    let home = format!("HOME={}", folder.display());
+    let listens = format!("127.0.0.1:{port}");
+    let work = folder.join("work").display().to_string();
+    let words: Vec<&str> = match software {
+        Software::Nginx => vec![&program, "-e", "stderr", "-c", &configuration],
+        Software::Apache => vec![&program, "-D", "FOREGROUND", "-f", &configuration],
+        Software::Haproxy => vec![&program, "-db", "-f", &configuration],
+        Software::Caddy => vec![
+            "env",
+            &home,
+            &program,
+            "run",
+            "--adapter",
+            "caddyfile",
+            "--config",
+            &configuration,
+        ],
+        Software::Varnish => vec![
+            &program,
+            "-F",
+            "-j",
+            "none",
+            "-a",
+            &listens,
+            "-f",
+            &configuration,
+            "-n",
+            &work,
+            "-s",
+            "malloc,16m",
+        ],
+    };
+    words.into_iter().map(str::to_owned).collect()
+}

@@ -1,0 +1,208 @@
+//! The body of `POST /api/votes`: `{"choice": "a"}`, read strictly.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::{Deserializer, Value};
+use utoipa::ToSchema;
+
+use crate::refusal::Refusal;
+
+const FIELD: &str = "choice";
+
+/// A vote, as `POST /api/votes` takes it.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VoteDocument {
+    /// The key of the option.
+    #[schema(value_type = shared::ballot::Choice)]
+    choice: String,
+}
+
+/// The value of the field `choice`, which must be there once and alone.
+pub fn choice(body: &[u8]) -> Result<Cow<'_, str>, Refusal> {
+    // An array of values would be taken for an object without its names.
+    if body.trim_ascii_start().starts_with(b"{")
+        && let Ok(vote) = serde_json::from_slice::<VoteDocument>(body)
+    {
+        return Ok(vote.choice.into());
+    }
+    let fault = fault(body);
+    Err(Refusal::Malformed(format!(
+        "{fault}; send {{\"choice\": KEY}} with the key of an option"
+    )))
+}
+
+/// What is wrong with a body that is not a vote. The parser's own messages speak of the program's types.
+fn fault(body: &[u8]) -> String {
+    let Ok(text) = std::str::from_utf8(body) else {
+        return "its body is not UTF-8".into();
+    };
+    if text.trim().is_empty() {
+        return "its body is empty".into();
+    }
+    let mut values = Deserializer::from_str(text).into_iter::<Value>();
+    let value = match values.next() {
+        Some(Ok(value)) => value,
+        Some(Err(error)) if error.is_eof() => {
+            return "its body ends in the middle of a JSON value".into();
+        }
+        Some(Err(error)) => {
+            let (line, column) = (error.line(), error.column());
+            return format!("its body is not JSON at line {line}, column {column}");
+        }
+        None => return "its body is empty".into(),
+    };
+    if !text[values.byte_offset()..].trim().is_empty() {
+        return "its body goes on after the JSON value".into();
+    }
+    let Value::Object(fields) = value else {
+        return format!("its body is {}, not an object", kind(&value));
+    };
+    if let Some(name) = fields.keys().find(|name| *name != FIELD) {
+        return format!("the field {:?} is unknown", shared::poll::abbreviated(name));
+    }
+    match fields.get(FIELD) {
+        None => format!("the field {FIELD:?} is missing"),
+        // Nothing else is left: a map keeps the last of several values.
+        Some(Value::String(_)) => format!("the field {FIELD:?} is there twice"),
+        Some(other) => format!("the field {FIELD:?} is {}, not a string", kind(other)),
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn refused(body: &[u8]) -> String {
+        let error = choice(body).expect_err(&String::from_utf8_lossy(body));
+        let error = error.to_string();
+        let fault = error.strip_prefix("The request cannot be read: ").unwrap();
+        let (fault, advice) = fault.split_once("; send ").unwrap();
+        assert_eq!(advice, "{\"choice\": KEY} with the key of an option.");
+        fault.to_owned()
+    }
+
+    #[test]
+    fn a_vote_is_an_object_with_a_choice() {
+        for body in [
+            &br#"{"choice":"a"}"#[..],
+            b" \n{ \"choice\" : \"a\" }\r\n",
+            br#"{"\u0063hoice":"\u0061"}"#,
+        ] {
+            assert_eq!(choice(body).unwrap(), "a");
+        }
+    }
+
+    #[test]
+    fn whatever_is_wrong_is_said_in_words() {
+        for (body, fault) in [
+            (&b""[..], "its body is empty"),
+            (b" \n", "its body is empty"),
+            (b"\xff", "its body is not UTF-8"),
+            (b"{\"choice\":\"\xff\"}", "its body is not UTF-8"),
+            (b"{\"choice\":\"a\"}\xff", "its body is not UTF-8"),
+            (b"{", "its body ends in the middle of a JSON value"),
+            (
+                b"{\"choice\":\"a\"",
+                "its body ends in the middle of a JSON value",
+            ),
+            (b"choice=a", "its body is not JSON at line 1, column 1"),
+            (
+                b"{\n\"choice\": 'a'}",
+                "its body is not JSON at line 2, column 11",
+            ),
+            (
+                b"{\"choice\":\"a\",}",
+                "its body is not JSON at line 1, column 15",
+            ),
+            (
+                br#"{"choice":"\ud800"}"#,
+                "its body is not JSON at line 1, column 18",
+            ),
+            (
+                b"{\"choice\":1e999}",
+                "its body is not JSON at line 1, column 15",
+            ),
+            (
+                b"{\"choice\":\"a\"} {}",
+                "its body goes on after the JSON value",
+            ),
+            (
+                b"{\"choice\":\"a\"}x",
+                "its body goes on after the JSON value",
+            ),
+            (b"[]", "its body is an array, not an object"),
+            (b"[\"a\"]", "its body is an array, not an object"),
+            (
+                b"[{\"choice\":\"a\"}]",
+                "its body is an array, not an object",
+            ),
+            (b"1", "its body is a number, not an object"),
+            (b"\"a\"", "its body is a string, not an object"),
+            (b"true", "its body is a boolean, not an object"),
+            (b"null", "its body is null, not an object"),
+            (b"{}", "the field \"choice\" is missing"),
+            (b"{\"vote\":\"a\"}", "the field \"vote\" is unknown"),
+            (b"{\"choice\":\"a\",\"x\":1}", "the field \"x\" is unknown"),
+            (
+                b"{\"choice\":null}",
+                "the field \"choice\" is null, not a string",
+            ),
+            (
+                b"{\"choice\":1}",
+                "the field \"choice\" is a number, not a string",
+            ),
+            (
+                b"{\"choice\":false}",
+                "the field \"choice\" is a boolean, not a string",
+            ),
+            (
+                b"{\"choice\":[\"a\"]}",
+                "the field \"choice\" is an array, not a string",
+            ),
+            (
+                b"{\"choice\":{\"choice\":\"a\"}}",
+                "the field \"choice\" is an object, not a string",
+            ),
+            (
+                b"{\"choice\":\"a\",\"choice\":\"b\"}",
+                "the field \"choice\" is there twice",
+            ),
+        ] {
+            assert_eq!(refused(body), fault, "{}", String::from_utf8_lossy(body));
+        }
+        let long = format!("{{\"{}\":1}}", "x".repeat(4000));
+        assert!(refused(long.as_bytes()).len() < 100);
+        let deep = "[".repeat(4000);
+        assert_eq!(
+            refused(deep.as_bytes()),
+            "its body is not JSON at line 1, column 128"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_survives(value: String) {
+            let body = serde_json::json!({ FIELD: value }).to_string();
+            prop_assert_eq!(choice(body.as_bytes()).unwrap(), value);
+        }
+
+        #[test]
+        fn no_body_makes_reading_panic(body: Vec<u8>) {
+            let _ = choice(&body);
+        }
+    }
+}
