@@ -1,6 +1,8 @@
 """What stands in for AWS's own endpoints in the tests: moto for most of them, and a few lines for what moto does not have."""
 
+import concurrent.futures
 import contextlib
+import functools
 import http.server
 import logging
 import os
@@ -10,6 +12,7 @@ import urllib.parse
 import boto3
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
+from werkzeug.test import run_wsgi_app
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
 
@@ -21,16 +24,33 @@ class Moto:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self.application = DomainDispatcherApplication(create_backend_app)
         self.held = None
+        self.responses = {}
         self.server = make_server("127.0.0.1", 0, self.answer, threaded=True)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.port}"
         self.region = region
 
     def answer(self, environ, start_response):
+        """A request that a client repeats, because it did not receive the response, gets the first response: a lock that its
+        first attempt has taken would be refused to its second."""
+        # https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
+        invocation = environ.get("HTTP_AMZ_SDK_INVOCATION_ID", "")
+        first = concurrent.futures.Future()
+        known = self.responses.setdefault(invocation, first) if invocation else first
+        if known is first:
+            try:
+                first.set_result(run_wsgi_app(self.application_for(environ), environ, buffered=True))
+            except BaseException as error:
+                first.set_exception(error)
+        body, status, headers = known.result()
+        start_response(status, list(headers))
+        return body
+
+    def application_for(self, environ):
         held = self.held
         if held and held.name in environ.get("HTTP_USER_AGENT", ""):
-            return held.answer(self.application, environ, start_response)
-        return self.application(environ, start_response)
+            return functools.partial(held.answer, self.application)
+        return self.application
 
     @contextlib.contextmanager
     def holding(self, name):
