@@ -1,6 +1,8 @@
 """What stands in for AWS's own endpoints in the tests: moto for most of them, and a few lines for what moto does not have."""
 
+import concurrent.futures
 import contextlib
+import functools
 import http.server
 import logging
 import os
@@ -9,7 +11,8 @@ import urllib.parse
 
 import boto3
 from moto.server import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.serving import make_server
+from werkzeug.test import run_wsgi_app
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
 
@@ -21,16 +24,35 @@ class Moto:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self.application = DomainDispatcherApplication(create_backend_app)
         self.held = None
-        self.server = make_server("127.0.0.1", 0, self.answer, threaded=True, request_handler=WholeResponses)
+        self.responses = {}
+        self.server = make_server("127.0.0.1", 0, self.answer, threaded=True)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.port}"
         self.region = region
 
     def answer(self, environ, start_response):
+        """A request that a client repeats, because it did not receive the response, gets the first response: a lock that its
+        first attempt has taken would be refused to its second.
+
+        Go's HTTP client may close a connection when it has the head of a response and not yet its body, and the AWS SDK then
+        repeats the request (aws/aws-sdk-go-v2#2737)."""
+        invocation = environ.get("HTTP_AMZ_SDK_INVOCATION_ID", "")
+        first = concurrent.futures.Future()
+        known = self.responses.setdefault(invocation, first) if invocation else first
+        if known is first:
+            try:
+                first.set_result(run_wsgi_app(self.application_for(environ), environ, buffered=True))
+            except BaseException as error:
+                first.set_exception(error)
+        body, status, headers = known.result()
+        start_response(status, list(headers))
+        return body
+
+    def application_for(self, environ):
         held = self.held
         if held and held.name in environ.get("HTTP_USER_AGENT", ""):
-            return held.answer(self.application, environ, start_response)
-        return self.application(environ, start_response)
+            return functools.partial(held.answer, self.application)
+        return self.application
 
     @contextlib.contextmanager
     def holding(self, name):
@@ -53,16 +75,6 @@ class Moto:
     def stop(self):
         self.server.shutdown()
         self.server.server_close()
-
-
-class WholeResponses(WSGIRequestHandler):
-    """Sends head and body of a response together.
-
-    Go's HTTP client may close a connection that is to be closed when it has the head and not yet the body, and the AWS SDK asks
-    again (aws/aws-sdk-go-v2#2737). Terraform then finds a state locked: by itself, with the lock that it took a moment ago.
-    """
-
-    wbufsize = -1
 
 
 class HeldProgram:
@@ -103,7 +115,7 @@ class Machine(http.server.ThreadingHTTPServer):
             return next((call for call in self.calls if wanted.items() <= call.items()), None)
 
         with self.changed:
-            assert self.changed.wait_for(found, timeout=300), f"{wanted} is not among {self.calls}"
+            assert self.changed.wait_for(found, timeout=120), f"{wanted} is not among {self.calls}"
             return found()
 
 

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import unittest
+import urllib.request
 
 from aws import Moto
 from environments import ENVIRONMENTS, TERRAFORM
@@ -175,6 +176,18 @@ class State(unittest.TestCase):
 
     def key(self, environment="dev"):
         return f"{environment}/terraform.tfstate"
+
+    def test_a_request_repeated_for_want_of_a_response_is_not_refused(self):
+        dynamodb, sent = self.moto.client("dynamodb"), []
+        dynamodb.meta.events.register("before-send.dynamodb.PutItem", lambda request, **_: sent.append(request))
+        row = {"TableName": self.store.table, "Item": {"LockID": {"S": "lock"}}, "ConditionExpression": "attribute_not_exists(LockID)"}
+        dynamodb.put_item(**row)
+        first = sent[0]
+        headers = {name: value.decode() if isinstance(value, bytes) else value for name, value in first.headers.items()}
+        with urllib.request.urlopen(urllib.request.Request(first.url, first.body, headers)) as repeated:
+            self.assertEqual(repeated.status, 200)
+        with self.assertRaises(dynamodb.exceptions.ConditionalCheckFailedException):
+            dynamodb.put_item(**row)
 
     def test_each_environment_has_its_own_state_encrypted(self):
         for environment in ENVIRONMENTS:
