@@ -101,7 +101,7 @@ pub async fn tally_csv(State(app): State<App>, request: Request) -> Result<Respo
     ))
 }
 
-/// Whether a table begins with a byte order mark.
+/// The byte order mark at the start of a table.
 #[derive(Clone, Copy, PartialEq, Eq, ToSchema)]
 enum Bom {
     #[schema(rename = "0")]

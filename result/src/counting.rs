@@ -1,4 +1,4 @@
-//! How far counting is behind voting, from what the workers report in the store.
+//! The delay of counting behind voting, from what the workers report in the store.
 
 use std::time::{Duration, Instant};
 
@@ -7,30 +7,30 @@ use serde::Serialize;
 use shared::store::{ProgressReport, Store};
 use utoipa::ToSchema;
 
-/// How often the reports are read: workers report every 2 seconds.
+/// The interval at which reports are read: workers report every 2 seconds.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A worker that has not reported for so long does not count. Three reports are missing then.
+/// The age from which a report is ignored. Three reports are missing then.
 const SILENT_AFTER: Duration = Duration::from_secs(6);
-/// What is shown, in seconds: a step is news for every viewer, so there are few. Ballots wait for less than the first
-/// while all is well.
+/// The delays that are shown, in seconds. Each step is sent to every viewer, so there are few. In normal operation ballots
+/// wait for less than the first.
 const STEPS: [u64; 15] = [
     5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400, 28_800, 86_400,
 ];
 
-/// How far counting is behind voting.
+/// The delay of counting behind voting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Counting)]
 pub struct CountingDocument {
     /// For how many seconds, at least, votes have been waiting to be counted, or no worker has reported: 0 while counting
     /// keeps up, else one of 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800 and 86400.
     pub behind_seconds: u64,
-    /// When a worker last reported; null if none ever has.
+    /// The time of the last report of a worker; null if there was none.
     #[schema(required)]
     pub reported_at: Option<Timestamp>,
 }
 
 impl CountingDocument {
-    /// Whether votes are waiting to be counted for longer than usual.
+    /// Returns true if votes have been waiting to be counted for longer than usual.
     #[must_use]
     pub fn is_behind(self) -> bool {
         self.behind_seconds > 0
@@ -73,7 +73,7 @@ impl Counting {
         }
     }
 
-    /// What viewers see of it.
+    /// The delay as viewers see it.
     pub fn document(&self) -> CountingDocument {
         let since_look = self.looked_at.map_or(Duration::ZERO, |at| at.elapsed());
         let waits = if self.can_read {
@@ -89,7 +89,9 @@ impl Counting {
     }
 }
 
-/// How long votes have been waiting, or may have been: all workers see the same queue, so the one that knows best is right.
+/// The time for which the oldest vote has been waiting, or may have been. All workers see the same queue, so the smallest of
+/// their reports
+/// is used.
 ///
 /// `running` is how long this service has been: after a start of everything no worker has had the time to report yet.
 fn oldest_waits(reports: &[ProgressReport], since_look: Duration, running: Duration) -> Duration {

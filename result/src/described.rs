@@ -1,4 +1,4 @@
-//! What the description of the API says of the events of `/events`.
+//! The OpenAPI schema of the events of `/events`.
 
 use jiff::Timestamp;
 use utoipa::ToSchema;
@@ -23,7 +23,7 @@ pub enum Event {
     /// A sign of life, after 10 seconds without any other event.
     #[schema(title = "HeartbeatEvent")]
     Heartbeat {
-        /// How old the tally is.
+        /// The age of the tally.
         data: HeartbeatDocument,
     },
 }
@@ -32,7 +32,7 @@ pub enum Event {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes what is written by hand")]
 pub struct HeartbeatDocument {
-    /// When the tally was read from the store, to the millisecond; null: never yet.
+    /// The time at which the tally was read from the store, to the millisecond; null before the first time.
     #[schema(required)]
     as_of: Option<Timestamp>,
 }

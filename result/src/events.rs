@@ -157,8 +157,8 @@ impl Viewer {
         }
     }
 
-    /// How soon to come back, and, where there is nothing new, a heartbeat: an event at once is how a viewer learns that
-    /// events arrive.
+    /// The delay before reconnecting, and a heartbeat where there is no new tally: the first event tells a viewer that events
+    /// arrive.
     fn greeting(&self) -> Bytes {
         let latest = self.latest.borrow();
         let has_news = latest.as_ref().is_some_and(|latest| latest.id != self.seen);

@@ -37,13 +37,13 @@ struct ResultPage<'a> {
     /// When the poll opens, closes or closed.
     phase_text: Option<TimeText<'a>>,
     chart: Option<&'a Chart>,
-    /// Whether votes are taken no more.
+    /// True once voting has ended.
     is_closed: bool,
-    /// Who won, once that is known; else empty.
+    /// The winner, once that is known; else empty.
     outcome: String,
     /// The words for no votes at all.
     no_votes: &'a str,
-    /// Where to vote, as long as that is possible or will be.
+    /// The voting page, until voting has ended.
     vote_url: Option<&'a str>,
     /// Whether the page is shown within somebody else's.
     embedded: bool,

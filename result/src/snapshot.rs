@@ -48,14 +48,14 @@ pub struct TallyDocument {
     pub total: u64,
     /// The options, in the poll's order.
     pub options: Vec<OptionDocument>,
-    /// When the newest vote was cast, to the millisecond.
+    /// The time at which the newest vote was cast, to the millisecond.
     #[schema(required)]
     pub last_vote_at: Option<Timestamp>,
     /// Whether the store could not be read lately.
     pub stale: bool,
-    /// How far counting is behind voting.
+    /// The delay of counting behind voting.
     pub counting: CountingDocument,
-    /// When the tally was read from the store, to the millisecond.
+    /// The time at which the tally was read from the store, to the millisecond.
     pub as_of: Timestamp,
 }
 
@@ -70,7 +70,7 @@ pub struct OptionDocument {
     /// Its votes; null while they are hidden.
     #[schema(required)]
     pub votes: Option<u64>,
-    /// Its share of all votes, with one decimal; all add up to 100, and are 0 while there are no votes. Null while hidden.
+    /// The share of all votes, with one decimal; all add up to 100, and are 0 while there are no votes. Null while hidden.
     #[schema(required, minimum = 0, maximum = 100)]
     pub percent: Option<f64>,
 }

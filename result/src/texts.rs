@@ -78,7 +78,7 @@ impl Texts {
         )
     }
 
-    /// How far counting is behind, in minutes where that is easier to read.
+    /// The delay of counting as a text, in minutes where that is easier to read.
     pub fn behind(&self, seconds: u64) -> String {
         if seconds < 120 {
             self.counting_seconds.replace("{n}", &seconds.to_string())

@@ -138,7 +138,7 @@ pub struct PollSettings {
     #[arg(long, env = "POLL_QUESTION", value_parser = question)]
     pub poll_question: Option<String>,
 
-    /// What they may answer: 2 to 20 of key=label, such as a=Cats,b=Dogs, where a key has 1 to 32 of a-z, 0-9 and hyphen; or
+    /// The options: 2 to 20 of key=label, such as a=Cats,b=Dogs, where a key has 1 to 32 of a-z, 0-9 and hyphen; or
     /// labels alone, such as Cats,Dogs, whose keys are a, b, …; in a label a comma is written \, and an equals sign \=
     #[arg(long, env = "POLL_OPTIONS", default_value = "a=Cats,b=Dogs", value_parser = Options::from_str)]
     pub poll_options: Options,
@@ -151,7 +151,7 @@ pub struct PollSettings {
     #[arg(long, env = "OPTION_B")]
     pub option_b: Option<String>,
 
-    /// When voting begins, such as 2027-03-01T09:00:00+01:00 or 2027-03-01T09:00[Europe/Berlin]; if not set, it always has
+    /// The time at which voting begins, such as 2027-03-01T09:00:00+01:00 or 2027-03-01T09:00[Europe/Berlin]; if not set, it always has
     #[arg(long, env = "POLL_OPENS_AT", value_parser = Moment::from_str)]
     pub poll_opens_at: Option<Moment>,
 

@@ -25,7 +25,7 @@ const CHROMIUMS: [&str; 5] = [
     "chromium",
 ];
 
-/// Where `.ci/checks/old-browsers` puts them.
+/// The folder in which `.ci/checks/old-browsers` installs them.
 fn folder() -> Result<PathBuf, String> {
     let home = std::env::var("HOME").map_err(|_| "HOME is not set".to_owned())?;
     let folder = PathBuf::from(home).join(".cache/voting-app/browsers");
@@ -39,7 +39,7 @@ fn folder() -> Result<PathBuf, String> {
     }
 }
 
-/// What the journey's script saw in this browser.
+/// The observations of the journey's script in this browser.
 async fn journey(engine: &str, scripts: bool, app: &App) -> Result<Value, String> {
     let profile = tempfile::tempdir().map_err(|error| error.to_string())?;
     let task = json!({
@@ -206,7 +206,7 @@ impl WebKit {
         }
     }
 
-    /// What a script of the driver finds, which runs whether the page's own may or not.
+    /// The result of a script of the driver, which also runs where the page's scripts may not.
     async fn ask(&self, script: &str) -> Value {
         let answer = self.driver.execute(script, []).await;
         answer.expect("the script runs").json().clone()

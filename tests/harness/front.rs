@@ -81,7 +81,7 @@ impl Front {
         of_path.map(|(_, status)| *status).collect()
     }
 
-    /// How many requests there were so far.
+    /// The number of requests so far.
     pub fn requests(&self) -> usize {
         self.state.answers.lock().unwrap().len()
     }

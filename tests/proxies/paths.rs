@@ -18,7 +18,7 @@ const SOFTWARE: [Software; 4] = [
 ];
 const KEPT: [&str; 4] = ["--vote-base-path", "/vote", "--result-base-path", "/result"];
 
-/// What a page refers to, as a browser reads it.
+/// The references of a page, as a browser reads them.
 fn references(page: &Url, html: &str) -> Vec<Url> {
     ["href=\"", "src=\"", "action=\""]
         .into_iter()

@@ -33,7 +33,7 @@ pub fn choice(body: &[u8]) -> Result<Cow<'_, str>, Refusal> {
     )))
 }
 
-/// What is wrong with a body that is not a vote. The parser's own messages speak of the program's types.
+/// The reason why a body is not a vote. The parser's own messages name the program's types.
 fn fault(body: &[u8]) -> String {
     let Ok(text) = std::str::from_utf8(body) else {
         return "its body is not UTF-8".into();

@@ -29,7 +29,7 @@ pub struct BacklogGauge {
 /// What each shard was last seen to hold.
 type Shards = Arc<Mutex<Vec<Seen>>>;
 
-/// What one shard was last seen to hold, and when.
+/// The last observation of one shard, and its time.
 #[derive(Clone, Copy)]
 struct Seen {
     backlog: Backlog,
@@ -85,7 +85,7 @@ impl BacklogGauge {
         }
     }
 
-    /// How long the oldest ballot has waited, in whatever shard; zero: none waits. While a shard cannot be seen, its
+    /// The age of the oldest ballot of all shards; zero if there is none. While a shard cannot be seen, its
     /// ballots may have waited for as long. `None`: there has been no look at some shard yet.
     pub fn oldest_waits(&self) -> Option<Duration> {
         let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);

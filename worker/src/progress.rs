@@ -1,4 +1,4 @@
-//! What the worker leaves in the store of how far it is, for those who show the result.
+//! Reports the worker's progress in the store, for those who show the result.
 
 use std::time::Duration;
 

@@ -99,7 +99,7 @@ impl Answers {
         response
     }
 
-    /// Whether this is the path of a probe.
+    /// Returns true for the path of a probe.
     pub(super) fn is_probe(&self, path: &str) -> bool {
         self.0.base_path.is_probe(path)
     }

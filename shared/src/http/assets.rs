@@ -21,8 +21,7 @@ pub(super) const ROUTE: &str = "/static/{file}";
 /// A file that pages refer to.
 #[derive(Clone, Debug)]
 pub struct Asset {
-    /// Where it is served, relative to the pages that refer to it: all of them are in the root of their service, wherever
-    /// a proxy puts that.
+    /// The path, relative to the pages that refer to it. They are all in the root of their service.
     pub path: Arc<str>,
     content_type: &'static str,
     content: Bytes,

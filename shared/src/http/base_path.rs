@@ -55,7 +55,7 @@ impl BasePath {
         }
     }
 
-    /// Whether this is the path of a probe.
+    /// Returns true for the path of a probe.
     pub(super) fn is_probe(&self, path: &str) -> bool {
         is_probe(path) || path.strip_prefix(&*self.0).is_some_and(is_probe)
     }

@@ -99,7 +99,7 @@ problem_kinds! {
 }
 
 impl ProblemKind {
-    /// Whether it comes with the header `Retry-After`.
+    /// Returns true if the response has the header `Retry-After`.
     #[must_use]
     pub fn has_retry_after(self) -> bool {
         matches!(
@@ -170,7 +170,7 @@ impl Problem {
     }
 }
 
-/// Whether the text begins with a capital letter and ends with a full stop.
+/// Returns true if the text begins with a capital letter and ends with a full stop.
 fn is_sentence(text: &str) -> bool {
     text.starts_with(char::is_uppercase) && text.ends_with('.')
 }

@@ -58,20 +58,20 @@ struct ProblemPage<'a> {
     language: Language,
     style: &'static str,
     text: &'a str,
-    /// When to try again.
+    /// The time after which to try again.
     advice: Option<String>,
     /// The start page, as this page refers to it.
     home: String,
     back: &'a str,
 }
 
-/// Who asked: somebody who would rather have a page than a problem document, or a program. Browsers that look at a page
-/// say so, scripts do not.
+/// The client: a person, who gets a page, or a program, which gets a problem document. Browsers say that they want a page,
+/// scripts do not.
 pub(super) struct Reader(Option<Person>);
 
 struct Person {
     language: Language,
-    /// How many folders below the root the path that was asked for is.
+    /// The number of folders in the requested path.
     depth: usize,
 }
 

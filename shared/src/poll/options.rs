@@ -1,4 +1,4 @@
-//! What may be chosen: `a=Cats,b=Dogs`, or labels alone, `Cats,Dogs`, whose keys are then a, b, ….
+//! The options of a poll: `a=Cats,b=Dogs`, or labels alone, `Cats,Dogs`, whose keys are then a, b, ….
 //!
 //! A backslash takes its meaning from a comma, an equals sign or a backslash: `Yes\, really,1+1\=2`.
 

@@ -39,7 +39,7 @@ pub use upkeep::{Contents, Replayed, StandingVote};
 /// The finest step of the timeline, in milliseconds.
 pub const TIMELINE_STEP_MS: i64 = 10_000;
 
-/// How long the report of a worker that is gone stays where another one reports.
+/// The age at which a worker's report is removed by another worker's.
 pub const FORGET_REPORTS_AFTER: Duration = Duration::from_mins(10);
 
 /// Where the store is.

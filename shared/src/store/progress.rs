@@ -1,4 +1,4 @@
-//! How far the workers are, as they say in the store.
+//! The progress of the workers, which they report in the store.
 
 use std::time::Duration;
 
@@ -9,20 +9,20 @@ use jiff::Timestamp;
 pub struct WorkerProgress {
     /// The worker's name among all workers.
     pub worker: String,
-    /// When it last stored a batch; `None`: not since it started.
+    /// The time of the last stored batch; `None` if there was none since the start.
     pub last_batch_at: Option<Timestamp>,
-    /// How long the oldest ballot in the queue has waited; zero: none waits.
+    /// The age of the oldest ballot in the queue; zero if the queue is empty.
     pub oldest_waits: Duration,
 }
 
 /// A report of one worker, as it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProgressReport {
-    /// When the worker reported, by the store's clock.
+    /// The time of the report, by the store's clock.
     pub reported_at: Timestamp,
-    /// How long ago that was, by the same clock.
+    /// The age of the report, by the same clock.
     pub age: Duration,
-    /// How long the oldest ballot in the queue had waited then; zero: none waited.
+    /// The age of the oldest ballot in the queue at that time; zero if the queue was empty.
     pub oldest_waits: Duration,
 }
 
