@@ -90,8 +90,7 @@ impl Counting {
 }
 
 /// The time for which the oldest vote has been waiting, or may have been. All workers see the same queue, so the smallest of
-/// their reports
-/// is used.
+/// their reports is used.
 ///
 /// `running` is how long this service has been: after a start of everything no worker has had the time to report yet.
 fn oldest_waits(reports: &[ProgressReport], since_look: Duration, running: Duration) -> Duration {

@@ -39,12 +39,23 @@ fn folder() -> Result<PathBuf, String> {
     }
 }
 
+/// The program of a browser. The current ones are the system's.
+fn program(engine: &str) -> Result<PathBuf, String> {
+    let (names, package): (&[&str], _) = match engine {
+        "firefox" => (&["firefox-esr", "firefox"], "firefox-esr"),
+        "chromium" => (&["chromium", "google-chrome"], "chromium"),
+        old => return Ok(folder()?.join(old).join("chromium")),
+    };
+    let found = names.iter().find_map(|name| find_program(name, &[]));
+    found.ok_or_else(|| format!("there is no {engine} (Debian: {package})"))
+}
+
 /// The observations of the journey's script in this browser.
 async fn journey(engine: &str, scripts: bool, app: &App) -> Result<Value, String> {
     let profile = tempfile::tempdir().map_err(|error| error.to_string())?;
     let task = json!({
-        "folder": folder()?, "engine": engine, "scripts": scripts, "vote": format!("{}/", app.vote),
-        "result": format!("{}/", app.result), "profile": profile.path(),
+        "folder": folder()?, "engine": engine, "program": program(engine)?, "scripts": scripts,
+        "vote": format!("{}/", app.vote), "result": format!("{}/", app.result), "profile": profile.path(),
     });
     let _turn = turn().await;
     let output = tokio::process::Command::new("node")
@@ -134,10 +145,7 @@ async fn old_and_new_chromiums_vote_and_look_right() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn firefox_votes_and_looks_right() {
     or_skip!(folder());
-    or_skip!(
-        find_program("firefox-esr", &[])
-            .ok_or("there is no Firefox (Debian: firefox-esr)".to_owned())
-    );
+    or_skip!(program("firefox"));
     or_skip!(votes_twice("firefox").await);
 }
 

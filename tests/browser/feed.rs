@@ -1,5 +1,7 @@
 //! A result page whose stream of events does not come through: it never stands still in silence.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -67,6 +69,80 @@ async fn a_held_stream_is_not_live_and_the_page_moves_all_the_same() {
         .until_text("#connection", |text| text == "Live")
         .await;
     assert_eq!(browser.text("#total").await, "1 vote");
+    browser.close().await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_comes_back_later_each_time_and_no_sooner_than_it_is_asked_to() {
+    let storage = embedded().await;
+    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let app = App::start(&storage, &[]).await;
+    until_votes(&app.result, &[0, 0]).await;
+    let front = Front::of(&[&app.result]).await;
+    browser.goto(&front.url).await;
+    let waits = browser
+        .ask(
+            "const most = 30000;
+            return Array.from({ length: 10 }, (_, failures) => {
+                const waits = Array.from({ length: 200 }, () => backoff(failures, most));
+                const longest = Math.min(1000 * 2 ** failures, most);
+                return [Math.min(...waits) >= longest / 2, Math.max(...waits) <= longest];
+            });",
+        )
+        .await;
+    assert_eq!(waits, json!(vec![[true, true]; 10]));
+
+    let asked_for = Duration::from_secs(3);
+    front.refuse(Some(asked_for));
+    front.end_streams();
+    for path in ["/api/tally", "/events"] {
+        let refused = async || front.answers(path);
+        let twice = |answers: &Vec<StatusCode>| {
+            let unavailable = |status: &&StatusCode| **status == StatusCode::SERVICE_UNAVAILABLE;
+            answers.iter().filter(unavailable).count() >= 2
+        };
+        crate::harness::eventually("a second refusal", twice, refused).await;
+        let after_refusal = *front.waits(path).last().unwrap();
+        assert!(after_refusal >= asked_for, "{path}: {after_refusal:?}");
+    }
+    front.refuse(None);
+    browser
+        .until_text("#connection", |text| text == "Live")
+        .await;
+    browser.close().await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hidden_page_asks_for_nothing_after_a_minute() {
+    let storage = embedded().await;
+    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let app = App::start(&storage, &[]).await;
+    until_votes(&app.result, &[0, 0]).await;
+    // The minute is over at once; a browser without a screen does not hide its pages by itself.
+    let source = "
+        const wait = window.setTimeout;
+        window.setTimeout = (then, time) => wait(then, time === 60000 ? 0 : time);
+        window.hide = (hidden) => {
+            Object.defineProperty(document, 'hidden', { configurable: true, value: hidden });
+            document.dispatchEvent(new Event('visibilitychange'));
+        };";
+    let script = json!({"source": source});
+    browser
+        .cdp("Page.addScriptToEvaluateOnNewDocument", script)
+        .await;
+    browser.goto(&app.result).await;
+    let is_live = |text: &str| text == "Live";
+    browser.until_text("#connection", is_live).await;
+    browser.ask("hide(true)").await;
+    until(&app.result, "result_live_clients", exactly(0.0)).await;
+    Voter::new(&app.vote).must_vote_for("a").await;
+    until_votes(&app.result, &[1, 0]).await;
+    assert_eq!(browser.text("#total").await, "No votes yet");
+    browser.ask("hide(false)").await;
+    browser.until_text("#total", |text| text == "1 vote").await;
+    browser.until_text("#connection", is_live).await;
     browser.close().await;
     app.stop().await;
 }

@@ -2,7 +2,7 @@
 // and prints as JSON what there was to see. It judges nothing: `tests/browser/engines.rs` does.
 "use strict";
 
-const { folder, engine, scripts, vote, result, profile } = JSON.parse(process.argv[2]);
+const { folder, engine, program, scripts, vote, result, profile } = JSON.parse(process.argv[2]);
 const TIMEOUT_MS = 30000;
 
 const isFirefox = engine === "firefox";
@@ -12,13 +12,13 @@ function launch() {
   if (isFirefox) {
     return puppeteer.launch({
       browser: "firefox",
-      executablePath: "/usr/bin/firefox-esr",
+      executablePath: program,
       headless: true,
       userDataDir: profile,
     });
   }
   return puppeteer.launch({
-    executablePath: engine === "chromium" ? "/usr/bin/chromium" : `${folder}/${engine}/chromium`,
+    executablePath: program,
     headless: true,
     userDataDir: profile,
     args: ["--no-sandbox", "--disable-gpu", "--no-zygote", "--no-proxy-server"],

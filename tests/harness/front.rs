@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -31,11 +32,20 @@ pub struct Front {
     _serving: AbortOnDropHandle<std::io::Result<()>>,
 }
 
+/// A request that was answered.
+#[derive(Clone)]
+struct Answer {
+    path: String,
+    status: StatusCode,
+    asked_at: Instant,
+}
+
 struct FrontState {
     client: Client,
     replicas: Vec<String>,
     next: AtomicUsize,
-    answers: Mutex<Vec<(String, StatusCode)>>,
+    answers: Mutex<Vec<Answer>>,
+    retry_after: watch::Sender<Option<Duration>>,
     holds: watch::Sender<bool>,
     ends: broadcast::Sender<()>,
 }
@@ -52,6 +62,7 @@ impl Front {
             replicas: replicas.iter().map(|url| (*url).to_owned()).collect(),
             next: AtomicUsize::new(0),
             answers: Mutex::default(),
+            retry_after: watch::Sender::new(None),
             holds: watch::Sender::new(false),
             ends: broadcast::Sender::new(1),
         });
@@ -74,11 +85,30 @@ impl Front {
         let _ = self.state.ends.send(());
     }
 
-    /// The statuses of what was asked for at this path so far.
+    /// Refuses each request with 503 and asks for this wait before the next one; `None`: refuses none.
+    pub fn refuse(&self, retry_after: Option<Duration>) {
+        self.state.retry_after.send_replace(retry_after);
+    }
+
+    /// The statuses of all responses for this path so far.
     pub fn answers(&self, path: &str) -> Vec<StatusCode> {
+        let of_path = self.of_path(path);
+        of_path.iter().map(|answer| answer.status).collect()
+    }
+
+    /// The times between the requests for this path so far.
+    pub fn waits(&self, path: &str) -> Vec<Duration> {
+        let of_path = self.of_path(path);
+        let pairs = of_path.windows(2);
+        pairs
+            .map(|pair| pair[1].asked_at - pair[0].asked_at)
+            .collect()
+    }
+
+    fn of_path(&self, path: &str) -> Vec<Answer> {
         let answers = self.state.answers.lock().unwrap();
-        let of_path = answers.iter().filter(|(asked, _)| asked == path);
-        of_path.map(|(_, status)| *status).collect()
+        let of_path = answers.iter().filter(|answer| answer.path == path);
+        of_path.cloned().collect()
     }
 
     /// The number of requests so far.
@@ -91,6 +121,21 @@ async fn forward(State(state): State<Arc<FrontState>>, request: Request) -> Resp
     let turn = state.next.fetch_add(1, Ordering::Relaxed);
     let replica = &state.replicas[turn % state.replicas.len()];
     let path = request.uri().path().to_owned();
+    let asked_at = Instant::now();
+    let note = |status| {
+        let answer = Answer {
+            path,
+            status,
+            asked_at,
+        };
+        state.answers.lock().unwrap().push(answer);
+    };
+    let retry_after = *state.retry_after.borrow();
+    if let Some(wait) = retry_after {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        note(status);
+        return (status, [(header::RETRY_AFTER, wait.as_secs())]).into_response();
+    }
     let mut headers = request.headers().clone();
     headers.remove(header::HOST);
     let asked = state.client.get(format!("{replica}{}", request.uri()));
@@ -98,7 +143,7 @@ async fn forward(State(state): State<Arc<FrontState>>, request: Request) -> Resp
         return StatusCode::BAD_GATEWAY.into_response();
     };
     let status = answer.status();
-    state.answers.lock().unwrap().push((path, status));
+    note(status);
     let mut headers = HeaderMap::new();
     for (name, value) in answer.headers() {
         if ![header::CONNECTION, header::TRANSFER_ENCODING].contains(name) {
