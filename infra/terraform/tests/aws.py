@@ -32,8 +32,10 @@ class Moto:
 
     def answer(self, environ, start_response):
         """A request that a client repeats, because it did not receive the response, gets the first response: a lock that its
-        first attempt has taken would be refused to its second."""
-        # https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
+        first attempt has taken would be refused to its second.
+
+        Go's HTTP client may close a connection when it has the head of a response and not yet its body, and the AWS SDK then
+        repeats the request (aws/aws-sdk-go-v2#2737)."""
         invocation = environ.get("HTTP_AMZ_SDK_INVOCATION_ID", "")
         first = concurrent.futures.Future()
         known = self.responses.setdefault(invocation, first) if invocation else first

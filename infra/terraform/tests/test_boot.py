@@ -1,7 +1,12 @@
 """Machines start: the rendered user data runs for real, packages, images and all, in a container of the distribution that
-the machines have. Only AWS's own endpoints, and systemd, which a container does not have, are stand-ins."""
+the machines have. Only AWS's own endpoints, and systemd, which a container does not have, are stand-ins.
+
+The machines' own program installs the distribution's packages once a week; the image that this leaves spares other runs a
+minute of work. It is made anew when what is installed changes."""
 
 import contextlib
+import datetime
+import hashlib
 import ipaddress
 import json
 import os
@@ -19,13 +24,17 @@ import urllib.error
 import urllib.request
 
 from aws import KEYS, Machine, Moto
+from environments import locked
 from rendered import PROJECT, TERRAFORM, user_data
 
 # Debian 13, as the machines have.
 DISTRIBUTION = "rust:1.95-slim-trixie"
+AGENTS = ["amazon-ssm-agent", "amazon-cloudwatch-agent"]
 SERVICES = ["vote", "worker", "result"]
 # The images under test: docker compose build with this TAG.
 TAG = os.environ.get("TAG", "under-test")
+# In seconds, for what takes a few where nothing else runs.
+TIMEOUT = 300
 
 
 def run(*command, **options):
@@ -45,7 +54,7 @@ def free_port():
 
 def status(port, path):
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
             return answer.status
     except urllib.error.HTTPError as answer:
         return answer.code
@@ -53,7 +62,7 @@ def status(port, path):
         return None
 
 
-def until(what, condition, seconds=120):
+def until(what, condition, seconds=TIMEOUT):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"{what}: not within {seconds} s"
@@ -71,7 +80,7 @@ class Registry:
             f"version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {folder}/registry }} }}\nhttp: {{ addr: '{self.name}' }}\n"
         )
         self.process = subprocess.Popen(["docker-registry", "serve", settings], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until("registry", lambda: status(self.port, "/v2/") == 200, 30)
+        until("registry", lambda: status(self.port, "/v2/") == 200)
         for service in SERVICES:
             image = self.image(service)
             run("docker", "tag", f"voting-app/{service}:{TAG}", image)
@@ -91,7 +100,7 @@ class Registry:
 class Host:
     """A container in place of a machine, with the engine of this one. Several roles may start in it, each in its folder."""
 
-    def __init__(self, folder, moto, machine):
+    def __init__(self, folder, moto, machine, image):
         self.folder = folder
         self.name = f"voting-app-boot-{secrets.token_hex(4)}"
         systemctl = folder / "systemctl"
@@ -108,7 +117,7 @@ class Host:
             "--volume=/var/run/docker.sock:/var/run/docker.sock", f"--volume={folder}:{folder}",
             f"--volume={systemctl}:/usr/local/bin/systemctl:ro",
             *(f"--env={key}={value}" for key, value in environment.items()),
-            DISTRIBUTION, "sleep", "infinity",
+            image, "sleep", "infinity",
         )  # fmt: skip
 
     def exec(self, *command):
@@ -129,6 +138,32 @@ class Host:
         # What programs in it wrote belongs to root.
         subprocess.run(["docker", "exec", self.name, "sh", "-c", f"rm -rf {self.folder}/role-*"], capture_output=True)
         subprocess.run(["docker", "rm", "--force", self.name], capture_output=True)
+
+
+def installed(world):
+    """An image of the distribution in which the machines' own program has installed its packages."""
+    programs = [re.search(r"(?s).*\n\"\$home/bin/install\"\n", user_data()[role])[0] for role in ["everything", "monitoring"]]
+    # Packages of the distribution change; that they can still be installed is seen once a week.
+    made_from = [run("docker", "image", "inspect", "--format={{.Id}}", DISTRIBUTION), f"{datetime.date.today():%G-%V}", *programs]
+    image = f"voting-app-machine:{hashlib.sha256(repr(made_from).encode()).hexdigest()[:16]}"
+    with locked(PROJECT / "target" / "machine.lock"):
+        if subprocess.run(["docker", "image", "inspect", image], capture_output=True).returncode == 0:
+            return image
+        host = Host(world.folder, world.moto, world.machine, DISTRIBUTION)
+        try:
+            for program in programs:
+                script = re.sub(r"export DATA_DEVICE='.*?'", "export DATA_DEVICE=''", program.replace("/opt/voting-app", f"{world.folder}/role-install"))
+                (world.folder / "install").write_text(script)
+                host.exec("bash", str(world.folder / "install"))
+            # Each start fetches AWS's agents itself.
+            host.exec("dpkg", "--purge", *AGENTS)
+            # Images of other packages go, unless a container of another run has them.
+            others = run("docker", "image", "ls", "--format={{.Repository}}:{{.Tag}}", "voting-app-machine").split()
+            run("docker", "commit", host.name, image)
+            subprocess.run(["docker", "rmi", *others], capture_output=True)
+        finally:
+            host.stop()
+    return image
 
 
 class Role:
@@ -177,8 +212,8 @@ class World:
         self.moto = Moto()
         self.machine = Machine()
         self.registry = Registry(self.folder)
-        self.host = Host(self.folder, self.moto, self.machine)
         self.agents()
+        self.host = Host(self.folder, self.moto, self.machine, installed(self))
         self.secrets = {}
         for role, script in user_data().items():
             for name in re.findall(r"/voting-app-\w+/secrets/([\w-]+)", script):
@@ -231,14 +266,14 @@ class Boot(unittest.TestCase):
         request = urllib.request.Request(
             f"http://127.0.0.1:{vote}/api/votes", json.dumps({"choice": "b"}).encode(), {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
             self.assertEqual(answer.status, 202)
 
         def counted():
-            with urllib.request.urlopen(f"http://127.0.0.1:{result}/api/tally", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{result}/api/tally", timeout=TIMEOUT) as answer:
                 return '"b"' in (text := answer.read().decode()) and re.search(r'"votes":\s*1\b', text)
 
-        until("the vote on the result page", counted, 30)
+        until("the vote on the result page", counted)
 
     def test_one_machine_with_everything(self):
         ports = {service: free_port() for service in SERVICES}
@@ -303,7 +338,7 @@ class Boot(unittest.TestCase):
         with self.subTest("Prometheus watches the machines of its environment"):
             until("Prometheus", lambda: status(ports["prometheus"], "/-/ready") == 200)
             self.assertEqual(status(ports["alertmanager"], "/-/ready"), 200)
-            with urllib.request.urlopen(f"http://127.0.0.1:{ports['prometheus']}/api/v1/status/config", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{ports['prometheus']}/api/v1/status/config", timeout=TIMEOUT) as answer:
                 settings = json.load(answer)["data"]["yaml"]
             for wanted in ["region: us-east-1", "name: tag:Environment", "- single"]:
                 self.assertIn(wanted, settings)
