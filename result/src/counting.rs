@@ -103,7 +103,13 @@ fn oldest_waits(reports: &[ProgressReport], since_look: Duration, running: Durat
             _ => report.oldest_waits + age,
         }
     };
-    reports.iter().map(waits).min().unwrap_or_default()
+    // Where there is no report at all, no worker has counted since this service started.
+    let unreported = if running > SILENT_AFTER {
+        running
+    } else {
+        Duration::ZERO
+    };
+    reports.iter().map(waits).min().unwrap_or(unreported)
 }
 
 fn step_of(waits: Duration) -> u64 {
@@ -135,7 +141,6 @@ mod tests {
 
     #[test]
     fn what_waits_has_waited_longer_since_the_report() {
-        assert_eq!(waits(&[]), 0, "there never was a worker");
         assert_eq!(waits(&[report(2, 0)]), 0);
         assert_eq!(waits(&[report(2, 7)]), 9);
         assert_eq!(oldest_waits(&[report(2, 7)], seconds(3), LONG), seconds(12));
@@ -154,6 +159,9 @@ mod tests {
         let after = |running| oldest_waits(&[report(500, 0)], Duration::ZERO, running);
         assert_eq!(after(seconds(5)), Duration::ZERO);
         assert_eq!(after(seconds(7)), seconds(500));
+        let without_report = |running| oldest_waits(&[], Duration::ZERO, running);
+        assert_eq!(without_report(seconds(5)), Duration::ZERO);
+        assert_eq!(without_report(seconds(7)), seconds(7));
     }
 
     #[test]

@@ -605,7 +605,7 @@ async fn pages_are_light_and_steady_and_ask_nobody_else() {
             };").await;
         eprintln!("{name}: {facts}");
         let number = |fact: &str| facts[fact].as_u64().unwrap();
-        assert!(number("bytes") < 60_000, "{name}: {facts}");
+        assert!(number("transferred") < 20_000, "{name}: {facts}");
         assert!(
             number("transferred") * 2 < number("bytes"),
             "{name} is compressed: {facts}"

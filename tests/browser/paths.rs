@@ -17,9 +17,9 @@ const KEPT: [&str; 4] = ["--vote-base-path", "/vote", "--result-base-path", "/re
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_browser_votes_and_sees_the_result_below_paths() {
-    for (configuration, flags) in [
-        (Configuration::PathRemoved, &[][..]),
-        (Configuration::PathKept, &KEPT),
+    for (configuration, flags, path) in [
+        (Configuration::PathRemoved, &[][..], ""),
+        (Configuration::PathKept, &KEPT, "/result"),
     ] {
         let storage = embedded().await;
         let app = App::start(&storage, flags).await;
@@ -53,7 +53,7 @@ async fn a_browser_votes_and_sees_the_result_below_paths() {
             }
             let same = "return window.same === true";
             assert_eq!(browser.ask(same).await, json!(scripts));
-            until_votes(&app.result, &votes).await;
+            until_votes(&format!("{}{path}", app.result), &votes).await;
 
             browser.goto(&format!("{site}/result/")).await;
             let total = if votes[1] == 1 { "1 vote" } else { "2 votes" };

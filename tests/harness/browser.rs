@@ -181,13 +181,11 @@ fn capabilities(person: Person) -> thirtyfour::ChromeCapabilities {
         "--disable-component-update",
         "--disable-sync",
         "--disable-dev-shm-usage",
-        // Names for which a site is not localhost, over HTTP as it is.
-        "--host-resolver-rules=MAP *.example.org 127.0.0.1",
+        // Names of this machine whose pages have no secure context, as those of any other machine over HTTP.
+        "--host-resolver-rules=MAP *.example.org 127.0.0.1, MAP *.test 127.0.0.1",
         "--disable-features=HttpsUpgrades,HttpsFirstBalancedMode",
         // Where a proxy is set, it does not know this machine's own addresses.
         "--no-proxy-server",
-        // Names of this machine whose pages are as insecure as those of others.
-        "--host-resolver-rules=MAP *.test 127.0.0.1",
         &language,
     ];
     for flag in flags {
