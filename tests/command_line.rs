@@ -117,7 +117,7 @@ fn a_service_names_the_variable_that_set_its_port() {
 #[test]
 fn a_value_that_is_not_text_is_said_by_name() {
     let mut command = command("voting-app", &PORTS);
-    command.env("POLL_QUESTION", OsStr::from_bytes(b"Caf\xe9?"));
+    command.env("POLL_QUESTION", OsStr::from_bytes(b"\xe9t\xe9?"));
     let ended = output(&mut command);
     assert_eq!(
         String::from_utf8(ended.stderr).unwrap(),

@@ -62,7 +62,7 @@ impl Colour {
 }
 
 /// The perceived difference of two CIELAB colours. Source: Sharma, Wu, Dalal, The CIEDE2000 Color-Difference Formula, 2005.
-#[expect(clippy::similar_names, reason = "they are the paper's")]
+#[expect(clippy::many_single_char_names, reason = "they are the paper's")]
 fn ciede2000([l1, a1, b1]: [f64; 3], [l2, a2, b2]: [f64; 3]) -> f64 {
     let weight = |chroma: f64| (chroma.powi(7) / (chroma.powi(7) + 25_f64.powi(7))).sqrt();
     let sin = |degrees: f64| degrees.to_radians().sin();

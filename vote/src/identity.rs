@@ -169,14 +169,16 @@ fn browser_scheme(headers: &HeaderMap) -> Scheme {
     let origin = headers
         .get(header::ORIGIN)
         .and_then(|origin| Origin::parse(origin.to_str().ok()?));
-    match (origin, forwarded_scheme(headers)) {
-        (Some(origin), _) if origin.is_https => Scheme::Https,
-        (Some(_), _) => Scheme::Http,
-        (None, Some(scheme)) if scheme.eq_ignore_ascii_case("https") => Scheme::Https,
-        (None, Some(_)) => Scheme::Http,
-        // Over HTTP browsers send no such header but to themselves.
-        (None, None) if csrf::has_fetch_metadata(headers) => Scheme::Https,
-        (None, None) => Scheme::Unknown,
+    let is_https = origin.map(|origin| origin.is_https).or_else(|| {
+        let scheme = forwarded_scheme(headers)?;
+        Some(scheme.eq_ignore_ascii_case("https"))
+    });
+    match is_https {
+        Some(true) => Scheme::Https,
+        Some(false) => Scheme::Http,
+        // Over HTTP browsers send this header to this machine only.
+        None if csrf::has_fetch_metadata(headers) => Scheme::Https,
+        None => Scheme::Unknown,
     }
 }
 

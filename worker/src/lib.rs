@@ -20,7 +20,7 @@ use shared::{
     lifecycle::{Lifecycle, Tasks},
     metrics::ServiceMetrics,
     probe::{Check, Dependency},
-    queue::ShardedQueue,
+    queue::{Queue, ShardedQueue},
     store::Store,
 };
 use tokio::{net::TcpListener, time::sleep};
@@ -54,22 +54,7 @@ pub async fn run(
     let queue_dependencies = Dependency::shards("queue", shards.len(), &service_metrics.common);
     let store_dependency = Dependency::new("store", &service_metrics.common);
     let backlog = BacklogGauge::new(shards.len(), metrics.clone(), &service_metrics);
-    // Each works as a worker of its own would, so that whatever holds for several workers holds for them. Each shard has
-    // its own: one that is lost holds up nobody.
-    let movers: Vec<_> = shards
-        .iter()
-        .flat_map(|shard| config.names.iter().map(|name| shard.consumer(name)))
-        .map(|consumer| {
-            let mover = Mover::new(
-                consumer,
-                store.clone(),
-                config.poll.clone(),
-                config.pace,
-                metrics.clone(),
-            );
-            (mover, Heartbeat::new())
-        })
-        .collect();
+    let movers = movers(&config, shards, &store, &metrics);
     let heartbeats: Arc<[_]> = movers.iter().map(|(_, heart)| heart.clone()).collect();
 
     let probes = {
@@ -147,6 +132,33 @@ pub async fn run(
         });
     }
     lifecycle.run(tasks).await
+}
+
+/// All movers, each with its heartbeat.
+///
+/// Each works as a worker of its own would, so that whatever holds for several workers holds for them. Each shard has its
+/// own, so that a lost shard delays no other.
+fn movers(
+    config: &Config,
+    shards: &[Queue],
+    store: &Store,
+    metrics: &WorkerMetrics,
+) -> Vec<(Mover, Heartbeat)> {
+    let consumers = shards
+        .iter()
+        .flat_map(|shard| config.names.iter().map(|name| shard.consumer(name)));
+    let mover = |consumer| {
+        Mover::new(
+            consumer,
+            store.clone(),
+            config.poll.clone(),
+            config.pace,
+            metrics.clone(),
+        )
+    };
+    consumers
+        .map(|consumer| (mover(consumer), Heartbeat::new()))
+        .collect()
 }
 
 /// The loop: goes on for ever, whatever is gone, and waits a little longer after each failure.

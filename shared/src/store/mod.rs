@@ -315,8 +315,8 @@ impl Store {
     /// The store does not answer.
     pub async fn report_progress(&self, progress: &WorkerProgress) -> Result<(), StoreError> {
         self.note(match self {
-            Self::Sqlite(store) => store.report_progress(progress).await,
-            Self::Postgres(store) => store.report_progress(progress).await,
+            Self::Sqlite(store) => Box::pin(store.report_progress(progress)).await,
+            Self::Postgres(store) => Box::pin(store.report_progress(progress)).await,
         })
     }
 

@@ -28,6 +28,7 @@ pub struct ProgressReport {
 
 /// As both backends keep it, in milliseconds.
 #[derive(sqlx::FromRow)]
+#[expect(clippy::struct_field_names, reason = "they are the table's columns")]
 pub(super) struct ProgressRow {
     reported_ms: i64,
     age_ms: i64,
