@@ -226,8 +226,8 @@ fn default_question(options: &Options) -> String {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Network")]
 pub struct ListenSettings {
-    /// The address to listen on, such as 127.0.0.1:8080 or [::]:8080; if not set, all addresses, of IPv6 and IPv4, and
-    /// the service's own port
+    /// The address to listen on, such as 127.0.0.1:8080; if not set, all addresses, of IPv6 and IPv4, and the service's own
+    /// port
     #[arg(long, env = "LISTEN_ADDR", value_parser = socket_address)]
     pub listen_addr: Option<SocketAddr>,
 
@@ -277,6 +277,7 @@ pub struct ProxySettings {
     /// The origins at which browsers reach the pages, separated by commas, such as
     /// https://poll.example.org,http://10.0.0.5:8088. Votes from pages at these are accepted whatever a proxy makes of the
     /// header Host; requests for other hosts are refused, but for addresses, localhost and probes. If not set, any host
+    #[expect(rustdoc::bare_urls, reason = "it is the text of --help")]
     #[arg(long, env = "PUBLIC_ORIGINS")]
     pub public_origins: Option<PublicOrigins>,
 
