@@ -5,14 +5,17 @@ use std::{path::PathBuf, process::Stdio};
 use serde_json::{Value, json};
 use thirtyfour::{By, Capabilities, WebDriver};
 
-use super::embedded;
-use crate::harness::{
-    app::App,
-    browser::turn,
-    eventually, free_port,
-    server::{Server, find_program},
-    skip::or_skip,
-    viewer::{get_json, until_votes},
+use super::{embedded, proxies::PROXIES};
+use crate::{
+    harness::{
+        app::App,
+        browser::turn,
+        eventually, free_port,
+        server::{Server, find_program},
+        skip::or_skip,
+        viewer::{get_json, until_votes},
+    },
+    proxies::servers::{Configuration, HOST, Proxy, Software},
 };
 
 /// Chromium's oldest supported version and others that lack something which newer ones have: 80 has no `submitter` of a
@@ -24,6 +27,7 @@ const CHROMIUMS: [&str; 5] = [
     "chromium-121",
     "chromium",
 ];
+const FIREFOX: &str = "firefox";
 
 /// The folder in which `.ci/checks/old-browsers` installs them.
 fn folder() -> Result<PathBuf, String> {
@@ -42,7 +46,7 @@ fn folder() -> Result<PathBuf, String> {
 /// The program of a browser. The current ones are the system's.
 fn program(engine: &str) -> Result<PathBuf, String> {
     let (names, package): (&[&str], _) = match engine {
-        "firefox" => (&["firefox-esr", "firefox"], "firefox-esr"),
+        FIREFOX => (&["firefox-esr", "firefox"], "firefox-esr"),
         "chromium" => (&["chromium", "google-chrome"], "chromium"),
         old => return Ok(folder()?.join(old).join("chromium")),
     };
@@ -51,11 +55,11 @@ fn program(engine: &str) -> Result<PathBuf, String> {
 }
 
 /// The observations of the journey's script in this browser.
-async fn journey(engine: &str, scripts: bool, app: &App) -> Result<Value, String> {
+async fn journey(engine: &str, scripts: bool, vote: &str, result: &str) -> Result<Value, String> {
     let profile = tempfile::tempdir().map_err(|error| error.to_string())?;
     let task = json!({
         "folder": folder()?, "engine": engine, "program": program(engine)?, "scripts": scripts,
-        "vote": format!("{}/", app.vote), "result": format!("{}/", app.result), "profile": profile.path(),
+        "vote": vote, "result": result, "profile": profile.path(),
     });
     let _turn = turn().await;
     let output = tokio::process::Command::new("node")
@@ -72,8 +76,8 @@ async fn journey(engine: &str, scripts: bool, app: &App) -> Result<Value, String
         .unwrap_or_else(|_| panic!("{engine}, scripts {scripts}: {}", failed())))
 }
 
-/// Two votes of one voter, with and without script: counted once, and everything there to be seen.
-async fn votes_twice(engine: &str) -> Result<(), String> {
+/// Two votes of one voter through a proxy, with and without script: counted once, and everything there to be seen.
+async fn votes_twice(engine: &str, proxy: (Software, Configuration)) -> Result<(), String> {
     for scripts in [true, false] {
         let storage = embedded().await;
         let app = App::start(&storage, &[]).await;
@@ -83,8 +87,11 @@ async fn votes_twice(engine: &str) -> Result<(), String> {
             .must_vote_for("a")
             .await;
         until_timeline(&app).await;
-        let seen = journey(engine, scripts, &app).await?;
-        let what = format!("{engine}, scripts {scripts}: {seen}");
+        let (software, configuration) = proxy;
+        let proxy = Proxy::start(software, configuration, &app.vote, &app.result)?;
+        let vote = format!("http://{HOST}:{}/", proxy.port);
+        let seen = journey(engine, scripts, &vote, &format!("{}/", app.result)).await?;
+        let what = format!("{engine}, {software} {configuration:?}, scripts {scripts}: {seen}");
         for (step, said) in [
             ("voted", "Your vote for Cats is in."),
             ("changed", "Your vote for Dogs is in."),
@@ -137,16 +144,30 @@ fn check_looks(seen: &Value, what: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_and_new_chromiums_vote_and_look_right() {
     or_skip!(folder());
-    for engine in CHROMIUMS {
-        or_skip!(votes_twice(engine).await);
+    for (engine, proxy) in CHROMIUMS.into_iter().zip(PROXIES) {
+        or_skip!(votes_twice(engine, proxy).await);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn firefox_votes_and_looks_right() {
     or_skip!(folder());
-    or_skip!(program("firefox"));
-    or_skip!(votes_twice("firefox").await);
+    or_skip!(program(FIREFOX));
+    or_skip!(votes_twice(FIREFOX, PROXIES[0]).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes; the tests above take each browser with one of the proxies; run it with --ignored"]
+async fn every_browser_votes_through_every_proxy() {
+    for engine in CHROMIUMS.into_iter().chain([FIREFOX]) {
+        for proxy in PROXIES {
+            or_skip!(votes_twice(engine, proxy).await);
+            let (software, configuration) = proxy;
+            eprintln!(
+                "{engine}, {software} {configuration:?}: with and without script, counted once"
+            );
+        }
+    }
 }
 
 /// WebKit's small browser, driven by its own WebDriver.

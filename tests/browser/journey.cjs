@@ -15,13 +15,21 @@ function launch() {
       executablePath: program,
       headless: true,
       userDataDir: profile,
+      extraPrefsFirefox: { "network.dns.forceResolve": "127.0.0.1", "dom.security.https_first": false },
     });
   }
   return puppeteer.launch({
     executablePath: program,
     headless: true,
     userDataDir: profile,
-    args: ["--no-sandbox", "--disable-gpu", "--no-zygote", "--no-proxy-server"],
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--no-zygote",
+      "--no-proxy-server",
+      "--host-resolver-rules=MAP *.example.org 127.0.0.1",
+      "--disable-features=HttpsUpgrades,HttpsFirstBalancedMode",
+    ],
   });
 }
 

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Proxies that send another `Host`, one without its port, and the browser's own.
-const PROXIES: [(Software, Configuration); 6] = [
+pub const PROXIES: [(Software, Configuration); 6] = [
     (Software::Nginx, Configuration::Bare),
     (Software::Nginx, Configuration::HostWithoutPort),
     (Software::Apache, Configuration::Bare),
