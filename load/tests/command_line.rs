@@ -41,7 +41,7 @@ fn what_cannot_be_used_is_refused_with_one_sentence() {
     for (arguments, says) in [
         (["--vote-url", "localhost"], "write http://HOST"),
         (["--rate", "0"], "votes per second, more than 0"),
-        (["--voters", "0"], "1.."),
+        (["--voters", "0"], "from 1 to"),
         (["--duration", "soon"], "400ms"),
         (["--database-url", "mysql://u:hidden@h"], "postgres://"),
         (["--database-url", "sqlite:///no/such.db"], "/no/such.db"),
