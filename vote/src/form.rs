@@ -8,7 +8,10 @@ use axum::body::Bytes;
 use futures_util::stream;
 use multer::Multipart;
 use shared::ballot::Choice;
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, Type},
+};
 
 use crate::{refusal::Refusal, sent::Sent};
 
@@ -29,6 +32,28 @@ const HAS_COOKIE: &str = "has-cookie";
 pub struct VoteForm {
     /// The key of the option. Other fields are of no consequence.
     vote: Choice,
+}
+
+/// The same in parts. Each has its name in a header, which holds no control characters.
+pub struct VoteFormInParts;
+
+impl PartialSchema for VoteFormInParts {
+    fn schema() -> RefOr<Schema> {
+        let mut schema = VoteForm::schema();
+        if let RefOr::T(Schema::Object(form)) = &mut schema {
+            let name = ObjectBuilder::new()
+                .schema_type(Type::String)
+                .pattern(Some(r"^[^\u0000-\u001f\u007f]*$"));
+            form.property_names = Some(Box::new(name.into()));
+        }
+        schema
+    }
+}
+
+impl ToSchema for VoteFormInParts {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        VoteForm::schemas(schemas);
+    }
 }
 
 /// The fields of a form.

@@ -18,7 +18,7 @@ use shared::{
 use crate::{
     csrf::{self, Token},
     described::RefusedPage,
-    form::{Form, VoteForm},
+    form::{Form, VoteForm, VoteFormInParts},
     identity::Identity,
     refusal::Refusal,
     routes::App,
@@ -164,7 +164,7 @@ pub async fn show(State(app): State<App>, request: Request) -> Response {
     security((), ("voter" = [])),
     request_body(content(
         (VoteForm = "application/x-www-form-urlencoded"),
-        (VoteForm = "multipart/form-data"),
+        (VoteFormInParts = "multipart/form-data"),
     ), description = "The choice, in at most 4096 bytes."),
     responses(
         (status = OK, description = "The queue has the vote on its disk.", body = String, content_type = "text/html",
