@@ -186,7 +186,7 @@ mod tests {
             ("/a/", "", "./../"),
             ("/a/b/c", "/vote", "/vote/"),
         ] {
-            let problem = Problem::new(ProblemKind::NotFound, "");
+            let problem = Problem::new(ProblemKind::NotFound, "There is nothing here.");
             let (_, page) = page(path, base_path, problem).await;
             assert!(
                 page.contains(&format!("<a href=\"{home}\">")),
@@ -197,7 +197,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_page_has_its_own_style_and_allows_no_other() {
-        let problem = Problem::new(ProblemKind::TimedOut, "").retry_after(1);
+        let problem = Problem::new(ProblemKind::TimedOut, "It took too long.").retry_after(1);
         let (headers, page) = page("/", "", problem).await;
         assert!(page.contains("Please try again in 1 second."), "{page}");
         assert_eq!(headers[header::RETRY_AFTER], "1");
