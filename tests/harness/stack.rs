@@ -204,17 +204,22 @@ pub fn compiled_by_dockerfile() -> bool {
 /// The revision in the labels of the images that the Dockerfile compiles, and in their programs.
 pub const REVISION: &str = "0123456789ab";
 
-/// The variable by which the Dockerfile compiles in less time; it is passed on if it is set.
-const OPT_LEVEL: &str = "CARGO_PROFILE_RELEASE_OPT_LEVEL";
-
 /// The images that the Dockerfile compiles, built once; or why there can be none.
+///
+/// With `TEST_IMAGES_OPT_LEVEL=0` it compiles them in less time. The variable is not Cargo's own, which would compile this
+/// package's dependencies once more.
 pub fn images_of_dockerfile() -> Result<&'static Images, String> {
     static IMAGES: OnceLock<Result<Images, String>> = OnceLock::new();
     let build = || {
         let tag = "of-dockerfile";
         check_engine()?;
-        let built = compose()
-            .args(["build", "--build-arg", OPT_LEVEL])
+        let mut build = compose();
+        build.arg("build");
+        if let Ok(level) = std::env::var("TEST_IMAGES_OPT_LEVEL") {
+            let level = format!("CARGO_PROFILE_RELEASE_OPT_LEVEL={level}");
+            build.args(["--build-arg", &level]);
+        }
+        let built = build
             .env("TAG", tag)
             .env("REVISION", REVISION)
             .output()
