@@ -15,9 +15,12 @@ use thirtyfour::{
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
-    PATIENCE, eventually, folders, free_port,
+    PATIENCE, eventually_every, folders, free_port,
     server::{Server, find_program},
 };
+
+/// Between two questions to a browser, which needs a processor for them that the page could use.
+const PAUSE: Duration = Duration::from_millis(60);
 
 /// Each takes a few hundred megabytes and all the processor it can get.
 const BROWSERS_AT_ONCE: usize = 2;
@@ -134,7 +137,8 @@ impl Browser {
 
     /// Waits until the text there satisfies.
     pub async fn until_text(&self, css: &str, good: impl Fn(&str) -> bool) -> String {
-        eventually(
+        eventually_every(
+            PAUSE,
             &format!("the text of {css}"),
             |text: &String| good(text),
             async || self.text(css).await,
@@ -145,7 +149,8 @@ impl Browser {
     /// Waits until a script answers so. Pages may be loading meanwhile.
     pub async fn until(&self, script: &str, wanted: Value) {
         let what = format!("{script} = {wanted}");
-        eventually(
+        eventually_every(
+            PAUSE,
             &what,
             |answer| *answer == wanted,
             async || self.try_ask(script).await.unwrap_or_default(),

@@ -39,6 +39,16 @@ pub async fn eventually<T: std::fmt::Debug>(
     good: impl Fn(&T) -> bool,
     ask: impl AsyncFn() -> T,
 ) -> T {
+    eventually_every(Duration::from_millis(20), what, good, ask).await
+}
+
+/// The same for answers that cost more than others, with this pause between two of them.
+pub async fn eventually_every<T: std::fmt::Debug>(
+    pause: Duration,
+    what: &str,
+    good: impl Fn(&T) -> bool,
+    ask: impl AsyncFn() -> T,
+) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let answer = ask().await;
@@ -49,7 +59,7 @@ pub async fn eventually<T: std::fmt::Debug>(
             Instant::now() < deadline,
             "{what} did not come about; last seen: {answer:?}"
         );
-        sleep(Duration::from_millis(20)).await;
+        sleep(pause).await;
     }
 }
 
