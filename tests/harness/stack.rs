@@ -219,13 +219,13 @@ pub fn images_of_dockerfile() -> Result<&'static Images, String> {
             let level = format!("CARGO_PROFILE_RELEASE_OPT_LEVEL={level}");
             build.args(["--build-arg", &level]);
         }
-        let built = build
+        let output = build
             .env("TAG", tag)
             .env("REVISION", REVISION)
             .output()
             .expect("docker can be run");
-        let said = text(&built.stderr);
-        assert!(built.status.success(), "the images cannot be built: {said}");
+        let said = text(&output.stderr);
+        assert!(output.status.success(), "the images cannot be built: {said}");
         Ok(images_tagged(tag))
     };
     IMAGES.get_or_init(build).as_ref().map_err(Clone::clone)
