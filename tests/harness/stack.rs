@@ -225,7 +225,10 @@ pub fn images_of_dockerfile() -> Result<&'static Images, String> {
             .output()
             .expect("docker can be run");
         let said = text(&output.stderr);
-        assert!(output.status.success(), "the images cannot be built: {said}");
+        assert!(
+            output.status.success(),
+            "the images cannot be built: {said}"
+        );
         Ok(images_tagged(tag))
     };
     IMAGES.get_or_init(build).as_ref().map_err(Clone::clone)
