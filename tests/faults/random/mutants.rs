@@ -102,7 +102,14 @@ impl Mutant {
         assert_eq!(places, 1, "{:?} in {}", self.is, self.file);
         let mutated = source.replace(self.is, self.becomes);
         fs::write(&file, mutated).expect("the copy is ours");
-        // A program of its own name: it is built where the others are, so that their dependencies serve it, too.
+        // It is built where the others are, so that their dependencies serve it, too. Cargo tells packages of the same version
+        // and the same path in a workspace apart by nothing, and would put the broken ones in the place of the others.
+        let workspace = copy.join("Cargo.toml");
+        let version = concat!("version = \"", env!("CARGO_PKG_VERSION"), "\"");
+        let manifest = fs::read_to_string(&workspace).expect("there is such a file");
+        assert_eq!(manifest.matches(version).count(), 1, "{version}");
+        let broken = manifest.replace(version, "version = \"0.0.0-broken\"");
+        fs::write(&workspace, broken).expect("the copy is ours");
         let program = format!("worker-{}", self.name.replace(' ', "-"));
         let manifest = copy.join("worker/Cargo.toml");
         let renamed = fs::read_to_string(&manifest)
@@ -113,7 +120,7 @@ impl Mutant {
             );
         fs::write(&manifest, renamed).expect("the copy is ours");
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--locked", "--bin", &program]);
+        cargo.args(["build", "--offline", "--bin", &program]);
         // Cargo has told this test about its package. A Cargo that hears it too compiles what asks for that once more: ring,
         // and all that depends on it.
         for (name, _) in env::vars_os() {
@@ -125,7 +132,6 @@ impl Mutant {
         let output = cargo
             .current_dir(&copy)
             .env("CARGO_TARGET_DIR", &target)
-            .env("CARGO_INCREMENTAL", "0")
             .output()
             .expect("cargo can be run");
         let said = String::from_utf8_lossy(&output.stderr);
