@@ -381,7 +381,10 @@ async fn everything_works_without_scripts() {
     assert_eq!(pressed.as_deref(), Some("true"));
     // The page is one that the browser went to: neither votes again.
     for again in ["location.reload()", "history.back()"] {
-        browser.ask(again).await;
+        browser.ask(&format!("window.before = true; {again}")).await;
+        // The old page says the same, and what is asked of it next may come before the new one.
+        let is_new = "return window.before === undefined && document.readyState === 'complete'";
+        browser.until(is_new, json!(true)).await;
         browser
             .until_text("#the_notice", |text| text.contains("for Dogs is in"))
             .await;
