@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 /// The interval at which reports are read: workers report every 2 seconds.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// The age from which a report is ignored. Three reports are missing then.
+/// The age of its last report from which a worker is silent. Three reports are missing then.
 const SILENT_AFTER: Duration = Duration::from_secs(6);
 /// The delays that are shown, in seconds. Each step is sent to every viewer, so there are few. In normal operation ballots
 /// wait for less than the first.
@@ -94,20 +94,21 @@ impl Counting {
 ///
 /// `running` is how long this service has been: after a start of everything no worker has had the time to report yet.
 fn oldest_waits(reports: &[ProgressReport], since_look: Duration, running: Duration) -> Duration {
+    let may_be_silent = running <= SILENT_AFTER;
     let waits = |report: &ProgressReport| {
         let age = report.age + since_look;
         let is_silent = age > SILENT_AFTER;
         match (is_silent, report.oldest_waits.is_zero()) {
-            (true, _) if running <= SILENT_AFTER => Duration::ZERO,
+            (true, _) if may_be_silent => Duration::ZERO,
             (false, true) => Duration::ZERO,
             _ => report.oldest_waits + age,
         }
     };
     // Where there is no report at all, no worker has counted since this service started.
-    let unreported = if running > SILENT_AFTER {
-        running
-    } else {
+    let unreported = if may_be_silent {
         Duration::ZERO
+    } else {
+        running
     };
     reports.iter().map(waits).min().unwrap_or(unreported)
 }

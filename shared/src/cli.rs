@@ -132,16 +132,14 @@ fn refused_value(command: &clap::Command, error: &clap::Error) -> Option<String>
     Some(format!("{name} is \"{}\": {why}", printable(&value)))
 }
 
-/// The value as it was written, but for control characters.
-fn printable(value: &str) -> String {
-    let escaped = |character: char| {
-        if character.is_control() {
-            character.escape_default().to_string()
-        } else {
-            character.to_string()
-        }
+/// The text without what could steer a terminal: anybody may have written it.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let safe = |character: char| match character {
+        control if control.is_control() => control.escape_default().collect(),
+        other => String::from(other),
     };
-    value.chars().map(escaped).collect()
+    text.chars().map(safe).collect()
 }
 
 /// clap does not say which argument is not text.
@@ -168,5 +166,18 @@ pub fn exit_code(outcome: anyhow::Result<()>) -> ExitCode {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_is_shown_steers_the_terminal() {
+        assert_eq!(
+            printable("Zoë\n\u{1b}[2J\u{9b}2J"),
+            r"Zoë\n\u{1b}[2J\u{9b}2J"
+        );
     }
 }

@@ -6,7 +6,7 @@ use axum::{
     Json,
     extract::State,
     http::{StatusCode, header},
-    response::{AppendHeaders, IntoResponse, Response},
+    response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
 use serde::Serialize;
@@ -110,10 +110,7 @@ pub async fn submit(State(app): State<App>, sent: Sent) -> Response {
     let context = app.context(app.poll().schedule.now());
     let identity = Identity::of(&sent.headers, &app.keys, context);
     let no_store = [(header::CACHE_CONTROL, "no-store")];
-    let cookies = |identity: &Identity| {
-        let cookies = identity.set_cookies(&app.keys, context, &sent.headers);
-        AppendHeaders(cookies.map(|cookie| (header::SET_COOKIE, cookie)))
-    };
+    let cookies = |identity: &Identity| identity.set_cookies(&app.keys, context, &sent.headers);
     let key = read(&sent);
     let key = key.as_deref().map_err(Clone::clone);
     match app.cast(&identity, &sent, Token::None, key).await {

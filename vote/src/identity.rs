@@ -11,7 +11,10 @@
 //! | the others but for 32 | the key of the option that was chosen; none: the voter has not voted yet |
 //! | 32 | HMAC-SHA256 of the cookie's name and all that |
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::{
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    response::AppendHeaders,
+};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use shared::{
@@ -75,7 +78,7 @@ impl Identity {
         })
     }
 
-    /// The values of `Set-Cookie` that make this voter known again.
+    /// The headers `Set-Cookie` that make this voter known again.
     ///
     /// One, unless browsers should come over HTTPS and it is not known whether this one did: where it came by HTTP, it drops
     /// the cookie that is for HTTPS only.
@@ -84,7 +87,7 @@ impl Identity {
         keys: &CookieKeys,
         context: Context<'_>,
         headers: &HeaderMap,
-    ) -> impl Iterator<Item = HeaderValue> + use<> {
+    ) -> AppendHeaders<impl Iterator<Item = (HeaderName, HeaderValue)> + use<>> {
         let scheme = keys.secure.then(|| browser_scheme(headers));
         let secure = matches!(scheme, Some(Scheme::Https | Scheme::Unknown));
         let plain = !matches!(scheme, Some(Scheme::Https));
@@ -94,7 +97,8 @@ impl Identity {
             secure.then(|| cookie(&key.secure_name, "; Secure")),
             plain.then(|| cookie(&key.name, "")),
         ];
-        cookies.into_iter().flatten()
+        let cookies = cookies.into_iter().flatten();
+        AppendHeaders(cookies.map(|cookie| (header::SET_COOKIE, cookie)))
     }
 
     fn set_cookie(&self, name: &str, secure: &str, key: &Key, context: Context<'_>) -> HeaderValue {
@@ -271,9 +275,9 @@ mod tests {
     }
 
     fn set(identity: &Identity, keys: &CookieKeys, request: &HeaderMap) -> Vec<String> {
-        let cookies = identity.set_cookies(keys, NOW, request);
+        let AppendHeaders(cookies) = identity.set_cookies(keys, NOW, request);
         cookies
-            .map(|cookie| cookie.to_str().unwrap().to_owned())
+            .map(|(_, cookie)| cookie.to_str().unwrap().to_owned())
             .collect()
     }
 

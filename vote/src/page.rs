@@ -5,8 +5,8 @@ use std::mem::{Discriminant, discriminant};
 use askama::Template;
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
-    response::{AppendHeaders, IntoResponse, Response},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, IntoResponseParts, Response},
 };
 use jiff::Timestamp;
 use shared::{
@@ -304,14 +304,10 @@ impl<'a> Visit<'a> {
         (StatusCode::SEE_OTHER, headers, self.set_cookies()).into_response()
     }
 
-    fn set_cookies(
-        &self,
-    ) -> AppendHeaders<impl Iterator<Item = (HeaderName, HeaderValue)> + use<>> {
+    fn set_cookies(&self) -> impl IntoResponse + IntoResponseParts + use<> {
         let context = self.app.context(self.now);
-        let cookies = self
-            .identity
-            .set_cookies(&self.app.keys, context, self.headers);
-        AppendHeaders(cookies.map(|cookie| (header::SET_COOKIE, cookie)))
+        self.identity
+            .set_cookies(&self.app.keys, context, self.headers)
     }
 }
 

@@ -4,9 +4,12 @@ use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use shared::store::{DeadLetter, Store};
+use shared::{
+    cli::printable,
+    store::{DeadLetter, Store},
+};
 
-use super::output::{printable, unless_closed};
+use super::output::unless_closed;
 
 /// How to list them.
 #[derive(Args, Clone, Debug)]

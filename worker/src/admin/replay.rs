@@ -6,11 +6,12 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use shared::{
     ballot::{BallotId, CastBallot},
+    cli::printable,
     poll::Poll,
     store::{DeadLetter, ErrorClass, Replayed, Store, StoreError},
 };
 
-use super::{counted, output::printable};
+use super::counted;
 
 /// What to replay.
 #[derive(Args, Clone, Debug)]
