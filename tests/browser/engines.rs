@@ -9,7 +9,7 @@ use super::{embedded, proxies::PROXIES};
 use crate::{
     harness::{
         app::App,
-        browser::turn,
+        browser::{chromium, turn},
         eventually, free_port,
         server::{Server, find_program},
         skip::or_skip,
@@ -45,12 +45,15 @@ fn folder() -> Result<PathBuf, String> {
 
 /// The program of a browser. The current ones are the system's.
 fn program(engine: &str) -> Result<PathBuf, String> {
-    let (names, package): (&[&str], _) = match engine {
-        FIREFOX => (&["firefox-esr", "firefox"], "firefox-esr"),
-        "chromium" => (&["chromium", "google-chrome"], "chromium"),
+    let (found, package) = match engine {
+        FIREFOX => {
+            let names = ["firefox-esr", "firefox"];
+            let found = names.iter().find_map(|name| find_program(name, &[]));
+            (found, "firefox-esr")
+        }
+        "chromium" => (chromium(), "chromium"),
         old => return Ok(folder()?.join(old).join("chromium")),
     };
-    let found = names.iter().find_map(|name| find_program(name, &[]));
     found.ok_or_else(|| format!("there is no {engine} (Debian: {package})"))
 }
 

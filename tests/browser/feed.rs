@@ -11,12 +11,12 @@ use crate::harness::{
     app::App,
     browser::{Browser, SOMEBODY},
     front::Front,
-    nginx::Nginx,
     scrape::{exactly, until},
     skip::or_skip,
     viewer::{Viewer, until_complete, until_votes},
     voter::Voter,
 };
+use crate::proxies::servers::{Configuration, Proxy, Software};
 
 const POLLING: &str = "Updates every few seconds";
 
@@ -153,13 +153,16 @@ async fn a_proxy_that_buffers_is_polled_through() {
     let browser = or_skip!(Browser::open(SOMEBODY).await);
     let app = App::start(&storage, &[]).await;
     until_votes(&app.result, &[0, 0]).await;
-    // Over HTTP/1.0, its default, nginx holds back what does not fill a buffer; over HTTP/1.1 it passes each chunk on.
-    let nginx = or_skip!(Nginx::start(&format!(
-        "proxy_pass {}; proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;",
-        app.result
-    )));
+    let nginx = or_skip!(Proxy::start(
+        Software::Nginx,
+        Configuration::Buffering,
+        &app.vote,
+        &app.result
+    ));
     note_marks(&browser).await;
-    browser.goto(&nginx.url).await;
+    browser
+        .goto(&format!("http://127.0.0.1:{}", nginx.port))
+        .await;
     browser
         .until_text("#connection", |text| text == POLLING)
         .await;

@@ -2,6 +2,7 @@
 
 use std::{
     net::TcpStream,
+    path::PathBuf,
     sync::OnceLock,
     thread,
     time::{Duration, Instant},
@@ -218,13 +219,15 @@ fn chromedriver() -> Result<&'static str, String> {
         .map_err(Clone::clone)
 }
 
+/// The current Chromium of this machine.
+pub fn chromium() -> Option<PathBuf> {
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    names.iter().find_map(|name| find_program(name, &[]))
+}
+
 fn start() -> Result<(String, Server), String> {
     let missing = "install Chromium and its chromedriver (Debian: chromium chromium-driver)";
-    let browsers = ["chromium", "chromium-browser", "google-chrome"];
-    if !browsers
-        .iter()
-        .any(|name| find_program(name, &[]).is_some())
-    {
+    if chromium().is_none() {
         return Err(format!("there is no browser; {missing}"));
     }
     let program = find_program("chromedriver", &[])

@@ -8,7 +8,6 @@ pub mod crowd;
 pub mod document;
 pub mod folders;
 pub mod front;
-pub mod nginx;
 pub mod postgres;
 pub mod power;
 pub mod process;

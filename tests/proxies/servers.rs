@@ -33,6 +33,8 @@ pub enum Configuration {
     Bare,
     /// nginx's other habit: `Host` without its port.
     HostWithoutPort,
+    /// In front of the result page, and it holds back what does not fill a buffer.
+    Buffering,
     /// The one in README.
     Readme,
     /// Both pages under one name, below paths that the proxy removes.
@@ -84,6 +86,13 @@ impl Proxy {
             Configuration::PathRemoved => below(software, port, &vote, &result, true),
             Configuration::PathKept => below(software, port, &vote, &result, false),
             Configuration::Bare => bare(software, port, &vote, ""),
+            // Over HTTP/1.0, its default, nginx does so; over HTTP/1.1 it passes each chunk on.
+            Configuration::Buffering => bare(
+                software,
+                port,
+                &result,
+                "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;",
+            ),
             Configuration::HostWithoutPort => {
                 bare(software, port, &vote, "proxy_set_header Host $host;")
             }

@@ -102,18 +102,16 @@ impl Visitor {
             )
             .build()
             .expect("a client can be built");
-        let request = plain.post(self.page.clone()).header("accept", HTML);
-        let request = request.header("origin", "http://evil.example");
-        request
-            .form(&[("vote", "b")])
-            .send()
-            .await
-            .expect("it answers")
+        self.lured_as(&plain).await
     }
 
     /// The same by a browser that does not know `SameSite`.
     pub async fn lured_with_cookie(&self) -> Response {
-        let request = self.client.post(self.page.clone()).header("accept", HTML);
+        self.lured_as(&self.client).await
+    }
+
+    async fn lured_as(&self, client: &Client) -> Response {
+        let request = client.post(self.page.clone()).header("accept", HTML);
         let request = request.header("origin", "http://evil.example");
         request
             .form(&[("vote", "b")])
