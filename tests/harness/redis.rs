@@ -239,7 +239,7 @@ impl RedisServer {
     /// Sends a command, until it is carried out.
     pub fn exec(&self, command: &redis::Cmd) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
-        let exec = || -> redis::RedisResult<()> { command.exec(&mut self.try_connect()?) };
+        let exec = || -> redis::RedisResult<()> { command.exec(&mut self.connect_within(Duration::from_secs(1))?) };
         while let Err(error) = exec() {
             if Instant::now() > deadline {
                 return Err(format!("Redis does not answer: {error}"));
@@ -249,13 +249,13 @@ impl RedisServer {
         Ok(())
     }
 
-    fn try_connect(&self) -> redis::RedisResult<Connection> {
-        Client::open(self.url.as_str())?.get_connection_with_timeout(Duration::from_secs(1))
+    fn connect_within(&self, timeout: Duration) -> redis::RedisResult<Connection> {
+        Client::open(self.url.as_str())?.get_connection_with_timeout(timeout)
     }
 
     /// A connection for looking into it.
     pub fn connect(&self) -> Connection {
-        self.try_connect().expect("Redis answers")
+        self.connect_within(PATIENCE).expect("Redis answers")
     }
 
     /// Changes the rights of a user, who is made if need be.
