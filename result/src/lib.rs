@@ -131,9 +131,7 @@ pub async fn run(
         });
     }
     tasks.spawn("refresher", async move {
-        store.prepare_patiently(&closing).await?;
-        refresher::keep_fresh(&store, &poll, &publisher, &closing).await;
-        Ok(())
+        Ok(refresher::keep_fresh(&store, &poll, &publisher, &closing).await?)
     });
     lifecycle.run(tasks).await
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use shared::{
     backoff::Backoff,
     poll::Poll,
-    store::{Changes, Store, Tally},
+    store::{Changes, ErrorClass, Store, StoreError, Tally},
 };
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -29,18 +29,27 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(2);
 const STALE_AFTER: Duration = Duration::from_secs(5);
 
 /// Reads the tally when it has changed, and publishes it, until the service closes.
+///
+/// # Errors
+/// The store was made by a newer version of this program.
 pub async fn keep_fresh(
     store: &Store,
     poll: &Poll,
     publisher: &watch::Sender<Latest>,
     closing: &CancellationToken,
-) {
+) -> Result<(), StoreError> {
     let mut changes = store.changes();
     let mut backoff = Backoff::default();
     let mut counting = Counting::new();
     let mut last: Option<(Tally, Timestamp)> = None;
     while !closing.is_cancelled() {
-        let read = store.tally().await;
+        let prepared = Box::pin(store.ensure_prepared());
+        let read = match closing.run_until_cancelled(prepared).await {
+            Some(Ok(())) => store.tally().await,
+            Some(Err(error)) if error.class == ErrorClass::Permanent => return Err(error),
+            Some(Err(error)) => Err(error),
+            None => break,
+        };
         let now = Timestamp::now();
         let wait = match read {
             Ok(tally) => {
@@ -66,6 +75,7 @@ pub async fn keep_fresh(
             .run_until_cancelled(something_new(&mut changes, poll))
             .await;
     }
+    Ok(())
 }
 
 /// How long viewers rest from changes.

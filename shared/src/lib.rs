@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod poll;
 pub mod probe;
 pub mod queue;
+mod secret_url;
 pub mod settings;
 pub mod spreadsheet;
 pub mod sqlite;

@@ -32,7 +32,12 @@ impl Heartbeat {
         self.state().beat = Some(Instant::now());
     }
 
-    /// How long ago that was. Until it turns for the first time nothing hangs: to fill the counts of a large table may
+    /// The loop waits for its tables.
+    pub fn rest(&self) {
+        self.state().beat = None;
+    }
+
+    /// How long ago the last turn began. While it waits for its tables nothing hangs: to fill the counts of a large table may
     /// take long, has a time limit of its own, and would begin anew after a restart.
     #[must_use]
     pub fn age(&self) -> Duration {

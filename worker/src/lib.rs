@@ -21,7 +21,7 @@ use shared::{
     metrics::ServiceMetrics,
     probe::{Check, Dependency},
     queue::{Queue, ShardedQueue},
-    store::Store,
+    store::{ErrorClass, Store},
 };
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -108,7 +108,6 @@ pub async fn run(
         let (store, closing) = (store.clone(), closing.clone());
         let name = config.names[0].clone();
         tasks.spawn("progress", async move {
-            store.prepare_patiently(&closing).await?;
             progress::report(&name, &store, &backlog, &metrics, &closing).await;
             Ok(())
         });
@@ -125,10 +124,7 @@ pub async fn run(
     for (mover, heartbeat) in movers {
         let (store, closing) = (store.clone(), closing.clone());
         tasks.spawn("mover", async move {
-            store.prepare_patiently(&closing).await?;
-            heartbeat.note(Ok(()));
-            move_ballots(mover, &heartbeat, &closing).await;
-            Ok(())
+            move_ballots(mover, &store, &heartbeat, &closing).await
         });
     }
     lifecycle.run(tasks).await
@@ -162,11 +158,31 @@ fn movers(
 }
 
 /// The loop: goes on for ever, whatever is gone, and waits a little longer after each failure.
-async fn move_ballots(mut mover: Mover, heartbeat: &Heartbeat, closing: &CancellationToken) {
+///
+/// # Errors
+/// The store was made by a newer version of this program.
+async fn move_ballots(
+    mut mover: Mover,
+    store: &Store,
+    heartbeat: &Heartbeat,
+    closing: &CancellationToken,
+) -> anyhow::Result<()> {
     let mut backoff = Backoff::default();
     while !closing.is_cancelled() {
-        heartbeat.beat();
-        match mover.run_next().await {
+        if !store.is_prepared() {
+            heartbeat.rest();
+        }
+        let prepared = Box::pin(store.ensure_prepared());
+        let turn = match closing.run_until_cancelled(prepared).await {
+            Some(Ok(())) => {
+                heartbeat.beat();
+                mover.run_next().await
+            }
+            Some(Err(error)) if error.class == ErrorClass::Permanent => return Err(error.into()),
+            Some(Err(error)) => Err(error.into()),
+            None => break,
+        };
+        match turn {
             Ok(_) => {
                 heartbeat.note(Ok(()));
                 backoff.reset();
@@ -180,4 +196,5 @@ async fn move_ballots(mut mover: Mover, heartbeat: &Heartbeat, closing: &Cancell
         }
     }
     mover.leave().await;
+    Ok(())
 }

@@ -4,9 +4,39 @@ CREATE TABLE IF NOT EXISTS votes (
     id   varchar(255) PRIMARY KEY,
     vote varchar(255) NOT NULL
 );
+
+-- A table that is there already may hold what cannot be taken over. It is said, with rows, and nothing is changed.
+DO $$
+DECLARE
+    wrong text;
+BEGIN
+    SELECT string_agg(format('%s is %s', attname, format_type(atttypid, atttypmod)), ', ' ORDER BY attnum) INTO wrong
+        FROM pg_attribute
+        WHERE attrelid = 'votes'::regclass AND attname IN ('id', 'vote')
+            AND (atttypid NOT IN ('varchar'::regtype, 'text'::regtype) OR atttypmod BETWEEN 0 AND 35);
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'the table votes has columns of another type: %; both must be text, or varchar of 32 or more', wrong
+            USING ERRCODE = 'datatype_mismatch';
+    END IF;
+    SELECT string_agg(format('(%s, %s)', coalesce(quote_literal(id), 'NULL'), coalesce(quote_literal(vote), 'NULL')), ', ') INTO wrong
+        FROM (SELECT id, vote FROM votes WHERE id IS NULL OR vote IS NULL LIMIT 5) AS some;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'the table votes has rows without an id or a vote, such as %; delete them, or fill them in', wrong
+            USING ERRCODE = 'not_null_violation';
+    END IF;
+    SELECT string_agg(format('%s (%s rows)', quote_literal(id), times), ', ') INTO wrong
+        FROM (SELECT id, count(*) AS times FROM votes GROUP BY id HAVING count(*) > 1 LIMIT 5) AS some;
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'the table votes has several rows with the same id, such as %; delete all but one of each', wrong
+            USING ERRCODE = 'unique_violation';
+    END IF;
+END
+$$;
+
 ALTER TABLE votes
     ADD COLUMN IF NOT EXISTS cast_ms  bigint NOT NULL DEFAULT 0,
-    ADD COLUMN IF NOT EXISTS cast_seq bigint NOT NULL DEFAULT 0;
+    ADD COLUMN IF NOT EXISTS cast_seq bigint NOT NULL DEFAULT 0,
+    ALTER COLUMN vote SET NOT NULL;
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'votes'::regclass AND contype = 'p') THEN

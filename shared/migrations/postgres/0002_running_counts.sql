@@ -21,12 +21,28 @@ INSERT INTO tally (option, votes, last_cast_ms)
 INSERT INTO timeline (bucket, option, votes)
     SELECT cast_ms / 10000 * 10000, vote, count(*) FROM votes WHERE cast_ms > 0 GROUP BY 1, 2;
 
+-- Every function keeps the schemas in which it was made: a dump is restored with an empty search path.
+
+-- The counts have one source, the triggers below. What is put into them directly is left out, so that votes and counts of a
+-- dump may be loaded into tables that are there already: the votes count themselves. The count of all votes anew says what
+-- it does by a setting of its own.
+CREATE FUNCTION only_counted() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    IF pg_trigger_depth() > 1 OR current_setting('voting_app.recount', true) = 'on' THEN
+        RETURN NEW;
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER only_counted BEFORE INSERT ON tally FOR EACH ROW EXECUTE FUNCTION only_counted();
+CREATE TRIGGER only_counted BEFORE INSERT ON timeline FOR EACH ROW EXECUTE FUNCTION only_counted();
+
 -- Counts what one statement changed, whoever sent it. The transition tables hold the rows as they were when the
 -- statement locked them, so concurrent writers cannot make a vote count twice or not at all.
 --
 -- The advisory lock puts transactions in a line from here to their commit. Without it two of them could lock the
--- counts in opposite orders, because one INSERT … ON CONFLICT fires an insert and an update trigger.
-CREATE FUNCTION count_inserted_votes() RETURNS trigger LANGUAGE plpgsql AS $$
+-- counts in opposite orders, because one INSERT ... ON CONFLICT fires an insert and an update trigger.
+CREATE FUNCTION count_inserted_votes() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM new_votes) THEN RETURN NULL; END IF;
     PERFORM pg_advisory_xact_lock(hashtext('tally'));
@@ -42,7 +58,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION count_updated_votes() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION count_updated_votes() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM new_votes) THEN RETURN NULL; END IF;
     PERFORM pg_advisory_xact_lock(hashtext('tally'));
@@ -64,7 +80,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION count_deleted_votes() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION count_deleted_votes() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM old_votes) THEN RETURN NULL; END IF;
     PERFORM pg_advisory_xact_lock(hashtext('tally'));
@@ -81,7 +97,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION count_no_votes() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION count_no_votes() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     DELETE FROM tally;
     DELETE FROM timeline;

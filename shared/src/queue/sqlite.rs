@@ -13,7 +13,7 @@ use tokio::{
 use super::{Backlog, Claimed, Delivery, QueueConfig, QueueError, delivery::fields_of};
 use crate::{
     ballot::{Ballot, BallotId},
-    sqlite::Database,
+    sqlite::{Database, message},
 };
 
 /// How many voters may wait for the next commit.
@@ -66,11 +66,8 @@ impl SqliteQueue {
     }
 
     pub(super) async fn probe(&self) -> Result<(), QueueError> {
-        sqlx::query("SELECT ms FROM last_ballot")
-            .execute(self.database.readers())
-            .await
-            .map_err(|error| classify(&error))?;
-        Ok(())
+        let probed = self.database.probe().await;
+        probed.map_err(|error| classify(&error))
     }
 
     pub(super) async fn newest(&self) -> Result<Option<BallotId>, QueueError> {
@@ -307,8 +304,9 @@ fn now_ms() -> i64 {
 }
 
 fn classify(error: &sqlx::Error) -> QueueError {
+    let message = message(error);
     match error {
-        sqlx::Error::Database(refusal) => QueueError::Refused(refusal.to_string()),
-        other => QueueError::Unavailable(other.to_string()),
+        sqlx::Error::Database(_) => QueueError::Refused(message),
+        _ => QueueError::Unavailable(message),
     }
 }

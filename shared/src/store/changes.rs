@@ -1,10 +1,16 @@
 //! How a reader learns that the counts may have changed.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::FutureExt;
-use sqlx::{PgPool, Sqlite, pool::PoolConnection, postgres::PgListener, sqlite::SqliteConnection};
-use tokio::time::sleep;
+use sqlx::{
+    PgPool, Sqlite, error::DatabaseError, pool::PoolConnection, postgres::PgListener,
+    sqlite::SqliteConnection,
+};
+use tokio::time::{sleep, timeout};
 
 use super::{StoreError, StoreMetrics};
 use crate::sqlite::Database;
@@ -13,10 +19,20 @@ const CHANNEL: &str = "tally_changed";
 /// SQLite tells a process of another's commits only when asked; asking costs microseconds.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// How often to look where the server does not notify.
+const POLL_EVERY: Duration = Duration::from_millis(250);
+/// How long a notification to oneself may take.
+const ECHO_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often to try again to be notified: a replica may have become the primary.
+const LISTEN_EVERY: Duration = Duration::from_mins(1);
+/// Source: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+const READ_ONLY: &str = "25006";
+
 /// Tells when the counts may have changed: too often rather than too seldom.
 pub struct Changes {
     source: Source,
     metrics: StoreMetrics,
+    place: Arc<str>,
 }
 
 enum Source {
@@ -27,32 +43,42 @@ enum Source {
     },
     Server {
         pool: PgPool,
-        listener: Option<PgListener>,
+        listening: Listening,
     },
 }
 
+/// Whether the server notifies.
+enum Listening {
+    /// That is to be found out.
+    Unknown,
+    Notified(Box<PgListener>),
+    /// It does not: it is a read replica, or a pooler between gives each transaction another connection.
+    Polling { since: Instant },
+}
+
 impl Changes {
-    pub(super) fn of_file(database: &Database, metrics: &StoreMetrics) -> Self {
+    pub(super) fn of_file(database: &Database, metrics: &StoreMetrics, place: &Arc<str>) -> Self {
         let source = Source::File {
             database: database.clone(),
             connection: None,
             seen: 0,
         };
-        Self::of(source, metrics)
+        Self::of(source, metrics, place)
     }
 
-    pub(super) fn of_server(pool: &PgPool, metrics: &StoreMetrics) -> Self {
+    pub(super) fn of_server(pool: &PgPool, metrics: &StoreMetrics, place: &Arc<str>) -> Self {
         let source = Source::Server {
             pool: pool.clone(),
-            listener: None,
+            listening: Listening::Unknown,
         };
-        Self::of(source, metrics)
+        Self::of(source, metrics, place)
     }
 
-    fn of(source: Source, metrics: &StoreMetrics) -> Self {
+    fn of(source: Source, metrics: &StoreMetrics, place: &Arc<str>) -> Self {
         Self {
             source,
             metrics: metrics.clone(),
+            place: place.clone(),
         }
     }
 
@@ -63,7 +89,7 @@ impl Changes {
     /// The store cannot be listened to; the next call connects again.
     pub async fn changed(&mut self) -> Result<(), StoreError> {
         let changed = self.source.changed().await;
-        self.metrics.note(changed)
+        self.metrics.note(changed.map_err(|error| error.at(&self.place)))
     }
 }
 
@@ -89,27 +115,56 @@ impl Source {
                     sleep(LOOK_EVERY).await;
                 }
             }
-            Self::Server { pool, listener } => {
-                let Some(listening) = listener else {
-                    let mut fresh = PgListener::connect_with(pool).await?;
-                    fresh.listen(CHANNEL).await?;
-                    *listener = Some(fresh);
-                    return Ok(());
-                };
+            Self::Server { pool, listening } => match listening {
+                Listening::Unknown => {
+                    *listening = listen(pool).await?;
+                    Ok(())
+                }
+                Listening::Polling { since } => {
+                    sleep(POLL_EVERY).await;
+                    if since.elapsed() > LISTEN_EVERY {
+                        *listening = Listening::Unknown;
+                    }
+                    Ok(())
+                }
                 // `None`: the connection was lost, and so, perhaps, was a notification.
-                match listening.try_recv().await {
+                Listening::Notified(listener) => match listener.try_recv().await {
                     Ok(_) => {
                         // A burst of commits is one change, not one for each of them.
-                        while let Some(Ok(_)) = listening.try_recv().now_or_never() {}
+                        while let Some(Ok(_)) = listener.try_recv().now_or_never() {}
                         Ok(())
                     }
                     Err(error) => {
-                        *listener = None;
+                        *listening = Listening::Unknown;
                         Err(error.into())
                     }
-                }
-            }
+                },
+            },
         }
+    }
+}
+
+/// Listens, and finds out by a notification to itself whether that is of any use.
+async fn listen(pool: &PgPool) -> Result<Listening, StoreError> {
+    let mut listener = PgListener::connect_with(pool).await?;
+    let polling = |why: &str| {
+        tracing::info!(why, "changes of the tally are looked for, not notified");
+        Ok(Listening::Polling {
+            since: Instant::now(),
+        })
+    };
+    if let Err(error) = listener.listen(CHANNEL).await {
+        let code = error.as_database_error().and_then(DatabaseError::code);
+        return match code.as_deref() {
+            Some(READ_ONLY) => polling("the server is a read replica"),
+            _ => Err(error.into()),
+        };
+    }
+    sqlx::raw_sql("NOTIFY tally_changed").execute(pool).await?;
+    match timeout(ECHO_TIMEOUT, listener.recv()).await {
+        Ok(Ok(_)) => Ok(Listening::Notified(Box::new(listener))),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => polling("a pooler between gives each transaction another connection"),
     }
 }
 

@@ -1,16 +1,28 @@
 //! What goes wrong in a store, and whether trying again can help.
 
-use std::time::Duration;
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use sqlx::{error::DatabaseError, migrate::MigrateError};
 
 /// The store did not do what it was asked.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("the store failed: {message}")]
+#[derive(Clone, Debug)]
 pub struct StoreError {
     /// Whether trying again can help.
     pub class: ErrorClass,
+    /// Which store it is.
+    place: Option<Arc<str>>,
     message: String,
+    is_about_tables: bool,
+}
+
+impl std::error::Error for StoreError {}
+
+/// The store, the variable that names it, and what it said.
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = self.place.as_deref().unwrap_or("the store");
+        write!(f, "{place}: {}", self.message)
+    }
 }
 
 /// Whether trying again can help.
@@ -38,50 +50,77 @@ impl ErrorClass {
 }
 
 impl StoreError {
-    pub(super) fn timeout(limit: Duration) -> Self {
+    fn new(class: ErrorClass, message: impl Into<String>) -> Self {
         Self {
-            class: ErrorClass::Timeout,
-            message: format!("it did not answer within {limit:?}"),
+            class,
+            place: None,
+            message: message.into(),
+            is_about_tables: false,
         }
     }
 
-    pub(super) fn busy(message: &str) -> Self {
-        Self {
-            class: ErrorClass::Transient,
-            message: message.to_owned(),
-        }
+    pub(super) fn timeout(limit: Duration) -> Self {
+        Self::new(ErrorClass::Timeout, format!("no answer within {limit:?}"))
+    }
+
+    pub(super) fn transient(message: impl Into<String>) -> Self {
+        Self::new(ErrorClass::Transient, message)
     }
 
     pub(super) fn read_only() -> Self {
+        Self::transient(format!("it takes no writes{}", advice("25006")))
+    }
+
+    pub(super) fn permanent(message: impl Into<String>) -> Self {
+        Self::new(ErrorClass::Permanent, message)
+    }
+
+    /// The same, at this place.
+    pub(super) fn at(self, place: &Arc<str>) -> Self {
         Self {
-            class: ErrorClass::Transient,
-            message: format!("it takes no writes{}", advice("25006")),
+            place: Some(place.clone()),
+            ..self
         }
     }
 
-    pub(super) fn permanent(message: String) -> Self {
+    /// The same, for what may be mended at the server.
+    pub(super) fn that_may_pass(self) -> Self {
+        let class = match self.class {
+            ErrorClass::Permanent => ErrorClass::Transient,
+            other => other,
+        };
+        Self { class, ..self }
+    }
+
+    /// The same, with more in front of the message.
+    pub(super) fn because(self, what: &str) -> Self {
         Self {
-            class: ErrorClass::Permanent,
-            message,
+            message: format!("{what}: {}", self.message),
+            ..self
         }
+    }
+
+    /// Whether tables, columns or functions are missing, or are others than they should be.
+    pub(super) fn is_about_tables(&self) -> bool {
+        self.is_about_tables
     }
 }
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let code = error.as_database_error().and_then(DatabaseError::code);
+        let code = code.as_deref();
         let class = match &error {
-            _ if code.as_deref().is_some_and(is_permanent) => ErrorClass::Permanent,
+            _ if code.is_some_and(is_permanent) => ErrorClass::Permanent,
             sqlx::Error::PoolTimedOut => ErrorClass::Timeout,
             _ => ErrorClass::Transient,
         };
-        let advice = match &error {
-            sqlx::Error::Tls(_) => "; sslmode in DATABASE_URL must fit what the server speaks",
-            _ => code.as_deref().map_or("", advice),
-        };
+        let message = message(&error);
+        let is_about_tables = code
+            .is_some_and(|code| is_missing_table(code) || (code == "1" && is_no_such(&message)));
         Self {
-            class,
-            message: format!("{error}{advice}"),
+            is_about_tables,
+            ..Self::new(class, message)
         }
     }
 }
@@ -95,6 +134,52 @@ impl From<MigrateError> for StoreError {
     }
 }
 
+/// What went wrong and, where the server's own words do not say, what an operator can do about it.
+fn message(error: &sqlx::Error) -> String {
+    use sqlx::Error::{Configuration, Database, Io, PoolTimedOut, Protocol, Tls};
+    match error {
+        Database(refusal) => {
+            let said = refusal.message();
+            format!("{said}{}", refusal.code().as_deref().map_or("", advice))
+        }
+        Io(error) => of_io(error),
+        Tls(error) => of_tls(&error.to_string()),
+        Protocol(said) => format!(
+            "what answers does not speak Postgres' protocol ({said}); the port must be that of Postgres"
+        ),
+        PoolTimedOut => "all connections were in use for too long; there are as many as \
+                         STORE_MAX_CONNECTIONS says"
+            .into(),
+        Configuration(error) => error.to_string(),
+        other => other.to_string(),
+    }
+}
+
+fn of_io(error: &io::Error) -> String {
+    let said = error.to_string();
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "nothing listens there (connection refused)".into(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
+            format!("the connection was closed ({said})")
+        }
+        // The standard library has no kind for it.
+        _ if said.contains("lookup address") => format!("there is no host of that name ({said})"),
+        _ if said.contains("certificate") => of_tls(&said),
+        _ => said,
+    }
+}
+
+fn of_tls(said: &str) -> String {
+    if said.contains("certificate") {
+        format!(
+            "its TLS certificate is not trusted ({said}); sslrootcert=FILE in DATABASE_URL must name the authority \
+             that signed it, and the host must be one that it names"
+        )
+    } else {
+        format!("{said}; sslmode in DATABASE_URL must fit what the server speaks")
+    }
+}
+
 /// What an operator can do about it, where the server's own words do not say.
 fn advice(code: &str) -> &'static str {
     match code {
@@ -105,6 +190,9 @@ fn advice(code: &str) -> &'static str {
         "3D000" => "; DATABASE_URL must name a database that is there",
         "42501" => "; the user in DATABASE_URL has not all the rights that this service needs",
         "25006" => "; DATABASE_URL must name a server that takes writes",
+        "53300" => {
+            "; raise max_connections at the server, or lower STORE_MAX_CONNECTIONS or the number of services"
+        }
         _ => "",
     }
 }
@@ -119,6 +207,16 @@ fn is_permanent(code: &str) -> bool {
     }
     code.parse::<u32>()
         .is_ok_and(|code| matches!(code & 0xff, 19 | 20))
+}
+
+/// Undefined table, column, function and schema, and a table without the constraint that ON CONFLICT names.
+fn is_missing_table(code: &str) -> bool {
+    matches!(code, "42P01" | "42703" | "42883" | "3F000" | "42P10")
+}
+
+/// SQLite has one code for all errors of a statement.
+fn is_no_such(message: &str) -> bool {
+    message.starts_with("no such ")
 }
 
 #[cfg(test)]

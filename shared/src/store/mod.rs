@@ -9,22 +9,21 @@ mod dead_letter;
 mod error;
 mod metrics;
 mod postgres;
+mod preparation;
 mod progress;
 mod sqlite;
 mod upkeep;
+mod url;
 
-use std::{collections::HashMap, fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use prometheus::Registry;
-use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
-    backoff::Backoff,
     ballot::{CastBallot, VoterId},
     metrics::ServiceMetrics,
-    sqlite::{Database, OpenError, SqlitePath},
+    sqlite::{Database, OpenError},
 };
 pub use changes::Changes;
 pub use counts::{OptionCount, Tally, TimelinePoint};
@@ -32,78 +31,17 @@ pub use dead_letter::DeadLetter;
 pub use error::{ErrorClass, StoreError};
 pub use metrics::StoreMetrics;
 use postgres::PostgresStore;
+use preparation::Preparation;
 pub use progress::{ProgressReport, WorkerProgress};
 use sqlite::SqliteStore;
 pub use upkeep::{Contents, Replayed, StandingVote};
+pub use url::{InvalidStoreUrl, StoreUrl, unchecked};
 
 /// The finest step of the timeline, in milliseconds.
 pub const TIMELINE_STEP_MS: i64 = 10_000;
 
 /// The age at which a worker's report is removed by another worker's.
 pub const FORGET_REPORTS_AFTER: Duration = Duration::from_mins(10);
-
-/// Where the store is.
-#[derive(Clone, Debug)]
-pub enum StoreUrl {
-    /// `sqlite://FILE`: embedded, for any number of processes on one machine.
-    Sqlite(PathBuf),
-    /// `postgres://…`: for any number of machines.
-    Postgres(Box<sqlx::postgres::PgConnectOptions>),
-}
-
-impl StoreUrl {
-    /// Whether it is a file on this machine.
-    #[must_use]
-    pub fn is_embedded(&self) -> bool {
-        matches!(self, Self::Sqlite(_))
-    }
-}
-
-/// Where it is, without secrets.
-impl fmt::Display for StoreUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sqlite(path) => crate::sqlite::absolute(path).display().fmt(f),
-            Self::Postgres(options) => write!(
-                f,
-                "Postgres at {}:{}",
-                options.get_host(),
-                options.get_port()
-            ),
-        }
-    }
-}
-
-impl FromStr for StoreUrl {
-    type Err = InvalidStoreUrl;
-
-    /// Secrets may be inside, so no error repeats the URL.
-    fn from_str(url: &str) -> Result<Self, InvalidStoreUrl> {
-        match url.split_once("://").map(|(scheme, _)| scheme) {
-            Some("sqlite") => url
-                .parse()
-                .map(|SqlitePath(path)| Self::Sqlite(path))
-                .map_err(|why| InvalidStoreUrl(why.into())),
-            Some("postgres" | "postgresql") => url
-                .parse()
-                .map(|options| Self::Postgres(Box::new(options)))
-                .map_err(|_| {
-                    InvalidStoreUrl(
-                        "not a Postgres URL; write postgres://[USER:PASSWORD@]HOST[:PORT]/DATABASE"
-                            .into(),
-                    )
-                }),
-            _ => Err(InvalidStoreUrl(
-                "allowed are sqlite://FILE and postgres://HOST/DATABASE".into(),
-            )),
-        }
-    }
-}
-
-/// The URL names no store.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct InvalidStoreUrl(String);
 
 /// How to reach and use the store.
 #[derive(Clone, Debug)]
@@ -118,7 +56,15 @@ pub struct StoreConfig {
 
 /// The store. Cloning is cheap; clones share connections.
 #[derive(Clone)]
-pub enum Store {
+pub struct Store {
+    backend: Backend,
+    /// Where it is and which setting says so, for messages.
+    place: Arc<str>,
+    preparation: Preparation,
+}
+
+#[derive(Clone)]
+enum Backend {
     /// An embedded file.
     Sqlite(SqliteStore),
     /// A Postgres database.
@@ -159,27 +105,29 @@ impl Store {
     }
 
     async fn open_with(config: &StoreConfig, metrics: StoreMetrics) -> Result<Self, OpenError> {
-        match &config.url {
-            StoreUrl::Sqlite(path) => Ok(Self::Sqlite(SqliteStore::new(
-                Database::open(path).await?,
-                metrics,
-            ))),
-            StoreUrl::Postgres(options) => Ok(Self::Postgres(PostgresStore::new(
-                (**options).clone(),
-                config,
-                metrics,
-            ))),
-        }
+        let backend = match &config.url {
+            StoreUrl::Sqlite(path) => {
+                Backend::Sqlite(SqliteStore::new(Database::open(path).await?, metrics))
+            }
+            StoreUrl::Postgres(options) => {
+                Backend::Postgres(PostgresStore::new((**options).clone(), config, metrics))
+            }
+        };
+        Ok(Self {
+            backend,
+            place: format!("{} (DATABASE_URL)", config.url).into(),
+            preparation: Preparation::default(),
+        })
     }
 
     fn count_connections(&self) {
-        match self {
-            Self::Sqlite(store) => {
+        match &self.backend {
+            Backend::Sqlite(store) => {
                 let database = store.database();
                 let (all, idle) = database.connections();
                 self.metrics().set_connections(all, idle);
             }
-            Self::Postgres(store) => {
+            Backend::Postgres(store) => {
                 let pool = store.pool();
                 self.metrics().set_connections(pool.size(), pool.num_idle());
             }
@@ -187,44 +135,51 @@ impl Store {
     }
 
     fn metrics(&self) -> &StoreMetrics {
-        match self {
-            Self::Sqlite(store) => store.metrics(),
-            Self::Postgres(store) => store.metrics(),
+        match &self.backend {
+            Backend::Sqlite(store) => store.metrics(),
+            Backend::Postgres(store) => store.metrics(),
         }
     }
 
     fn note<T>(&self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
+        let outcome = outcome.map_err(|error| error.at(&self.place));
+        if let Err(error) = &outcome
+            && error.is_about_tables()
+        {
+            self.preparation.invalidate();
+        }
         self.metrics().note(outcome)
     }
 
     /// Brings the tables up to date, under a lock, so that any number of services may call this at once.
     ///
     /// # Errors
-    /// [`ErrorClass::Permanent`] where trying again cannot help: a newer schema, a refused password.
+    /// [`ErrorClass::Permanent`] where only another version of this program can help: the tables are of a newer one.
     pub async fn prepare(&self) -> Result<(), StoreError> {
-        self.note(match self {
-            Self::Sqlite(_) => Ok(()), // done when it was opened
-            Self::Postgres(store) => store.prepare().await,
-        })
+        let prepared = self.note(match &self.backend {
+            Backend::Sqlite(_) => Ok(()), // done when it was opened
+            Backend::Postgres(store) => Box::pin(store.prepare()).await,
+        });
+        self.preparation.record(&prepared);
+        prepared
     }
 
-    /// Does the same, for as long as trying again can help, until `closing` is cancelled.
+    /// Does the same if the tables may not be up to date: before the first use, and after an error that says so, as when
+    /// the database was made anew.
     ///
     /// # Errors
-    /// Trying again cannot help.
-    pub async fn prepare_patiently(&self, closing: &CancellationToken) -> Result<(), StoreError> {
-        let mut backoff = Backoff::default();
-        loop {
-            match closing.run_until_cancelled(Box::pin(self.prepare())).await {
-                Some(Err(error)) if error.class != ErrorClass::Permanent => {
-                    let wait = backoff.next_wait();
-                    tracing::warn!(%error, ?wait, "the store is not ready; trying again");
-                    closing.run_until_cancelled(sleep(wait)).await;
-                }
-                Some(outcome) => return outcome,
-                None => return Ok(()),
-            }
+    /// As of [`Self::prepare`].
+    pub async fn ensure_prepared(&self) -> Result<(), StoreError> {
+        if self.preparation.is_done() {
+            return Ok(());
         }
+        self.prepare().await
+    }
+
+    /// Whether the tables are up to date, as far as is known.
+    #[must_use]
+    pub fn is_prepared(&self) -> bool {
+        self.preparation.is_done()
     }
 
     /// Stores ballots and dead letters in one transaction, together with the counts they change.
@@ -240,9 +195,9 @@ impl Store {
         dead: &[DeadLetter],
     ) -> Result<Applied, StoreError> {
         let newest = newest_per_voter(ballots);
-        let changed = self.note(match self {
-            Self::Sqlite(store) => store.apply(&newest, dead).await,
-            Self::Postgres(store) => store.apply(&newest, dead).await,
+        let changed = self.note(match &self.backend {
+            Backend::Sqlite(store) => store.apply(&newest, dead).await,
+            Backend::Postgres(store) => store.apply(&newest, dead).await,
         })?;
         let superseded = (ballots.len() - newest.len()) as u64;
         Ok(Applied {
@@ -256,9 +211,9 @@ impl Store {
     /// # Errors
     /// The store does not answer.
     pub async fn tally(&self) -> Result<Tally, StoreError> {
-        self.note(match self {
-            Self::Sqlite(store) => store.tally().await,
-            Self::Postgres(store) => store.tally().await,
+        self.note(match &self.backend {
+            Backend::Sqlite(store) => store.tally().await,
+            Backend::Postgres(store) => store.tally().await,
         })
     }
 
@@ -274,9 +229,9 @@ impl Store {
         let step_ms = i64::try_from(step.as_millis())
             .unwrap_or(i64::MAX)
             .max(TIMELINE_STEP_MS);
-        self.note(match self {
-            Self::Sqlite(store) => store.timeline(from.as_millisecond(), step_ms).await,
-            Self::Postgres(store) => store.timeline(from.as_millisecond(), step_ms).await,
+        self.note(match &self.backend {
+            Backend::Sqlite(store) => store.timeline(from.as_millisecond(), step_ms).await,
+            Backend::Postgres(store) => store.timeline(from.as_millisecond(), step_ms).await,
         })
     }
 
@@ -285,9 +240,9 @@ impl Store {
     /// # Errors
     /// The store does not answer.
     pub async fn timeline_extent(&self) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
-        let extent = self.note(match self {
-            Self::Sqlite(store) => store.timeline_extent().await,
-            Self::Postgres(store) => store.timeline_extent().await,
+        let extent = self.note(match &self.backend {
+            Backend::Sqlite(store) => store.timeline_extent().await,
+            Backend::Postgres(store) => store.timeline_extent().await,
         })?;
         Ok(extent.and_then(|(first, last)| {
             Some((
@@ -302,9 +257,9 @@ impl Store {
     /// # Errors
     /// The store does not answer.
     pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
-        self.note(match self {
-            Self::Sqlite(store) => store.dead_letters().await,
-            Self::Postgres(store) => store.dead_letters().await,
+        self.note(match &self.backend {
+            Backend::Sqlite(store) => store.dead_letters().await,
+            Backend::Postgres(store) => store.dead_letters().await,
         })
     }
 
@@ -314,9 +269,9 @@ impl Store {
     /// # Errors
     /// The store does not answer.
     pub async fn report_progress(&self, progress: &WorkerProgress) -> Result<(), StoreError> {
-        self.note(match self {
-            Self::Sqlite(store) => Box::pin(store.report_progress(progress)).await,
-            Self::Postgres(store) => Box::pin(store.report_progress(progress)).await,
+        self.note(match &self.backend {
+            Backend::Sqlite(store) => Box::pin(store.report_progress(progress)).await,
+            Backend::Postgres(store) => Box::pin(store.report_progress(progress)).await,
         })
     }
 
@@ -325,40 +280,67 @@ impl Store {
     /// # Errors
     /// The store does not answer.
     pub async fn progress(&self) -> Result<Vec<ProgressReport>, StoreError> {
-        self.note(match self {
-            Self::Sqlite(store) => store.progress().await,
-            Self::Postgres(store) => store.progress().await,
+        self.note(match &self.backend {
+            Backend::Sqlite(store) => store.progress().await,
+            Backend::Postgres(store) => store.progress().await,
         })
     }
 
-    /// Checks that the store answers.
+    /// Checks that a ballot like this one would be stored, without storing it.
     ///
     /// # Errors
-    /// It does not.
+    /// It would not be, or the store does not answer.
+    pub async fn try_apply(&self, ballot: &CastBallot) -> Result<(), StoreError> {
+        self.note(match &self.backend {
+            Backend::Sqlite(store) => store.try_apply(ballot).await,
+            Backend::Postgres(store) => store.try_apply(ballot).await,
+        })
+    }
+
+    /// Checks that the tally can be read.
+    ///
+    /// # Errors
+    /// It cannot, or the tables could not be brought up to date.
     pub async fn probe(&self) -> Result<(), StoreError> {
-        self.note(match self {
-            Self::Sqlite(store) => store.probe().await,
-            Self::Postgres(store) => store.probe().await,
+        self.ensure_usable()?;
+        self.note(match &self.backend {
+            Backend::Sqlite(store) => store.probe().await,
+            Backend::Postgres(store) => store.probe(self.preparation.is_done()).await,
         })
     }
 
-    /// Checks that the store answers and takes writes.
+    /// Checks that votes can be stored.
     ///
     /// # Errors
-    /// It does not.
+    /// They cannot, or the tables could not be brought up to date.
     pub async fn probe_writes(&self) -> Result<(), StoreError> {
-        self.note(match self {
-            Self::Sqlite(store) => store.probe().await,
-            Self::Postgres(store) => store.probe_writes().await,
+        self.ensure_usable()?;
+        self.note(match &self.backend {
+            Backend::Sqlite(store) => store.probe_writes().await,
+            Backend::Postgres(store) => store.probe_writes(self.preparation.is_done()).await,
         })
+    }
+
+    /// What keeps the tables from being used says more than what then fails.
+    fn ensure_usable(&self) -> Result<(), StoreError> {
+        self.preparation.failure().map_or(Ok(()), Err)
+    }
+
+    /// Writes what is kept beside the embedded file into it; to be called when nothing writes any more.
+    pub async fn settle(&self) {
+        if let Backend::Sqlite(store) = &self.backend
+            && let Err(error) = store.database().checkpoint().await
+        {
+            tracing::warn!(%error, "the write-ahead log stays beside the database file, and is needed with it");
+        }
     }
 
     /// Tells when the counts may have changed.
     #[must_use]
     pub fn changes(&self) -> Changes {
-        match self {
-            Self::Sqlite(store) => Changes::of_file(store.database(), self.metrics()),
-            Self::Postgres(store) => Changes::of_server(store.pool(), self.metrics()),
+        match &self.backend {
+            Backend::Sqlite(store) => Changes::of_file(store.database(), self.metrics(), &self.place),
+            Backend::Postgres(store) => Changes::of_server(store.pool(), self.metrics(), &self.place),
         }
     }
 }
@@ -375,23 +357,4 @@ fn newest_per_voter(ballots: &[CastBallot]) -> Vec<&CastBallot> {
     let mut newest: Vec<_> = newest.into_values().collect();
     newest.sort_unstable_by_key(|cast| cast.ballot.voter);
     newest
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wrong_url_is_refused_with_what_is_allowed_and_without_its_secrets() {
-        for url in [
-            "",
-            "localhost:5432",
-            "mysql://u:secret@host/db",
-            "postgres://u:secret@host:port/db",
-        ] {
-            let message = url.parse::<StoreUrl>().unwrap_err().to_string();
-            assert!(message.contains("postgres://"), "{message}");
-            assert!(!message.contains("secret"), "{message}");
-        }
-    }
 }

@@ -2,14 +2,17 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::{Sqlite, SqliteConnection, Transaction, pool::PoolConnection};
+use sqlx::{Sqlite, SqliteConnection, pool::PoolConnection};
 
 use super::{
     DeadLetter, FORGET_REPORTS_AFTER, ProgressReport, StoreError, StoreMetrics, Tally,
     TimelinePoint, WorkerProgress, dead_letter,
     progress::{self, ProgressRow},
 };
-use crate::{ballot::CastBallot, sqlite::Database};
+use crate::{
+    ballot::CastBallot,
+    sqlite::{Database, WriteTransaction},
+};
 
 /// Tables of the embedded database. Cloning is cheap.
 #[derive(Clone)]
@@ -32,7 +35,7 @@ impl SqliteStore {
         self.database.readers().acquire().await
     }
 
-    pub(super) async fn write(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+    pub(super) async fn write(&self) -> Result<WriteTransaction, sqlx::Error> {
         let _waiting = self.metrics.waiting();
         self.database.write().await
     }
@@ -133,10 +136,19 @@ impl SqliteStore {
     }
 
     pub(super) async fn probe(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT count(*) FROM tally")
-            .execute(&mut *self.reader().await?)
-            .await?;
-        Ok(())
+        self.database.ensure_in_place()?;
+        self.tally().await.map(drop)
+    }
+
+    pub(super) async fn probe_writes(&self) -> Result<(), StoreError> {
+        self.probe().await?;
+        Ok(self.database.probe().await?)
+    }
+
+    /// Whether a ballot like this one would be stored.
+    pub(super) async fn try_apply(&self, ballot: &CastBallot) -> Result<(), StoreError> {
+        let mut write = self.write().await?;
+        upsert(&mut write, &[ballot]).await.map(drop)
     }
 }
 

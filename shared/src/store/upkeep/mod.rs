@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use futures_util::stream::BoxStream;
 use jiff::Timestamp;
 
-use super::{Store, StoreError, newest_per_voter};
+use super::{Backend, Store, StoreError, newest_per_voter};
 use crate::ballot::{BallotId, CastBallot};
 
 /// How much the store holds.
@@ -51,10 +51,10 @@ impl Store {
     /// # Errors
     /// The store does not answer.
     pub async fn contents(&self) -> Result<Contents, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.contents().await,
-            Self::Postgres(store) => store.contents().await,
-        }
+        self.note(match &self.backend {
+            Backend::Sqlite(store) => store.contents().await,
+            Backend::Postgres(store) => store.contents().await,
+        })
     }
 
     /// Every standing vote at one moment, in the order of the voters' bytes, one after the other: however many there
@@ -64,9 +64,9 @@ impl Store {
     /// The store does not answer; the stream ends with the error.
     #[must_use]
     pub fn standing_votes(&self) -> BoxStream<'_, Result<StandingVote, StoreError>> {
-        match self {
-            Self::Sqlite(store) => store.standing_votes(),
-            Self::Postgres(store) => store.standing_votes(),
+        match &self.backend {
+            Backend::Sqlite(store) => store.standing_votes(),
+            Backend::Postgres(store) => store.standing_votes(),
         }
     }
 
@@ -76,10 +76,10 @@ impl Store {
     /// # Errors
     /// Nothing was changed; or, after a timeout or a broken connection, perhaps all of it. Doing it again is safe.
     pub async fn replay(&self, ballots: &[CastBallot]) -> Result<Replayed, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.replay(ballots).await,
-            Self::Postgres(store) => store.replay(ballots).await,
-        }
+        self.note(match &self.backend {
+            Backend::Sqlite(store) => store.replay(ballots).await,
+            Backend::Postgres(store) => store.replay(ballots).await,
+        })
     }
 
     /// Deletes votes, counts and dead letters in one transaction, tells readers, and returns what there was.
@@ -87,10 +87,10 @@ impl Store {
     /// # Errors
     /// Nothing was deleted; or, after a timeout or a broken connection, perhaps all of it.
     pub async fn reset(&self) -> Result<Contents, StoreError> {
-        match self {
-            Self::Sqlite(store) => store.reset().await,
-            Self::Postgres(store) => store.reset().await,
-        }
+        self.note(match &self.backend {
+            Backend::Sqlite(store) => store.reset().await,
+            Backend::Postgres(store) => store.reset().await,
+        })
     }
 }
 

@@ -8,70 +8,81 @@ use futures_util::{
     TryStreamExt,
     stream::{self, BoxStream, StreamExt},
 };
-use sqlx::{Connection, PgConnection, error::DatabaseError};
-use tokio::time::timeout;
+use sqlx::{PgConnection, error::DatabaseError};
 
 use super::{Contents, Replayed, StandingVote, VoteRow, contents, ids, outcome, still_dead};
 use crate::{
     ballot::CastBallot,
     store::{
         StoreError, newest_per_voter,
-        postgres::{PostgresStore, upsert, within},
+        postgres::{
+            PostgresStore, PostgresTransaction, query, query_as, query_scalar, upsert, within,
+        },
     },
 };
 
-/// How long one row may take. The first comes when all are sorted.
-const ROW_TIMEOUT: Duration = Duration::from_mins(10);
+/// How long some rows may take. The first come when all are sorted.
+const ROWS_TIMEOUT: Duration = Duration::from_mins(10);
 /// Source: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 impl PostgresStore {
     pub(super) async fn contents(&self) -> Result<Contents, StoreError> {
         within(self.timeout(), async {
-            let mut lease = self.lease().await?;
-            let counted = count(lease.connection()).await?;
-            lease.give_back();
+            let mut transaction = self.begin().await?;
+            let counted = count(transaction.connection()).await?;
+            transaction.commit().await?;
             Ok(counted)
         })
         .await
     }
 
     pub(super) fn standing_votes(&self) -> BoxStream<'_, Result<StandingVote, StoreError>> {
-        let rows = sqlx::query_as::<_, VoteRow>(
-            "SELECT id, vote, cast_ms, cast_seq FROM votes ORDER BY id COLLATE \"C\"",
-        )
-        .fetch(self.pool());
-        stream::try_unfold(rows, async |mut rows| {
-            let next = timeout(ROW_TIMEOUT, rows.try_next()).await;
-            let row = next.map_err(|_| StoreError::timeout(ROW_TIMEOUT))??;
-            Ok(row.map(|row| (row.into(), rows)))
+        stream::once(self.open_votes())
+            .map_ok(|cursor| stream::try_unfold(cursor, next_votes))
+            .try_flatten()
+            .map_ok(|votes| stream::iter(votes).map(Ok))
+            .try_flatten()
+            .boxed()
+    }
+
+    /// A cursor over all votes, of one moment.
+    async fn open_votes(&self) -> Result<PostgresTransaction, StoreError> {
+        within(ROWS_TIMEOUT, async {
+            let mut transaction = self.begin().await?;
+            // Whoever reads the votes may take a while over them.
+            let open = "SET LOCAL idle_in_transaction_session_timeout = '10min';
+                 DECLARE standing_votes NO SCROLL CURSOR FOR
+                     SELECT id, vote, cast_ms, cast_seq FROM votes ORDER BY id COLLATE \"C\"";
+            sqlx::raw_sql(open)
+                .execute(transaction.connection())
+                .await?;
+            Ok(transaction)
         })
-        .boxed()
+        .await
     }
 
     pub(super) async fn replay(&self, ballots: &[CastBallot]) -> Result<Replayed, StoreError> {
         within(self.timeout(), async {
-            let mut lease = self.lease().await?;
-            let mut transaction = lease.connection().begin().await?;
+            let mut transaction = self.begin().await?;
             // Before looking at the dead letters. The first keeps off a reset, the second another replay; workers go on.
             sqlx::raw_sql(
                 "LOCK TABLE votes IN ROW EXCLUSIVE MODE; LOCK TABLE dead_letters IN SHARE UPDATE EXCLUSIVE MODE",
             )
-            .execute(&mut *transaction)
+            .execute(transaction.connection())
             .await?;
             let letters: Vec<String> =
-                sqlx::query_scalar("SELECT ballot FROM dead_letters WHERE ballot = ANY($1)")
+                query_scalar("SELECT ballot FROM dead_letters WHERE ballot = ANY($1)")
                     .bind(ids(ballots))
-                    .fetch_all(&mut *transaction)
+                    .fetch_all(transaction.connection())
                     .await?;
             let replayed = still_dead(ballots, &letters.into_iter().collect());
-            let changed = upsert(&mut transaction, &newest_per_voter(&replayed)).await?;
-            sqlx::query("DELETE FROM dead_letters WHERE ballot = ANY($1)")
+            let changed = upsert(transaction.connection(), &newest_per_voter(&replayed)).await?;
+            query("DELETE FROM dead_letters WHERE ballot = ANY($1)")
             .bind(ids(&replayed))
-            .execute(&mut *transaction)
+            .execute(transaction.connection())
             .await?;
             transaction.commit().await?;
-            lease.give_back();
             Ok(outcome(ballots, &replayed, changed))
         })
         .await
@@ -79,36 +90,52 @@ impl PostgresStore {
 
     pub(super) async fn reset(&self) -> Result<Contents, StoreError> {
         within(self.timeout(), async {
-            let mut lease = self.lease().await?;
-            let mut transaction = lease.connection().begin().await?;
+            let mut transaction = self.begin().await?;
             // Waits for the workers' transactions, and lets none begin: the counts have no other writer now.
-            lock_out_everybody(&mut transaction).await?;
-            let deleted = count(&mut transaction).await?;
+            lock_out_everybody(transaction.connection()).await?;
+            let deleted = count(transaction.connection()).await?;
             // Its trigger empties the counts and tells readers. A DELETE would copy every vote for its trigger.
-            sqlx::query("TRUNCATE votes")
-                .execute(&mut *transaction)
+            query("TRUNCATE votes")
+                .execute(transaction.connection())
                 .await?;
-            sqlx::query("DELETE FROM dead_letters")
-                .execute(&mut *transaction)
+            query("DELETE FROM dead_letters")
+                .execute(transaction.connection())
                 .await?;
             transaction.commit().await?;
-            lease.give_back();
             Ok(deleted)
         })
         .await
     }
 }
 
+/// The next votes of the cursor; `None`: there are no more.
+async fn next_votes(
+    mut transaction: PostgresTransaction,
+) -> Result<Option<(Vec<StandingVote>, PostgresTransaction)>, StoreError> {
+    within(ROWS_TIMEOUT, async {
+        let rows: Vec<VoteRow> = query_as("FETCH 1000 FROM standing_votes")
+            .fetch_all(transaction.connection())
+            .await?;
+        if rows.is_empty() {
+            transaction.commit().await?;
+            return Ok(None);
+        }
+        let votes = rows.into_iter().map(StandingVote::from).collect();
+        Ok(Some((votes, transaction)))
+    })
+    .await
+}
+
 /// Gives up soon: while it waits for whoever reads the votes, the workers wait behind it.
-async fn lock_out_everybody(transaction: &mut PgConnection) -> Result<(), StoreError> {
-    sqlx::query("SET LOCAL lock_timeout = '2s'")
-        .execute(&mut *transaction)
+async fn lock_out_everybody(connection: &mut PgConnection) -> Result<(), StoreError> {
+    query("SET LOCAL lock_timeout = '2s'")
+        .execute(&mut *connection)
         .await?;
-    let locked = sqlx::query("LOCK TABLE votes IN ACCESS EXCLUSIVE MODE").execute(transaction);
+    let locked = query("LOCK TABLE votes IN ACCESS EXCLUSIVE MODE").execute(connection);
     locked.await.map_err(|error| {
         let code = error.as_database_error().and_then(DatabaseError::code);
         if code.as_deref() == Some(LOCK_NOT_AVAILABLE) {
-            return StoreError::busy(
+            return StoreError::transient(
                 "somebody reads the votes, perhaps an export; wait for its end",
             );
         }
@@ -118,7 +145,7 @@ async fn lock_out_everybody(transaction: &mut PgConnection) -> Result<(), StoreE
 }
 
 async fn count(connection: &mut PgConnection) -> Result<Contents, StoreError> {
-    let counted = sqlx::query_as(
+    let counted = query_as(
         "SELECT (SELECT coalesce(sum(votes), 0)::bigint FROM tally), (SELECT count(*) FROM dead_letters)",
     );
     Ok(contents(counted.fetch_one(connection).await?))

@@ -3,9 +3,14 @@
 //! It is real storage: WAL with `synchronous=FULL`, so a commit is on the disk before it is answered, and any number of
 //! processes on one machine may share the file.
 
+mod error;
+mod file;
+mod write;
+
 use std::{
     collections::HashMap,
     fs::{File, OpenOptions},
+    io::ErrorKind,
     path::{Path, PathBuf},
     str::FromStr,
     sync::{Arc, LazyLock, Mutex, PoisonError, Weak},
@@ -13,18 +18,26 @@ use std::{
 };
 
 use sqlx::{
-    SqlitePool, Transaction,
-    migrate::{MigrateError, Migrator},
+    ConnectOptions, Connection, SqlitePool,
+    migrate::Migrator,
     sqlite::{
-        Sqlite, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+        SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
     },
 };
+use tokio::time::timeout;
+
+use error::Cause;
+pub use error::{OpenError, message};
+use file::OpenedFile;
+pub use write::WriteTransaction;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// How long a writer waits for another process's transaction to end.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
+/// How long a probe waits for a write.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// An open database file. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -35,6 +48,7 @@ struct Connections {
     readers: SqlitePool,
     /// One connection: SQLite has one writer at a time, and waiting here in line is fairer than polling for its lock.
     writer: SqlitePool,
+    file: OpenedFile,
 }
 
 /// The files this process has open, so that the queue and the store in one file share one writing connection.
@@ -44,12 +58,16 @@ impl Database {
     /// Opens the file, creating it and its folder where they are missing, and brings its tables up to date.
     ///
     /// # Errors
-    /// The folder or the file cannot be written, or the file is not such a database or was made by a newer version.
+    /// The folder or the file cannot be written, the file system lacks what SQLite needs, or the file is not such a
+    /// database or was made by a newer version.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
         let failed = |source| OpenError {
             path: path.to_owned(),
             source,
         };
+        if path.to_str().is_none() {
+            return Err(failed(Cause::NotUnicode));
+        }
         let path = prepare_folder(path).map_err(|error| failed(error.into()))?;
         let database = Self::shared(&path);
         database.migrate(&path).await.map_err(failed)?;
@@ -75,8 +93,9 @@ impl Database {
                 .max_lifetime(None)
         };
         let connections = Arc::new(Connections {
-            readers: pool(READERS).connect_lazy_with(options.clone()),
-            writer: pool(1).connect_lazy_with(options),
+            readers: pool(READERS).connect_lazy_with(options.clone().create_if_missing(false)),
+            writer: pool(1).connect_lazy_with(options.clone()),
+            file: OpenedFile::new(path),
         });
         open.insert(path.to_owned(), Arc::downgrade(&connections));
         Self(connections)
@@ -91,17 +110,76 @@ impl Database {
     /// How many connections there are, and how many of them are idle.
     #[must_use]
     pub fn connections(&self) -> (u32, usize) {
-        let Connections { readers, writer } = &*self.0;
+        let Connections {
+            readers, writer, ..
+        } = &*self.0;
         let all = readers.size() + writer.size();
         (all, readers.num_idle() + writer.num_idle())
+    }
+
+    /// Checks that the open file is still the one at its path.
+    ///
+    /// # Errors
+    /// It was removed, moved or replaced.
+    pub fn ensure_in_place(&self) -> Result<(), sqlx::Error> {
+        Ok(self.0.file.ensure_in_place()?)
     }
 
     /// Begins a transaction that holds SQLite's write lock from the start.
     ///
     /// # Errors
-    /// Another process kept the lock too long, or the file cannot be read.
-    pub async fn write(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-        self.0.writer.begin_with("BEGIN IMMEDIATE").await
+    /// Another process kept the lock too long, the file cannot be read, or it was removed.
+    pub async fn write(&self) -> Result<WriteTransaction, sqlx::Error> {
+        WriteTransaction::begin(&self.0.writer, self.0.file.clone()).await
+    }
+
+    /// Checks that the file is in its place and takes writes, by changing it.
+    ///
+    /// # Errors
+    /// It was removed, the disk is full, or another process keeps the write lock.
+    pub async fn probe(&self) -> Result<(), sqlx::Error> {
+        let probe = async {
+            let mut write = self.write().await?;
+            // A number for programs that use the file, which this one does not need otherwise.
+            sqlx::query("PRAGMA user_version = 0")
+                .execute(&mut *write)
+                .await?;
+            write.commit().await
+        };
+        timeout(PROBE_TIMEOUT, probe).await.unwrap_or_else(|_| {
+            let message = format!(
+                "no write within {PROBE_TIMEOUT:?}; another process may have locked the database"
+            );
+            Err(std::io::Error::new(ErrorKind::TimedOut, message).into())
+        })
+    }
+
+    /// Moves what is in the write-ahead log into the file, so that the file alone holds everything.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub async fn checkpoint(&self) -> Result<(), sqlx::Error> {
+        let mut writer = self.0.writer.acquire().await?;
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .execute(&mut *writer)
+            .await
+            .map(drop)
+    }
+
+    /// Writes a copy of the database, as it is at one moment, into a file that does not exist yet.
+    ///
+    /// # Errors
+    /// The file exists or cannot be written.
+    pub async fn copy_to(&self, file: &Path) -> Result<(), sqlx::Error> {
+        let file = file.to_str().ok_or_else(|| {
+            std::io::Error::new(ErrorKind::InvalidInput, "the path is not UTF-8")
+        })?;
+        let mut reader = self.0.readers.acquire().await?;
+        sqlx::query("VACUUM INTO ?1")
+            .bind(file)
+            .execute(&mut *reader)
+            .await
+            .map(drop)
     }
 
     async fn migrate(&self, path: &Path) -> Result<(), Cause> {
@@ -110,10 +188,33 @@ impl Database {
         let held = tokio::task::spawn_blocking(move || lock_file(&lock))
             .await
             .map_err(std::io::Error::other)??;
-        MIGRATIONS.run(&self.0.writer).await?;
+        refuse_foreign(path).await?;
+        let mut writer = self.0.writer.acquire().await?;
+        MIGRATIONS.run_direct(None, &mut *writer, false).await?;
+        self.0.file.remember();
         drop(held);
         Ok(())
     }
+}
+
+/// Refuses a database that another program made, before anything in it is changed.
+async fn refuse_foreign(path: &Path) -> Result<(), Cause> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let mut connection = SqliteConnectOptions::new().filename(path).connect().await?;
+    // The last of our migrations may not have been run yet.
+    let foreign: Option<String> = sqlx::query_scalar(
+        "SELECT name FROM sqlite_schema
+         WHERE type = 'table' AND name NOT LIKE 'sqlite%'
+             AND name NOT IN ('_sqlx_migrations', 'votes', 'tally', 'timeline', 'dead_letters')
+             AND NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'last_ballot')
+         LIMIT 1",
+    )
+    .fetch_optional(&mut connection)
+    .await?;
+    connection.close().await?;
+    foreign.map_or(Ok(()), |table| Err(Cause::Foreign(table)))
 }
 
 /// The path as it is used, whatever folder the process is in later.
@@ -137,55 +238,6 @@ fn lock_file(path: &Path) -> std::io::Result<File> {
         .open(path)?;
     file.lock()?;
     Ok(file)
-}
-
-/// The database cannot be used. The source says why.
-#[derive(Debug, thiserror::Error)]
-#[error("the database {} cannot be used", path.display())]
-pub struct OpenError {
-    path: PathBuf,
-    source: Cause,
-}
-
-#[derive(Debug, thiserror::Error)]
-enum Cause {
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-    #[error("it is not an SQLite database; move it away, or choose another folder or file")]
-    NotADatabase,
-    #[error(transparent)]
-    Sql(sqlx::Error),
-    #[error(
-        "its tables were made by a newer version of this program: migration {0} is unknown here"
-    )]
-    Newer(i64),
-    #[error(transparent)]
-    Migrate(MigrateError),
-}
-
-/// Source: <https://www.sqlite.org/rescode.html#notadb>.
-const SQLITE_NOTADB: &str = "26";
-
-impl From<sqlx::Error> for Cause {
-    fn from(error: sqlx::Error) -> Self {
-        let code = error
-            .as_database_error()
-            .and_then(sqlx::error::DatabaseError::code);
-        match code.as_deref() {
-            Some(SQLITE_NOTADB) => Self::NotADatabase,
-            _ => Self::Sql(error),
-        }
-    }
-}
-
-impl From<MigrateError> for Cause {
-    fn from(error: MigrateError) -> Self {
-        match error {
-            MigrateError::VersionMissing(version) => Self::Newer(version),
-            MigrateError::Execute(error) => error.into(),
-            other => Self::Migrate(other),
-        }
-    }
 }
 
 /// Where the file of a `sqlite://` URL is.

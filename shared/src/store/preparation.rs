@@ -1,0 +1,45 @@
+//! The state of the store's tables.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::StoreError;
+
+/// Whether the tables are up to date, as far as is known. Cloning is cheap; clones share the state.
+///
+/// A database may be dropped and made anew, or restored from an older backup, while services use it: so this is no matter of the
+/// start alone.
+#[derive(Clone, Debug, Default)]
+pub struct Preparation(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    is_done: bool,
+    failure: Option<StoreError>,
+}
+
+impl Preparation {
+    pub fn is_done(&self) -> bool {
+        self.state().is_done
+    }
+
+    /// Why the last attempt failed.
+    pub fn failure(&self) -> Option<StoreError> {
+        self.state().failure.clone()
+    }
+
+    /// Records the outcome of an attempt.
+    pub fn record(&self, outcome: &Result<(), StoreError>) {
+        let mut state = self.state();
+        state.is_done = outcome.is_ok();
+        state.failure = outcome.clone().err();
+    }
+
+    /// Records that the tables are not as they were.
+    pub fn invalidate(&self) {
+        self.state().is_done = false;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
