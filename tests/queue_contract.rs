@@ -8,7 +8,7 @@ use std::{
 
 use shared::{
     ballot::{Ballot, BallotId, Traceparent, VoterId},
-    queue::{Backlog, Consumer, Delivery, Durability, Queue, QueueError},
+    queue::{Consumer, Delivery, Durability, Queue, QueueError},
 };
 use tokio::time::timeout;
 
@@ -263,14 +263,13 @@ async fn the_backlog_is_told(storage: Storage) {
 async fn the_backlog_is_told_before_the_first_worker_comes(storage: Storage) {
     let queue = storage.queue().await;
     let mut looker = queue.consumer("looks");
-    assert_eq!(looker.trim().await.unwrap(), Backlog::default());
+    assert!(looker.trim().await.unwrap().is_empty());
     let sent = enqueue(&queue, 2).await;
-    let backlog = Backlog {
-        pending: 0,
-        undelivered: 2,
-        oldest: Some(sent[0]),
-    };
-    assert_eq!(looker.trim().await.unwrap(), backlog);
+    let backlog = looker.trim().await.unwrap();
+    assert_eq!(
+        (backlog.pending, backlog.undelivered, backlog.oldest),
+        (0, 2, Some(sent[0]))
+    );
 }
 
 async fn the_newest_ballot_is_told(storage: Storage) {
@@ -404,7 +403,7 @@ async fn entries_removed_before_they_were_delivered_are_no_backlog() {
     storage.at_its_node(&remove);
     consumer.acknowledge(&sent).await.unwrap();
     consumer.trim().await.unwrap();
-    assert_eq!(consumer.backlog().await.unwrap(), Backlog::default());
+    assert!(consumer.backlog().await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -105,6 +105,7 @@ pub async fn run(
 
     let mut tasks = Tasks::default();
     let closing = lifecycle.closing.clone();
+    let settling = store.clone();
     {
         let (store, closing) = (store.clone(), closing.clone());
         tasks.spawn("store probe", async move {
@@ -133,5 +134,7 @@ pub async fn run(
     tasks.spawn("refresher", async move {
         Ok(refresher::keep_fresh(&store, &poll, &publisher, &closing).await?)
     });
-    lifecycle.run(tasks).await
+    let ended = lifecycle.run(tasks).await;
+    settling.settle().await;
+    ended
 }

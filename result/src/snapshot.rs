@@ -6,11 +6,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use shared::{
     ballot::Choice,
     poll::{Phase, Poll},
+    queue::MAX_CLOCK_SKEW,
     store::Tally,
 };
 use utoipa::ToSchema;
@@ -116,7 +117,9 @@ impl Snapshot {
             visible_at: poll.schedule.closes_at().filter(|_| !visible),
             total: votes.iter().sum(),
             options: options.collect(),
-            last_vote_at: last_cast_ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()),
+            last_vote_at: last_cast_ms
+                .and_then(|ms| Timestamp::from_millisecond(ms).ok())
+                .filter(|at| !is_of_the_future(*at, as_of)),
             stale,
             counting,
             as_of: to_millisecond(as_of),
@@ -167,6 +170,14 @@ fn id_of(document: &TallyDocument) -> String {
         .hash(&mut hasher);
     format!("{:016x}", hasher.finish())
 }
+
+/// Whether a vote's time says only that the queue's clock was ahead.
+pub fn is_of_the_future(cast_at: Timestamp, now: Timestamp) -> bool {
+    cast_at.duration_since(now) > MAX_CLOCK_SKEW_OF_VOTES
+}
+
+const MAX_CLOCK_SKEW_OF_VOTES: SignedDuration =
+    SignedDuration::from_secs(MAX_CLOCK_SKEW.as_secs().cast_signed());
 
 #[cfg(test)]
 mod tests {

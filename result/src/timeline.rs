@@ -20,7 +20,7 @@ use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
-use crate::{chart::Chart, refresher::Latest};
+use crate::{chart::Chart, refresher::Latest, snapshot::is_of_the_future};
 
 /// As many steps as a chart on a phone has room for, and a table for a patient reader.
 const MOST_STEPS: i64 = 48;
@@ -112,9 +112,14 @@ pub async fn keep_fresh(
 async fn read(store: &Store, poll: &Poll) -> Result<Timeline, StoreError> {
     let extent = store.timeline_extent().await?;
     let (from, to) = extent.unwrap_or_default();
+    let now = Timestamp::now();
+    let to = if is_of_the_future(to, now) { now } else { to };
     let step_seconds = step_for(to.duration_since(from).as_secs());
     let step = Duration::from_secs(step_seconds.unsigned_abs());
-    let points = store.timeline(from, step).await?;
+    let mut points = store.timeline(from, step).await?;
+    points.retain(|point| {
+        Timestamp::from_millisecond(point.bucket).is_ok_and(|start| !is_of_the_future(start, now))
+    });
     let document = TimelineDocument {
         step_seconds,
         steps: steps_of(points, poll),

@@ -13,7 +13,7 @@ use utoipa::{
 ///
 /// Two integers compared as numbers, milliseconds first. Of two ballots by one voter the greater id is the newer.
 /// Source: the entry ids of Redis streams, <https://redis.io/docs/latest/develop/data-types/streams/>.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct BallotId {
     /// Milliseconds since the Unix epoch, by the queue's clock.
     pub ms: u64,

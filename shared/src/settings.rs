@@ -18,7 +18,7 @@ use crate::{
     links::LinkSettings,
     poll::{InvalidOptions, InvalidSchedule, Moment, Options, Poll, ResultsMode, Schedule},
     queue::{InvalidQueueUrl, QueueConfig, QueueUrl},
-    store::{InvalidStoreUrl, StoreConfig},
+    store::{InvalidStoreUrl, StoreConfig, StoreUrl},
 };
 
 /// The file of the embedded database in the data folder.
@@ -34,8 +34,8 @@ pub struct DataSettings {
 }
 
 impl DataSettings {
-    fn embedded_url(&self) -> String {
-        format!("sqlite://{}", self.data_dir.join(DATABASE_FILE).display())
+    fn database(&self) -> PathBuf {
+        self.data_dir.join(DATABASE_FILE)
     }
 }
 
@@ -73,7 +73,10 @@ impl QueueSettings {
             self.queue_url.as_deref(),
             self.queue_url_file.as_deref(),
         )?;
-        let url = url.unwrap_or_else(|| data.embedded_url()).parse()?;
+        let url = match url {
+            Some(url) => url.parse()?,
+            None => QueueUrl::Sqlite(data.database()),
+        };
         if let QueueUrl::Redis(servers) = &url
             && servers.len() > 1
             && self.queue_stream.contains(['{', '}'])
@@ -121,7 +124,10 @@ impl StoreSettings {
             self.database_url.as_deref(),
             self.database_url_file.as_deref(),
         )?;
-        let url = url.unwrap_or_else(|| data.embedded_url()).parse()?;
+        let url = match url {
+            Some(url) => url.parse()?,
+            None => StoreUrl::Sqlite(data.database()),
+        };
         Ok(StoreConfig {
             url,
             timeout: self.store_timeout,

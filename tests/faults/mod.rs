@@ -43,6 +43,7 @@ mod partitions;
 mod power;
 mod queue_server;
 mod random;
+mod recreated;
 mod start;
 mod store_server;
 mod stream;
@@ -102,7 +103,7 @@ async fn assert_it_says(service: &Service, words: &[&str]) {
 }
 
 /// Waits until the service's metrics have this line.
-async fn until_metric(service: &Service, line: &str) {
+pub async fn until_metric(service: &Service, line: &str) {
     let has = |metrics: &String| metrics.lines().any(|said| said == line);
     eventually(line, has, async || {
         let metrics = get(&format!("{}/metrics", service.url)).await;

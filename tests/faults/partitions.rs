@@ -80,7 +80,7 @@ async fn vote_and_redis() {
         let page = Voter::new(&vote.url).look().await;
         assert_eq!(page.status, StatusCode::OK, "{fault:?}: the page is there");
         if round < 2 {
-            until_unready_because(&vote, &["it did not answer within"]).await;
+            until_unready_because(&vote, &["no answer within"]).await;
         }
         mend(&proxy, round + round / FAULTS.len());
     }
@@ -128,7 +128,7 @@ async fn worker_and_postgres() {
     storage.database_url = url;
     let worker = start_ready("worker", &storage, &FEW).await;
     storage.database_url = direct;
-    worker_heals(&storage, &worker, &proxy, "\"store\":\"the store").await;
+    worker_heals(&storage, &worker, &proxy, "\"store\":\"Postgres at").await;
 }
 
 /// Voting goes on while a worker is cut off, and all of it is counted afterwards.

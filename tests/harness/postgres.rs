@@ -1,9 +1,10 @@
 //! A real Postgres: the one that `TEST_DATABASE_URL` names, a container, or an `initdb` and `postgres` of this machine.
 
 use std::{
+    io::Write,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output, Stdio},
     sync::OnceLock,
 };
 
@@ -258,6 +259,72 @@ pub struct Database {
 impl Database {
     pub fn url(&self) -> String {
         self.server.url_of(&self.name)
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What `pg_dump` writes with these flags.
+    pub fn dump(&self, flags: &[&str]) -> String {
+        let output = self.client("pg_dump", flags, "");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "pg_dump: {said}");
+        String::from_utf8(output.stdout).expect("it is text")
+    }
+
+    /// Reads a dump with `psql`. Fails with what it complained of.
+    pub fn restore(&self, dump: &str) -> Result<(), String> {
+        let output = self.client("psql", &["--quiet"], dump);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() && said.is_empty() {
+            Ok(())
+        } else {
+            Err(said)
+        }
+    }
+
+    /// Runs a client of the server's own version.
+    fn client(&self, program: &str, flags: &[&str], input: &str) -> Output {
+        let (host, port) = self.address();
+        let mut command = match &self.server.server {
+            Server::Container { id, .. } => {
+                let mut command = Command::new("docker");
+                command.args(["exec", "--interactive", id, program]);
+                command.args(["--username=postgres"]);
+                command
+            }
+            Server::External | Server::Process(_) => {
+                let found =
+                    find_program(program, &debian_folders()).expect("it is beside the server");
+                let mut command = Command::new(found);
+                command.env("PGPASSWORD", "postgres");
+                let port = port.to_string();
+                command.args(["--username=postgres", "--host", host, "--port", &port]);
+                command
+            }
+        };
+        command.args(flags).arg(&self.name);
+        command.stdin(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the client can be run");
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        let input = input.to_owned();
+        let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+        let output = child.wait_with_output().expect("it can be waited for");
+        let _ = writer.join();
+        output
+    }
+
+    /// The URL of the database that is always there.
+    pub fn url_of_the_server(&self) -> String {
+        self.server.url().to_owned()
+    }
+
+    /// Host and port of its server.
+    pub fn address(&self) -> (&str, u16) {
+        let options = &self.server.options;
+        (options.get_host(), options.get_port())
     }
 }
 

@@ -116,13 +116,31 @@ pub fn secured(
     user: &str,
     password: &str,
 ) -> Result<RedisServer, String> {
+    start_secured(certificate, user, password, "no")
+}
+
+/// The same, and it demands a certificate of its clients.
+pub fn secured_both_ways(
+    certificate: &Certificate,
+    user: &str,
+    password: &str,
+) -> Result<RedisServer, String> {
+    start_secured(certificate, user, password, "yes")
+}
+
+fn start_secured(
+    certificate: &Certificate,
+    user: &str,
+    password: &str,
+    of_clients: &str,
+) -> Result<RedisServer, String> {
     let place = Place {
         certificate: Some(certificate),
         ..Place::default()
     };
     let mut redis = start(&place, |port| {
         let flags = format!(
-            "--port 0 --tls-port {port} --tls-auth-clients no --user default off --user {user} on >{password} ~* &* +@all"
+            "--port 0 --tls-port {port} --tls-auth-clients {of_clients} --user default off --user {user} on >{password} ~* &* +@all"
         );
         flags.split(' ').map(str::to_owned).collect()
     })?;
@@ -239,7 +257,9 @@ impl RedisServer {
     /// Sends a command, until it is carried out.
     pub fn exec(&self, command: &redis::Cmd) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
-        let exec = || -> redis::RedisResult<()> { command.exec(&mut self.connect_within(Duration::from_secs(1))?) };
+        let exec = || -> redis::RedisResult<()> {
+            command.exec(&mut self.connect_within(Duration::from_secs(1))?)
+        };
         while let Err(error) = exec() {
             if Instant::now() > deadline {
                 return Err(format!("Redis does not answer: {error}"));

@@ -333,18 +333,25 @@ pub fn in_container(
     port: u16,
     configure: impl FnOnce(GenericImage) -> ContainerRequest<GenericImage>,
 ) -> Result<(Server, u16), String> {
+    let host_port = free_port();
+    let image = GenericImage::new(name, tag);
+    let server = run(|| configure(image).with_mapped_port(host_port, port.tcp()))?;
+    Ok((server, host_port))
+}
+
+/// Starts a container.
+pub fn run(request: impl FnOnce() -> ContainerRequest<GenericImage>) -> Result<Server, String> {
     if let Some(why) = no_container_engine() {
         return Err(why);
     }
-    let host_port = free_port();
-    let request = configure(GenericImage::new(name, tag)).with_mapped_port(host_port, port.tcp());
+    let request = request();
     let container =
         on_a_thread(async move { request.start().await.map_err(|error| error.to_string()) })?;
     let id = container.id().to_owned();
     let guard = Guard::new("read -r _; docker rm --force --volumes \"$1\"", [&id], None)?;
     // The guard removes it: at the end of the program no destructor runs.
     std::mem::forget(container);
-    Ok((Server::Container { id, _guard: guard }, host_port))
+    Ok(Server::Container { id, _guard: guard })
 }
 
 /// Why containers cannot be used here, if they cannot.

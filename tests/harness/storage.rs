@@ -29,7 +29,7 @@ pub struct Storage {
     pub queue_url: String,
     pub stream: String,
     pub database_url: String,
-    _database: Option<postgres::Database>,
+    pub database: Option<postgres::Database>,
 }
 
 impl Storage {
@@ -51,7 +51,7 @@ impl Storage {
             queue_url,
             stream: unique("ballots"),
             database_url,
-            _database: database,
+            database,
         })
     }
 

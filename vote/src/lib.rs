@@ -151,7 +151,9 @@ pub async fn run(
         "server",
         http::serve(listener, answers, connections, ending),
     );
-    lifecycle.run(tasks).await
+    let ended = lifecycle.run(tasks).await;
+    queue_thread.run(async move { queue.settle().await }).await;
+    ended
 }
 
 /// Accepted means kept only if the queue's server keeps it: a weaker one is used, but never silently.

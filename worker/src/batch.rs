@@ -1,7 +1,7 @@
 //! A batch of deliveries, sorted into ballots and dead letters, and its way into the store.
 
 use shared::{
-    ballot::{BallotId, CastBallot},
+    ballot::{BallotId, CastBallot, VoterId},
     poll::Poll,
     queue::Delivery,
     store::{Applied, DeadLetter, ErrorClass, Store, StoreError},
@@ -41,8 +41,11 @@ impl<'a> Batch<'a> {
     /// Stores all of it in one transaction. Should the store refuse some ballot for ever, which it never should, the
     /// batch is halved until that ballot stands alone and becomes a dead letter: no poison holds up the others.
     ///
+    /// Unless the fault is the table's, as when somebody added a column, a check or a trigger to it: then another voter's
+    /// ballot for the same option is refused as well, and all of them wait.
+    ///
     /// # Errors
-    /// The store failed for the moment; all of it may be stored again.
+    /// The store failed for the moment, or refuses what is no ballot's fault; all of it may be stored again.
     pub async fn store(self, store: &Store) -> Result<Stored, StoreError> {
         let mut dead = self.dead;
         let mut stored = Stored::default();
@@ -56,9 +59,10 @@ impl<'a> Batch<'a> {
                     let dead = dead.drain(..).map(|letter| letter.id);
                     stored.dead_letters.extend(dead);
                 }
-                (Err(error), [(_, delivery)])
+                (Err(error), [(ballot, delivery)])
                     if error.class == ErrorClass::Permanent && dead.is_empty() =>
                 {
+                    ensure_others_are_taken(ballot, store).await?;
                     dead.push(dead_letter(delivery, &error));
                     parts.push(&[]);
                 }
@@ -71,6 +75,19 @@ impl<'a> Batch<'a> {
             }
         }
         Ok(stored)
+    }
+}
+
+/// Checks that the store takes a ballot like this one from another voter.
+async fn ensure_others_are_taken(refused: &CastBallot, store: &Store) -> Result<(), StoreError> {
+    let mut canary = refused.clone();
+    canary.ballot.voter = VoterId::random();
+    canary.ballot.traceparent = None;
+    match store.try_apply(&canary).await {
+        Err(error) if error.class == ErrorClass::Permanent => Err(error.that_may_pass().because(
+            "the table votes refuses every ballot like this one; remove what was added to it",
+        )),
+        outcome => outcome,
     }
 }
 

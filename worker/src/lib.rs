@@ -6,6 +6,7 @@
 pub mod admin;
 mod backlog;
 mod batch;
+mod comparison;
 mod heartbeat;
 mod metrics;
 pub mod mover;
@@ -105,6 +106,13 @@ pub async fn run(
         });
     }
     {
+        let (store, metrics, closing) = (store.clone(), metrics.clone(), closing.clone());
+        tasks.spawn("comparison", async move {
+            comparison::run(&store, &metrics, &closing).await;
+            Ok(())
+        });
+    }
+    {
         let (store, closing) = (store.clone(), closing.clone());
         let name = config.names[0].clone();
         tasks.spawn("progress", async move {
@@ -127,7 +135,9 @@ pub async fn run(
             move_ballots(mover, &store, &heartbeat, &closing).await
         });
     }
-    lifecycle.run(tasks).await
+    let ended = lifecycle.run(tasks).await;
+    store.settle().await;
+    ended
 }
 
 /// All movers, each with its heartbeat.

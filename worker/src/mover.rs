@@ -6,11 +6,15 @@ use jiff::Timestamp;
 use shared::{
     ballot::BallotId,
     poll::Poll,
-    queue::{Consumer, Delivery, QueueError},
+    queue::{Consumer, Delivery, MAX_CLOCK_SKEW, QueueError},
     store::{Store, StoreError},
 };
 
-use crate::{backlog::age_of, batch::Batch, metrics::WorkerMetrics};
+use crate::{
+    backlog::{age_of, ahead_of_clock},
+    batch::Batch,
+    metrics::WorkerMetrics,
+};
 
 /// How much and how often.
 #[derive(Clone, Copy, Debug)]
@@ -199,8 +203,17 @@ impl Mover {
     async fn keep_ids_growing(&mut self) -> Result<(), MoveError> {
         let tally = self.store.tally().await?;
         let newest_ms = tally.0.iter().map(|count| count.last_cast_ms).max();
-        let newest_ms = newest_ms.and_then(|ms| u64::try_from(ms).ok());
-        match self.consumer.keep_ids_above(newest_ms.unwrap_or(0)).await {
+        let mut newest_ms = newest_ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0);
+        if is_ahead(BallotId {
+            ms: newest_ms,
+            seq: 0,
+        }) && self.consumer.is_only_shard()
+        {
+            let now = before_now();
+            self.store.bound_cast_times(now).await?;
+            newest_ms = now.as_millisecond().unsigned_abs();
+        }
+        match self.consumer.keep_ids_above(newest_ms).await {
             // Rights that are missing, most likely: no reason to leave ballots lying.
             Err(QueueError::Refused(why)) => {
                 tracing::warn!(
@@ -244,12 +257,28 @@ impl Mover {
         }
     }
 
-    async fn trim_when_due(&mut self) -> Result<(), QueueError> {
+    async fn trim_when_due(&mut self) -> Result<(), MoveError> {
         if Instant::now() < self.trim_due {
             return Ok(());
         }
-        self.consumer.trim().await?;
+        let backlog = self.consumer.trim().await?;
         self.trim_due = Instant::now() + TRIM_EVERY;
+        if backlog.oldest.is_none() && is_ahead(backlog.last) && self.consumer.is_only_shard() {
+            self.restart_ids(backlog.last).await?;
+        }
+        Ok(())
+    }
+
+    /// One entry from the future makes all later ids those of the future, for the queue never gives a smaller one. While
+    /// nothing waits they can begin anew: first the stored votes are brought back to the present, then the queue, if no
+    /// ballot came meanwhile.
+    ///
+    /// Not with several shards: what another one still holds has ids of that future, too.
+    async fn restart_ids(&mut self, last: BallotId) -> Result<(), MoveError> {
+        let votes = self.store.bound_cast_times(before_now()).await?;
+        if self.consumer.restart_ids(last).await? {
+            tracing::warn!(%last, votes, "the queue's ids were ahead of the clock; new ones follow it again");
+        }
         Ok(())
     }
 
@@ -277,4 +306,15 @@ impl Mover {
             tracing::debug!(%error, "the consumer's name stays in the group");
         }
     }
+}
+
+/// Whether this id is one of the future.
+fn is_ahead(id: BallotId) -> bool {
+    ahead_of_clock(id) > MAX_CLOCK_SKEW
+}
+
+/// A moment before every one that the queue's clock may give from now on.
+fn before_now() -> Timestamp {
+    let now = Timestamp::now();
+    now.checked_sub(MAX_CLOCK_SKEW).unwrap_or(now)
 }

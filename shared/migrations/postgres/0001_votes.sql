@@ -19,13 +19,13 @@ BEGIN
             USING ERRCODE = 'datatype_mismatch';
     END IF;
     SELECT string_agg(format('(%s, %s)', coalesce(quote_literal(id), 'NULL'), coalesce(quote_literal(vote), 'NULL')), ', ') INTO wrong
-        FROM (SELECT id, vote FROM votes WHERE id IS NULL OR vote IS NULL LIMIT 5) AS some;
+        FROM (SELECT id, vote FROM votes WHERE id IS NULL OR vote IS NULL LIMIT 5) AS examples;
     IF wrong IS NOT NULL THEN
         RAISE EXCEPTION 'the table votes has rows without an id or a vote, such as %; delete them, or fill them in', wrong
             USING ERRCODE = 'not_null_violation';
     END IF;
     SELECT string_agg(format('%s (%s rows)', quote_literal(id), times), ', ') INTO wrong
-        FROM (SELECT id, count(*) AS times FROM votes GROUP BY id HAVING count(*) > 1 LIMIT 5) AS some;
+        FROM (SELECT id, count(*) AS times FROM votes GROUP BY id HAVING count(*) > 1 LIMIT 5) AS examples;
     IF wrong IS NOT NULL THEN
         RAISE EXCEPTION 'the table votes has several rows with the same id, such as %; delete all but one of each', wrong
             USING ERRCODE = 'unique_violation';

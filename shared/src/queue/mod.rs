@@ -14,6 +14,7 @@ use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use crate::{
     ballot::{Ballot, BallotId},
+    secret_url,
     sqlite::{OpenError, SqlitePath},
 };
 pub use delivery::{Delivery, Unstorable};
@@ -23,6 +24,7 @@ use redis::{RedisConsumer, RedisQueue};
 pub use sharded::ShardedQueue;
 use sqlite::{SqliteConsumer, SqliteQueue};
 pub use traced::Sending;
+use url::Url;
 
 /// Where the queue is.
 #[derive(Clone, Debug)]
@@ -97,7 +99,15 @@ const MOST_SHARDS: usize = 64;
 
 fn server(url: &str) -> Result<::redis::ConnectionInfo, String> {
     match url.split_once("://").map(|(scheme, _)| scheme) {
-        Some("redis" | "rediss") => {
+        Some(scheme @ ("redis" | "rediss")) => {
+            let parts = Url::parse(url).map_err(|error| {
+                let hint = secret_url::HINT;
+                format!("not a Redis URL ({error}); write redis://[USER:PASSWORD@]HOST[:PORT][/DB]; {hint}")
+            })?;
+            secret_url::check(&parts, |parameter| parameter == "protocol")?;
+            if scheme == "rediss" {
+                check_authorities()?;
+            }
             ::redis::IntoConnectionInfo::into_connection_info(url).map_err(|error| {
                 format!(
                     "not a Redis URL ({error}); write redis://[USER:PASSWORD@]HOST[:PORT][/DB]"
@@ -109,6 +119,20 @@ fn server(url: &str) -> Result<::redis::ConnectionInfo, String> {
                 .into(),
         ),
     }
+}
+
+/// A file of authorities that cannot be read would look like a server that cannot be reached.
+fn check_authorities() -> Result<(), String> {
+    let Some(file) = std::env::var_os("SSL_CERT_FILE") else {
+        return Ok(());
+    };
+    std::fs::File::open(&file).map(drop).map_err(|error| {
+        let file = PathBuf::from(&file);
+        format!(
+            "SSL_CERT_FILE: the file {} cannot be read: {error}",
+            file.display()
+        )
+    })
 }
 
 /// The URL names no queue.
@@ -259,7 +283,25 @@ pub struct Backlog {
     pub undelivered: u64,
     /// The oldest of them all.
     pub oldest: Option<BallotId>,
+    /// The last id that was given, in the queue's own numbers.
+    pub last: BallotId,
+    /// Ballots that were ever added, where that is known.
+    pub added: Option<u64>,
+    /// Ballots that were removed before a consumer was handed them, as far as can be told until the next ones are handed
+    /// out.
+    pub removed: u64,
 }
+
+impl Backlog {
+    /// Whether all that was accepted has been acknowledged.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.oldest.is_none() && self.pending + self.undelivered == 0
+    }
+}
+
+/// How far the queue's clock may be ahead of a worker's before its ids are taken for those of the future.
+pub const MAX_CLOCK_SKEW: Duration = Duration::from_mins(1);
 
 impl Consumer {
     /// The next ballots nobody has been handed yet, oldest first, at most `max`; empty when none came within `wait`.
@@ -334,6 +376,27 @@ impl Consumer {
         match self {
             Self::Sqlite(_) => Ok(()),
             Self::Redis(consumer) => consumer.keep_ids_above(ms).await,
+        }
+    }
+
+    /// Whether all voters' ballots are in this queue.
+    #[must_use]
+    pub fn is_only_shard(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => true,
+            Self::Redis(consumer) => consumer.is_only_shard(),
+        }
+    }
+
+    /// Makes ids begin anew from the queue's clock, if no ballot waits and the last id given is still this one. Returns
+    /// whether they do.
+    ///
+    /// # Errors
+    /// The queue does not answer, or refuses.
+    pub async fn restart_ids(&mut self, last: BallotId) -> Result<bool, QueueError> {
+        match self {
+            Self::Sqlite(consumer) => consumer.restart_ids(last).await,
+            Self::Redis(consumer) => consumer.restart_ids(last).await,
         }
     }
 

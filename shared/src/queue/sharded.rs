@@ -31,6 +31,15 @@ impl ShardedQueue {
         Ok(Self(shards.into()))
     }
 
+    /// Writes what is kept beside an embedded file into it; to be called when nothing writes any more.
+    pub async fn settle(&self) {
+        for shard in self.shards() {
+            if let Queue::Sqlite(queue) = shard {
+                queue.settle().await;
+            }
+        }
+    }
+
     /// The shards, in the order of their URLs. There is at least one; [`VoterId::shard`](crate::ballot::VoterId::shard) is
     /// the index of the one that has all ballots of a voter.
     #[must_use]

@@ -23,6 +23,9 @@ const COMMIT_AT_MOST: usize = 512;
 /// How often an idle consumer looks for new ballots: SQLite does not tell other processes that there are some.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
+/// Processes that share the file share the clock, too, but read it one after the other.
+const CLOCK_TOLERANCE_MS: i64 = 1000;
+
 /// The table, as `vote` uses it.
 #[derive(Clone)]
 pub struct SqliteQueue {
@@ -68,6 +71,10 @@ impl SqliteQueue {
     pub(super) async fn probe(&self) -> Result<(), QueueError> {
         let probed = self.database.probe().await;
         probed.map_err(|error| classify(&error))
+    }
+
+    pub(super) async fn settle(&self) {
+        self.database.settle().await;
     }
 
     pub(super) async fn newest(&self) -> Result<Option<BallotId>, QueueError> {
@@ -211,9 +218,14 @@ impl SqliteConsumer {
     async fn take_over(&self, max: usize, idle: Duration) -> Result<Vec<Delivery>, sqlx::Error> {
         let now = now_ms();
         let silent_since = now.saturating_sub(i64::try_from(idle.as_millis()).unwrap_or(i64::MAX));
+        // What was delivered in the future was so before the clock was set back. To take it over is safe.
+        let future = now.saturating_add(CLOCK_TOLERANCE_MS);
         let some: bool =
-            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM ballots WHERE consumer IS NOT NULL AND delivered_ms <= ?1)")
+            sqlx::query_scalar(
+                "SELECT EXISTS (SELECT 1 FROM ballots WHERE consumer IS NOT NULL AND (delivered_ms <= ?1 OR delivered_ms > ?2))",
+            )
                 .bind(silent_since)
+                .bind(future)
                 .fetch_one(self.database.readers())
                 .await?;
         if !some {
@@ -223,17 +235,36 @@ impl SqliteConsumer {
         let rows: Vec<Row> = sqlx::query_as(
             "UPDATE ballots SET consumer = ?1, delivered_ms = ?2
              WHERE (ms, seq) IN (
-                 SELECT ms, seq FROM ballots WHERE consumer IS NOT NULL AND delivered_ms <= ?3 ORDER BY ms, seq LIMIT ?4)
+                 SELECT ms, seq FROM ballots WHERE consumer IS NOT NULL AND (delivered_ms <= ?3 OR delivered_ms > ?5)
+                 ORDER BY ms, seq LIMIT ?4)
              RETURNING ms, seq, fields",
         )
         .bind(&self.name)
         .bind(now)
         .bind(silent_since)
         .bind(i64::try_from(max).unwrap_or(i64::MAX))
+        .bind(future)
         .fetch_all(&mut *write)
         .await?;
         write.commit().await?;
         Ok(deliveries(rows))
+    }
+
+    pub(super) async fn restart_ids(&mut self, last: BallotId) -> Result<bool, QueueError> {
+        let restart = async {
+            let mut write = self.database.write().await?;
+            let done = sqlx::query(
+                "UPDATE last_ballot SET ms = 0, seq = 0
+                 WHERE (ms, seq) = (?1, ?2) AND NOT EXISTS (SELECT 1 FROM ballots)",
+            )
+            .bind(last.ms.cast_signed())
+            .bind(last.seq.cast_signed())
+            .execute(&mut *write)
+            .await?;
+            write.commit().await?;
+            Ok(done.rows_affected() > 0)
+        };
+        restart.await.map_err(|error: sqlx::Error| classify(&error))
     }
 
     pub(super) async fn acknowledge(&mut self, ids: &[BallotId]) -> Result<(), QueueError> {
@@ -256,10 +287,16 @@ impl SqliteConsumer {
         let oldest = sqlx::query_as("SELECT ms, seq FROM ballots ORDER BY ms, seq LIMIT 1")
             .fetch_optional(self.database.readers());
         let oldest: Option<(i64, i64)> = oldest.await.map_err(|error| classify(&error))?;
+        let last =
+            sqlx::query_as("SELECT ms, seq FROM last_ballot").fetch_one(self.database.readers());
+        let (last_ms, last_seq): (i64, i64) = last.await.map_err(|error| classify(&error))?;
         Ok(Backlog {
             pending: pending.cast_unsigned(),
             undelivered: (all - pending).cast_unsigned(),
             oldest: oldest.map(|(ms, seq)| id_of(ms, seq)),
+            last: id_of(last_ms, last_seq),
+            added: None,
+            removed: 0,
         })
     }
 }

@@ -80,7 +80,10 @@ mod tests {
         let elsewhere = folder.path().join("moved.db");
         fs::rename(&path, &elsewhere).unwrap();
         let message = opened.ensure_in_place().unwrap_err().to_string();
-        assert!(message.contains("v.db was removed or replaced"), "{message}");
+        assert!(
+            message.contains("v.db was removed or replaced"),
+            "{message}"
+        );
         fs::write(&path, "2").unwrap();
         assert!(opened.ensure_in_place().is_err(), "another file");
         fs::rename(&elsewhere, &path).unwrap();

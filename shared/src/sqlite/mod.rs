@@ -20,9 +20,7 @@ use std::{
 use sqlx::{
     ConnectOptions, Connection, SqlitePool,
     migrate::Migrator,
-    sqlite::{
-        SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
-    },
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::time::timeout;
 
@@ -154,16 +152,22 @@ impl Database {
         })
     }
 
-    /// Moves what is in the write-ahead log into the file, so that the file alone holds everything.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub async fn checkpoint(&self) -> Result<(), sqlx::Error> {
-        let mut writer = self.0.writer.acquire().await?;
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-            .execute(&mut *writer)
-            .await
-            .map(drop)
+    /// Moves what is in the write-ahead log into the file, so that the file alone holds everything. Failing that, it says so.
+    pub async fn settle(&self) {
+        let checkpoint = async {
+            self.ensure_in_place()?;
+            let mut writer = self.0.writer.acquire().await?;
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+                .execute(&mut *writer)
+                .await
+        };
+        if let Err(error) = checkpoint.await {
+            let error = message(&error);
+            tracing::warn!(
+                error,
+                "the write-ahead log stays beside the database file, and is needed with it"
+            );
+        }
     }
 
     /// Writes a copy of the database, as it is at one moment, into a file that does not exist yet.
@@ -171,9 +175,9 @@ impl Database {
     /// # Errors
     /// The file exists or cannot be written.
     pub async fn copy_to(&self, file: &Path) -> Result<(), sqlx::Error> {
-        let file = file.to_str().ok_or_else(|| {
-            std::io::Error::new(ErrorKind::InvalidInput, "the path is not UTF-8")
-        })?;
+        let file = file
+            .to_str()
+            .ok_or_else(|| std::io::Error::new(ErrorKind::InvalidInput, "the path is not UTF-8"))?;
         let mut reader = self.0.readers.acquire().await?;
         sqlx::query("VACUUM INTO ?1")
             .bind(file)

@@ -53,7 +53,9 @@ enum Listening {
     Unknown,
     Notified(Box<PgListener>),
     /// It does not: it is a read replica, or a pooler between gives each transaction another connection.
-    Polling { since: Instant },
+    Polling {
+        since: Instant,
+    },
 }
 
 impl Changes {
@@ -89,7 +91,8 @@ impl Changes {
     /// The store cannot be listened to; the next call connects again.
     pub async fn changed(&mut self) -> Result<(), StoreError> {
         let changed = self.source.changed().await;
-        self.metrics.note(changed.map_err(|error| error.at(&self.place)))
+        self.metrics
+            .note(changed.map_err(|error| error.at(&self.place)))
     }
 }
 

@@ -84,7 +84,8 @@ impl StoreError {
     }
 
     /// The same, for what may be mended at the server.
-    pub(super) fn that_may_pass(self) -> Self {
+    #[must_use]
+    pub fn that_may_pass(self) -> Self {
         let class = match self.class {
             ErrorClass::Permanent => ErrorClass::Transient,
             other => other,
@@ -93,7 +94,8 @@ impl StoreError {
     }
 
     /// The same, with more in front of the message.
-    pub(super) fn because(self, what: &str) -> Self {
+    #[must_use]
+    pub fn because(self, what: &str) -> Self {
         Self {
             message: format!("{what}: {}", self.message),
             ..self

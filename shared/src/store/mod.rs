@@ -34,7 +34,7 @@ use postgres::PostgresStore;
 use preparation::Preparation;
 pub use progress::{ProgressReport, WorkerProgress};
 use sqlite::SqliteStore;
-pub use upkeep::{Contents, Replayed, StandingVote};
+pub use upkeep::{Comparison, Contents, CountDifference, Replayed, StandingVote};
 pub use url::{InvalidStoreUrl, StoreUrl, unchecked};
 
 /// The finest step of the timeline, in milliseconds.
@@ -110,6 +110,9 @@ impl Store {
                 Backend::Sqlite(SqliteStore::new(Database::open(path).await?, metrics))
             }
             StoreUrl::Postgres(options) => {
+                if let Some(connection) = unchecked(options) {
+                    tracing::info!(connection, "what DATABASE_URL says of TLS");
+                }
                 Backend::Postgres(PostgresStore::new((**options).clone(), config, metrics))
             }
         };
@@ -328,10 +331,8 @@ impl Store {
 
     /// Writes what is kept beside the embedded file into it; to be called when nothing writes any more.
     pub async fn settle(&self) {
-        if let Backend::Sqlite(store) = &self.backend
-            && let Err(error) = store.database().checkpoint().await
-        {
-            tracing::warn!(%error, "the write-ahead log stays beside the database file, and is needed with it");
+        if let Backend::Sqlite(store) = &self.backend {
+            store.database().settle().await;
         }
     }
 
@@ -339,8 +340,12 @@ impl Store {
     #[must_use]
     pub fn changes(&self) -> Changes {
         match &self.backend {
-            Backend::Sqlite(store) => Changes::of_file(store.database(), self.metrics(), &self.place),
-            Backend::Postgres(store) => Changes::of_server(store.pool(), self.metrics(), &self.place),
+            Backend::Sqlite(store) => {
+                Changes::of_file(store.database(), self.metrics(), &self.place)
+            }
+            Backend::Postgres(store) => {
+                Changes::of_server(store.pool(), self.metrics(), &self.place)
+            }
         }
     }
 }

@@ -4,6 +4,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::FORGET_REPORTS_AFTER;
+
+/// Clocks of one server are read one after the other.
+const CLOCK_TOLERANCE_MS: i64 = 1000;
+
 /// The progress of one worker, as it reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerProgress {
@@ -38,9 +43,15 @@ pub(super) struct ProgressRow {
 impl ProgressRow {
     fn report(&self) -> Option<ProgressReport> {
         let duration = |ms: i64| Duration::from_millis(ms.max(0).unsigned_abs());
+        // Reported before the clock was set back, so nobody knows when.
+        let age = if self.age_ms < -CLOCK_TOLERANCE_MS {
+            FORGET_REPORTS_AFTER
+        } else {
+            duration(self.age_ms)
+        };
         Some(ProgressReport {
             reported_at: Timestamp::from_millisecond(self.reported_ms).ok()?,
-            age: duration(self.age_ms),
+            age,
             oldest_waits: duration(self.oldest_waits_ms),
         })
     }

@@ -103,7 +103,7 @@ impl SqliteStore {
         progress: &WorkerProgress,
     ) -> Result<(), StoreError> {
         let mut write = self.write().await?;
-        sqlx::query("DELETE FROM progress WHERE worker <> ?1 AND reported_ms < ?2 - ?3")
+        sqlx::query("DELETE FROM progress WHERE worker <> ?1 AND abs(?2 - reported_ms) > ?3")
             .bind(&progress.worker)
             .bind(now_ms())
             .bind(i64::try_from(FORGET_REPORTS_AFTER.as_millis()).unwrap_or(i64::MAX))

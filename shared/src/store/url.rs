@@ -103,14 +103,18 @@ fn postgres(url: &str) -> Result<PgConnectOptions, InvalidStoreUrl> {
         ))
     };
     let parts = Url::parse(url).map_err(|_| not_a_url())?;
-    let is_known = |key: &str| {
-        PARAMETERS.contains(&key) || key == "options" || key.starts_with("options[")
-    };
+    let is_known =
+        |key: &str| PARAMETERS.contains(&key) || key == "options" || key.starts_with("options[");
     secret_url::check(&parts, is_known).map_err(invalid)?;
     let mut has_authority = false;
-    for (key, file) in parts.query_pairs().filter(|(key, _)| FILES.contains(&&**key)) {
+    for (key, file) in parts
+        .query_pairs()
+        .filter(|(key, _)| FILES.contains(&&**key))
+    {
         if let Err(error) = std::fs::File::open(&*file) {
-            return Err(invalid(format!("the file of {key} cannot be read: {error}")));
+            return Err(invalid(format!(
+                "the file of {key} cannot be read: {error}"
+            )));
         }
         has_authority |= ["sslrootcert", "ssl-root-cert", "ssl-ca"].contains(&&*key);
     }

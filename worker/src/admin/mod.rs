@@ -1,6 +1,8 @@
 //! What operators do with the votes and the dead letters: on the command line only, never over HTTP, and while the
 //! services run.
 
+mod backup;
+mod counts;
 mod dead_letters;
 mod export;
 mod output;
@@ -34,6 +36,19 @@ pub enum Command {
     /// They are those of one moment, in the order of the voters. cast_at is empty where it is not known, as for votes
     /// taken over from the original app. A text that a spreadsheet would take for a formula has a single quote in front.
     Export(export::Settings),
+    /// Compare the tally and the timeline with the votes, and fail where they differ
+    ///
+    /// They are counted with every vote and so are equal, unless somebody loaded votes past the triggers or changed the
+    /// counts by hand.
+    Check,
+    /// Count all votes anew, and print what was wrong with the tally and the timeline
+    ///
+    /// No vote is stored meanwhile; voters notice nothing.
+    Recount,
+    /// Copy the embedded database into a new file, while the services run
+    ///
+    /// Everything is in it, the queue too, as it was at one moment. For Postgres use pg_dump.
+    Backup(backup::Settings),
     /// Delete all votes and dead letters, for a new poll or a new round
     ///
     /// Asks for the poll's question first. Every ballot accepted so far is counted before, so none of them turns up
@@ -55,6 +70,9 @@ impl Command {
                 settings.run(&store, &config.poll, config.pace.batch).await
             }
             Self::Export(settings) => settings.run(&store(config).await?).await,
+            Self::Check => counts::check(&store(config).await?).await,
+            Self::Recount => counts::recount(&store(config).await?).await,
+            Self::Backup(settings) => settings.run(&store(config).await?).await,
             Self::Reset(settings) => {
                 settings.check(&config.poll)?;
                 let (store, queue) = (store(config).await?, queue(config).await?);

@@ -42,6 +42,7 @@ DASHBOARD = dashboard(
         row("What becomes of ballots"),
         graph("Outcomes", "Ballots per second: applied, stale (a newer one of the voter stood), dead letter, retry (one for each failed attempt).", "cps", {"{{outcome}}": "sum by (outcome) (rate(worker_entries_total{@}[$__rate_interval]))"}),
         graph("Taken over", "Ballots per second taken over from workers that had held them too long.", "cps", {"{{instance}}": "rate(worker_reclaimed_total{@}[$__rate_interval])"}),
+        graph("What should be 0", "Votes by which the tally differs from the votes themselves, and seconds by which the ids of new ballots are ahead of the clock.", "none", {"tally differs": "max(worker_tally_difference_votes{@})", "ids ahead": "max(worker_queue_clock_ahead_seconds{@})"}, bad_from=1),
         graph("Time to the queue's disk", "How long the queue took to keep a ballot.", "s", quantiles("vote_enqueue_duration_seconds")),
         row("Worker and store"),
         *pool("worker"),

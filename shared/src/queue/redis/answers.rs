@@ -56,6 +56,8 @@ pub struct Group {
     pub delivered: BallotId,
     /// Redis cannot always tell.
     pub lag: Option<u64>,
+    /// How many entries there were up to the last delivered one. Redis cannot always tell.
+    pub read: Option<u64>,
 }
 
 pub struct Groups(pub Option<Group>);
@@ -69,6 +71,7 @@ impl FromRedisValue for Groups {
                 return Ok(Self(Some(Group {
                     delivered,
                     lag: Option::from_redis_value(field("lag"))?,
+                    read: Option::from_redis_value(field("entries-read"))?,
                 })));
             }
         }
@@ -76,16 +79,44 @@ impl FromRedisValue for Groups {
     }
 }
 
-/// XINFO STREAM: the greatest id that was ever given out.
-pub struct LastId(pub BallotId);
+/// What XINFO STREAM says.
+pub struct StreamInfo {
+    /// The greatest id that was ever given out.
+    pub last: BallotId,
+    pub length: u64,
+    /// The entries that were ever added; older servers do not count them.
+    pub added: Option<u64>,
+}
 
-impl FromRedisValue for LastId {
+impl FromRedisValue for StreamInfo {
     fn from_redis_value(value: Value) -> Result<Self, redis::ParsingError> {
         let mut stream = HashMap::<String, Value>::from_redis_value(value)?;
-        let last = stream.remove("last-generated-id").unwrap_or(Value::Nil);
-        Ok(Self(parse_id(&String::from_redis_value(last)?)?))
+        let mut field = |name: &str| stream.remove(name).unwrap_or(Value::Nil);
+        Ok(Self {
+            last: parse_id(&String::from_redis_value(field("last-generated-id"))?)?,
+            length: u64::from_redis_value(field("length"))?,
+            added: Option::from_redis_value(field("entries-added"))?,
+        })
     }
 }
+
+/// What HELLO says of the server.
+pub struct Hello {
+    pub version: String,
+}
+
+impl FromRedisValue for Hello {
+    fn from_redis_value(value: Value) -> Result<Self, redis::ParsingError> {
+        let mut hello = HashMap::<String, Value>::from_redis_value(value)?;
+        let version = hello.remove("version").unwrap_or(Value::Nil);
+        Ok(Self {
+            version: String::from_redis_value(version)?,
+        })
+    }
+}
+
+/// What XPENDING says of each entry: its id, who holds it, for how long, and how often it was delivered.
+pub type Held = (String, String, u64, u64);
 
 /// What XPENDING says in short.
 pub struct Pending {

@@ -4,8 +4,8 @@ use redis::cmd;
 
 use super::{
     GROUP, RedisQueue,
-    answers::{Entries, Group, Groups, Pending},
-    errors::{classify, is_stream_missing},
+    answers::{Entries, Group, Groups, Pending, StreamInfo},
+    errors::is_stream_missing,
 };
 use crate::{
     ballot::BallotId,
@@ -23,7 +23,9 @@ impl RedisQueue {
     }
 
     async fn look(&self, trims: bool) -> Result<Backlog, QueueError> {
-        let Some(group) = self.group().await? else {
+        // Before the group: what is delivered in between then counts as delivered, and is not missed.
+        let stream = self.info().await?;
+        let (Some(stream), Some(group)) = (stream, self.group().await?) else {
             return self.untouched().await;
         };
         // Asked after the group: what was delivered in between has greater ids than `delivered`, so the bound holds.
@@ -49,6 +51,9 @@ impl RedisQueue {
                 .chain(oldest_undelivered)
                 .min()
                 .map(|oldest| self.shard.to_ballot(oldest)),
+            last: stream.last,
+            added: stream.added,
+            removed: removed_unread(&stream, &group),
         })
     }
 
@@ -56,9 +61,9 @@ impl RedisQueue {
     async fn untouched(&self) -> Result<Backlog, QueueError> {
         let (oldest, undelivered) = self.oldest("-", None).await?;
         Ok(Backlog {
-            pending: 0,
             undelivered,
             oldest: oldest.map(|oldest| self.shard.to_ballot(oldest)),
+            ..Backlog::default()
         })
     }
 
@@ -81,8 +86,19 @@ impl RedisQueue {
             .connection
             .query_all(&commands)
             .await
-            .map_err(|error| classify(&error))?;
+            .map_err(|error| self.classify(&error))?;
         Ok((first.first().map(|entry| entry.id), length))
+    }
+
+    /// The stream; `None`: there is none.
+    pub(super) async fn info(&self) -> Result<Option<StreamInfo>, QueueError> {
+        let mut info = cmd("XINFO");
+        info.arg("STREAM").arg(&*self.stream);
+        match self.connection.query(&info).await {
+            Ok(stream) => Ok(Some(stream)),
+            Err(error) if is_stream_missing(&error) => Ok(None),
+            Err(error) => Err(self.classify(&error)),
+        }
     }
 
     /// The consumer group; `None`: there is none, or no stream either.
@@ -92,7 +108,7 @@ impl RedisQueue {
         match self.connection.query::<Groups>(&info).await {
             Ok(Groups(group)) => Ok(group),
             Err(error) if is_stream_missing(&error) => Ok(None),
-            Err(error) => Err(classify(&error)),
+            Err(error) => Err(self.classify(&error)),
         }
     }
 
@@ -102,8 +118,17 @@ impl RedisQueue {
         self.connection
             .query(&pending)
             .await
-            .map_err(|error| classify(&error))
+            .map_err(|error| self.classify(&error))
     }
+}
+
+/// Entries that are gone from the stream and were not delivered. Workers trim only what was.
+fn removed_unread(stream: &StreamInfo, group: &Group) -> u64 {
+    let (Some(added), Some(read)) = (stream.added, group.read) else {
+        return 0;
+    };
+    let gone = added.saturating_sub(stream.length);
+    gone.saturating_sub(read)
 }
 
 /// The first id greater than this one.
@@ -120,6 +145,29 @@ fn after(id: BallotId) -> BallotId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_was_not_delivered_counts_as_removed() {
+        let id = BallotId { ms: 5, seq: 0 };
+        let removed = |added, length, read| {
+            let stream = StreamInfo {
+                last: id,
+                length,
+                added,
+            };
+            let group = Group {
+                delivered: id,
+                lag: None,
+                read,
+            };
+            removed_unread(&stream, &group)
+        };
+        assert_eq!(removed(Some(10), 4, Some(6)), 0, "trimmed after delivery");
+        assert_eq!(removed(Some(10), 0, Some(6)), 4, "trimmed by hand");
+        assert_eq!(removed(Some(10), 6, Some(8)), 0, "not trimmed yet");
+        assert_eq!(removed(Some(10), 0, None), 0, "not known");
+        assert_eq!(removed(None, 0, Some(6)), 0, "not known");
+    }
 
     #[test]
     fn the_bound_for_trimming_is_just_after_the_last_delivered() {

@@ -1,6 +1,9 @@
 //! One of the workers' readers of the stream.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use redis::{
     AsyncConnectionConfig, RedisError, RedisResult, Value, aio::MultiplexedConnection, cmd,
@@ -8,8 +11,8 @@ use redis::{
 
 use super::{
     CONNECT_TIMEOUT, GROUP, RESPONSE_TIMEOUT, RedisQueue,
-    answers::{Entries, LastId, Streams},
-    errors::{classify, is_group_missing, is_id_too_small, is_moved, is_stream_missing},
+    answers::{Entries, Held, StreamInfo, Streams},
+    errors::{is_group_missing, is_id_too_small, is_moved, is_stream_missing},
 };
 use crate::{
     ballot::BallotId,
@@ -36,6 +39,22 @@ return forgotten
 const CREATE_GROUP: &str = "#!lua flags=allow-oom
 return redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')";
 
+/// Replaces an empty stream by a new one, whose ids begin with the server's clock. One script, so that nobody can add an
+/// entry between the look and the removal.
+const RESTART_IDS: &str = "
+local stream = {}
+local info = redis.call('XINFO', 'STREAM', KEYS[1])
+for i = 1, #info, 2 do stream[info[i]] = info[i + 1] end
+if stream.length ~= 0 or stream['last-generated-id'] ~= ARGV[2] then return 0 end
+if redis.call('XPENDING', KEYS[1], ARGV[1])[1] ~= 0 then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
+return 1
+";
+
+/// How many pending entries are looked at, at most, for those whose time of delivery means nothing.
+const LOOKED_AT: usize = 1000;
+
 /// One consumer of the group.
 pub struct RedisConsumer {
     queue: RedisQueue,
@@ -44,6 +63,8 @@ pub struct RedisConsumer {
     name: String,
     /// Where the next claim goes on in the list of pending entries.
     claim_from: String,
+    /// Entries that others hold, with how often they had been delivered, and when they were first seen so.
+    held_since: HashMap<(String, u64), Instant>,
     may_have_begun_anew: bool,
 }
 
@@ -54,6 +75,7 @@ impl RedisConsumer {
             reader: None,
             name: name.to_owned(),
             claim_from: START.to_owned(),
+            held_since: HashMap::new(),
             may_have_begun_anew: true,
         }
     }
@@ -97,7 +119,7 @@ impl RedisConsumer {
             }
             Err(error) => {
                 self.reader = None;
-                Err(classify(&error))
+                Err(self.queue.classify(&error))
             }
         }
     }
@@ -134,7 +156,7 @@ impl RedisConsumer {
         create.arg(&*self.queue.stream).arg(GROUP);
         match self.queue.connection.exec(&create).await {
             Err(error) if error.code() == Some("BUSYGROUP") => Ok(()), // another worker was first
-            answer => answer.map_err(|error| classify(&error)),
+            answer => answer.map_err(|error| self.queue.classify(&error)),
         }
     }
 
@@ -161,14 +183,72 @@ impl RedisConsumer {
                 self.create_group().await?;
                 return Ok(Claimed::default());
             }
-            Err(error) => return Err(classify(&error)),
+            Err(error) => return Err(self.queue.classify(&error)),
         };
         self.claim_from = next;
+        if deliveries.is_empty() && deleted.is_empty() {
+            return self.claim_by_own_clock(max, idle).await;
+        }
+        Ok(self.claimed(deliveries, &deleted))
+    }
+
+    fn claimed(&self, deliveries: Vec<Delivery>, deleted: &[String]) -> Claimed {
         let lost = deleted.iter().filter_map(|id| id.parse().ok());
-        Ok(Claimed {
+        Claimed {
             deliveries: self.numbered(deliveries),
             lost: lost.map(|id| self.queue.shard.to_ballot(id)).collect(),
-        })
+        }
+    }
+
+    /// Takes over what has been held for longer than `idle` by this process' own clock.
+    ///
+    /// The server measures by its clock. Once that was set back, what was delivered before would not be idle until the
+    /// clock has caught up, and what a dead worker holds would wait for as long.
+    async fn claim_by_own_clock(
+        &mut self,
+        max: usize,
+        idle: Duration,
+    ) -> Result<Claimed, QueueError> {
+        let mut pending = cmd("XPENDING");
+        pending.arg(&*self.queue.stream).arg(GROUP);
+        pending.arg("-").arg("+").arg(LOOKED_AT);
+        let held = self.queue.connection.query::<Vec<Held>>(&pending).await;
+        let held = held.map_err(|error| self.queue.classify(&error))?;
+        let now = Instant::now();
+        let held_since = held
+            .into_iter()
+            .filter(|(_, consumer, ..)| *consumer != self.name)
+            .map(|(id, _, _, deliveries)| {
+                let entry = (id, deliveries);
+                let since = self.held_since.get(&entry).copied().unwrap_or(now);
+                (entry, since)
+            })
+            .collect();
+        self.held_since = held_since;
+        let overdue = self
+            .held_since
+            .iter()
+            .filter(|(_, since)| since.elapsed() > idle);
+        let mut overdue: Vec<_> = overdue.map(|((id, _), _)| id.clone()).collect();
+        overdue.truncate(max);
+        let mut all = Claimed::default();
+        for id in overdue {
+            let mut claim = cmd("XAUTOCLAIM");
+            claim.arg(&*self.queue.stream).arg(GROUP).arg(&self.name);
+            claim.arg(0).arg(id).arg("COUNT").arg(1);
+            let answer = self
+                .queue
+                .connection
+                .query::<(String, Entries, Vec<String>)>(&claim)
+                .await;
+            let (_, Entries(deliveries), deleted) =
+                answer.map_err(|error| self.queue.classify(&error))?;
+            let claimed = self.claimed(deliveries, &deleted);
+            all.deliveries.extend(claimed.deliveries);
+            all.lost.extend(claimed.lost);
+        }
+        all.deliveries.sort_by_key(|delivery| delivery.id);
+        Ok(all)
     }
 
     pub(in crate::queue) async fn acknowledge(
@@ -185,7 +265,7 @@ impl RedisConsumer {
         }
         match self.queue.connection.exec(&ack).await {
             Err(error) if is_group_missing(&error) => self.create_group().await,
-            answer => answer.map_err(|error| classify(&error)),
+            answer => answer.map_err(|error| self.queue.classify(&error)),
         }
     }
 
@@ -202,16 +282,10 @@ impl RedisConsumer {
     }
 
     pub(in crate::queue) async fn keep_ids_above(&mut self, ms: u64) -> Result<(), QueueError> {
-        let mut info = cmd("XINFO");
-        info.arg("STREAM").arg(&*self.queue.stream);
-        let last = match self.queue.connection.query::<LastId>(&info).await {
-            Ok(LastId(last)) => last,
-            // It is made together with the group, and then this is called again.
-            Err(error) if is_stream_missing(&error) => BallotId {
-                ms: u64::MAX,
-                seq: 0,
-            },
-            Err(error) => return Err(self.refused(&error)),
+        // A stream is made together with the group, and then this is called again.
+        let Some(StreamInfo { last, .. }) = self.queue.info().await? else {
+            self.may_have_begun_anew = false;
+            return Ok(());
         };
         if last.ms < ms {
             let mut raise = cmd("XSETID");
@@ -241,9 +315,26 @@ impl RedisConsumer {
         Ok(())
     }
 
+    pub(in crate::queue) fn is_only_shard(&self) -> bool {
+        self.queue.shard.is_only()
+    }
+
+    pub(in crate::queue) async fn restart_ids(
+        &mut self,
+        last: BallotId,
+    ) -> Result<bool, QueueError> {
+        let mut restart = cmd("EVAL");
+        restart.arg(RESTART_IDS).arg(1).arg(&*self.queue.stream);
+        restart.arg(GROUP).arg(last.to_string());
+        match self.queue.connection.query::<bool>(&restart).await {
+            Ok(done) => Ok(done),
+            Err(error) => Err(self.queue.classify(&error)),
+        }
+    }
+
     /// What is refused for want of rights is refused every time: once is enough.
     fn refused(&mut self, error: &RedisError) -> QueueError {
-        let error = classify(error);
+        let error = self.queue.classify(error);
         self.may_have_begun_anew = !matches!(error, QueueError::Refused(_));
         error
     }
@@ -261,7 +352,7 @@ impl RedisConsumer {
         match self.queue.connection.query(&forget).await {
             Ok(forgotten) => Ok(forgotten),
             Err(error) if is_group_missing(&error) || is_stream_missing(&error) => Ok(0),
-            Err(error) => Err(classify(&error)),
+            Err(error) => Err(self.queue.classify(&error)),
         }
     }
 
@@ -279,7 +370,7 @@ impl RedisConsumer {
             .connection
             .query(&held)
             .await
-            .map_err(|error| classify(&error))?;
+            .map_err(|error| self.queue.classify(&error))?;
         if !held.is_empty() {
             return Ok(());
         }
@@ -293,6 +384,6 @@ impl RedisConsumer {
             .connection
             .exec(&leave)
             .await
-            .map_err(|error| classify(&error))
+            .map_err(|error| self.queue.classify(&error))
     }
 }

@@ -53,8 +53,51 @@ pub fn is_on_its_way(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(Ask | Moved | TryAgain))
 }
 
-/// What an operator can do about it, where the server's own words do not say.
-fn advice(error: &RedisError) -> &'static str {
+/// What went wrong, in words that name the cause.
+pub struct Explanation {
+    pub text: String,
+    /// Whether the text names the cause; otherwise a wrong guess about TLS may be it.
+    pub is_certain: bool,
+}
+
+pub fn explain(error: &RedisError) -> Explanation {
+    let certain = |text: String| Explanation {
+        text,
+        is_certain: true,
+    };
+    let said = error.to_string();
+    if let Some(advice) = advice(error, &said) {
+        return certain(format!("{said}; {advice}"));
+    }
+    if !error.is_io_error() {
+        return certain(said);
+    }
+    if error.is_connection_refusal() && said.contains("refused") {
+        return certain("nothing listens there (connection refused)".into());
+    }
+    // The standard library has no kind for it.
+    if said.contains("lookup address") {
+        return certain(format!("there is no host of that name ({said})"));
+    }
+    if said.contains("CertificateRequired") {
+        return certain(format!(
+            "it demands a certificate of its clients ({said}), and this program has none; set tls-auth-clients no there"
+        ));
+    }
+    if said.contains("certificate") {
+        return certain(format!(
+            "its TLS certificate is not trusted ({said}); SSL_CERT_FILE must name the authority that signed it, and the \
+             host must be one that it names"
+        ));
+    }
+    Explanation {
+        text: said,
+        is_certain: false,
+    }
+}
+
+/// What an operator can do about it, where the server's own words do not say, or say it of another program.
+fn advice(error: &RedisError, said: &str) -> Option<&'static str> {
     let code = match error.kind() {
         // The library keeps this one's words to itself.
         ErrorKind::AuthenticationFailed => Some("WRONGPASS"),
@@ -62,18 +105,32 @@ fn advice(error: &RedisError) -> &'static str {
     };
     match code {
         Some("WRONGPASS" | "NOAUTH") => {
-            "; QUEUE_URL must name a user and password that this server knows"
+            Some("QUEUE_URL must name a user and password that this server knows")
         }
-        Some("NOPERM") => "; the user in QUEUE_URL has not all the rights that this service needs",
-        Some("READONLY" | "MASTERDOWN") => "; QUEUE_URL must name the primary",
-        _ => "",
+        Some("NOPERM") => {
+            Some("the user in QUEUE_URL has not all the rights that this service needs")
+        }
+        Some("READONLY" | "MASTERDOWN") => Some("QUEUE_URL must name the primary"),
+        Some("WRONGTYPE") => Some(
+            "the key is something else than a stream; rename it, or choose another key with QUEUE_STREAM",
+        ),
+        Some("DENIED") => Some(
+            "a server in protected mode answers only its own machine: give it a password (requirepass, and the same in \
+             QUEUE_URL), or set protected-mode no",
+        ),
+        Some("NOREPLICAS") => Some("too few replicas follow it (min-replicas-to-write)"),
+        _ if said.contains("max number of clients") => {
+            Some("raise maxclients there, or start fewer services")
+        }
+        _ => None,
     }
 }
 
-pub fn classify(error: &RedisError) -> QueueError {
+/// The same as an error of the queue at this place.
+pub fn classify(error: &RedisError, place: &str) -> QueueError {
     use ErrorKind::Server;
     use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown};
-    let message = || format!("{error}{}", advice(error));
+    let message = || format!("{place}: {}", explain(error).text);
     if error.is_timeout() {
         QueueError::Timeout(RESPONSE_TIMEOUT)
     } else if error.is_io_error()

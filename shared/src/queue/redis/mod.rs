@@ -8,9 +8,15 @@ mod errors;
 mod nodes;
 mod shard;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use redis::{Client, Cmd, ConnectionInfo, ProtocolVersion, RedisResult, cmd};
+use redis::{Client, Cmd, ConnectionInfo, ProtocolVersion, RedisError, RedisResult, Value, cmd};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{Durability, QueueConfig, QueueError, delivery::fields_of};
@@ -18,14 +24,16 @@ use crate::{
     backoff::Backoff,
     ballot::{Ballot, BallotId},
 };
-use answers::{Added, Entries};
+use answers::{Added, Entries, Hello};
 use connection::Connection;
 pub use consumer::RedisConsumer;
-use errors::{classify, is_on_its_way};
+use errors::{classify, explain, is_id_too_small, is_on_its_way};
 use nodes::Nodes;
 use shard::Shard;
 
 const GROUP: &str = "workers";
+/// The oldest major version of Redis that works.
+const OLDEST_REDIS: u32 = 7;
 /// The stream that probes write to: a server that answers PING may still refuse ballots.
 const PROBE_KEY_SUFFIX: &str = ":probe";
 /// What a command that adds a ballot seldom has more of: words, and bytes in them.
@@ -60,6 +68,7 @@ pub(super) fn open(
                 shard,
                 stream: shard.key(&config.stream).into(),
                 enqueue_timeout: config.enqueue_timeout,
+                is_new_enough: Arc::default(),
             })
         })
         .collect()
@@ -84,6 +93,7 @@ pub struct RedisQueue {
     shard: Shard,
     stream: Arc<str>,
     enqueue_timeout: Duration,
+    is_new_enough: Arc<AtomicBool>,
 }
 
 impl RedisQueue {
@@ -124,7 +134,7 @@ impl RedisQueue {
                 );
                 outcomes[index] = match answer {
                     Ok(Added(id)) => Ok(self.shard.to_ballot(id)),
-                    Err(error) => Err(classify(&error)),
+                    Err(error) => Err(self.classify(&error)),
                 };
                 is_left
             });
@@ -145,12 +155,19 @@ impl RedisQueue {
         xadd
     }
 
-    /// Does what it takes to enqueue, beside the ballots.
+    /// Does what it takes to enqueue: writes an entry beside the ballots, and tries to add one to them that is older than
+    /// all there are, which the server refuses at the very end.
     pub(super) async fn probe_enqueue(&self) -> Result<(), QueueError> {
-        let mut xadd = cmd("XADD");
-        xadd.arg(format!("{}{PROBE_KEY_SUFFIX}", self.stream));
-        xadd.arg("MAXLEN").arg(1).arg("*").arg("probe").arg(1);
-        self.probe(&xadd).await
+        let mut beside = cmd("XADD");
+        beside.arg(format!("{}{PROBE_KEY_SUFFIX}", self.stream));
+        beside.arg("MAXLEN").arg(1).arg("*").arg("probe").arg(1);
+        self.probe(&beside).await?;
+        let mut among = cmd("XADD");
+        among.arg(&*self.stream).arg("NOMKSTREAM");
+        // Should there have been none ever, it is taken and goes at once.
+        among.arg("MINID").arg("=").arg("0-2");
+        among.arg("0-1").arg("probe").arg(1);
+        self.probe(&among).await
     }
 
     /// Acknowledges a ballot that there never was.
@@ -161,21 +178,63 @@ impl RedisQueue {
     }
 
     async fn probe(&self, command: &Cmd) -> Result<(), QueueError> {
-        match timeout(PROBE_TIMEOUT, self.connection.exec(command)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(match classify(&error) {
-                QueueError::Unavailable(why) if !error.is_connection_refusal() => {
-                    QueueError::Unavailable(format!("{why}{}", self.connection.advice()))
-                }
-                other => other,
-            }),
-            Err(_) => {
-                self.connection.replace();
-                Err(QueueError::Unavailable(format!(
-                    "it did not answer within {PROBE_TIMEOUT:?}{}",
-                    self.connection.advice()
-                )))
+        let probe = async {
+            if !self.is_new_enough.load(Ordering::Relaxed) {
+                self.check_version().await?;
             }
+            match self.connection.exec(command).await {
+                Err(error) if !is_id_too_small(&error) => Err(self.explained(&error)),
+                _ => Ok(()),
+            }
+        };
+        timeout(PROBE_TIMEOUT, probe).await.unwrap_or_else(|_| {
+            self.connection.replace();
+            Err(QueueError::Unavailable(format!(
+                "{}: no answer within {PROBE_TIMEOUT:?}{}",
+                self.place(),
+                self.connection.advice()
+            )))
+        })
+    }
+
+    /// Groups that count what they read, and scripts with flags, came with this version.
+    async fn check_version(&self) -> Result<(), QueueError> {
+        let hello = self.connection.query::<Hello>(&cmd("HELLO")).await;
+        let Hello { version } = hello.map_err(|error| self.explained(&error))?;
+        let major = version
+            .split('.')
+            .next()
+            .and_then(|major| major.parse().ok());
+        if major.is_some_and(|major: u32| major < OLDEST_REDIS) {
+            return Err(QueueError::Refused(format!(
+                "{}: it is Redis {version}; {OLDEST_REDIS}.0 or newer is needed, or Valkey",
+                self.place()
+            )));
+        }
+        self.is_new_enough.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The server in use and the setting that names it.
+    fn place(&self) -> String {
+        let client = self.connection.client();
+        format!(
+            "Redis at {} (QUEUE_URL)",
+            client.get_connection_info().addr()
+        )
+    }
+
+    fn classify(&self, error: &RedisError) -> QueueError {
+        classify(error, &self.place())
+    }
+
+    /// With what may be wrong with the settings, where nothing else says what it is.
+    fn explained(&self, error: &RedisError) -> QueueError {
+        match self.classify(error) {
+            QueueError::Unavailable(why) if !explain(error).is_certain => {
+                QueueError::Unavailable(format!("{why}{}", self.connection.advice()))
+            }
+            other => other,
         }
     }
 
@@ -190,7 +249,7 @@ impl RedisQueue {
             .connection
             .query(&last)
             .await
-            .map_err(|error| classify(&error))?;
+            .map_err(|error| self.classify(&error))?;
         Ok(last
             .first()
             .map(|delivery| self.shard.to_ballot(delivery.id)))
@@ -199,9 +258,10 @@ impl RedisQueue {
     pub(super) async fn durability(&self) -> Result<Durability, QueueError> {
         let mut get = cmd("CONFIG");
         get.arg("GET").arg("append*").arg("maxmemory-policy");
+        get.arg("min-replicas-to-write");
         let settings: Vec<(String, String)> = match self.connection.query(&get).await {
             Ok(settings) => settings,
-            Err(error) => match classify(&error) {
+            Err(error) => match self.classify(&error) {
                 QueueError::Refused(why) => {
                     return Ok(Durability::Weaker(format!(
                         "its settings cannot be read: {why}"
@@ -210,24 +270,49 @@ impl RedisQueue {
                 other => return Err(other),
             },
         };
-        let weaker = [
+        let setting = |name: &str| {
+            let found = settings.iter().find(|(setting, _)| setting == name);
+            found.map_or("unknown", |(_, value)| value)
+        };
+        let wanted = [
             ("appendonly", "yes"),
             ("appendfsync", "always"),
             ("maxmemory-policy", "noeviction"),
-        ]
-        .iter()
-        .filter_map(|(name, wanted)| {
-            let value = settings
-                .iter()
-                .find(|(setting, _)| setting == name)
-                .map_or("unknown", |(_, value)| value);
-            (value != *wanted).then(|| format!("{name} is {value} and should be {wanted}"))
-        })
-        .collect::<Vec<_>>();
+        ];
+        let weaker = wanted.iter().filter_map(|&(name, wanted)| {
+            let value = setting(name);
+            (value != wanted).then(|| format!("{name} is {value} and should be {wanted}"))
+        });
+        let mut weaker: Vec<_> = weaker.collect();
+        weaker.extend(
+            self.risk_of_failover(setting("min-replicas-to-write"))
+                .await,
+        );
         Ok(if weaker.is_empty() {
             Durability::Full
         } else {
             Durability::Weaker(weaker.join(", "))
+        })
+    }
+
+    /// What a failover to a replica may lose, as replicas follow asynchronously; `None`: there are none, or enough of them
+    /// must follow closely.
+    async fn risk_of_failover(&self, replicas_needed: &str) -> Option<String> {
+        // A user without this right has no replicas, as far as can be told.
+        let role = self
+            .connection
+            .query::<Vec<Value>>(&cmd("ROLE"))
+            .await
+            .ok()?;
+        let replicas = match role.get(2) {
+            Some(Value::Array(replicas)) if !replicas.is_empty() => replicas.len(),
+            _ => return None,
+        };
+        (replicas_needed == "0").then(|| {
+            format!(
+                "it has {replicas} replicas and min-replicas-to-write is 0, so a failover may lose all votes that had not \
+                 reached a replica; with 1 it loses those of the last seconds at most (min-replicas-max-lag)"
+            )
         })
     }
 

@@ -107,8 +107,7 @@ impl PostgresStore {
     pub(super) async fn timeline_extent(&self) -> Result<Option<(i64, i64)>, StoreError> {
         within(self.timeout(), async {
             let mut transaction = self.begin().await?;
-            let extent =
-                query_as("SELECT min(bucket), max(bucket) FROM timeline WHERE votes > 0");
+            let extent = query_as("SELECT min(bucket), max(bucket) FROM timeline WHERE votes > 0");
             let (first, last): (Option<i64>, Option<i64>) =
                 extent.fetch_one(transaction.connection()).await?;
             transaction.commit().await?;
@@ -140,7 +139,8 @@ impl PostgresStore {
             // The clock of the server: workers on machines whose clocks differ are compared by it.
             let report = query(
                 "WITH forgotten AS (
-                     DELETE FROM progress WHERE worker <> $1 AND reported_at < clock_timestamp() - $4 * interval '1 second'
+                     DELETE FROM progress
+                     WHERE worker <> $1 AND abs(extract(epoch FROM clock_timestamp() - reported_at)) > $4
                  )
                  INSERT INTO progress (worker, reported_at, last_batch_at, oldest_waits_ms)
                  VALUES ($1, clock_timestamp(), to_timestamp($2 / 1000.0), $3)

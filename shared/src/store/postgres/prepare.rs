@@ -1,12 +1,8 @@
 //! Bringing the tables in Postgres up to date.
 
-use std::{
-    collections::HashSet,
-    sync::LazyLock,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::LazyLock, time::Duration};
 
-use sqlx::{PgConnection, migrate::Migrator};
+use sqlx::{Connection, PgConnection, migrate::Migrator};
 
 use super::session::{Sessions, query, query_scalar, within};
 use crate::store::StoreError;
@@ -26,29 +22,33 @@ const MIGRATION_LOCK: i64 = 0x766f_7465;
 /// Brings the tables up to date, in one transaction.
 pub async fn prepare(sessions: &Sessions) -> Result<(), StoreError> {
     within(MIGRATION_TIMEOUT, async {
-        // Another process may be at it, however long that takes.
-        let mut transaction = sessions.begin_with(Duration::ZERO).await?;
-        if is_up_to_date(transaction.connection()).await? {
-            return transaction.commit().await;
+        let mut connection = sessions.acquire().await?;
+        // Whatever comes of it: this is done once.
+        connection.close_on_drop();
+        // The library's own transaction, for it counts those in which it makes others.
+        let mut transaction = connection.begin().await?;
+        if is_up_to_date(&mut transaction).await? {
+            return Ok(transaction.commit().await?);
         }
-        refuse_encoding(transaction.connection()).await?;
+        refuse_encoding(&mut transaction).await?;
         // A statement of the library's that has a name must not meet one of another client of the same pooler.
-        sqlx::raw_sql("SET LOCAL idle_in_transaction_session_timeout = 0; DEALLOCATE ALL")
-            .execute(transaction.connection())
+        sqlx::raw_sql("DEALLOCATE ALL")
+            .execute(&mut *transaction)
             .await?;
+        // Another process may be at it, however long that takes.
         query("SELECT pg_advisory_xact_lock($1)")
             .bind(MIGRATION_LOCK)
-            .execute(transaction.connection())
+            .execute(&mut *transaction)
             .await?;
         // `run` does the same, but its future cannot be proved to be Send.
         MIGRATIONS
-            .run_direct(None, transaction.connection(), false)
+            .run_direct(None, &mut *transaction, false)
             .await
             .map_err(from_migration)?;
         sqlx::raw_sql("DEALLOCATE ALL")
-            .execute(transaction.connection())
+            .execute(&mut *transaction)
             .await?;
-        transaction.commit().await
+        Ok(transaction.commit().await?)
     })
     .await
 }
@@ -112,7 +112,11 @@ mod tests {
     #[test]
     fn migrations_are_ascii() {
         for migration in MIGRATIONS.iter() {
-            assert!(migration.sql.as_str().is_ascii(), "{}", migration.description);
+            assert!(
+                migration.sql.as_str().is_ascii(),
+                "{}",
+                migration.description
+            );
         }
     }
 }

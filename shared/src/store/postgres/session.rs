@@ -18,6 +18,8 @@ use crate::store::{StoreConfig, StoreError, StoreMetrics};
 
 /// How long to wait for a connection before looking why there is none.
 const LOOK_AFTER: Duration = Duration::from_millis(300);
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where connections come from. Cloning is cheap; clones share them.
 #[derive(Clone)]
@@ -32,7 +34,7 @@ impl Sessions {
     pub fn new(options: PgConnectOptions, config: &StoreConfig, metrics: StoreMetrics) -> Self {
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
-            .acquire_timeout(config.timeout)
+            .acquire_timeout(config.timeout.max(CONNECT_TIMEOUT))
             .connect_lazy_with(options.clone());
         Self {
             options: options.disable_statement_logging(),
@@ -56,17 +58,12 @@ impl Sessions {
 
     /// Begins a transaction that the server ends where its client is lost, after the same time as the client would wait.
     pub async fn begin(&self) -> Result<PostgresTransaction, StoreError> {
-        self.begin_with(self.timeout).await
-    }
-
-    /// The same with this time limit for locks; zero: none.
-    pub async fn begin_with(&self, lock_timeout: Duration) -> Result<PostgresTransaction, StoreError> {
         let mut transaction = PostgresTransaction(Some(self.acquire().await?));
-        let (idle_ms, lock_ms) = (self.timeout.as_millis(), lock_timeout.as_millis());
+        let timeout_ms = self.timeout.as_millis();
         // When the network loses a client in the middle of a transaction, nobody tells the server: without the first
         // limit it would keep the counts locked, for hours, from every other worker.
         let begin = format!(
-            "BEGIN; SET LOCAL idle_in_transaction_session_timeout = {idle_ms}; SET LOCAL lock_timeout = {lock_ms}"
+            "BEGIN; SET LOCAL idle_in_transaction_session_timeout = {timeout_ms}; SET LOCAL lock_timeout = {timeout_ms}"
         );
         sqlx::raw_sql(sqlx::AssertSqlSafe(begin))
             .execute(transaction.connection())
@@ -74,24 +71,28 @@ impl Sessions {
         Ok(transaction)
     }
 
-    async fn acquire(&self) -> Result<PoolConnection<Postgres>, StoreError> {
+    /// A connection, when one is free or made.
+    pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, StoreError> {
         let _waiting = self.metrics.waiting();
-        let acquiring = self.pool.acquire();
-        tokio::pin!(acquiring);
-        tokio::select! {
+        // In a task of its own, which goes on when nobody waits any more: a connection that took too long is there for the
+        // next one. Otherwise a busy server would always be asked for new ones, and never come to finish one.
+        let pool = self.pool.clone();
+        let mut acquiring = tokio::spawn(async move { pool.acquire().await });
+        let ended = tokio::select! {
             biased;
-            acquired = &mut acquiring => return Ok(acquired?),
-            () = sleep(LOOK_AFTER) => {}
-        }
-        // The pool tries again without saying why.
-        tokio::select! {
-            acquired = &mut acquiring => Ok(acquired?),
-            error = self.connection_error() => Err(error.into()),
+            ended = &mut acquiring => ended,
+            // The pool tries again without saying why.
+            error = self.connection_error_after(LOOK_AFTER) => return Err(error.into()),
+        };
+        match ended {
+            Ok(acquired) => Ok(acquired?),
+            Err(crash) => Err(StoreError::transient(crash.to_string())),
         }
     }
 
     /// Why no connection can be made, as soon as that is known. Never resolves while one can.
-    async fn connection_error(&self) -> sqlx::Error {
+    async fn connection_error_after(&self, wait: Duration) -> sqlx::Error {
+        sleep(wait).await;
         match PgConnection::connect_with(&self.options).await {
             Ok(connection) => {
                 drop(connection.close().await);

@@ -1,16 +1,18 @@
 //! What operators do with the store while the services use it: count what is in it, put dead letters back, take all
 //! votes out, begin anew.
 
+mod comparison;
 mod postgres;
 mod sqlite;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, path::Path};
 
-use futures_util::stream::BoxStream;
+use futures_util::stream::{BoxStream, StreamExt};
 use jiff::Timestamp;
 
 use super::{Backend, Store, StoreError, newest_per_voter};
 use crate::ballot::{BallotId, CastBallot};
+pub use comparison::{Comparison, CountDifference};
 
 /// How much the store holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,10 +66,11 @@ impl Store {
     /// The store does not answer; the stream ends with the error.
     #[must_use]
     pub fn standing_votes(&self) -> BoxStream<'_, Result<StandingVote, StoreError>> {
-        match &self.backend {
+        let votes = match &self.backend {
             Backend::Sqlite(store) => store.standing_votes(),
             Backend::Postgres(store) => store.standing_votes(),
-        }
+        };
+        votes.map(|vote| self.note(vote)).boxed()
     }
 
     /// Stores ballots that were dead letters and removes these dead letters, in one transaction. A ballot whose dead
@@ -82,6 +85,54 @@ impl Store {
         })
     }
 
+    /// Compares the running counts with the votes, at one moment. Reads all votes: a second for ten million.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn compare_counts(&self) -> Result<Comparison, StoreError> {
+        self.note(match &self.backend {
+            Backend::Sqlite(store) => store.compare_counts().await,
+            Backend::Postgres(store) => store.compare_counts().await,
+        })
+    }
+
+    /// Makes the running counts anew from the votes, in one transaction, tells readers, and returns what was wrong with
+    /// them. No vote is stored meanwhile.
+    ///
+    /// # Errors
+    /// Nothing was changed; or, after a timeout or a broken connection, perhaps all of it. Doing it again is safe.
+    pub async fn recount(&self) -> Result<Comparison, StoreError> {
+        self.note(match &self.backend {
+            Backend::Sqlite(store) => store.recount().await,
+            Backend::Postgres(store) => store.recount().await,
+        })
+    }
+
+    /// Gives votes that were cast after this moment the moment itself, so that newer ballots are newer. Returns their number.
+    ///
+    /// # Errors
+    /// Nothing was changed; or, after a timeout or a broken connection, perhaps all of it. Doing it again is safe.
+    pub async fn bound_cast_times(&self, latest: Timestamp) -> Result<u64, StoreError> {
+        let latest_ms = latest.as_millisecond();
+        self.note(match &self.backend {
+            Backend::Sqlite(store) => store.bound_cast_times(latest_ms).await,
+            Backend::Postgres(store) => store.bound_cast_times(latest_ms).await,
+        })
+    }
+
+    /// Writes a copy of the embedded database, as it is at one moment, into a file that does not exist yet.
+    ///
+    /// # Errors
+    /// The file cannot be written, or the store is a Postgres, which has programs of its own for that.
+    pub async fn copy_to(&self, file: &Path) -> Result<(), StoreError> {
+        self.note(match &self.backend {
+            Backend::Sqlite(store) => Ok(store.database().copy_to(file).await?),
+            Backend::Postgres(_) => Err(StoreError::transient(
+                "a Postgres database is copied by pg_dump; see docs/operations.md",
+            )),
+        })
+    }
+
     /// Deletes votes, counts and dead letters in one transaction, tells readers, and returns what there was.
     ///
     /// # Errors
@@ -93,6 +144,10 @@ impl Store {
         })
     }
 }
+
+/// For both backends. The triggers move the votes on the timeline.
+const BOUND_VOTES: &str = "UPDATE votes SET cast_ms = $1, cast_seq = 0 WHERE cast_ms > $1";
+const BOUND_TALLY: &str = "UPDATE tally SET last_cast_ms = $1 WHERE last_cast_ms > $1";
 
 /// As both backends keep it.
 #[derive(sqlx::FromRow)]

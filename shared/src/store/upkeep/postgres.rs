@@ -10,7 +10,11 @@ use futures_util::{
 };
 use sqlx::{PgConnection, error::DatabaseError};
 
-use super::{Contents, Replayed, StandingVote, VoteRow, contents, ids, outcome, still_dead};
+use super::{
+    BOUND_TALLY, BOUND_VOTES, Comparison, Contents, Replayed, StandingVote, VoteRow,
+    comparison::{COMPARE_TALLY, COMPARE_TIMELINE, COUNT_ANEW},
+    contents, ids, outcome, still_dead,
+};
 use crate::{
     ballot::CastBallot,
     store::{
@@ -88,11 +92,71 @@ impl PostgresStore {
         .await
     }
 
+    pub(super) async fn compare_counts(&self) -> Result<Comparison, StoreError> {
+        within(ROWS_TIMEOUT, async {
+            let mut transaction = self.begin().await?;
+            // Both look at the same moment.
+            sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                .execute(transaction.connection())
+                .await?;
+            let compared = compare(transaction.connection()).await?;
+            transaction.commit().await?;
+            Ok(compared)
+        })
+        .await
+    }
+
+    pub(super) async fn recount(&self) -> Result<Comparison, StoreError> {
+        within(ROWS_TIMEOUT, async {
+            let mut transaction = self.begin().await?;
+            // Keeps writers off; readers go on.
+            lock(
+                transaction.connection(),
+                "LOCK TABLE votes IN SHARE ROW EXCLUSIVE MODE",
+            )
+            .await?;
+            let compared = compare(transaction.connection()).await?;
+            sqlx::raw_sql("SET LOCAL voting_app.recount = 'on'")
+                .execute(transaction.connection())
+                .await?;
+            sqlx::raw_sql(COUNT_ANEW)
+                .execute(transaction.connection())
+                .await?;
+            sqlx::raw_sql("NOTIFY tally_changed")
+                .execute(transaction.connection())
+                .await?;
+            transaction.commit().await?;
+            Ok(compared)
+        })
+        .await
+    }
+
+    pub(super) async fn bound_cast_times(&self, latest_ms: i64) -> Result<u64, StoreError> {
+        within(ROWS_TIMEOUT, async {
+            let mut transaction = self.begin().await?;
+            let done = query(BOUND_VOTES)
+                .bind(latest_ms)
+                .execute(transaction.connection())
+                .await?;
+            query(BOUND_TALLY)
+                .bind(latest_ms)
+                .execute(transaction.connection())
+                .await?;
+            transaction.commit().await?;
+            Ok(done.rows_affected())
+        })
+        .await
+    }
+
     pub(super) async fn reset(&self) -> Result<Contents, StoreError> {
         within(self.timeout(), async {
             let mut transaction = self.begin().await?;
             // Waits for the workers' transactions, and lets none begin: the counts have no other writer now.
-            lock_out_everybody(transaction.connection()).await?;
+            lock(
+                transaction.connection(),
+                "LOCK TABLE votes IN ACCESS EXCLUSIVE MODE",
+            )
+            .await?;
             let deleted = count(transaction.connection()).await?;
             // Its trigger empties the counts and tells readers. A DELETE would copy every vote for its trigger.
             query("TRUNCATE votes")
@@ -127,21 +191,30 @@ async fn next_votes(
 }
 
 /// Gives up soon: while it waits for whoever reads the votes, the workers wait behind it.
-async fn lock_out_everybody(connection: &mut PgConnection) -> Result<(), StoreError> {
+async fn lock(connection: &mut PgConnection, statement: &'static str) -> Result<(), StoreError> {
     query("SET LOCAL lock_timeout = '2s'")
         .execute(&mut *connection)
         .await?;
-    let locked = query("LOCK TABLE votes IN ACCESS EXCLUSIVE MODE").execute(connection);
+    let locked = query(statement).execute(connection);
     locked.await.map_err(|error| {
         let code = error.as_database_error().and_then(DatabaseError::code);
         if code.as_deref() == Some(LOCK_NOT_AVAILABLE) {
             return StoreError::transient(
-                "somebody reads the votes, perhaps an export; wait for its end",
+                "others use the votes, perhaps an export; wait for its end",
             );
         }
         error.into()
     })?;
     Ok(())
+}
+
+async fn compare(connection: &mut PgConnection) -> Result<Comparison, StoreError> {
+    let options = query_as(COMPARE_TALLY).fetch_all(&mut *connection).await?;
+    let steps: i64 = query_scalar(COMPARE_TIMELINE).fetch_one(connection).await?;
+    Ok(Comparison {
+        options,
+        timeline_steps: steps.unsigned_abs(),
+    })
 }
 
 async fn count(connection: &mut PgConnection) -> Result<Contents, StoreError> {

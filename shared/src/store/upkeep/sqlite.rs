@@ -7,7 +7,11 @@ use futures_util::{
 use serde_json::json;
 use sqlx::SqliteConnection;
 
-use super::{Contents, Replayed, StandingVote, VoteRow, contents, ids, outcome, still_dead};
+use super::{
+    BOUND_TALLY, BOUND_VOTES, Comparison, Contents, Replayed, StandingVote, VoteRow,
+    comparison::{COMPARE_TALLY, COMPARE_TIMELINE, COUNT_ANEW},
+    contents, ids, outcome, still_dead,
+};
 use crate::{
     ballot::CastBallot,
     store::{
@@ -48,6 +52,33 @@ impl SqliteStore {
         Ok(outcome(ballots, &replayed, changed))
     }
 
+    pub(super) async fn compare_counts(&self) -> Result<Comparison, StoreError> {
+        let mut reader = self.database().readers().begin().await?;
+        compare(&mut reader).await
+    }
+
+    pub(super) async fn recount(&self) -> Result<Comparison, StoreError> {
+        let mut write = self.database().write().await?;
+        let compared = compare(&mut write).await?;
+        sqlx::raw_sql(COUNT_ANEW).execute(&mut *write).await?;
+        write.commit().await?;
+        Ok(compared)
+    }
+
+    pub(super) async fn bound_cast_times(&self, latest_ms: i64) -> Result<u64, StoreError> {
+        let mut write = self.database().write().await?;
+        let done = sqlx::query(BOUND_VOTES)
+            .bind(latest_ms)
+            .execute(&mut *write)
+            .await?;
+        sqlx::query(BOUND_TALLY)
+            .bind(latest_ms)
+            .execute(&mut *write)
+            .await?;
+        write.commit().await?;
+        Ok(done.rows_affected())
+    }
+
     pub(super) async fn reset(&self) -> Result<Contents, StoreError> {
         let mut write = self.database().write().await?;
         let deleted = count(&mut write).await?;
@@ -60,6 +91,19 @@ impl SqliteStore {
         write.commit().await?;
         Ok(deleted)
     }
+}
+
+async fn compare(connection: &mut SqliteConnection) -> Result<Comparison, StoreError> {
+    let options = sqlx::query_as(COMPARE_TALLY)
+        .fetch_all(&mut *connection)
+        .await?;
+    let steps: i64 = sqlx::query_scalar(COMPARE_TIMELINE)
+        .fetch_one(connection)
+        .await?;
+    Ok(Comparison {
+        options,
+        timeline_steps: steps.unsigned_abs(),
+    })
 }
 
 async fn count(connection: &mut SqliteConnection) -> Result<Contents, StoreError> {

@@ -1,0 +1,83 @@
+//! The counts compared with the votes that they count.
+
+use std::fmt;
+
+/// One option whose running count is not the number of its votes.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct CountDifference {
+    /// The option's key.
+    pub option: String,
+    /// Its running count.
+    pub tally: i64,
+    /// Its standing votes.
+    pub votes: i64,
+}
+
+/// The outcome of comparing all running counts with the votes, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// The options whose count differs.
+    pub options: Vec<CountDifference>,
+    /// The number of steps of the timeline that differ.
+    pub timeline_steps: u64,
+}
+
+impl Comparison {
+    /// Whether all counts are right.
+    #[must_use]
+    pub fn is_equal(&self) -> bool {
+        self.options.is_empty() && self.timeline_steps == 0
+    }
+
+    /// The votes by which the tally differs, over all options.
+    #[must_use]
+    pub fn votes(&self) -> u64 {
+        let differences = self.options.iter();
+        differences
+            .map(|option| option.tally.abs_diff(option.votes))
+            .sum()
+    }
+}
+
+/// A line for each difference.
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for CountDifference {
+            option,
+            tally,
+            votes,
+        } in &self.options
+        {
+            writeln!(f, "option {option}: {votes} votes, counted as {tally}")?;
+        }
+        match self.timeline_steps {
+            0 => Ok(()),
+            1 => writeln!(f, "timeline: 1 step differs"),
+            steps => writeln!(f, "timeline: {steps} steps differ"),
+        }
+    }
+}
+
+/// For both backends.
+pub(super) const COMPARE_TALLY: &str = "
+    SELECT coalesce(counted.option, tally.option) AS option, coalesce(tally.votes, 0) AS tally,
+        coalesce(counted.votes, 0) AS votes
+    FROM (SELECT vote AS option, count(*) AS votes FROM votes GROUP BY vote) AS counted
+        FULL JOIN tally ON tally.option = counted.option
+    WHERE coalesce(tally.votes, 0) <> coalesce(counted.votes, 0)
+    ORDER BY 1";
+pub(super) const COMPARE_TIMELINE: &str = "
+    SELECT count(*)
+    FROM (
+            SELECT cast_ms / 10000 * 10000 AS bucket, vote AS option, count(*) AS votes
+            FROM votes WHERE cast_ms > 0 GROUP BY 1, 2
+        ) AS counted
+        FULL JOIN timeline ON timeline.bucket = counted.bucket AND timeline.option = counted.option
+    WHERE coalesce(timeline.votes, 0) <> coalesce(counted.votes, 0)";
+pub(super) const COUNT_ANEW: &str = "
+    DELETE FROM tally;
+    DELETE FROM timeline;
+    INSERT INTO tally (option, votes, last_cast_ms)
+        SELECT vote, count(*), max(cast_ms) FROM votes GROUP BY vote;
+    INSERT INTO timeline (bucket, option, votes)
+        SELECT cast_ms / 10000 * 10000, vote, count(*) FROM votes WHERE cast_ms > 0 GROUP BY 1, 2;";

@@ -1,0 +1,175 @@
+//! Clocks that are wrong, were wrong, or are set back.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use shared::ballot::BallotId;
+
+use crate::{
+    faults::{start_ready, until_empty, until_metric},
+    harness::{
+        eventually,
+        skip::or_skip,
+        storage::{Kind, Storage, on_both_storages},
+        viewer::{get, get_json, tally, until_votes},
+        voter::Voter,
+    },
+};
+
+const YEAR_MS: u64 = 400 * 24 * 3600 * 1000;
+
+fn now_ms() -> u64 {
+    Timestamp::now().as_millisecond().unsigned_abs()
+}
+
+/// Puts a ballot into the queue that was cast in the future, as it is after a clock was ahead.
+async fn enqueue_in_the_future(storage: &Storage) {
+    let ms = now_ms() + YEAR_MS;
+    let voter = "0123456789abcdef0123456789abcdef";
+    if storage.queue_url.starts_with("redis") {
+        let queue = storage.queue().await;
+        let mut add = ::redis::cmd("XADD");
+        add.arg(queue.name()).arg(format!("{ms}-0"));
+        add.arg(&[("voter", voter), ("choice", "b")]);
+        storage.at_its_node(&add);
+    } else {
+        let statement = format!(
+            "UPDATE last_ballot SET ms = {ms}, seq = 0;
+             INSERT INTO ballots (ms, seq, fields) VALUES ({ms}, 0, '{{\"voter\":\"{voter}\",\"choice\":\"b\"}}')"
+        );
+        storage.execute(&statement).await;
+    }
+}
+
+async fn a_ballot_of_the_future_is_counted_and_ids_follow_the_clock_again(storage: Storage) {
+    let vote = start_ready("vote", &storage, &[]).await;
+    let voter = Voter::new(&vote.url);
+    enqueue_in_the_future(&storage).await;
+    // Its id is behind that of the future, and so is one of the future, too.
+    voter.must_vote_for("a").await;
+    let worker = start_ready("worker", &storage, &[]).await;
+    let result = start_ready("result", &storage, &[]).await;
+    until_votes(&result.url, &[1, 1]).await;
+    worker.process.line_with("new ones follow it again");
+    until_metric(&worker, "worker_queue_clock_ahead_seconds 0").await;
+    // A change is newer than what was cast in the future.
+    voter.must_vote_for("b").await;
+    until_votes(&result.url, &[0, 2]).await;
+    until_empty(&storage).await;
+    let newest = storage.store().await.tally().await.unwrap().0;
+    for count in newest {
+        assert!(count.last_cast_ms.unsigned_abs() <= now_ms(), "{count:?}");
+    }
+    let is_of_today = |timeline: &Value| {
+        timeline["step_seconds"] == 10
+            && timeline["steps"]
+                .as_array()
+                .is_some_and(|steps| !steps.is_empty())
+    };
+    eventually("a timeline of today", is_of_today, async || {
+        get_json(&format!("{}/api/timeline", result.url)).await.1
+    })
+    .await;
+    let shown = tally(&result.url).await;
+    let last: Timestamp = shown["last_vote_at"].as_str().unwrap().parse().unwrap();
+    assert!(last <= Timestamp::now());
+}
+
+/// While no worker can store it, its age is measured by how long it is seen.
+async fn a_ballot_of_the_future_that_waits_has_an_age(storage: Storage) {
+    storage.store().await;
+    let mut broken = Storage::new(Kind::Embedded).await.unwrap();
+    broken.queue_url.clone_from(&storage.queue_url);
+    broken.stream.clone_from(&storage.stream);
+    broken.database_url = "postgres://nowhere.invalid/none".into();
+    enqueue_in_the_future(&storage).await;
+    let worker = crate::harness::process::Service::start("worker", &broken, &[]);
+    let metrics = async || {
+        get(&format!("{}/metrics", worker.url))
+            .await
+            .text()
+            .await
+            .unwrap()
+    };
+    let value = |metrics: &String, name: &str| {
+        let line = metrics.lines().find(|line| line.starts_with(name))?;
+        line.split(' ').nth(1)?.parse::<f64>().ok()
+    };
+    let is_seen = |metrics: &String| {
+        value(metrics, "worker_oldest_unacked_age_seconds").is_some_and(|age| age > 2.0)
+            && value(metrics, "worker_queue_clock_ahead_seconds").is_some_and(|ahead| ahead > 1e7)
+    };
+    eventually("an age", is_seen, metrics).await;
+}
+
+async fn what_a_dead_worker_was_handed_before_the_clock_was_set_back_is_claimed(storage: Storage) {
+    let queue = storage.queue().await;
+    storage
+        .enqueue_raw(&[("voter", "x"), ("choice", "a")])
+        .await;
+    let mut dead = queue.consumer("dead");
+    let held = read_one(&mut dead).await;
+    let future = now_ms() + YEAR_MS;
+    if storage.queue_url.starts_with("redis") {
+        let mut deliver = ::redis::cmd("XCLAIM");
+        deliver.arg(queue.name()).arg("workers").arg("dead").arg(0);
+        deliver.arg(held.to_string()).arg("TIME").arg(future);
+        storage.at_its_node(&deliver);
+    } else {
+        storage
+            .execute(&format!("UPDATE ballots SET delivered_ms = {future}"))
+            .await;
+    }
+    let mut heir = queue.consumer("heir");
+    let idle = Duration::from_millis(100);
+    let claimed = eventually(
+        "a claim",
+        |claimed: &Vec<BallotId>| *claimed == [held],
+        async || {
+            let claimed = heir.claim(10, idle).await.unwrap();
+            claimed
+                .deliveries
+                .iter()
+                .map(|delivery| delivery.id)
+                .collect()
+        },
+    );
+    claimed.await;
+}
+
+async fn read_one(consumer: &mut shared::queue::Consumer) -> BallotId {
+    loop {
+        let read = consumer.next(1, Duration::from_secs(1)).await.unwrap();
+        if let Some(delivery) = read.first() {
+            return delivery.id;
+        }
+    }
+}
+
+on_both_storages! {
+    a_ballot_of_the_future_is_counted_and_ids_follow_the_clock_again,
+    a_ballot_of_the_future_that_waits_has_an_age,
+    what_a_dead_worker_was_handed_before_the_clock_was_set_back_is_claimed,
+}
+
+/// By a command, by eviction, or by a restart without persistence.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ballots_removed_before_delivery_are_counted_as_lost() {
+    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let vote = start_ready("vote", &storage, &[]).await;
+    {
+        let _worker = start_ready("worker", &storage, &[]).await;
+        Voter::new(&vote.url).must_vote_for("a").await;
+        until_empty(&storage).await;
+    }
+    for _ in 0..4 {
+        Voter::new(&vote.url).must_vote_for("a").await;
+    }
+    let mut trim = ::redis::cmd("XTRIM");
+    storage.at_its_node(trim.arg(&storage.stream).arg("MAXLEN").arg(1));
+    let worker = start_ready("worker", &storage, &[]).await;
+    until_metric(&worker, "worker_entries_lost_total 3").await;
+    until_empty(&storage).await;
+    until_metric(&worker, "worker_entries_lost_total 3").await;
+}

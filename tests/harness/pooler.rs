@@ -1,0 +1,131 @@
+//! A real PgBouncer before a real Postgres: the `pgbouncer` of this machine, or that of Debian 13 in a container.
+
+use std::{fs, os::unix::fs::chown, path::PathBuf};
+
+use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    PATIENCE, debian, free_port,
+    postgres::Database,
+    server::{Server, find_program},
+};
+
+/// Which connection to the server a client gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Any, for each transaction.
+    Transaction,
+    /// Always the same.
+    Session,
+}
+
+/// Whose PgBouncer it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    ThisMachine,
+    Debian13,
+}
+
+/// A PgBouncer before one database.
+pub struct Pooler {
+    pub url: String,
+    /// What `pgbouncer --version` says.
+    pub version: String,
+    _server: Server,
+}
+
+impl Pooler {
+    /// Starts one with two connections to the server for all its clients in transaction mode.
+    pub async fn start(source: Source, mode: Mode, database: &Database) -> Result<Self, String> {
+        let port = free_port();
+        let (server, version) = match source {
+            Source::ThisMachine => {
+                let program = find_program("pgbouncer", &[PathBuf::from("/usr/sbin")])
+                    .ok_or("pgbouncer is not on this machine")?;
+                let version = std::process::Command::new(&program)
+                    .arg("--version")
+                    .output()
+                    .map_err(|error| error.to_string())?;
+                let server = Server::process(
+                    "pgbouncer",
+                    |folder, user| {
+                        for (name, content) in
+                            files(mode, port, database, &folder.display().to_string())
+                        {
+                            let path = folder.join(name);
+                            fs::write(&path, content)
+                                .and_then(|()| chown(&path, user, None))
+                                .map_err(|error| error.to_string())?;
+                        }
+                        Ok(())
+                    },
+                    |folder| {
+                        let settings = folder.join("pgbouncer.ini").display().to_string();
+                        vec![program.display().to_string(), settings]
+                    },
+                )?;
+                (
+                    server,
+                    String::from_utf8_lossy(&version.stdout).into_owned(),
+                )
+            }
+            Source::Debian13 => {
+                let files = files(mode, port, database, "/tmp");
+                let command = "pgbouncer /tmp/pgbouncer.ini";
+                let server = debian::start("pgbouncer", &files, command, "postgres")?;
+                (server, debian::output(&["pgbouncer", "--version"])?)
+            }
+        };
+        let pooler = Self {
+            url: format!(
+                "postgres://postgres:postgres@127.0.0.1:{port}/{}",
+                database.name()
+            ),
+            version: version.lines().next().unwrap_or_default().to_owned(),
+            _server: server,
+        };
+        pooler.wait_until_ready().await?;
+        Ok(pooler)
+    }
+
+    async fn wait_until_ready(&self) -> Result<(), String> {
+        let options: PgConnectOptions = self.url.parse().expect("it is a URL");
+        let options = options.extra_float_digits(None);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match PgConnection::connect_with(&options).await {
+                Ok(connection) => {
+                    return connection.close().await.map_err(|error| error.to_string());
+                }
+                Err(error) if Instant::now() > deadline => {
+                    return Err(format!("PgBouncer does not answer: {error}"));
+                }
+                Err(_) => sleep(std::time::Duration::from_millis(50)).await,
+            }
+        }
+    }
+}
+
+fn files(mode: Mode, port: u16, database: &Database, folder: &str) -> [(&'static str, String); 2] {
+    let (host, server_port) = database.address();
+    let (mode, size) = match mode {
+        Mode::Transaction => ("transaction", 2),
+        Mode::Session => ("session", 20),
+    };
+    let settings = format!(
+        "[databases]
+* = host={host} port={server_port} user=postgres password=postgres
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = trust
+auth_file = {folder}/users.txt
+pool_mode = {mode}
+default_pool_size = {size}
+"
+    );
+    let users = "\"postgres\" \"postgres\"\n".to_owned();
+    [("pgbouncer.ini", settings), ("users.txt", users)]
+}

@@ -1,0 +1,55 @@
+//! A pooler between the services and Postgres, as many hosts give.
+
+use crate::{
+    faults::{assert_nothing_is_lost_or_doubled, until_ready},
+    harness::{
+        crowd::Crowd,
+        eventually,
+        pooler::{Mode, Pooler, Source},
+        process::Service,
+        skip::or_skip,
+        storage::{Kind, Storage},
+        viewer::tally,
+    },
+};
+
+/// Two workers find an empty database at once, and both go on; votes are counted once and shown.
+async fn everything_works(source: Source, mode: Mode) {
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let database = storage.database.as_ref().expect("it is a server's");
+    let pooler = or_skip!(Pooler::start(source, mode, database).await);
+    println!("{}", pooler.version);
+    let direct = std::mem::replace(&mut storage.database_url, pooler.url.clone());
+    let workers = [0, 1].map(|_| Service::start("worker", &storage, &[]));
+    let result = Service::start("result", &storage, &[]);
+    let vote = Service::start("vote", &storage, &[]);
+    for service in workers.iter().chain([&result, &vote]) {
+        until_ready(&service.url).await;
+    }
+    let polls = "changes of the tally are looked for, not notified";
+    if mode == Mode::Transaction {
+        result.process.line_with(polls);
+    }
+    let crowd = Crowd::gather(&vote.url, 8);
+    crowd.accepts(400).await;
+    let counts = crowd.go_home().await;
+    let total = async || tally(&result.url).await["total"].as_u64().unwrap_or(0);
+    eventually("shown votes", |total| *total >= counts.accepted(), total).await;
+    storage.database_url = direct;
+    assert_nothing_is_lost_or_doubled(&storage, &counts).await;
+}
+
+macro_rules! poolers {
+    ($($test:ident: $source:ident, $mode:ident;)+) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $test() {
+            everything_works(Source::$source, Mode::$mode).await;
+        })+
+    };
+}
+poolers! {
+    this_machines_in_transaction_mode: ThisMachine, Transaction;
+    this_machines_in_session_mode: ThisMachine, Session;
+    debian_13s_in_transaction_mode: Debian13, Transaction;
+    debian_13s_in_session_mode: Debian13, Session;
+}

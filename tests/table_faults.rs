@@ -1,0 +1,131 @@
+//! What others did to the table of votes: the ballots are not at fault, and wait.
+
+use reqwest::StatusCode;
+
+use crate::{
+    faults::{start_ready, until_ready, until_unready_because},
+    harness::{
+        process::Service,
+        skip::or_skip,
+        storage::{Kind, Storage},
+        viewer::{get, until_votes},
+        voter::Voter,
+    },
+};
+
+/// Refused by the table, ballots wait, unready is said why, and all of it ends with the cause.
+async fn ballots_wait(cause: &str, cure: &str, word: &str) {
+    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let vote = start_ready("vote", &storage, &[]).await;
+    let worker = start_ready("worker", &storage, &[]).await;
+    let result = start_ready("result", &storage, &[]).await;
+    storage.execute(cause).await;
+    for _ in 0..3 {
+        Voter::new(&vote.url).must_vote_for("a").await;
+    }
+    let words = ["the table votes refuses every ballot like this one", word];
+    until_unready_because(&worker, &words).await;
+    assert!(
+        storage
+            .store()
+            .await
+            .dead_letters()
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    storage.execute(cure).await;
+    until_ready(&worker.url).await;
+    until_votes(&result.url, &[3, 0]).await;
+    assert!(
+        storage
+            .store()
+            .await
+            .dead_letters()
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_column_without_a_default_holds_ballots_back() {
+    ballots_wait(
+        "ALTER TABLE votes ADD COLUMN reviewed boolean NOT NULL",
+        "ALTER TABLE votes DROP COLUMN reviewed",
+        "reviewed",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_holds_back_what_it_refuses() {
+    ballots_wait(
+        "ALTER TABLE votes ADD CONSTRAINT no_cats CHECK (vote <> 'a')",
+        "ALTER TABLE votes DROP CONSTRAINT no_cats",
+        "no_cats",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trigger_that_raises_a_violation_holds_ballots_back() {
+    ballots_wait(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN RAISE EXCEPTION 'not on Sundays' USING ERRCODE = 'check_violation'; END $$;
+         CREATE TRIGGER refuse BEFORE INSERT ON votes FOR EACH ROW EXECUTE FUNCTION refuse()",
+        "DROP TRIGGER refuse ON votes",
+        "not on Sundays",
+    )
+    .await;
+}
+
+/// A table that the original app, or somebody, left cannot be taken over as it is; with the rows mended it can.
+async fn is_taken_over_once_mended(table: &str, word: &str, cure: &str, votes: [u64; 2]) {
+    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    storage.execute(table).await;
+    let services = ["worker", "result"].map(|name| Service::start(name, &storage, &[]));
+    for service in &services {
+        until_unready_because(service, &[word, "DATABASE_URL"]).await;
+    }
+    storage.execute(cure).await;
+    for service in &services {
+        until_ready(&service.url).await;
+    }
+    until_votes(&services[1].url, &votes).await;
+    let health = get(&format!("{}/health", services[0].url)).await;
+    assert_eq!(health.status(), StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_without_a_vote_are_named() {
+    is_taken_over_once_mended(
+        "CREATE TABLE votes (id varchar(255), vote varchar(255)); INSERT INTO votes VALUES ('v1', NULL), ('v2', 'a')",
+        "('v1', NULL)",
+        "DELETE FROM votes WHERE vote IS NULL",
+        [1, 0],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ids_that_are_there_twice_are_named() {
+    is_taken_over_once_mended(
+        "CREATE TABLE votes (id varchar(255), vote varchar(255)); INSERT INTO votes VALUES ('v1', 'a'), ('v1', 'b')",
+        "'v1' (2 rows)",
+        "DELETE FROM votes WHERE vote = 'a'",
+        [0, 1],
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn columns_of_another_type_are_named() {
+    is_taken_over_once_mended(
+        "CREATE TABLE votes (id integer, vote varchar(10))",
+        "id is integer, vote is character varying(10)",
+        "DROP TABLE votes",
+        [0, 0],
+    )
+    .await;
+}

@@ -1,0 +1,44 @@
+//! Compares the running counts with the votes, at the start and once an hour: a restored database is noticed.
+
+use std::time::Duration;
+
+use shared::store::Store;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::WorkerMetrics;
+
+const INTERVAL: Duration = Duration::from_hours(1);
+/// How often to look whether the tables are ready, and to try again where the store does not answer.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Compares until the service closes.
+pub async fn run(store: &Store, metrics: &WorkerMetrics, closing: &CancellationToken) {
+    while !closing.is_cancelled() {
+        let wait = if store.is_prepared() && compare(store, metrics, closing).await {
+            INTERVAL
+        } else {
+            RETRY_INTERVAL
+        };
+        closing.run_until_cancelled(sleep(wait)).await;
+    }
+}
+
+/// Whether it could be done.
+async fn compare(store: &Store, metrics: &WorkerMetrics, closing: &CancellationToken) -> bool {
+    let Some(Ok(comparison)) = closing.run_until_cancelled(store.compare_counts()).await else {
+        return false;
+    };
+    let votes = comparison.votes();
+    metrics
+        .worker_tally_difference_votes
+        .set(votes.cast_signed());
+    if !comparison.is_equal() {
+        tracing::error!(
+            votes,
+            timeline.steps = comparison.timeline_steps,
+            "the running counts differ from the votes; admin check lists the differences, admin recount counts anew"
+        );
+    }
+    true
+}
