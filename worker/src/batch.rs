@@ -22,6 +22,13 @@ pub struct Stored {
     pub dead_letters: Vec<BallotId>,
 }
 
+impl Stored {
+    fn add(&mut self, applied: Applied) {
+        self.applied.applied += applied.applied;
+        self.applied.stale += applied.stale;
+    }
+}
+
 impl<'a> Batch<'a> {
     /// Opens the deliveries. What is no ballot of this poll becomes a dead letter.
     pub fn sort(deliveries: &'a [Delivery], poll: &Poll) -> Self {
@@ -54,8 +61,7 @@ impl<'a> Batch<'a> {
             let ballots: Vec<_> = part.iter().map(|(ballot, _)| ballot.clone()).collect();
             match (store.apply(&ballots, &dead).await, part) {
                 (Ok(applied), _) => {
-                    stored.applied.applied += applied.applied;
-                    stored.applied.stale += applied.stale;
+                    stored.add(applied);
                     let dead = dead.drain(..).map(|letter| letter.id);
                     stored.dead_letters.extend(dead);
                 }
@@ -63,8 +69,15 @@ impl<'a> Batch<'a> {
                     if error.class == ErrorClass::Permanent && dead.is_empty() =>
                 {
                     ensure_others_are_taken(ballot, store).await?;
-                    dead.push(dead_letter(delivery, &error));
-                    parts.push(&[]);
+                    // The fault may have been mended before the other one was tried.
+                    match store.apply(&ballots, &[]).await {
+                        Ok(applied) => stored.add(applied),
+                        Err(again) if again.class == ErrorClass::Permanent => {
+                            dead.push(dead_letter(delivery, &error));
+                            parts.push(&[]);
+                        }
+                        Err(again) => return Err(again),
+                    }
                 }
                 (Err(error), _) if error.class == ErrorClass::Permanent && !part.is_empty() => {
                     let (first, second) = part.split_at(part.len() / 2);

@@ -26,7 +26,7 @@ shared::metrics! {
         pub worker_entries_lost_total: IntCounter,
         /// Votes by which the tally differs from the votes themselves, as compared at the start and once an hour.
         pub worker_tally_difference_votes: IntGauge,
-        /// Seconds by which the ids that the queue gives are ahead of this machine's clock; 0: they are not.
+        /// Seconds by which the ids that the queue gives are ahead of this machine's clock; 0: by less than 5 minutes.
         pub worker_queue_clock_ahead_seconds: Gauge,
         /// Ballots taken over from workers that had held them too long.
         pub worker_reclaimed_total: IntCounter,

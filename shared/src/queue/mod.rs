@@ -301,7 +301,7 @@ impl Backlog {
 }
 
 /// How far the queue's clock may be ahead of a worker's before its ids are taken for those of the future.
-pub const MAX_CLOCK_SKEW: Duration = Duration::from_mins(1);
+pub const MAX_CLOCK_SKEW: Duration = Duration::from_mins(5);
 
 impl Consumer {
     /// The next ballots nobody has been handed yet, oldest first, at most `max`; empty when none came within `wait`.

@@ -63,6 +63,13 @@ impl StoreError {
         Self::new(ErrorClass::Timeout, format!("no answer within {limit:?}"))
     }
 
+    pub(super) fn unanswered(limit: Duration) -> Self {
+        let message = format!(
+            "no connection within {limit:?}: the server is too busy or cannot be reached, or what listens there is no Postgres"
+        );
+        Self::new(ErrorClass::Timeout, message)
+    }
+
     pub(super) fn transient(message: impl Into<String>) -> Self {
         Self::new(ErrorClass::Transient, message)
     }

@@ -176,6 +176,10 @@ impl Store {
         if self.preparation.is_done() {
             return Ok(());
         }
+        let _turn = self.preparation.turn().await;
+        if self.preparation.is_done() {
+            return Ok(());
+        }
         self.prepare().await
     }
 

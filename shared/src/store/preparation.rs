@@ -9,7 +9,11 @@ use super::StoreError;
 /// A database may be dropped and made anew, or restored from an older backup, while services use it: so this is no matter of the
 /// start alone.
 #[derive(Clone, Debug, Default)]
-pub struct Preparation(Arc<Mutex<State>>);
+pub struct Preparation {
+    state: Arc<Mutex<State>>,
+    /// One attempt at a time: the others then find that it is done.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -20,6 +24,11 @@ struct State {
 impl Preparation {
     pub fn is_done(&self) -> bool {
         self.state().is_done
+    }
+
+    /// Waits until nobody else of this process prepares the tables.
+    pub async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 
     /// Why the last attempt failed.
@@ -40,6 +49,6 @@ impl Preparation {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -24,9 +24,11 @@ impl RedisQueue {
 
     async fn look(&self, trims: bool) -> Result<Backlog, QueueError> {
         // Before the group: what is delivered in between then counts as delivered, and is not missed.
-        let stream = self.info().await?;
-        let (Some(stream), Some(group)) = (stream, self.group().await?) else {
-            return self.untouched().await;
+        let Some(stream) = self.info().await? else {
+            return Ok(Backlog::default());
+        };
+        let Some(group) = self.group().await? else {
+            return self.untouched(&stream).await;
         };
         // Asked after the group: what was delivered in between has greater ids than `delivered`, so the bound holds.
         let pending = self.pending().await?;
@@ -58,11 +60,13 @@ impl RedisQueue {
     }
 
     /// The backlog before the first worker has come: whatever is in the stream.
-    async fn untouched(&self) -> Result<Backlog, QueueError> {
+    async fn untouched(&self, stream: &StreamInfo) -> Result<Backlog, QueueError> {
         let (oldest, undelivered) = self.oldest("-", None).await?;
         Ok(Backlog {
             undelivered,
             oldest: oldest.map(|oldest| self.shard.to_ballot(oldest)),
+            last: stream.last,
+            added: stream.added,
             ..Backlog::default()
         })
     }

@@ -66,8 +66,14 @@ pub fn explain(error: &RedisError) -> Explanation {
         is_certain: true,
     };
     let said = error.to_string();
-    if let Some(advice) = advice(error, &said) {
-        return certain(format!("{said}; {advice}"));
+    let code = match error.kind() {
+        // The library keeps this one's words to itself.
+        ErrorKind::AuthenticationFailed => Some("WRONGPASS"),
+        _ => error.code(),
+    };
+    let advised = with_advice(code, &said);
+    if advised != said {
+        return certain(advised);
     }
     if !error.is_io_error() {
         return certain(said);
@@ -96,13 +102,12 @@ pub fn explain(error: &RedisError) -> Explanation {
     }
 }
 
-/// What an operator can do about it, where the server's own words do not say, or say it of another program.
-fn advice(error: &RedisError, said: &str) -> Option<&'static str> {
-    let code = match error.kind() {
-        // The library keeps this one's words to itself.
-        ErrorKind::AuthenticationFailed => Some("WRONGPASS"),
-        _ => error.code(),
-    };
+/// What a server said, and what an operator can do about it, where its own words do not say, or say it of another program.
+pub fn with_advice(code: Option<&str>, said: &str) -> String {
+    advice(code, said).map_or_else(|| said.to_owned(), |advice| format!("{said}; {advice}"))
+}
+
+fn advice(code: Option<&str>, said: &str) -> Option<&'static str> {
     match code {
         Some("WRONGPASS" | "NOAUTH") => {
             Some("QUEUE_URL must name a user and password that this server knows")
@@ -114,7 +119,7 @@ fn advice(error: &RedisError, said: &str) -> Option<&'static str> {
         Some("WRONGTYPE") => Some(
             "the key is something else than a stream; rename it, or choose another key with QUEUE_STREAM",
         ),
-        Some("DENIED") => Some(
+        _ if said.starts_with("DENIED") => Some(
             "a server in protected mode answers only its own machine: give it a password (requirepass, and the same in \
              QUEUE_URL), or set protected-mode no",
         ),

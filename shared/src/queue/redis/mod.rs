@@ -5,6 +5,7 @@ mod backlog;
 mod connection;
 mod consumer;
 mod errors;
+mod greeting;
 mod nodes;
 mod shard;
 
@@ -27,7 +28,7 @@ use crate::{
 use answers::{Added, Entries, Hello};
 use connection::Connection;
 pub use consumer::RedisConsumer;
-use errors::{classify, explain, is_id_too_small, is_on_its_way};
+use errors::{classify, explain, is_id_too_small, is_on_its_way, with_advice};
 use nodes::Nodes;
 use shard::Shard;
 
@@ -183,7 +184,7 @@ impl RedisQueue {
                 self.check_version().await?;
             }
             match self.connection.exec(command).await {
-                Err(error) if !is_id_too_small(&error) => Err(self.explained(&error)),
+                Err(error) if !is_id_too_small(&error) => Err(self.explained(&error).await),
                 _ => Ok(()),
             }
         };
@@ -200,7 +201,10 @@ impl RedisQueue {
     /// Groups that count what they read, and scripts with flags, came with this version.
     async fn check_version(&self) -> Result<(), QueueError> {
         let hello = self.connection.query::<Hello>(&cmd("HELLO")).await;
-        let Hello { version } = hello.map_err(|error| self.explained(&error))?;
+        let version = match hello {
+            Ok(Hello { version }) => version,
+            Err(error) => return Err(self.explained(&error).await),
+        };
         let major = version
             .split('.')
             .next()
@@ -229,10 +233,15 @@ impl RedisQueue {
     }
 
     /// With what may be wrong with the settings, where nothing else says what it is.
-    fn explained(&self, error: &RedisError) -> QueueError {
+    async fn explained(&self, error: &RedisError) -> QueueError {
         match self.classify(error) {
             QueueError::Unavailable(why) if !explain(error).is_certain => {
-                QueueError::Unavailable(format!("{why}{}", self.connection.advice()))
+                let client = self.connection.client();
+                let refusal = greeting::refusal(client.get_connection_info().addr()).await;
+                QueueError::Unavailable(match refusal {
+                    Some(said) => format!("{}: {}", self.place(), with_advice(None, &said)),
+                    None => format!("{why}{}", self.connection.advice()),
+                })
             }
             other => other,
         }

@@ -40,6 +40,9 @@ pub async fn prepare(sessions: &Sessions) -> Result<(), StoreError> {
             .bind(MIGRATION_LOCK)
             .execute(&mut *transaction)
             .await?;
+        if is_up_to_date(&mut transaction).await? {
+            return Ok(transaction.commit().await?);
+        }
         // `run` does the same, but its future cannot be proved to be Send.
         MIGRATIONS
             .run_direct(None, &mut *transaction, false)

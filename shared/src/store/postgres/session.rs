@@ -82,7 +82,7 @@ impl Sessions {
             biased;
             ended = &mut acquiring => ended,
             // The pool tries again without saying why.
-            error = self.connection_error_after(LOOK_AFTER) => return Err(error.into()),
+            error = self.connection_error_after(LOOK_AFTER) => return Err(error),
         };
         match ended {
             Ok(acquired) => Ok(acquired?),
@@ -91,14 +91,16 @@ impl Sessions {
     }
 
     /// Why no connection can be made, as soon as that is known. Never resolves while one can.
-    async fn connection_error_after(&self, wait: Duration) -> sqlx::Error {
+    async fn connection_error_after(&self, wait: Duration) -> StoreError {
         sleep(wait).await;
-        match PgConnection::connect_with(&self.options).await {
-            Ok(connection) => {
+        let limit = CONNECT_TIMEOUT.saturating_sub(2 * wait);
+        match timeout(limit, PgConnection::connect_with(&self.options)).await {
+            Ok(Ok(connection)) => {
                 drop(connection.close().await);
                 pending().await
             }
-            Err(error) => error,
+            Ok(Err(error)) => error.into(),
+            Err(_) => StoreError::unanswered(limit),
         }
     }
 }
