@@ -46,7 +46,9 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     } = cli;
     match &command {
         Some(Command::Common(command)) => return command.run(&settings.addresses.all()),
-        Some(Command::Admin(command)) => return command.run(&settings.worker()?).await,
+        Some(Command::Admin(command)) => {
+            return Box::pin(command.run(&settings.worker()?)).await;
+        }
         None => {}
     }
     shared::telemetry::init(&telemetry, "voting-app")?;

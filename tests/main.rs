@@ -12,6 +12,7 @@ mod clock;
 mod command_line;
 mod compose;
 mod convergence;
+mod data_dir;
 mod faults;
 mod harness;
 mod hostile_clients;

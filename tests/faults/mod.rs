@@ -8,6 +8,8 @@
 //! | a connection to Redis breaks | `queue_server::what_was_in_flight_when_a_connection_broke_is_not_sent_again`, `queue_server::the_first_voter_after_an_outage_of_redis_is_served` |
 //! | Redis out of memory | `queue_server::a_redis_out_of_memory_is_emptied_all_the_same`, `queue_server::a_redis_out_of_memory_is_emptied_by_the_first_worker_too` |
 //! | Redis' disk is full | `disk_full::a_full_disk_ends_redis_and_costs_no_accepted_vote`, `disk_full::a_full_disk_is_a_503_where_redis_syncs_every_second` |
+//! | the embedded database's disk is full | `disk_full::a_full_disk_under_the_embedded_database_heals_with_the_room` |
+//! | a database dropped and made anew, tables dropped, a key of another type, a file removed or locked | all of `recreated` |
 //! | Redis made a replica | `failover::a_master_that_became_a_replica_is_left` |
 //! | entries trimmed while pending | `stream::entries_removed_in_a_dead_workers_hands_are_counted_as_lost`, `queue_contract::entries_removed_while_pending_are_reported_as_lost` |
 //! | consumer group missing | `stream::a_lost_group_is_made_again_under_a_running_worker`, `queue_contract::a_lost_consumer_group_is_made_again_from_the_beginning` |
@@ -29,6 +31,9 @@
 //! | a voter twice in a batch | `store_contract::…::within_a_batch_only_the_newest_counts` |
 //! | SIGTERM under load | all of `termination` |
 //! | the queue wiped, its ids go back | all of `ids_go_back` |
+//! | ids of the future, clocks set back, ballots removed before delivery | all of [`crate::clock`] |
+//! | the table of votes changed by others | all of [`crate::table_faults`] |
+//! | a pooler between | all of [`crate::pooler`] |
 //! | the worker's loop hangs | `worker_dies::a_loop_that_hangs_is_said_by_health_and_a_long_migration_is_not` |
 //! | weak, wrong or half-ready servers at the start | all of `start`, `access` and `half_ready` |
 //! | no servers at the start | `outages::services_may_start_before_their_servers` |

@@ -5,14 +5,14 @@ use super::{
     PROMPT, assert_it_says, start_ready, until_metric, until_ready, until_unready_because,
 };
 use crate::harness::{
-    postgres,
+    eventually, postgres,
     process::{Process, Service, command, output},
     redis,
     skip::or_skip,
     storage::{Kind, Storage},
     tls::Certificate,
     unique,
-    viewer::until_votes,
+    viewer::{get, until_votes},
     voter::Voter,
 };
 
@@ -190,4 +190,63 @@ async fn the_one_program_waits_as_its_parts_do() {
     ));
     app.line_with("QUEUE_URL must name a user and password");
     app.line_with("DATABASE_URL must name a user and password");
+}
+
+/// Replicas follow asynchronously, so what a failover may lose is said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_with_replicas_says_what_a_failover_may_lose() {
+    let (primary, replica) = (or_skip!(redis::own()), or_skip!(redis::own()));
+    let mut storage = Storage::new(Kind::Embedded).await.unwrap();
+    storage.queue_url.clone_from(&primary.url);
+    follow(&replica, &primary).await;
+    let vote = start_ready("vote", &storage, &[]).await;
+    vote.process
+        .line_with("1 replicas and min-replicas-to-write is 0");
+    until_metric(&vote, "queue_durable 0").await;
+    primary.set("min-replicas-to-write", "1");
+    let vote = start_ready("vote", &storage, &[]).await;
+    until_metric(&vote, "queue_durable 1").await;
+    Voter::new(&vote.url).must_vote_for("a").await;
+}
+
+/// Makes a server the replica of another one, and waits until it follows.
+async fn follow(replica: &redis::RedisServer, primary: &redis::RedisServer) {
+    let (host, port) = primary.address_for_others();
+    let mut command = ::redis::cmd("REPLICAOF");
+    replica.exec(command.arg(host).arg(port)).unwrap();
+    let follows = async || {
+        let mut role = ::redis::cmd("INFO");
+        let role = role.arg("replication");
+        role.query::<String>(&mut primary.connect()).unwrap()
+    };
+    eventually(
+        "a replica",
+        |info: &String| info.contains("state=online"),
+        follows,
+    )
+    .await;
+}
+
+/// Where `result` may only read, and nothing notifies it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_result_on_a_read_replica_looks_for_changes() {
+    let (primary, replica) = or_skip!(postgres::with_replica());
+    let mut storage = Storage::new(Kind::Embedded).await.unwrap();
+    storage.database_url = primary.url().to_owned();
+    let vote = start_ready("vote", &storage, &[]).await;
+    let _worker = start_ready("worker", &storage, &[]).await;
+    storage.database_url = replica.url().to_owned();
+    let result = start_ready("result", &storage, &[]).await;
+    result.process.line_with("the server is a read replica");
+    Voter::new(&vote.url).must_vote_for("a").await;
+    until_votes(&result.url, &[1, 0]).await;
+    let metrics = get(&format!("{}/metrics", result.url)).await.text().await;
+    let refused = "db_errors_total{class=\"transient\"} 0";
+    assert!(
+        metrics.unwrap().contains(refused),
+        "nothing fails all the time"
+    );
+    storage.database_url = replica.url().to_owned();
+    let worker = Service::start("worker", &storage, &[]);
+    until_unready_because(&worker, &["must name a server that takes writes"]).await;
 }

@@ -52,6 +52,34 @@ pub fn own() -> Result<PostgresServer, String> {
     PostgresServer::new(url(port), server)
 }
 
+/// A Postgres of this machine, and a read replica of it.
+pub fn with_replica() -> Result<(PostgresServer, PostgresServer), String> {
+    let port = free_port();
+    let primary = PostgresServer::new(url(port), on_this_machine(port, None, |_| String::new())?)?;
+    let port_of_replica = free_port();
+    let found = |name| {
+        find_program(name, &debian_folders())
+            .ok_or_else(|| format!("{name} is not on this machine"))
+    };
+    let (copy, postgres) = (found("pg_basebackup")?, found("postgres")?);
+    let replica = Server::process(
+        "postgres",
+        |folder, user| {
+            let mut command = Command::new(&copy);
+            command.args([
+                "--username=postgres",
+                "--host=127.0.0.1",
+                "--write-recovery-conf",
+            ]);
+            command.args(["--checkpoint=fast", "--port", &port.to_string(), "--pgdata"]);
+            run_as(command.arg(folder.join("data")), folder, user)
+        },
+        |folder| command_of(&postgres, folder, port_of_replica, ""),
+    )?;
+    let replica = PostgresServer::new(url(port_of_replica), replica)?;
+    Ok((primary, replica))
+}
+
 /// A Postgres that takes TLS connections. It may not answer yet.
 pub struct SecuredPostgres {
     pub url: String,
@@ -128,14 +156,23 @@ fn on_this_machine(
             make_cluster(&initdb, folder, user)
         },
         |folder| {
-            let folder = folder.display().to_string();
-            let place = format!(
-                "-D {folder}/data -p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
-            );
-            let command = format!("{} {place} {}", postgres.display(), flags(&folder));
-            command.split(' ').map(str::to_owned).collect()
+            command_of(
+                &postgres,
+                folder,
+                port,
+                &flags(&folder.display().to_string()),
+            )
         },
     )
+}
+
+fn command_of(postgres: &Path, folder: &Path, port: u16, flags: &str) -> Vec<String> {
+    let folder = folder.display().to_string();
+    let place = format!(
+        "-D {folder}/data -p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
+    );
+    let command = format!("{} {place} {flags}", postgres.display());
+    command.split_whitespace().map(str::to_owned).collect()
 }
 
 /// Debian keeps each version's programs in a folder of its own; the newest comes first.
@@ -165,19 +202,24 @@ fn make_cluster(initdb: &Path, folder: &Path, user: Option<u32>) -> Result<(), S
             "-D",
         ])
         .arg(folder.join("data"));
+    run_as(&mut command, folder, user)
+}
+
+fn run_as(command: &mut Command, folder: &Path, user: Option<u32>) -> Result<(), String> {
     command.current_dir(folder);
     if let Some(user) = user {
         command.uid(user);
     }
+    let name = command.get_program().to_string_lossy().into_owned();
     let output = command
         .output()
-        .map_err(|error| format!("initdb cannot be run: {error}"))?;
+        .map_err(|error| format!("{name} cannot be run: {error}"))?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     output
         .status
         .success()
         .then_some(())
-        .ok_or_else(|| format!("initdb failed: {said}"))
+        .ok_or_else(|| format!("{name} failed: {said}"))
 }
 
 impl PostgresServer {

@@ -249,6 +249,15 @@ fn url(port: u16) -> String {
 }
 
 impl RedisServer {
+    /// Host and port, as another server reaches it.
+    pub fn address_for_others(&self) -> (String, u16) {
+        let port = self.url.rsplit_once(':').expect("it has a port").1;
+        match self.server.address_in_its_network() {
+            Some(host) => (host, PORT),
+            None => ("127.0.0.1".into(), port.parse().expect("it is a number")),
+        }
+    }
+
     /// Waits until it answers.
     pub fn wait_until_ready(&self) -> Result<(), String> {
         self.exec(&redis::cmd("PING"))

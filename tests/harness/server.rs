@@ -133,6 +133,19 @@ impl Server {
         }
     }
 
+    /// The address of a container among other containers.
+    pub fn address_in_its_network(&self) -> Option<String> {
+        let Self::Container { id, .. } = self else {
+            return None;
+        };
+        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+        let output = Command::new("docker")
+            .args(["inspect", "--format", format, id])
+            .output();
+        let output = output.expect("docker can be run");
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
     /// The log of a process; empty for others.
     pub fn log(&self) -> String {
         match self {

@@ -58,6 +58,7 @@ impl From<sqlx::Error> for Cause {
 }
 
 /// What SQLite or the file system says, without what the library says around it.
+#[must_use]
 pub fn message(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(error) => error.message().to_owned(),

@@ -4,7 +4,7 @@
 //! here outlives a transaction: its time limits are local to it, its locks end with it, and its statements have no names.
 //! Source: <https://www.pgbouncer.org/features.html>.
 
-use std::{future::pending, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool, Postgres,
@@ -24,7 +24,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Where connections come from. Cloning is cheap; clones share them.
 #[derive(Clone)]
 pub struct Sessions {
-    options: PgConnectOptions,
+    options: Arc<PgConnectOptions>,
     pool: PgPool,
     timeout: Duration,
     metrics: StoreMetrics,
@@ -37,7 +37,7 @@ impl Sessions {
             .acquire_timeout(config.timeout.max(CONNECT_TIMEOUT))
             .connect_lazy_with(options.clone());
         Self {
-            options: options.disable_statement_logging(),
+            options: options.disable_statement_logging().into(),
             pool,
             timeout: config.timeout,
             metrics,

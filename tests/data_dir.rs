@@ -1,0 +1,74 @@
+//! Folders and files for embedded storage that are unusual, or cannot be used.
+
+use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, path::Path, process::Command};
+
+use sqlx::{Connection, SqliteConnection};
+
+use crate::{
+    faults::until_ready,
+    harness::process::{Process, output, program},
+    harness::{viewer::until_votes, voter::Voter},
+};
+
+fn app(data_dir: &Path) -> Command {
+    let mut command = Command::new(program("voting-app"));
+    command.env_clear().env("DATA_DIR", data_dir);
+    for variable in [
+        "VOTE_LISTEN_ADDR",
+        "RESULT_LISTEN_ADDR",
+        "WORKER_LISTEN_ADDR",
+    ] {
+        command.env(variable, "127.0.0.1:0");
+    }
+    command
+}
+
+/// What it complains of when it cannot start: the last line.
+fn complaint(data_dir: &Path) -> String {
+    let ended = output(&mut app(data_dir));
+    assert!(!ended.status.success());
+    let said = String::from_utf8(ended.stderr).unwrap();
+    let last = said.trim().lines().last().expect("it says something");
+    assert!(last.starts_with("error: "), "{said}");
+    last.to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_may_have_the_characters_of_a_url() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("is it? #1 100%25");
+    let process = Process::start(app(&data));
+    let [vote, result] = ["vote    ", "result  "].map(|name| process.url_in(name));
+    until_ready(&vote).await;
+    Voter::new(&vote).must_vote_for("a").await;
+    until_votes(&result, &[1, 0]).await;
+    assert!(data.join("voting.db").is_file());
+}
+
+#[test]
+fn a_folder_whose_name_is_no_text_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = complaint(&folder.path().join(OsStr::from_bytes(b"caf\xe9")));
+    assert!(
+        said.contains("its path is not UTF-8") && said.contains("DATA_DIR"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_database_of_another_program_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("voting.db");
+    let url = format!("sqlite://{}?mode=rwc", file.display());
+    let mut other = SqliteConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql("CREATE TABLE bookmarks (url TEXT); INSERT INTO bookmarks VALUES ('x')")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    other.close().await.unwrap();
+    let before = fs::read(&file).unwrap();
+    let said = complaint(folder.path());
+    let words = "it is the database of another program (it has a table \"bookmarks\")";
+    assert!(said.contains(words), "{said}");
+    assert_eq!(fs::read(&file).unwrap(), before);
+}
