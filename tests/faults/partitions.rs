@@ -41,17 +41,22 @@ const FAULTS: [Network; 4] = [
 const FEW: [(&str, &str); 3] = [PROMPT[0], PROMPT[1], ("STORE_MAX_CONNECTIONS", "3")];
 
 async fn until_none_would_be_left(service: &Service) {
+    until_probes(service, "store", 5).await;
+}
+
+/// Waits until the service has probed what it depends on so many times.
+pub async fn until_probes(service: &Service, dependency: &str, times: usize) {
     let probes = RefCell::new(HashSet::new());
     let seen = async || {
         let metrics = get(&format!("{}/metrics", service.url)).await;
         let metrics = metrics.text().await.unwrap_or_default();
-        let of_the_store = "dependency_probe_timestamp_seconds{dependency=\"store\"}";
-        let probe = metrics.lines().find(|line| line.starts_with(of_the_store));
+        let name = format!("dependency_probe_timestamp_seconds{{dependency=\"{dependency}\"}}");
+        let probe = metrics.lines().find(|line| line.starts_with(&name));
         let mut probes = probes.borrow_mut();
         probes.extend(probe.map(str::to_owned));
         probes.len()
     };
-    eventually("failed attempts", |seen| *seen > 4, seen).await;
+    eventually("attempts", |seen| *seen >= times, seen).await;
 }
 
 /// Either what was sent arrives after all, or the connections of before are dead without anybody saying so.

@@ -4,8 +4,8 @@ use reqwest::StatusCode;
 use tokio::{task::block_in_place, time::Instant};
 
 use super::{
-    AT_ONCE, PROMPT, assert_nothing_is_lost_or_doubled, start_ready, until_ready,
-    until_unready_because,
+    AT_ONCE, PROMPT, assert_nothing_is_lost_or_doubled, partitions::until_probes, start_ready,
+    until_ready, until_unready_because,
 };
 use crate::harness::{
     crowd::Crowd,
@@ -161,4 +161,23 @@ async fn a_redis_out_of_memory_is_emptied_by_the_first_worker_too() {
     let length = async || redis.length(&storage.stream);
     eventually("an empty stream", |length| *length == 0, length).await;
     assert_eq!(storage.counted().await, [("a".to_owned(), 1)]);
+}
+
+/// The connection has a time limit, too, which must not be shorter.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_voter_may_wait_as_long_as_the_setting_says() {
+    let redis = or_skip!(redis::own());
+    let mut storage = Storage::new(Kind::Embedded).await.unwrap();
+    storage.queue_url.clone_from(&redis.url);
+    let vote = start_ready("vote", &storage, &[("ENQUEUE_TIMEOUT", "50s")]).await;
+    let voter = Voter::new(&vote.url);
+    redis.server.freeze();
+    let voting = async { voter.vote_for("a").await.status };
+    let thawing = async {
+        // Each takes the better part of a second.
+        until_probes(&vote, "queue", 9).await;
+        redis.server.thaw();
+    };
+    let (status, ()) = tokio::join!(voting, thawing);
+    assert_eq!(status, StatusCode::OK);
 }

@@ -114,7 +114,9 @@ pub async fn run(
         config.origins.as_ref(),
         &http_metrics,
     );
-    let answers = http::Answers::new(routes, http_metrics, config.site).below(base_path);
+    let answers = http::Answers::new(routes, http_metrics, config.site)
+        .below(base_path)
+        .waiting_for(enqueue_timeout);
 
     let mut tasks = Tasks::default();
     let durable: Arc<[_]> = (0..shards).map(|_| AtomicBool::new(false)).collect();

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use shared::{
     ballot::BallotId,
     poll::Poll,
-    queue::{Consumer, Delivery, MAX_CLOCK_SKEW, QueueError},
+    queue::{Consumer, Delivery, QueueError},
     store::{Store, StoreError},
 };
 
@@ -25,6 +25,8 @@ pub struct Pace {
     pub wait: Duration,
     /// How long a ballot may be in another consumer's hands before it is taken over.
     pub claim_idle: Duration,
+    /// How far the queue's ids may be ahead of the clock before they are made to follow it again.
+    pub max_clock_skew: Duration,
 }
 
 /// What one turn of the loop did.
@@ -204,12 +206,12 @@ impl Mover {
         let tally = self.store.tally().await?;
         let newest_ms = tally.0.iter().map(|count| count.last_cast_ms).max();
         let mut newest_ms = newest_ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0);
-        if is_ahead(BallotId {
+        let newest = BallotId {
             ms: newest_ms,
             seq: 0,
-        }) && self.consumer.is_only_shard()
-        {
-            let now = before_now();
+        };
+        if self.is_ahead(newest) && self.consumer.is_only_shard() {
+            let now = self.before_now();
             self.store.bound_cast_times(now).await?;
             newest_ms = now.as_millisecond().unsigned_abs();
         }
@@ -263,7 +265,8 @@ impl Mover {
         }
         let backlog = self.consumer.trim().await?;
         self.trim_due = Instant::now() + TRIM_EVERY;
-        if backlog.oldest.is_none() && is_ahead(backlog.last) && self.consumer.is_only_shard() {
+        if backlog.oldest.is_none() && self.is_ahead(backlog.last) && self.consumer.is_only_shard()
+        {
             self.restart_ids(backlog.last).await?;
         }
         Ok(())
@@ -275,7 +278,7 @@ impl Mover {
     ///
     /// Not with several shards: what another one still holds has ids of that future, too.
     async fn restart_ids(&mut self, last: BallotId) -> Result<(), MoveError> {
-        let votes = self.store.bound_cast_times(before_now()).await?;
+        let votes = self.store.bound_cast_times(self.before_now()).await?;
         if self.consumer.restart_ids(last).await? {
             tracing::warn!(%last, votes, "the queue's ids were ahead of the clock; new ones follow it again");
         }
@@ -300,21 +303,21 @@ impl Mover {
         }
     }
 
+    /// Whether this id is one of the future.
+    fn is_ahead(&self, id: BallotId) -> bool {
+        ahead_of_clock(id) > self.pace.max_clock_skew
+    }
+
+    /// A moment before every one that the queue's clock may give from now on.
+    fn before_now(&self) -> Timestamp {
+        let now = Timestamp::now();
+        now.checked_sub(self.pace.max_clock_skew).unwrap_or(now)
+    }
+
     /// Leaves the queue's group. What is in hand is left to other workers.
     pub async fn leave(self) {
         if let Err(error) = self.consumer.leave().await {
             tracing::debug!(%error, "the consumer's name stays in the group");
         }
     }
-}
-
-/// Whether this id is one of the future.
-fn is_ahead(id: BallotId) -> bool {
-    ahead_of_clock(id) > MAX_CLOCK_SKEW
-}
-
-/// A moment before every one that the queue's clock may give from now on.
-fn before_now() -> Timestamp {
-    let now = Timestamp::now();
-    now.checked_sub(MAX_CLOCK_SKEW).unwrap_or(now)
 }

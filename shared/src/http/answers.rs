@@ -40,6 +40,7 @@ struct Parts {
     hosts: HostCheck,
     site: Site,
     base_path: BasePath,
+    timeout: Duration,
 }
 
 impl Answers {
@@ -57,7 +58,19 @@ impl Answers {
             hosts: HostCheck::new(site.public_origins.clone()),
             site,
             base_path: BasePath::default(),
+            timeout: REQUEST_TIMEOUT,
         }))
+    }
+
+    /// The same where an answer may have to wait for so long for something that has a time limit of its own.
+    ///
+    /// # Panics
+    /// They are shared already.
+    #[must_use]
+    pub fn waiting_for(mut self, limit: Duration) -> Self {
+        let parts = Arc::get_mut(&mut self.0).expect("it is set up before it is shared");
+        parts.timeout = REQUEST_TIMEOUT + limit;
+        self
     }
 
     /// The same below this path.
@@ -88,7 +101,9 @@ impl Answers {
             (None, Ok(())) => {
                 let asks_for_methods = options::prepare(&mut request);
                 let answer = self.0.routes.clone().call(request);
-                let response = measured.around(in_time(whole(answer))).await;
+                let response = measured
+                    .around(in_time(self.0.timeout, whole(answer)))
+                    .await;
                 options::finish(response, asks_for_methods)
             }
             (_, Err(problem)) => problem.into_response(),
@@ -118,10 +133,13 @@ impl Answers {
 }
 
 /// The answer, if it begins in time.
-fn in_time(answer: impl Future<Output = Response>) -> impl Future<Output = Response> {
-    timeout(REQUEST_TIMEOUT, answer).map(|answer| {
+fn in_time(
+    limit: Duration,
+    answer: impl Future<Output = Response>,
+) -> impl Future<Output = Response> {
+    timeout(limit, answer).map(move |answer| {
         answer.unwrap_or_else(|_| {
-            let seconds = REQUEST_TIMEOUT.as_secs();
+            let seconds = limit.as_secs();
             let detail = format!("There was no answer within {seconds} seconds. Please try again.");
             Problem::new(ProblemKind::TimedOut, detail)
                 .retry_after(1)

@@ -482,6 +482,20 @@ mod tests {
     }
 
     #[test]
+    fn an_unescaped_character_of_a_password_is_recognised() {
+        for url in [
+            "redis://u:12?secret@a",
+            "redis://u:12/secret@a",
+            "redis://u:12#secret@a",
+            "redis://u:ab?secret@a",
+        ] {
+            let message = url.parse::<QueueUrl>().unwrap_err().to_string();
+            assert!(message.contains("%3F"), "{message}");
+            assert!(!message.contains("secret"), "{message}");
+        }
+    }
+
+    #[test]
     fn several_urls_are_told_without_their_secrets() {
         let url = "redis://u:secret@a, rediss://u:secret@b:7000,redis://c";
         let url = url.parse::<QueueUrl>().unwrap();

@@ -70,3 +70,23 @@ impl WorkerProgress {
         i64::try_from(self.oldest_waits.as_millis()).unwrap_or(i64::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_from_before_the_clock_was_set_back_is_an_old_one() {
+        let age = |age_ms| {
+            let row = ProgressRow {
+                reported_ms: 0,
+                age_ms,
+                oldest_waits_ms: 0,
+            };
+            row.report().unwrap().age
+        };
+        assert_eq!(age(1500), Duration::from_millis(1500));
+        assert_eq!(age(-5), Duration::ZERO);
+        assert_eq!(age(-7_200_000), FORGET_REPORTS_AFTER);
+    }
+}

@@ -15,7 +15,7 @@ use redis::{
 use tokio::time::{Instant, sleep};
 
 use super::{
-    CONNECT_TIMEOUT, RESPONSE_TIMEOUT,
+    CONNECT_TIMEOUT,
     errors::{is_beyond_help, is_gone, is_moved},
     nodes::{Nodes, is_same, redirected},
 };
@@ -31,6 +31,7 @@ const REPLACE_AT_MOST_EVERY: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub struct Connection {
     nodes: Arc<Nodes>,
+    response_timeout: Duration,
     current: Arc<Mutex<Current>>,
     has_answered: Arc<AtomicBool>,
     is_looking: Arc<AtomicBool>,
@@ -45,10 +46,11 @@ struct Current {
 
 impl Connection {
     /// Connects with the first call, to the server of the own URL.
-    pub fn new(nodes: Nodes) -> RedisResult<Self> {
-        let current = Current::new(nodes.own())?;
+    pub fn new(nodes: Nodes, response_timeout: Duration) -> RedisResult<Self> {
+        let current = Current::new(nodes.own(), response_timeout)?;
         Ok(Self {
             nodes: Arc::new(nodes),
+            response_timeout,
             current: Arc::new(Mutex::new(current)),
             has_answered: Arc::default(),
             is_looking: Arc::default(),
@@ -132,7 +134,7 @@ impl Connection {
         if current.since != used.since {
             return true;
         }
-        Current::new(client).is_ok_and(|fresh| {
+        Current::new(client, self.response_timeout).is_ok_and(|fresh| {
             tracing::debug!(server = %client.get_connection_info().addr(), "the queue is asked at another server");
             *current = fresh;
             true
@@ -191,7 +193,7 @@ impl Connection {
         let mut current = self.lock();
         if current.since == used.since && used.since.elapsed() >= REPLACE_AT_MOST_EVERY {
             // It was made once with the same settings, so it can be made again.
-            if let Ok(fresh) = Current::new(&used.client) {
+            if let Ok(fresh) = Current::new(&used.client, self.response_timeout) {
                 tracing::debug!("the connection to the queue is replaced");
                 *current = fresh;
             }
@@ -200,10 +202,10 @@ impl Connection {
 }
 
 impl Current {
-    fn new(client: &Client) -> RedisResult<Self> {
+    fn new(client: &Client, response_timeout: Duration) -> RedisResult<Self> {
         let reconnecting = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
+            .set_response_timeout(Some(response_timeout))
             // Whoever calls tries again, and is told meanwhile why.
             .set_number_of_retries(1)
             .set_min_delay(Duration::from_millis(20));

@@ -1,8 +1,9 @@
 //! What Redis' errors mean to us.
 
+use std::time::Duration;
+
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
-use super::RESPONSE_TIMEOUT;
 use crate::queue::QueueError;
 
 pub fn is_group_missing(error: &RedisError) -> bool {
@@ -131,13 +132,13 @@ fn advice(code: Option<&str>, said: &str) -> Option<&'static str> {
     }
 }
 
-/// The same as an error of the queue at this place.
-pub fn classify(error: &RedisError, place: &str) -> QueueError {
+/// The same as an error of the queue at this place, which had this time to answer.
+pub fn classify(error: &RedisError, place: &str, timeout: Duration) -> QueueError {
     use ErrorKind::Server;
     use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown};
     let message = || format!("{place}: {}", explain(error).text);
     if error.is_timeout() {
-        QueueError::Timeout(RESPONSE_TIMEOUT)
+        QueueError::Timeout(timeout)
     } else if error.is_io_error()
         || error.is_connection_dropped()
         || is_on_its_way(error)

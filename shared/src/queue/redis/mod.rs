@@ -41,7 +41,7 @@ const PROBE_KEY_SUFFIX: &str = ":probe";
 const ADD_WORDS: usize = 9;
 const ADD_BYTES: usize = 160;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// For everything no voter waits for.
+/// At least; longer where a voter may wait longer.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A probe that waits longer has found out that the connection is of no use.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(800);
@@ -59,16 +59,19 @@ pub(super) fn open(
         .iter()
         .map(|server| client(server.clone()))
         .collect::<RedisResult<Vec<_>>>()?;
+    // A voter may be willing to wait for longer than others.
+    let response_timeout = RESPONSE_TIMEOUT.max(config.enqueue_timeout);
     (0..clients.len())
         .map(|index| {
             let mut others = clients.clone();
             let own = others.remove(index);
             let shard = Shard::new(index, clients.len());
             Ok(RedisQueue {
-                connection: Connection::new(Nodes::new(own, others))?,
+                connection: Connection::new(Nodes::new(own, others), response_timeout)?,
                 shard,
                 stream: shard.key(&config.stream).into(),
                 enqueue_timeout: config.enqueue_timeout,
+                response_timeout,
                 is_new_enough: Arc::default(),
             })
         })
@@ -94,6 +97,7 @@ pub struct RedisQueue {
     shard: Shard,
     stream: Arc<str>,
     enqueue_timeout: Duration,
+    response_timeout: Duration,
     is_new_enough: Arc<AtomicBool>,
 }
 
@@ -229,7 +233,7 @@ impl RedisQueue {
     }
 
     fn classify(&self, error: &RedisError) -> QueueError {
-        classify(error, &self.place())
+        classify(error, &self.place(), self.response_timeout)
     }
 
     /// With what may be wrong with the settings, where nothing else says what it is.
