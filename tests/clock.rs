@@ -10,6 +10,7 @@ use crate::{
     faults::{start_ready, until_empty, until_metric},
     harness::{
         PATIENCE, eventually,
+        process::{command, output},
         skip::or_skip,
         storage::{Kind, Storage, on_both_storages},
         viewer::{get, get_json, tally, until_votes},
@@ -42,16 +43,45 @@ async fn enqueue_in_the_future(storage: &Storage) {
     }
 }
 
-async fn a_ballot_of_the_future_is_counted_and_ids_follow_the_clock_again(storage: Storage) {
+async fn a_ballot_of_the_future_is_counted_and_an_operator_lets_ids_follow_the_clock(
+    storage: Storage,
+) {
     let vote = start_ready("vote", &storage, &[]).await;
     let voter = Voter::new(&vote.url);
     enqueue_in_the_future(&storage).await;
     // Its id is behind that of the future, and so is one of the future, too.
     voter.must_vote_for("a").await;
-    let worker = start_ready("worker", &storage, &[]).await;
+    let mut worker = start_ready("worker", &storage, &[]).await;
     let result = start_ready("result", &storage, &[]).await;
     until_votes(&result.url, &[1, 1]).await;
-    worker.process.line_with("new ones follow it again");
+    let shown = tally(&result.url).await;
+    assert!(shown["last_vote_at"].is_null(), "it is not known: {shown}");
+
+    let restart = || {
+        let variables = [
+            ("QUEUE_URL", &*storage.queue_url),
+            ("QUEUE_STREAM", &*storage.stream),
+            ("DATABASE_URL", &*storage.database_url),
+        ];
+        let output = output(command("worker", &variables).args(["admin", "restart-ids"]));
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.success(), said)
+    };
+    let (is_done, said) = restart();
+    assert!(
+        !is_done && said.contains("stop all workers first"),
+        "{said}"
+    );
+    assert!(worker.process.terminate().success());
+    // What comes meanwhile is counted by the command.
+    voter.must_vote_for("b").await;
+    let stopped = async || restart();
+    let (_, said) = eventually("a stopped worker", |(is_done, _)| *is_done, stopped).await;
+    assert!(said.contains("they follow it again"), "{said}");
+    until_votes(&result.url, &[0, 2]).await;
+    voter.must_vote_for("a").await;
+    let worker = start_ready("worker", &storage, &[]).await;
+    until_votes(&result.url, &[1, 1]).await;
     until_metric(&worker, "worker_queue_clock_ahead_seconds 0").await;
     // A change is newer than what was cast in the future.
     voter.must_vote_for("b").await;
@@ -147,7 +177,7 @@ async fn read_one(consumer: &mut shared::queue::Consumer) -> BallotId {
 }
 
 on_both_storages! {
-    a_ballot_of_the_future_is_counted_and_ids_follow_the_clock_again,
+    a_ballot_of_the_future_is_counted_and_an_operator_lets_ids_follow_the_clock,
     a_ballot_of_the_future_that_waits_has_an_age,
     what_a_dead_worker_was_handed_before_the_clock_was_set_back_is_claimed,
 }

@@ -25,6 +25,10 @@ use crate::harness::{
 const BASE: &str = "gcr.io/distroless/cc-debian13:nonroot";
 const MEBIBYTE: u64 = 1 << 20;
 
+fn is_optimised() -> bool {
+    compiled_by_dockerfile() && std::env::var_os("TEST_IMAGES_OPT_LEVEL").is_none()
+}
+
 fn inspect(what: &str) -> Value {
     let all: Value = serde_json::from_str(&docker(&["inspect", what])).expect("it is JSON");
     all[0].clone()
@@ -76,7 +80,7 @@ fn an_image_holds_its_program_and_nothing_else() {
         let about = inspect(image);
         let size = about["Size"].as_u64().unwrap() - base_size;
         // What is not optimised is larger.
-        let limit = if compiled_by_dockerfile() { 40 } else { 150 };
+        let limit = if is_optimised() { 40 } else { 150 };
         assert!(size < limit * MEBIBYTE, "{service} adds {size} bytes");
         let config = &about["Config"];
         assert_eq!(config["User"], "65532:65532");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use shared::{
     ballot::{Ballot, VoterId},
-    queue::{MAX_CLOCK_SKEW, Queue},
+    queue::Queue,
     store::ErrorClass,
 };
 use worker::{
@@ -30,7 +30,7 @@ const PACE: Pace = Pace {
     batch: 100,
     wait: SOON,
     claim_idle: Duration::from_hours(1),
-    max_clock_skew: MAX_CLOCK_SKEW,
+    restarts_ids: false,
 };
 const HEIR: Pace = Pace {
     claim_idle: Duration::ZERO,

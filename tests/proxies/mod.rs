@@ -6,6 +6,7 @@ mod visitor;
 
 use reqwest::StatusCode;
 
+use crate::faults::until_ready;
 use crate::harness::{
     app::App,
     eventually,
@@ -122,6 +123,7 @@ async fn a_name_that_somebody_points_here_is_not_ours() {
             .header("host", host);
         request.send().await.unwrap().status()
     };
+    until_ready(&app.vote).await;
     assert_eq!(status("/", HOST).await, StatusCode::OK);
     for path in ["/", "/api/poll"] {
         assert_eq!(

@@ -93,8 +93,7 @@ impl<'a> World<'a> {
             batch: BATCH,
             wait: Duration::ZERO,
             claim_idle: if claims { Duration::ZERO } else { NEVER },
-            // The clock of these ids is ahead of all others.
-            max_clock_skew: Duration::MAX,
+            restarts_ids: false,
         };
         let metrics = WorkerMetrics::for_outcomes(&Registry::new());
         let consumer = self.queue.consumer(&name);

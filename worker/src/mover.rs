@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use shared::{
     ballot::BallotId,
     poll::Poll,
-    queue::{Consumer, Delivery, QueueError},
+    queue::{Consumer, Delivery, MAX_CLOCK_SKEW, QueueError},
     store::{Store, StoreError},
 };
 
@@ -25,8 +25,8 @@ pub struct Pace {
     pub wait: Duration,
     /// How long a ballot may be in another consumer's hands before it is taken over.
     pub claim_idle: Duration,
-    /// How far the queue's ids may be ahead of the clock before they are made to follow it again.
-    pub max_clock_skew: Duration,
+    /// Whether ids that are ahead of the clock are made to follow it again, for which this must be the only mover.
+    pub restarts_ids: bool,
 }
 
 /// What one turn of the loop did.
@@ -210,8 +210,8 @@ impl Mover {
             ms: newest_ms,
             seq: 0,
         };
-        if self.is_ahead(newest) && self.consumer.is_only_shard() {
-            let now = self.before_now();
+        if self.is_ahead(newest) {
+            let now = before_now();
             self.store.bound_cast_times(now).await?;
             newest_ms = now.as_millisecond().unsigned_abs();
         }
@@ -265,8 +265,7 @@ impl Mover {
         }
         let backlog = self.consumer.trim().await?;
         self.trim_due = Instant::now() + TRIM_EVERY;
-        if backlog.oldest.is_none() && self.is_ahead(backlog.last) && self.consumer.is_only_shard()
-        {
+        if backlog.oldest.is_none() && self.is_ahead(backlog.last) {
             self.restart_ids(backlog.last).await?;
         }
         Ok(())
@@ -276,9 +275,10 @@ impl Mover {
     /// nothing waits they can begin anew: first the stored votes are brought back to the present, then the queue, if no
     /// ballot came meanwhile.
     ///
-    /// Not with several shards: what another one still holds has ids of that future, too.
+    /// A mover that was taken for dead and still holds a ballot of that future would put it above newer votes: so this is for
+    /// an operator who has stopped all others, and for a single shard.
     async fn restart_ids(&mut self, last: BallotId) -> Result<(), MoveError> {
-        let votes = self.store.bound_cast_times(self.before_now()).await?;
+        let votes = self.store.bound_cast_times(before_now()).await?;
         if self.consumer.restart_ids(last).await? {
             tracing::warn!(%last, votes, "the queue's ids were ahead of the clock; new ones follow it again");
         }
@@ -305,13 +305,7 @@ impl Mover {
 
     /// Whether this id is one of the future.
     fn is_ahead(&self, id: BallotId) -> bool {
-        ahead_of_clock(id) > self.pace.max_clock_skew
-    }
-
-    /// A moment before every one that the queue's clock may give from now on.
-    fn before_now(&self) -> Timestamp {
-        let now = Timestamp::now();
-        now.checked_sub(self.pace.max_clock_skew).unwrap_or(now)
+        self.pace.restarts_ids && ahead_of_clock(id) > MAX_CLOCK_SKEW
     }
 
     /// Leaves the queue's group. What is in hand is left to other workers.
@@ -320,4 +314,10 @@ impl Mover {
             tracing::debug!(%error, "the consumer's name stays in the group");
         }
     }
+}
+
+/// A moment before every one that the queue's clock may give from now on.
+fn before_now() -> Timestamp {
+    let now = Timestamp::now();
+    now.checked_sub(MAX_CLOCK_SKEW).unwrap_or(now)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use shared::{
     poll::Poll,
-    queue::{MAX_CLOCK_SKEW, QueueConfig},
+    queue::QueueConfig,
     settings::{
         DataSettings, PollSettings, QueueSettings, ServerSettings, SettingsError, StoreSettings,
         duration, whole_number,
@@ -129,7 +129,7 @@ impl Config {
                 batch: pace.worker_batch.into(),
                 wait: WAIT,
                 claim_idle: pace.worker_claim_idle,
-                max_clock_skew: MAX_CLOCK_SKEW,
+                restarts_ids: false,
             },
             stuck_after: pace.worker_stuck_after,
             server,

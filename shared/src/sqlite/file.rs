@@ -4,7 +4,8 @@ use std::{
     fs,
     io::{Error, ErrorKind, Result},
     path::Path,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::{Duration, Instant},
 };
 
 /// A database file that was opened. Cloning is cheap.
@@ -14,6 +15,8 @@ use std::{
 pub struct OpenedFile {
     path: Arc<Path>,
     identity: Arc<OnceLock<Option<Identity>>>,
+    /// When this process last changed it.
+    changed_at: Arc<Mutex<Option<Instant>>>,
 }
 
 /// Device and inode.
@@ -24,7 +27,24 @@ impl OpenedFile {
         Self {
             path: path.into(),
             identity: Arc::default(),
+            changed_at: Arc::default(),
         }
+    }
+
+    pub fn record_commit(&self) {
+        *self
+            .changed_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Whether this process changed it within this time.
+    pub fn was_changed_within(&self, time: Duration) -> bool {
+        let changed_at = *self
+            .changed_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        changed_at.is_some_and(|at| at.elapsed() < time)
     }
 
     /// Remembers the file at the path as the one that is open.

@@ -131,11 +131,15 @@ impl Database {
         WriteTransaction::begin(&self.0.writer, self.0.file.clone()).await
     }
 
-    /// Checks that the file is in its place and takes writes, by changing it.
+    /// Checks that the file is in its place and takes writes, by changing it, unless that was done a moment ago.
     ///
     /// # Errors
     /// It was removed, the disk is full, or another process keeps the write lock.
     pub async fn probe(&self) -> Result<(), sqlx::Error> {
+        self.ensure_in_place()?;
+        if self.0.file.was_changed_within(PROBE_TIMEOUT) {
+            return Ok(());
+        }
         let probe = async {
             let mut write = self.write().await?;
             // A number for programs that use the file, which this one does not need otherwise.

@@ -40,6 +40,7 @@ impl WriteTransaction {
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
         sqlx::query("COMMIT").execute(&mut *self).await?;
         self.file.ensure_in_place()?;
+        self.file.record_commit();
         self.connection = None;
         Ok(())
     }

@@ -8,6 +8,7 @@ mod export;
 mod output;
 mod replay;
 mod reset;
+mod restart_ids;
 
 use std::path::Path;
 
@@ -49,6 +50,11 @@ pub enum Command {
     ///
     /// Everything is in it, the queue too, as it was at one moment. For Postgres use pg_dump.
     Backup(backup::Settings),
+    /// Let the ids of new ballots follow the clock again, after one of them was from the future
+    ///
+    /// Stop all workers first: this command counts what waits in their place, while voting goes on, and brings the stored
+    /// votes back to the present when nothing waits. For a queue in one shard.
+    RestartIds,
     /// Delete all votes and dead letters, for a new poll or a new round
     ///
     /// Asks for the poll's question first. Every ballot accepted so far is counted before, so none of them turns up
@@ -73,6 +79,10 @@ impl Command {
             Self::Check => counts::check(&store(config).await?).await,
             Self::Recount => counts::recount(&store(config).await?).await,
             Self::Backup(settings) => settings.run(&store(config).await?).await,
+            Self::RestartIds => {
+                let (store, queue) = (store(config).await?, queue(config).await?);
+                restart_ids::run(&store, &queue, config).await
+            }
             Self::Reset(settings) => {
                 settings.check(&config.poll)?;
                 let (store, queue) = (store(config).await?, queue(config).await?);

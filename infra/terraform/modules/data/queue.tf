@@ -2,7 +2,7 @@ locals {
   # The same rights as the compose stack gives them: vote adds ballots, worker moves them.
   queue_rights = {
     vote   = "on resetchannels ~ballots ~ballots:probe -@all +ping +xadd +config|get +role +client|setinfo"
-    worker = "on resetchannels ~ballots -@all +ping +client|setinfo +xreadgroup +xautoclaim +xack +xpending +xtrim +xrange +xrevrange +xlen +xgroup|create +xgroup|delconsumer +xinfo|groups +xinfo|consumers +xinfo|stream +xsetid +del +eval"
+    worker = "on resetchannels ~ballots -@all +ping +client|setinfo +xreadgroup +xautoclaim +xack +xpending +xtrim +xrange +xrevrange +xlen +xgroup|create +xgroup|setid +xgroup|delconsumer +xinfo|groups +xinfo|consumers +xinfo|stream +xsetid +eval"
   }
 }
 

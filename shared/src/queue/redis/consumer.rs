@@ -39,16 +39,16 @@ return forgotten
 const CREATE_GROUP: &str = "#!lua flags=allow-oom
 return redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')";
 
-/// Replaces an empty stream by a new one, whose ids begin with the server's clock. One script, so that nobody can add an
-/// entry between the look and the removal.
+/// Sets the last id of an empty stream, and of its group, to the smallest, so that the next one follows the server's clock. One
+/// script, so that nobody can add an entry between the look and the change.
 const RESTART_IDS: &str = "
 local stream = {}
 local info = redis.call('XINFO', 'STREAM', KEYS[1])
 for i = 1, #info, 2 do stream[info[i]] = info[i + 1] end
 if stream.length ~= 0 or stream['last-generated-id'] ~= ARGV[2] then return 0 end
 if redis.call('XPENDING', KEYS[1], ARGV[1])[1] ~= 0 then return 0 end
-redis.call('DEL', KEYS[1])
-redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
+redis.call('XSETID', KEYS[1], '0-1')
+redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], '0-1')
 return 1
 ";
 
