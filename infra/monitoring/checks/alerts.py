@@ -63,8 +63,8 @@ def named_services():
                     next(words)
                 elif not word.startswith("-"):
                     named.append(word)
-            # The first is what to do; of `exec` the second is the service and the rest is the service's own.
-            for service in named[1:2] if named[:1] == ["exec"] else named[1:]:
+            # The first is what to do; of `exec` and `run` the second is the service and the rest is the service's own.
+            for service in named[1:2] if named[:1] in (["exec"], ["run"]) else named[1:]:
                 yield path, service
 
 
