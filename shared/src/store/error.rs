@@ -74,10 +74,6 @@ impl StoreError {
         Self::new(ErrorClass::Transient, message)
     }
 
-    pub(super) fn read_only() -> Self {
-        Self::transient(format!("it takes no writes{}", advice("25006")))
-    }
-
     pub(super) fn permanent(message: impl Into<String>) -> Self {
         Self::new(ErrorClass::Permanent, message)
     }
@@ -198,7 +194,7 @@ fn advice(code: &str) -> &'static str {
         }
         "3D000" => "; DATABASE_URL must name a database that is there",
         "42501" => "; the user in DATABASE_URL has not all the rights that this service needs",
-        "25006" => "; DATABASE_URL must name a server that takes writes",
+        "25006" => "; the server takes no writes, and DATABASE_URL must name one that does",
         "53300" => {
             "; raise max_connections at the server, or lower STORE_MAX_CONNECTIONS or the number of services"
         }

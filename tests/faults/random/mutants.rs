@@ -33,13 +33,13 @@ const MUTANTS: [Mutant; 3] = [
     },
     Mutant {
         name: "whatever is stored last stands",
-        file: "shared/src/store/postgres.rs",
+        file: "shared/src/store/postgres/mod.rs",
         is: "WHERE (excluded.cast_ms, excluded.cast_seq) > (votes.cast_ms, votes.cast_seq)",
         becomes: "",
     },
     Mutant {
         name: "ids are compared as text",
-        file: "shared/src/store/postgres.rs",
+        file: "shared/src/store/postgres/mod.rs",
         is: "WHERE (excluded.cast_ms, excluded.cast_seq) > (votes.cast_ms, votes.cast_seq)",
         becomes: "WHERE (excluded.cast_ms || '-' || excluded.cast_seq) > (votes.cast_ms || '-' || votes.cast_seq)",
     },
@@ -94,6 +94,7 @@ impl Mutant {
             "load",
             "benches",
         ] {
+            remove_others(&folder.join(part), &copy.join(part));
             copy_changed(&folder.join(part), &copy.join(part));
         }
         let file = copy.join(self.file);
@@ -137,6 +138,20 @@ impl Mutant {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: {said}", self.name);
         folders::programs().join(program)
+    }
+}
+
+/// Removes what an older copy has and the sources have no more.
+fn remove_others(from: &Path, to: &Path) {
+    if to.is_dir() && from.is_dir() {
+        for entry in fs::read_dir(to).expect("the copy is ours") {
+            let name = entry.expect("the copy is ours").file_name();
+            remove_others(&from.join(&name), &to.join(&name));
+        }
+    } else if to.is_dir() {
+        fs::remove_dir_all(to).expect("the copy is ours");
+    } else if to.exists() && !from.is_file() {
+        fs::remove_file(to).expect("the copy is ours");
     }
 }
 

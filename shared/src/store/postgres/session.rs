@@ -71,6 +71,12 @@ impl Sessions {
         Ok(transaction)
     }
 
+    /// Runs statements that need no more than one message to the server.
+    pub async fn run(&self, statements: &'static str) -> Result<(), StoreError> {
+        let mut work = PostgresTransaction(Some(self.acquire().await?));
+        work.end(statements).await
+    }
+
     /// A connection, when one is free or made.
     pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, StoreError> {
         let _waiting = self.metrics.waiting();
