@@ -187,9 +187,8 @@ async fn a_redis_that_cannot_be_reached() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_takes_no_more_clients() {
     let redis = or_skip!(redis::own());
-    let _one = redis.connect();
+    let _connected = [redis.connect(), redis.connect()];
     redis.set("maxclients", "2");
-    let _two = redis.connect();
     until_vote_says(
         &redis.url,
         &[],

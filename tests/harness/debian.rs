@@ -10,8 +10,10 @@ use testcontainers::{GenericImage, ImageExt};
 
 use super::server::{self, Server};
 
-/// Debian 13, as the project's own images are built in.
-const BASE: &str = "rust:1.95-slim-trixie";
+/// Debian 13.
+const BASE: &str = "debian:13-slim";
+/// The same with more, in which the project's own images are built: it may be here already.
+const BUILDER: &str = "rust:1.95-slim-trixie";
 const NAME: &str = "voting-app-test-servers";
 const TAG: &str = "debian13";
 
@@ -24,8 +26,9 @@ fn image() -> Result<(), String> {
                 return Err(why);
             }
             let image = format!("{NAME}:{TAG}");
+            let base = if is_here(BUILDER) { BUILDER } else { BASE };
             let dockerfile = format!(
-                "FROM {BASE}\nRUN apt-get -qq update \\
+                "FROM {base}\nRUN apt-get -qq update \\
                  && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends pgbouncer valkey-server \\
                  && rm -rf /var/lib/apt/lists/*\nENTRYPOINT []\n"
             );
@@ -50,6 +53,13 @@ fn image() -> Result<(), String> {
                 .ok_or_else(|| format!("the image of Debian 13's servers cannot be built: {said}"))
         })
         .clone()
+}
+
+fn is_here(image: &str) -> bool {
+    let inspected = Command::new("docker")
+        .args(["image", "inspect", image])
+        .output();
+    inspected.is_ok_and(|output| output.status.success())
 }
 
 /// Starts a program in this machine's network, with files in `/tmp`.
