@@ -9,7 +9,7 @@ use crate::harness::{
     eventually, redis,
     skip::or_skip,
     storage::{Kind, Storage},
-    viewer::{tally, until_votes},
+    viewer::{get_json, tally, until_votes},
     voter::Voter,
 };
 
@@ -100,6 +100,10 @@ async fn a_database_file_that_is_removed_takes_no_more_votes() {
     let moved = storage.folder.path().join("moved");
     let file = storage.folder.path().join("voting.db");
     std::fs::rename(&file, &moved).unwrap();
+    for service in [&vote, &worker] {
+        let (status, _) = get_json(&format!("{}/ready", service.url)).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "at once");
+    }
     let refused = voter.vote_for("b").await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
     for service in [&vote, &worker] {

@@ -82,13 +82,16 @@ pub async fn run(
     let dependencies = Dependency::shards("queue", shards, &service_metrics.common);
 
     let probes = {
-        let dependencies = dependencies.clone();
+        let (dependencies, queue) = (dependencies.clone(), queue.clone());
         Probes {
             alive: Arc::new(|| true),
             // One shard that is lost must not take every replica out of service.
             checks: Arc::new(move || {
                 let checks = dependencies.iter().map(Dependency::check);
-                Check::any(checks).into_iter().collect()
+                Check::any(checks)
+                    .into_iter()
+                    .chain(queue.removed())
+                    .collect()
             }),
             lifecycle: lifecycle.clone(),
             metrics: service_metrics,

@@ -60,6 +60,7 @@ pub async fn run(
 
     let probes = {
         let (pulses, turns) = (heartbeats.clone(), heartbeats);
+        let files = (queue.clone(), store.clone());
         let (queues, store) = (queue_dependencies.clone(), store_dependency.clone());
         let per_shard = config.names.len();
         Probes {
@@ -71,6 +72,8 @@ pub async fn run(
                     .into_iter()
                     .chain([store.check()])
                     .chain(movers)
+                    .chain(files.0.removed())
+                    .chain(files.1.removed())
                     .collect()
             }),
             lifecycle: lifecycle.clone(),

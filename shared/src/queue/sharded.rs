@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::{OpenQueueError, Queue, QueueConfig, QueueUrl, redis, sqlite::SqliteQueue};
-use crate::sqlite::Database;
+use crate::{probe::Check, sqlite::Database};
 
 /// All shards. Cloning is cheap; clones share connections.
 #[derive(Clone)]
@@ -38,6 +38,15 @@ impl ShardedQueue {
                 queue.settle().await;
             }
         }
+    }
+
+    /// What is wrong with an embedded file, as far as its path tells at once.
+    #[must_use]
+    pub fn removed(&self) -> Option<Check> {
+        self.shards().iter().find_map(|shard| match shard {
+            Queue::Sqlite(queue) => queue.removed(),
+            Queue::Redis(_) => None,
+        })
     }
 
     /// The shards, in the order of their URLs. There is at least one; [`VoterId::shard`](crate::ballot::VoterId::shard) is

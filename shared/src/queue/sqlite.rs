@@ -13,6 +13,7 @@ use tokio::{
 use super::{Backlog, Claimed, Delivery, QueueConfig, QueueError, delivery::fields_of};
 use crate::{
     ballot::{Ballot, BallotId},
+    probe::Check,
     sqlite::{Database, message},
 };
 
@@ -71,6 +72,10 @@ impl SqliteQueue {
     pub(super) async fn probe(&self) -> Result<(), QueueError> {
         let probed = self.database.probe().await;
         probed.map_err(|error| classify(&error))
+    }
+
+    pub(super) fn removed(&self) -> Option<Check> {
+        self.database.removed("queue")
     }
 
     pub(super) async fn settle(&self) {

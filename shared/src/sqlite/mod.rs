@@ -24,6 +24,7 @@ use sqlx::{
 };
 use tokio::time::timeout;
 
+use crate::probe::Check;
 use error::Cause;
 pub use error::{OpenError, message};
 use file::OpenedFile;
@@ -121,6 +122,17 @@ impl Database {
     /// It was removed, moved or replaced.
     pub fn ensure_in_place(&self) -> Result<(), sqlx::Error> {
         Ok(self.0.file.ensure_in_place()?)
+    }
+
+    /// The check of this name that fails where the file is no longer at its path: nothing can be lost on the way to it, so
+    /// once is enough.
+    #[must_use]
+    pub fn removed(&self, name: &'static str) -> Option<Check> {
+        let error = self.ensure_in_place().err()?;
+        Some(Check {
+            name,
+            outcome: Err(message(&error)),
+        })
     }
 
     /// Begins a transaction that holds SQLite's write lock from the start.

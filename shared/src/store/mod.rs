@@ -23,6 +23,7 @@ use prometheus::Registry;
 use crate::{
     ballot::{CastBallot, VoterId},
     metrics::ServiceMetrics,
+    probe::Check,
     sqlite::{Database, OpenError},
 };
 pub use changes::Changes;
@@ -326,6 +327,15 @@ impl Store {
             Backend::Sqlite(store) => store.probe_writes().await,
             Backend::Postgres(store) => store.probe_writes(self.preparation.is_done()).await,
         })
+    }
+
+    /// What is wrong with an embedded file, as far as its path tells at once.
+    #[must_use]
+    pub fn removed(&self) -> Option<Check> {
+        match &self.backend {
+            Backend::Sqlite(store) => store.database().removed("store"),
+            Backend::Postgres(_) => None,
+        }
     }
 
     /// What keeps the tables from being used says more than what then fails.
