@@ -25,18 +25,14 @@ async fn ballots_wait(cause: &str, cure: &str, word: &str) {
     }
     let words = ["the table votes refuses every ballot like this one", word];
     until_unready_because(&worker, &words).await;
-    assert!(
-        storage
-            .store()
-            .await
-            .dead_letters()
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert_no_dead_letters(&storage).await;
     storage.execute(cure).await;
     until_ready(&worker.url).await;
     until_votes(&result.url, &[3, 0]).await;
+    assert_no_dead_letters(&storage).await;
+}
+
+async fn assert_no_dead_letters(storage: &Storage) {
     assert!(
         storage
             .store()

@@ -3,10 +3,11 @@
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 use shared::{
     ballot::Choice,
@@ -171,13 +172,11 @@ fn id_of(document: &TallyDocument) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// Whether a vote's time says only that the queue's clock was ahead.
+/// Returns true if a vote's time says only that the queue's clock was ahead.
 pub fn is_of_the_future(cast_at: Timestamp, now: Timestamp) -> bool {
-    cast_at.duration_since(now) > MAX_CLOCK_SKEW_OF_VOTES
+    // What is past has no such duration.
+    Duration::try_from(cast_at.duration_since(now)).is_ok_and(|ahead| ahead > MAX_CLOCK_SKEW)
 }
-
-const MAX_CLOCK_SKEW_OF_VOTES: SignedDuration =
-    SignedDuration::from_secs(MAX_CLOCK_SKEW.as_secs().cast_signed());
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@
 
 use url::Url;
 
-/// What to do about it.
+/// The advice for whoever wrote the URL.
 pub const HINT: &str = "in a user or password write %3F for ?, %23 for #, %2F for / and %40 for @";
 
 /// Checks that no part of a password is elsewhere in the URL, as far as can be told.

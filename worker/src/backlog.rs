@@ -37,7 +37,7 @@ struct Seen {
     /// Before the first look: when looking began.
     at: Instant,
     is_known: bool,
-    /// When the oldest ballot was first seen to be the oldest. Its id has the time of the queue's clock, which may have been
+    /// The time at which the oldest ballot was first seen to be the oldest. Its id has the time of the queue's clock, which may have been
     /// wrong when it was cast.
     oldest_since: Instant,
 }
@@ -172,7 +172,7 @@ pub fn age_of(ms: u64) -> Duration {
     Duration::from_millis(age_ms.unsigned_abs())
 }
 
-/// How far an id's time is ahead of this machine's clock.
+/// Returns the time by which an id is ahead of this machine's clock.
 pub fn ahead_of_clock(id: BallotId) -> Duration {
     let now_ms = Timestamp::now().as_millisecond().unsigned_abs();
     Duration::from_millis(id.ms.saturating_sub(now_ms))

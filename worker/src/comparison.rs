@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::metrics::WorkerMetrics;
 
 const INTERVAL: Duration = Duration::from_hours(1);
-/// How often to look whether the tables are ready, and to try again where the store does not answer.
+/// The interval of attempts while the tables are not ready or the store does not answer.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Compares until the service closes.
@@ -24,7 +24,7 @@ pub async fn run(store: &Store, metrics: &WorkerMetrics, closing: &CancellationT
     }
 }
 
-/// Whether it could be done.
+/// Compares once; returns false if it could not be done.
 async fn compare(store: &Store, metrics: &WorkerMetrics, closing: &CancellationToken) -> bool {
     let Some(Ok(comparison)) = closing.run_until_cancelled(store.compare_counts()).await else {
         return false;

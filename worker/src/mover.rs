@@ -25,7 +25,7 @@ pub struct Pace {
     pub wait: Duration,
     /// How long a ballot may be in another consumer's hands before it is taken over.
     pub claim_idle: Duration,
-    /// Whether ids that are ahead of the clock are made to follow it again, for which this must be the only mover.
+    /// True if ids that are ahead of the clock are made to follow it again, for which this must be the only mover.
     pub restarts_ids: bool,
 }
 
@@ -303,7 +303,7 @@ impl Mover {
         }
     }
 
-    /// Whether this id is one of the future.
+    /// Returns true if this id is one of the future.
     fn is_ahead(&self, id: BallotId) -> bool {
         self.pace.restarts_ids && ahead_of_clock(id) > MAX_CLOCK_SKEW
     }

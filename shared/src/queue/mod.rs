@@ -293,14 +293,14 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// Whether all that was accepted has been acknowledged.
+    /// Returns true if all that was accepted has been acknowledged.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.oldest.is_none() && self.pending + self.undelivered == 0
     }
 }
 
-/// How far the queue's clock may be ahead of a worker's before its ids are taken for those of the future.
+/// The time by which the queue's clock may be ahead of a worker's before its ids are taken for those of the future.
 pub const MAX_CLOCK_SKEW: Duration = Duration::from_mins(5);
 
 impl Consumer {
@@ -379,7 +379,7 @@ impl Consumer {
         }
     }
 
-    /// Whether all voters' ballots are in this queue.
+    /// Returns true if all voters' ballots are in this queue.
     #[must_use]
     pub fn is_only_shard(&self) -> bool {
         match self {

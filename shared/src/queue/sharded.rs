@@ -40,7 +40,7 @@ impl ShardedQueue {
         }
     }
 
-    /// What is wrong with an embedded file, as far as its path tells at once.
+    /// Returns the check that fails where the embedded file is no longer at its path.
     #[must_use]
     pub fn removed(&self) -> Option<Check> {
         self.shards().iter().find_map(|shard| match shard {

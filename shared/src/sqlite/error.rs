@@ -57,7 +57,7 @@ impl From<sqlx::Error> for Cause {
     }
 }
 
-/// What SQLite or the file system says, without what the library says around it.
+/// Returns the words of SQLite or the file system, without those that the library adds.
 #[must_use]
 pub fn message(error: &sqlx::Error) -> String {
     match error {

@@ -15,7 +15,7 @@ use std::{
 pub struct OpenedFile {
     path: Arc<Path>,
     identity: Arc<OnceLock<Option<Identity>>>,
-    /// When this process last changed it.
+    /// The time of this process' last change.
     changed_at: Arc<Mutex<Option<Instant>>>,
 }
 
@@ -38,7 +38,7 @@ impl OpenedFile {
             .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// Whether this process changed it within this time.
+    /// Returns true if this process changed it within this time.
     pub fn was_changed_within(&self, time: Duration) -> bool {
         let changed_at = *self
             .changed_at

@@ -35,7 +35,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 /// How long a writer waits for another process's transaction to end.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
-/// How long a probe waits for a write.
+/// The time limit of a probe's write.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// An open database file. Cloning is cheap.

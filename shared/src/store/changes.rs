@@ -19,11 +19,11 @@ const CHANNEL: &str = "tally_changed";
 /// SQLite tells a process of another's commits only when asked; asking costs microseconds.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// How often to look where the server does not notify.
+/// The interval of looks where the server does not notify.
 const POLL_EVERY: Duration = Duration::from_millis(250);
-/// How long a notification to oneself may take.
+/// The time limit of a notification to oneself.
 const ECHO_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often to try again to be notified: a replica may have become the primary.
+/// The interval of attempts to be notified: a replica may have become the primary.
 const LISTEN_EVERY: Duration = Duration::from_mins(1);
 /// Source: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 const READ_ONLY: &str = "25006";
@@ -47,7 +47,7 @@ enum Source {
     },
 }
 
-/// Whether the server notifies.
+/// The way in which changes are noticed.
 enum Listening {
     /// That is to be found out.
     Unknown,

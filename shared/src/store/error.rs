@@ -105,7 +105,7 @@ impl StoreError {
         }
     }
 
-    /// Whether tables, columns or functions are missing, or are others than they should be.
+    /// Returns true if tables, columns or functions are missing, or are others than they should be.
     pub(super) fn is_about_tables(&self) -> bool {
         self.is_about_tables
     }
@@ -139,7 +139,7 @@ impl From<MigrateError> for StoreError {
     }
 }
 
-/// What went wrong and, where the server's own words do not say, what an operator can do about it.
+/// Describes an error, with advice for operators where the server's own words have none.
 fn message(error: &sqlx::Error) -> String {
     use sqlx::Error::{Configuration, Database, Io, PoolTimedOut, Protocol, Tls};
     match error {

@@ -59,7 +59,7 @@ pub struct StoreConfig {
 #[derive(Clone)]
 pub struct Store {
     backend: Backend,
-    /// Where it is and which setting says so, for messages.
+    /// The place and the setting that names it, for messages.
     place: Arc<str>,
     preparation: Preparation,
 }
@@ -184,7 +184,7 @@ impl Store {
         self.prepare().await
     }
 
-    /// Whether the tables are up to date, as far as is known.
+    /// Returns true if the tables are up to date, as far as is known.
     #[must_use]
     pub fn is_prepared(&self) -> bool {
         self.preparation.is_done()
@@ -329,7 +329,7 @@ impl Store {
         })
     }
 
-    /// What is wrong with an embedded file, as far as its path tells at once.
+    /// Returns the check that fails where the embedded file is no longer at its path.
     #[must_use]
     pub fn removed(&self) -> Option<Check> {
         match &self.backend {
@@ -338,7 +338,7 @@ impl Store {
         }
     }
 
-    /// What keeps the tables from being used says more than what then fails.
+    /// Fails with the reason that keeps the tables from being used: it says more than what then fails.
     fn ensure_usable(&self) -> Result<(), StoreError> {
         self.preparation.failure().map_or(Ok(()), Err)
     }

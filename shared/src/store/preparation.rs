@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::StoreError;
 
-/// Whether the tables are up to date, as far as is known. Cloning is cheap; clones share the state.
+/// The state of the tables, as far as is known. Cloning is cheap; clones share it.
 ///
 /// A database may be dropped and made anew, or restored from an older backup, while services use it: so this is no matter of the
 /// start alone.
@@ -31,7 +31,7 @@ impl Preparation {
         self.turn.lock().await
     }
 
-    /// Why the last attempt failed.
+    /// Returns the error of the last attempt.
     pub fn failure(&self) -> Option<StoreError> {
         self.state().failure.clone()
     }

@@ -145,7 +145,7 @@ impl SqliteStore {
         Ok(self.database.probe().await?)
     }
 
-    /// Whether a ballot like this one would be stored.
+    /// Checks that a ballot like this one would be stored.
     pub(super) async fn try_apply(&self, ballot: &CastBallot) -> Result<(), StoreError> {
         let mut write = self.write().await?;
         upsert(&mut write, &[ballot]).await.map(drop)

@@ -44,17 +44,10 @@ impl fmt::Display for StoreUrl {
     }
 }
 
-/// The parameters of a Postgres URL.
-const PARAMETERS: [&str; 17] = [
+/// The parameters of a Postgres URL, beside those that name files.
+const PARAMETERS: [&str; 10] = [
     "sslmode",
     "ssl-mode",
-    "sslrootcert",
-    "ssl-root-cert",
-    "ssl-ca",
-    "sslcert",
-    "ssl-cert",
-    "sslkey",
-    "ssl-key",
     "statement-cache-capacity",
     "host",
     "hostaddr",
@@ -103,8 +96,12 @@ fn postgres(url: &str) -> Result<PgConnectOptions, InvalidStoreUrl> {
         ))
     };
     let parts = Url::parse(url).map_err(|_| not_a_url())?;
-    let is_known =
-        |key: &str| PARAMETERS.contains(&key) || key == "options" || key.starts_with("options[");
+    let is_known = |key: &str| {
+        PARAMETERS.contains(&key)
+            || FILES.contains(&key)
+            || key == "options"
+            || key.starts_with("options[")
+    };
     secret_url::check(&parts, is_known).map_err(invalid)?;
     let mut has_authority = false;
     for (key, file) in parts
@@ -128,7 +125,7 @@ fn postgres(url: &str) -> Result<PgConnectOptions, InvalidStoreUrl> {
     Ok(options.extra_float_digits(None))
 }
 
-/// What of the connection is checked, where less is checked than could be; `None`: encryption and server are.
+/// Describes what is not checked of the connection; `None`: encryption and server are checked.
 #[must_use]
 pub fn unchecked(options: &PgConnectOptions) -> Option<&'static str> {
     match options.get_ssl_mode() {
@@ -156,6 +153,15 @@ mod tests {
         url.parse::<StoreUrl>().unwrap_err().to_string()
     }
 
+    /// Refused with this word, and without the secrets of these tests.
+    fn assert_refused(url: &str, word: &str) {
+        let message = refusal(url);
+        assert!(message.contains(word), "{url}: {message}");
+        for secret in ["secret", "S3cret"] {
+            assert!(!message.contains(secret), "{message}");
+        }
+    }
+
     #[test]
     fn a_wrong_url_is_refused_with_what_is_allowed_and_without_its_secrets() {
         for url in [
@@ -164,9 +170,7 @@ mod tests {
             "mysql://u:secret@host/db",
             "postgres://u:secret@host:port/db",
         ] {
-            let message = refusal(url);
-            assert!(message.contains("postgres://"), "{message}");
-            assert!(!message.contains("secret"), "{message}");
+            assert_refused(url, "postgres://");
         }
     }
 
@@ -181,17 +185,13 @@ mod tests {
             "postgres://u:ab/S3cret@host/db",
             "postgres://u:ab#S3cret@host/db",
         ] {
-            let message = refusal(url);
-            assert!(message.contains("%3F"), "{url}: {message}");
-            assert!(!message.contains("S3cret"), "{message}");
+            assert_refused(url, "%3F");
         }
     }
 
     #[test]
     fn a_parameter_that_is_unknown_is_refused() {
-        let message = refusal("postgres://host/db?ssl_mode=S3cret");
-        assert!(message.contains("parameter"), "{message}");
-        assert!(!message.contains("S3cret"), "{message}");
+        assert_refused("postgres://host/db?ssl_mode=S3cret", "parameter");
     }
 
     #[test]

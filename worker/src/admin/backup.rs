@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use shared::store::Store;
 
-/// Where to write.
+/// The file to write.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
     /// The file to write, which must not exist yet, and is there only when it is complete

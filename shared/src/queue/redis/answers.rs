@@ -56,7 +56,7 @@ pub struct Group {
     pub delivered: BallotId,
     /// Redis cannot always tell.
     pub lag: Option<u64>,
-    /// How many entries there were up to the last delivered one. Redis cannot always tell.
+    /// The number of entries up to the last delivered one. Redis cannot always tell.
     pub read: Option<u64>,
 }
 
@@ -79,7 +79,7 @@ impl FromRedisValue for Groups {
     }
 }
 
-/// What XINFO STREAM says.
+/// The answer to XINFO STREAM.
 pub struct StreamInfo {
     /// The greatest id that was ever given out.
     pub last: BallotId,
@@ -100,7 +100,7 @@ impl FromRedisValue for StreamInfo {
     }
 }
 
-/// What HELLO says of the server.
+/// The answer to HELLO.
 pub struct Hello {
     pub version: String,
 }
@@ -115,7 +115,7 @@ impl FromRedisValue for Hello {
     }
 }
 
-/// What XPENDING says of each entry: its id, who holds it, for how long, and how often it was delivered.
+/// A pending entry in the answer to XPENDING: its id, its consumer, its idle time in milliseconds, and the number of its deliveries.
 pub type Held = (String, String, u64, u64);
 
 /// What XPENDING says in short.

@@ -5,9 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{
-    AsyncConnectionConfig, RedisError, RedisResult, Value, aio::MultiplexedConnection, cmd,
-};
+use redis::{AsyncConnectionConfig, RedisResult, Value, aio::MultiplexedConnection, cmd};
 
 use super::{
     CONNECT_TIMEOUT, GROUP, RESPONSE_TIMEOUT, RedisQueue,
@@ -52,7 +50,7 @@ redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], '0-1')
 return 1
 ";
 
-/// How many pending entries are looked at, at most, for those whose time of delivery means nothing.
+/// The most pending entries that are looked at for those whose time of delivery means nothing.
 const LOOKED_AT: usize = 1000;
 
 /// One consumer of the group.
@@ -165,18 +163,7 @@ impl RedisConsumer {
         max: usize,
         idle: Duration,
     ) -> Result<Claimed, QueueError> {
-        let mut claim = cmd("XAUTOCLAIM");
-        claim.arg(&*self.queue.stream).arg(GROUP).arg(&self.name);
-        claim
-            .arg(idle.as_millis().to_string())
-            .arg(&self.claim_from)
-            .arg("COUNT")
-            .arg(max);
-        let answer = self
-            .queue
-            .connection
-            .query::<(String, Entries, Vec<String>)>(&claim)
-            .await;
+        let answer = self.autoclaim(idle, &self.claim_from, max).await;
         let (next, Entries(deliveries), deleted) = match answer {
             Ok(answer) => answer,
             Err(error) if is_group_missing(&error) => {
@@ -190,6 +177,20 @@ impl RedisConsumer {
             return self.claim_by_own_clock(max, idle).await;
         }
         Ok(self.claimed(deliveries, &deleted))
+    }
+
+    /// Takes over entries from this id on. Returns the id to go on from, the entries, and the ids of those that are gone.
+    async fn autoclaim(
+        &self,
+        idle: Duration,
+        from: &str,
+        max: usize,
+    ) -> RedisResult<(String, Entries, Vec<String>)> {
+        let mut claim = cmd("XAUTOCLAIM");
+        claim.arg(&*self.queue.stream).arg(GROUP).arg(&self.name);
+        claim.arg(idle.as_millis().to_string()).arg(from);
+        claim.arg("COUNT").arg(max);
+        self.queue.connection.query(&claim).await
     }
 
     fn claimed(&self, deliveries: Vec<Delivery>, deleted: &[String]) -> Claimed {
@@ -233,14 +234,7 @@ impl RedisConsumer {
         overdue.truncate(max);
         let mut all = Claimed::default();
         for id in overdue {
-            let mut claim = cmd("XAUTOCLAIM");
-            claim.arg(&*self.queue.stream).arg(GROUP).arg(&self.name);
-            claim.arg(0).arg(id).arg("COUNT").arg(1);
-            let answer = self
-                .queue
-                .connection
-                .query::<(String, Entries, Vec<String>)>(&claim)
-                .await;
+            let answer = self.autoclaim(Duration::ZERO, &id, 1).await;
             let (_, Entries(deliveries), deleted) =
                 answer.map_err(|error| self.queue.classify(&error))?;
             let claimed = self.claimed(deliveries, &deleted);
@@ -283,7 +277,8 @@ impl RedisConsumer {
 
     pub(in crate::queue) async fn keep_ids_above(&mut self, ms: u64) -> Result<(), QueueError> {
         // A stream is made together with the group, and then this is called again.
-        let Some(StreamInfo { last, .. }) = self.queue.info().await? else {
+        let info = self.queue.info().await;
+        let Some(StreamInfo { last, .. }) = info.map_err(|error| self.refused(error))? else {
             self.may_have_begun_anew = false;
             return Ok(());
         };
@@ -305,7 +300,7 @@ impl RedisConsumer {
                     Err(error)
                 }
             });
-            raised.map_err(|error| self.refused(&error))?;
+            raised.map_err(|error| self.refused(self.queue.classify(&error)))?;
             // Of several streams, one that is quiet is behind the others without anything being wrong.
             if last.ms > 0 && self.queue.shard.is_only() {
                 tracing::warn!(%last, above_ms = ms, "the queue's ids had gone back; new ballots get greater ones again");
@@ -333,8 +328,7 @@ impl RedisConsumer {
     }
 
     /// What is refused for want of rights is refused every time: once is enough.
-    fn refused(&mut self, error: &RedisError) -> QueueError {
-        let error = self.queue.classify(error);
+    fn refused(&mut self, error: QueueError) -> QueueError {
         self.may_have_begun_anew = !matches!(error, QueueError::Refused(_));
         error
     }

@@ -54,10 +54,10 @@ pub fn is_on_its_way(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(Ask | Moved | TryAgain))
 }
 
-/// What went wrong, in words that name the cause.
+/// An error in words that name its cause.
 pub struct Explanation {
     pub text: String,
-    /// Whether the text names the cause; otherwise a wrong guess about TLS may be it.
+    /// True if the text names the cause; otherwise a wrong guess about TLS may be it.
     pub is_certain: bool,
 }
 
@@ -103,7 +103,7 @@ pub fn explain(error: &RedisError) -> Explanation {
     }
 }
 
-/// What a server said, and what an operator can do about it, where its own words do not say, or say it of another program.
+/// Adds to a server's words the advice that they lack, or give for another program.
 pub fn with_advice(code: Option<&str>, said: &str) -> String {
     advice(code, said).map_or_else(|| said.to_owned(), |advice| format!("{said}; {advice}"))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use redis::ConnectionAddr;
 use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
 
-/// How long to wait for them: they come at once.
+/// The time limit for them: they come at once.
 const TIMEOUT: Duration = Duration::from_millis(300);
 
 /// The first sentence of what the server says to a connection that only listens, as in protected mode or where it has too many

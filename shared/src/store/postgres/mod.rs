@@ -16,7 +16,7 @@ use crate::ballot::CastBallot;
 use session::Sessions;
 pub(super) use session::{PostgresTransaction, query, query_as, query_scalar, within};
 
-/// How long a probe waits.
+/// The time limit of a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// A Postgres database. Cloning is cheap; clones share connections.
@@ -177,7 +177,7 @@ impl PostgresStore {
         .await
     }
 
-    /// Whether a ballot like this one would be stored.
+    /// Checks that a ballot like this one would be stored.
     pub(super) async fn try_apply(&self, ballot: &CastBallot) -> Result<(), StoreError> {
         within(self.timeout(), async {
             let mut transaction = self.begin().await?;

@@ -56,7 +56,7 @@ pub async fn prepare(sessions: &Sessions) -> Result<(), StoreError> {
     .await
 }
 
-/// What the tables of the original app hold may be mended there; another version of this program may not.
+/// Classifies a failed migration: rows of the original app may be mended there, another version of this program may not.
 fn from_migration(error: sqlx::migrate::MigrateError) -> StoreError {
     use sqlx::migrate::MigrateError::{Execute, ExecuteMigration};
     let is_sql = matches!(error, Execute(_) | ExecuteMigration(..));

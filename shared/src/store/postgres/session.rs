@@ -16,12 +16,12 @@ use tokio::time::{sleep, timeout};
 
 use crate::store::{StoreConfig, StoreError, StoreMetrics};
 
-/// How long to wait for a connection before looking why there is none.
+/// The wait for a connection after which the reason is looked for.
 const LOOK_AFTER: Duration = Duration::from_millis(300);
-/// How long a connection may take to be made.
+/// The time limit of making a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where connections come from. Cloning is cheap; clones share them.
+/// The connections to one database. Cloning is cheap; clones share them.
 #[derive(Clone)]
 pub struct Sessions {
     options: Arc<PgConnectOptions>,
@@ -96,7 +96,7 @@ impl Sessions {
         }
     }
 
-    /// Why no connection can be made, as soon as that is known. Never resolves while one can.
+    /// Returns the reason why no connection can be made, as soon as it is known. Never resolves while one can.
     async fn connection_error_after(&self, wait: Duration) -> StoreError {
         sleep(wait).await;
         let limit = CONNECT_TIMEOUT.saturating_sub(2 * wait);

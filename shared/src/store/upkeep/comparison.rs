@@ -7,7 +7,7 @@ use std::fmt;
 pub struct CountDifference {
     /// The option's key.
     pub option: String,
-    /// Its running count.
+    /// The running count.
     pub tally: i64,
     /// Its standing votes.
     pub votes: i64,
@@ -23,7 +23,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Whether all counts are right.
+    /// Returns true if all counts are right.
     #[must_use]
     pub fn is_equal(&self) -> bool {
         self.options.is_empty() && self.timeline_steps == 0

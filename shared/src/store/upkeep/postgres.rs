@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// How long some rows may take. The first come when all are sorted.
+/// The time limit of some rows. The first come when all are sorted.
 const ROWS_TIMEOUT: Duration = Duration::from_mins(10);
 /// Source: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
