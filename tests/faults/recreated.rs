@@ -70,6 +70,8 @@ async fn a_key_of_another_type_makes_both_sides_unready() {
     let worker = start_ready("worker", &storage, &[]).await;
     let crowd = Crowd::gather(&vote.url, 2);
     crowd.accepts(10).await;
+    // What is written over a stream takes its entries away, so none may be left, nor come in between.
+    let counts = crowd.go_home().await;
     super::until_empty(&storage).await;
     let command = |name: &str, words: &[&str]| {
         let mut command = ::redis::cmd(name);
@@ -80,6 +82,8 @@ async fn a_key_of_another_type_makes_both_sides_unready() {
     for service in [&vote, &worker] {
         until_unready_because(service, &["WRONGTYPE", "QUEUE_STREAM"]).await;
     }
+    let crowd = Crowd::gather_again(&vote.url, 2, counts);
+    crowd.is_refused(10).await;
     command("DEL", &[]);
     for service in [&vote, &worker] {
         until_ready(&service.url).await;

@@ -35,7 +35,12 @@ pub struct Counts {
 
 impl Crowd {
     pub fn gather(vote: &str, size: usize) -> Self {
-        let (stop, counts) = (Arc::<AtomicBool>::default(), Arc::<Counts>::default());
+        Self::gather_again(vote, size, Arc::default())
+    }
+
+    /// The same, whose votes are added to what came of an earlier one.
+    pub fn gather_again(vote: &str, size: usize, counts: Arc<Counts>) -> Self {
+        let stop = Arc::<AtomicBool>::default();
         let client = client();
         let voters = (0..size).map(|_| {
             let (client, url) = (client.clone(), vote.to_owned());

@@ -20,7 +20,7 @@ use super::{
 const TAG: &str = "8.0";
 const PORT: u16 = 6379;
 /// As in production: what is answered is on the disk.
-pub const FLAGS: [&str; 6] = [
+const FLAGS: [&str; 6] = [
     "--appendonly",
     "yes",
     "--appendfsync",
