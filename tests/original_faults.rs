@@ -147,7 +147,7 @@ async fn a_redis_that_dies_costs_no_vote_and_no_patience() {
     let redis = or_skip!(redis::own());
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     storage.queue_url.clone_from(&redis.url);
-    let flags = ["--enqueue-timeout", "400ms"];
+    let flags = ["--enqueue-timeout", "2s"];
     let app = App::start(&storage, &flags).await;
     let mut accepted = 0;
     for _ in 0..50 {

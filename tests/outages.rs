@@ -25,7 +25,7 @@ async fn a_frozen_redis_is_a_fast_503_and_everything_else_goes_on() {
     let redis = or_skip!(redis::own());
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     storage.queue_url.clone_from(&redis.url);
-    let app = App::start(&storage, &["--enqueue-timeout", "300ms"]).await;
+    let app = App::start(&storage, &["--enqueue-timeout", "2s"]).await;
     let voter = Voter::new(&app.vote);
     eventually(
         "the first vote",
@@ -92,7 +92,7 @@ async fn voting_goes_on_while_postgres_is_away_and_the_result_says_how_old_it_is
     let server: &'static _ = Box::leak(Box::new(server));
     let database = server.database().await;
     storage.database_url = database.url();
-    let app = App::start(&storage, &["--store-timeout", "1s"]).await;
+    let app = App::start(&storage, &["--store-timeout", "2s"]).await;
     Voter::new(&app.vote).must_vote_for("a").await;
     until_votes(&app.result, &[1, 0]).await;
     let mut viewer = Viewer::open(&app.result, None).await;
@@ -209,7 +209,7 @@ async fn services_may_start_before_their_servers() {
     server.server.kill();
     let app = App::start(
         &storage,
-        &["--enqueue-timeout", "200ms", "--store-timeout", "1s"],
+        &["--enqueue-timeout", "2s", "--store-timeout", "2s"],
     )
     .await;
     for url in [&app.vote, &app.result, &app.worker] {

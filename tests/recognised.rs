@@ -187,7 +187,7 @@ async fn a_voter_whose_first_vote_is_uncertain_is_known_again() {
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     let (proxy, url) = Proxy::to(&storage.queue_url).await;
     storage.queue_url = url;
-    let app = App::start(&storage, &["--enqueue-timeout", "400ms"]).await;
+    let app = App::start(&storage, &["--enqueue-timeout", "2s"]).await;
     accepted(vote(&app.vote, "a")).await;
     proxy.make(Network::NoAnswers);
     let api = client().post(format!("{}/api/votes", app.vote));

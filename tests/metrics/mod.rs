@@ -13,7 +13,7 @@ mod worker;
 mod zeros;
 
 /// Machines are shared: what waits for a frozen server waits this long.
-const PROMPT: [(&str, &str); 2] = [("ENQUEUE_TIMEOUT", "300ms"), ("STORE_TIMEOUT", "1s")];
+const PROMPT: [(&str, &str); 2] = [("ENQUEUE_TIMEOUT", "2s"), ("STORE_TIMEOUT", "2s")];
 
 use crate::harness::{
     process::Service,

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The default of production, and a store that is given up sooner than a probe of it.
-const SETTINGS: [(&str, &str); 2] = [("ENQUEUE_TIMEOUT", "400ms"), ("STORE_TIMEOUT", "2s")];
+const SETTINGS: [(&str, &str); 2] = [("ENQUEUE_TIMEOUT", "2s"), ("STORE_TIMEOUT", "2s")];
 
 async fn health(service: &Service) -> StatusCode {
     get_json(&format!("{}/health", service.url)).await.0

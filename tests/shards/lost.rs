@@ -59,7 +59,7 @@ async fn a_killed_shard_costs_its_own_voters_some_time_and_nobody_a_vote() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_shard_slows_nobody_else() {
     let servers = or_skip!(cluster::servers(3));
-    let rig = or_skip!(Rig::unhurried(urls(&servers)).await);
+    let rig = or_skip!(Rig::new(urls(&servers)).await);
     let limit = rig.admission_limit().await;
     let (before, voting) = rig.under_load(RATE).await;
 
