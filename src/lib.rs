@@ -4,7 +4,7 @@ mod settings;
 
 use std::sync::Arc;
 
-use shared::http::BasePath;
+use shared::http::{self, BasePath};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -14,9 +14,9 @@ pub use settings::{Addresses, Config, Settings};
 #[derive(Debug)]
 pub struct Listeners {
     /// For the voting page.
-    pub vote: TcpListener,
+    pub vote: http::Listeners,
     /// For the result page.
-    pub result: TcpListener,
+    pub result: http::Listeners,
     /// For the worker's probes and metrics.
     pub worker: TcpListener,
 }
@@ -40,7 +40,7 @@ pub async fn run(
     ));
     services.spawn(worker::run(
         config.worker,
-        listeners.worker,
+        listeners.worker.into(),
         shutdown.clone(),
     ));
     let mut outcome = Ok(());
@@ -56,8 +56,9 @@ impl Config {
     /// On one machine the pages know where the other one is, where nobody said so.
     fn link_pages(&mut self, listeners: &Listeners) {
         for links in [&mut self.vote.links, &mut self.result.page.links] {
-            let vote_url = || local_url(&listeners.vote, links.vote_base_path.as_ref());
-            let result_url = || local_url(&listeners.result, links.result_base_path.as_ref());
+            let vote_url = || local_url(&listeners.vote.public, links.vote_base_path.as_ref());
+            let result_url =
+                || local_url(&listeners.result.public, links.result_base_path.as_ref());
             links.vote_url = links.vote_url.take().or_else(vote_url);
             links.result_url = links.result_url.take().or_else(result_url);
         }

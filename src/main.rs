@@ -2,14 +2,9 @@
 
 use std::{net::SocketAddr, process::ExitCode};
 
-use anyhow::Context;
 use clap::{Parser, Subcommand};
-use shared::{
-    build, cli,
-    lifecycle::{self, listen},
-    telemetry::TelemetrySettings,
-};
-use voting_app::{Listeners, Settings};
+use shared::{build, cli, lifecycle, telemetry::TelemetrySettings};
+use voting_app::Settings;
 use worker::admin;
 
 /// The whole voting application in one process: voting page, worker and result page.
@@ -45,7 +40,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         command,
     } = cli;
     match &command {
-        Some(Command::Common(command)) => return command.run(&settings.addresses.all()),
+        Some(Command::Common(command)) => return command.run(&settings.addresses.of_services()),
         Some(Command::Admin(command)) => {
             return Box::pin(command.run(&settings.worker()?)).await;
         }
@@ -53,14 +48,9 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     }
     shared::telemetry::init(&telemetry, "voting-app")?;
     let config = settings.config()?;
-    let [vote, result, worker] = settings.addresses.all();
-    let listeners = Listeners {
-        vote: listen(vote).await.context("VOTE_LISTEN_ADDR")?,
-        result: listen(result).await.context("RESULT_LISTEN_ADDR")?,
-        worker: listen(worker).await.context("WORKER_LISTEN_ADDR")?,
-    };
-    println!("vote    {}", url(listeners.vote.local_addr()?));
-    println!("result  {}", url(listeners.result.local_addr()?));
+    let listeners = settings.addresses.bind().await?;
+    println!("vote    {}", url(listeners.vote.public.local_addr()?));
+    println!("result  {}", url(listeners.result.public.local_addr()?));
     println!(
         "worker  {}  (probes and metrics)",
         url(listeners.worker.local_addr()?)

@@ -5,12 +5,18 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use anyhow::Context;
 use clap::Args;
 use result::{EmbedSettings, ViewerSettings};
-use shared::settings::{
-    BrowserSettings, DataSettings, PollSettings, QueueSettings, ServerSettings, SettingsError,
-    StoreSettings, socket_address,
+use shared::{
+    cli, http,
+    lifecycle::{listen, listen_for_management},
+    settings::{
+        BrowserSettings, DataSettings, PollSettings, QueueSettings, ServerSettings, SettingsError,
+        StoreSettings, socket_address,
+    },
 };
 use vote::{CookieSettings, RateSettings};
 use worker::PaceSettings;
+
+use crate::Listeners;
 
 /// The settings of the whole application in one process.
 #[derive(Args, Clone, Debug)]
@@ -51,9 +57,17 @@ pub struct Addresses {
     #[arg(long, env = "VOTE_LISTEN_ADDR", value_parser = socket_address, default_value_t = local(vote::DEFAULT_PORT))]
     pub vote_listen_addr: SocketAddr,
 
+    /// The address of the voting service's metrics and of its /ready in words; if not set, the voting page's
+    #[arg(long, env = "VOTE_MANAGEMENT_LISTEN_ADDR", value_parser = socket_address)]
+    pub vote_management_listen_addr: Option<SocketAddr>,
+
     /// The result page's address
     #[arg(long, env = "RESULT_LISTEN_ADDR", value_parser = socket_address, default_value_t = local(result::DEFAULT_PORT))]
     pub result_listen_addr: SocketAddr,
+
+    /// The address of the result service's metrics and of its /ready in words; if not set, the result page's
+    #[arg(long, env = "RESULT_MANAGEMENT_LISTEN_ADDR", value_parser = socket_address)]
+    pub result_management_listen_addr: Option<SocketAddr>,
 
     /// The address of the worker's probes and metrics
     #[arg(long, env = "WORKER_LISTEN_ADDR", value_parser = socket_address, default_value_t = local(worker::DEFAULT_PORT))]
@@ -65,14 +79,50 @@ fn local(port: u16) -> SocketAddr {
 }
 
 impl Addresses {
-    /// All of them.
+    /// Listens on all of them.
+    ///
+    /// # Errors
+    /// An address cannot be used; the message names its variable.
+    pub async fn bind(&self) -> anyhow::Result<Listeners> {
+        let vote = http::Listeners {
+            public: listen(self.vote_listen_addr)
+                .await
+                .context("VOTE_LISTEN_ADDR")?,
+            management: listen_for_management(
+                "VOTE_MANAGEMENT_LISTEN_ADDR",
+                self.vote_management_listen_addr,
+            )
+            .await?,
+        };
+        let result = http::Listeners {
+            public: listen(self.result_listen_addr)
+                .await
+                .context("RESULT_LISTEN_ADDR")?,
+            management: listen_for_management(
+                "RESULT_MANAGEMENT_LISTEN_ADDR",
+                self.result_management_listen_addr,
+            )
+            .await?,
+        };
+        let worker = listen(self.worker_listen_addr)
+            .await
+            .context("WORKER_LISTEN_ADDR")?;
+        Ok(Listeners {
+            vote,
+            result,
+            worker,
+        })
+    }
+
+    /// Those of the three services.
     #[must_use]
-    pub fn all(&self) -> [SocketAddr; 3] {
+    pub fn of_services(&self) -> [cli::Addresses; 3] {
         [
-            self.vote_listen_addr,
-            self.result_listen_addr,
-            self.worker_listen_addr,
+            (self.vote_listen_addr, self.vote_management_listen_addr),
+            (self.result_listen_addr, self.result_management_listen_addr),
+            (self.worker_listen_addr, None),
         ]
+        .map(|(public, management)| cli::Addresses { public, management })
     }
 }
 
@@ -108,7 +158,7 @@ impl Settings {
         } = self;
         if queue.config(data)?.url.is_embedded() || store.config(data)?.url.is_embedded() {
             let folder = &data.data_dir;
-            std::fs::create_dir_all(folder).with_context(|| {
+            shared::private::create_folder(folder).with_context(|| {
                 format!("DATA_DIR: the folder {} cannot be used", folder.display())
             })?;
         }

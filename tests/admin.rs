@@ -35,6 +35,7 @@ use crate::{
 
 on_both_storages! {
     dead_letters_are_listed_with_their_reason,
+    a_dead_letter_steers_no_terminal_and_ends_no_list,
     a_dead_letter_counts_once_its_option_is_offered,
     a_replay_never_replaces_a_newer_vote,
     what_cannot_be_replayed_stays_and_is_named,
@@ -125,6 +126,47 @@ async fn dead_letters(storage: &Storage, entries: &[&[(&str, &str)]]) -> Vec<Str
 async fn ids(store: &Store) -> Vec<String> {
     let letters = store.dead_letters().await.unwrap();
     letters.iter().map(|letter| letter.id.to_string()).collect()
+}
+
+/// Whoever lists them reads what anybody may have sent.
+async fn a_dead_letter_steers_no_terminal_and_ends_no_list(storage: Storage) {
+    let voter = "\u{1b}[2J\u{202e}abc\u{2066}";
+    let long = "x".repeat(5000);
+    let entries: [&[(&str, &str)]; 3] = [
+        &[("voter", voter), ("choice", "a")],
+        &[("nonsense", &long)],
+        &[("nonsense", "of an absurd time")],
+    ];
+    let ids = dead_letters(&storage, &entries).await;
+    let is_server = storage.database.is_some();
+    let absurd = if is_server {
+        "infinity"
+    } else {
+        "no time at all"
+    };
+    let last = &ids[2];
+    let change =
+        format!("UPDATE dead_letters SET received_at = '{absurd}' WHERE ballot = '{last}'");
+    storage.execute(&change).await;
+
+    let text = said(&mut admin(&storage, &["dead-letters"], &[]));
+    let lines = said(&mut admin(
+        &storage,
+        &["dead-letters", "--format", "json"],
+        &[],
+    ));
+    for listed in [&text, &lines] {
+        let steers = |c: &char| (c.is_control() && *c != '\n') || "\u{202e}\u{2066}".contains(*c);
+        assert_eq!(listed.chars().find(steers), None, "{listed}");
+        assert!(ids.iter().all(|id| listed.contains(id)), "{listed}");
+    }
+    let longest = text.lines().map(str::len).max();
+    assert!(longest.is_some_and(|longest| longest < 1200), "{longest:?}");
+    let first: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        first["payload"]["voter"], voter,
+        "programs read the same text"
+    );
 }
 
 async fn dead_letters_are_listed_with_their_reason(storage: Storage) {

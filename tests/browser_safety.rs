@@ -56,10 +56,12 @@ async fn every_answer_carries_the_security_headers(storage: Storage) {
         );
         assert_eq!(header("referrer-policy"), "same-origin", "{method} {url}");
         assert_eq!(
-            header("cross-origin-opener-policy"),
+            header("cross-origin-resource-policy"),
             "same-origin",
             "{method} {url}"
         );
+        // Browsers ignore it where they do not come over HTTPS, with an error in the console.
+        assert_eq!(header("cross-origin-opener-policy"), "", "{method} {url}");
         assert_eq!(header("strict-transport-security"), "", "{method} {url}");
     }
     app.stop().await;
@@ -72,6 +74,10 @@ async fn only_over_https_browsers_are_told_to_stay_there(storage: Storage) {
         assert_eq!(
             answer.headers()["strict-transport-security"],
             "max-age=31536000"
+        );
+        assert_eq!(
+            answer.headers()["cross-origin-opener-policy"],
+            "same-origin"
         );
     }
     let request = client().get(&app.vote).header("x-forwarded-proto", "https");

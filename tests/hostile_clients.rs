@@ -182,6 +182,41 @@ async fn what_is_no_http_is_not_served() {
     app.stop().await;
 }
 
+/// A proxy in front may see another end of the request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_chunks_are_a_transfer_coding() {
+    let (app, _storage) = app(&[]).await;
+    for coding in ["gzip, chunked", "identity, chunked", "chunked, chunked"] {
+        let request = format!(
+            "POST / HTTP/1.1\r\nhost: x\r\ncontent-type: {FORM}\r\nconnection: close\r\n\
+             transfer-encoding: {coding}\r\n\r\n6\r\nvote=a\r\n0\r\n\r\n"
+        );
+        let answer = Raw::ask(&app.vote, request.as_bytes()).await;
+        assert!([400, 501].contains(&status(&answer)), "{coding}: {answer}");
+        if coding.starts_with("gzip") {
+            assert!(answer.contains("501 Not Implemented"), "{answer}");
+        }
+    }
+    Voter::new(&app.vote).must_vote_for("b").await;
+    until_votes(&app.result, &[0, 1]).await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_cannot_be_read_are_counted() {
+    let (app, _storage) = app(&[]).await;
+    let long = format!(
+        "GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n",
+        "y".repeat(20 * 1024)
+    );
+    for request in ["GET / HTTP/1.1\r\nno colon\r\n\r\n", &long] {
+        Raw::ask(&app.vote, request.as_bytes()).await;
+    }
+    let counted = async || figure(&app.vote, "http_server_unreadable_requests_total").await;
+    eventually("two requests", |counted| *counted > 1.5, counted).await;
+    app.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_bodies_are_refused_and_cost_no_memory() {
     let program = Program::start(&[]);

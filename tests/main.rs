@@ -18,6 +18,7 @@ mod harness;
 mod hostile_clients;
 mod journeys;
 mod load;
+mod management;
 mod messages;
 mod metrics;
 mod mover;

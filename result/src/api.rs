@@ -97,7 +97,7 @@ pub async fn tally_csv(State(app): State<App>, request: Request) -> Result<Respo
         &snapshot.id,
         request.headers(),
         "text/csv; charset=utf-8; header=present",
-        || csv_of(&snapshot, bom),
+        || csv_of(&snapshot, bom).into(),
     ))
 }
 

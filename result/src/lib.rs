@@ -26,13 +26,13 @@ mod timeline;
 use std::sync::Arc;
 
 use shared::{
-    http::{self, HttpMetrics, Probes, probe_routes},
+    http::{self, HttpMetrics, Listeners, Probes, manage},
     lifecycle::{Lifecycle, Tasks},
     metrics::ServiceMetrics,
     probe::{Check, Dependency},
     store::Store,
 };
-use tokio::{net::TcpListener, sync::watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use metrics::ResultMetrics;
@@ -48,7 +48,7 @@ pub const DEFAULT_PORT: u16 = 8081;
 /// The embedded store cannot be used, the store can never be used as it is, or a part of the service crashed.
 pub async fn run(
     config: Config,
-    listener: TcpListener,
+    listeners: Listeners,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let service_metrics = ServiceMetrics::new("result");
@@ -62,6 +62,7 @@ pub async fn run(
     metrics.tell_age_of(latest.clone(), &service_metrics);
     let (timeline_publisher, timeline) = watch::channel(None);
 
+    let mut tasks = Tasks::default();
     let probes = {
         let (latest, dependency) = (latest.clone(), dependency.clone());
         Probes {
@@ -96,14 +97,13 @@ pub async fn run(
     );
     let routes = routes::routes(
         app,
-        probe_routes(probes),
+        manage(probes, listeners.management, &http_metrics, &mut tasks),
         config.origins.as_ref(),
         &http_metrics,
     );
     let base_path = config.page.links.result_base_path.unwrap_or_default();
     let answers = http::Answers::new(routes, http_metrics, config.site).below(base_path);
 
-    let mut tasks = Tasks::default();
     let closing = lifecycle.closing.clone();
     let settling = store.clone();
     {
@@ -118,7 +118,7 @@ pub async fn run(
     tasks.spawn(
         "server",
         http::serve(
-            listener,
+            listeners.public,
             answers,
             config.server.connections,
             lifecycle.clone(),

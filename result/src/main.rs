@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Parser;
 use shared::{build, cli, lifecycle, settings::ListenSettings, telemetry};
 
@@ -26,15 +25,12 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
-    let address = cli.listen.address(result::DEFAULT_PORT);
+    let addresses = cli.listen.addresses(result::DEFAULT_PORT);
     if let Some(command) = cli.command {
-        return command.run(&[address]);
+        return command.run(&[addresses]);
     }
     telemetry::init(&cli.telemetry, "result")?;
     let config = cli.settings.config()?;
-    let listener = lifecycle::listen(address)
-        .await
-        .context(cli.listen.variable())?;
-    tracing::info!(address = %listener.local_addr()?, "result listens");
-    result::run(config, listener, lifecycle::shutdown_signal()?).await
+    let listeners = cli.listen.bind("result", result::DEFAULT_PORT).await?;
+    result::run(config, listeners, lifecycle::shutdown_signal()?).await
 }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use shared::{
     ballot::Choice,
+    gzip::Gzippable,
     poll::{Phase, Poll},
     queue::MAX_CLOCK_SKEW,
     store::Tally,
@@ -25,7 +26,7 @@ pub struct Snapshot {
     /// The tally.
     pub document: TallyDocument,
     /// The tally as JSON.
-    pub json: Bytes,
+    pub json: Gzippable,
     /// Tells this tally from every other, the same on every replica: the id of the event and the entity tag.
     pub id: Arc<str>,
     /// The event as it goes to every viewer.
@@ -231,7 +232,7 @@ mod tests {
     fn moments_are_told_to_the_millisecond() {
         let as_of = "2026-11-23T20:15:31.214987654Z".parse().unwrap();
         let snapshot = snapshot(&poll(Schedule::always()), &tally(2, 1), as_of, at(9));
-        let json: serde_json::Value = serde_json::from_slice(&snapshot.json).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&snapshot.json.plain()).unwrap();
         assert_eq!(json["as_of"], "2026-11-23T20:15:31.214Z");
     }
 
@@ -239,8 +240,8 @@ mod tests {
     fn hidden_results_are_in_no_form_of_the_snapshot() {
         let schedule = Schedule::new(None, Some(at(20)), ResultsMode::AfterClose).unwrap();
         let hidden = snapshot(&poll(schedule.clone()), &tally(2001, 1000), at(9), at(19));
-        for form in [&hidden.json, &hidden.event] {
-            let text = std::str::from_utf8(form).unwrap();
+        for form in [hidden.json.plain(), hidden.event] {
+            let text = std::str::from_utf8(&form).unwrap();
             assert!(!text.contains("2001") && !text.contains("66.7"), "{text}");
         }
         assert_eq!(

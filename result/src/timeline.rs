@@ -7,12 +7,12 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
 use shared::{
     backoff::Backoff,
     ballot::Choice,
+    gzip::Gzippable,
     poll::Poll,
     store::{Store, StoreError, TimelinePoint},
 };
@@ -52,7 +52,7 @@ pub struct Timeline {
     /// The timeline as a picture and a table; `None`: nobody has voted yet.
     pub chart: Option<Chart>,
     /// The timeline as JSON.
-    pub json: Bytes,
+    pub json: Gzippable,
     /// Tells this timeline from every other, the same on every replica: the entity tag.
     pub id: Arc<str>,
 }
@@ -124,14 +124,12 @@ async fn read(store: &Store, poll: &Poll) -> Result<Timeline, StoreError> {
         step_seconds,
         steps: steps_of(points, poll),
     };
-    let json: Bytes = serde_json::to_vec(&document)
-        .expect("a timeline is numbers and text")
-        .into();
+    let json = serde_json::to_vec(&document).expect("a timeline is numbers and text");
     let mut hasher = DefaultHasher::new();
     json.hash(&mut hasher);
     Ok(Timeline {
         chart: Chart::new(&document, poll),
-        json,
+        json: json.into(),
         id: format!("{:016x}", hasher.finish()).into(),
     })
 }

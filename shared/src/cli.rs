@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    fmt::Write as _,
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     process::ExitCode,
@@ -28,28 +29,37 @@ pub enum Command {
 }
 
 impl Command {
-    /// Carries the command out against the service that listens on these addresses.
+    /// Carries the command out against the services that listen on these addresses.
     ///
     /// # Errors
-    /// The service does not answer, or says no.
-    pub fn run(&self, addresses: &[SocketAddr]) -> anyhow::Result<()> {
+    /// A service does not answer, or says no.
+    pub fn run(&self, addresses: &[Addresses]) -> anyhow::Result<()> {
         let Self::Healthcheck { ready } = self;
         let path = if *ready { "/ready" } else { "/health" };
-        for address in addresses {
-            healthcheck(local(*address), path)
-                .with_context(|| format!("http://{address}{path}"))?;
-        }
-        Ok(())
+        let ask = |address: SocketAddr| {
+            healthcheck(local(address), path).with_context(|| format!("http://{address}{path}"))
+        };
+        addresses.iter().try_for_each(|addresses| {
+            // Load balancers ask the public address, so that is what counts; only the other one gives reasons.
+            ask(addresses.public).or_else(|refused| addresses.management.map_or(Err(refused), &ask))
+        })
     }
+}
+
+/// Where a service listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// For everybody.
+    pub public: SocketAddr,
+    /// For operators and Prometheus, where they have an address of their own.
+    pub management: Option<SocketAddr>,
 }
 
 fn healthcheck(address: SocketAddr, path: &str) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect_timeout(&address, HEALTHCHECK_TIMEOUT)?;
     stream.set_read_timeout(Some(HEALTHCHECK_TIMEOUT))?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
-    )?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     match answer.split_ascii_whitespace().nth(1) {
@@ -132,14 +142,41 @@ fn refused_value(command: &clap::Command, error: &clap::Error) -> Option<String>
     Some(format!("{name} is \"{}\": {why}", printable(&value)))
 }
 
-/// The text without what could steer a terminal: anybody may have written it.
+/// The text without what could steer a terminal or change the order in which it is shown: anybody may have written it.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let safe = |character: char| match character {
-        control if control.is_control() => control.escape_default().collect(),
+        hidden if is_hidden(hidden) => hidden.escape_default().collect(),
         other => String::from(other),
     };
     text.chars().map(safe).collect()
+}
+
+/// JSON with such characters written as escapes, which programs read as the same text. They are nowhere but in strings.
+#[must_use]
+pub fn printable_json(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for character in json.chars() {
+        if is_hidden(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                // A string takes it all.
+                let _ = write!(safe, "\\u{unit:04x}");
+            }
+        } else {
+            safe.push(character);
+        }
+    }
+    safe
+}
+
+/// Controls, and those that change the direction of text or break lines: Unicode's `Bidi_Control`, and its separators.
+/// Source: <https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters>.
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        )
 }
 
 /// clap does not say which argument is not text.

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context;
 use clap::Args;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
@@ -141,6 +142,22 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
         address,
         reason: reason(&error),
     })
+}
+
+/// Listens on the address for operators and Prometheus, where there is one, and says so.
+///
+/// # Errors
+/// The address cannot be used; the message names the variable.
+pub async fn listen_for_management(
+    variable: &'static str,
+    address: Option<SocketAddr>,
+) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let listener = listen(address).await.context(variable)?;
+    tracing::info!(address = %listener.local_addr()?, variable, "management listens");
+    Ok(Some(listener))
 }
 
 /// The listener, or one for IPv4 alone where there can be none for IPv6. A port that is taken is taken for both.

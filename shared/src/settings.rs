@@ -9,12 +9,16 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context;
 use clap::Args;
 use jiff::SignedDuration;
 
 use crate::{
-    http::{AllowedOrigins, ConnectionSettings, Hsts, PublicOrigins, Site, TrustedProxies},
-    lifecycle::DrainSettings,
+    cli::Addresses,
+    http::{
+        AllowedOrigins, ConnectionSettings, Hsts, Listeners, PublicOrigins, Site, TrustedProxies,
+    },
+    lifecycle::{self, DrainSettings},
     links::LinkSettings,
     poll::{InvalidOptions, InvalidSchedule, Moment, Options, Poll, ResultsMode, Schedule},
     queue::{InvalidQueueUrl, QueueConfig, QueueUrl},
@@ -240,24 +244,44 @@ pub struct ListenSettings {
     /// The port to listen on, on all addresses, as in the original app
     #[arg(long, env = "PORT", conflicts_with = "listen_addr", value_parser = whole_number(0_u16..=u16::MAX))]
     pub port: Option<u16>,
+
+    /// The address for operators and Prometheus, such as 127.0.0.1:8090: then it alone serves /metrics and says in /ready
+    /// what is wrong; if not set, the other address does
+    #[arg(long, env = "MANAGEMENT_LISTEN_ADDR", value_parser = socket_address)]
+    pub management_listen_addr: Option<SocketAddr>,
 }
 
 impl ListenSettings {
-    /// The address to listen on.
+    /// The addresses to listen on.
     #[must_use]
-    pub fn address(&self, default_port: u16) -> SocketAddr {
-        let everywhere = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
-        self.listen_addr
-            .unwrap_or_else(|| SocketAddr::new(everywhere, self.port.unwrap_or(default_port)))
+    pub fn addresses(&self, default_port: u16) -> Addresses {
+        let everywhere = || {
+            let port = self.port.unwrap_or(default_port);
+            SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)
+        };
+        Addresses {
+            public: self.listen_addr.unwrap_or_else(everywhere),
+            management: self.management_listen_addr,
+        }
     }
 
-    /// The variable that sets the address.
-    #[must_use]
-    pub fn variable(&self) -> &'static str {
-        match self.port {
+    /// Listens, and says where.
+    ///
+    /// # Errors
+    /// An address cannot be used; the message names its variable.
+    pub async fn bind(&self, service: &str, default_port: u16) -> anyhow::Result<Listeners> {
+        let variable = match self.port {
             Some(_) => "PORT",
             None => "LISTEN_ADDR",
-        }
+        };
+        let public = lifecycle::listen(self.addresses(default_port).public)
+            .await
+            .context(variable)?;
+        tracing::info!(address = %public.local_addr()?, "{service} listens");
+        let management =
+            lifecycle::listen_for_management("MANAGEMENT_LISTEN_ADDR", self.management_listen_addr)
+                .await?;
+        Ok(Listeners { public, management })
     }
 }
 

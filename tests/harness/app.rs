@@ -35,15 +35,19 @@ impl App {
                 .expect("a port is free")
         };
         let listeners = Listeners {
-            vote: listener().await,
-            result: listener().await,
+            vote: listener().await.into(),
+            result: listener().await.into(),
             worker: listener().await,
         };
         let url = |listener: &TcpListener| {
             format!("http://{}", listener.local_addr().expect("it is bound"))
         };
-        let [vote, result, worker] =
-            [&listeners.vote, &listeners.result, &listeners.worker].map(url);
+        let [vote, result, worker] = [
+            &listeners.vote.public,
+            &listeners.result.public,
+            &listeners.worker,
+        ]
+        .map(url);
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(voting_app::run(config, listeners, shutdown.clone()));
         Self {

@@ -9,6 +9,7 @@ use std::{
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use shared::private;
 
 const KEY_FILE: &str = "cookie.key";
 const KEY_BYTES: usize = 64;
@@ -174,7 +175,7 @@ fn kept_key(path: &Path) -> Result<Key, InvalidCookieKey> {
         source,
     };
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(unusable)?;
+        private::create_folder(folder).map_err(unusable)?;
     }
     match write_new(path) {
         Ok(()) => {

@@ -7,7 +7,7 @@ use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry};
 use shared::{
     ballot::{Ballot, Choice, Traceparent, VoterId},
     metrics::LATENCY_SECONDS,
-    poll::{Phase, Poll},
+    poll::{Phase, Poll, ResultsMode},
 };
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 shared::metrics! {
     /// What the voting service counts.
     pub struct VoteMetrics {
-        /// Votes that came in, by the option's key (none: not an option) and what became of them.
+        /// Votes that came in, by the option's key (none: not an option; hidden: any option, as long as results are hidden and everybody may read this) and what became of them.
         pub vote_submissions_total: IntCounterVec["choice", "outcome"],
         /// Seconds that the queue took to keep a ballot, or to fail.
         pub vote_enqueue_duration_seconds: HistogramVec["outcome"] => LATENCY_SECONDS,
@@ -33,19 +33,20 @@ shared::metrics! {
 }
 
 const NO_CHOICE: &str = "none";
+/// The label of all choices where whoever reads the metrics may not know the result.
+const HIDDEN_CHOICE: &str = "hidden";
 const ENQUEUE_OUTCOMES: [&str; 3] = ["accepted", "error", "timeout"];
 
 impl VoteMetrics {
     /// The metrics, with everything that can be counted at 0.
     #[must_use]
-    pub fn for_poll(registry: &Registry, poll: &Poll) -> Self {
+    pub fn for_poll(registry: &Registry, poll: &Poll, audience: Audience) -> Self {
         let metrics = Self::new(registry);
-        for choice in poll
+        let keys = poll
             .options
             .iter()
-            .map(|option| option.key.as_str())
-            .chain([NO_CHOICE])
-        {
+            .map(|option| audience.label(&option.key));
+        for choice in keys.chain([NO_CHOICE]) {
             for outcome in ["accepted", "rejected", "error", "timeout", "rate_limited"] {
                 metrics
                     .vote_submissions_total
@@ -69,6 +70,32 @@ impl VoteMetrics {
     }
 }
 
+/// The readers of the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Those who may know the result.
+    Trusted,
+    /// Everybody, while results are hidden.
+    Public,
+}
+
+impl Audience {
+    /// The readers of metrics that are, or are not, at a listener of their own.
+    pub fn of(poll: &Poll, has_management: bool) -> Self {
+        match poll.schedule.results() {
+            ResultsMode::AfterClose if !has_management => Self::Public,
+            _ => Self::Trusted,
+        }
+    }
+
+    fn label(self, choice: &Choice) -> &str {
+        match self {
+            Self::Trusted => choice.as_str(),
+            Self::Public => HIDDEN_CHOICE,
+        }
+    }
+}
+
 /// Takes votes in. Cloning is cheap.
 #[derive(Clone)]
 pub struct Intake {
@@ -78,6 +105,8 @@ pub struct Intake {
     pub lines: Arc<[Line]>,
     /// What is counted.
     pub metrics: VoteMetrics,
+    /// The readers of what is counted.
+    pub audience: Audience,
     /// How often somebody may vote.
     pub rates: RateLimits,
 }
@@ -110,7 +139,9 @@ impl Intake {
             Ok(choice) => self.enqueue(sender, choice.clone(), traceparent).await,
             Err(refusal) => Err(refusal.clone()),
         };
-        let label = choice.as_ref().map_or(NO_CHOICE, Choice::as_str);
+        let label = choice
+            .as_ref()
+            .map_or(NO_CHOICE, |choice| self.audience.label(choice));
         let outcome_label = outcome
             .as_ref()
             .map_or_else(Refusal::outcome, |_| "accepted");

@@ -30,18 +30,17 @@ use std::sync::{
 };
 
 use shared::{
-    http::{self, HttpMetrics, Probes, probe_routes},
+    http::{self, HttpMetrics, Listeners, Probes, manage},
     lifecycle::{Lifecycle, Tasks},
     metrics::ServiceMetrics,
     probe::{Check, Dependency},
     queue::{Durability, Queue, ShardedQueue},
 };
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use admission::Admission;
-use intake::Intake;
 pub use intake::VoteMetrics;
+use intake::{Audience, Intake};
 use line::Line;
 use queue_thread::QueueThread;
 use rate_limit::RateLimits;
@@ -57,7 +56,7 @@ pub const DEFAULT_PORT: u16 = 8080;
 /// The embedded queue or the cookie key cannot be used, or a part of the service crashed.
 pub async fn run(
     config: Config,
-    listener: TcpListener,
+    listeners: Listeners,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let queue_thread = QueueThread::start()?;
@@ -72,7 +71,8 @@ pub async fn run(
     };
     let lines: Arc<[_]> = queue.shards().iter().map(line).collect();
     let service_metrics = ServiceMetrics::new("vote");
-    let metrics = VoteMetrics::for_poll(&service_metrics.registry, &config.poll);
+    let audience = Audience::of(&config.poll, listeners.management.is_some());
+    let metrics = VoteMetrics::for_poll(&service_metrics.registry, &config.poll, audience);
     let http_metrics = HttpMetrics::for_methods(&service_metrics.registry);
     {
         let (metrics, lines) = (metrics.clone(), lines.clone());
@@ -81,6 +81,7 @@ pub async fn run(
     let lifecycle = Lifecycle::new(shutdown, config.server.drain);
     let dependencies = Dependency::shards("queue", shards, &service_metrics.common);
 
+    let mut tasks = Tasks::default();
     let probes = {
         let (dependencies, queue) = (dependencies.clone(), queue.clone());
         Probes {
@@ -102,6 +103,7 @@ pub async fn run(
         poll: Arc::new(config.poll),
         lines,
         metrics: metrics.clone(),
+        audience,
         rates: rates.clone(),
     };
     let base_path = config.links.vote_base_path.clone().unwrap_or_default();
@@ -113,7 +115,7 @@ pub async fn run(
     );
     let routes = routes::routes(
         app,
-        probe_routes(probes),
+        manage(probes, listeners.management, &http_metrics, &mut tasks),
         config.origins.as_ref(),
         &http_metrics,
     );
@@ -121,7 +123,6 @@ pub async fn run(
         .below(base_path)
         .waiting_for(enqueue_timeout);
 
-    let mut tasks = Tasks::default();
     let durable: Arc<[_]> = (0..shards).map(|_| AtomicBool::new(false)).collect();
     for (shard, dependency) in dependencies.into_iter().enumerate() {
         let closing = lifecycle.closing.clone();
@@ -154,7 +155,7 @@ pub async fn run(
     let (connections, ending) = (config.server.connections, lifecycle.clone());
     tasks.spawn(
         "server",
-        http::serve(listener, answers, connections, ending),
+        http::serve(listeners.public, answers, connections, ending),
     );
     let ended = lifecycle.run(tasks).await;
     queue_thread.run(async move { queue.settle().await }).await;

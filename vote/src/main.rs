@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Parser, Subcommand};
 use shared::{build, cli, lifecycle, settings::ListenSettings, telemetry};
 use vote::seed::{self, SeedSettings};
@@ -39,17 +38,14 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
-    let address = cli.listen.address(vote::DEFAULT_PORT);
+    let addresses = cli.listen.addresses(vote::DEFAULT_PORT);
     match &cli.command {
-        Some(Command::Common(command)) => return command.run(&[address]),
+        Some(Command::Common(command)) => return command.run(&[addresses]),
         Some(Command::Seed(settings)) => return seed::seed(settings).await,
         None => {}
     }
     telemetry::init(&cli.telemetry, "vote")?;
     let config = cli.settings.config()?;
-    let listener = lifecycle::listen(address)
-        .await
-        .context(cli.listen.variable())?;
-    tracing::info!(address = %listener.local_addr()?, "vote listens");
-    vote::run(config, listener, lifecycle::shutdown_signal()?).await
+    let listeners = cli.listen.bind("vote", vote::DEFAULT_PORT).await?;
+    vote::run(config, listeners, lifecycle::shutdown_signal()?).await
 }

@@ -17,14 +17,14 @@ use std::sync::Arc;
 
 use shared::{
     backoff::Backoff,
-    http::{self, HttpMetrics, Probes, probe_routes, undocumented_routes},
+    http::{self, HttpMetrics, Listeners, Probes, manage, undocumented_routes},
     lifecycle::{Lifecycle, Tasks},
     metrics::ServiceMetrics,
     probe::{Check, Dependency},
     queue::{Queue, ShardedQueue},
     store::{ErrorClass, Store},
 };
-use tokio::{net::TcpListener, time::sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use backlog::BacklogGauge;
@@ -42,7 +42,7 @@ pub const DEFAULT_PORT: u16 = 8082;
 /// The embedded storage cannot be used, the store can never be used as it is, or a part of the service crashed.
 pub async fn run(
     config: Config,
-    listener: TcpListener,
+    listeners: Listeners,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let service_metrics = ServiceMetrics::new("worker");
@@ -58,6 +58,7 @@ pub async fn run(
     let movers = movers(&config, shards, &store, &metrics);
     let heartbeats: Arc<[_]> = movers.iter().map(|(_, heart)| heart.clone()).collect();
 
+    let mut tasks = Tasks::default();
     let probes = {
         let (pulses, turns) = (heartbeats.clone(), heartbeats);
         let files = (queue.clone(), store.clone());
@@ -80,9 +81,9 @@ pub async fn run(
             metrics: service_metrics,
         }
     };
-    let routes = undocumented_routes(probe_routes(probes), &http_metrics);
+    let probe_routes = manage(probes, listeners.management, &http_metrics, &mut tasks);
+    let routes = undocumented_routes(probe_routes, &http_metrics);
     let answers = http::Answers::new(routes, http_metrics, http::Site::default());
-    let mut tasks = Tasks::default();
     let closing = lifecycle.closing.clone();
     {
         let (store, closing) = (store.clone(), closing.clone());
@@ -126,7 +127,7 @@ pub async fn run(
     tasks.spawn(
         "server",
         http::serve(
-            listener,
+            listeners.public,
             answers,
             config.server.connections,
             lifecycle.clone(),

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Parser, Subcommand};
 use shared::{build, cli, lifecycle, settings::ListenSettings, telemetry};
 use worker::admin;
@@ -36,17 +35,14 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
-    let address = cli.listen.address(worker::DEFAULT_PORT);
+    let addresses = cli.listen.addresses(worker::DEFAULT_PORT);
     match &cli.command {
-        Some(Command::Common(command)) => return command.run(&[address]),
+        Some(Command::Common(command)) => return command.run(&[addresses]),
         Some(Command::Admin(command)) => return command.run(&cli.settings.config()?).await,
         None => {}
     }
     telemetry::init(&cli.telemetry, "worker")?;
     let config = cli.settings.config()?;
-    let listener = lifecycle::listen(address)
-        .await
-        .context(cli.listen.variable())?;
-    tracing::info!(address = %listener.local_addr()?, "worker listens for probes");
-    worker::run(config, listener, lifecycle::shutdown_signal()?).await
+    let listeners = cli.listen.bind("worker", worker::DEFAULT_PORT).await?;
+    worker::run(config, listeners, lifecycle::shutdown_signal()?).await
 }

@@ -276,7 +276,7 @@ class Boot(unittest.TestCase):
         until("the vote on the result page", counted)
 
     def test_one_machine_with_everything(self):
-        ports = {service: free_port() for service in SERVICES}
+        ports = {name: free_port() for name in [*SERVICES, "vote_management", "result_management"]}
         role = self.role("everything", ports)
         told = len(self.world.machine.calls)
         self.world.host.exec(*role.boot)
@@ -377,7 +377,8 @@ class Boot(unittest.TestCase):
         self.world.host.exec(*worker.boot)
         self.assertEqual(status(ports["worker"], "/ready"), 200)
 
-        front = self.role("front", {"vote": ports["vote"], "result": ports["result"]}, replace=of_front)
+        managed = {f"{service}_management": free_port() for service in ["vote", "result"]}
+        front = self.role("front", {"vote": ports["vote"], "result": ports["result"], **managed}, replace=of_front)
         self.world.host.exec(*front.boot)
         self.assertEqual(status(ports["vote"], "/ready"), 200)
         self.assertEqual(status(ports["result"], "/ready"), 200)

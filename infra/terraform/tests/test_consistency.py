@@ -51,7 +51,21 @@ class Ports(unittest.TestCase):
             with self.subTest(service):
                 in_code = int(only(r"DEFAULT_PORT: u16 = (\d+)", f"{service}/src/lib.rs"))
                 published = {port["target"] for port in compose("everything.yml")[service]["ports"]}
-                self.assertEqual({in_code, exposed[service], ports_of_stack()[service], *published}, {in_code})
+                managed = ports_of_stack().get(f"{service}_management")
+                self.assertEqual({in_code, exposed[service], ports_of_stack()[service], *published - {managed}}, {in_code})
+
+    def test_prometheus_asks_where_services_tell_operators(self):
+        for service in SERVICES:
+            with self.subTest(service):
+                port = ports_of_stack().get(f"{service}_management", ports_of_stack()[service])
+                listens = compose()[service]["environment"].get("MANAGEMENT_LISTEN_ADDR", f"[::]:{port}")
+                self.assertEqual(listens, f"[::]:{port}")
+                self.assertEqual(int(only(rf"names: \[{service}\], type: A, port: (\d+)", "infra/monitoring/prometheus/prometheus.yml")), port)
+                on_aws = only(rf"(?s)job_name: {service}\n.*?port: (\d+)", "infra/monitoring/prometheus/prometheus-ec2.yml")
+                self.assertEqual(int(on_aws), port)
+                self.assertNotIn(port, [made["target"] for made in compose()[service].get("ports", [])], "nobody else on a laptop asks there")
+                for files in ["everything.yml", "fleet.yml"]:
+                    self.assertIn(port, [made["target"] for made in compose(files)[service]["ports"]], files)
 
     def test_queue_and_store_listen_where_services_look(self):
         ports = ports_of_stack()

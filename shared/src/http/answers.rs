@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tower::Service;
 
 use super::{
-    BasePath, HttpMetrics, Problem, ProblemKind, Site,
+    BasePath, HttpMetrics, Problem, ProblemKind, Site, framing,
     headers::SafetyHeaders,
     host::HostCheck,
     measured::{Measured, Routes},
@@ -97,7 +97,8 @@ impl Answers {
         let reader = Reader::of(&request);
         let elsewhere = self.0.base_path.enter(&mut request);
         let measured = Measured::begin(&self.0.metrics, &self.0.labels, &request);
-        let response = match (elsewhere, self.0.hosts.check(&request)) {
+        let checked = framing::check(&request).and_then(|()| self.0.hosts.check(&request));
+        let response = match (elsewhere, checked) {
             (None, Ok(())) => {
                 let asks_for_methods = options::prepare(&mut request);
                 let answer = self.0.routes.clone().call(request);

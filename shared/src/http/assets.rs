@@ -6,12 +6,12 @@ use std::sync::Arc;
 use axum::{
     Router,
     body::Bytes,
-    http::{HeaderValue, header},
+    http::{HeaderMap, HeaderValue, header},
     routing::get,
 };
-use tower_http::compression::CompressionLayer;
 
-use super::measured::HttpMetrics;
+use super::{encoding, measured::HttpMetrics};
+use crate::gzip::Gzippable;
 
 /// Where they are served.
 pub(super) const FOLDER: &str = "/static/";
@@ -24,7 +24,7 @@ pub struct Asset {
     /// The path, relative to the pages that refer to it. They are all in the root of their service.
     pub path: Arc<str>,
     content_type: &'static str,
-    content: Bytes,
+    content: Gzippable,
 }
 
 impl Asset {
@@ -57,7 +57,7 @@ impl Asset {
         Self {
             path: format!("{}{name}.{hash:016x}.{extension}", &FOLDER[1..]).into(),
             content_type,
-            content,
+            content: content.into(),
         }
     }
 }
@@ -101,17 +101,19 @@ pub fn asset_routes<'a>(
     metrics: &HttpMetrics,
 ) -> Router {
     metrics.expect("GET", ROUTE, &["200", "404", "500", "503"]);
-    let routes = assets.into_iter().fold(Router::new(), |routes, asset| {
+    assets.into_iter().fold(Router::new(), |routes, asset| {
         let headers = [
             (header::CONTENT_TYPE, asset.content_type),
             (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
         ]
         .map(|(name, value)| (name, HeaderValue::from_static(value)));
         let content = asset.content.clone();
-        let answer = async move || (headers, content);
+        let answer = async move |asked: HeaderMap| {
+            let body = encoding::body(&asked, &content);
+            (headers, body)
+        };
         routes.route(&format!("/{}", asset.path), get(answer))
-    });
-    routes.layer(CompressionLayer::new())
+    })
 }
 
 /// FNV-1a, 64 bits: not a defence, only a name that changes with the content.

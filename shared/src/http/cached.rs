@@ -6,6 +6,9 @@ use axum::{
 };
 use utoipa::{IntoParams, IntoResponses};
 
+use super::encoding;
+use crate::gzip::Gzippable;
+
 /// What a client has already, as the API's description says it.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
@@ -26,11 +29,11 @@ pub struct Known {
 pub struct NotModified;
 
 /// The content, or 304 where the client has it already: where it names this tag.
-pub fn unless_known<B: IntoResponse>(
+pub fn unless_known(
     tag: &str,
     headers: &HeaderMap,
     content_type: &str,
-    content: impl FnOnce() -> B,
+    content: impl FnOnce() -> Gzippable,
 ) -> Response {
     // A weak one: what it names may be sent as it is or compressed.
     let tag = format!("\"{tag}\"");
@@ -38,11 +41,13 @@ pub fn unless_known<B: IntoResponse>(
     let about = [
         (header::ETAG, weak.as_str()),
         (header::CACHE_CONTROL, "no-cache"),
+        (header::VARY, "accept-encoding"),
     ];
     if is_known(&tag, headers) {
         return (StatusCode::NOT_MODIFIED, about).into_response();
     }
-    (about, [(header::CONTENT_TYPE, content_type)], content()).into_response()
+    let content_type = [(header::CONTENT_TYPE, content_type)];
+    (about, content_type, encoding::body(headers, &content())).into_response()
 }
 
 fn is_known(tag: &str, headers: &HeaderMap) -> bool {
@@ -63,7 +68,7 @@ mod tests {
         let asked = asked
             .iter()
             .map(|tags| (header::IF_NONE_MATCH, tags.parse().unwrap()));
-        unless_known("1f", &asked.collect(), "text/plain", || "content").status()
+        unless_known("1f", &asked.collect(), "text/plain", || "content".into()).status()
     }
 
     #[test]

@@ -102,6 +102,10 @@ async fn serve_requests(
         draining, closing, ..
     }: Lifecycle,
 ) {
+    let unreadable = answers
+        .metrics()
+        .http_server_unreadable_requests_total
+        .clone();
     let has_asked = Arc::new(AtomicBool::new(false));
     let silent = {
         let (patience, has_asked) = (place.patience(), has_asked.clone());
@@ -132,6 +136,10 @@ async fn serve_requests(
         tokio::select! {
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
+                    // It was answered without anybody being asked.
+                    if error.is_parse() {
+                        unreadable.inc();
+                    }
                     tracing::debug!(%error, "a connection ended early");
                 }
                 return;

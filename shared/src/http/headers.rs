@@ -29,7 +29,8 @@ pub fn content_security_policy(frame_ancestors: &[String]) -> HeaderValue {
 pub(super) struct SafetyHeaders(Vec<(HeaderName, HeaderValue)>);
 
 impl SafetyHeaders {
-    /// `hsts` is sent only over HTTPS: browsers must ignore it elsewhere.
+    /// `hsts` is sent only over HTTPS: browsers must ignore it elsewhere. They also ignore a policy for openers there, and
+    /// complain of it.
     pub(super) fn new(hsts: Option<&Hsts>) -> Self {
         let fixed = HeaderValue::from_static;
         let headers = [
@@ -39,14 +40,21 @@ impl SafetyHeaders {
             ),
             (header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
             (header::REFERRER_POLICY, fixed("same-origin")),
+            // Frames and fetches are allowed by other headers, where settings say so.
             (
-                HeaderName::from_static("cross-origin-opener-policy"),
+                HeaderName::from_static("cross-origin-resource-policy"),
                 fixed("same-origin"),
             ),
         ];
+        let openers = (
+            HeaderName::from_static("cross-origin-opener-policy"),
+            fixed("same-origin"),
+        );
+        let openers = hsts.is_some().then_some(openers);
         let hsts = hsts.and_then(Hsts::header);
         let over_https = hsts.map(|value| (header::STRICT_TRANSPORT_SECURITY, value));
-        Self(headers.into_iter().chain(over_https).collect())
+        let headers = headers.into_iter().chain(openers).chain(over_https);
+        Self(headers.collect())
     }
 
     pub(super) fn put_on(&self, response: &mut Response) {

@@ -27,6 +27,8 @@ crate::metrics! {
         pub http_server_open_connections: IntGauge,
         /// Connections that were refused because too many were open.
         pub http_server_refused_connections_total: IntCounter,
+        /// Requests that could not be read, and so belong to no route: answered with 400, 414 or 431, and their connection closed.
+        pub http_server_unreadable_requests_total: IntCounter,
     }
 }
 

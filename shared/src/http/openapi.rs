@@ -3,8 +3,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Router, extract::State, http::HeaderMap, response::Response};
-use bytes::Bytes;
-use tower_http::compression::CompressionLayer;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
@@ -23,7 +21,7 @@ use super::{
     AllowedOrigins, HttpMetrics, Known, NotModified, PROBLEM_JSON, Problem, ProblemKind,
     answers::method_not_allowed, assets::fingerprint, unless_known,
 };
-use crate::{ballot::Choice, poll::Poll};
+use crate::{ballot::Choice, gzip::Gzippable, poll::Poll};
 
 /// What any request may come to, whatever it asks for.
 const ANYWHERE: &[ProblemKind] = &[
@@ -64,10 +62,7 @@ pub fn documented_routes(api: Api<'_>, open: OpenApiRouter, own: OpenApiRouter) 
     document.merge(described);
     complete(&mut document, api);
     api.metrics.expect_described(&mut document);
-    open = open
-        .merge(description.with_state(Description::new(&document)))
-        // Events are left alone: a viewer gets each at once.
-        .layer(CompressionLayer::new());
+    open = open.merge(description.with_state(Description::new(&document)));
     if let Some(origins) = api.origins {
         // A browser asks by OPTIONS first. Around a fallback that comes later there would be no layer to answer that.
         open = open
@@ -80,7 +75,7 @@ pub fn documented_routes(api: Api<'_>, open: OpenApiRouter, own: OpenApiRouter) 
 /// The document as it is served. Cloning is cheap.
 #[derive(Clone)]
 struct Description {
-    json: Bytes,
+    json: Gzippable,
     tag: Arc<str>,
 }
 

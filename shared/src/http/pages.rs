@@ -4,32 +4,29 @@
 use std::{
     collections::HashMap,
     hash::Hash,
-    io::Write,
-    sync::{Arc, OnceLock, PoisonError, RwLock},
+    sync::{PoisonError, RwLock},
 };
 
 use askama::Template;
 use axum::{
-    http::{HeaderMap, header},
+    http::HeaderMap,
     response::{Html, IntoResponse, Response},
 };
-use bytes::Bytes;
-use flate2::{Compression, write::GzEncoder};
 
-use super::html::{about, cannot_be_rendered};
-use crate::language::Language;
+use super::{
+    encoding::encoded,
+    html::{about, cannot_be_rendered},
+};
+use crate::{gzip::Gzippable, language::Language};
 
 /// The last version of each page. `K` tells one page from another, of which there must be few; `V` one version of it from
 /// another.
 #[derive(Debug)]
 pub struct Pages<K, V>(RwLock<HashMap<(Language, K), (V, Rendered)>>);
 
-/// What is sent: compressed with the first browser that takes it so. Cloning is cheap; clones share it.
+/// A page as it is sent. Cloning is cheap; clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct Rendered {
-    plain: Bytes,
-    gzip: Arc<OnceLock<Bytes>>,
-}
+pub(super) struct Rendered(Gzippable);
 
 impl<K, V> Default for Pages<K, V> {
     fn default() -> Self {
@@ -75,52 +72,20 @@ impl<K: Eq + Hash, V: PartialEq> Pages<K, V> {
 
 impl Rendered {
     pub(super) fn new(page: &impl Template) -> askama::Result<Self> {
-        Ok(Self {
-            plain: page.render()?.into(),
-            gzip: Arc::default(),
-        })
+        Ok(Self(page.render()?.into()))
     }
 
     pub(super) fn answer(&self, headers: &HeaderMap, language: Language) -> Response {
-        let about = about(language);
-        if takes_gzip(headers) {
-            let gzip = [(header::CONTENT_ENCODING, "gzip")];
-            (about, gzip, Html(self.gzip())).into_response()
-        } else {
-            (about, Html(self.plain.clone())).into_response()
-        }
+        let answer = encoded(headers, || Html(self.0.plain()), || Html(self.0.gzip()));
+        (about(language), answer).into_response()
     }
-
-    fn gzip(&self) -> Bytes {
-        let compressed = self.gzip.get_or_init(|| {
-            let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
-            let written = gzip.write_all(&self.plain).and_then(|()| gzip.finish());
-            written.expect("memory can be written to").into()
-        });
-        compressed.clone()
-    }
-}
-
-/// Whether a browser takes it, which a weight of 0 denies. Source: <https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3>.
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    let refuses = |parameter: &str| {
-        let weight = parameter.trim().strip_prefix("q=");
-        weight.is_some_and(|weight| weight.parse() == Ok(0.0_f32))
-    };
-    let codings = headers.get_all(header::ACCEPT_ENCODING).into_iter();
-    codings
-        .filter_map(|codings| codings.to_str().ok())
-        .flat_map(|codings| codings.split(','))
-        .any(|coding| {
-            let mut parts = coding.split(';');
-            let name = parts.next().unwrap_or_default().trim();
-            name.eq_ignore_ascii_case("gzip") && !parts.any(refuses)
-        })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::Cell, io::Read};
+    use std::cell::Cell;
+
+    use axum::http::header;
 
     use super::*;
 
@@ -147,7 +112,8 @@ mod tests {
             pages
                 .rendered((language, key), version, page)
                 .unwrap()
-                .plain
+                .0
+                .plain()
         };
         for version in [1, 1, 2, 2] {
             let page = get(Language::English, "one", version);
@@ -162,28 +128,13 @@ mod tests {
     }
 
     #[test]
-    fn whoever_takes_it_compressed_gets_the_same() {
+    fn an_answer_says_by_what_it_was_chosen() {
         let rendered = Rendered::new(&Page { version: 7 }).unwrap();
-        let mut plain = String::new();
-        flate2::read::GzDecoder::new(&rendered.gzip()[..])
-            .read_to_string(&mut plain)
-            .unwrap();
-        assert_eq!(rendered.plain, plain);
-        let answer = rendered.answer(&asking_for("gzip"), Language::English);
-        assert_eq!(answer.headers()[header::CONTENT_ENCODING], "gzip");
-        assert_eq!(answer.headers()[header::VARY], VARY);
-        let answer = rendered.answer(&HeaderMap::new(), Language::English);
-        assert!(!answer.headers().contains_key(header::CONTENT_ENCODING));
-        assert_eq!(answer.headers()[header::VARY], VARY);
-    }
-
-    #[test]
-    fn who_takes_it_compressed_is_read_from_the_header() {
-        for yes in ["gzip", "br, gzip", "deflate,GZIP;q=0.5", "gzip ; q=1"] {
-            assert!(takes_gzip(&asking_for(yes)), "{yes}");
-        }
-        for no in ["", "br", "identity", "gzip;q=0", "gzip; q=0.000", "xgzip"] {
-            assert!(!takes_gzip(&asking_for(no)), "{no}");
+        for (asked, coding) in [("gzip", Some("gzip")), ("identity", None)] {
+            let answer = rendered.answer(&asking_for(asked), Language::English);
+            let said = answer.headers().get(header::CONTENT_ENCODING);
+            assert_eq!(said.map(|coding| coding.to_str().unwrap()), coding);
+            assert_eq!(answer.headers()[header::VARY], VARY);
         }
     }
 }

@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{
     Json,
     extract::State,
-    http::{StatusCode, header},
-    response::IntoResponse,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use tower_http::compression::CompressionLayer;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::encoding::encoded;
 use crate::{lifecycle::Lifecycle, metrics::ServiceMetrics, probe::Check};
 
 /// What the probes answer from.
@@ -48,14 +48,35 @@ struct ReadinessDocument {
     checks: Option<BTreeMap<String, String>>,
 }
 
-/// The routes of the probes.
+impl Probes {
+    /// The outcome of every check.
+    fn outcomes(&self) -> Vec<Check> {
+        let mut checks = (self.checks)();
+        if self.lifecycle.draining.is_cancelled() {
+            checks.push(Check {
+                name: "draining",
+                outcome: Err("the service is about to end".into()),
+            });
+        }
+        checks
+    }
+}
+
+/// The routes of all probes, for operators and Prometheus.
 pub fn probe_routes(probes: Probes) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(health))
         .routes(routes!(ready))
         .routes(routes!(metrics))
         .with_state(probes)
-        .layer(CompressionLayer::new())
+}
+
+/// The routes of the probes for load balancers, which say no more than a status: everybody may ask them.
+pub(super) fn status_routes(probes: Probes) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(health))
+        .routes(routes!(ready_status))
+        .with_state(probes)
 }
 
 /// Whether the process is alive
@@ -82,19 +103,9 @@ async fn health(State(probes): State<Probes>) -> impl IntoResponse {
     (status = SERVICE_UNAVAILABLE, description = "It should not, for these reasons.", body = ReadinessDocument),
 ))]
 async fn ready(State(probes): State<Probes>) -> impl IntoResponse {
-    let mut checks = (probes.checks)();
-    if probes.lifecycle.draining.is_cancelled() {
-        checks.push(Check {
-            name: "draining",
-            outcome: Err("the service is about to end".into()),
-        });
-    }
+    let checks = probes.outcomes();
     if checks.iter().all(|check| check.outcome.is_ok()) {
-        let document = ReadinessDocument {
-            status: "ready",
-            checks: None,
-        };
-        return (StatusCode::OK, Json(document));
+        return readiness(true);
     }
     let outcomes = checks
         .into_iter()
@@ -112,16 +123,41 @@ async fn ready(State(probes): State<Probes>) -> impl IntoResponse {
     (StatusCode::SERVICE_UNAVAILABLE, Json(document))
 }
 
+/// Whether the service should get requests
+///
+/// Answered from memory. The management port says why it should not.
+#[utoipa::path(get, path = "/ready", tag = "probes", operation_id = "get_readiness", responses(
+    (status = OK, description = "It should.", body = ReadinessDocument),
+    (status = SERVICE_UNAVAILABLE, description = "It should not.", body = ReadinessDocument),
+))]
+async fn ready_status(State(probes): State<Probes>) -> impl IntoResponse {
+    let checks = probes.outcomes();
+    readiness(checks.iter().all(|check| check.outcome.is_ok()))
+}
+
+fn readiness(is_ready: bool) -> (StatusCode, Json<ReadinessDocument>) {
+    let (code, status) = if is_ready {
+        (StatusCode::OK, "ready")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready")
+    };
+    let checks = None;
+    (code, Json(ReadinessDocument { status, checks }))
+}
+
 /// The service's metrics, for Prometheus
 #[utoipa::path(get, path = "/metrics", tag = "probes", operation_id = "get_metrics", responses(
     (status = OK, description = "The metrics as text.", body = String, content_type = "text/plain"),
 ))]
-async fn metrics(State(probes): State<Probes>) -> impl IntoResponse {
-    (
-        [(
+async fn metrics(State(probes): State<Probes>, headers: HeaderMap) -> Response {
+    let exposition = probes.metrics.exposition();
+    let about = [
+        (
             header::CONTENT_TYPE,
             "text/plain; version=0.0.4; charset=utf-8",
-        )],
-        probes.metrics.text(),
-    )
+        ),
+        (header::VARY, "accept-encoding"),
+    ];
+    let body = encoded(&headers, || exposition.plain(), || exposition.gzip());
+    (about, body).into_response()
 }

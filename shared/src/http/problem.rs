@@ -82,6 +82,8 @@ problem_kinds! {
     UnknownChoice = UNPROCESSABLE_ENTITY "unknown-choice",
     /// Too many votes come from the client's network. The vote was not stored: send it again when Retry-After is over.
     RateLimited = TOO_MANY_REQUESTS "rate-limited",
+    /// The body has a transfer coding other than chunked. Send it as it is.
+    UnknownTransferCoding = NOT_IMPLEMENTED "unknown-transfer-coding",
     /// A fault of the service itself.
     InternalError = INTERNAL_SERVER_ERROR "internal-error",
     /// More votes come in than can be stored. The vote was not stored: send it again.

@@ -28,6 +28,7 @@ pub struct ConnectionSettings {
     pub keep_alive_timeout: Option<Duration>,
 }
 
+const MANAGEMENT_CONNECTIONS: u32 = 100;
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const KEEP_ALIVE_OF_PROXIES: Duration = Duration::from_secs(620);
 
@@ -40,6 +41,14 @@ fn keep_alive_timeout(raw: &str) -> Result<Duration, String> {
 }
 
 impl ConnectionSettings {
+    /// The settings of a listener that only operators and Prometheus reach.
+    pub(super) fn for_management() -> Self {
+        Self {
+            max_connections: MANAGEMENT_CONNECTIONS,
+            keep_alive_timeout: None,
+        }
+    }
+
     /// The time for which a connection from this address may be idle.
     ///
     /// It is also how long a client may take to send the head of a request that is not its first: hyper has one time

@@ -13,9 +13,12 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// a heartbeat more often, so one that has gone without a word is noticed in this time.
 #[cfg(target_os = "linux")]
 const UNTAKEN_AFTER: Duration = Duration::from_secs(30);
-/// How many bytes the kernel holds for a client that does not take them, Linux twice as many: more than any page of ours,
-/// where the kernel's own limit is some MB for each.
-const SEND_BUFFER: usize = 64 * 1024;
+/// The number of bytes that the kernel holds for a client that does not take them, where its own limit is some MB for each
+/// connection. Linux takes twice as many, for its bookkeeping. It is as much as goes out at first anyway, before a client has
+/// acknowledged anything (<https://www.rfc-editor.org/rfc/rfc6928>).
+const SEND_BUFFER: usize = 16 * 1024;
+/// The same for what a client sends before it is read: a request's head, and a vote.
+const RECEIVE_BUFFER: usize = 16 * 1024;
 /// Files besides connections: storage, logs, the runtime.
 const OTHER_FILES: u64 = 256;
 
@@ -27,6 +30,7 @@ pub(super) fn prepare(listener: &TcpListener) -> io::Result<()> {
         .with_interval(KEEPALIVE_INTERVAL);
     socket.set_tcp_keepalive(&keepalive)?;
     socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(UNTAKEN_AFTER))?;
     Ok(())

@@ -1,5 +1,6 @@
 //! Metrics: fields of a struct, whose doc comment is the help text. `infra/monitoring/metrics.md` lists them all.
 
+mod exposition;
 mod runtime;
 mod service;
 
@@ -8,6 +9,7 @@ use prometheus::{
     IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
 };
 
+pub use exposition::Exposition;
 pub use runtime::RuntimeMetrics;
 pub use service::{CommonMetrics, ServiceMetrics};
 

@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{GaugeVec, IntGaugeVec, Registry};
 
-use super::RuntimeMetrics;
+use super::{
+    RuntimeMetrics,
+    exposition::{Exposition, SharedExposition},
+};
 
 crate::metrics! {
     /// What every service measures.
@@ -28,6 +31,7 @@ pub struct ServiceMetrics {
     /// What every service measures.
     pub common: CommonMetrics,
     samplers: Arc<Mutex<Vec<Sampler>>>,
+    exposition: Arc<SharedExposition>,
 }
 
 impl ServiceMetrics {
@@ -54,6 +58,7 @@ impl ServiceMetrics {
             registry,
             common,
             samplers: Arc::default(),
+            exposition: Arc::default(),
         };
         let handle = tokio::runtime::Handle::current();
         metrics.before_each_scrape(move || runtime.sample(&handle.metrics()));
@@ -68,10 +73,14 @@ impl ServiceMetrics {
             .push(Box::new(sample));
     }
 
-    /// All of them in the Prometheus text format, version 0.0.4.
+    /// All of them in the Prometheus text format, version 0.0.4: as they are now, or as they were a moment ago where too many ask
+    /// for them or leave them unread.
     #[must_use]
-    pub fn text(&self) -> String {
-        // Held to the end: of two answers at the same time each has what its own look found.
+    pub fn exposition(&self) -> Exposition {
+        self.exposition.get(|| self.text())
+    }
+
+    fn text(&self) -> String {
         let samplers = self.samplers.lock().unwrap_or_else(PoisonError::into_inner);
         samplers.iter().for_each(|sample| sample());
         // Only metrics without samples and malformed names fail, and neither can be registered here.

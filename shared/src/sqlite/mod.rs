@@ -9,7 +9,7 @@ mod write;
 
 use std::{
     collections::HashMap,
-    fs::{File, OpenOptions},
+    fs::File,
     io::ErrorKind,
     path::{Path, PathBuf},
     str::FromStr,
@@ -24,7 +24,7 @@ use sqlx::{
 };
 use tokio::time::timeout;
 
-use crate::probe::Check;
+use crate::{private, probe::Check};
 use error::Cause;
 pub use error::{OpenError, message};
 use file::OpenedFile;
@@ -208,6 +208,8 @@ impl Database {
         let held = tokio::task::spawn_blocking(move || lock_file(&lock))
             .await
             .map_err(std::io::Error::other)??;
+        // What SQLite makes beside it has the same rights.
+        private::open_or_create(path)?;
         refuse_foreign(path).await?;
         let mut writer = self.0.writer.acquire().await?;
         MIGRATIONS.run_direct(None, &mut *writer, false).await?;
@@ -245,17 +247,13 @@ pub(crate) fn absolute(path: &Path) -> PathBuf {
 fn prepare_folder(path: &Path) -> std::io::Result<PathBuf> {
     let path = absolute(path);
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
+        private::create_folder(folder)?;
     }
     Ok(path)
 }
 
 fn lock_file(path: &Path) -> std::io::Result<File> {
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)?;
+    let file = private::open_or_create(path)?;
     file.lock()?;
     Ok(file)
 }

@@ -5,11 +5,14 @@ use std::io::{self, Write};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use shared::{
-    cli::printable,
+    cli::{printable, printable_json},
     store::{DeadLetter, Store},
 };
 
 use super::output::unless_closed;
+
+/// How many characters of a payload are shown.
+const SHOWN: usize = 1000;
 
 /// How to list them.
 #[derive(Args, Clone, Debug)]
@@ -39,7 +42,9 @@ impl Settings {
         for letter in letters {
             match self.format {
                 Format::Text => write_text(letter, out)?,
-                Format::Json => writeln!(out, "{}", as_json(letter))?,
+                Format::Json => {
+                    writeln!(out, "{}", printable_json(&as_json(letter).to_string()))?;
+                }
             }
         }
         if letters.is_empty() && matches!(self.format, Format::Text) {
@@ -58,7 +63,21 @@ fn write_text(letter: &DeadLetter, out: &mut impl Write) -> io::Result<()> {
     } = letter;
     writeln!(out, "{id}  received {received_at:.3}")?;
     writeln!(out, "  reason   {}", printable(reason))?;
-    writeln!(out, "  payload  {}", printable(payload))
+    writeln!(out, "  payload  {}", shortened(&printable(payload)))
+}
+
+/// The beginning of what is too long to be read.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => {
+            let bytes = text.len();
+            format!(
+                "{} … ({bytes} bytes in all; --format json has them)",
+                &text[..end]
+            )
+        }
+        None => text.to_owned(),
+    }
 }
 
 fn as_json(letter: &DeadLetter) -> Value {

@@ -8,8 +8,8 @@ locals {
       "worker: queue"           = { from = "worker", to = "queue", port = var.ports.queue }
       "worker: database"        = { from = "worker", to = "database", port = var.ports.database }
       "result: database"        = { from = "front", to = "database", port = var.ports.database }
-      "Prometheus: vote"        = { from = "monitoring", to = "front", port = var.ports.vote }
-      "Prometheus: result"      = { from = "monitoring", to = "front", port = var.ports.result }
+      "Prometheus: vote"        = { from = "monitoring", to = "front", port = var.ports.vote_management }
+      "Prometheus: result"      = { from = "monitoring", to = "front", port = var.ports.result_management }
       "Prometheus: worker"      = { from = "monitoring", to = "worker", port = var.ports.worker }
       "Prometheus: front host"  = { from = "monitoring", to = "front", port = var.ports.node_exporter }
       "Prometheus: worker host" = { from = "monitoring", to = "worker", port = var.ports.node_exporter }

@@ -11,14 +11,16 @@ variable "vpc_id" {
 variable "ports" {
   description = "Where everything listens"
   type = object({
-    vote          = number
-    result        = number
-    worker        = number
-    queue         = number
-    database      = number
-    grafana       = number
-    prometheus    = number
-    node_exporter = number
+    vote              = number
+    result            = number
+    worker            = number
+    vote_management   = number
+    result_management = number
+    queue             = number
+    database          = number
+    grafana           = number
+    prometheus        = number
+    node_exporter     = number
   })
 
   validation {

@@ -5,14 +5,16 @@ locals {
 
   # The same numbers as in the compose stack and in the services themselves.
   ports = {
-    vote          = 8080
-    result        = 8081
-    worker        = 8082
-    queue         = 6379
-    database      = 5432
-    grafana       = 3000
-    prometheus    = 9090
-    node_exporter = 9100
+    vote              = 8080
+    result            = 8081
+    worker            = 8082
+    vote_management   = 8090
+    result_management = 8091
+    queue             = 6379
+    database          = 5432
+    grafana           = 3000
+    prometheus        = 9090
+    node_exporter     = 9100
   }
   health_path   = "/ready"
   drain_seconds = 35

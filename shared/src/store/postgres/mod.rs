@@ -120,7 +120,9 @@ impl PostgresStore {
         within(self.timeout(), async {
             let mut transaction = self.begin().await?;
             let rows = query_as(
-                "SELECT ballot, reason, payload, floor(extract(epoch FROM received_at) * 1000)::bigint AS received_ms
+                "SELECT ballot, reason, payload,
+                     CASE WHEN isfinite(received_at) THEN floor(extract(epoch FROM received_at) * 1000)::bigint ELSE 0 END
+                         AS received_ms
                  FROM dead_letters",
             );
             let rows = rows.fetch_all(transaction.connection()).await?;

@@ -6,14 +6,16 @@ variables {
   load_balancer = true
   admin_cidrs   = ["203.0.113.7/32"]
   ports = {
-    vote          = 8080
-    result        = 8081
-    worker        = 8082
-    queue         = 6379
-    database      = 5432
-    grafana       = 3000
-    prometheus    = 9090
-    node_exporter = 9100
+    vote              = 8080
+    result            = 8081
+    worker            = 8082
+    vote_management   = 8090
+    result_management = 8091
+    queue             = 6379
+    database          = 5432
+    grafana           = 3000
+    prometheus        = 9090
+    node_exporter     = 9100
   }
 }
 
@@ -53,8 +55,8 @@ run "monitoring_is_for_administrators_only" {
   }
 
   assert {
-    condition     = alltrue([for rule in aws_vpc_security_group_ingress_rule.this : rule.referenced_security_group_id == aws_security_group.this["monitoring"].id if contains([8082, 9100], rule.from_port)])
-    error_message = "The worker's metrics and the node exporter should be reached by Prometheus only."
+    condition     = alltrue([for rule in aws_vpc_security_group_ingress_rule.this : rule.referenced_security_group_id == aws_security_group.this["monitoring"].id if contains([8082, 8090, 8091, 9100], rule.from_port)])
+    error_message = "The services' metrics and the node exporter should be reached by Prometheus only."
   }
 }
 
@@ -153,7 +155,7 @@ run "a_port_that_cannot_be_is_refused" {
   command = plan
 
   variables {
-    ports = { vote = 80800, result = 8081, worker = 8082, queue = 6379, database = 5432, grafana = 3000, prometheus = 9090, node_exporter = 9100 }
+    ports = { vote = 80800, result = 8081, worker = 8082, vote_management = 8090, result_management = 8091, queue = 6379, database = 5432, grafana = 3000, prometheus = 9090, node_exporter = 9100 }
   }
 
   expect_failures = [var.ports]
@@ -163,7 +165,7 @@ run "two_services_on_one_port_are_refused" {
   command = plan
 
   variables {
-    ports = { vote = 8081, result = 8081, worker = 8082, queue = 6379, database = 5432, grafana = 3000, prometheus = 9090, node_exporter = 9100 }
+    ports = { vote = 8081, result = 8081, worker = 8082, vote_management = 8090, result_management = 8091, queue = 6379, database = 5432, grafana = 3000, prometheus = 9090, node_exporter = 9100 }
   }
 
   expect_failures = [var.ports]

@@ -1,0 +1,60 @@
+//! Checks of how a request's body is framed.
+
+use axum::{
+    extract::Request,
+    http::{HeaderValue, header},
+};
+
+use super::{Problem, ProblemKind};
+
+/// Refuses transfer codings other than `chunked`, as RFC 9112 asks: a server that ignores one takes the coded bytes for the
+/// body, and a proxy in front may see another end of the request than it does.
+/// Source: <https://www.rfc-editor.org/rfc/rfc9112#section-6.1>.
+pub(super) fn check(request: &Request) -> Result<(), Problem> {
+    let codings = request.headers().get_all(header::TRANSFER_ENCODING);
+    let mut codings = codings.iter().map(HeaderValue::as_bytes);
+    let is_understood = match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(only), None) => only.trim_ascii().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    };
+    if is_understood {
+        return Ok(());
+    }
+    Err(Problem::new(
+        ProblemKind::UnknownTransferCoding,
+        "The header Transfer-Encoding has another value than chunked. Send the body as it is.",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    fn is_understood(codings: &[&str]) -> bool {
+        let mut request = Request::builder();
+        for coding in codings {
+            request = request.header(header::TRANSFER_ENCODING, *coding);
+        }
+        check(&request.body(Body::empty()).unwrap()).is_ok()
+    }
+
+    #[test]
+    fn only_chunked_is_understood() {
+        for codings in [&[][..], &["chunked"], &["Chunked"], &[" chunked "]] {
+            assert!(is_understood(codings), "{codings:?}");
+        }
+        for codings in [
+            &["gzip, chunked"][..],
+            &["gzip", "chunked"],
+            &["chunked", "chunked"],
+            &["chunked, chunked"],
+            &["identity"],
+            &[""],
+        ] {
+            assert!(!is_understood(codings), "{codings:?}");
+        }
+    }
+}
