@@ -334,6 +334,25 @@ async fn a_body_that_comes_drop_by_drop_is_refused() {
     app.stop().await;
 }
 
+/// The kernel's memory for what a client does not take, and for what the server does not read, belongs to the service.
+/// Source: <https://docs.kernel.org/networking/proc_net_tcp.html>.
+#[cfg(target_os = "linux")]
+fn assert_little_is_queued(url: &str) {
+    let port: u16 = url.rsplit(':').next().unwrap().parse().unwrap();
+    let own = format!(":{port:04X}");
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let queued = table.lines().filter_map(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let (sent, received) = fields[4].split_once(':')?;
+        let bytes = |queue| u64::from_str_radix(queue, 16).ok();
+        (fields[1].ends_with(&own)).then(|| Some(bytes(sent)? + bytes(received)?))?
+    });
+    let queued: Vec<_> = queued.collect();
+    let stuck = queued.iter().filter(|bytes| **bytes > 4096).count();
+    assert!(stuck >= 50, "they leave something unread: {queued:?}");
+    assert!(queued.iter().all(|bytes| *bytes < 64 * 1024), "{queued:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn those_who_ask_and_never_read_are_cut_off() {
     let program = Program::start(&[]);
@@ -349,6 +368,8 @@ async fn those_who_ask_and_never_read_are_cut_off() {
     let grown = program.figure("process_resident_memory_bytes").await - before;
     assert!(grown < 32.0 * 1024.0 * 1024.0, "{grown} bytes more");
     assert!(others(&program.vote).await >= 50, "they are in");
+    #[cfg(target_os = "linux")]
+    assert_little_is_queued(&program.vote);
     Voter::new(&program.vote).must_vote_for("a").await;
     let left = async || others(&program.vote).await;
     eventually("an empty house", |others| *others < 10, left).await;

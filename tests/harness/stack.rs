@@ -242,6 +242,21 @@ pub struct Images {
     pub names: [(&'static str, String); 3],
 }
 
+impl Images {
+    /// The image of a service.
+    pub fn of(&self, service: &str) -> &str {
+        let image = self.names.iter().find(|(name, _)| *name == service);
+        &image.expect("it is a service").1
+    }
+}
+
+/// The compose file, as compose reads it.
+pub fn settings_of_stack() -> serde_json::Value {
+    let output = compose().args(["config", "--format", "json"]).output();
+    let output = output.expect("docker can be run");
+    serde_json::from_slice(&output.stdout).expect("it is JSON")
+}
+
 fn images_tagged(tag: &'static str) -> Images {
     let name = |service| (service, format!("voting-app/{service}:{tag}"));
     Images {

@@ -1,5 +1,7 @@
 //! `docker compose up`: the stack as people run it, on a real engine.
 
+mod memory;
+
 use std::{
     collections::BTreeSet,
     sync::{
