@@ -93,6 +93,9 @@ impl Service {
         let child = command
             .env("LISTEN_ADDR", address.to_string())
             .env("DATA_DIR", folder.path())
+            // All clients are on this machine.
+            .env("MAX_CONNECTIONS_PER_ADDRESS", "1000000")
+            .env("MAX_VIEWERS_PER_ADDRESS", "1000000")
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

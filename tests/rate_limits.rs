@@ -13,6 +13,7 @@ on_both_storages! {
     thousands_of_votes_from_one_address_pass_unless_limited,
     new_voters_beyond_the_limit_are_told_so_and_nothing_is_queued,
     the_address_is_believed_only_from_a_trusted_proxy,
+    cookies_kept_for_after_a_reset_are_new_voters,
 }
 
 async fn thousands_of_votes_from_one_address_pass_unless_limited(storage: Storage) {
@@ -74,6 +75,28 @@ async fn new_voters_beyond_the_limit_are_told_so_and_nothing_is_queued(storage: 
         .unwrap();
     let line = "vote_submissions_total{choice=\"b\",outcome=\"rate_limited\"} 2\n";
     assert!(metrics.contains(line), "{metrics}");
+    app.stop().await;
+}
+
+/// They say that their voters have voted, and what they voted for is gone.
+async fn cookies_kept_for_after_a_reset_are_new_voters(storage: Storage) {
+    let app = App::start(&storage, &[]).await;
+    let stock: Vec<_> = (0..20).map(|_| Voter::new(&app.vote)).collect();
+    for voter in &stock {
+        voter.must_vote_for("a").await;
+    }
+    until_votes(&app.result, &[20, 0]).await;
+    app.stop().await;
+    storage.store().await.reset().await.unwrap();
+
+    let app = App::start(&storage, &FEW).await;
+    let mut accepted = 0;
+    for voter in &stock {
+        let page = voter.at(&app.vote).vote_for("b").await;
+        accepted += u64::from(page.status == StatusCode::OK);
+    }
+    assert_eq!(accepted, 3);
+    until_votes(&app.result, &[0, accepted]).await;
     app.stop().await;
 }
 

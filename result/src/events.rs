@@ -8,16 +8,16 @@ use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration}
 
 use axum::{
     body::Body,
-    extract::State,
-    http::{HeaderMap, header},
+    extract::{Request, State},
+    http::header,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use prometheus::IntGauge;
-use shared::http::{Problem, ProblemKind, problem_responses};
+use shared::http::{ClientAddress, OverLimit, Problem, ProblemKind, problem_responses};
 use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
+    sync::watch,
     time::{Instant, Interval, MissedTickBehavior, interval_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -61,14 +61,20 @@ impl IntoResponses for TooMany {
         TooMany,
     ),
 )]
-pub async fn stream(State(app): State<App>, headers: HeaderMap) -> Result<Response, Problem> {
-    let Ok(place) = app.places.clone().try_acquire_owned() else {
+pub async fn stream(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    let refuse = |detail: String| {
         app.metrics.result_refused_viewers_total.inc();
-        let detail = "Too many viewers watch the live result. Please try again in a moment, or read /api/tally.";
-        let problem = Problem::new(ProblemKind::TooManyViewers, detail);
-        return Err(problem.retry_after(RETRY_AFTER));
+        Problem::new(ProblemKind::TooManyViewers, detail).retry_after(RETRY_AFTER)
     };
-    let last_seen = headers
+    let share = app.per_address.enter(ClientAddress::of(&request));
+    let share = share.map_err(|OverLimit(limit)| {
+        refuse(format!("Your network has {limit} viewers of the live result already, which is as many as it may have. Please read /api/tally."))
+    })?;
+    let place = app.places.clone().try_acquire_owned().map_err(|_| {
+        refuse("Too many viewers watch the live result. Please try again in a moment, or read /api/tally.".into())
+    })?;
+    let last_seen = request
+        .headers()
         .get("last-event-id")
         .and_then(|id| id.to_str().ok())
         .unwrap_or_default();
@@ -77,7 +83,7 @@ pub async fn stream(State(app): State<App>, headers: HeaderMap) -> Result<Respon
         app.closing.clone(),
         app.metrics.clone(),
         last_seen.into(),
-        place,
+        (place, share),
     );
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
@@ -89,7 +95,7 @@ pub async fn stream(State(app): State<App>, headers: HeaderMap) -> Result<Respon
 }
 
 /// One open connection.
-struct Viewer {
+struct Viewer<P> {
     latest: watch::Receiver<Latest>,
     closing: CancellationToken,
     heartbeat: Interval,
@@ -100,16 +106,16 @@ struct Viewer {
     metrics: ResultMetrics,
     greeted: bool,
     _counted: Counted,
-    _place: OwnedSemaphorePermit,
+    _place: P,
 }
 
-impl Viewer {
+impl<P> Viewer<P> {
     fn new(
         mut latest: watch::Receiver<Latest>,
         closing: CancellationToken,
         metrics: ResultMetrics,
         seen: Arc<str>,
-        place: OwnedSemaphorePermit,
+        place: P,
     ) -> Self {
         latest.mark_changed();
         let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
@@ -216,8 +222,6 @@ mod tests {
         poll::{Poll, Schedule},
         store::{OptionCount, Tally},
     };
-    use std::sync::Arc;
-    use tokio::sync::Semaphore;
 
     #[tokio::test]
     async fn a_slow_viewer_gets_the_newest_tally_and_what_it_missed_is_counted() {
@@ -230,9 +234,8 @@ mod tests {
         };
         let (publisher, latest) = watch::channel(None);
         let show = |votes| publish(&publisher, snapshot(votes));
-        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let closing = CancellationToken::new();
-        let mut viewer = Viewer::new(latest, closing, metrics.clone(), "".into(), place);
+        let mut viewer = Viewer::new(latest, closing, metrics.clone(), "".into(), ());
         let greeting = viewer.next().await.unwrap();
         assert!(greeting.starts_with(RETRY));
         show(1);

@@ -26,7 +26,7 @@ mod timeline;
 use std::sync::Arc;
 
 use shared::{
-    http::{self, HttpMetrics, Listeners, Probes, manage},
+    http::{self, AddressLimit, HttpMetrics, Listeners, Probes, manage},
     lifecycle::{Lifecycle, Tasks},
     metrics::ServiceMetrics,
     probe::{Check, Dependency},
@@ -86,6 +86,8 @@ pub async fn run(
             metrics: service_metrics,
         }
     };
+    let viewers_per_address =
+        AddressLimit::new("stream", config.max_viewers_per_address, &http_metrics);
     let app = routes::App::new(
         poll.clone(),
         &config.page,
@@ -93,7 +95,7 @@ pub async fn run(
         timeline,
         metrics,
         lifecycle.closing.clone(),
-        config.max_viewers,
+        (config.max_viewers, viewers_per_address),
     );
     let routes = routes::routes(
         app,

@@ -5,7 +5,7 @@ use std::{ops::Deref, sync::Arc};
 use axum::{Router, http::HeaderValue};
 use shared::{
     http::{
-        AllowedOrigins, Api, HttpMetrics, Pages, Problem, ProblemKind, asset_routes,
+        AddressLimit, AllowedOrigins, Api, HttpMetrics, Pages, Problem, ProblemKind, asset_routes,
         content_security_policy, documented_routes,
     },
     language::Translations,
@@ -48,6 +48,8 @@ pub struct Parts {
     pub(crate) embed_policy: HeaderValue,
     /// Places for viewers of the live events.
     pub(crate) places: Arc<Semaphore>,
+    /// Those of each address.
+    pub(crate) per_address: AddressLimit,
     pub(crate) instance: String,
     pub(crate) pages: Pages<page::Kind, page::Version>,
 }
@@ -68,7 +70,7 @@ impl App {
         timeline: watch::Receiver<LatestTimeline>,
         metrics: ResultMetrics,
         closing: CancellationToken,
-        max_viewers: usize,
+        (max_viewers, per_address): (usize, AddressLimit),
     ) -> Self {
         Self(Arc::new(Parts {
             poll,
@@ -81,6 +83,7 @@ impl App {
             links: pages.links.clone(),
             embed_policy: content_security_policy(&pages.embed_allowed_origins),
             places: Arc::new(Semaphore::new(max_viewers)),
+            per_address,
             instance: shared::instance_name(),
             pages: Pages::default(),
         }))

@@ -38,6 +38,10 @@ pub struct ViewerSettings {
     /// How many may watch the live result at once; further ones are answered 503. If not set, 95 % of MAX_CONNECTIONS
     #[arg(long, env = "MAX_VIEWERS", value_parser = whole_number(1_u32..=1_000_000))]
     pub max_viewers: Option<u32>,
+
+    /// How many of them one address may have; further ones are answered 503. If not set, half of all
+    #[arg(long, env = "MAX_VIEWERS_PER_ADDRESS", value_parser = whole_number(1_u32..=1_000_000))]
+    pub max_viewers_per_address: Option<u32>,
 }
 
 /// Who may show the result within pages of their own.
@@ -74,6 +78,8 @@ pub struct Config {
     pub page: PageConfig,
     /// How many may watch the live result at once.
     pub max_viewers: usize,
+    /// How many of them one address may have.
+    pub max_viewers_per_address: u32,
     /// How to serve and how to end.
     pub server: ServerSettings,
 }
@@ -113,6 +119,8 @@ impl Config {
         // Some places are kept for the page, the API and the probes.
         let connections = server.connections.max_connections;
         let most = connections - connections / 20;
+        let max_viewers = viewers.max_viewers.unwrap_or(most);
+        let half = max_viewers.div_ceil(2);
         Ok(Self {
             poll: poll.poll()?,
             store: store.config(data)?,
@@ -122,7 +130,8 @@ impl Config {
                 links: browser.links.clone(),
                 embed_allowed_origins: embed.embed_allowed_origins.clone(),
             },
-            max_viewers: viewers.max_viewers.unwrap_or(most) as usize,
+            max_viewers: max_viewers as usize,
+            max_viewers_per_address: viewers.max_viewers_per_address.unwrap_or(half),
             server,
         })
     }

@@ -74,6 +74,7 @@ impl Container {
     /// With the limits of the stack, and so many connections.
     fn start(image: &str, settings: &Value, connections: &str) -> Self {
         let memory = settings["mem_limit"].as_str().unwrap();
+        let of_one = format!("MAX_CONNECTIONS_PER_ADDRESS={connections}");
         let connections = format!("MAX_CONNECTIONS={connections}");
         let place = [
             "run",
@@ -87,6 +88,8 @@ impl Container {
             memory,
             "--env",
             &connections,
+            "--env",
+            &of_one,
             "--env",
             "DATA_DIR=/data/of-its-own",
             image,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::{sleep, timeout},
 };
 
@@ -20,6 +20,15 @@ impl Raw {
     pub async fn open(url: &str) -> Self {
         let address = url.trim_start_matches("http://");
         Self(TcpStream::connect(address).await.expect("it accepts"))
+    }
+
+    /// The same for a client that holds little itself, so that the server has to.
+    pub async fn open_narrow(url: &str) -> Self {
+        let address = url.trim_start_matches("http://");
+        let socket = TcpSocket::new_v4().expect("there are sockets");
+        socket.set_recv_buffer_size(2048).expect("it can be set");
+        let address = address.parse().expect("it is an address");
+        Self(socket.connect(address).await.expect("it accepts"))
     }
 
     /// Sends this. Returns whether the server took it all before it closed.

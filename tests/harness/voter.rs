@@ -42,6 +42,14 @@ impl Voter {
         }
     }
 
+    /// The same voter at a service that was started after the first one.
+    pub fn at(&self, vote: &str) -> Self {
+        Self {
+            client: self.client.clone(),
+            vote: vote.to_owned(),
+        }
+    }
+
     pub async fn look(&self) -> Page {
         page(
             self.client

@@ -19,7 +19,12 @@ async fn viewers_and_what_they_are_sent_are_counted() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     let vote = start_ready("vote", &storage, &[]).await;
     let _worker = start_ready("worker", &storage, &[]).await;
-    let result = start_ready("result", &storage, &[("MAX_VIEWERS", "2")]).await;
+    let result = start_ready(
+        "result",
+        &storage,
+        &[("MAX_VIEWERS", "2"), ("MAX_VIEWERS_PER_ADDRESS", "2")],
+    )
+    .await;
     let (clients, sent) = ("result_live_clients", "result_push_total{outcome=\"sent\"}");
     let mut viewers = [
         Viewer::open(&result.url, None).await,

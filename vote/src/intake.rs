@@ -6,13 +6,14 @@ use jiff::Timestamp;
 use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry};
 use shared::{
     ballot::{Ballot, Choice, Traceparent, VoterId},
+    http::ClientAddress,
     metrics::LATENCY_SECONDS,
     poll::{Phase, Poll, ResultsMode},
 };
 
 use crate::{
     line::{Line, Receipt},
-    rate_limit::{ClientAddress, RateLimits},
+    rate_limit::RateLimits,
     refusal::Refusal,
 };
 
@@ -116,9 +117,6 @@ pub struct Intake {
 pub struct Sender {
     /// Who it is.
     pub voter: VoterId,
-    /// Whether this voter has voted before, as the cookie tells: looking at the page is enough for a cookie, so having
-    /// one says nothing.
-    pub has_voted: bool,
     /// Where the vote comes from.
     pub address: ClientAddress,
 }
@@ -164,7 +162,7 @@ impl Intake {
             self.metrics.vote_shed_total.inc();
             Refusal::Overloaded
         })?;
-        self.rates.check(sender.address, sender.has_voted)?;
+        self.rates.check(sender.address, sender.voter)?;
         let ballot = Ballot {
             voter: sender.voter,
             choice,

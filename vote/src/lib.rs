@@ -98,13 +98,13 @@ pub async fn run(
             metrics: service_metrics,
         }
     };
-    let rates = RateLimits::new(config.rates);
+    let rates = RateLimits::new(&config.rates);
     let intake = Intake {
         poll: Arc::new(config.poll),
         lines,
         metrics: metrics.clone(),
         audience,
-        rates: rates.clone(),
+        rates,
     };
     let base_path = config.links.vote_base_path.clone().unwrap_or_default();
     let app = routes::App::new(
@@ -147,11 +147,6 @@ pub async fn run(
             Ok(())
         });
     }
-    let closing = lifecycle.closing.clone();
-    tasks.spawn("rate limits", async move {
-        rates.keep_small(&closing).await;
-        Ok(())
-    });
     let (connections, ending) = (config.server.connections, lifecycle.clone());
     tasks.spawn(
         "server",

@@ -4,40 +4,44 @@
 //! Many voters share an address, at work or in a café, so a bucket starts full and holds much more than a minute's worth.
 
 use std::{
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::IpAddr,
     num::NonZeroU32,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use axum::{
-    extract::{ConnectInfo, FromRequestParts},
-    http::request::Parts,
-};
 use clap::Args;
 use governor::{
-    DefaultKeyedRateLimiter, Quota, RateLimiter,
+    DefaultDirectRateLimiter, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
 };
-use shared::{http::TrustedProxies, settings::whole_number};
-use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
+use hashlink::LruCache;
+use shared::{
+    ballot::VoterId,
+    http::{ClientAddress, TrustedProxies},
+    settings::whole_number,
+};
 
-use crate::{refusal::Refusal, routes::App};
+use crate::refusal::Refusal;
 
-/// So many minutes' worth may come at once, unless set otherwise.
+/// The burst in minutes' worth, unless set otherwise.
 const BURST_MINUTES: u32 = 10;
-/// How many addresses are remembered at most, in about 10 MB. Whoever has more is not stopped by a limit for each.
-const MOST_ADDRESSES: usize = 100_000;
-/// How often those are forgotten that have not voted for a while.
-const FORGET_EVERY: Duration = Duration::from_mins(1);
+/// The number of buckets and of voters that are remembered, in about 10 MB each. The one that was longest without a vote is
+/// forgotten for a new one.
+const MAX_REMEMBERED: usize = 100_000;
+/// The first bits of IPv6 addresses that are one subscriber's, and those that are one site's, such as a school's or a whole
+/// provider's customer with many networks. Source: <https://www.rfc-editor.org/rfc/rfc6177>.
+const SUBSCRIBER_BITS: u32 = 64;
+const SITE_BITS: u32 = 48;
+/// The number of subscribers' quotas that a site of IPv6 has.
+const SITE_QUOTAS: NonZeroU32 = NonZeroU32::new(4).unwrap();
 
 /// How much one address may vote.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Limits per address")]
 pub struct RateSettings {
     /// How many votes a minute one address may send, in the long run; if not set, any number. IPv6 addresses with the
-    /// same first 64 bits are one
+    /// same first 64 bits are one, and all with the same first 48 bits may send four times as many
     #[arg(long, env = "VOTES_PER_MINUTE", value_parser = number())]
     pub votes_per_minute: Option<u32>,
 
@@ -45,7 +49,8 @@ pub struct RateSettings {
     #[arg(long, env = "VOTES_BURST", value_parser = number())]
     pub votes_burst: Option<u32>,
 
-    /// How many voters a minute may vote from one address for the first time, in the long run; if not set, any number
+    /// How many voters a minute may vote from one address for the first time since this service started, in the long run; if
+    /// not set, any number
     #[arg(long, env = "NEW_VOTERS_PER_MINUTE", value_parser = number())]
     pub new_voters_per_minute: Option<u32>,
 
@@ -102,44 +107,17 @@ fn quota(
 #[error("{0}_BURST is set, but {0}_PER_MINUTE is not; set both, or leave {0}_BURST out")]
 pub struct RateWithoutNumber(&'static str);
 
-/// Where a request comes from, as far as that can be trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ClientAddress(pub IpAddr);
-
-impl FromRequestParts<App> for ClientAddress {
-    type Rejection = <ConnectInfo<SocketAddr> as FromRequestParts<App>>::Rejection;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Self::Rejection> {
-        let ConnectInfo(peer) = ConnectInfo::<SocketAddr>::from_request_parts(parts, app).await?;
-        let proxies = &app.intake.rates.0.trusted_proxies;
-        Ok(Self(proxies.client_address(peer.ip(), &parts.headers)))
-    }
-}
-
-impl ClientAddress {
-    /// What shares a bucket: an IPv6 subscriber has a network of at least 2^64 addresses.
-    fn bucket(self) -> IpAddr {
-        match self.0 {
-            IpAddr::V4(_) => self.0,
-            IpAddr::V6(address) => {
-                Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
-            }
-        }
-    }
-}
-
-/// The buckets of this process. Cloning is cheap.
+/// The buckets of this process. Cloning is cheap; clones share them.
 #[derive(Clone)]
 pub struct RateLimits(Arc<Inner>);
 
 struct Inner {
     votes: Option<Buckets>,
-    new_voters: Option<Buckets>,
-    trusted_proxies: TrustedProxies,
+    new_voters: Option<NewVoters>,
 }
 
 impl RateLimits {
-    pub(crate) fn new(config: RateConfig) -> Self {
+    pub(crate) fn new(config: &RateConfig) -> Self {
         let limited = config.votes.is_some() || config.new_voters.is_some();
         if limited && config.trusted_proxies.is_empty() {
             tracing::warn!(
@@ -149,87 +127,103 @@ impl RateLimits {
         }
         Self(Arc::new(Inner {
             votes: config.votes.map(Buckets::new),
-            new_voters: config.new_voters.map(Buckets::new),
-            trusted_proxies: config.trusted_proxies,
+            new_voters: config.new_voters.map(NewVoters::new),
         }))
     }
 
-    /// Takes a token for a vote from this address, and one for a new voter where it is the first one.
+    /// Takes a token for a vote from this address, and one for a new voter where it is this voter's first one.
     ///
     /// # Errors
     /// There is none left.
-    pub(crate) fn check(&self, address: ClientAddress, has_voted: bool) -> Result<(), Refusal> {
-        let new_voters = self.0.new_voters.as_ref().filter(|_| !has_voted);
-        for buckets in self.0.votes.iter().chain(new_voters) {
-            buckets.take(address.bucket())?;
+    pub(crate) fn check(&self, address: ClientAddress, voter: VoterId) -> Result<(), Refusal> {
+        if let Some(votes) = &self.0.votes {
+            votes.take(address)?;
         }
-        Ok(())
-    }
-
-    /// Forgets old addresses until the service closes.
-    pub(crate) async fn keep_small(&self, closing: &CancellationToken) {
-        while closing
-            .run_until_cancelled(sleep(FORGET_EVERY))
-            .await
-            .is_some()
-        {
-            for buckets in self.0.votes.iter().chain(&self.0.new_voters) {
-                buckets.forget_old();
-            }
+        match &self.0.new_voters {
+            Some(new_voters) => new_voters.check(address, voter),
+            None => Ok(()),
         }
     }
 }
 
-/// A bucket for each address.
+/// The voters that have taken a token, and the buckets of those that have not. A cookie that says that its voter has voted
+/// does not count: it may have been kept for the moment when all votes are removed.
+struct NewVoters {
+    known: Mutex<LruCache<VoterId, ()>>,
+    buckets: Buckets,
+}
+
+impl NewVoters {
+    fn new(quota: Quota) -> Self {
+        Self {
+            known: Mutex::new(LruCache::new(MAX_REMEMBERED)),
+            buckets: Buckets::new(quota),
+        }
+    }
+
+    fn check(&self, address: ClientAddress, voter: VoterId) -> Result<(), Refusal> {
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known().get(&voter).is_none() {
+            self.buckets.take(address)?;
+            known().insert(voter, ());
+        }
+        Ok(())
+    }
+}
+
+/// A bucket for each address, and for each site of IPv6.
 struct Buckets {
-    quota: Quota,
-    limiter: RwLock<DefaultKeyedRateLimiter<IpAddr>>,
+    subscribers: KeyedBuckets,
+    sites: KeyedBuckets,
 }
 
 impl Buckets {
     fn new(quota: Quota) -> Self {
+        let several = |number: NonZeroU32| number.saturating_mul(SITE_QUOTAS);
+        // A quota does not tell its rate, but the time that one token takes to come back.
+        let of_site = Quota::with_period(quota.replenish_interval() / SITE_QUOTAS.get())
+            .map_or(quota, |faster| {
+                faster.allow_burst(several(quota.burst_size()))
+            });
         Self {
-            quota,
-            limiter: RwLock::new(RateLimiter::keyed(quota)),
+            subscribers: KeyedBuckets::new(quota),
+            sites: KeyedBuckets::new(of_site),
         }
     }
 
-    fn take(&self, bucket: IpAddr) -> Result<(), Refusal> {
-        let limiter = self.limiter.read().unwrap_or_else(PoisonError::into_inner);
-        let taken = limiter.check_key(&bucket);
-        let remembered = limiter.len();
-        drop(limiter);
-        if remembered >= MOST_ADDRESSES {
-            self.make_room();
+    fn take(&self, address: ClientAddress) -> Result<(), Refusal> {
+        self.subscribers.take(address.network(SUBSCRIBER_BITS))?;
+        match address.0 {
+            IpAddr::V4(_) => Ok(()),
+            IpAddr::V6(_) => self.sites.take(address.network(SITE_BITS)),
         }
-        taken.map_err(|not_until| {
+    }
+}
+
+/// A bucket for each network that has voted lately.
+struct KeyedBuckets {
+    quota: Quota,
+    buckets: Mutex<LruCache<IpAddr, DefaultDirectRateLimiter>>,
+}
+
+impl KeyedBuckets {
+    fn new(quota: Quota) -> Self {
+        Self {
+            quota,
+            buckets: Mutex::new(LruCache::new(MAX_REMEMBERED)),
+        }
+    }
+
+    fn take(&self, network: IpAddr) -> Result<(), Refusal> {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.get(&network).is_none() {
+            buckets.insert(network, RateLimiter::direct(self.quota));
+        }
+        let bucket = buckets.get(&network).expect("it was made above");
+        bucket.check().map_err(|not_until| {
             let wait = not_until.wait_time_from(DefaultClock::default().now());
             Refusal::RateLimited(whole_seconds(wait))
         })
-    }
-
-    fn forget_old(&self) {
-        let limiter = self.limiter.read().unwrap_or_else(PoisonError::into_inner);
-        limiter.retain_recent();
-        limiter.shrink_to_fit();
-    }
-
-    /// Refusing everybody whose address is not known yet would do an attacker's work: all start anew instead.
-    fn make_room(&self) {
-        let mut limiter = self.limiter.write().unwrap_or_else(PoisonError::into_inner);
-        if limiter.len() < MOST_ADDRESSES {
-            // Somebody else was faster.
-            return;
-        }
-        limiter.retain_recent();
-        // Few free places would be gone at once, and looking for old ones costs more than a fresh start.
-        if limiter.len() > MOST_ADDRESSES / 2 {
-            *limiter = RateLimiter::keyed(self.quota);
-            tracing::warn!(
-                MOST_ADDRESSES,
-                "votes come from more addresses than can be remembered; all limits start anew"
-            );
-        }
     }
 }
 
@@ -259,35 +253,36 @@ mod tests {
     }
 
     fn limits(flags: &[&str]) -> RateLimits {
-        RateLimits::new(config(flags).unwrap())
+        RateLimits::new(&config(flags).unwrap())
     }
 
     fn from(address: &str) -> ClientAddress {
         ClientAddress(address.parse().unwrap())
     }
 
-    /// How many of so many votes are let through.
-    fn let_through(limits: &RateLimits, votes: usize, address: &str, has_voted: bool) -> usize {
+    /// The number of votes, each of a voter of its own, that are let through of so many.
+    fn let_through(limits: &RateLimits, votes: usize, address: &str) -> usize {
         (0..votes)
-            .filter(|_| limits.check(from(address), has_voted).is_ok())
+            .filter(|_| limits.check(from(address), VoterId::random()).is_ok())
             .count()
     }
 
     #[test]
     fn nothing_is_limited_unless_set() {
-        assert_eq!(let_through(&limits(&[]), 5000, "192.0.2.1", false), 5000);
+        assert_eq!(let_through(&limits(&[]), 5000, "192.0.2.1"), 5000);
     }
 
     #[test]
     fn a_burst_is_let_through_and_then_the_rest_is_told_when_to_come_back() {
         let limits = limits(&["--votes-per-minute", "1", "--votes-burst", "3"]);
-        assert_eq!(let_through(&limits, 5, "192.0.2.1", false), 3);
-        let Err(Refusal::RateLimited(seconds)) = limits.check(from("192.0.2.1"), false) else {
+        assert_eq!(let_through(&limits, 5, "192.0.2.1"), 3);
+        let Err(Refusal::RateLimited(seconds)) = limits.check(from("192.0.2.1"), VoterId::random())
+        else {
             panic!("there is no token left");
         };
         assert!((55..=60).contains(&seconds), "{seconds}");
         assert_eq!(
-            let_through(&limits, 5, "192.0.2.2", false),
+            let_through(&limits, 5, "192.0.2.2"),
             3,
             "others are not affected"
         );
@@ -296,22 +291,29 @@ mod tests {
     #[test]
     fn a_burst_is_ten_minutes_worth_unless_set() {
         let limits = limits(&["--votes-per-minute", "2"]);
-        assert_eq!(let_through(&limits, 50, "192.0.2.1", false), 20);
+        assert_eq!(let_through(&limits, 50, "192.0.2.1"), 20);
     }
 
     #[test]
-    fn only_new_voters_need_a_new_voters_token() {
+    fn a_voter_takes_one_new_voters_token_whatever_the_cookie_says() {
         let limits = limits(&["--new-voters-per-minute", "1", "--new-voters-burst", "2"]);
-        assert_eq!(let_through(&limits, 50, "192.0.2.1", true), 50);
-        assert_eq!(let_through(&limits, 50, "192.0.2.1", false), 2);
+        let voter = VoterId::random();
+        let accepted = (0..50).filter(|_| limits.check(from("192.0.2.1"), voter).is_ok());
+        assert_eq!(accepted.count(), 50);
+        assert_eq!(let_through(&limits, 50, "192.0.2.1"), 1);
+        let elsewhere = limits.check(from("192.0.2.1"), voter);
+        assert!(elsewhere.is_ok(), "it may change its mind");
     }
 
     #[test]
-    fn a_network_of_ipv6_addresses_is_one_sender() {
+    fn a_network_of_ipv6_addresses_is_one_sender_and_a_site_is_four() {
         let limits = limits(&["--votes-per-minute", "1", "--votes-burst", "1"]);
-        assert_eq!(let_through(&limits, 1, "2001:db8:0:1::1", false), 1);
-        assert_eq!(let_through(&limits, 1, "2001:db8:0:1:ffff::2", false), 0);
-        assert_eq!(let_through(&limits, 1, "2001:db8:0:2::1", false), 1);
+        assert_eq!(let_through(&limits, 1, "2001:db8:0:1::1"), 1);
+        assert_eq!(let_through(&limits, 1, "2001:db8:0:1:ffff::2"), 0);
+        let networks = (2..4000).map(|network| format!("2001:db8:0:{network:x}::1"));
+        let through = networks.map(|network| let_through(&limits, 1, &network));
+        assert_eq!(through.sum::<usize>(), 3);
+        assert_eq!(let_through(&limits, 1, "2001:db8:1:1::1"), 1);
     }
 
     #[test]
@@ -321,37 +323,25 @@ mod tests {
         let began = std::time::Instant::now();
         let mut through = 0;
         while through < 10 {
-            through += let_through(&limits, 1, "192.0.2.1", false);
+            through += let_through(&limits, 1, "192.0.2.1");
             assert!(began.elapsed() < Duration::from_mins(1));
         }
     }
 
     #[test]
-    fn a_flood_of_addresses_is_bounded_and_refuses_nobody() {
+    fn a_flood_of_addresses_is_bounded_and_gives_no_limit_back() {
         let limits = limits(&["--votes-per-minute", "1", "--votes-burst", "1"]);
-        let buckets = limits.0.votes.as_ref().unwrap();
-        let remembered = || buckets.limiter.read().unwrap().len();
+        let buckets = &limits.0.votes.as_ref().unwrap().subscribers.buckets;
+        let busy = "192.0.2.1";
+        assert_eq!(let_through(&limits, 1, busy), 1);
         for number in 0..250_000 {
             let address = ClientAddress(IpAddr::from(u32::to_be_bytes(number)));
-            limits.check(address, false).unwrap();
-            assert!(remembered() <= MOST_ADDRESSES);
+            limits.check(address, VoterId::random()).unwrap();
+            if number % 1000 == 0 {
+                assert_eq!(let_through(&limits, 1, busy), 0, "after {number} others");
+            }
         }
-    }
-
-    #[test]
-    fn addresses_that_have_their_tokens_back_are_forgotten() {
-        let limits = limits(&["--votes-per-minute", "1000000"]);
-        for number in 0..100 {
-            limits
-                .check(ClientAddress(IpAddr::from([192, 0, 2, number])), false)
-                .unwrap();
-        }
-        let buckets = limits.0.votes.as_ref().unwrap();
-        let began = std::time::Instant::now();
-        while !buckets.limiter.read().unwrap().is_empty() {
-            buckets.forget_old();
-            assert!(began.elapsed() < Duration::from_mins(1));
-        }
+        assert_eq!(buckets.lock().unwrap().len(), MAX_REMEMBERED);
     }
 
     #[test]

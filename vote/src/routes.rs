@@ -107,7 +107,6 @@ impl App {
         let key = self.csrf.check(&sent.headers, token).and(key);
         let sender = Sender {
             voter: identity.voter,
-            has_voted: !identity.last_choice.is_empty(),
             address: sent.address,
         };
         self.intake.cast(sender, key, sent.traceparent()).await

@@ -1,17 +1,17 @@
 //! What a vote's request carries, read with care and not believed yet.
 
-use std::{error::Error, iter::successors, time::Duration};
+use std::{convert::Infallible, error::Error, iter::successors, time::Duration};
 
 use axum::{
     body::{Body, Bytes, to_bytes},
-    extract::{FromRequest, FromRequestParts, Request},
+    extract::{FromRequest, Request},
     http::{HeaderMap, header, request::Parts},
 };
 use http_body_util::LengthLimitError;
-use shared::ballot::Traceparent;
+use shared::{ballot::Traceparent, http::ClientAddress};
 use tokio::time::timeout;
 
-use crate::{rate_limit::ClientAddress, refusal::Refusal, routes::App};
+use crate::refusal::Refusal;
 
 /// A vote needs less than a hundred bytes.
 const MAX_BODY: usize = 4 * 1024;
@@ -27,13 +27,12 @@ pub struct Sent {
     body: Result<Bytes, Refusal>,
 }
 
-impl FromRequest<App> for Sent {
-    type Rejection = <ClientAddress as FromRequestParts<App>>::Rejection;
+impl<S: Sync> FromRequest<S> for Sent {
+    type Rejection = Infallible;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self, Self::Rejection> {
-        let (mut parts, body) = request.into_parts();
-        let address = ClientAddress::from_request_parts(&mut parts, app).await?;
-        let Parts { headers, .. } = parts;
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        let address = ClientAddress::of(&request);
+        let (Parts { headers, .. }, body) = request.into_parts();
         Ok(Self {
             headers,
             address,

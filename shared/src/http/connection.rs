@@ -13,7 +13,7 @@ use std::{
 
 use axum::{
     body::Body,
-    extract::{ConnectInfo, Request},
+    extract::Request,
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
@@ -26,7 +26,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Answers, Problem, ProblemKind, room::Place};
+use super::{
+    Answers, ClientAddress, Problem, ProblemKind,
+    room::{Place, Refused},
+};
 use crate::lifecycle::Lifecycle;
 
 /// Room for a request's head.
@@ -46,9 +49,18 @@ async fn answer(
     draining: CancellationToken,
 ) -> Response {
     let mut request = request.map(Body::new);
-    request.extensions_mut().insert(ConnectInfo(peer));
-    let mut response = if place.is_reserve && !answers.is_probe(request.uri().path()) {
-        answers.refuse(&request, no_room())
+    let proxies = &answers.site().trusted_proxies;
+    let client = ClientAddress(proxies.client_address(peer.ip(), request.headers()));
+    request.extensions_mut().insert(client);
+    let mut response = if answers.is_probe(request.uri().path()) {
+        answers.answer(request).await
+    } else if let Some(refused) = place.refused {
+        answers.refuse(&request, refused.into())
+    } else if proxies.trusts(peer.ip().to_canonical()) {
+        match place.share(client) {
+            Ok(share) => share.held_by(answers.answer(request).await),
+            Err(refused) => answers.refuse(&request, refused.into()),
+        }
     } else {
         answers.answer(request).await
     };
@@ -62,9 +74,18 @@ async fn answer(
     response
 }
 
-fn no_room() -> Problem {
-    let detail = "Too many connections are open. Please try again in a moment.";
-    Problem::new(ProblemKind::TooManyConnections, detail).retry_after(RETRY_AFTER)
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        let detail = match refused {
+            Refused::Full => {
+                "Too many connections are open. Please try again in a moment.".to_owned()
+            }
+            Refused::PerAddress(limit) => format!(
+                "Your network has {limit} connections open already, which is as many as it may have. Please close some, or try again in a moment."
+            ),
+        };
+        Self::new(ProblemKind::TooManyConnections, detail).retry_after(RETRY_AFTER)
+    }
 }
 
 /// Serves until the client goes, breaks a limit, or `closing` is cancelled and the request in hand is answered.

@@ -8,7 +8,7 @@ use axum::{
 };
 use futures_util::future::Either;
 use prometheus::{
-    HistogramVec, IntCounter, IntGauge, IntGaugeVec, Registry,
+    HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
     core::Collector,
     proto::{Metric, MetricFamily},
 };
@@ -27,6 +27,8 @@ crate::metrics! {
         pub http_server_open_connections: IntGauge,
         /// Connections that were refused because too many were open.
         pub http_server_refused_connections_total: IntCounter,
+        /// Connections, requests and streams that were refused because their client's address had too many of them.
+        pub http_server_refused_per_address_total: IntCounterVec["what"],
         /// Requests that could not be read, and so belong to no route: answered with 400, 414 or 431, and their connection closed.
         pub http_server_unreadable_requests_total: IntCounter,
     }
@@ -47,6 +49,11 @@ impl HttpMetrics {
             metrics
                 .http_server_active_requests
                 .with_label_values(&[method]);
+        }
+        for what in ["connection", "request", "stream"] {
+            metrics
+                .http_server_refused_per_address_total
+                .with_label_values(&[what]);
         }
         metrics.expect("GET", UNMATCHED, &["404"]);
         metrics

@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::measured::{Counted, HttpMetrics};
+use super::{
+    AddressLimit, ClientAddress, Share,
+    measured::{Counted, HttpMetrics},
+    per_address::OverLimit,
+};
 
 /// How many of those that find no place are told so at the same time; more are closed without a word.
 const REFUSED_AT_ONCE: usize = 256;
@@ -16,6 +20,21 @@ const LITTLE_PATIENCE: Duration = Duration::from_secs(3);
 /// The same for those that are to be refused.
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 
+/// The reason why there is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// All are taken.
+    Full,
+    /// The client has as many as one address may have.
+    PerAddress(u32),
+}
+
+impl From<OverLimit> for Refused {
+    fn from(OverLimit(limit): OverLimit) -> Self {
+        Self::PerAddress(limit)
+    }
+}
+
 /// The places for connections.
 #[derive(Clone)]
 pub(super) struct Room {
@@ -23,34 +42,53 @@ pub(super) struct Room {
     reserve: Arc<Semaphore>,
     /// With fewer places left than this it is crowded.
     few: usize,
+    connections: AddressLimit,
+    requests: AddressLimit,
     metrics: HttpMetrics,
 }
 
 impl Room {
-    pub(super) fn new(places: usize, metrics: HttpMetrics) -> Self {
+    pub(super) fn new(places: usize, per_address: u32, metrics: HttpMetrics) -> Self {
         Self {
             places: Arc::new(Semaphore::new(places)),
             reserve: Arc::new(Semaphore::new(REFUSED_AT_ONCE)),
             few: places / 10,
+            connections: AddressLimit::new("connection", per_address, &metrics),
+            requests: AddressLimit::new("request", per_address, &metrics),
             metrics,
         }
     }
 
-    /// A place for a connection; `None`: it must be closed.
-    pub(super) fn place(&self) -> Option<Place> {
-        let regular = self.places.clone().try_acquire_owned().ok();
-        let is_reserve = regular.is_none();
-        if is_reserve {
-            self.metrics.http_server_refused_connections_total.inc();
-        }
-        let permit = regular.or_else(|| self.reserve.clone().try_acquire_owned().ok())?;
+    /// A place for a connection; `None`: it must be closed. A proxy's has no client of its own.
+    pub(super) fn place(&self, client: Option<ClientAddress>) -> Option<Place> {
+        let (permit, share, refused) = match self.regular(client) {
+            Ok((permit, share)) => (permit, share, None),
+            Err(refused) => {
+                let permit = self.reserve.clone().try_acquire_owned().ok()?;
+                (permit, None, Some(refused))
+            }
+        };
         let gauge = self.metrics.http_server_open_connections.clone();
         Some(Place {
             room: self.clone(),
-            is_reserve,
+            refused,
             _permit: permit,
+            _share: share,
             _counted: Counted::new(gauge),
         })
+    }
+
+    fn regular(
+        &self,
+        client: Option<ClientAddress>,
+    ) -> Result<(OwnedSemaphorePermit, Option<Share>), Refused> {
+        let share = client.map(|client| self.connections.enter(client));
+        let share = share.transpose()?;
+        if let Ok(permit) = self.places.clone().try_acquire_owned() {
+            return Ok((permit, share));
+        }
+        self.metrics.http_server_refused_connections_total.inc();
+        Err(Refused::Full)
     }
 
     fn is_crowded(&self) -> bool {
@@ -61,10 +99,11 @@ impl Room {
 /// A connection's place, free again when this is dropped.
 pub(super) struct Place {
     room: Room,
-    /// Whether there was no place any more, and this one is only for saying so, and for probes: a service that is full
-    /// is not ill, and must not be replaced for it.
-    pub(super) is_reserve: bool,
+    /// The reason why this place is only for saying no, and for probes: a service that is full is not ill, and must not be
+    /// replaced for it.
+    pub(super) refused: Option<Refused>,
     _permit: OwnedSemaphorePermit,
+    _share: Option<Share>,
     _counted: Counted,
 }
 
@@ -73,7 +112,7 @@ impl Place {
     pub(super) fn patience(&self) -> Duration {
         match self {
             Self {
-                is_reserve: true, ..
+                refused: Some(_), ..
             } => LEAST_PATIENCE,
             _ if self.room.is_crowded() => LITTLE_PATIENCE,
             _ => PATIENCE,
@@ -82,7 +121,12 @@ impl Place {
 
     /// Whether the connection may stay open after an answer: idle ones take places that others need.
     pub(super) fn may_stay(&self) -> bool {
-        !self.is_reserve && !self.room.is_crowded()
+        self.refused.is_none() && !self.room.is_crowded()
+    }
+
+    /// The share of a proxy's client in what may be unfinished.
+    pub(super) fn share(&self, client: ClientAddress) -> Result<Share, Refused> {
+        Ok(self.room.requests.enter(client)?)
     }
 }
 
@@ -94,32 +138,49 @@ mod tests {
     #[test]
     fn places_run_out_one_after_the_other_and_come_back() {
         let metrics = HttpMetrics::new(&Registry::new());
-        let room = Room::new(20, metrics.clone());
-        let mut places: Vec<_> = (0..18).map(|_| room.place().unwrap()).collect();
+        let room = Room::new(20, 1, metrics.clone());
+        let mut places: Vec<_> = (0..18).map(|_| room.place(None).unwrap()).collect();
         assert!(
             places
                 .iter()
-                .all(|place| place.may_stay() && !place.is_reserve)
+                .all(|place| place.may_stay() && place.refused.is_none())
         );
-        places.push(room.place().unwrap());
+        places.push(room.place(None).unwrap());
         assert!(
             places.iter().all(|place| !place.may_stay()),
             "it is crowded"
         );
         assert_eq!(places[0].patience(), LITTLE_PATIENCE);
-        places.push(room.place().unwrap());
-        let refused: Vec<_> = (0..=REFUSED_AT_ONCE).map(|_| room.place()).collect();
+        places.push(room.place(None).unwrap());
+        let refused: Vec<_> = (0..=REFUSED_AT_ONCE).map(|_| room.place(None)).collect();
         assert!(
             refused[..REFUSED_AT_ONCE]
                 .iter()
                 .flatten()
-                .all(|place| place.is_reserve)
+                .all(|place| place.refused == Some(Refused::Full))
         );
         assert!(refused[REFUSED_AT_ONCE].is_none());
         assert_eq!(metrics.http_server_refused_connections_total.get(), 257);
         assert_eq!(metrics.http_server_open_connections.get(), 20 + 256);
         drop((refused, places));
         assert_eq!(metrics.http_server_open_connections.get(), 0);
-        assert_eq!(room.place().unwrap().patience(), PATIENCE);
+        assert_eq!(room.place(None).unwrap().patience(), PATIENCE);
+    }
+
+    #[test]
+    fn one_address_has_its_share_of_places_and_leaves_the_others() {
+        let metrics = HttpMetrics::for_methods(&Registry::new());
+        let room = Room::new(20, 2, metrics.clone());
+        let client = |last| Some(ClientAddress([192, 0, 2, last].into()));
+        let own: Vec<_> = (0..3).map(|_| room.place(client(1)).unwrap()).collect();
+        let refused = own.iter().map(|place| place.refused);
+        assert_eq!(
+            refused.collect::<Vec<_>>(),
+            [None, None, Some(Refused::PerAddress(2))]
+        );
+        assert_eq!(room.place(client(2)).unwrap().refused, None);
+        assert_eq!(room.places.available_permits(), 18);
+        let counted = metrics.http_server_refused_per_address_total;
+        assert_eq!(counted.with_label_values(&["connection"]).get(), 1);
     }
 }

@@ -1,13 +1,13 @@
 //! The server: takes connections in, as many as there is room for.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::task::TaskTracker;
 
-use super::{Answers, TrustedProxies, connection::serve_connection, room::Room, socket};
+use super::{Answers, ClientAddress, connection::serve_connection, room::Room, socket};
 use crate::{
     lifecycle::Lifecycle,
     settings::{duration, whole_number},
@@ -20,6 +20,12 @@ pub struct ConnectionSettings {
     /// How many connections may be open at once; further ones are answered 503 and closed
     #[arg(long, env = "MAX_CONNECTIONS", default_value = "10000", value_parser = whole_number(1_u32..=1_000_000))]
     pub max_connections: u32,
+
+    /// How many connections one address may have open; further ones are answered 503 and closed. For the clients of the proxies
+    /// in TRUSTED_PROXIES it is how many requests of one address may be unfinished. IPv6 addresses with the same first 48 bits
+    /// are one; if not set, half of MAX_CONNECTIONS
+    #[arg(long, env = "MAX_CONNECTIONS_PER_ADDRESS", value_parser = whole_number(1_u32..=1_000_000))]
+    pub max_connections_per_address: Option<u32>,
 
     /// The time for which an idle connection stays open. It must be longer than the idle timeout of a load balancer in
     /// front, which would otherwise use a connection that is being closed; if not set, 75s, and 620s for the proxies in TRUSTED_PROXIES: Google's
@@ -45,16 +51,22 @@ impl ConnectionSettings {
     pub(super) fn for_management() -> Self {
         Self {
             max_connections: MANAGEMENT_CONNECTIONS,
+            max_connections_per_address: None,
             keep_alive_timeout: None,
         }
     }
 
-    /// The time for which a connection from this address may be idle.
+    fn per_address(&self) -> u32 {
+        let half = self.max_connections.div_ceil(2);
+        self.max_connections_per_address.unwrap_or(half)
+    }
+
+    /// The time for which a connection may be idle.
     ///
     /// It is also how long a client may take to send the head of a request that is not its first: hyper has one time
     /// limit for both. So only known proxies get the longer one by default.
-    pub(super) fn keep_alive_for(&self, peer: IpAddr, proxies: &TrustedProxies) -> Duration {
-        let by_default = if proxies.trusts(peer.to_canonical()) {
+    fn keep_alive(&self, is_proxy: bool) -> Duration {
+        let by_default = if is_proxy {
             KEEP_ALIVE_OF_PROXIES
         } else {
             KEEP_ALIVE
@@ -63,8 +75,8 @@ impl ConnectionSettings {
     }
 }
 
-/// Serves until the service closes and every request in hand is answered. Handlers find the peer's address as
-/// [`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo).
+/// Serves until the service closes and every request in hand is answered. Handlers find the client's address as
+/// [`ClientAddress`].
 ///
 /// # Errors
 /// The listener is none for TCP.
@@ -77,7 +89,7 @@ pub async fn serve(
     let places = settings.max_connections as usize;
     socket::make_room_for(places);
     socket::prepare(&listener).context("the listener cannot be set up")?;
-    let room = Room::new(places, answers.metrics().clone());
+    let room = Room::new(places, settings.per_address(), answers.metrics().clone());
     let connections = TaskTracker::new();
     while let Some(accepted) = lifecycle
         .closing
@@ -86,10 +98,14 @@ pub async fn serve(
     {
         match accepted {
             Ok((stream, peer)) => {
-                if let Some(place) = room.place() {
+                let is_proxy = answers
+                    .site()
+                    .trusted_proxies
+                    .trusts(peer.ip().to_canonical());
+                let client = (!is_proxy).then(|| ClientAddress(peer.ip().to_canonical()));
+                if let Some(place) = room.place(client) {
                     let (answers, lifecycle) = (answers.clone(), lifecycle.clone());
-                    let keep_alive =
-                        settings.keep_alive_for(peer.ip(), &answers.site().trusted_proxies);
+                    let keep_alive = settings.keep_alive(is_proxy);
                     connections.spawn(serve_connection(
                         stream, peer, answers, place, keep_alive, lifecycle,
                     ));
@@ -116,22 +132,14 @@ mod tests {
     fn proxies_are_kept_longer_than_they_keep_us() {
         let settings = |keep_alive_timeout| ConnectionSettings {
             max_connections: 1,
+            max_connections_per_address: None,
             keep_alive_timeout,
         };
-        let proxies = "10.0.0.0/8".parse().unwrap();
-        let kept = |settings: ConnectionSettings, peer: &str| {
-            settings
-                .keep_alive_for(peer.parse().unwrap(), &proxies)
-                .as_secs()
+        let kept = |settings: ConnectionSettings| {
+            [false, true].map(|is_proxy| settings.keep_alive(is_proxy).as_secs())
         };
-        let unset = settings(None);
-        assert_eq!(kept(unset, "203.0.113.7"), 75);
-        assert_eq!(
-            [kept(unset, "10.1.2.3"), kept(unset, "::ffff:10.1.2.3")],
-            [620; 2]
-        );
-        let set = settings(Some(Duration::from_secs(9)));
-        assert_eq!([kept(set, "10.1.2.3"), kept(set, "203.0.113.7")], [9; 2]);
+        assert_eq!(kept(settings(None)), [75, 620]);
+        assert_eq!(kept(settings(Some(Duration::from_secs(9)))), [9; 2]);
         for bad in ["0s", "500ms", "3h", "75"] {
             assert!(keep_alive_timeout(bad).is_err(), "{bad}");
         }
