@@ -7,7 +7,7 @@ use serde_json::Value;
 use shared::ballot::BallotId;
 
 use crate::{
-    faults::{start_ready, until_empty, until_metric},
+    faults::{start_ready, until_empty, until_metric, until_ready, until_unready_because},
     harness::{
         PATIENCE, eventually,
         process::{command, output},
@@ -201,4 +201,44 @@ async fn ballots_removed_before_delivery_are_counted_as_lost() {
     until_metric(&worker, "worker_entries_lost_total 3").await;
     until_empty(&storage).await;
     until_metric(&worker, "worker_entries_lost_total 3").await;
+}
+
+/// Whoever may add a ballot may add one with the greatest id there is, after which Redis gives no other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_greatest_id_makes_vote_unready_until_an_operator_has_ids_begin_anew() {
+    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let vote = start_ready("vote", &storage, &[]).await;
+    let result = start_ready("result", &storage, &[]).await;
+    let voter = Voter::new(&vote.url);
+    voter.must_vote_for("a").await;
+    let queue = storage.queue().await;
+    let mut add = ::redis::cmd("XADD");
+    add.arg(queue.name()).arg(format!("{0}-{0}", u64::MAX));
+    add.arg(&[
+        ("voter", "0123456789abcdef0123456789abcdef"),
+        ("choice", "b"),
+    ]);
+    storage.at_its_node(&add);
+
+    let refused = Voter::new(&vote.url).vote_for("a").await;
+    assert_eq!(refused.status, reqwest::StatusCode::SERVICE_UNAVAILABLE);
+    until_unready_because(&vote, &["exhausted", "restart-ids"]).await;
+    let mut worker = start_ready("worker", &storage, &[]).await;
+    until_votes(&result.url, &[1, 0]).await;
+    assert!(worker.process.terminate().success());
+    let restarted = async || {
+        let variables = [
+            ("QUEUE_URL", &*storage.queue_url),
+            ("QUEUE_STREAM", &*storage.stream),
+            ("DATABASE_URL", &*storage.database_url),
+        ];
+        let output = output(command("worker", &variables).args(["admin", "restart-ids"]));
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    };
+    let done = |said: &String| said.contains("they follow it again");
+    eventually("ids that follow the clock", done, restarted).await;
+    until_ready(&vote.url).await;
+    voter.must_vote_for("b").await;
+    let _worker = start_ready("worker", &storage, &[]).await;
+    until_votes(&result.url, &[0, 1]).await;
 }

@@ -125,3 +125,22 @@ async fn columns_of_another_type_are_named() {
     )
     .await;
 }
+
+/// Every role of the database may hold any advisory lock, as long as it likes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_holds_an_advisory_lock_holds_up_no_vote() {
+    use sqlx::Connection;
+
+    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let vote = start_ready("vote", &storage, &[]).await;
+    let _worker = start_ready("worker", &storage, &[]).await;
+    let result = start_ready("result", &storage, &[]).await;
+    let mut hostile = sqlx::PgConnection::connect(&storage.database_url)
+        .await
+        .unwrap();
+    let lock = sqlx::query("SELECT pg_advisory_lock(hashtext('tally'))");
+    lock.execute(&mut hostile).await.unwrap();
+    Voter::new(&vote.url).must_vote_for("a").await;
+    until_votes(&result.url, &[1, 0]).await;
+    drop(hostile);
+}

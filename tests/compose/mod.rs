@@ -304,6 +304,9 @@ fn assert_rights_are_the_least(stack: &Stack) {
         .contains("2001")
     );
     for forbidden in [
+        "SELECT * FROM votes",
+        "SELECT * FROM dead_letters",
+        "SELECT FROM tally_lock FOR UPDATE",
         "DELETE FROM votes",
         "UPDATE tally SET votes = 0",
         "CREATE TABLE mine ()",

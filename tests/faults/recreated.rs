@@ -50,7 +50,7 @@ async fn tables_that_are_dropped_are_made_again() {
     crowd.accepts(20).await;
     storage
         .execute(
-            "DROP TABLE votes, tally, timeline, dead_letters, progress, _sqlx_migrations;
+            "DROP TABLE votes, tally, tally_lock, timeline, dead_letters, progress, _sqlx_migrations;
              DROP FUNCTION only_counted, count_inserted_votes, count_updated_votes, count_deleted_votes, count_no_votes",
         )
         .await;

@@ -40,12 +40,17 @@ CREATE TRIGGER only_counted BEFORE INSERT ON timeline FOR EACH ROW EXECUTE FUNCT
 -- Counts what one statement changed, whoever sent it. The transition tables hold the rows as they were when the
 -- statement locked them, so concurrent writers cannot make a vote count twice or not at all.
 --
--- The advisory lock puts transactions in a line from here to their commit. Without it two of them could lock the
--- counts in opposite orders, because one INSERT ... ON CONFLICT fires an insert and an update trigger.
+-- The lock of a row puts transactions in a line from here to their commit. Without it two of them could lock the
+-- counts in opposite orders, because one INSERT ... ON CONFLICT fires an insert and an update trigger. An advisory lock
+-- would do the same, but every role of the database may hold one for ever; this row only those that may write.
+CREATE TABLE tally_lock (id integer PRIMARY KEY);
+INSERT INTO tally_lock VALUES (1);
+CREATE TRIGGER only_counted BEFORE INSERT ON tally_lock FOR EACH ROW EXECUTE FUNCTION only_counted();
+
 CREATE FUNCTION count_inserted_votes() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM new_votes) THEN RETURN NULL; END IF;
-    PERFORM pg_advisory_xact_lock(hashtext('tally'));
+    PERFORM FROM tally_lock FOR UPDATE;
     INSERT INTO tally AS t (option, votes, last_cast_ms)
         SELECT vote, count(*), max(cast_ms) FROM new_votes GROUP BY vote
         ON CONFLICT (option) DO UPDATE
@@ -61,7 +66,7 @@ $$;
 CREATE FUNCTION count_updated_votes() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM new_votes) THEN RETURN NULL; END IF;
-    PERFORM pg_advisory_xact_lock(hashtext('tally'));
+    PERFORM FROM tally_lock FOR UPDATE;
     INSERT INTO tally AS t (option, votes, last_cast_ms)
         SELECT vote, sum(change), max(cast_ms)
         FROM (SELECT vote, 1 AS change, cast_ms FROM new_votes UNION ALL SELECT vote, -1, 0 FROM old_votes) AS changes
@@ -83,7 +88,7 @@ $$;
 CREATE FUNCTION count_deleted_votes() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM old_votes) THEN RETURN NULL; END IF;
-    PERFORM pg_advisory_xact_lock(hashtext('tally'));
+    PERFORM FROM tally_lock FOR UPDATE;
     UPDATE tally AS t SET votes = t.votes - gone.votes
         FROM (SELECT vote, count(*) AS votes FROM old_votes GROUP BY vote) AS gone
         WHERE t.option = gone.vote;

@@ -6,3 +6,12 @@ CREATE TABLE progress (
     last_batch_at   timestamptz,
     oldest_waits_ms bigint NOT NULL
 );
+
+-- Whoever shows the result reads the counts, and not who voted for what: members of this role, where there is one.
+DO $$
+BEGIN
+    IF to_regrole('tally_reader') IS NOT NULL THEN
+        GRANT SELECT ON tally, timeline, progress, _sqlx_migrations TO tally_reader;
+    END IF;
+END
+$$;

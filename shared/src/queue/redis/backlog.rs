@@ -33,10 +33,17 @@ impl RedisQueue {
         // Asked after the group: what was delivered in between has greater ids than `delivered`, so the bound holds.
         let pending = self.pending().await?;
         let next = after(group.delivered);
-        let bound = pending.first.map_or(next, |first| first.min(next));
+        let trim = match (pending.first, next) {
+            (Some(first), next) => Trim::Below(next.map_or(first, |next| first.min(next))),
+            (None, Some(next)) => Trim::Below(next),
+            (None, None) => Trim::All,
+        };
         let undelivered = format!("({}", group.delivered);
-        let (oldest_undelivered, length) =
-            self.oldest(&undelivered, trims.then_some(bound)).await?;
+        let undelivered = match next {
+            Some(_) => (&*undelivered, "+"),
+            None => NONE,
+        };
+        let (oldest_undelivered, length) = self.oldest(undelivered, trims.then_some(trim)).await?;
         Ok(Backlog {
             pending: pending.count,
             undelivered: match oldest_undelivered {
@@ -61,7 +68,7 @@ impl RedisQueue {
 
     /// The backlog before the first worker has come: whatever is in the stream.
     async fn untouched(&self, stream: &StreamInfo) -> Result<Backlog, QueueError> {
-        let (oldest, undelivered) = self.oldest("-", None).await?;
+        let (oldest, undelivered) = self.oldest(("-", "+"), None).await?;
         Ok(Backlog {
             undelivered,
             oldest: oldest.map(|oldest| self.shard.to_ballot(oldest)),
@@ -71,20 +78,24 @@ impl RedisQueue {
         })
     }
 
-    /// The oldest entry from here on, and how many there are in all, once those before `bound` are removed.
+    /// The oldest entry between these ids, and how many entries there are in all, once these are removed.
     async fn oldest(
         &self,
-        from: &str,
-        bound: Option<BallotId>,
+        (from, to): (&str, &str),
+        trim: Option<Trim>,
     ) -> Result<(Option<BallotId>, u64), QueueError> {
         let stream = &*self.stream;
         let mut commands = redis::pipe();
-        if let Some(bound) = bound {
+        if let Some(entries) = trim {
             let trim = commands.cmd("XTRIM").arg(stream);
-            trim.arg("MINID").arg("=").arg(bound.to_string()).ignore();
+            match entries {
+                Trim::Below(bound) => trim.arg("MINID").arg("=").arg(bound.to_string()),
+                Trim::All => trim.arg("MAXLEN").arg("=").arg(0),
+            };
+            trim.ignore();
         }
         let range = commands.cmd("XRANGE").arg(stream);
-        range.arg(from).arg("+").arg("COUNT").arg(1);
+        range.arg(from).arg(to).arg("COUNT").arg(1);
         commands.cmd("XLEN").arg(stream);
         let (Entries(first), length): (Entries, u64) = self
             .connection
@@ -135,14 +146,23 @@ fn removed_unread(stream: &StreamInfo, group: &Group) -> u64 {
     gone.saturating_sub(read)
 }
 
-/// The first id greater than this one.
-fn after(id: BallotId) -> BallotId {
+/// A range of ids in which there are none.
+const NONE: (&str, &str) = ("+", "-");
+
+/// The entries that may go.
+#[derive(Clone, Copy)]
+enum Trim {
+    /// Those with smaller ids.
+    Below(BallotId),
+    /// All: the last one has the greatest id there is, so no further one can come meanwhile.
+    All,
+}
+
+/// The first id greater than this one; `None`: there is none.
+fn after(id: BallotId) -> Option<BallotId> {
     match id.seq.checked_add(1) {
-        Some(seq) => BallotId { seq, ..id },
-        None => BallotId {
-            ms: id.ms.saturating_add(1),
-            seq: 0,
-        },
+        Some(seq) => Some(BallotId { seq, ..id }),
+        None => id.ms.checked_add(1).map(|ms| BallotId { ms, seq: 0 }),
     }
 }
 
@@ -175,16 +195,9 @@ mod tests {
 
     #[test]
     fn the_bound_for_trimming_is_just_after_the_last_delivered() {
-        assert_eq!(
-            after(BallotId { ms: 5, seq: 0 }),
-            BallotId { ms: 5, seq: 1 }
-        );
-        assert_eq!(
-            after(BallotId {
-                ms: 5,
-                seq: u64::MAX
-            }),
-            BallotId { ms: 6, seq: 0 }
-        );
+        let id = |ms, seq| BallotId { ms, seq };
+        assert_eq!(after(id(5, 0)), Some(id(5, 1)));
+        assert_eq!(after(id(5, u64::MAX)), Some(id(6, 0)));
+        assert_eq!(after(id(u64::MAX, u64::MAX)), None);
     }
 }

@@ -128,6 +128,10 @@ fn advice(code: Option<&str>, said: &str) -> Option<&'static str> {
         _ if said.contains("max number of clients") => {
             Some("raise maxclients there, or start fewer services")
         }
+        _ if said.contains("exhausted the last possible ID") => Some(
+            "somebody added an entry with the greatest id; when a worker has taken it, stop all workers and run \
+             `worker admin restart-ids`",
+        ),
         _ => None,
     }
 }
