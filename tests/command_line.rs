@@ -375,3 +375,31 @@ fn logs_can_be_json() {
         "{line}"
     );
 }
+
+/// Everybody on the machine can read it in the list of processes.
+#[test]
+fn a_secret_in_the_command_line_is_refused_without_being_said() {
+    let key = "0123456789abcdef".repeat(8);
+    for (program, flag, value) in [
+        ("vote", "--cookie-key", &*key),
+        ("vote", "--queue-url", "redis://vote:S3cr3t@nowhere.invalid"),
+        (
+            "worker",
+            "--database-url",
+            "postgres://u:S3cr3t@nowhere.invalid/v",
+        ),
+        ("voting-app", "--queue-url", "redis://a,redis://u:S3cr3t@b"),
+    ] {
+        let ended = output(command(program, &[]).args([flag, value]));
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(2), "{said}");
+        let variable = flag[2..].replace('-', "_").to_uppercase();
+        assert!(said.contains(flag) && said.contains(&variable), "{said}");
+        assert!(!said.contains("S3cr3t") && !said.contains(&key), "{said}");
+    }
+    // A URL without a password is no secret.
+    let flags = ["--queue-url", "redis://nowhere.invalid:1", "healthcheck"];
+    let ended = output(command("vote", &[("LISTEN_ADDR", "127.0.0.1:1")]).args(flags));
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(said.contains("127.0.0.1:1/health"), "{said}");
+}

@@ -1,4 +1,4 @@
-//! What only operators may see, and what memory costs whoever asks for it.
+//! The things that only operators may see, at a listener of their own and on the machine.
 
 use std::path::Path;
 

@@ -43,7 +43,8 @@ fn what_cannot_be_used_is_refused_with_one_sentence() {
         (["--rate", "0"], "votes per second, more than 0"),
         (["--voters", "0"], "from 1 to"),
         (["--duration", "soon"], "400ms"),
-        (["--database-url", "mysql://u:hidden@h"], "postgres://"),
+        (["--database-url", "mysql://u:hidden@h"], "set DATABASE_URL"),
+        (["--database-url", "mysql://h"], "postgres://"),
         (["--database-url", "sqlite:///no/such.db"], "/no/such.db"),
         (
             ["--result-url", "http://127.0.0.1:1"],

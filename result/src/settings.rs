@@ -39,7 +39,7 @@ pub struct ViewerSettings {
     #[arg(long, env = "MAX_VIEWERS", value_parser = whole_number(1_u32..=1_000_000))]
     pub max_viewers: Option<u32>,
 
-    /// How many of them one address may have; further ones are answered 503. If not set, half of all
+    /// The number of them that one address may have; further ones are answered 503. If not set, half of all
     #[arg(long, env = "MAX_VIEWERS_PER_ADDRESS", value_parser = whole_number(1_u32..=1_000_000))]
     pub max_viewers_per_address: Option<u32>,
 }
@@ -78,7 +78,7 @@ pub struct Config {
     pub page: PageConfig,
     /// How many may watch the live result at once.
     pub max_viewers: usize,
-    /// How many of them one address may have.
+    /// The number of them that one address may have.
     pub max_viewers_per_address: u32,
     /// How to serve and how to end.
     pub server: ServerSettings,

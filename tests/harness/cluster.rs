@@ -17,8 +17,8 @@ use super::{
 /// How long a node is silent before the others replace it, in milliseconds.
 const NODE_TIMEOUT: &str = "1000";
 const SLOTS: usize = 16_384;
-/// What is answered is written, and so outlives the process, which is all that ends here. It is not waited for until
-/// it is on the disk: a slow disk would look like a lost shard to whoever asks for prompt answers.
+/// Settings for servers of which the process ends, and not the machine: what is answered is written, but not waited for until it
+/// is on the disk. A slow disk would look like a lost shard to whoever asks for prompt answers.
 const FLAGS: [&str; 6] = ["--appendonly", "yes", "--appendfsync", "no", "--save", ""];
 
 /// Redis servers that share the voters.

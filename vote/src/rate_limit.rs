@@ -49,8 +49,8 @@ pub struct RateSettings {
     #[arg(long, env = "VOTES_BURST", value_parser = number())]
     pub votes_burst: Option<u32>,
 
-    /// How many voters a minute may vote from one address for the first time since this service started, in the long run; if
-    /// not set, any number
+    /// The number of voters a minute that may vote from one address for the first time since this service started, in the
+    /// long run; if not set, any number
     #[arg(long, env = "NEW_VOTERS_PER_MINUTE", value_parser = number())]
     pub new_voters_per_minute: Option<u32>,
 

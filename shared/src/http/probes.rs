@@ -123,9 +123,9 @@ async fn ready(State(probes): State<Probes>) -> impl IntoResponse {
     (StatusCode::SERVICE_UNAVAILABLE, Json(document))
 }
 
-/// Whether the service should get requests
+/// The readiness of the service
 ///
-/// Answered from memory. The management port says why it should not.
+/// Answered from memory. The management port says why it should not get requests.
 #[utoipa::path(get, path = "/ready", tag = "probes", operation_id = "get_readiness", responses(
     (status = OK, description = "It should.", body = ReadinessDocument),
     (status = SERVICE_UNAVAILABLE, description = "It should not.", body = ReadinessDocument),

@@ -21,8 +21,8 @@ pub struct ConnectionSettings {
     #[arg(long, env = "MAX_CONNECTIONS", default_value = "10000", value_parser = whole_number(1_u32..=1_000_000))]
     pub max_connections: u32,
 
-    /// How many connections one address may have open; further ones are answered 503 and closed. For the clients of the proxies
-    /// in TRUSTED_PROXIES it is how many requests of one address may be unfinished. IPv6 addresses with the same first 48 bits
+    /// The number of connections that one address may have open; further ones are answered 503 and closed. For the clients of the proxies
+    /// in TRUSTED_PROXIES it is the number of requests of one address that may be unfinished. IPv6 addresses with the same first 48 bits
     /// are one; if not set, half of MAX_CONNECTIONS
     #[arg(long, env = "MAX_CONNECTIONS_PER_ADDRESS", value_parser = whole_number(1_u32..=1_000_000))]
     pub max_connections_per_address: Option<u32>,

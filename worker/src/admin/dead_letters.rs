@@ -11,7 +11,7 @@ use shared::{
 
 use super::output::unless_closed;
 
-/// How many characters of a payload are shown.
+/// The number of characters of a payload that are shown.
 const SHOWN: usize = 1000;
 
 /// How to list them.
