@@ -33,7 +33,14 @@ pub struct Cluster {
 /// The cluster of three that all tests of this program share. They use streams of their own and leave it as it is.
 pub fn shared() -> Result<&'static Cluster, String> {
     static SHARED: OnceLock<Result<Cluster, String>> = OnceLock::new();
-    let shared = SHARED.get_or_init(|| Cluster::start(3, false));
+    let shared = SHARED.get_or_init(|| {
+        let cluster = Cluster::start(3, false)?;
+        // Nobody breaks it, so it is as in production.
+        for node in cluster.nodes() {
+            node.set("appendfsync", "always");
+        }
+        Ok(cluster)
+    });
     shared.as_ref().map_err(Clone::clone)
 }
 

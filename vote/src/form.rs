@@ -84,7 +84,7 @@ impl<'a> Form<'a> {
         }
     }
 
-    fn urlencoded(body: &'a [u8]) -> Result<Self, Refusal> {
+    pub(crate) fn urlencoded(body: &'a [u8]) -> Result<Self, Refusal> {
         let mut form = Self::default();
         for pair in body
             .split(|byte| *byte == b'&')
@@ -97,7 +97,7 @@ impl<'a> Form<'a> {
     }
 
     /// Source: <https://www.rfc-editor.org/rfc/rfc7578>.
-    async fn multipart(body: &Bytes, content_type: &str) -> Result<Self, Refusal> {
+    pub(crate) async fn multipart(body: &Bytes, content_type: &str) -> Result<Self, Refusal> {
         let unreadable = |error: multer::Error| Refusal::Malformed(error.to_string());
         let boundary = multer::parse_boundary(content_type).map_err(unreadable)?;
         let whole = stream::iter([Ok::<_, Infallible>(body.clone())]);

@@ -109,9 +109,7 @@ impl Identity {
         value.push(u8::try_from(context.poll.len()).expect("a poll's id has at most 32 bytes"));
         value.extend(context.poll.as_bytes());
         value.extend(self.last_choice.as_bytes());
-        let signature = key.sign(Purpose::Cookie, &[name.as_bytes(), b"=", &value]);
-        value.extend(signature);
-        let value = URL_SAFE_NO_PAD.encode(value);
+        let value = signed(value, name, key);
         // Browsers take the name of the secure one with no other path.
         let path = if secure.is_empty() { context.path } else { "/" };
         let cookie = [name, "=", &value, ATTRIBUTES, path, secure].concat();
@@ -208,6 +206,13 @@ fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'
         })
 }
 
+/// The value of a cookie with this content.
+pub(crate) fn signed(mut payload: Vec<u8>, name: &str, key: &Key) -> String {
+    let signature = key.sign(Purpose::Cookie, &[name.as_bytes(), b"=", &payload]);
+    payload.extend(signature);
+    URL_SAFE_NO_PAD.encode(payload)
+}
+
 /// The voter of this cookie, if it is genuine and not too old.
 fn read(value: &[u8], name: &str, key: &Key, context: Context<'_>) -> Option<Identity> {
     let value = URL_SAFE_NO_PAD.decode(value).ok()?;
@@ -221,7 +226,8 @@ fn read(value: &[u8], name: &str, key: &Key, context: Context<'_>) -> Option<Ide
     let (made_at, rest) = rest.split_first_chunk()?;
     let (poll_length, rest) = rest.split_first()?;
     let (poll, choice) = rest.split_at_checked((*poll_length).into())?;
-    let age = context.now.as_second() - i64::from_be_bytes(*made_at);
+    let made_at = i64::from_be_bytes(*made_at);
+    let age = context.now.as_second().saturating_sub(made_at);
     if age > MAX_AGE_SECONDS {
         return None;
     }

@@ -10,6 +10,8 @@ mod cookie_key;
 mod csrf;
 mod described;
 mod form;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod identity;
 mod intake;
 mod line;

@@ -1,0 +1,27 @@
+//! An entry of the queue, which others may have written, and a dead letter's payload, which may have been changed by hand.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use shared::{
+    ballot::BallotId,
+    poll::{Poll, Schedule},
+    queue::Delivery,
+};
+
+fuzz_target!(|payload: &str| {
+    let id = BallotId { ms: 1, seq: 0 };
+    let Ok(delivery) = Delivery::from_payload(id, payload) else {
+        return;
+    };
+    let payload = delivery.payload();
+    let again = Delivery::from_payload(id, &payload).map(|again| again.payload());
+    assert_eq!(again.ok(), Some(payload), "a replay is the same");
+    let poll = Poll {
+        question: String::new(),
+        options: "a=Cats,b=Dogs".parse().expect("it is a list of options"),
+        schedule: Schedule::always(),
+    };
+    if let Ok(cast) = delivery.open(&poll) {
+        assert!(["a", "b"].contains(&cast.ballot.choice.as_str()));
+    }
+});
