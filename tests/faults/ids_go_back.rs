@@ -11,6 +11,9 @@ use crate::harness::{
     voter::Voter,
 };
 
+/// What a slow disk holds up is not taken over, and so not counted once more as stale.
+const PATIENT: [(&str, &str); 1] = [("WORKER_CLAIM_IDLE", "1m")];
+
 /// Some minutes before the other clock, as ids have it: what follows is younger than what Redis' clock says. More would be a
 /// wrong clock of before, see [`crate::clock`].
 fn run_ahead(storage: &Storage) {
@@ -46,7 +49,7 @@ async fn a_running_worker_pushes_the_ids_of_a_wiped_queue_forward() {
     run_ahead(&storage);
     let vote = start_ready("vote", &storage, &[]).await;
     let result = start_ready("result", &storage, &[]).await;
-    let worker = start_ready("worker", &storage, &[]).await;
+    let worker = start_ready("worker", &storage, &PATIENT).await;
     let voter = Voter::new(&vote.url);
     voter.must_vote_for("a").await;
     until_votes(&result.url, &[1, 0]).await;
@@ -77,7 +80,7 @@ async fn a_vote_cast_before_a_worker_saw_it_is_counted_as_stale() {
     run_ahead(&storage);
     let vote = start_ready("vote", &storage, &[]).await;
     let result = start_ready("result", &storage, &[]).await;
-    let mut worker = start_ready("worker", &storage, &[]).await;
+    let mut worker = start_ready("worker", &storage, &PATIENT).await;
     let (voter, newcomer) = (Voter::new(&vote.url), Voter::new(&vote.url));
     voter.must_vote_for("a").await;
     until_votes(&result.url, &[1, 0]).await;
@@ -86,7 +89,7 @@ async fn a_vote_cast_before_a_worker_saw_it_is_counted_as_stale() {
     wipe(&storage);
     voter.must_vote_for("b").await;
     newcomer.must_vote_for("b").await;
-    let worker = start_ready("worker", &storage, &[]).await;
+    let worker = start_ready("worker", &storage, &PATIENT).await;
     until_metric(&worker, "worker_entries_total{outcome=\"stale\"} 1").await;
     until_votes(&result.url, &[1, 1]).await;
     worker.process.line_with("ids had gone back");

@@ -91,7 +91,7 @@ fn config(storage: &Storage, flags: &[&str]) -> Config {
         "--store-timeout",
         "20s",
         "--worker-claim-idle",
-        "1s",
+        "3s",
     ];
     // What the developer's own shell has set is not the test's business.
     let command = Settings::augment_args(Command::new("test"))
