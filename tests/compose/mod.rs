@@ -159,8 +159,12 @@ async fn a_stack_counts_is_seeded_and_keeps_every_vote() {
     // A configuration of one's own.
     let mut stack = stack;
     stack.set("POLL_OPTIONS", "a=Tea,b=Coffee,c=Water");
-    stack.set("WORKER_DB_PASSWORD", "another-password");
+    stack.set_secrets("# mine\nWORKER_DB_PASSWORD=another-password\nCOOKIE_KEY=short\n");
+    let said = stack.try_compose(&["up", "--detach", "--wait", "--no-build"]);
+    assert!(!said.status.success(), "a key that is too short is taken");
+    stack.set_secrets("# mine\nWORKER_DB_PASSWORD=another-password\n");
     stack.up(&[]);
+    assert_no_secret_is_shown(&stack);
     Voter::new(&stack.vote).must_vote_for("c").await;
     until_votes(&stack.result, &[0, 1, 1]).await;
 }
@@ -214,6 +218,29 @@ fn assert_confined(service: &str, container: &Value) {
                 status.contains("CapEff:\t0000000000000000") && status.contains("Uid:\t65532"),
                 "{service}: {status}"
             );
+        }
+    }
+}
+
+/// What anybody learns who may ask the engine about its containers.
+fn assert_no_secret_is_shown(stack: &Stack) {
+    let printed = stack.run(
+        "back-tier",
+        "passwords",
+        "redis:8.0",
+        &[
+            "sh",
+            "-c",
+            "cd /volume && for one in *; do cat $one; echo; done",
+        ],
+    );
+    let passwords = text(&printed.stdout);
+    assert!(passwords.contains("another-password"), "{passwords}");
+    let containers = stack.compose(&["ps", "--all", "--quiet"]);
+    for id in containers.lines() {
+        let shown = docker(&["inspect", id]);
+        for password in passwords.lines() {
+            assert!(!shown.contains(password), "{password} in {shown}");
         }
     }
 }
@@ -282,6 +309,8 @@ fn assert_rights_are_the_least(stack: &Stack) {
         "DEL ballots",
         "FLUSHALL",
         "CONFIG GET dir",
+        "EVAL 'return 1' 0",
+        "EVALSHA e0e1f9fabfc9d4800c877a703b823ac0578ff8db 0",
     ] {
         assert!(
             redis("secrets-worker", forbidden).contains("NOPERM"),

@@ -1,9 +1,13 @@
 //! The compose stack, as people run it, in a project of its own.
 
 use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt,
     process::{Command, Output},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
+
+use tempfile::NamedTempFile;
 
 use super::{folders, free_port, unique};
 
@@ -11,6 +15,7 @@ use super::{folders, free_port, unique};
 pub struct Stack {
     project: String,
     variables: Vec<(String, String)>,
+    secrets: Option<NamedTempFile>,
     pub vote: String,
     pub result: String,
     /// One stack at a time is enough for a small machine.
@@ -36,6 +41,7 @@ impl Stack {
                 .into(),
             vote: format!("http://127.0.0.1:{vote}"),
             result: format!("http://127.0.0.1:{result}"),
+            secrets: None,
             _turn: turn,
         })
     }
@@ -44,6 +50,15 @@ impl Stack {
     pub fn set(&mut self, name: &str, value: &str) {
         self.variables.retain(|(known, _)| known != name);
         self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Sets what `secrets.env` sets, in a file that nobody without a capability may read, as somebody else's is.
+    pub fn set_secrets(&mut self, lines: &str) {
+        let file = NamedTempFile::new().expect("there is a folder for temporary files");
+        std::fs::write(file.path(), lines).unwrap();
+        std::fs::set_permissions(file.path(), Permissions::from_mode(0)).unwrap();
+        self.set("SECRETS_FILE", file.path().to_str().unwrap());
+        self.secrets = Some(file);
     }
 
     /// `docker compose …`, whatever comes of it.

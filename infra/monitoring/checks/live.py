@@ -63,7 +63,7 @@ def sees_no_votes(stack):
     redis = 'redis-cli --no-auth-warning -h redis --user monitor --pass "$(cat /volume/redis-password)"'
     postgres = 'PGPASSWORD="$(cat /volume/password)" psql --host=db --username=monitor --dbname=postgres --command'
     for volume, image, allowed, forbidden, refusal in [
-        ("secrets-grafana", "redis:8.0", f"{redis} XLEN ballots", [f"{redis} XADD ballots '*' a b", f"{redis} XRANGE ballots - +", f"{redis} FLUSHALL", f"{redis} CONFIG GET dir"], "NOPERM"),
+        ("secrets-grafana", "redis:8.0", f"{redis} XLEN ballots", [f"{redis} XADD ballots '*' a b", f"{redis} XRANGE ballots - +", f"{redis} XINFO STREAM ballots", f"{redis} FLUSHALL", f"{redis} CONFIG GET dir"], "NOPERM"),
         ("secrets-postgres-exporter", "postgres:18", f"{postgres} 'SELECT count(*) FROM pg_stat_activity'", [f"{postgres} 'SELECT * FROM votes'", f"{postgres} 'CREATE TABLE mine (id int)'"], "permission denied"),
     ]:  # fmt: skip
         said = stack.run("back-tier", volume, image, allowed)
@@ -132,9 +132,10 @@ def calls_for_redis(program, stack, receiver):
 
 
 def main(tag, program, pictures=None):
-    with Receiver() as receiver:
-        called = {f"ALERT_{name.upper()}_URL": f"{receiver.url}/{name}" for name in ("page", "ticket", "watchdog")}
-        with Stack(tag, called) as stack:
+    with tempfile.TemporaryDirectory() as folder, Receiver() as receiver:
+        secrets = Path(folder) / "secrets.env"
+        secrets.write_text("".join(f"ALERT_{name.upper()}_URL={receiver.url}/{name}\n" for name in ("page", "ticket", "watchdog")))
+        with Stack(tag, {"SECRETS_FILE": str(secrets)}) as stack:
             targets = eventually(f"target up of each of {sorted(JOBS)}", lambda: all_up(stack))
             print(f"up: {', '.join(sorted(job for job, _ in targets))}")
             sees_no_votes(stack)

@@ -287,12 +287,12 @@ class Boot(unittest.TestCase):
             self.assert_counts_a_vote(ports["vote"], ports["result"])
 
         with self.subTest("its secrets are those of the parameter store, closed, and not in the user data"):
-            kept = self.world.host.exec("cat", f"{role.home}/.env")
+            kept = self.world.host.exec("cat", f"{role.home}/secrets.env")
             for name in ["cookie-key", "vote-queue-password", "worker-store-password"]:
                 secret = self.world.secrets[f"/voting-app-single/secrets/{name}"]
                 self.assertIn(secret, kept)
                 self.assertNotIn(secret, role.script)
-            self.assertEqual(self.world.host.exec("stat", "--format=%a", f"{role.home}/.env", str(role.home)).split(), ["600", "700"])
+            self.assertEqual(self.world.host.exec("stat", "--format=%a", f"{role.home}/secrets.env", str(role.home)).split(), ["600", "700"])
 
         with self.subTest("its agents and its watch are started, and it belongs to no group"):
             started = (self.world.folder / "systemctl.log").read_text()

@@ -23,7 +23,7 @@ DASHBOARD = dashboard(
                 "stored": 'sum(rate(worker_entries_total{@, outcome=~"applied|stale|dead_letter"}[$__rate_interval]))',
             },
         ),
-        graph("In the queue", "Ballots in the hands of workers, those that no worker has been handed yet, and all entries that Redis keeps.", "none", {"in hand": "max(worker_stream_pending_entries{@})", "waiting": "max(worker_stream_lag_entries{@})", "entries": 'sum(redis_stream_length{@})'}),
+        graph("In the queue", "Ballots in the hands of workers, those that no worker has been handed yet, and all entries that Redis keeps.", "none", {"in hand": "max(worker_stream_pending_entries{@})", "waiting": "max(worker_stream_lag_entries{@})", "entries": 'sum(redis_key_size{@})'}),
         graph("Results pushed", "Changes of the tally sent to viewers per second, by outcome.", "cps", {"{{outcome}}": "sum by (outcome) (rate(result_push_total{@}[$__rate_interval]))"}),
         row("How long it takes"),
         graph("Click to commit", "Time from the voter's click to the commit that stored the ballot.", "s", quantiles("worker_end_to_end_latency_seconds")),

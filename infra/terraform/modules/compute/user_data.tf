@@ -32,6 +32,7 @@ locals {
     TAG            = var.images.tag
     DRAIN_SECONDS  = var.drain_seconds
     STOP_SECONDS   = var.drain_seconds + 15
+    SECRETS_FILE   = "./secrets.env"
     STORE_HOST     = try(var.store.address, "")
     STORE_PORT     = try(var.store.port, "")
     STORE_DATABASE = try(var.store.database, "")

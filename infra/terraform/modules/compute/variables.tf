@@ -215,7 +215,7 @@ variable "settings" {
 }
 
 variable "secrets" {
-  description = "Where each secret goes, as env:NAME or a file under secrets/, which parameter or secret it is, and the text around it, with {} for it"
+  description = "Where each secret goes, as env:NAME, a line of secrets.env, or a file under secrets/, which parameter or secret it is, and the text around it, with {} for it"
   type        = map(object({ from = string, template = optional(string, "{}") }))
   default     = {}
 

@@ -11,6 +11,7 @@ use super::{
     CONNECT_TIMEOUT, GROUP, RESPONSE_TIMEOUT, RedisQueue,
     answers::{Entries, Held, StreamInfo, Streams},
     errors::{is_group_missing, is_id_too_small, is_moved, is_stream_missing},
+    scripts,
 };
 use crate::{
     ballot::BallotId,
@@ -18,37 +19,6 @@ use crate::{
 };
 
 const START: &str = "0-0";
-
-/// One script, so that nobody can be handed a ballot between the look and the removal, which would drop it.
-const FORGET: &str = "
-local forgotten = 0
-for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
-  local consumer = {}
-  for i = 1, #info, 2 do consumer[info[i]] = info[i + 1] end
-  if consumer.name ~= ARGV[2] and consumer.pending == 0 and consumer.idle >= tonumber(ARGV[3]) then
-    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], consumer.name)
-    forgotten = forgotten + 1
-  end
-end
-return forgotten
-";
-
-/// A plain command would be refused where there is no memory left, and then nobody could ever empty the stream.
-const CREATE_GROUP: &str = "#!lua flags=allow-oom
-return redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')";
-
-/// Sets the last id of an empty stream, and of its group, to the smallest, so that the next one follows the server's clock. One
-/// script, so that nobody can add an entry between the look and the change.
-const RESTART_IDS: &str = "
-local stream = {}
-local info = redis.call('XINFO', 'STREAM', KEYS[1])
-for i = 1, #info, 2 do stream[info[i]] = info[i + 1] end
-if stream.length ~= 0 or stream['last-generated-id'] ~= ARGV[2] then return 0 end
-if redis.call('XPENDING', KEYS[1], ARGV[1])[1] ~= 0 then return 0 end
-redis.call('XSETID', KEYS[1], '0-1')
-redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], '0-1')
-return 1
-";
 
 /// The most pending entries that are looked at for those whose time of delivery means nothing.
 const LOOKED_AT: usize = 1000;
@@ -149,10 +119,11 @@ impl RedisConsumer {
     /// From the beginning of the stream, never from its end: whatever is there has not been counted for sure.
     async fn create_group(&mut self) -> Result<(), QueueError> {
         self.may_have_begun_anew = true;
-        let mut create = cmd("EVAL");
-        create.arg(CREATE_GROUP).arg(1);
-        create.arg(&*self.queue.stream).arg(GROUP);
-        match self.queue.connection.exec(&create).await {
+        let (connection, stream) = (&self.queue.connection, &self.queue.stream);
+        match scripts::CREATE_GROUP
+            .run(connection, stream, &[GROUP])
+            .await
+        {
             Err(error) if error.code() == Some("BUSYGROUP") => Ok(()), // another worker was first
             answer => answer.map_err(|error| self.queue.classify(&error)),
         }
@@ -318,13 +289,11 @@ impl RedisConsumer {
         &mut self,
         last: BallotId,
     ) -> Result<bool, QueueError> {
-        let mut restart = cmd("EVAL");
-        restart.arg(RESTART_IDS).arg(1).arg(&*self.queue.stream);
-        restart.arg(GROUP).arg(last.to_string());
-        match self.queue.connection.query::<bool>(&restart).await {
-            Ok(done) => Ok(done),
-            Err(error) => Err(self.queue.classify(&error)),
-        }
+        let (connection, stream) = (&self.queue.connection, &self.queue.stream);
+        scripts::RESTART_IDS
+            .run(connection, stream, &[GROUP, &last.to_string()])
+            .await
+            .map_err(|error| self.queue.classify(&error))
     }
 
     /// What is refused for want of rights is refused every time: once is enough.
@@ -337,13 +306,9 @@ impl RedisConsumer {
         &mut self,
         idle: Duration,
     ) -> Result<u64, QueueError> {
-        let mut forget = cmd("EVAL");
-        forget.arg(FORGET).arg(1).arg(&*self.queue.stream);
-        forget
-            .arg(GROUP)
-            .arg(&self.name)
-            .arg(idle.as_millis().to_string());
-        match self.queue.connection.query(&forget).await {
+        let (connection, stream) = (&self.queue.connection, &self.queue.stream);
+        let arguments = [GROUP, &self.name, &idle.as_millis().to_string()];
+        match scripts::FORGET.run(connection, stream, &arguments).await {
             Ok(forgotten) => Ok(forgotten),
             Err(error) if is_group_missing(&error) || is_stream_missing(&error) => Ok(0),
             Err(error) => Err(self.queue.classify(&error)),

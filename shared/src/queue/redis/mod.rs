@@ -7,6 +7,7 @@ mod consumer;
 mod errors;
 mod greeting;
 mod nodes;
+mod scripts;
 mod shard;
 
 use std::{
