@@ -106,7 +106,7 @@ async fn vote_and_a_slow_redis() {
     let voter = Voter::new(&vote.url);
     proxy.make(Network::Slow(Duration::from_millis(50)));
     voter.must_vote_for("a").await;
-    proxy.make(Network::Slow(Duration::from_secs(1)));
+    proxy.make(Network::Slow(Duration::from_secs(5)));
     let page = voter.vote_for("b").await;
     assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
     proxy.make(Network::Good);

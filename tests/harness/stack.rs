@@ -56,7 +56,7 @@ impl Stack {
     pub fn set_secrets(&mut self, lines: &str) {
         let file = NamedTempFile::new().expect("there is a folder for temporary files");
         std::fs::write(file.path(), lines).unwrap();
-        std::fs::set_permissions(file.path(), Permissions::from_mode(0)).unwrap();
+        std::fs::set_permissions(file.path(), Permissions::from_mode(0o000)).unwrap();
         self.set("SECRETS_FILE", file.path().to_str().unwrap());
         self.secrets = Some(file);
     }

@@ -31,7 +31,7 @@ async fn a_killed_shard_costs_its_own_voters_some_time_and_nobody_a_vote() {
     rig.until_shard_is(LOST, false).await;
     rig.until_accepted(400.0).await;
     rig.until_stored(50.0).await;
-    rig.assert_all_are_ready().await;
+    rig.until_all_are_ready().await;
     // Servers that know nothing of each other: nobody else has taken its ballots.
     let key = &rig.keys().await[LOST];
     for other in [&servers[0], &servers[2]] {
@@ -67,7 +67,7 @@ async fn a_frozen_shard_slows_nobody_else() {
     rig.until_shard_is(LOST, false).await;
     rig.until_accepted(400.0).await;
     rig.until_stored(50.0).await;
-    rig.assert_all_are_ready().await;
+    rig.until_all_are_ready().await;
     let shrunk = rig.admission_limit().await;
     assert!(
         shrunk < limit && shrunk >= limit * 2.0 / 3.0,
