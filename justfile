@@ -42,3 +42,7 @@ attacks:
 # Small versions of all benches
 speed:
     .ci/stage speed
+
+# The licences of all crates in the programs, written anew
+licenses:
+    .ci/checks/licenses --write

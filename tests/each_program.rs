@@ -31,6 +31,13 @@ fn help_lists_the_settings_and_version_the_revision() {
             "{variable} is missing in {help}"
         );
     }
+    let licenses = said("--licenses");
+    for part in [
+        "\n  axum 0.",
+        "Permission is hereby granted, free of charge",
+    ] {
+        assert!(licenses.contains(part), "{part:?} is missing");
+    }
     assert_eq!(
         said("--version").trim(),
         format!("{NAME} {}", shared::build::LONG)

@@ -11,10 +11,13 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::{
-    ArgMatches, Parser, Subcommand,
+    Arg, ArgAction, ArgMatches, Parser, Subcommand,
     error::{ContextKind, ContextValue, ErrorKind},
     parser::ValueSource,
 };
+
+/// The licences of the crates in the programs, written by `just licenses`.
+const LICENSES: &str = include_str!("../third-party-licenses.txt");
 
 const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -78,12 +81,15 @@ fn local(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Reads the command line and the environment. Ends the process after `--help` and `--version`, and, with one sentence,
-/// where a value cannot be used.
+/// Reads the command line and the environment. Ends the process after `--help`, `--version` and `--licenses`, and, with one
+/// sentence, where a value cannot be used.
 #[must_use]
 pub fn parse<T: Parser>() -> T {
-    let command = without_empty_variables(T::command());
+    let command = without_empty_variables(T::command()).arg(licenses_flag());
     let parsed = command.clone().try_get_matches().and_then(|matches| {
+        if matches.get_flag(LICENSES_FLAG) {
+            print_licenses();
+        }
         refuse_open_secrets(&command, &matches)?;
         T::from_arg_matches(&matches)
     });
@@ -95,6 +101,22 @@ pub fn parse<T: Parser>() -> T {
         }
         None => error.exit(),
     })
+}
+
+const LICENSES_FLAG: &str = "licenses";
+
+fn licenses_flag() -> Arg {
+    Arg::new(LICENSES_FLAG)
+        .long(LICENSES_FLAG)
+        .action(ArgAction::SetTrue)
+        .exclusive(true)
+        .help("Print the licences of this program and of all that is compiled into it")
+}
+
+fn print_licenses() -> ! {
+    // Whoever reads only the beginning, as `head` does, has seen enough.
+    let _ = std::io::stdout().write_all(LICENSES.as_bytes());
+    std::process::exit(0)
 }
 
 /// Flags that hold a secret.
