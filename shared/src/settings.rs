@@ -21,7 +21,7 @@ use crate::{
     lifecycle::{self, DrainSettings},
     links::LinkSettings,
     poll::{InvalidOptions, InvalidSchedule, Moment, Options, Poll, ResultsMode, Schedule},
-    queue::{InvalidQueueUrl, QueueConfig, QueueUrl},
+    queue::{DurabilityCheck, InvalidQueueUrl, QueueConfig, QueueUrl},
     store::{InvalidStoreUrl, StoreConfig, StoreUrl},
 };
 
@@ -61,6 +61,11 @@ pub struct QueueSettings {
     #[arg(long, env = "QUEUE_STREAM", default_value = "ballots", value_parser = stream_key)]
     pub queue_stream: String,
 
+    /// Who says that the queue's server keeps accepted votes through a crash: checked asks its settings; managed is for a
+    /// service that keeps them and lets nobody ask, such as MemoryDB
+    #[arg(long, env = "QUEUE_DURABILITY", value_enum, default_value_t)]
+    pub queue_durability: DurabilityCheck,
+
     /// How long a voter waits for the queue at most, before being told to try again
     #[arg(long, env = "ENQUEUE_TIMEOUT", default_value = "400ms", value_parser = duration)]
     pub enqueue_timeout: Duration,
@@ -90,6 +95,7 @@ impl QueueSettings {
         Ok(QueueConfig {
             url,
             stream: self.queue_stream.clone(),
+            durability: self.queue_durability,
             enqueue_timeout: self.enqueue_timeout,
         })
     }

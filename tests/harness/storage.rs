@@ -4,7 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use shared::{
     poll::{Poll, Schedule},
-    queue::{Queue, QueueConfig, QueueUrl, ShardedQueue},
+    queue::{DurabilityCheck, Queue, QueueConfig, QueueUrl, ShardedQueue},
     store::{Store, StoreConfig, StoreUrl},
 };
 use sqlx::{Connection, PgConnection, SqliteConnection};
@@ -57,6 +57,7 @@ impl Storage {
 
     pub fn queue_config(&self) -> QueueConfig {
         QueueConfig {
+            durability: DurabilityCheck::Checked,
             url: QueueUrl::from_str(&self.queue_url).expect("the URL is good"),
             stream: self.stream.clone(),
             enqueue_timeout: PATIENCE,

@@ -74,6 +74,28 @@ async fn a_vote_beyond_the_rate_is_counted() {
     assert_eq!(now.find(&submissions("a", "rate_limited")), Some(1.0));
 }
 
+/// As services do that let nobody ask.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_queue_that_cannot_be_asked_the_operator_says_that_it_is_durable() {
+    let redis = or_skip!(redis::own());
+    redis.set_user(
+        "vote",
+        "on >secret ~* -@all +ping +xadd +role +client|setinfo",
+    );
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    storage.queue_url = redis.url_for("vote", "secret");
+    let vote = start_ready("vote", &storage, &PROMPT).await;
+    vote.process
+        .line_with("its settings cannot be read, and QUEUE_DURABILITY is not managed");
+    until(&vote.url, "queue_durable", |durable| durable < 1.0).await;
+
+    let managed = [("QUEUE_DURABILITY", "managed")];
+    let vote = start_ready("vote", &storage, &managed).await;
+    until(&vote.url, "queue_durable", |durable| durable > 0.0).await;
+    vote.process
+        .line_with("QUEUE_DURABILITY says that its service keeps");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_that_is_away_is_down_and_a_weaker_one_is_not_durable() {
     let redis = or_skip!(redis::own());

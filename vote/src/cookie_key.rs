@@ -137,7 +137,7 @@ impl CookieKeys {
         secure: bool,
     ) -> Result<Self, InvalidCookieKey> {
         let current = match (current, kept_in) {
-            (Some(hex), _) => parse("COOKIE_KEY", hex)?,
+            (Some(text), _) => parse("COOKIE_KEY", text)?,
             (None, Some(folder)) => kept_key(&folder.join(KEY_FILE))?,
             (None, None) => {
                 tracing::warn!(
@@ -147,7 +147,7 @@ impl CookieKeys {
             }
         };
         let previous = previous
-            .map(|hex| parse("COOKIE_KEY_PREVIOUS", hex))
+            .map(|text| parse("COOKIE_KEY_PREVIOUS", text))
             .transpose()?;
         Ok(Self {
             current,
@@ -161,9 +161,11 @@ fn random_bytes() -> [u8; KEY_BYTES] {
     rand::random()
 }
 
-fn parse(variable: &'static str, hex: &str) -> Result<Key, InvalidCookieKey> {
-    match hex::decode(hex) {
+/// The key that this text is, in hexadecimal digits or in any others: managers of secrets draw letters, too.
+fn parse(variable: &'static str, text: &str) -> Result<Key, InvalidCookieKey> {
+    match hex::decode(text) {
         Ok(bytes) if bytes.len() >= KEY_BYTES => Ok(Key::new(&bytes)),
+        Err(_) if text.len() >= KEY_BYTES => Ok(Key::new(text.as_bytes())),
         _ => Err(InvalidCookieKey::NotAKey(variable)),
     }
 }
@@ -213,7 +215,7 @@ fn write_new(path: &Path) -> io::Result<()> {
 pub enum InvalidCookieKey {
     /// The value is none.
     #[error(
-        "{0} is not a key: write at least {KEY_BYTES} bytes as hexadecimal digits, such as `openssl rand -hex 64` prints"
+        "{0} is not a key: write at least {KEY_BYTES} bytes, in hexadecimal digits such as `openssl rand -hex 64` prints, or as text"
     )]
     NotAKey(&'static str),
     /// The kept key.
@@ -249,14 +251,14 @@ mod tests {
 
     #[test]
     fn short_and_broken_keys_are_refused_without_being_shown() {
-        for hex in [
+        for text in [
             "",
             "abc",
             &"ab".repeat(63),
-            &"zz".repeat(64),
-            &"é".repeat(64),
+            &"z".repeat(63),
+            &"é".repeat(31),
         ] {
-            let message = CookieKeys::new(Some(hex), None, None, false)
+            let message = CookieKeys::new(Some(text), None, None, false)
                 .unwrap_err()
                 .to_string();
             assert!(
@@ -265,6 +267,8 @@ mod tests {
             );
         }
         assert!(CookieKeys::new(Some(&"ab".repeat(64)), Some("short"), None, false).is_err());
+        // A manager of secrets has drawn it.
+        assert!(CookieKeys::new(Some(&"q7Zk".repeat(32)), None, None, false).is_ok());
         assert!(
             CookieKeys::new(Some(&"ab".repeat(64)), Some(&"cd".repeat(64)), None, false).is_ok()
         );

@@ -28,7 +28,7 @@ shared::metrics! {
         pub vote_admission_limit: IntGauge,
         /// Votes refused because as many were on their way as the queue keeps in time.
         pub vote_shed_total: IntCounter,
-        /// 1 while the queue's server is set up to keep accepted votes through a crash, 0 while it is not or cannot be asked.
+        /// 1 while the queue's server is set up to keep accepted votes through a crash, or QUEUE_DURABILITY says that a service does; 0 while it is not or cannot be asked.
         pub queue_durable: IntGauge,
     }
 }

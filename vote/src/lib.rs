@@ -163,6 +163,13 @@ pub async fn run(
 async fn note_durability(queue: &Queue, durable: &AtomicBool) {
     match queue.durability().await {
         Ok(Durability::Full) => durable.store(true, Ordering::Relaxed),
+        Ok(Durability::Managed) => {
+            durable.store(true, Ordering::Relaxed);
+            tracing::info!(
+                queue = queue.name(),
+                "the queue's durability is not asked: QUEUE_DURABILITY says that its service keeps accepted votes"
+            );
+        }
         Ok(Durability::Weaker(why)) => {
             durable.store(false, Ordering::Relaxed);
             tracing::warn!(

@@ -42,7 +42,7 @@ pub struct Settings {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Voters")]
 pub struct CookieSettings {
-    /// The key that signs the voters' cookies: at least 64 bytes, as hexadecimal digits. The same for every replica.
+    /// The key that signs the voters' cookies: at least 64 bytes, in hexadecimal digits or as text. The same for every replica.
     /// If not set, one is made at start, and with embedded storage kept in DATA_DIR/cookie.key
     #[arg(long, env = "COOKIE_KEY", hide_env_values = true)]
     pub cookie_key: Option<String>,

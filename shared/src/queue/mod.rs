@@ -147,6 +147,8 @@ pub struct QueueConfig {
     pub url: QueueUrl,
     /// The key of the Redis stream. Polls that share a Redis need streams of their own.
     pub stream: String,
+    /// Who says that the server keeps what it accepted.
+    pub durability: DurabilityCheck,
     /// How long a voter waits for the queue at most. Past that the ballot's fate is unknown, and the voter is told so.
     pub enqueue_timeout: Duration,
 }
@@ -247,11 +249,23 @@ impl Queue {
     }
 }
 
+/// The source of what is known about the durability of the queue's server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum DurabilityCheck {
+    /// The server's settings, which are asked.
+    #[default]
+    Checked,
+    /// The operator: a service keeps the votes, and its settings cannot be asked.
+    Managed,
+}
+
 /// Whether what is accepted survives a crash of the queue's server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// It does.
     Full,
+    /// The operator says that it does.
+    Managed,
     /// It may not, or it cannot be told; the text says which setting is why.
     Weaker(String),
 }

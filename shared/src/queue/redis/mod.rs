@@ -21,7 +21,7 @@ use std::{
 use redis::{Client, Cmd, ConnectionInfo, ProtocolVersion, RedisError, RedisResult, Value, cmd};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::{Durability, QueueConfig, QueueError, delivery::fields_of};
+use super::{Durability, DurabilityCheck, QueueConfig, QueueError, delivery::fields_of};
 use crate::{
     backoff::Backoff,
     ballot::{Ballot, BallotId},
@@ -71,6 +71,7 @@ pub(super) fn open(
                 connection: Connection::new(Nodes::new(own, others), response_timeout)?,
                 shard,
                 stream: shard.key(&config.stream).into(),
+                durability: config.durability,
                 enqueue_timeout: config.enqueue_timeout,
                 response_timeout,
                 is_new_enough: Arc::default(),
@@ -97,6 +98,7 @@ pub struct RedisQueue {
     connection: Connection,
     shard: Shard,
     stream: Arc<str>,
+    durability: DurabilityCheck,
     enqueue_timeout: Duration,
     response_timeout: Duration,
     is_new_enough: Arc<AtomicBool>,
@@ -270,6 +272,9 @@ impl RedisQueue {
     }
 
     pub(super) async fn durability(&self) -> Result<Durability, QueueError> {
+        if self.durability == DurabilityCheck::Managed {
+            return Ok(Durability::Managed);
+        }
         let mut get = cmd("CONFIG");
         get.arg("GET").arg("append*").arg("maxmemory-policy");
         get.arg("min-replicas-to-write");
@@ -278,7 +283,7 @@ impl RedisQueue {
             Err(error) => match self.classify(&error) {
                 QueueError::Refused(why) => {
                     return Ok(Durability::Weaker(format!(
-                        "its settings cannot be read: {why}"
+                        "its settings cannot be read, and QUEUE_DURABILITY is not managed: {why}"
                     )));
                 }
                 other => return Err(other),
