@@ -1,4 +1,4 @@
-"""What machines do when they start, as Terraform renders it."""
+"""What machines do when they start, as Terraform renders it, and how the secrets that they fetch are drawn."""
 
 import functools
 import json
@@ -6,17 +6,44 @@ import tempfile
 
 from environments import PROJECT, TERRAFORM, made_once, root, terraform
 
-__all__ = ["PROJECT", "TERRAFORM", "user_data"]
+__all__ = ["PROJECT", "TERRAFORM", "draws", "user_data"]
 
 
 @functools.cache
 def user_data():
     """The scripts by role: everything, front, worker, monitoring."""
-    return made_once("user data", render)
+    return rendered()["values"]["outputs"]["user_data"]["value"]
+
+
+@functools.cache
+def draws():
+    """By the name of a secret's parameter: what Secrets Manager is asked for, in the words of its API."""
+    words = {"password_length": "PasswordLength", "exclude_characters": "ExcludeCharacters", "include_space": "IncludeSpace"}
+    words |= {f"exclude_{kind}": f"Exclude{kind.title()}" for kind in ["lowercase", "numbers", "punctuation", "uppercase"]}
+    words |= {"require_each_included_type": "RequireEachIncludedType"}
+    found = {}
+    for module in modules(rendered()["values"]["root_module"]):
+        resources = module.get("resources", [])
+        names = {each["index"]: each["values"]["name"] for each in resources if each["address"].startswith(f"{module.get('address')}.aws_ssm_parameter") and "index" in each}
+        for draw in resources:
+            if draw["type"] == "aws_secretsmanager_random_password":
+                found[names[draw["index"]]] = {words[word]: value for word, value in draw["values"].items() if word in words and value}
+    return found
+
+
+def modules(module):
+    yield module
+    for child in module.get("child_modules", []):
+        yield from modules(child)
+
+
+@functools.cache
+def rendered():
+    return made_once("rendered", render)
 
 
 def render():
     with tempfile.TemporaryDirectory() as folder:
         state = f"-state={folder}/state"
         terraform(root("rendered"), "apply", "-auto-approve", "-no-color", state)
-        return json.loads(terraform(root("rendered"), "output", "-no-color", "-json", state, "user_data").stdout)
+        return json.loads(terraform(root("rendered"), "show", "-no-color", "-json", f"{folder}/state").stdout)

@@ -25,7 +25,7 @@ import urllib.request
 
 from aws import KEYS, Machine, Moto
 from environments import locked
-from rendered import PROJECT, TERRAFORM, user_data
+from rendered import PROJECT, TERRAFORM, draws, user_data
 
 # Debian 13, as the machines have.
 DISTRIBUTION = "rust:1.95-slim-trixie"
@@ -142,7 +142,7 @@ class Host:
 
 def installed(world):
     """An image of the distribution in which the machines' own program has installed its packages."""
-    programs = [re.search(r"(?s).*\n\"\$home/bin/install\"\n", user_data()[role])[0] for role in ["everything", "monitoring"]]
+    programs = [user_data()[role].replace('"$home/bin/boot"', '"$home/bin/install"') for role in ["everything", "monitoring"]]
     # Packages of the distribution change; that they can still be installed is seen once a week.
     made_from = [run("docker", "image", "inspect", "--format={{.Id}}", DISTRIBUTION), f"{datetime.date.today():%G-%V}", *programs]
     image = f"voting-app-machine:{hashlib.sha256(repr(made_from).encode()).hexdigest()[:16]}"
@@ -222,7 +222,8 @@ class World:
 
     def secret(self, name):
         if name not in self.secrets:
-            self.secrets[name] = secrets.token_hex(64 if name.endswith("cookie-key") else 24)
+            # As the module has it drawn, and not as would suit the services.
+            self.secrets[name] = self.moto.client("secretsmanager").get_random_password(**draws()[name])["RandomPassword"]
             self.moto.client("ssm").put_parameter(Name=name, Type="SecureString", Value=self.secrets[name])
         return self.secrets[name]
 

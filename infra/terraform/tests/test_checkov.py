@@ -21,12 +21,11 @@ logging.disable(logging.ERROR)
 HERE = pathlib.Path(__file__).parent
 SUPPRESSIONS = tomllib.loads((HERE / "checkov-suppressions.toml").read_text())["suppression"]
 
-DOMAIN = {"zone_id": "Z0123456789ABC", "vote": "vote.example.org", "result": "result.example.org"}
 ROOTS = {
     "backend-setup": {"github_repository": "example/voting-app"},
     "dev": {"enable_alb": True, "admin_cidrs": ["203.0.113.7/32"]},
     "staging": {},
-    "prod": {"https": True, "domain": DOMAIN, "enable_cdn": True, "cdn_prefix_list_id": "pl-22a6434b"},
+    "prod": {"enable_cdn": True, "cdn_only": True},
 }
 
 

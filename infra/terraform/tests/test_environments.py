@@ -36,8 +36,10 @@ class Environments(unittest.TestCase):
         # Besides itself: that it reaches the machine, and what watches it.
         for address in added:
             self.assertRegex(address, rf'{ALB.pattern}|module\.security\..*"(load balancer: |HTTPS? from )|aws_lb_target_group_attachment|aws_cloudwatch_metric_alarm')
-        # The world comes by it, and no longer to the machine itself.
-        self.assertEqual({re.search(r'\["(\w+) from 0.0.0.0/0"\]$', address)[1] for address in removed}, {"vote", "result"})
+        # The machine's own doors stay open until somebody closes them.
+        self.assertEqual(removed, set())
+        closed = having.keys() - resources(plan("dev", enable_alb=True, direct_access=False)).keys()
+        self.assertEqual({re.search(r'\["(\w+) from 0.0.0.0/0"\]$', address)[1] for address in closed}, {"vote", "result"})
 
     def test_the_load_balancer_is_a_default_where_groups_of_machines_need_it(self):
         self.assertEqual(len([address for address in resources(plan("dev")) if ALB.search(address)]), 0)
@@ -111,11 +113,14 @@ class Environments(unittest.TestCase):
             ("dev", {"admin_cidrs": alien}, ["admin_cidrs are IPv4 networks such as 203.0.113.7/32"]),
             (
                 "prod",
-                {"https": True, "releases": {"blue": {"tag": "1.0.0", "size": inverted}}},
+                {"domain": None, "releases": {"blue": {"tag": "1.0.0", "size": inverted}}},
                 ["https needs a certificate: set domain, for which one is made, or certificate_arn", size],
             ),
             ("prod", {"releases": {"blue": {"tag": "1.0.0", "size": huge}}}, [size]),
             ("prod", {"releases": {"blue": {"tag": "latest"}}}, ["name a version, such as 1.0.0"]),
+            ("prod", {"https": False}, ["Without HTTPS anybody on the way can read and change votes: set https = true"]),
+            ("prod", {"cdn_only": True}, ["set enable_cdn = true first, and apply"]),
+            ("dev", {"direct_access": False}, ["set enable_alb = true first, and apply"]),
             (
                 "staging",
                 {"enable_alb": False, "emails": ["the operators"]},

@@ -1,4 +1,4 @@
-# Yours: where the images are, which release runs, where the repository is.
+# Yours: where the images are, which release runs, where the repository is, and the pages' names.
 image_registry = "ghcr.io/example/voting-app"
 
 releases = {
@@ -8,4 +8,11 @@ releases = {
 repository = {
   url = "https://github.com/example/voting-app.git"
   ref = "v0.1.0"
+}
+
+https = true
+domain = {
+  zone_id = "Z0123456789ABC"
+  vote    = "vote.example.org"
+  result  = "result.example.org"
 }

@@ -29,14 +29,16 @@ module "voting_app" {
   releases       = var.releases
   repository     = var.repository
 
-  admin_cidrs        = var.admin_cidrs
-  public_cidrs       = var.public_cidrs
-  enable_alb         = var.enable_alb
-  domain             = var.domain
-  https              = var.https
-  certificate_arn    = var.certificate_arn
-  enable_cdn         = var.enable_cdn
-  cdn_prefix_list_id = var.cdn_prefix_list_id
+  admin_cidrs      = var.admin_cidrs
+  public_cidrs     = var.public_cidrs
+  enable_alb       = var.enable_alb
+  domain           = var.domain
+  https            = var.https
+  allow_plain_http = var.allow_plain_http
+  certificate_arn  = var.certificate_arn
+  enable_cdn       = var.enable_cdn
+  cdn_only         = var.cdn_only
+  direct_access    = var.direct_access
 
   poll   = merge(local.poll, var.poll)
   emails = var.emails

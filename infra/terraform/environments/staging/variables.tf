@@ -61,6 +61,12 @@ variable "https" {
   default     = false
 }
 
+variable "allow_plain_http" {
+  description = "Whether prod may do without HTTPS: whoever is between a voter and the page can then read the vote and change it"
+  type        = bool
+  default     = false
+}
+
 variable "certificate_arn" {
   description = "A certificate that exists already"
   type        = string
@@ -73,10 +79,16 @@ variable "enable_cdn" {
   default     = false
 }
 
-variable "cdn_prefix_list_id" {
-  description = "The region's prefix list com.amazonaws.global.cloudfront.origin-facing"
-  type        = string
-  default     = null
+variable "cdn_only" {
+  description = "Whether the load balancer listens to CloudFront alone: hours after enable_cdn"
+  type        = bool
+  default     = false
+}
+
+variable "direct_access" {
+  description = "Whether a single machine's own ports stay open beside the load balancer"
+  type        = bool
+  default     = true
 }
 
 variable "poll" {

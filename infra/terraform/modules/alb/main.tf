@@ -49,12 +49,20 @@ resource "aws_lb_target_group" "this" {
   }
 
   tags = { Service = each.value.service, Release = each.value.release }
+
+  # A rule or a group of machines that still names it must let go of it first.
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "aws_lb_listener" "http" {
   load_balancer_arn = aws_lb.this.arn
   port              = 80
   protocol          = "HTTP"
+
+  # What no rule wants leads there too, once that serves.
+  depends_on = [module.https]
 
   default_action {
     type = var.https ? "redirect" : "fixed-response"
@@ -82,7 +90,7 @@ resource "aws_lb_listener" "http" {
 }
 
 resource "aws_lb_listener" "https" {
-  for_each = var.https ? toset(["this"]) : toset([])
+  for_each = local.serves_https
 
   load_balancer_arn = aws_lb.this.arn
   port              = 443
@@ -98,5 +106,9 @@ resource "aws_lb_listener" "https" {
       message_body = "Not found"
       status_code  = "404"
     }
+  }
+
+  lifecycle {
+    create_before_destroy = true
   }
 }

@@ -29,4 +29,6 @@ output "urls" {
     vote   = "${var.https ? "https" : "http"}://${var.hosts == null ? aws_lb.this.dns_name : var.hosts.vote}/"
     result = "${var.https ? "https" : "http"}://${var.hosts == null ? "${aws_lb.this.dns_name}/result" : "${var.hosts.result}/"}"
   }
+  # Services name these addresses to browsers.
+  depends_on = [module.https]
 }

@@ -8,6 +8,22 @@ locals {
   caching_optimized = "658327ea-f89d-4fab-a63d-7e88639e58f6"
   everything_passes = "216adef6-5c7f-47e4-b989-5492eafa07d3"
   origin            = "load-balancer"
+
+  address_header = "x-visitor-address"
+}
+
+# Whatever a visitor has sent in this header is replaced: the firewall counts by it.
+resource "aws_cloudfront_function" "address" {
+  name    = "${var.name}-address"
+  runtime = "cloudfront-js-2.0"
+  comment = "Says the visitor's address to the load balancer"
+  publish = true
+  code    = <<-JAVASCRIPT
+    function handler(event) {
+      event.request.headers["${local.address_header}"] = { value: event.viewer.ip };
+      return event.request;
+    }
+  JAVASCRIPT
 }
 
 # CloudFront takes certificates from this region only.
@@ -57,6 +73,11 @@ resource "aws_cloudfront_distribution" "this" {
     cached_methods           = ["GET", "HEAD"]
     cache_policy_id          = local.caching_disabled
     origin_request_policy_id = local.everything_passes
+
+    function_association {
+      event_type   = "viewer-request"
+      function_arn = aws_cloudfront_function.address.arn
+    }
   }
 
   # Named after their content, so they may be kept for ever.
@@ -69,6 +90,11 @@ resource "aws_cloudfront_distribution" "this" {
     compress                 = true
     cache_policy_id          = local.caching_optimized
     origin_request_policy_id = local.everything_passes
+
+    function_association {
+      event_type   = "viewer-request"
+      function_arn = aws_cloudfront_function.address.arn
+    }
   }
 
   viewer_certificate {

@@ -1,7 +1,10 @@
-# A group that keeps as many machines as needed. One comes in when its services are ready (the hook `ready`, else it is
-# given up and the refresh goes back), is replaced when a service is not alive any more (files/watch), and drains before it
-# goes (the hook `drained`). Load balancers' checks do not get machines replaced: while the queue is away none is ready, and
-# new machines would not be either.
+# A group that keeps as many machines as needed. One comes in when its services are ready (the hook `ready`), is replaced when
+# a service is not alive any more (files/watch), and drains before it goes (the hook `drained`). One that does not get ready is
+# given up; a refresh then fails and leaves the machines that serve. It does not go back by itself: the group has the new
+# template by then, and that is what AWS would go back to.
+#
+# Load balancers' checks do not get machines replaced: while the queue is away none is ready, and new machines would not be
+# either.
 
 resource "aws_autoscaling_group" "this" {
   for_each = local.fleet
@@ -66,7 +69,6 @@ resource "aws_autoscaling_group" "this" {
       min_healthy_percentage = 100
       max_healthy_percentage = 150
       instance_warmup        = 60
-      auto_rollback          = true
     }
   }
 
@@ -79,6 +81,9 @@ resource "aws_autoscaling_group" "this" {
       propagate_at_launch = true
     }
   }
+
+  # A machine may do all that it must from its first moment on.
+  depends_on = [aws_iam_role_policy.this, aws_iam_role_policy_attachment.session_manager]
 
   lifecycle {
     # How many there are is the scaling policies' business.

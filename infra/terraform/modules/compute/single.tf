@@ -7,10 +7,15 @@ resource "aws_instance" "this" {
   vpc_security_group_ids      = var.security_group_ids
   associate_public_ip_address = var.public_address
 
+  # The template gives them too. Not declared here, the next apply would take them away.
+  tags = local.tags
+
   launch_template {
     id      = aws_launch_template.this.id
     version = aws_launch_template.this.latest_version
   }
+
+  depends_on = [aws_iam_role_policy.this, aws_iam_role_policy_attachment.session_manager]
 
   lifecycle {
     replace_triggered_by = [aws_launch_template.this.latest_version]
@@ -44,6 +49,25 @@ resource "aws_lb_target_group_attachment" "this" {
 
   target_group_arn = each.value
   target_id        = aws_instance.this["this"].id
+}
+
+# Its start has not come to its end, its engine or a service is gone for good, or all of it is.
+resource "aws_cloudwatch_metric_alarm" "alive" {
+  for_each = local.single
+
+  alarm_name          = "${var.name}-alive"
+  alarm_description   = "The machine has not said for a quarter of an hour that its services are alive. Log group, stream …/boot."
+  namespace           = "VotingApp"
+  metric_name         = "Alive"
+  dimensions          = { Machine = var.name }
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 3
+  threshold           = 1
+  comparison_operator = "LessThanThreshold"
+  treat_missing_data  = "breaching"
+  alarm_actions       = var.alarm_topic_arn == null ? [] : [var.alarm_topic_arn]
+  ok_actions          = var.alarm_topic_arn == null ? [] : [var.alarm_topic_arn]
 }
 
 # The hardware under it fails: AWS starts it again elsewhere, with its disks and addresses.

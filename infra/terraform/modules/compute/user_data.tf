@@ -16,14 +16,17 @@ locals {
     ENVIRONMENT        = var.environment
     ROLE               = var.role
     SERVICES           = join(" ", local.services)
+    NAME               = var.name
     GROUP              = var.single ? "" : var.name
+    BOOT_SECONDS       = var.boot_seconds
     SETTINGS_PARAMETER = try(var.settings.parameter, "")
-    SETTINGS_VERSION   = try(tostring(var.settings.version), "")
-    DATABASE_CA_URL    = try(var.store.ca_url, "")
-    DATA_DEVICE        = var.single ? "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${replace(aws_ebs_volume.this["this"].id, "-", "")}" : ""
-    PACKAGES           = var.role == "monitoring" ? "ansible-core git" : ""
-    REPOSITORY_URL     = try(var.playbook.repository, "")
-    REPOSITORY_REF     = try(var.playbook.ref, "")
+    # In a group, other settings mean other machines. A single one fetches them itself.
+    SETTINGS_VERSION = var.single ? "" : try(tostring(var.settings.version), "")
+    DATABASE_CA_URL  = try(var.store.ca_url, "")
+    DATA_DEVICE      = var.single ? "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${replace(aws_ebs_volume.this["this"].id, "-", "")}" : ""
+    PACKAGES         = var.role == "monitoring" ? "ansible-core git" : ""
+    REPOSITORY_URL   = try(var.playbook.repository, "")
+    REPOSITORY_REF   = try(var.playbook.ref, "")
   }
 
   # What compose is told on every machine.
@@ -62,7 +65,7 @@ locals {
     }
   }
 
-  programs = { for program in ["install", "secrets", "start", "lifecycle", "metadata", "watch", "backlog"] :
+  programs = { for program in ["boot", "install", "secrets", "start", "lifecycle", "metadata", "watch", "tell"] :
     "bin/${program}" => { mode = 755, content = file("${path.module}/files/${program}") }
   }
 

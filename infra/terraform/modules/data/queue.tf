@@ -1,7 +1,8 @@
 locals {
-  # The same rights as the compose stack gives them: vote adds ballots, worker moves them.
+  # The same rights as the compose stack gives them, but for CONFIG, with which AWS takes no user: vote adds ballots, worker
+  # moves them.
   queue_rights = {
-    vote   = "on resetchannels ~ballots ~ballots:probe -@all +ping +xadd +config|get +role +client|setinfo"
+    vote   = "on resetchannels ~ballots ~ballots:probe -@all +ping +xadd +role +client|setinfo"
     worker = "on resetchannels ~ballots -@all +ping +client|setinfo +xreadgroup +xautoclaim +xack +xpending +xtrim +xrange +xrevrange +xlen +xgroup|create +xgroup|setid +xgroup|delconsumer +xinfo|groups +xinfo|consumers +xinfo|stream +xsetid +script|load +evalsha|679db5c241cdaa1c21f134f0008311c8c9f0199a +evalsha|61e3d644ef179396966d75735d6b470b3b911b7c +evalsha|a1e3d12cfdb9f114f07ad0ce1549499460bc04fa"
   }
 }

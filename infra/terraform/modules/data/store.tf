@@ -9,12 +9,7 @@ resource "aws_db_parameter_group" "this" {
   for_each = local.store_count
 
   name_prefix = "${var.name}-"
-  family      = "postgres18"
-
-  parameter {
-    name  = "rds.force_ssl"
-    value = "1"
-  }
+  family      = "postgres18" # which takes connections with TLS only, without being told
 
   # What takes longer than a second is worth a line in the log.
   parameter {

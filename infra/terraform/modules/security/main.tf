@@ -35,10 +35,30 @@ resource "aws_vpc_security_group_ingress_rule" "this" {
   from_port                    = each.value.port
   to_port                      = each.value.port
   cidr_ipv4                    = each.value.cidr
-  prefix_list_id               = each.value.prefix_list
   referenced_security_group_id = each.value.from == null ? null : aws_security_group.this[each.value.from].id
 
   tags = { Name = each.key }
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+# A content delivery network counts as many rules as its list has entries, which leaves room for one port only. It is let in
+# before everybody else is kept out.
+resource "aws_vpc_security_group_ingress_rule" "delivered" {
+  for_each = local.delivered
+
+  security_group_id = aws_security_group.this["load_balancer"].id
+  description       = "HTTPS from the delivery network"
+  ip_protocol       = "tcp"
+  from_port         = each.value
+  to_port           = each.value
+  prefix_list_id    = var.public_prefix_list_id
+
+  tags = { Name = "HTTPS from the delivery network" }
+
+  depends_on = [aws_vpc_security_group_ingress_rule.this]
 }
 
 resource "aws_vpc_security_group_egress_rule" "this" {

@@ -21,30 +21,26 @@ locals {
     } : {},
   )
 
-  # The world: 80 and 443 of the load balancer, or else the ports of the two pages.
-  doors = var.load_balancer ? {
-    "HTTP"  = { to = "load_balancer", port = 80 }
-    "HTTPS" = { to = "load_balancer", port = 443 }
-    } : {
+  # The world: 80 and 443 of the load balancer, or the ports of the two pages, or both.
+  doors = { for name, door in {
+    "HTTP"   = { to = "load_balancer", port = 80 }
+    "HTTPS"  = { to = "load_balancer", port = 443 }
     "vote"   = { to = "front", port = var.ports.vote }
     "result" = { to = "front", port = var.ports.result }
-  }
-  delivered = var.load_balancer && var.public_prefix_list_id != null
-  # A content delivery network counts as many rules as its list has entries, which leaves room for one port only.
-  by_list = local.delivered ? { for name, door in local.doors : "${name} from the delivery network" => merge(door, { prefix_list = var.public_prefix_list_id }) if name == "HTTPS" } : {}
-  by_cidr = local.delivered ? {} : merge([for cidr in var.public_cidrs : { for name, door in local.doors : "${name} from ${cidr}" => merge(door, { cidr = cidr }) }]...)
+  } : name => door if door.to == "front" ? var.direct || !var.load_balancer : var.load_balancer }
+  delivered = { for name, port in { HTTPS = 443 } : name => port if var.load_balancer && var.public_prefix_list_id != null }
+  by_cidr   = length(local.delivered) > 0 ? {} : merge([for cidr in var.public_cidrs : { for name, door in local.doors : "${name} from ${cidr}" => merge(door, { cidr = cidr }) }]...)
 
   administration = merge([for cidr in var.admin_cidrs : {
     "Grafana from ${cidr}"    = { to = "monitoring", port = var.ports.grafana, cidr = cidr }
     "Prometheus from ${cidr}" = { to = "monitoring", port = var.ports.prometheus, cidr = cidr }
   }]...)
 
-  ingress = { for name, rule in merge(local.between, local.by_list, local.by_cidr, local.administration) : name => {
-    to          = rule.to
-    port        = rule.port
-    from        = try(rule.from, null)
-    cidr        = try(rule.cidr, null)
-    prefix_list = try(rule.prefix_list, null)
+  ingress = { for name, rule in merge(local.between, local.by_cidr, local.administration) : name => {
+    to   = rule.to
+    port = rule.port
+    from = try(rule.from, null)
+    cidr = try(rule.cidr, null)
   } }
 
   # Packages, images and AWS's own services.

@@ -39,6 +39,12 @@ variable "load_balancer" {
   type        = bool
 }
 
+variable "direct" {
+  description = "Whether the two pages' ports are open to the world beside the load balancer"
+  type        = bool
+  default     = false
+}
+
 variable "public_cidrs" {
   description = "Who may vote and see the result"
   type        = list(string)

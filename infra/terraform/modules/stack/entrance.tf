@@ -35,9 +35,10 @@ module "waf" {
   source   = "../waf"
   for_each = var.enable_waf ? local.with_alb : {}
 
-  name               = local.name
-  load_balancer_arn  = module.alb["this"].arn
-  forwarded          = var.enable_cdn
+  name              = local.name
+  load_balancer_arn = module.alb["this"].arn
+  # Only what comes through CloudFront has the header from there, and not from whoever asks.
+  address_header     = var.cdn_only ? module.cdn["this"].address_header : null
   log_retention_days = var.log_retention_days
 }
 
@@ -51,6 +52,13 @@ module "dns" {
     { for host in values(local.hosts) : host => var.enable_cdn ? module.cdn["this"].alias : { name = module.alb["this"].dns_name, zone_id = module.alb["this"].zone_id } },
     { for origin in [local.origin] : origin => { name = module.alb["this"].dns_name, zone_id = module.alb["this"].zone_id } if var.enable_cdn },
   )
+}
+
+# Where CloudFront asks the load balancer from.
+data "aws_ec2_managed_prefix_list" "cloudfront" {
+  for_each = local.with_cdn
+
+  name = "com.amazonaws.global.cloudfront.origin-facing"
 }
 
 module "cdn" {

@@ -63,17 +63,23 @@ resource "aws_ssm_parameter" "settings" {
   name        = "/${local.name}/settings"
   description = "The services' settings; machines are replaced when they change"
   type        = "String"
-  value       = join("\n", concat([for name, value in local.service_settings : "${name}='${value}'"], [""]))
+  value       = join("\n", concat([for name, value in local.service_settings : "${name}='${replace(value, "'", "\\'")}'"], [""]))
 }
 
 locals {
+  # Those that the compose file hands on to a service under their own names.
+  settings_of_services = toset([for names in regexall("(?m)^ +([A-Z][A-Z0-9_]*): [$][{]([A-Z][A-Z0-9_]*)[:-]", file("${path.module}/../../../../docker-compose.yml")) : names[0] if names[0] == names[1]])
+
   service_settings = merge(
     {
-      LOG_FORMAT   = "json"
-      BEHIND_HTTPS = tostring(var.https)
+      LOG_FORMAT = "json"
+      # Once HTTPS serves: the addresses say so no sooner.
+      BEHIND_HTTPS = tostring(var.enable_alb && startswith(try(module.alb["this"].urls.vote, ""), "https:"))
     },
-    # Limits per address believe the load balancer about addresses, and nobody else.
-    var.enable_alb ? { TRUSTED_PROXIES = var.cidr } : {},
+    # Its settings cannot be asked, and it keeps every write in two zones before it answers.
+    var.queue == "memorydb" ? { QUEUE_DURABILITY = "managed" } : {},
+    # Limits per address believe the load balancer about addresses, CloudFront where it is in front, and nobody else.
+    var.enable_alb ? { TRUSTED_PROXIES = join(",", concat([var.cidr], sort(flatten([for list in data.aws_ec2_managed_prefix_list.cloudfront : [for entry in list.entries : entry.cidr]])))) } : {},
     # Elsewhere nobody knows under which name browsers find the pages; the compose file's own default is for this machine.
     var.enable_alb ? { VOTE_URL = module.alb["this"].urls.vote, RESULT_URL = module.alb["this"].urls.result } : { VOTE_URL = "", RESULT_URL = "" },
     var.poll,

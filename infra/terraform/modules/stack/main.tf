@@ -43,8 +43,9 @@ module "security" {
   vpc_id                = module.vpc.vpc_id
   ports                 = local.ports
   load_balancer         = var.enable_alb
+  direct                = var.single && var.direct_access
   public_cidrs          = var.public_cidrs
-  public_prefix_list_id = var.enable_cdn ? var.cdn_prefix_list_id : null
+  public_prefix_list_id = var.cdn_only ? data.aws_ec2_managed_prefix_list.cloudfront["this"].id : null
   admin_cidrs           = var.admin_cidrs
 }
 

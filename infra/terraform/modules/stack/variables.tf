@@ -184,6 +184,17 @@ variable "https" {
   }
 }
 
+variable "allow_plain_http" {
+  description = "Whether what is protected may do without HTTPS"
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = !var.protected || var.https || var.allow_plain_http
+    error_message = "Without HTTPS anybody on the way can read and change votes: set https = true and a domain or certificate_arn, or allow_plain_http = true."
+  }
+}
+
 variable "certificate_arn" {
   description = "A certificate that exists already"
   type        = string
@@ -228,10 +239,26 @@ variable "enable_cdn" {
   }
 }
 
-variable "cdn_prefix_list_id" {
-  description = "The region's prefix list com.amazonaws.global.cloudfront.origin-facing: with enable_cdn, the load balancer listens to it alone"
-  type        = string
-  default     = null
+variable "cdn_only" {
+  description = "Whether the load balancer listens to CloudFront alone. Set it when the pages' names lead to CloudFront everywhere, hours after enable_cdn"
+  type        = bool
+  default     = false
+
+  validation {
+    condition     = !var.cdn_only || var.enable_cdn
+    error_message = "cdn_only closes the door to all but CloudFront: set enable_cdn = true first, and apply."
+  }
+}
+
+variable "direct_access" {
+  description = "Whether a single machine's own ports stay open beside the load balancer. Set it to false when the load balancer serves"
+  type        = bool
+  default     = true
+
+  validation {
+    condition     = var.direct_access || var.enable_alb
+    error_message = "Without the load balancer the machine's own ports are the only door: set enable_alb = true first, and apply."
+  }
 }
 
 variable "poll" {
@@ -240,13 +267,13 @@ variable "poll" {
   default     = {}
 
   validation {
-    condition     = alltrue([for name, value in var.poll : can(regex("^[A-Z][A-Z0-9_]*$", name)) && !can(regex("[\n'\"$\\\\]", value))])
-    error_message = "Names in poll are environment variables such as POLL_QUESTION; values have no line break, quotation mark, dollar sign or backslash."
+    condition     = length(setsubtract(keys(var.poll), local.settings_of_services)) == 0
+    error_message = "poll has settings that there are not, or that are made here: ${join(", ", setsubtract(keys(var.poll), local.settings_of_services))}. There are ${join(", ", sort(local.settings_of_services))}."
   }
 
   validation {
-    condition     = length(setintersection(keys(var.poll), ["COOKIE_KEY", "QUEUE_URL", "DATABASE_URL"])) == 0
-    error_message = "poll holds no secrets: those are made and kept apart."
+    condition     = alltrue([for value in values(var.poll) : !can(regex("[\n\\\\]", value))])
+    error_message = "Values in poll have no line break and no backslash."
   }
 }
 

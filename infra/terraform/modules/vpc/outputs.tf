@@ -16,11 +16,14 @@ output "zones" {
 output "public_subnet_ids" {
   description = "Subnets with a route to the internet, one per zone"
   value       = [for subnet in aws_subnet.public : subnet.id]
+  # A machine that starts before there is a way out installs nothing.
+  depends_on = [aws_route.internet, aws_route_table_association.public, aws_vpc_endpoint.s3]
 }
 
 output "private_subnet_ids" {
   description = "Subnets that reach the internet by a gateway if there is one, one per zone"
   value       = [for subnet in aws_subnet.private : subnet.id]
+  depends_on  = [aws_route.nat, aws_route_table_association.private, aws_vpc_endpoint.s3]
 }
 
 output "data_subnet_ids" {

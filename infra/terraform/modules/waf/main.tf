@@ -13,10 +13,10 @@ locals {
     SampledRequestsEnabled   = true
   } }
 
-  # Behind a delivery network all requests come from its addresses; the visitor's is what it forwards.
+  # Behind a delivery network all requests come from its addresses; the visitor's is in a header that it writes itself.
   counted = merge(
-    { AggregateKeyType = var.forwarded ? "FORWARDED_IP" : "IP" },
-    { for key, value in { ForwardedIPConfig = { HeaderName = "X-Forwarded-For", FallbackBehavior = "MATCH" } } : key => value if var.forwarded },
+    { AggregateKeyType = var.address_header == null ? "IP" : "FORWARDED_IP" },
+    { for key, value in { ForwardedIPConfig = { HeaderName = var.address_header, FallbackBehavior = "MATCH" } } : key => value if var.address_header != null },
   )
 
   flood = {

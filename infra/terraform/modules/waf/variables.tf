@@ -19,10 +19,15 @@ variable "requests_per_address" {
   }
 }
 
-variable "forwarded" {
-  description = "Whether a delivery network is in front, so that the visitor's address is the one it forwards"
-  type        = bool
-  default     = false
+variable "address_header" {
+  description = "The header in which a delivery network in front says the visitor's address, whatever the visitor has sent in it; null: there is none in front"
+  type        = string
+  default     = null
+
+  validation {
+    condition     = try(lower(var.address_header), "") != "x-forwarded-for"
+    error_message = "address_header is not X-Forwarded-For: the firewall looks at the first address in it, which the visitor writes."
+  }
 }
 
 variable "log_retention_days" {

@@ -42,30 +42,35 @@ run "the_load_balancer_refuses_oddities_and_logs" {
 }
 
 run "metrics_are_closed_before_anything_else_is_looked_at" {
+  variables {
+    https           = true
+    certificate_arn = "arn:aws:acm:ap-northeast-2:123456789012:certificate/1"
+  }
+
   assert {
-    condition     = aws_lb_listener_rule.no_metrics.priority == 1 && aws_lb_listener_rule.no_metrics.action[0].fixed_response[0].status_code == "404" && contains(flatten([for condition in aws_lb_listener_rule.no_metrics.condition : [for pattern in condition.path_pattern : tolist(pattern.values)]]), "/metrics")
+    condition     = alltrue([for rule in [module.http.no_metrics, module.https["this"].no_metrics] : rule.priority == 1 && rule.action[0].fixed_response[0].status_code == "404" && contains(flatten([for condition in rule.condition : [for pattern in condition.path_pattern : tolist(pattern.values)]]), "/metrics")])
     error_message = "/metrics is open."
   }
 
   assert {
-    condition     = alltrue([for rule in aws_lb_listener_rule.this : rule.priority > 1]) && length(distinct([for rule in aws_lb_listener_rule.this : rule.priority])) == length(aws_lb_listener_rule.this)
+    condition     = alltrue([for rules in [module.http.rules, module.https["this"].rules] : alltrue([for rule in rules : rule.priority > 1]) && length(distinct([for rule in rules : rule.priority])) == length(rules)])
     error_message = "A rule comes before the one that closes /metrics, or two have the same priority."
   }
 }
 
 run "without_a_certificate_http_serves_and_unknown_paths_are_404" {
   assert {
-    condition     = aws_lb_listener.http.default_action[0].type == "fixed-response" && length(aws_lb_listener.https) == 0 && alltrue([for rule in aws_lb_listener_rule.this : rule.listener_arn == aws_lb_listener.http.arn])
+    condition     = aws_lb_listener.http.default_action[0].type == "fixed-response" && length(aws_lb_listener.https) == 0 && alltrue([for rule in module.http.rules : rule.listener_arn == aws_lb_listener.http.arn && rule.action[0].type == "forward"])
     error_message = "HTTP should serve, and nothing else."
   }
 
   assert {
-    condition     = one([for change in aws_lb_listener_rule.this["result-page"].transform : change.url_rewrite_config[0].rewrite[0].replace]) == "/$1" && output.urls.result == "http://${aws_lb.this.dns_name}/result"
+    condition     = one([for change in module.http.rules["result-page"].transform : change.url_rewrite_config[0].rewrite[0].replace]) == "/$1" && output.urls.result == "http://${aws_lb.this.dns_name}/result"
     error_message = "The result page should be found at /result."
   }
 
   assert {
-    condition     = alltrue([for rule in aws_lb_listener_rule.this : length(flatten([for condition in rule.condition : [for pattern in condition.path_pattern : tolist(pattern.values)]])) <= 5])
+    condition     = alltrue([for rule in module.http.rules : length(flatten([for condition in rule.condition : [for pattern in condition.path_pattern : tolist(pattern.values)]])) <= 5])
     error_message = "AWS allows five values in a rule."
   }
 }
@@ -88,15 +93,24 @@ run "with_a_certificate_http_leads_to_https" {
   }
 
   assert {
-    condition = alltrue(concat(
-      [aws_lb_listener_rule.no_metrics.listener_arn == aws_lb_listener.https["this"].arn],
-      [for rule in aws_lb_listener_rule.this : rule.listener_arn == aws_lb_listener.https["this"].arn],
-    ))
-    error_message = "A rule belongs to the listener that only leads on."
+    condition     = alltrue([for rule in module.https["this"].rules : rule.listener_arn == aws_lb_listener.https["this"].arn && rule.action[0].type == "forward"])
+    error_message = "HTTPS does not serve."
   }
 
   assert {
-    condition     = { for name, rule in aws_lb_listener_rule.this : name => one(flatten([for condition in rule.condition : [for header in condition.host_header : tolist(header.values)]])) } == { vote = "vote.example.org", result = "result.example.org" } && output.urls.result == "https://result.example.org/"
+    condition = { for name, rule in module.http.rules : name => join("", [for to in rule.action[0].redirect : "${to.protocol} ${to.host}${to.path}"]) } == {
+      host-vote    = "HTTPS #{host}/#{path}"
+      host-result  = "HTTPS #{host}/#{path}"
+      vote         = "HTTPS vote.example.org/#{path}"
+      result       = "HTTPS result.example.org/#{path}"
+      result-files = "HTTPS result.example.org/#{path}"
+      result-page  = "HTTPS result.example.org/"
+    }
+    error_message = "A link of before leads nowhere, or to a name that no certificate is for."
+  }
+
+  assert {
+    condition     = { for name, rule in module.https["this"].rules : name => one(flatten([for condition in rule.condition : [for header in condition.host_header : tolist(header.values)]])) } == { vote = "vote.example.org", result = "result.example.org" } && output.urls.result == "https://result.example.org/"
     error_message = "Each page should be at its own host."
   }
 }
@@ -112,7 +126,7 @@ run "two_releases_share_the_traffic_as_told" {
   }
 
   assert {
-    condition = alltrue([for rule in aws_lb_listener_rule.this : { for target in rule.action[0].forward[0].target_group : target.arn => target.weight } == {
+    condition = alltrue([for rule in module.http.rules : { for target in rule.action[0].forward[0].target_group : target.arn => target.weight } == {
       (aws_lb_target_group.this["${rule.priority == 30 ? "vote" : "result"}-blue"].arn)  = 90
       (aws_lb_target_group.this["${rule.priority == 30 ? "vote" : "result"}-green"].arn) = 10
     }])
@@ -120,7 +134,7 @@ run "two_releases_share_the_traffic_as_told" {
   }
 
   assert {
-    condition     = alltrue([for rule in aws_lb_listener_rule.this : rule.action[0].forward[0].stickiness[0].enabled])
+    condition     = alltrue([for rule in module.http.rules : rule.action[0].forward[0].stickiness[0].enabled])
     error_message = "A browser may get a page of one release and its files from the other."
   }
 }

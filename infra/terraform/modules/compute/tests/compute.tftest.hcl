@@ -82,7 +82,7 @@ run "a_machine_comes_in_when_it_is_ready_and_goes_when_it_has_drained" {
   }
 
   assert {
-    condition     = aws_autoscaling_group.this["this"].instance_refresh[0].preferences[0].auto_rollback && aws_autoscaling_group.this["this"].instance_refresh[0].preferences[0].min_healthy_percentage == 100
+    condition     = aws_autoscaling_group.this["this"].instance_refresh[0].preferences[0].min_healthy_percentage == 100
     error_message = "A bad release would stay, or take machines away before new ones are there."
   }
 

@@ -18,8 +18,9 @@ run "the_store_is_encrypted_closed_and_keeps_its_password_to_itself" {
   }
 
   assert {
-    condition     = contains([for parameter in aws_db_parameter_group.this["this"].parameter : "${parameter.name}=${parameter.value}"], "rds.force_ssl=1") && aws_db_instance.this["this"].parameter_group_name == aws_db_parameter_group.this["this"].name
-    error_message = "The store takes connections without TLS."
+    # `rds.force_ssl` is 1 from version 15 on; a parameter that is set to its default is never settled.
+    condition     = tonumber(trimprefix(aws_db_parameter_group.this["this"].family, "postgres")) >= 15 && !contains([for parameter in aws_db_parameter_group.this["this"].parameter : parameter.name], "rds.force_ssl") && aws_db_instance.this["this"].parameter_group_name == aws_db_parameter_group.this["this"].name
+    error_message = "The store takes connections without TLS, or each plan sets what is the default."
   }
 
   assert {

@@ -96,7 +96,7 @@ run "a_delivery_network_takes_the_world_s_place" {
   }
 
   assert {
-    condition     = [for rule in aws_vpc_security_group_ingress_rule.this : rule.from_port if rule.prefix_list_id == "pl-1"] == [443] && length([for rule in aws_vpc_security_group_ingress_rule.this : rule if rule.cidr_ipv4 == "0.0.0.0/0"]) == 0
+    condition     = [for rule in aws_vpc_security_group_ingress_rule.delivered : rule.from_port if rule.prefix_list_id == "pl-1"] == [443] && length([for rule in aws_vpc_security_group_ingress_rule.this : rule if rule.cidr_ipv4 == "0.0.0.0/0"]) == 0
     error_message = "Behind a delivery network the load balancer should listen to it alone."
   }
 }

@@ -83,15 +83,16 @@ run "values_that_are_none_are_refused" {
     # Too long for the names of target groups.
     environment = "production"
     releases    = { red = { tag = "1.0.0" } }
-    # Not the name of a variable.
-    poll = { "poll question" = "Cats?" }
+    # Misspelt, and it would have been dropped in silence.
+    poll = { POLL_QUESTIONS = "Cats?" }
     # Machines have no key for it.
     repository = { url = "git@github.com:example/voting-app.git", ref = "main" }
     # Without HTTPS.
     enable_cdn = true
+    protected  = true
   }
 
-  expect_failures = [var.environment, var.releases, var.poll, var.repository, var.enable_cdn]
+  expect_failures = [var.environment, var.releases, var.poll, var.repository, var.enable_cdn, var.allow_plain_http]
 }
 
 run "traffic_without_a_machine_and_https_without_a_certificate_are_refused" {
@@ -100,11 +101,13 @@ run "traffic_without_a_machine_and_https_without_a_certificate_are_refused" {
   variables {
     releases = { blue = { tag = "1.0.0", size = { min = 0, desired = 0, max = 1 } } }
     https    = true
-    # It would break out of its quotes.
-    poll = { POLL_QUESTION = "Cat's or dog's?" }
+    # It would end its line.
+    poll = { POLL_QUESTION = "Cats or\ndogs?" }
+    # Nobody would get in.
+    cdn_only = true
   }
 
-  expect_failures = [var.releases, var.https, var.poll]
+  expect_failures = [var.releases, var.https, var.poll, var.cdn_only]
 }
 
 run "groups_and_https_without_a_load_balancer_are_refused" {
@@ -116,7 +119,9 @@ run "groups_and_https_without_a_load_balancer_are_refused" {
     certificate_arn = "arn:aws:acm:ap-northeast-2:123456789012:certificate/1"
     # A secret.
     poll = { COOKIE_KEY = "0123456789" }
+    # Nobody would get in here either.
+    direct_access = false
   }
 
-  expect_failures = [var.single, var.https, var.poll]
+  expect_failures = [var.single, var.https, var.poll, var.direct_access]
 }

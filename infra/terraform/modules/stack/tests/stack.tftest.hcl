@@ -13,6 +13,9 @@ mock_provider "aws" {
   mock_data "aws_ssm_parameter" {
     defaults = { value = "ami-0123456789abcdef0" }
   }
+  mock_data "aws_ec2_managed_prefix_list" {
+    defaults = { id = "pl-1", entries = [{ cidr = "198.51.100.0/24", description = "" }] }
+  }
   mock_data "aws_availability_zones" {
     defaults = { names = ["ap-northeast-2a", "ap-northeast-2b", "ap-northeast-2c"] }
   }
@@ -134,15 +137,15 @@ run "the_worker_can_be_of_another_release" {
 
 run "names_certificate_firewall_and_delivery_network_fit_together" {
   variables {
-    https              = true
-    domain             = { zone_id = "Z0123456789ABC", vote = "vote.example.org", result = "result.example.org" }
-    enable_waf         = true
-    enable_cdn         = true
-    cdn_prefix_list_id = "pl-1"
+    https      = true
+    domain     = { zone_id = "Z0123456789ABC", vote = "vote.example.org", result = "result.example.org" }
+    enable_waf = true
+    enable_cdn = true
+    cdn_only   = true
   }
 
   assert {
-    condition     = output.urls == { vote = "https://vote.example.org/", result = "https://result.example.org/" } && strcontains(aws_ssm_parameter.settings.value, "BEHIND_HTTPS='true'")
+    condition     = output.urls == { vote = "https://vote.example.org/", result = "https://result.example.org/" } && strcontains(aws_ssm_parameter.settings.value, "BEHIND_HTTPS='true'") && strcontains(aws_ssm_parameter.settings.value, "TRUSTED_PROXIES='${var.cidr},198.51.100.0/24'")
     error_message = "The pages should be under their names, by HTTPS."
   }
 }

@@ -31,13 +31,23 @@ run "floods_are_counted_by_the_visitor_s_address" {
 
 run "behind_a_delivery_network_too" {
   variables {
-    forwarded = true
+    address_header = "x-visitor-address"
   }
 
   assert {
-    condition     = jsondecode(aws_wafv2_web_acl.this.rule_json)[0].Statement.RateBasedStatement.AggregateKeyType == "FORWARDED_IP" && jsondecode(aws_wafv2_web_acl.this.rule_json)[0].Statement.RateBasedStatement.ForwardedIPConfig.HeaderName == "X-Forwarded-For"
+    condition     = jsondecode(aws_wafv2_web_acl.this.rule_json)[0].Statement.RateBasedStatement.AggregateKeyType == "FORWARDED_IP" && jsondecode(aws_wafv2_web_acl.this.rule_json)[0].Statement.RateBasedStatement.ForwardedIPConfig.HeaderName == "x-visitor-address"
     error_message = "The delivery network itself would be shut out as a flood."
   }
+}
+
+run "a_header_whose_first_address_the_visitor_writes_is_refused" {
+  command = plan
+
+  variables {
+    address_header = "X-Forwarded-For"
+  }
+
+  expect_failures = [var.address_header]
 }
 
 run "a_limit_that_shuts_offices_out_is_refused" {

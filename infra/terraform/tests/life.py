@@ -1,0 +1,35 @@
+"""The life of an environment: one apply after the other, on a state of its own, and in which order things were done."""
+
+import json
+import os
+import pathlib
+import tempfile
+
+from environments import flags, root, terraform
+
+
+class Environment:
+    """An environment that is applied again and again, with other values."""
+
+    def __init__(self, name):
+        self.folder = root(name)
+        self.state = tempfile.TemporaryDirectory(prefix=f"{name}-")
+        self.log = pathlib.Path(os.environ["APPLY_LOG"])
+
+    def arguments(self, variables):
+        return ["-input=false", "-no-color", f"-state={self.state.name}/terraform.tfstate", *flags(variables)]
+
+    def apply(self, **variables):
+        """What was created, updated and destroyed, in this order: (what was done, the type, the name)."""
+        before = self.log.stat().st_size
+        terraform(self.folder, "apply", "-auto-approve", *self.arguments(variables))
+        with self.log.open() as log:
+            log.seek(before)
+            steps = [json.loads(line) for line in log]
+        return [(step["op"], step["type"], step["name"]) for step in steps]
+
+    def left(self, **variables):
+        """What the next plan would change although nothing is different."""
+        done = terraform(self.folder, "plan", "-detailed-exitcode", *self.arguments(variables), check=False)
+        assert done.returncode in (0, 2), done.stderr
+        return [] if done.returncode == 0 else [line.strip() for line in done.stdout.splitlines() if line.lstrip().startswith("# ")]

@@ -1,0 +1,109 @@
+"""The life of environments: what is done in which order when they change, that nobody is left without a page meanwhile, and
+that the plan after an apply is empty. The orders are Terraform's own; only AWS's answers are invented."""
+
+import unittest
+
+from environments import ENVIRONMENTS
+from life import Environment
+
+BLUE, GREEN = {"tag": "0.1.0", "weight": 100}, {"tag": "0.2.0", "weight": 100}
+RULE, GROUP, DOOR = "aws_lb_listener_rule", "aws_lb_target_group", "aws_vpc_security_group_ingress_rule"
+
+
+def did(steps, what, kind):
+    """The places at which this was done to resources of a kind."""
+    return [index for index, (op, each, _) in enumerate(steps) if (op, each) == (what, kind)]
+
+
+class Life(unittest.TestCase):
+    def environment(self, name):
+        environment = Environment(name)
+        self.addCleanup(environment.state.cleanup)
+        return environment
+
+    def applied(self, environment, **variables):
+        """What an apply does; the next plan must be empty."""
+        steps = environment.apply(**variables)
+        self.assertEqual(environment.left(**variables), [], variables)
+        return steps
+
+    def assert_before(self, steps, first, then):
+        """Each of the first is done before each of the others, and both are done at all."""
+        before, after = did(steps, *first), did(steps, *then)
+        self.assertTrue(before and after, f"{first}: {before}, {then}: {after} in {steps}")
+        self.assertLess(max(before), min(after), f"{then} comes before {first} in {steps}")
+
+    def assert_nothing_goes(self, steps, *kinds):
+        self.assertEqual([step for step in steps if step[0] == "destroy" and (not kinds or step[1] in kinds)], [])
+
+    def test_whatever_is_applied_is_settled(self):
+        for name in ENVIRONMENTS:
+            with self.subTest(name):
+                self.applied(self.environment(name))
+
+    def test_machines_start_when_they_have_a_way_out_and_may_use_it(self):
+        steps = self.applied(self.environment("prod"))
+        for first in ["aws_route", "aws_route_table_association", "aws_vpc_security_group_egress_rule", "aws_iam_role_policy", "aws_memorydb_cluster"]:
+            self.assert_before(steps, ("create", first), ("create", "aws_autoscaling_group"))
+
+    def test_blue_makes_room_for_green(self):
+        environment = self.environment("staging")
+        self.applied(environment, releases={"blue": BLUE})
+        steps = self.applied(environment, releases={"blue": BLUE, "green": {**GREEN, "weight": 0}})
+        self.assert_nothing_goes(steps)
+        self.assert_before(steps, ("create", GROUP), ("update", RULE))
+        steps = self.applied(environment, releases={"blue": {**BLUE, "weight": 0}, "green": GREEN})
+        self.assert_nothing_goes(steps, RULE, GROUP, "aws_autoscaling_group")
+        steps = self.applied(environment, releases={"green": GREEN})
+        self.assert_before(steps, ("update", RULE), ("destroy", GROUP))
+        self.assert_nothing_goes(steps, RULE)
+        steps = self.applied(environment, releases={"green": {**GREEN, "tag": "0.3.0"}})
+        self.assert_nothing_goes(steps)
+
+    def test_https_serves_before_http_leads_to_it_and_the_other_way_round(self):
+        environment = self.environment("prod")
+        plain = {"https": False, "domain": None, "allow_plain_http": True}
+        self.applied(environment, **plain)
+        steps = self.applied(environment)
+        self.assert_nothing_goes(steps, RULE, "aws_lb_listener", GROUP)
+        self.assert_before(steps, ("create", "aws_acm_certificate_validation"), ("create", "aws_lb_listener"))
+        self.assert_before(steps, ("create", "aws_lb_listener"), ("update", "aws_lb_listener"))
+        self.assert_before(steps, ("create", "aws_lb_listener"), ("update", RULE))
+        # Those of HTTPS, of which there are three, are there by then.
+        first = min(did(steps, "update", RULE))
+        self.assertGreaterEqual(len([place for place in did(steps, "create", RULE) if place < first]), 3)
+        self.assert_before(steps, ("create", "aws_lb_listener"), ("update", "aws_launch_template"))
+
+        steps = self.applied(environment, **plain)
+        self.assert_before(steps, ("update", RULE), ("destroy", "aws_lb_listener"))
+        self.assert_before(steps, ("update", "aws_lb_listener"), ("destroy", "aws_lb_listener"))
+
+    def test_cloudfront_stands_before_the_names_lead_there_and_is_let_in_before_others_are_kept_out(self):
+        environment = self.environment("prod")
+        self.applied(environment)
+        steps = self.applied(environment, enable_cdn=True)
+        self.assert_nothing_goes(steps, DOOR, RULE, "aws_lb_listener", "aws_route53_record")
+        self.assert_before(steps, ("create", "aws_cloudfront_distribution"), ("update", "aws_route53_record"))
+        steps = self.applied(environment, enable_cdn=True, cdn_only=True)
+        self.assert_before(steps, ("create", DOOR), ("destroy", DOOR))
+        steps = self.applied(environment, enable_cdn=True)
+        self.assert_before(steps, ("create", DOOR), ("destroy", DOOR))
+        steps = self.applied(environment)
+        self.assert_before(steps, ("update", "aws_route53_record"), ("destroy", "aws_cloudfront_distribution"))
+
+    def test_the_load_balancer_comes_beside_the_machine_s_own_doors(self):
+        environment = self.environment("dev")
+        self.applied(environment)
+        steps = self.applied(environment, enable_alb=True)
+        self.assert_nothing_goes(steps)
+        self.assertEqual(did(steps, "create", "aws_instance"), [])
+        steps = self.applied(environment, enable_alb=True, direct_access=False)
+        self.assertEqual([step[:2] for step in steps], [("destroy", DOOR)] * 2)
+        steps = self.applied(environment, enable_alb=True)
+        self.assertEqual([step[:2] for step in steps], [("create", DOOR)] * 2)
+        steps = self.applied(environment)
+        self.assert_nothing_goes(steps, "aws_instance")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,159 @@
+"""The programs of a machine where things go wrong: its start, and the watch over its services. Only what is outside of them is
+replaced: Docker and systemd, AWS's CLI, and time, which passes faster."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import time
+import unittest
+
+from environments import TERRAFORM
+
+FILES = TERRAFORM / "modules/compute/files"
+INSTANCE = "i-0123456789abcdef0"
+
+# How Docker behaves, for each thing that can be wrong with it.
+DOCKER = {
+    "all is well": 'case $* in *" ps --quiet "*) echo container ;; esac',
+    "no engine": "exit 1",
+    "an engine that hangs": "/bin/sleep 300",
+    "no container": "true",
+    "a list of containers that hangs": 'case $* in *" ps "*) /bin/sleep 300 ;; esac',
+    "a service that hangs": 'case $* in *" ps --quiet "*) echo container ;; exec*) /bin/sleep 300 ;; esac',
+    "a service that is not healthy": 'case $* in *" ps --quiet "*) echo container ;; exec*) exit 1 ;; esac',
+}
+
+
+class Machine:
+    def __init__(self, docker="all is well", **settings):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="machine-"))
+        self.stubs = self.folder / "stubs"
+        self.stubs.mkdir()
+        shutil.copytree(FILES, self.folder / "bin")
+        for program in (self.folder / "bin").iterdir():
+            program.chmod(0o755)
+        self.calls = self.folder / "calls"
+        self.calls.touch()
+        settings = {"NAME": "voting-app-test", "SERVICES": "vote result", "GROUP": "a-group", "ROLE": "front", "ENVIRONMENT": "test", "SETTINGS_PARAMETER": "/settings", "BOOT_SECONDS": 600} | settings
+        (self.folder / "machine.env").write_text("".join(f"export {name}='{value}'\n" for name, value in settings.items()))
+        self.program("stubs/docker", DOCKER[docker])
+        self.program("stubs/systemctl", "")
+        self.program("stubs/sleep", "exec /bin/sleep 0.02")
+        self.program("stubs/aws", 'case $* in *get-parameter*) echo 7 ;; esac')
+        self.program("bin/metadata", f'case $1 in instance-id) echo {INSTANCE} ;; *) echo InService ;; esac')
+        for step in ["install", "secrets", "start"]:
+            self.program(f"bin/{step}", "")
+
+    def program(self, name, does):
+        """Puts a program in place that says that it was called, and then does this."""
+        file = self.folder / name
+        file.write_text(f'#!/bin/bash\necho "{file.name} $*" >>{self.calls}\n{does}\n')
+        file.chmod(0o755)
+
+    def start(self, name):
+        environment = {**os.environ, "PATH": f"{self.stubs}:{os.environ['PATH']}", "WATCH_PATIENCE": "0.5"}
+        return subprocess.Popen(["bash", self.folder / "bin" / name], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+
+    def called(self):
+        return self.calls.read_text().splitlines()
+
+    def until(self, wanted, seconds=30):
+        """Waits for a call that has this in it."""
+        end = time.monotonic() + seconds
+        while not any(wanted in call for call in self.called()):
+            assert time.monotonic() < end, f"{wanted!r} is not among {self.called()[-20:]}"
+            time.sleep(0.05)
+
+    def watch(self, test):
+        (self.folder / "started").touch()
+        watch = self.start("watch")
+
+        def end():
+            subprocess.run(["pkill", "--session", str(watch.pid)], capture_output=True)
+            watch.communicate()
+
+        test.addCleanup(end)
+
+    def remove(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Watch(unittest.TestCase):
+    def machine(self, *arguments, **settings):
+        machine = Machine(*arguments, **settings)
+        self.addCleanup(machine.remove)
+        machine.watch(self)
+        return machine
+
+    def test_whatever_keeps_services_from_answering_gets_the_machine_replaced(self):
+        machines = {wrong: self.machine(wrong) for wrong in DOCKER if wrong != "all is well"}
+        for wrong, machine in machines.items():
+            with self.subTest(wrong):
+                machine.until(f"set-instance-health --instance-id {INSTANCE} --health-status Unhealthy")
+
+    def test_a_machine_whose_services_answer_stays(self):
+        machine = self.machine()
+        # Each is asked in every round.
+        machine.until("docker exec container result healthcheck")
+        while sum("docker exec container result" in call for call in machine.called()) < 12:
+            time.sleep(0.05)
+        self.assertFalse([call for call in machine.called() if "set-instance-health" in call or "put-metric-data" in call])
+
+    def test_a_single_machine_says_that_it_is_alive(self):
+        self.machine(GROUP="").until("put-metric-data --namespace VotingApp --metric-name Alive --unit Count --dimensions Machine=voting-app-test --value 1")
+
+    def test_a_single_machine_that_is_not_alive_starts_everything_again_and_says_nothing(self):
+        for wrong, first in [("no engine", "systemctl restart docker"), ("no container", "start "), ("a service that hangs", "restart vote result")]:
+            with self.subTest(wrong):
+                machine = self.machine(wrong, GROUP="")
+                machine.until(first)
+                machine.until("start ")
+                self.assertFalse([call for call in machine.called() if "metric-name Alive" in call])
+
+    def test_a_single_machine_takes_new_settings(self):
+        machine = Machine(GROUP="")
+        self.addCleanup(machine.remove)
+        (machine.folder / "settings.version").write_text("6\n")
+        machine.program("bin/secrets", f"echo 7 >{machine.folder}/settings.version")
+        machine.watch(self)
+        machine.until("start ")
+        self.assertLess(machine.called().index("secrets "), machine.called().index("start "))
+        asked = sum("get-parameter" in call for call in machine.called())
+        while sum("get-parameter" in call for call in machine.called()) < asked + 2:
+            time.sleep(0.05)
+        self.assertEqual(machine.called().count("start "), 1, "it has them now")
+
+
+class Boot(unittest.TestCase):
+    def boot(self, machine):
+        self.addCleanup(machine.remove)
+        booting = machine.start("boot")
+        said, _ = booting.communicate(timeout=60)
+        return booting.returncode, said
+
+    def test_what_fails_at_first_is_tried_again(self):
+        for step in ["install", "secrets", "start"]:
+            with self.subTest(step):
+                machine = Machine()
+                machine.program(f"bin/{step}", f"[[ $(grep --count '^{step} ' {machine.calls}) -ge 8 ]]")
+                code, said = self.boot(machine)
+                self.assertEqual(code, 0, said)
+                self.assertTrue((machine.folder / "started").exists())
+                self.assertIn("--lifecycle-hook-name ready --lifecycle-action-result CONTINUE", machine.called()[-1])
+
+    def test_a_machine_that_does_not_get_ready_tells_its_group(self):
+        for wrong in ["exit 1", "/bin/sleep 300"]:
+            with self.subTest(wrong):
+                machine = Machine(BOOT_SECONDS=32)
+                machine.program("bin/start", wrong)
+                code, said = self.boot(machine)
+                self.assertEqual(code, 1)
+                self.assertIn("given up at start", said)
+                self.assertIn("--lifecycle-hook-name ready --lifecycle-action-result ABANDON", machine.called()[-1])
+                self.assertFalse((machine.folder / "started").exists())
+
+
+if __name__ == "__main__":
+    unittest.main()
