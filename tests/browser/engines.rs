@@ -231,11 +231,10 @@ impl WebKit {
         })
     }
 
+    /// The text of an element, or why there is none.
     async fn text(&self, css: &str) -> String {
-        match self.driver.find(By::Css(css)).await {
-            Ok(element) => element.text().await.unwrap_or_default(),
-            Err(_) => String::new(),
-        }
+        let text = async || self.driver.find(By::Css(css)).await?.text().await;
+        text().await.unwrap_or_else(|error| format!("({error})"))
     }
 
     /// The result of a script of the driver, which also runs where the page's scripts may not.

@@ -1,18 +1,30 @@
-# Workflows on GitHub prove who they are with a token of GitHub's, so there are no keys to store. Pull requests may look;
-# only a job of an environment, which people approve, may change that environment.
+# Workflows on GitHub prove who they are with a token of GitHub's, so there are no keys to store. A pull request may look at
+# some environments, the branch main at all, and only a job of an environment, which people approve, may change that one.
+#
+# An account of its own for each environment keeps them apart best. In one account what keeps them apart is here: roles deny
+# whatever is tagged with another environment, and roles that a workflow makes can do no more than their boundary allows.
+# What has no tags, as a hosted zone has none by default, is everybody's.
 
 locals {
-  github = var.github_repository == null ? toset([]) : toset(["this"])
-  issuer = "token.actions.githubusercontent.com"
+  github   = var.github_repository == null ? toset([]) : toset(["this"])
+  issuer   = "token.actions.githubusercontent.com"
+  provider = var.github_provider_arn != null ? var.github_provider_arn : one([for provider in aws_iam_openid_connect_provider.github : provider.arn])
+  account  = data.aws_caller_identity.this.account_id
 
-  subjects = var.github_repository == null ? {} : merge(
-    { plan = "repo:${var.github_repository}:pull_request" },
-    { for environment in var.environments : "apply-${environment}" => "repo:${var.github_repository}:environment:${environment}" },
-  )
+  looking = var.github_repository == null ? {} : {
+    plan   = { subject = "repo:${var.github_repository}:pull_request", environments = var.pull_request_environments, keeps_plans = false }
+    review = { subject = "repo:${var.github_repository}:ref:refs/heads/main", environments = var.environments, keeps_plans = true }
+  }
+  applying = var.github_repository == null ? {} : {
+    for environment in var.environments : "apply-${environment}" => { subject = "repo:${var.github_repository}:environment:${environment}", environment = environment }
+  }
+  subjects = merge({ for key, role in local.looking : key => role.subject }, { for key, role in local.applying : key => role.subject })
+
+  state = aws_s3_bucket.state.arn
 }
 
 resource "aws_iam_openid_connect_provider" "github" {
-  for_each = local.github
+  for_each = var.github_provider_arn == null ? local.github : toset([])
 
   url            = "https://${local.issuer}"
   client_id_list = ["sts.amazonaws.com"]
@@ -29,7 +41,7 @@ resource "aws_iam_role" "github" {
     Statement = [{
       Effect    = "Allow"
       Action    = "sts:AssumeRoleWithWebIdentity"
-      Principal = { Federated = aws_iam_openid_connect_provider.github["this"].arn }
+      Principal = { Federated = local.provider }
       Condition = { StringEquals = {
         "${local.issuer}:aud" = "sts.amazonaws.com"
         "${local.issuer}:sub" = each.value
@@ -38,87 +50,146 @@ resource "aws_iam_role" "github" {
   })
 }
 
-# A plan draws random passwords, too, and throws them away: ReadOnlyAccess does not allow that.
-resource "aws_iam_role_policy" "plan" {
-  for_each = local.github
-
-  name = "random-passwords"
-  role = aws_iam_role.github["plan"].id
-
-  policy = jsonencode({
-    Version   = "2012-10-17"
-    Statement = [{ Effect = "Allow", Action = ["secretsmanager:GetRandomPassword"], Resource = "*" }]
-  })
-}
-
-# A plan reads everything, secrets of the state included; it may write a lock and nothing else.
-resource "aws_iam_role_policy_attachment" "plan" {
-  for_each = local.github
-
-  role       = aws_iam_role.github["plan"].name
-  policy_arn = "arn:aws:iam::aws:policy/ReadOnlyAccess"
-}
-
-resource "aws_iam_role_policy" "state" {
+# Everybody's locks are in one table.
+resource "aws_iam_role_policy" "locks" {
   for_each = local.subjects
 
-  name = "state"
+  name = "locks"
   role = aws_iam_role.github[each.key].id
 
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
-      {
-        Effect   = "Allow"
-        Action   = ["s3:PutObject", "s3:DeleteObject"]
-        Resource = each.key == "plan" ? "${aws_s3_bucket.state.arn}/*.tflock" : "${aws_s3_bucket.state.arn}/${trimprefix(each.key, "apply-")}/*"
-      },
-      {
-        Effect   = "Allow"
-        Action   = ["s3:GetObject", "s3:ListBucket"]
-        Resource = [aws_s3_bucket.state.arn, "${aws_s3_bucket.state.arn}/*"]
-      },
-      {
-        Effect   = "Allow"
-        Action   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"]
-        Resource = aws_dynamodb_table.locks.arn
-      },
-      {
-        Effect   = "Allow"
-        Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
-        Resource = aws_kms_key.state.arn
-      },
+      { Effect = "Allow", Action = ["s3:ListBucket"], Resource = local.state },
+      { Effect = "Allow", Action = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:DeleteItem"], Resource = aws_dynamodb_table.locks.arn },
+      { Effect = "Allow", Action = ["kms:Decrypt", "kms:GenerateDataKey"], Resource = aws_kms_key.state.arn },
     ]
   })
 }
 
-# What an environment is made of is nearly everything that AWS has; what workflows may not do is become somebody else.
+# A plan reads all that an environment is made of, its secrets in the state and in the parameter store included.
+resource "aws_iam_role_policy_attachment" "look" {
+  for_each = local.looking
+
+  role       = aws_iam_role.github[each.key].name
+  policy_arn = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+}
+
+resource "aws_iam_role_policy" "look" {
+  for_each = local.looking
+
+  name = "look"
+  role = aws_iam_role.github[each.key].id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [
+        { Effect = "Allow", Action = ["s3:GetObject"], Resource = [for environment in each.value.environments : "${local.state}/${environment}/*"] },
+        { Effect = "Allow", Action = ["s3:PutObject", "s3:DeleteObject"], Resource = [for environment in each.value.environments : "${local.state}/${environment}/*.tflock"] },
+        # It draws random passwords, too, and throws them away.
+        { Effect = "Allow", Action = ["secretsmanager:GetRandomPassword"], Resource = "*" },
+        {
+          Effect    = "Allow"
+          Action    = ["kms:Decrypt"]
+          Resource  = "arn:aws:kms:*:${local.account}:key/*"
+          Condition = { "ForAnyValue:StringEquals" = { "kms:ResourceAliases" = [for environment in each.value.environments : "alias/voting-app-${environment}-secrets"] } }
+        },
+      ],
+      # The plan that is approved is the plan that is applied, so it is kept: where the state is, for it has the same secrets.
+      each.value.keeps_plans ? [{ Effect = "Allow", Action = ["s3:PutObject"], Resource = "${local.state}/plans/*" }] : [],
+      # ReadOnlyAccess would read them too.
+      [{ Effect = "Deny", Action = ["s3:GetObject*"], Resource = concat(["${local.state}/plans/*"], [for environment in setsubtract(var.environments, each.value.environments) : "${local.state}/${environment}/*"]) }],
+    )
+  })
+}
+
+# What an environment is made of is nearly everything that AWS has, but for what is another environment's.
 resource "aws_iam_role_policy_attachment" "apply" {
-  for_each = { for key, subject in local.subjects : key => subject if key != "plan" }
+  for_each = local.applying
 
   role       = aws_iam_role.github[each.key].name
   policy_arn = "arn:aws:iam::aws:policy/PowerUserAccess"
 }
 
 resource "aws_iam_role_policy" "apply" {
-  for_each = { for key, subject in local.subjects : key => subject if key != "plan" }
+  for_each = local.applying
 
-  name = "roles-of-the-application"
+  name = "one-environment"
   role = aws_iam_role.github[each.key].id
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [{
-      Effect = "Allow"
-      Action = [
-        "iam:CreateRole", "iam:DeleteRole", "iam:GetRole", "iam:TagRole", "iam:PassRole", "iam:UpdateAssumeRolePolicy", "iam:ListRolePolicies", "iam:ListAttachedRolePolicies",
-        "iam:PutRolePolicy", "iam:GetRolePolicy", "iam:DeleteRolePolicy", "iam:AttachRolePolicy", "iam:DetachRolePolicy", "iam:ListInstanceProfilesForRole",
-        "iam:CreateInstanceProfile", "iam:GetInstanceProfile", "iam:DeleteInstanceProfile", "iam:AddRoleToInstanceProfile", "iam:RemoveRoleFromInstanceProfile", "iam:TagInstanceProfile",
-      ]
-      Resource = [
-        "arn:aws:iam::*:role/voting-app-${trimprefix(each.key, "apply-")}-*",
-        "arn:aws:iam::*:instance-profile/voting-app-${trimprefix(each.key, "apply-")}-*",
-      ]
-    }]
+    Statement = concat(
+      [
+        { Effect = "Allow", Action = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], Resource = "${local.state}/${each.value.environment}/*" },
+        { Effect = "Allow", Action = ["s3:GetObject"], Resource = "${local.state}/plans/${each.value.environment}/*" },
+        {
+          Effect   = "Deny"
+          Action   = ["s3:*"]
+          Resource = flatten([for other in setsubtract(var.environments, [each.value.environment]) : ["${local.state}/${other}/*", "${local.state}/plans/${other}/*"]])
+        },
+        { Effect = "Deny", Action = ["s3:PutObject"], Resource = "${local.state}/plans/*" },
+        # Roles and their policies, as long as they stay within the boundary.
+        {
+          Effect    = "Allow"
+          Action    = ["iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy", "iam:PutRolePermissionsBoundary"]
+          Resource  = "arn:aws:iam::${local.account}:role/voting-app-${each.value.environment}-*"
+          Condition = { StringEquals = { "iam:PermissionsBoundary" = aws_iam_policy.boundary[each.key].arn } }
+        },
+        {
+          Effect = "Allow"
+          Action = [
+            "iam:DeleteRole", "iam:GetRole", "iam:TagRole", "iam:PassRole", "iam:UpdateAssumeRolePolicy", "iam:ListRolePolicies", "iam:ListAttachedRolePolicies",
+            "iam:GetRolePolicy", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:ListInstanceProfilesForRole",
+            "iam:CreateInstanceProfile", "iam:GetInstanceProfile", "iam:DeleteInstanceProfile", "iam:AddRoleToInstanceProfile", "iam:RemoveRoleFromInstanceProfile", "iam:TagInstanceProfile",
+          ]
+          Resource = [
+            "arn:aws:iam::${local.account}:role/voting-app-${each.value.environment}-*",
+            "arn:aws:iam::${local.account}:instance-profile/voting-app-${each.value.environment}-*",
+          ]
+        },
+      ],
+      local.not_of_others[each.key],
+    )
+  })
+}
+
+locals {
+  not_of_others = { for key, role in local.applying : key => [{
+    Effect    = "Deny"
+    Action    = ["*"]
+    Resource  = ["*"]
+    Condition = { StringEquals = { "aws:ResourceTag/Environment" = sort(tolist(setsubtract(var.environments, [role.environment]))) } }
+  }] if length(var.environments) > 1 }
+}
+
+# The most that a role of an environment can ever do: what machines, snapshots and flow logs need.
+resource "aws_iam_policy" "boundary" {
+  for_each = local.applying
+
+  name        = "voting-app-${each.value.environment}-boundary"
+  description = "The most that a role of voting-app-${each.value.environment} can do"
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [{
+        Effect = "Allow"
+        Action = [
+          "autoscaling:CompleteLifecycleAction", "autoscaling:SetInstanceHealth",
+          "cloudwatch:PutMetricData",
+          "ec2:CreateSnapshot", "ec2:CreateSnapshots", "ec2:CreateTags", "ec2:DeleteSnapshot", "ec2:Describe*",
+          "kms:Decrypt", "kms:GenerateDataKey",
+          "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents",
+          "secretsmanager:GetSecretValue",
+          "sns:Publish",
+          "ssm:GetParameter", "ssm:UpdateInstanceInformation",
+          "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel",
+        ]
+        Resource = "*"
+      }],
+      local.not_of_others[each.key],
+    )
   })
 }

@@ -17,3 +17,8 @@ output "github_roles" {
   description = "The roles of workflows: what to set as variables on GitHub"
   value       = { for key, role in aws_iam_role.github : key => role.arn }
 }
+
+output "permissions_boundaries" {
+  description = "What environments are told as permissions_boundary_arn, where workflows apply them"
+  value       = { for key, boundary in aws_iam_policy.boundary : trimprefix(key, "apply-") => boundary.arn }
+}

@@ -47,3 +47,25 @@ variable "environments" {
   type        = set(string)
   default     = ["dev", "staging", "prod"]
 }
+
+variable "pull_request_environments" {
+  description = "The environments whose plans pull requests show: whoever may push a branch can then read their secrets"
+  type        = set(string)
+  default     = ["dev", "staging"]
+
+  validation {
+    condition     = length(setsubtract(var.pull_request_environments, var.environments)) == 0
+    error_message = "pull_request_environments are some of environments."
+  }
+}
+
+variable "github_provider_arn" {
+  description = "GitHub's provider of tokens, where the account has one already: it can have one only"
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.github_provider_arn == null || can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:oidc-provider/token.actions.githubusercontent.com$", var.github_provider_arn))
+    error_message = "github_provider_arn is arn:aws:iam::ACCOUNT:oidc-provider/token.actions.githubusercontent.com."
+  }
+}

@@ -222,8 +222,9 @@ class World:
 
     def secret(self, name):
         if name not in self.secrets:
-            # As the module has it drawn, and not as would suit the services.
-            self.secrets[name] = self.moto.client("secretsmanager").get_random_password(**draws()[name])["RandomPassword"]
+            # As the module has it drawn, and not as would suit the services. An address is none at first.
+            drawn = draws().get(name)
+            self.secrets[name] = self.moto.client("secretsmanager").get_random_password(**drawn)["RandomPassword"] if drawn else "none"
             self.moto.client("ssm").put_parameter(Name=name, Type="SecureString", Value=self.secrets[name])
         return self.secrets[name]
 
@@ -348,6 +349,18 @@ class Boot(unittest.TestCase):
             password = self.world.secrets["/voting-app-single/secrets/grafana-admin-password"]
             self.assertEqual(self.world.host.exec("cat", f"{role.home}/secrets/grafana/admin-password"), password)
             self.assertNotIn(password, role.script)
+
+        with self.subTest("alerts go to the topic, and to an address that somebody puts"):
+            def configuration():
+                return run("docker", "exec", role.container("alertmanager"), "cat", "/tmp/alertmanager.yml")
+
+            self.assertEqual(len(re.findall(r"sns_configs: .*topic_arn: arn:aws:stub", configuration())), 2)
+            self.assertNotIn("url_file", configuration())
+            address = "/voting-app-single/secrets/alert-page-url"
+            self.world.moto.client("ssm").put_parameter(Name=address, Type="SecureString", Value="https://pager.example.org/hook", Overwrite=True)
+            self.world.host.exec(*boot)
+            self.assertIn("page-url", configuration())
+            self.assertEqual(len(re.findall("sns_configs", configuration())), 1)
 
         with self.subTest("a second start changes nothing"):
             before = sorted(role.containers())

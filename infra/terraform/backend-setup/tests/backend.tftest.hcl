@@ -25,6 +25,17 @@ override_resource {
   values          = { arn = "arn:aws:iam::123456789012:oidc-provider/github" }
 }
 
+override_data {
+  target = data.aws_caller_identity.this
+  values = { account_id = "123456789012" }
+}
+
+override_resource {
+  target          = aws_iam_policy.boundary
+  override_during = plan
+  values          = { arn = "arn:aws:iam::123456789012:policy/boundary" }
+}
+
 run "the_state_is_versioned_encrypted_and_closed" {
   command = plan
 
@@ -85,14 +96,61 @@ run "a_workflow_changes_only_the_environment_that_was_approved" {
   }
 
   assert {
-    condition     = keys(aws_iam_role_policy_attachment.apply) == ["apply-dev", "apply-prod", "apply-staging"] && endswith(aws_iam_role_policy_attachment.plan["this"].policy_arn, "ReadOnlyAccess")
+    condition     = keys(aws_iam_role_policy_attachment.apply) == ["apply-dev", "apply-prod", "apply-staging"] && alltrue([for attachment in aws_iam_role_policy_attachment.look : endswith(attachment.policy_arn, "ReadOnlyAccess")])
     error_message = "A pull request may change something."
   }
 
   assert {
-    condition     = endswith(jsondecode(aws_iam_role_policy.state["plan"].policy).Statement[0].Resource, "/*.tflock") && endswith(jsondecode(aws_iam_role_policy.state["apply-dev"].policy).Statement[0].Resource, "/dev/*")
-    error_message = "A workflow may write another environment's state."
+    condition = alltrue([for statement in jsondecode(aws_iam_role_policy.apply["apply-dev"].policy).Statement : statement.Effect == "Deny" || !strcontains(jsonencode(statement.Resource), "prod")]) && anytrue([
+      for statement in jsondecode(aws_iam_role_policy.apply["apply-dev"].policy).Statement : statement.Effect == "Deny" && jsonencode(statement.Action) == jsonencode(["*"]) && jsonencode(try(statement.Condition.StringEquals["aws:ResourceTag/Environment"], [])) == jsonencode(["prod", "staging"])
+    ])
+    error_message = "A workflow may touch another environment."
   }
+
+  assert {
+    condition     = alltrue([for statement in jsondecode(aws_iam_role_policy.apply["apply-dev"].policy).Statement : try(statement.Condition.StringEquals["iam:PermissionsBoundary"], "") == "arn:aws:iam::123456789012:policy/boundary" if statement.Effect == "Allow" && anytrue([for action in ["iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy", "iam:PutRolePermissionsBoundary"] : contains(statement.Action, action)])])
+    error_message = "A workflow may make a role that can do more than itself."
+  }
+
+  assert {
+    condition     = !anytrue([for statement in jsondecode(aws_iam_policy.boundary["apply-dev"].policy).Statement : statement.Effect == "Allow" && anytrue([for action in statement.Action : startswith(action, "iam:") || startswith(action, "sts:") || endswith(action, ":*") || action == "*"])])
+    error_message = "The boundary bounds nothing."
+  }
+
+  assert {
+    condition     = anytrue([for statement in jsondecode(aws_iam_role_policy.look["plan"].policy).Statement : statement.Effect == "Deny" && contains(statement.Action, "s3:GetObject*") && contains(flatten([statement.Resource]), "arn:aws:s3:::the-state/prod/*")]) && !strcontains(jsonencode([for statement in jsondecode(aws_iam_role_policy.look["plan"].policy).Statement : statement if statement.Effect == "Allow"]), "prod")
+    error_message = "A pull request reads prod's secrets."
+  }
+
+  assert {
+    condition     = [for key, role in local.looking : key if anytrue([for statement in jsondecode(aws_iam_role_policy.look[key].policy).Statement : statement.Effect == "Allow" && contains(flatten([statement.Resource]), "arn:aws:s3:::the-state/plans/*")])] == ["review"]
+    error_message = "A plan could be exchanged between its approval and its apply."
+  }
+}
+
+run "a_provider_that_is_there_is_used" {
+  command = plan
+
+  variables {
+    github_repository   = "example/voting-app"
+    github_provider_arn = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
+  }
+
+  assert {
+    condition     = length(aws_iam_openid_connect_provider.github) == 0 && jsondecode(aws_iam_role.github["plan"].assume_role_policy).Statement[0].Principal.Federated == var.github_provider_arn
+    error_message = "An account has one provider for GitHub, and a second one is made."
+  }
+}
+
+run "an_unknown_environment_and_another_provider_are_refused" {
+  command = plan
+
+  variables {
+    pull_request_environments = ["test"]
+    github_provider_arn       = "arn:aws:iam::123456789012:oidc-provider/example.org"
+  }
+
+  expect_failures = [var.pull_request_environments, var.github_provider_arn]
 }
 
 run "a_week_at_least" {

@@ -102,3 +102,9 @@ variable "emails" {
   type        = list(string)
   default     = []
 }
+
+variable "permissions_boundary_arn" {
+  description = "What bounds the environment's roles: terraform output permissions_boundaries of backend-setup, where workflows apply"
+  type        = string
+  default     = null
+}

@@ -40,6 +40,8 @@ module "voting_app" {
   cdn_only         = var.cdn_only
   direct_access    = var.direct_access
 
+  permissions_boundary_arn = var.permissions_boundary_arn
+
   poll   = merge(local.poll, var.poll)
   emails = var.emails
 }

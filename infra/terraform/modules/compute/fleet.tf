@@ -83,7 +83,7 @@ resource "aws_autoscaling_group" "this" {
   }
 
   # A machine may do all that it must from its first moment on.
-  depends_on = [aws_iam_role_policy.this, aws_iam_role_policy_attachment.session_manager]
+  depends_on = [aws_iam_role_policy.this]
 
   lifecycle {
     # How many there are is the scaling policies' business.

@@ -3,17 +3,31 @@
 locals {
   group_statements = var.single ? [] : [{
     actions   = ["autoscaling:CompleteLifecycleAction", "autoscaling:SetInstanceHealth"]
+    condition = {}
     resources = ["arn:${data.aws_partition.this.partition}:autoscaling:${local.aws_region}:${data.aws_caller_identity.this.account_id}:autoScalingGroup:*:autoScalingGroupName/${var.name}"]
+  }]
+
+  # What Session Manager needs, and no more: AmazonSSMManagedInstanceCore reads every parameter of the account. As in
+  # https://docs.aws.amazon.com/systems-manager/latest/userguide/getting-started-create-iam-instance-profile.html
+  session_statements = [{
+    actions = [
+      "ssm:UpdateInstanceInformation", "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel",
+      "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel",
+    ]
+    resources = ["*"]
+    condition = {}
   }]
 
   log_statements = [{
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"]
     resources = ["${var.log_group.arn}:*"]
+    condition = {}
   }]
 }
 
 resource "aws_iam_role" "this" {
-  name_prefix = "${var.name}-"
+  name_prefix          = "${var.name}-"
+  permissions_boundary = var.permissions_boundary_arn
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
@@ -32,11 +46,10 @@ resource "aws_iam_role_policy" "this" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = concat(
-      [for statement in concat(local.group_statements, local.log_statements, var.statements) : {
-        Effect   = "Allow"
-        Action   = statement.actions
-        Resource = statement.resources
-      }],
+      [for statement in concat(local.group_statements, local.session_statements, local.log_statements, var.statements) : merge(
+        { Effect = "Allow", Action = statement.actions, Resource = statement.resources },
+        { for key, value in { Condition = statement.condition } : key => value if length(value) > 0 },
+      )],
       [{
         # The agent's own numbers. This action knows no resources; the condition says which numbers.
         Effect    = "Allow"
@@ -51,11 +64,6 @@ resource "aws_iam_role_policy" "this" {
       }],
     )
   })
-}
-
-resource "aws_iam_role_policy_attachment" "session_manager" {
-  role       = aws_iam_role.this.name
-  policy_arn = "arn:${data.aws_partition.this.partition}:iam::aws:policy/AmazonSSMManagedInstanceCore"
 }
 
 resource "aws_iam_instance_profile" "this" {

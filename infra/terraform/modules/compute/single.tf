@@ -15,7 +15,7 @@ resource "aws_instance" "this" {
     version = aws_launch_template.this.latest_version
   }
 
-  depends_on = [aws_iam_role_policy.this, aws_iam_role_policy_attachment.session_manager]
+  depends_on = [aws_iam_role_policy.this]
 
   lifecycle {
     replace_triggered_by = [aws_launch_template.this.latest_version]
@@ -121,7 +121,8 @@ resource "aws_dlm_lifecycle_policy" "this" {
 resource "aws_iam_role" "snapshots" {
   for_each = local.single
 
-  name_prefix = "${var.name}-snap-"
+  name_prefix          = "${var.name}-snap-"
+  permissions_boundary = var.permissions_boundary_arn
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"

@@ -244,7 +244,7 @@ variable "playbook" {
 
 variable "statements" {
   description = "What else the machines may do: statements of an IAM policy"
-  type        = list(object({ actions = list(string), resources = list(string) }))
+  type        = list(object({ actions = list(string), resources = list(string), condition = optional(map(map(list(string))), {}) }))
   default     = []
 
   validation {
@@ -268,4 +268,10 @@ variable "home" {
   description = "Where everything of ours is on a machine"
   type        = string
   default     = "/opt/voting-app"
+}
+
+variable "permissions_boundary_arn" {
+  description = "A policy that bounds what roles may ever do; null for none"
+  type        = string
+  default     = null
 }

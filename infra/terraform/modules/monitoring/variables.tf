@@ -85,7 +85,14 @@ variable "host" {
     instance_type      = string
     architecture       = string
     playbook           = object({ repository = string, ref = string, variables = map(string) })
-    password_parameter = object({ name = string, arn = string })
+    secrets            = map(object({ from = string, template = string }))
+    statements         = list(object({ actions = list(string), resources = list(string), condition = optional(map(map(list(string))), {}) }))
   })
   default = null
+}
+
+variable "permissions_boundary_arn" {
+  description = "A policy that bounds what roles may ever do; null for none"
+  type        = string
+  default     = null
 }

@@ -1,6 +1,33 @@
 # The application's secrets, made at random. Each is a parameter of its own, so that a machine can be given those it needs
 # and no others. They are in the state too: whoever may read the state may read them, which is why it is encrypted and closed.
 
+data "aws_caller_identity" "this" {}
+
+data "aws_partition" "this" {}
+
+# With AWS's own key, whoever may read any parameter of the account could decrypt these.
+resource "aws_kms_key" "this" {
+  description             = "Secrets of ${var.name}"
+  enable_key_rotation     = true
+  deletion_window_in_days = 7
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "TheAccountAdministers"
+      Effect    = "Allow"
+      Principal = { AWS = "arn:${data.aws_partition.this.partition}:iam::${data.aws_caller_identity.this.account_id}:root" }
+      Action    = "kms:*"
+      Resource  = "*"
+    }]
+  })
+}
+
+resource "aws_kms_alias" "this" {
+  name          = "alias/${var.name}-secrets"
+  target_key_id = aws_kms_key.this.key_id
+}
+
 data "aws_secretsmanager_random_password" "this" {
   for_each = var.lengths
 
@@ -15,10 +42,26 @@ resource "aws_ssm_parameter" "this" {
   name        = "/${var.name}/secrets/${each.key}"
   description = "The ${replace(each.key, "-", " ")} of ${var.name}"
   type        = "SecureString"
+  key_id      = aws_kms_key.this.arn
   value       = data.aws_secretsmanager_random_password.this[each.key].random_password
 
   lifecycle {
     # Each plan draws lots again. Whoever wants a new secret puts one (runbooks/secrets.md), and it stays.
+    ignore_changes = [value]
+  }
+}
+
+# Where alerts are sent, which somebody puts here (runbooks/secrets.md). A parameter cannot be empty.
+resource "aws_ssm_parameter" "address" {
+  for_each = var.addresses
+
+  name        = "/${var.name}/secrets/${each.key}"
+  description = "The ${replace(each.key, "-", " ")} of ${var.name}, or none"
+  type        = "SecureString"
+  key_id      = aws_kms_key.this.arn
+  value       = "none"
+
+  lifecycle {
     ignore_changes = [value]
   }
 }

@@ -21,3 +21,9 @@ variable "lengths" {
     error_message = "Each of lengths is 32 to 128: shorter ones can be guessed, and longer ones are refused by the queue."
   }
 }
+
+variable "addresses" {
+  description = "Addresses that are secret and come from outside, by name: none until somebody puts one"
+  type        = set(string)
+  default     = ["alert-page-url", "alert-ticket-url", "alert-watchdog-url"]
+}

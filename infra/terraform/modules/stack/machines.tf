@@ -43,11 +43,20 @@ locals {
     front      = ["vote-queue-password", "cookie-key", "result-store-password"]
     worker     = ["worker-queue-password", "worker-store-password", "result-store-password"]
     everything = ["cookie-key", "vote-queue-password", "worker-queue-password", "worker-store-password", "result-store-password"]
+    monitoring = ["grafana-admin-password", "alert-page-url", "alert-ticket-url", "alert-watchdog-url"]
   }
-  reading = { for role, keys in local.readable : role => {
-    actions   = ["ssm:GetParameter"]
-    resources = concat([aws_ssm_parameter.settings.arn], [for key in keys : module.secrets.arns[key]])
-  } }
+  # To read one is to decrypt it, too, which the key allows for these and no others: Parameter Store says for which it asks.
+  reading = { for role, keys in local.readable : role => [
+    {
+      actions   = ["ssm:GetParameter"]
+      resources = concat([for name in [aws_ssm_parameter.settings.arn] : name if role != "monitoring"], [for key in keys : module.secrets.arns[key]])
+    },
+    {
+      actions   = ["kms:Decrypt"]
+      resources = [module.secrets.key_arn]
+      condition = { StringEquals = { "kms:EncryptionContext:PARAMETER_ARN" = [for key in keys : module.secrets.arns[key]] } }
+    },
+  ] }
 
   settings = { parameter = aws_ssm_parameter.settings.name, version = aws_ssm_parameter.settings.version }
   store = var.store == "self-hosted" ? null : {
@@ -102,58 +111,61 @@ module "front" {
   size               = each.value.size
   spot_percent       = var.spot_percent
   # A machine of the smallest kind takes a thousand votes a second and is far from tired; this leaves room for a rush.
-  requests_target = each.value.weight == 0 ? null : { label = "${module.alb["this"].arn_suffix}/${module.alb["this"].target_groups["vote-${each.key}"].arn_suffix}", per_minute = 30000 }
-  drain_seconds   = local.drain_seconds
-  images          = { registry = var.image_registry, tag = each.value.tag }
-  settings        = local.settings
-  secrets         = local.front_secrets
-  store           = local.store
-  statements      = [local.reading.front]
-  log_group       = module.monitoring.log_group
+  requests_target          = each.value.weight == 0 ? null : { label = "${module.alb["this"].arn_suffix}/${module.alb["this"].target_groups["vote-${each.key}"].arn_suffix}", per_minute = 30000 }
+  drain_seconds            = local.drain_seconds
+  images                   = { registry = var.image_registry, tag = each.value.tag }
+  settings                 = local.settings
+  secrets                  = local.front_secrets
+  store                    = local.store
+  statements               = local.reading.front
+  log_group                = module.monitoring.log_group
+  permissions_boundary_arn = var.permissions_boundary_arn
 }
 
 module "worker" {
   source   = "../compute"
   for_each = local.workers
 
-  name               = "${local.name}-worker"
-  environment        = var.environment
-  role               = "worker"
-  subnet_ids         = local.machine_subnets
-  public_address     = local.public_machines
-  security_group_ids = [module.security.group_ids.worker]
-  architecture       = var.architecture
-  instance_types     = var.instance_types.worker
-  size               = each.value.size
-  spot_percent       = var.spot_percent
-  images             = { registry = var.image_registry, tag = each.value.tag == null ? var.releases[local.main_release].tag : each.value.tag }
-  settings           = local.settings
-  secrets            = local.worker_secrets
-  store              = local.store
-  statements         = [local.reading.worker, { actions = ["secretsmanager:GetSecretValue"], resources = [module.data.store.secret_arn] }]
-  log_group          = module.monitoring.log_group
+  name                     = "${local.name}-worker"
+  environment              = var.environment
+  role                     = "worker"
+  subnet_ids               = local.machine_subnets
+  public_address           = local.public_machines
+  security_group_ids       = [module.security.group_ids.worker]
+  architecture             = var.architecture
+  instance_types           = var.instance_types.worker
+  size                     = each.value.size
+  spot_percent             = var.spot_percent
+  images                   = { registry = var.image_registry, tag = each.value.tag == null ? var.releases[local.main_release].tag : each.value.tag }
+  settings                 = local.settings
+  secrets                  = local.worker_secrets
+  store                    = local.store
+  statements               = concat(local.reading.worker, [{ actions = ["secretsmanager:GetSecretValue"], resources = [module.data.store.secret_arn] }])
+  log_group                = module.monitoring.log_group
+  permissions_boundary_arn = var.permissions_boundary_arn
 }
 
 module "everything" {
   source   = "../compute"
   for_each = local.everything
 
-  name               = "${local.name}-everything"
-  environment        = var.environment
-  role               = "everything"
-  single             = true
-  zone               = module.vpc.zones[0]
-  subnet_ids         = local.machine_subnets
-  public_address     = local.public_machines
-  security_group_ids = [module.security.group_ids.front, module.security.group_ids.worker]
-  target_group_arns  = var.enable_alb ? { for service in ["vote", "result"] : service => module.alb["this"].target_groups["${service}-${local.main_release}"].arn } : {}
-  architecture       = var.architecture
-  instance_types     = var.instance_types.everything
-  snapshot_days      = var.backup_days
-  images             = { registry = var.image_registry, tag = each.value.tag }
-  settings           = local.settings
-  secrets            = local.everything_secrets
-  statements         = [local.reading.everything]
-  log_group          = module.monitoring.log_group
-  alarm_topic_arn    = module.monitoring.topic_arn
+  name                     = "${local.name}-everything"
+  environment              = var.environment
+  role                     = "everything"
+  single                   = true
+  zone                     = module.vpc.zones[0]
+  subnet_ids               = local.machine_subnets
+  public_address           = local.public_machines
+  security_group_ids       = [module.security.group_ids.front, module.security.group_ids.worker]
+  target_group_arns        = var.enable_alb ? { for service in ["vote", "result"] : service => module.alb["this"].target_groups["${service}-${local.main_release}"].arn } : {}
+  architecture             = var.architecture
+  instance_types           = var.instance_types.everything
+  snapshot_days            = var.backup_days
+  images                   = { registry = var.image_registry, tag = each.value.tag }
+  settings                 = local.settings
+  secrets                  = local.everything_secrets
+  statements               = local.reading.everything
+  log_group                = module.monitoring.log_group
+  permissions_boundary_arn = var.permissions_boundary_arn
+  alarm_topic_arn          = module.monitoring.topic_arn
 }

@@ -29,11 +29,12 @@ locals {
 module "vpc" {
   source = "../vpc"
 
-  name               = local.name
-  cidr               = var.cidr
-  zones              = var.zones
-  nat_gateways       = var.nat_gateways
-  log_retention_days = var.log_retention_days
+  name                     = local.name
+  cidr                     = var.cidr
+  zones                    = var.zones
+  nat_gateways             = var.nat_gateways
+  log_retention_days       = var.log_retention_days
+  permissions_boundary_arn = var.permissions_boundary_arn
 }
 
 module "security" {
@@ -77,11 +78,12 @@ module "data" {
 module "monitoring" {
   source = "../monitoring"
 
-  name               = local.name
-  environment        = var.environment
-  emails             = var.emails
-  budget_usd         = var.budget_usd
-  log_retention_days = var.log_retention_days
+  name                     = local.name
+  environment              = var.environment
+  emails                   = var.emails
+  budget_usd               = var.budget_usd
+  log_retention_days       = var.log_retention_days
+  permissions_boundary_arn = var.permissions_boundary_arn
 
   load_balancer = one([for alb in module.alb : {
     name          = alb.arn_suffix
@@ -102,7 +104,11 @@ module "monitoring" {
     security_group_ids = [module.security.group_ids.monitoring]
     instance_type      = var.instance_types.monitoring
     architecture       = var.architecture
-    password_parameter = { name = module.secrets.names["grafana-admin-password"], arn = module.secrets.arns["grafana-admin-password"] }
+    statements         = local.reading.monitoring
+    secrets = merge(
+      { "grafana/admin-password" = local.secret["grafana-admin-password"] },
+      { for kind in ["page", "ticket", "watchdog"] : "alertmanager/${kind}-url" => local.secret["alert-${kind}-url"] },
+    )
     playbook = {
       repository = var.repository.url
       ref        = var.repository.ref
@@ -110,6 +116,7 @@ module "monitoring" {
         environment_name            = var.environment
         aws_region                  = data.aws_region.this.region
         grafana_admin_password_file = "/opt/voting-app/secrets/grafana/admin-password"
+        alert_urls_folder           = "/opt/voting-app/secrets/alertmanager"
         monitoring_home             = "/opt/voting-app/monitoring"
       }
     }

@@ -304,3 +304,9 @@ variable "repository" {
     error_message = "repository.url is where the repository is cloned from, such as https://github.com/example/voting-app.git."
   }
 }
+
+variable "permissions_boundary_arn" {
+  description = "A policy that bounds what roles may ever do; null for none"
+  type        = string
+  default     = null
+}

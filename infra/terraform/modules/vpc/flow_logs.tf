@@ -18,7 +18,8 @@ resource "aws_flow_log" "this" {
 }
 
 resource "aws_iam_role" "flow" {
-  name_prefix = "${var.name}-flow-"
+  name_prefix          = "${var.name}-flow-"
+  permissions_boundary = var.permissions_boundary_arn
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"

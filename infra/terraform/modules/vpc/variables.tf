@@ -59,3 +59,9 @@ variable "log_retention_days" {
     error_message = "log_retention_days is one that CloudWatch knows: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365 or 400."
   }
 }
+
+variable "permissions_boundary_arn" {
+  description = "A policy that bounds what roles may ever do; null for none"
+  type        = string
+  default     = null
+}

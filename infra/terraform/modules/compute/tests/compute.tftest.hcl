@@ -36,6 +36,18 @@ variables {
   statements = [{ actions = ["ssm:GetParameter"], resources = ["arn:secret"] }]
 }
 
+run "a_machine_may_be_entered_and_reads_no_parameter_but_its_own" {
+  assert {
+    condition     = toset([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : jsonencode(statement.Resource) if contains(statement.Action, "ssm:GetParameter")]) == toset([jsonencode(["arn:secret"])])
+    error_message = "A machine may read parameters that are not its own."
+  }
+
+  assert {
+    condition     = contains(flatten([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Action]), "ssmmessages:OpenDataChannel")
+    error_message = "Nobody gets into a machine."
+  }
+}
+
 run "machines_are_closed_encrypted_and_watched" {
   assert {
     condition     = aws_launch_template.this.metadata_options[0].http_tokens == "required" && aws_launch_template.this.metadata_options[0].http_put_response_hop_limit == 1
@@ -122,6 +134,7 @@ run "the_role_allows_what_was_asked_for_and_its_own_group" {
   assert {
     condition = toset(flatten([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement.Action])) == toset([
       "autoscaling:CompleteLifecycleAction", "autoscaling:SetInstanceHealth", "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams", "ssm:GetParameter", "cloudwatch:PutMetricData", "ec2:DescribeTags",
+      "ssm:UpdateInstanceInformation", "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel",
     ])
     error_message = "The role allows something else than it should."
   }
@@ -132,7 +145,7 @@ run "the_role_allows_what_was_asked_for_and_its_own_group" {
   }
 
   assert {
-    condition     = toset([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : join(",", statement.Action) if contains(statement.Resource, "*")]) == toset(["cloudwatch:PutMetricData", "ec2:DescribeTags"])
+    condition     = toset([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : join(",", statement.Action) if contains(statement.Resource, "*")]) == toset(["cloudwatch:PutMetricData", "ec2:DescribeTags", join(",", local.session_statements[0].actions)])
     error_message = "An action is allowed on everything that could be allowed on less."
   }
 }

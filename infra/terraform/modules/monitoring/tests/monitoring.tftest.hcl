@@ -97,13 +97,19 @@ run "the_monitoring_machine_may_look_and_nothing_else" {
       instance_type      = "t4g.small"
       architecture       = "arm64"
       playbook           = { repository = "https://github.com/example/voting-app.git", ref = "v1.0.0", variables = {} }
-      password_parameter = { name = "/voting-app-test/secrets/grafana-admin-password", arn = "arn:password" }
+      secrets            = { "grafana/admin-password" = { from = "/voting-app-test/secrets/grafana-admin-password", template = "{}" } }
+      statements         = [{ actions = ["ssm:GetParameter"], resources = ["arn:password"] }]
     }
   }
 
   assert {
     condition     = output.host.instance_id != null && strcontains(module.host["this"].user_data, "grafana/admin-password /voting-app-test/secrets/grafana-admin-password {}")
     error_message = "There is no machine, or it does not know its password."
+  }
+
+  assert {
+    condition     = strcontains(module.host["this"].user_data, "\"alert_topic_arn\":\"${aws_sns_topic.alarms.arn}\"")
+    error_message = "Nobody would hear of an alert."
   }
 }
 

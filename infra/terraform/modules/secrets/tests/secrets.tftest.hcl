@@ -16,6 +16,18 @@ run "each_secret_is_one_of_its_own_and_encrypted" {
   }
 }
 
+run "they_are_encrypted_with_a_key_of_this_environment" {
+  assert {
+    condition     = alltrue([for secret in concat(values(aws_ssm_parameter.this), values(aws_ssm_parameter.address)) : secret.key_id == aws_kms_key.this.arn && secret.type == "SecureString"]) && aws_kms_key.this.enable_key_rotation
+    error_message = "Whoever may read any parameter of the account could decrypt a secret."
+  }
+
+  assert {
+    condition     = toset([for address in aws_ssm_parameter.address : "${address.name}=${nonsensitive(address.value)}"]) == toset([for name in var.addresses : "/voting-app-test/secrets/${name}=none"])
+    error_message = "An address that nobody has given is not none."
+  }
+}
+
 run "cookies_are_signed_with_64_bytes_at_least_and_all_fit_into_urls" {
   assert {
     condition     = data.aws_secretsmanager_random_password.this["cookie-key"].password_length >= 64 && alltrue([for password in data.aws_secretsmanager_random_password.this : password.exclude_punctuation])

@@ -103,11 +103,9 @@ run "traffic_without_a_machine_and_https_without_a_certificate_are_refused" {
     https    = true
     # It would end its line.
     poll = { POLL_QUESTION = "Cats or\ndogs?" }
-    # Nobody would get in.
-    cdn_only = true
   }
 
-  expect_failures = [var.releases, var.https, var.poll, var.cdn_only]
+  expect_failures = [var.releases, var.https, var.poll]
 }
 
 run "groups_and_https_without_a_load_balancer_are_refused" {
@@ -124,4 +122,14 @@ run "groups_and_https_without_a_load_balancer_are_refused" {
   }
 
   expect_failures = [var.single, var.https, var.poll, var.direct_access]
+}
+
+run "a_door_that_nobody_comes_through_is_refused" {
+  command = plan
+
+  variables {
+    cdn_only = true
+  }
+
+  expect_failures = [var.cdn_only]
 }
