@@ -19,10 +19,10 @@ class Environment:
     def arguments(self, variables):
         return ["-input=false", "-no-color", f"-state={self.state.name}/terraform.tfstate", *flags(variables)]
 
-    def apply(self, **variables):
+    def apply(self, *flags, **variables):
         """What was created, updated and destroyed, in this order: (what was done, the type, the name)."""
         before = self.log.stat().st_size
-        terraform(self.folder, "apply", "-auto-approve", *self.arguments(variables))
+        terraform(self.folder, "apply", "-auto-approve", *flags, *self.arguments(variables))
         with self.log.open() as log:
             log.seek(before)
             steps = [json.loads(line) for line in log]

@@ -91,6 +91,19 @@ class Life(unittest.TestCase):
         steps = self.applied(environment)
         self.assert_before(steps, ("update", "aws_route53_record"), ("destroy", "aws_cloudfront_distribution"))
 
+    def test_what_is_restored_is_all_that_is_made_anew_and_the_snapshot_is_forgotten(self):
+        for name, kind, address, snapshot in [
+            ("prod", "aws_db_instance", 'module.voting_app.module.data.aws_db_instance.this["this"]', {"store": "voting-app-prod-then"}),
+            ("dev", "aws_ebs_volume", 'module.voting_app.module.everything["this"].aws_ebs_volume.this["this"]', {"disk": "snap-0123456789abcdef0"}),
+        ]:
+            with self.subTest(name):
+                environment = self.environment(name)
+                self.applied(environment)
+                steps = environment.apply(f"-replace={address}", restore=snapshot)
+                self.assert_before(steps, ("destroy", kind), ("create", kind))
+                self.assertLessEqual({each for op, each, _ in steps if op == "destroy"}, {kind, "aws_volume_attachment", "aws_instance"})
+                self.assertEqual(environment.left(), [])
+
     def test_the_load_balancer_comes_beside_the_machine_s_own_doors(self):
         environment = self.environment("dev")
         self.applied(environment)

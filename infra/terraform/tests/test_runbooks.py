@@ -15,7 +15,7 @@ RUNBOOKS = sorted((TERRAFORM / "runbooks").glob("*.md"))
 LINKED = [*RUNBOOKS, *(file for file in TERRAFORM.rglob("README.md") if ".terraform" not in file.parts)]
 
 # They would do something; what stands in their place writes down the call.
-PROGRAMS = ["aws", "terraform", "docker", "cosign", "git"]
+PROGRAMS = ["aws", "terraform", "docker", "cosign", "git", "verify"]
 
 
 def blocks(file, language):
@@ -39,6 +39,7 @@ class Runbooks(unittest.TestCase):
         shutil.copytree(source, at, ignore=shutil.ignore_patterns(".terraform"))
         for name in ["backend.tf.example", "terraform.tfstate", "terraform.tfstate.backup", "older.tfstate"]:
             (at / name).touch()
+        shutil.copy(self.folder / "bin" / "verify", at.parent.parent)
         # From backend-setup the environments are at ../environments.
         (at.parent / "environments").mkdir()
         script = "\n".join(["set -euo pipefail", "cd() { :; }", *known, block])

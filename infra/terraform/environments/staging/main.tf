@@ -41,6 +41,7 @@ module "voting_app" {
   direct_access    = var.direct_access
 
   permissions_boundary_arn = var.permissions_boundary_arn
+  restore                  = var.restore
 
   poll   = merge(local.poll, var.poll)
   emails = var.emails

@@ -29,10 +29,15 @@ resource "aws_ebs_volume" "this" {
   type              = "gp3"
   size              = var.data_gb
   encrypted         = true
+  snapshot_id       = var.data_snapshot
   # Whoever deletes the disk gets a last snapshot of it.
   final_snapshot = true
 
   tags = { Name = "${var.name}-data", Snapshots = var.name }
+
+  lifecycle {
+    ignore_changes = [snapshot_id]
+  }
 }
 
 resource "aws_volume_attachment" "this" {

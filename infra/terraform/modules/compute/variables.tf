@@ -275,3 +275,14 @@ variable "permissions_boundary_arn" {
   type        = string
   default     = null
 }
+
+variable "data_snapshot" {
+  description = "The snapshot that a single machine's data disk is made from. It matters only when the disk is made"
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.data_snapshot == null || can(regex("^snap-[0-9a-f]+$", var.data_snapshot))
+    error_message = "data_snapshot is a snapshot of a disk, such as snap-0123456789abcdef0."
+  }
+}

@@ -5,4 +5,7 @@ locals {
   store_count = var.store == "rds" ? toset(["this"]) : toset([])
   memorydb    = var.queue == "memorydb" ? toset(["this"]) : toset([])
   elasticache = var.queue == "elasticache" ? toset(["this"]) : toset([])
+
+  # What is left of one that is destroyed. Its successor needs another name for the same.
+  last = "${var.name}-last-${formatdate("YYYYMMDD-hhmm", plantimestamp())}"
 }

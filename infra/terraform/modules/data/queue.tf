@@ -66,7 +66,13 @@ resource "aws_memorydb_cluster" "this" {
   subnet_group_name          = aws_memorydb_subnet_group.this[each.key].name
   security_group_ids         = [var.queue_security_group_id]
   snapshot_retention_limit   = var.backup_days
-  final_snapshot_name        = var.protected ? "${var.name}-last" : null
+  snapshot_name              = var.queue_snapshot
+  final_snapshot_name        = local.last
+
+  # Both are of the moment at which it is made.
+  lifecycle {
+    ignore_changes = [snapshot_name, final_snapshot_name]
+  }
 }
 
 # ElastiCache answers before its replica has the write: a failover takes a minute less, and may cost the last votes.
@@ -132,5 +138,10 @@ resource "aws_elasticache_replication_group" "this" {
   subnet_group_name          = aws_elasticache_subnet_group.this[each.key].name
   security_group_ids         = [var.queue_security_group_id]
   snapshot_retention_limit   = var.backup_days
-  final_snapshot_identifier  = var.protected ? "${var.name}-last" : null
+  snapshot_name              = var.queue_snapshot
+  final_snapshot_identifier  = local.last
+
+  lifecycle {
+    ignore_changes = [snapshot_name, final_snapshot_identifier]
+  }
 }

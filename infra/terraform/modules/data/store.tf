@@ -62,13 +62,19 @@ resource "aws_db_instance" "this" {
   publicly_accessible    = false
   multi_az               = var.highly_available
 
+  snapshot_identifier       = var.store_snapshot
   backup_retention_period   = var.backup_days
   copy_tags_to_snapshot     = true
   deletion_protection       = var.protected
   skip_final_snapshot       = !var.protected
-  final_snapshot_identifier = var.protected ? "${var.name}-last" : null
+  final_snapshot_identifier = local.last
   delete_automated_backups  = !var.protected
 
   performance_insights_enabled    = true
   enabled_cloudwatch_logs_exports = ["postgresql", "upgrade"]
+
+  # Both are of the moment at which it is made.
+  lifecycle {
+    ignore_changes = [snapshot_identifier, final_snapshot_identifier]
+  }
 }

@@ -113,3 +113,15 @@ variable "queue_passwords" {
   type        = object({ vote = string, worker = string })
   sensitive   = true
 }
+
+variable "store_snapshot" {
+  description = "The snapshot that the store is made from. It matters only when the store is made"
+  type        = string
+  default     = null
+}
+
+variable "queue_snapshot" {
+  description = "The snapshot that the queue is made from. It matters only when the queue is made"
+  type        = string
+  default     = null
+}

@@ -161,6 +161,7 @@ module "everything" {
   architecture             = var.architecture
   instance_types           = var.instance_types.everything
   snapshot_days            = var.backup_days
+  data_snapshot            = var.restore.disk
   images                   = { registry = var.image_registry, tag = each.value.tag }
   settings                 = local.settings
   secrets                  = local.everything_secrets

@@ -71,6 +71,8 @@ module "data" {
   ports                   = { database = local.ports.database, queue = local.ports.queue }
   queue_passwords         = { vote = module.secrets.values["vote-queue-password"], worker = module.secrets.values["worker-queue-password"] }
   highly_available        = var.highly_available
+  store_snapshot          = var.restore.store
+  queue_snapshot          = var.restore.queue
   protected               = var.protected
   backup_days             = var.backup_days
 }

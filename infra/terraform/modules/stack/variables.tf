@@ -310,3 +310,9 @@ variable "permissions_boundary_arn" {
   type        = string
   default     = null
 }
+
+variable "restore" {
+  description = "Snapshots that store, queue and a single machine's data disk are made from. They matter only when these are made (runbooks/restore.md)"
+  type        = object({ store = optional(string), queue = optional(string), disk = optional(string) })
+  default     = {}
+}

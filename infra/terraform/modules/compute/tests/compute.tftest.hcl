@@ -424,6 +424,16 @@ run "a_data_disk_that_is_too_small_is_refused" {
   expect_failures = [var.data_gb]
 }
 
+run "a_snapshot_that_is_none_is_refused" {
+  command = plan
+
+  variables {
+    data_snapshot = "yesterday"
+  }
+
+  expect_failures = [var.data_snapshot]
+}
+
 run "no_snapshots_are_refused" {
   command = plan
 

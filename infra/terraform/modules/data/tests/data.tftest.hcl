@@ -52,8 +52,20 @@ run "what_is_not_protected_can_be_torn_down" {
   }
 
   assert {
-    condition     = !aws_db_instance.this["this"].deletion_protection && aws_db_instance.this["this"].skip_final_snapshot && aws_memorydb_cluster.this["this"].final_snapshot_name == null
+    condition     = !aws_db_instance.this["this"].deletion_protection && aws_db_instance.this["this"].skip_final_snapshot
     error_message = "A store that is not protected cannot be deleted."
+  }
+}
+
+run "what_is_made_from_a_snapshot_leaves_one_of_its_own_name" {
+  variables {
+    store_snapshot = "a-snapshot"
+    queue_snapshot = "another-one"
+  }
+
+  assert {
+    condition     = can(regex("^voting-app-test-last-[0-9]{8}-[0-9]{4}$", aws_db_instance.this["this"].final_snapshot_identifier)) && can(regex("^voting-app-test-last-[0-9]{8}-[0-9]{4}$", aws_memorydb_cluster.this["this"].final_snapshot_name))
+    error_message = "The last snapshot has the name of the one before it, so nothing can be destroyed twice."
   }
 }
 
