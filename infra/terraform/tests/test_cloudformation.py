@@ -1,0 +1,83 @@
+"""Whether AWS would take the values in the plans, by the schemas that AWS publishes; and whether that would be noticed."""
+
+import copy
+import re
+import unittest
+
+from cloudformation import findings
+from environments import plan
+
+PLANS = {"dev": {"enable_alb": True}, "staging": {}, "prod": {"enable_cdn": True, "cdn_only": True}}
+
+# What comes of the translation, or is CloudFormation's own: the rule, and what it is about.
+ARTEFACTS = {
+    ("E1016", "AWS::CertificateManager::Certificate DomainValidationOptions"): "known after the apply",
+    ("E3003", "AWS::WAFv2::WebACL"): "its default action has no content, so it is not translated",
+    ("E3003", "AWS::Route53::RecordSet AliasTarget"): "its name is not translated",
+    ("E3030", "AWS::SSM::Parameter Type"): "CloudFormation makes no SecureString",
+    ("W3010", "AWS::EC2::Subnet AvailabilityZone"): "zones are those that the region has",
+    ("W3010", "AWS::EC2::Volume AvailabilityZone"): "zones are those that the region has",
+}
+
+# Mistakes that a provider without AWS's rules lets pass: the resource, the way to a value, and what is wrong instead of it.
+MISTAKES = [
+    (r"aws_lb\.this$", ["load_balancer_type"], "aplication"),
+    (r"aws_lb_target_group\.this\[\"vote-blue", ["protocol"], "HTPP"),
+    (r"aws_lb_target_group\.this\[\"vote-blue", ["port"], 80800),
+    (r"aws_lb_target_group\.this\[\"vote-blue", ["health_check", 0, "interval"], 3),
+    (r"aws_lb_target_group\.this\[\"vote-blue", ["health_check", 0, "healthy_threshold"], 20),
+    (r"aws_lb_listener\.http$", ["protocol"], "HTTP/2"),
+    (r"aws_lb_listener\.http$", ["default_action", 0, "type"], "reply"),
+    (r"aws_db_instance\.this", ["instance_class"], "db.t4g.tiny"),
+    (r"aws_db_instance\.this", ["engine"], "postgresql"),
+    (r"aws_db_instance\.this", ["engine_version"], "9"),
+    (r"aws_db_instance\.this", ["backup_retention_period"], 99),
+    (r"aws_launch_template\.this", ["instance_type"], "t4g.tiny"),
+    (r"aws_launch_template\.this", ["metadata_options", 0, "http_tokens"], "requird"),
+    (r"aws_launch_template\.this", ["block_device_mappings", 0, "ebs", 0, "volume_type"], "gp33"),
+    (r"front.*aws_autoscaling_policy\.cpu", ["target_tracking_configuration", 0, "predefined_metric_specification", 0, "predefined_metric_type"], "ASGCpu"),
+    (r"aws_cloudwatch_log_group\.services", ["retention_in_days"], 31),
+    (r"aws_cloudwatch_metric_alarm\.this\[\"backlog", ["comparison_operator"], "GreaterThan"),
+    (r"aws_cloudwatch_metric_alarm\.this\[\"backlog", ["statistic"], "Max"),
+    (r"aws_cloudwatch_metric_alarm\.this\[\"backlog", ["treat_missing_data"], "breach"),
+    (r"aws_flow_log\.this", ["traffic_type"], "EVERYTHING"),
+    (r"aws_flow_log\.this", ["log_destination_type"], "cloudwatch"),
+    (r"aws_vpc_endpoint\.s3", ["vpc_endpoint_type"], "Gate"),
+    (r"aws_cloudfront_distribution\.this", ["http_version"], "http4"),
+    (r"aws_cloudfront_distribution\.this", ["price_class"], "PriceClass_300"),
+    (r"aws_cloudfront_distribution\.this", ["viewer_certificate", 0, "minimum_protocol_version"], "TLSv1.9"),
+    (r"aws_cloudfront_distribution\.this", ["default_cache_behavior", 0, "viewer_protocol_policy"], "https"),
+]
+
+
+def unjustified(described):
+    return [each for each in findings(described) if (each[0], f"{each[1]} {each[2]}".strip()) not in ARTEFACTS]
+
+
+def wrong(described):
+    """The resources of a plan that the mistakes are about, once for each, with the mistake in it."""
+    changes = []
+    for number, (pattern, way, value) in enumerate(MISTAKES):
+        change = copy.deepcopy(next(each for each in described["resource_changes"] if each["mode"] == "managed" and re.search(pattern, each["address"])))
+        place = change["change"]["after"]
+        for step in way[:-1]:
+            place = place[step]
+        place[way[-1]] = value
+        changes.append({**change, "address": f"mistake{number}"})
+    return {"resource_changes": changes}
+
+
+class CloudFormation(unittest.TestCase):
+    def test_aws_would_take_every_value(self):
+        for environment, variables in PLANS.items():
+            with self.subTest(environment):
+                self.assertEqual(unjustified(plan(environment, **variables)), [])
+
+    def test_mistakes_are_noticed(self):
+        noticed = {address for *_, address in unjustified(wrong(plan("prod", **PLANS["prod"])))}
+        missed = [mistake for number, mistake in enumerate(MISTAKES) if f"mistake{number}" not in noticed]
+        self.assertEqual(missed, [])
+
+
+if __name__ == "__main__":
+    unittest.main()
