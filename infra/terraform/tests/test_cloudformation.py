@@ -21,8 +21,8 @@ ARTEFACTS = {
 
 # Mistakes that a provider without AWS's rules lets pass: the resource, the way to a value, and what is wrong instead of it.
 MISTAKES = [
-    (r"aws_lb\.this$", ["load_balancer_type"], "aplication"),
-    (r"aws_lb_target_group\.this\[\"vote-blue", ["protocol"], "HTPP"),
+    (r"aws_lb\.this$", ["load_balancer_type"], "software"),
+    (r"aws_lb_target_group\.this\[\"vote-blue", ["protocol"], "SPDY"),
     (r"aws_lb_target_group\.this\[\"vote-blue", ["port"], 80800),
     (r"aws_lb_target_group\.this\[\"vote-blue", ["health_check", 0, "interval"], 3),
     (r"aws_lb_target_group\.this\[\"vote-blue", ["health_check", 0, "healthy_threshold"], 20),
@@ -33,7 +33,7 @@ MISTAKES = [
     (r"aws_db_instance\.this", ["engine_version"], "9"),
     (r"aws_db_instance\.this", ["backup_retention_period"], 99),
     (r"aws_launch_template\.this", ["instance_type"], "t4g.tiny"),
-    (r"aws_launch_template\.this", ["metadata_options", 0, "http_tokens"], "requird"),
+    (r"aws_launch_template\.this", ["metadata_options", 0, "http_tokens"], "demanded"),
     (r"aws_launch_template\.this", ["block_device_mappings", 0, "ebs", 0, "volume_type"], "gp33"),
     (r"front.*aws_autoscaling_policy\.cpu", ["target_tracking_configuration", 0, "predefined_metric_specification", 0, "predefined_metric_type"], "ASGCpu"),
     (r"aws_cloudwatch_log_group\.services", ["retention_in_days"], 31),
