@@ -1,5 +1,11 @@
 # Who asked for what, written by the load balancer itself.
 
+data "aws_caller_identity" "this" {}
+
+data "aws_partition" "this" {}
+
+data "aws_region" "this" {}
+
 resource "aws_s3_bucket" "logs" {
   bucket_prefix = "${var.name}-access-logs-"
   force_destroy = !var.protected
@@ -77,7 +83,12 @@ resource "aws_s3_bucket_policy" "logs" {
         Effect    = "Allow"
         Principal = { Service = "logdelivery.elasticloadbalancing.amazonaws.com" }
         Action    = "s3:PutObject"
-        Resource  = "${aws_s3_bucket.logs.arn}/AWSLogs/*"
+        Resource  = "${aws_s3_bucket.logs.arn}/AWSLogs/${data.aws_caller_identity.this.account_id}/*"
+        # Nobody else's load balancer.
+        Condition = {
+          StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.this.account_id }
+          ArnLike      = { "aws:SourceArn" = "arn:${data.aws_partition.this.partition}:elasticloadbalancing:${data.aws_region.this.region}:${data.aws_caller_identity.this.account_id}:loadbalancer/*" }
+        }
       },
       {
         Sid       = "OnlyEncrypted"

@@ -34,6 +34,11 @@ variable "admin_cidrs" {
   description = "From where Grafana and Prometheus are reached. Empty: only through Session Manager"
   type        = list(string)
   default     = []
+
+  validation {
+    condition     = length(var.admin_cidrs) == 0 || var.nat_gateways == "none"
+    error_message = "admin_cidrs open nothing where machines have no public address: use the tunnel of `terraform output grafana`."
+  }
 }
 
 variable "single" {

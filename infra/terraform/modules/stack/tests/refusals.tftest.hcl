@@ -124,12 +124,14 @@ run "groups_and_https_without_a_load_balancer_are_refused" {
   expect_failures = [var.single, var.https, var.poll, var.direct_access]
 }
 
-run "a_door_that_nobody_comes_through_is_refused" {
+run "doors_that_nobody_comes_through_are_refused" {
   command = plan
 
   variables {
     cdn_only = true
+    # Machines have no public address.
+    admin_cidrs = ["203.0.113.7/32"]
   }
 
-  expect_failures = [var.cdn_only]
+  expect_failures = [var.cdn_only, var.admin_cidrs]
 }
