@@ -61,8 +61,8 @@ pub struct QueueSettings {
     #[arg(long, env = "QUEUE_STREAM", default_value = "ballots", value_parser = stream_key)]
     pub queue_stream: String,
 
-    /// Who says that the queue's server keeps accepted votes through a crash: checked asks its settings; managed is for a
-    /// service that keeps them and lets nobody ask, such as MemoryDB
+    /// The source of whether the queue's server keeps accepted votes through a crash: checked asks the server; managed is for
+    /// a service that keeps them and lets nobody ask, such as MemoryDB
     #[arg(long, env = "QUEUE_DURABILITY", value_enum, default_value_t)]
     pub queue_durability: DurabilityCheck,
 

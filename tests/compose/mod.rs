@@ -222,7 +222,7 @@ fn assert_confined(service: &str, container: &Value) {
     }
 }
 
-/// What anybody learns who may ask the engine about its containers.
+/// Asserts that whoever may ask the engine about its containers learns no password.
 fn assert_no_secret_is_shown(stack: &Stack) {
     let printed = stack.run(
         "back-tier",

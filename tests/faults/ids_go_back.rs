@@ -11,7 +11,7 @@ use crate::harness::{
     voter::Voter,
 };
 
-/// What a slow disk holds up is not taken over, and so not counted once more as stale.
+/// The setting with which ballots that a slow disk holds up are not taken over, and so not counted once more as stale.
 const PATIENT: [(&str, &str); 1] = [("WORKER_CLAIM_IDLE", "1m")];
 
 /// Some minutes before the other clock, as ids have it: what follows is younger than what Redis' clock says. More would be a

@@ -74,7 +74,7 @@ async fn a_vote_beyond_the_rate_is_counted() {
     assert_eq!(now.find(&submissions("a", "rate_limited")), Some(1.0));
 }
 
-/// As services do that let nobody ask.
+/// Settings that cannot be read are those of services that let nobody ask.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_queue_that_cannot_be_asked_the_operator_says_that_it_is_durable() {
     let redis = or_skip!(redis::own());

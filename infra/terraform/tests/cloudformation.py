@@ -53,21 +53,20 @@ TYPES = {
     "aws_wafv2_web_acl": "AWS::WAFv2::WebACL",
 }
 
-# Where the names differ: of a type, or of all.
+# Names that differ by more than their letters.
 NAMES = {
-    "": {"security_groups": "SecurityGroupIds", "cloudwatch_metrics_enabled": "CloudWatchMetricsEnabled"},
-    "aws_autoscaling_group": {"max_size": "MaxSize", "min_size": "MinSize", "name": "AutoScalingGroupName", "vpc_zone_identifier": "VPCZoneIdentifier", "target_group_arns": "TargetGroupARNs"},
+    "aws_autoscaling_group": {"name": "AutoScalingGroupName"},
     "aws_cloudfront_distribution": {"origin_id": "Id"},
     "aws_cloudfront_function": {"code": "FunctionCode"},
     "aws_cloudwatch_log_group": {"name": "LogGroupName"},
-    "aws_db_instance": {"allocated_storage": "AllocatedStorage", "ca_cert_identifier": "CACertificateIdentifier", "db_name": "DBName", "identifier": "DBInstanceIdentifier", "instance_class": "DBInstanceClass", "multi_az": "MultiAZ", "performance_insights_enabled": "EnablePerformanceInsights", "username": "MasterUsername", "manage_master_user_password": "ManageMasterUserPassword", "parameter_group_name": "DBParameterGroupName"},
+    "aws_db_instance": {"ca_cert_identifier": "CACertificateIdentifier", "identifier": "DBInstanceIdentifier", "instance_class": "DBInstanceClass", "performance_insights_enabled": "EnablePerformanceInsights", "username": "MasterUsername", "parameter_group_name": "DBParameterGroupName"},
     "aws_ebs_volume": {"type": "VolumeType"},
     "aws_flow_log": {"vpc_id": "ResourceId"},
     "aws_kms_alias": {"name": "AliasName"},
-    "aws_lb": {"load_balancer_type": "Type", "security_groups": "SecurityGroups"},
-    "aws_lb_listener": {"default_action": "DefaultActions", "fixed_response": "FixedResponseConfig", "redirect": "RedirectConfig"},
+    "aws_lb": {"load_balancer_type": "Type"},
+    "aws_lb_listener": {"fixed_response": "FixedResponseConfig", "redirect": "RedirectConfig"},
     "aws_lb_listener_rule": {"path_pattern": "PathPatternConfig", "host_header": "HostHeaderConfig", "fixed_response": "FixedResponseConfig", "forward": "ForwardConfig", "redirect": "RedirectConfig"},
-    "aws_memorydb_cluster": {"name": "ClusterName", "tls_enabled": "TLSEnabled"},
+    "aws_memorydb_cluster": {"name": "ClusterName"},
     "aws_memorydb_parameter_group": {"name": "ParameterGroupName"},
     "aws_route53_record": {"zone_id": "HostedZoneId", "alias": "AliasTarget", "records": "ResourceRecords"},
     "aws_security_group": {"description": "GroupDescription", "name": "GroupName"},
@@ -89,9 +88,7 @@ def schema(kind):
 def resolved(part, whole):
     """A part of a schema, and what it refers to."""
     while "$ref" in part:
-        for step in part["$ref"].removeprefix("#/").split("/"):
-            whole_part = whole[step] if step == part["$ref"].removeprefix("#/").split("/")[0] else whole_part[step]
-        part = whole_part
+        part = functools.reduce(dict.__getitem__, part["$ref"].removeprefix("#/").split("/"), whole)
     return part
 
 
@@ -126,7 +123,7 @@ def translated(value, unknown, part, whole, names):
         after = unknown if isinstance(unknown, dict) else {}
         for name, each in {**dict.fromkeys(after), **value}.items():
             known = after.get(name, False)
-            target = names.get(name) or NAMES[""].get(name) or next((properties[guess] for guess in (plain(name), plain(name) + "s") if guess in properties), None)
+            target = names.get(name) or next((properties[guess] for guess in (plain(name), plain(name) + "s") if guess in properties), None)
             if target in part["properties"] and target not in ("Tags", "TagSpecifications"):
                 translation = translated(each, known, part["properties"][target], whole, names)
                 if translation is not None:

@@ -147,7 +147,7 @@ pub struct QueueConfig {
     pub url: QueueUrl,
     /// The key of the Redis stream. Polls that share a Redis need streams of their own.
     pub stream: String,
-    /// Who says that the server keeps what it accepted.
+    /// The source of what is known about the server's durability.
     pub durability: DurabilityCheck,
     /// How long a voter waits for the queue at most. Past that the ballot's fate is unknown, and the voter is told so.
     pub enqueue_timeout: Duration,

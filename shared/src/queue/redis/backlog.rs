@@ -33,11 +33,8 @@ impl RedisQueue {
         // Asked after the group: what was delivered in between has greater ids than `delivered`, so the bound holds.
         let pending = self.pending().await?;
         let next = after(group.delivered);
-        let trim = match (pending.first, next) {
-            (Some(first), next) => Trim::Below(next.map_or(first, |next| first.min(next))),
-            (None, Some(next)) => Trim::Below(next),
-            (None, None) => Trim::All,
-        };
+        let bound = pending.first.into_iter().chain(next).min();
+        let trim = bound.map_or(Trim::All, Trim::Below);
         let undelivered = format!("({}", group.delivered);
         let undelivered = match next {
             Some(_) => (&*undelivered, "+"),
