@@ -227,3 +227,17 @@ async fn a_worker_that_vanished_in_a_transaction_locks_nobody_out() {
     let stored = timeout(PATIENCE, store.apply(&newer, &[])).await;
     assert_eq!(stored.expect("nothing is locked").unwrap().applied, 1);
 }
+
+/// To connect takes several round trips, of two seconds each here, which is more than the least time limit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_postgres_has_the_time_that_is_set() {
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    drop(storage.store().await);
+    let (proxy, url) = Proxy::to(&storage.database_url).await;
+    storage.database_url = url;
+    proxy.make(Network::Slow(Duration::from_secs(1)));
+    let store = Store::open(&storage.store_config()).await.unwrap();
+    let ballot = [cast(VoterId::random(), "a", 1, 0)];
+    let stored = store.apply(&ballot, &[]).await;
+    assert_eq!(stored.unwrap().applied, 1);
+}

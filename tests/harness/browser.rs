@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 use thirtyfour::{
     By, ChromiumLikeCapabilities, DesiredCapabilities, Key, WebDriver, WebElement,
-    error::WebDriverError,
+    error::{WebDriverError, WebDriverErrorInner},
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -103,9 +103,12 @@ impl Browser {
 
     /// What a person reads there; nothing where nothing is.
     pub async fn text(&self, css: &str) -> String {
-        match self.driver.find(By::Css(css)).await {
-            Ok(element) => element.text().await.unwrap_or_default(),
-            Err(_) => String::new(),
+        let text = async || self.driver.find(By::Css(css)).await?.text().await;
+        match text().await {
+            Ok(text) => text,
+            Err(error) if matches!(*error, WebDriverErrorInner::NoSuchElement(_)) => String::new(),
+            // Not what a person reads, so that no test takes it for that.
+            Err(error) => format!("({error})"),
         }
     }
 

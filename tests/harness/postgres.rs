@@ -21,6 +21,8 @@ use super::{
 
 const TAG: &str = "18";
 const PORT: u16 = 5432;
+/// Tests end servers, not machines: what the kernel has is kept, and nobody waits for a disk that others use.
+const UNSYNCED: &str = "-c fsync=off";
 
 /// A Postgres, ready to be used.
 #[derive(Debug)]
@@ -55,7 +57,7 @@ pub fn own() -> Result<PostgresServer, String> {
 /// A Postgres of this machine, and a read replica of it.
 pub fn with_replica() -> Result<(PostgresServer, PostgresServer), String> {
     let port = free_port();
-    let primary = PostgresServer::new(url(port), on_this_machine(port, None, |_| String::new())?)?;
+    let primary = PostgresServer::new(url(port), on_this_machine(port, None, |_| UNSYNCED.into())?)?;
     let port_of_replica = free_port();
     let found = |name| {
         find_program(name, &debian_folders())
@@ -74,7 +76,7 @@ pub fn with_replica() -> Result<(PostgresServer, PostgresServer), String> {
             command.args(["--checkpoint=fast", "--port", &port.to_string(), "--pgdata"]);
             run_as(command.arg(folder.join("data")), folder, user)
         },
-        |folder| command_of(&postgres, folder, port_of_replica, ""),
+        |folder| command_of(&postgres, folder, port_of_replica, UNSYNCED),
     )?;
     let replica = PostgresServer::new(url(port_of_replica), replica)?;
     Ok((primary, replica))
@@ -106,7 +108,10 @@ fn start(certificate: Option<&Certificate>) -> Result<(Server, u16), String> {
             " -c ssl=on -c ssl_cert_file={folder}/cert.pem -c ssl_key_file={folder}/key.pem"
         );
         // Several tests hold pools at once.
-        format!("-c max_connections=300{}", certificate.map_or("", |_| &tls))
+        format!(
+            "{UNSYNCED} -c max_connections=300{}",
+            certificate.map_or("", |_| &tls)
+        )
     };
     let container = server::in_container("postgres", TAG, PORT, |image| {
         const FOLDER: &str = "/var/lib/postgresql";

@@ -43,8 +43,12 @@ class Life(unittest.TestCase):
 
     def test_machines_start_when_they_have_a_way_out_and_may_use_it(self):
         steps = self.applied(self.environment("prod"))
-        for first in ["aws_route", "aws_route_table_association", "aws_vpc_security_group_egress_rule", "aws_iam_role_policy", "aws_memorydb_cluster"]:
+        for first in ["aws_route", "aws_route_table_association", "aws_vpc_security_group_egress_rule", "aws_memorydb_cluster"]:
             self.assert_before(steps, ("create", first), ("create", "aws_autoscaling_group"))
+        for role in ["front", "worker"]:
+            policy = steps.index(("create", "aws_iam_role_policy", f"role-{role}"))
+            groups = [index for index in did(steps, "create", "aws_autoscaling_group") if f"-{role}" in steps[index][2]]
+            self.assertLess(policy, min(groups), steps)
 
     def test_blue_makes_room_for_green(self):
         environment = self.environment("staging")

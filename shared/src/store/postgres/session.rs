@@ -18,7 +18,7 @@ use crate::store::{StoreConfig, StoreError, StoreMetrics};
 
 /// The wait for a connection after which the reason is looked for.
 const LOOK_AFTER: Duration = Duration::from_millis(300);
-/// The time limit of making a connection.
+/// The least time limit of making a connection; it is that of a transaction where that one is longer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The connections to one database. Cloning is cheap; clones share them.
@@ -27,19 +27,22 @@ pub struct Sessions {
     options: Arc<PgConnectOptions>,
     pool: PgPool,
     timeout: Duration,
+    connect_timeout: Duration,
     metrics: StoreMetrics,
 }
 
 impl Sessions {
     pub fn new(options: PgConnectOptions, config: &StoreConfig, metrics: StoreMetrics) -> Self {
+        let connect_timeout = config.timeout.max(CONNECT_TIMEOUT);
         let pool = PgPoolOptions::new()
             .max_connections(config.max_connections)
-            .acquire_timeout(config.timeout.max(CONNECT_TIMEOUT))
+            .acquire_timeout(connect_timeout)
             .connect_lazy_with(options.clone());
         Self {
             options: options.disable_statement_logging().into(),
             pool,
             timeout: config.timeout,
+            connect_timeout,
             metrics,
         }
     }
@@ -99,7 +102,7 @@ impl Sessions {
     /// Returns the reason why no connection can be made, as soon as it is known. Never resolves while one can.
     async fn connection_error_after(&self, wait: Duration) -> StoreError {
         sleep(wait).await;
-        let limit = CONNECT_TIMEOUT.saturating_sub(2 * wait);
+        let limit = self.connect_timeout.saturating_sub(2 * wait);
         match timeout(limit, PgConnection::connect_with(&self.options)).await {
             Ok(Ok(connection)) => {
                 drop(connection.close().await);
