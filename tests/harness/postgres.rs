@@ -57,7 +57,8 @@ pub fn own() -> Result<PostgresServer, String> {
 /// A Postgres of this machine, and a read replica of it.
 pub fn with_replica() -> Result<(PostgresServer, PostgresServer), String> {
     let port = free_port();
-    let primary = PostgresServer::new(url(port), on_this_machine(port, None, |_| UNSYNCED.into())?)?;
+    let primary =
+        PostgresServer::new(url(port), on_this_machine(port, None, |_| UNSYNCED.into())?)?;
     let port_of_replica = free_port();
     let found = |name| {
         find_program(name, &debian_folders())
