@@ -227,7 +227,7 @@ fn assert_no_secret_is_shown(stack: &Stack) {
     let printed = stack.run(
         "back-tier",
         "passwords",
-        "redis:8.0",
+        "redis:8.2",
         &[
             "sh",
             "-c",
@@ -272,7 +272,7 @@ fn assert_only_the_pages_are_published(stack: &Stack) {
         "ping",
     ];
     for (network, answers) in [("front-tier", false), ("back-tier", true)] {
-        let output = stack.run(network, "secrets-vote", "redis:8.0", &ping);
+        let output = stack.run(network, "secrets-vote", "redis:8.2", &ping);
         assert_eq!(
             text(&output.stdout).contains("PONG"),
             answers,
@@ -287,7 +287,7 @@ fn assert_rights_are_the_least(stack: &Stack) {
         let script = format!("redis-cli -u \"$(cat /volume/queue-url)\" {command} 2>&1");
         text(
             &stack
-                .run("back-tier", volume, "redis:8.0", &["sh", "-c", &script])
+                .run("back-tier", volume, "redis:8.2", &["sh", "-c", &script])
                 .stdout,
         )
     };
@@ -444,7 +444,7 @@ async fn whatever_is_killed_under_load_no_accepted_vote_is_lost() {
                 .run(
                     "back-tier",
                     "secrets-worker",
-                    "redis:8.0",
+                    "redis:8.2",
                     &["sh", "-c", backlog],
                 )
                 .stdout,

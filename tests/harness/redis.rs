@@ -17,7 +17,7 @@ use super::{
     tls::Certificate,
 };
 
-const TAG: &str = "8.0";
+const TAG: &str = "8.2";
 const PORT: u16 = 6379;
 /// As in production: what is answered is on the disk.
 const FLAGS: [&str; 6] = [
@@ -161,87 +161,90 @@ struct Place<'a> {
     preload: Option<&'a Path>,
 }
 
-/// In a container if there are such, else from this machine's programs.
+/// In a container if there are such, else from this machine's programs. With TLS it is the other way round: an image's Redis may be
+/// built without it, and a distribution's has it.
 fn start(place: &Place<'_>, listen: impl Fn(u16) -> Vec<String>) -> Result<RedisServer, String> {
-    let &Place {
-        certificate,
-        wrapper,
-        preload,
-    } = place;
     let flags = |port: u16, folder: &str| {
         let mut flags: Vec<String> = FLAGS.map(str::to_owned).into();
         flags.extend(listen(port));
-        if certificate.is_some() {
-            let file = |flag: &str, name: &str| {
-                [format!("--tls-{flag}-file"), format!("{folder}/{name}.pem")]
-            };
-            flags.extend(
-                file("cert", "cert")
-                    .into_iter()
-                    .chain(file("key", "key"))
-                    .chain(file("ca-cert", "cert")),
-            );
+        if place.certificate.is_some() {
+            for (flag, name) in [("cert", "cert"), ("key", "key"), ("ca-cert", "cert")] {
+                flags.extend([format!("--tls-{flag}-file"), format!("{folder}/{name}.pem")]);
+            }
         }
         flags
     };
-    let (server, port) = server::in_container("redis", TAG, PORT, |image| {
+    let contained = || in_container(place, flags(PORT, "/tls"));
+    let local = || on_this_machine(place, flags);
+    let started = if place.certificate.is_some() {
+        local().or_else(|why| contained().map_err(|more| format!("{why}, {more}")))
+    } else {
+        contained().or_else(|why| local().map_err(|more| format!("{why}, {more}")))
+    };
+    let (server, port) =
+        started.map_err(|why| format!("no Redis: TEST_REDIS_URL is not set, {why}"))?;
+    Ok(RedisServer {
+        url: url(port),
+        server,
+    })
+}
+
+fn in_container(place: &Place<'_>, flags: Vec<String>) -> Result<(Server, u16), String> {
+    server::in_container("redis", TAG, PORT, |image| {
         let request = image.with_cmd(
-            wrapper
+            place
+                .wrapper
                 .iter()
                 .chain(&["redis-server"])
                 .map(|word| (*word).to_owned())
-                .chain(flags(PORT, "/tls")),
+                .chain(flags),
         );
-        let request = match preload {
+        let request = match place.preload {
             Some(library) => request
                 .with_copy_to("/preload.so", library.to_owned())
                 .with_env_var("LD_PRELOAD", "/preload.so"),
             None => request,
         };
-        match certificate {
+        match place.certificate {
             Some(tls) => request
                 .with_copy_to("/tls/cert.pem", tls.certificate.clone().into_bytes())
                 .with_copy_to("/tls/key.pem", tls.key.clone().into_bytes()),
             None => request,
         }
     })
-    .or_else(|container| {
-        let program = find_program("redis-server", &[])
-            .ok_or("redis-server is not on this machine".to_owned());
-        let port = free_port();
-        let server = program.and_then(|program| {
-            Server::process(
-                "redis",
-                |folder, user| certificate.map_or(Ok(()), |tls| tls.write(folder, user)),
-                |folder| {
-                    let folder = folder.display().to_string();
-                    let place = [
-                        program.display().to_string(),
-                        "--bind".into(),
-                        "127.0.0.1".into(),
-                        "--dir".into(),
-                    ];
-                    let preload = preload
-                        .map(|library| ["env".into(), format!("LD_PRELOAD={}", library.display())]);
-                    let wrapper = wrapper.iter().map(|word| (*word).to_owned());
-                    preload
-                        .into_iter()
-                        .flatten()
-                        .chain(wrapper)
-                        .chain(place)
-                        .chain([folder.clone()])
-                        .chain(flags(port, &folder))
-                        .collect()
-                },
-            )
-        });
-        let why = |local| format!("no Redis: TEST_REDIS_URL is not set, {container}, {local}");
-        server.map(|server| (server, port)).map_err(why)
-    })?;
-    Ok(RedisServer {
-        url: url(port),
-        server,
-    })
+}
+
+fn on_this_machine(
+    place: &Place<'_>,
+    flags: impl Fn(u16, &str) -> Vec<String>,
+) -> Result<(Server, u16), String> {
+    let program = find_program("redis-server", &[])
+        .ok_or("redis-server is not on this machine".to_owned())?;
+    let port = free_port();
+    let server = Server::process(
+        "redis",
+        |folder, user| {
+            place
+                .certificate
+                .map_or(Ok(()), |tls| tls.write(folder, user))
+        },
+        |folder| {
+            let folder = folder.display().to_string();
+            let preload = place
+                .preload
+                .map(|library| ["env".into(), format!("LD_PRELOAD={}", library.display())]);
+            let wrapper = place.wrapper.iter().map(|word| (*word).to_owned());
+            preload
+                .into_iter()
+                .flatten()
+                .chain(wrapper)
+                .chain([program.display().to_string()])
+                .chain(["--bind", "127.0.0.1", "--dir", &folder].map(str::to_owned))
+                .chain(flags(port, &folder))
+                .collect()
+        },
+    )?;
+    Ok((server, port))
 }
 
 fn url(port: u16) -> String {

@@ -63,7 +63,7 @@ def sees_no_votes(stack):
     redis = 'redis-cli --no-auth-warning -h redis --user monitor --pass "$(cat /volume/redis-password)"'
     postgres = 'PGPASSWORD="$(cat /volume/password)" psql --host=db --username=monitor --dbname=postgres --command'
     for volume, image, allowed, forbidden, refusal in [
-        ("secrets-grafana", "redis:8.0", f"{redis} XLEN ballots", [f"{redis} XADD ballots '*' a b", f"{redis} XRANGE ballots - +", f"{redis} XINFO STREAM ballots", f"{redis} FLUSHALL", f"{redis} CONFIG GET dir"], "NOPERM"),
+        ("secrets-grafana", "redis:8.2", f"{redis} XLEN ballots", [f"{redis} XADD ballots '*' a b", f"{redis} XRANGE ballots - +", f"{redis} XINFO STREAM ballots", f"{redis} FLUSHALL", f"{redis} CONFIG GET dir"], "NOPERM"),
         ("secrets-postgres-exporter", "postgres:18", f"{postgres} 'SELECT count(*) FROM pg_stat_activity'", [f"{postgres} 'SELECT * FROM votes'", f"{postgres} 'CREATE TABLE mine (id int)'"], "permission denied"),
     ]:  # fmt: skip
         said = stack.run("back-tier", volume, image, allowed)

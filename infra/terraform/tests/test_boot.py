@@ -473,7 +473,7 @@ class QueueServer:
         port = free_port()
         self.address = f"{engine_address()}:{port}"
         self.name = f"voting-app-queue-{secrets.token_hex(4)}"
-        run("docker", "run", "--detach", "--rm", "--name", self.name, f"--publish={port}:6379", "redis:8.0", "redis-server", "--appendonly", "yes", "--appendfsync", "always", "--protected-mode", "no")
+        run("docker", "run", "--detach", "--rm", "--name", self.name, f"--publish={port}:6379", "redis:8.2", "redis-server", "--appendonly", "yes", "--appendfsync", "always", "--protected-mode", "no")
         until("the queue", lambda: subprocess.run(["docker", "exec", self.name, "redis-cli", "ping"], capture_output=True).returncode == 0)
         for user, rights in re.findall(r'(?m)^    (vote|worker)\s*= "(on .*)"$', (TERRAFORM / "modules/data/queue.tf").read_text()):
             password = world.secret(f"/voting-app-fleet/secrets/{user}-queue-password")
