@@ -1,6 +1,7 @@
 //! `docker compose up`: the stack as people run it, on a real engine.
 
 mod memory;
+mod new_passwords;
 
 use std::{
     collections::BTreeSet,
@@ -159,6 +160,7 @@ async fn a_stack_counts_is_seeded_and_keeps_every_vote() {
     // A configuration of one's own.
     let mut stack = stack;
     stack.set("POLL_OPTIONS", "a=Tea,b=Coffee,c=Water");
+    stack.set("SECRETS_VERSION", "mine");
     stack.set_secrets("# mine\nWORKER_DB_PASSWORD=another-password\nCOOKIE_KEY=short\n");
     let said = stack.try_compose(&["up", "--detach", "--wait", "--no-build"]);
     assert!(!said.status.success(), "a key that is too short is taken");
@@ -231,7 +233,7 @@ fn assert_no_secret_is_shown(stack: &Stack) {
         &[
             "sh",
             "-c",
-            "cd /volume && for one in *; do cat $one; echo; done",
+            "cd /volume && for one in *-*; do cat $one; echo; done",
         ],
     );
     let passwords = text(&printed.stdout);
@@ -426,6 +428,11 @@ async fn whatever_is_killed_under_load_no_accepted_vote_is_lost() {
         stack.up(&[]);
     }
     load.goes_on().await;
+    assert_all_is_counted(&stack, load).await;
+}
+
+/// Asserts that what was accepted is counted, and nothing that was not attempted.
+async fn assert_all_is_counted(stack: &Stack, load: Load) {
     let (accepted, attempted) = load.end().await;
     let all = |tally: &Value| {
         votes(tally)

@@ -11,6 +11,7 @@ use crate::harness::{
     storage::{Kind, Storage},
     tls::Certificate,
     unique,
+    viewer::tally,
 };
 
 /// Starts these, each of which says these words.
@@ -97,6 +98,61 @@ async fn a_known_users_wrong_password_of_redis_is_said_and_may_be_mended_there()
     let words = ["user and password", "QUEUE_URL"];
     let services = start_refused(["vote", "worker"], &storage, &words).await;
     redis.set_user("known", ">wrong");
+    until_all_are_ready(&services).await;
+}
+
+/// A connection that is open stays open; the next one is refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_that_is_changed_in_redis_is_said() {
+    let redis = or_skip!(redis::own());
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    redis.set_user("known", "on >right ~* &* +@all");
+    storage.queue_url = redis.url_for("known", "right");
+    let services = ["vote", "worker"].map(|name| Service::start(name, &storage, &PROMPT));
+    until_all_are_ready(&services).await;
+    redis.set_user("known", "resetpass >other");
+    redis.disconnect("known");
+    for service in &services {
+        assert_it_says(service, &["user and password", "QUEUE_URL"]).await;
+    }
+    redis.set_user("known", ">right");
+    until_all_are_ready(&services).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_that_is_changed_in_postgres_is_said() {
+    let server = or_skip!(postgres::own());
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    server.url().clone_into(&mut storage.database_url);
+    storage.store().await;
+    storage
+        .execute(
+            "CREATE ROLE known LOGIN PASSWORD 'right';
+             GRANT ALL ON ALL TABLES IN SCHEMA public TO known",
+        )
+        .await;
+    let wrong = server.url().replace("postgres:postgres@", "known:wrong@");
+    // Where no password is looked at, none is wrong.
+    if PgConnection::connect(&wrong).await.is_ok() {
+        let checking = "host all postgres all trust\nhost all all all scram-sha-256";
+        let_in(server.url(), checking, &wrong).await;
+    }
+    storage.database_url = wrong.replace("wrong", "right");
+    let services = ["worker", "result"].map(|name| Service::start(name, &storage, &PROMPT));
+    until_all_are_ready(&services).await;
+    server.url().clone_into(&mut storage.database_url);
+    storage
+        .execute(
+            "ALTER ROLE known PASSWORD 'other';
+             SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'known'",
+        )
+        .await;
+    let [worker, result] = &services;
+    assert_it_says(worker, &["user and password", "DATABASE_URL"]).await;
+    // Viewers are shown the last result, and told that it is one of before.
+    let stale = async || tally(&result.url).await["stale"] == true;
+    eventually("a stale result", |stale| *stale, stale).await;
+    storage.execute("ALTER ROLE known PASSWORD 'right'").await;
     until_all_are_ready(&services).await;
 }
 

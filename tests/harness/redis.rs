@@ -299,6 +299,13 @@ impl RedisServer {
         acl.exec(&mut self.connect()).expect("these are rules");
     }
 
+    /// Ends the connections of a user.
+    pub fn disconnect(&self, user: &str) {
+        let mut kill = redis::cmd("CLIENT");
+        kill.arg("KILL").arg("USER").arg(user);
+        kill.exec(&mut self.connect()).expect("it is a user");
+    }
+
     /// The URL for this user.
     pub fn url_for(&self, user: &str, password: &str) -> String {
         self.url

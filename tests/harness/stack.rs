@@ -54,7 +54,8 @@ impl Stack {
 
     /// Sets what `secrets.env` sets, in a file that nobody without a capability may read, as somebody else's is.
     pub fn set_secrets(&mut self, lines: &str) {
-        let file = NamedTempFile::new().expect("there is a folder for temporary files");
+        let new = || NamedTempFile::new().expect("there is a folder for temporary files");
+        let file = self.secrets.take().unwrap_or_else(new);
         std::fs::write(file.path(), lines).unwrap();
         std::fs::set_permissions(file.path(), Permissions::from_mode(0o000)).unwrap();
         self.set("SECRETS_FILE", file.path().to_str().unwrap());

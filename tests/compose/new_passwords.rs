@@ -1,0 +1,77 @@
+//! New passwords for everything, while people vote.
+
+use super::{Load, assert_all_is_counted};
+use crate::harness::{
+    skip::or_skip,
+    stack::{Stack, text},
+    voter::Voter,
+};
+
+/// What Redis says to the password of a version of the file.
+fn ping(stack: &Stack, url: &str) -> String {
+    let said = stack.run(
+        "back-tier",
+        "passwords",
+        "redis:8.2",
+        &["redis-cli", "--no-auth-warning", "-u", url, "ping"],
+    );
+    [text(&said.stdout), text(&said.stderr)].concat()
+}
+
+fn url(stack: &Stack) -> String {
+    let file = ["cat", "/volume/queue-url"];
+    text(
+        &stack
+            .run("back-tier", "secrets-vote", "redis:8.2", &file)
+            .stdout,
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passwords_are_changed_while_people_vote() {
+    let mut stack = or_skip!(Stack::new());
+    stack.set_secrets("");
+    stack.up(&[]);
+    let voter = Voter::new(&stack.vote);
+    voter.must_vote_for("b").await;
+    let load = Load::start(&stack.vote);
+    load.goes_on().await;
+
+    // Random ones.
+    let first = url(&stack);
+    stack.set("SECRETS_VERSION", "2");
+    stack.up(&[]);
+    load.goes_on().await;
+    let second = url(&stack);
+    assert_ne!(first, second);
+    assert!(ping(&stack, &first).contains("WRONGPASS"));
+    assert_eq!(ping(&stack, &second), "PONG\n");
+    assert_eq!(voter.look().await.chosen(), ["b"], "still recognised");
+
+    // One of one's own, and the database's.
+    let own = "VOTE_REDIS_PASSWORD=sixteen-letters-\nRESULT_DB_PASSWORD=sixteen-letters-\n";
+    stack.set_secrets(own);
+    let refused = stack.try_compose(&["up", "--detach", "--wait", "--no-build"]);
+    assert!(!refused.status.success(), "half of the services have it");
+    let said = stack.try_compose(&["logs", "--no-color", "--no-log-prefix", "secrets"]);
+    assert!(
+        text(&said.stdout).contains(
+            "VOTE_REDIS_PASSWORD is not what the services use; set SECRETS_VERSION in .env to something other than 2"
+        ),
+        "{}",
+        text(&said.stdout)
+    );
+    assert_eq!(ping(&stack, &second), "PONG\n");
+    load.goes_on().await;
+    stack.set("SECRETS_VERSION", "3");
+    stack.up(&[]);
+    load.goes_on().await;
+    assert!(url(&stack).contains(":sixteen-letters-@"));
+
+    // The same once more changes nothing.
+    let containers = stack.containers("vote");
+    stack.up(&[]);
+    assert_eq!(stack.containers("vote"), containers);
+    voter.must_vote_for("a").await;
+    assert_all_is_counted(&stack, load).await;
+}
