@@ -7,24 +7,14 @@ use crate::harness::{
     voter::Voter,
 };
 
-/// What Redis says to the password of a version of the file.
+/// What Redis says to this URL's password.
 fn ping(stack: &Stack, url: &str) -> String {
-    let said = stack.run(
-        "back-tier",
-        "passwords",
-        "redis:8.2",
-        &["redis-cli", "--no-auth-warning", "-u", url, "ping"],
-    );
-    [text(&said.stdout), text(&said.stderr)].concat()
+    let ping = ["redis-cli", "--no-auth-warning", "-u", url, "ping"];
+    stack.ask_servers("passwords", "redis:8.2", &ping)
 }
 
 fn url(stack: &Stack) -> String {
-    let file = ["cat", "/volume/queue-url"];
-    text(
-        &stack
-            .run("back-tier", "secrets-vote", "redis:8.2", &file)
-            .stdout,
-    )
+    stack.ask_servers("secrets-vote", "redis:8.2", &["cat", "/volume/queue-url"])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,11 +5,12 @@ use std::{
     os::unix::fs::PermissionsExt,
     process::{Command, Output},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Instant,
 };
 
 use tempfile::NamedTempFile;
 
-use super::{folders, free_port, unique};
+use super::{PATIENCE, folders, free_port, unique};
 
 /// A project, removed with its volumes when this value is dropped.
 pub struct Stack {
@@ -86,6 +87,21 @@ impl Stack {
         text(&output.stdout)
     }
 
+    /// Runs lines of a document; `docker compose` in them is for this project.
+    pub fn shell(&self, lines: &str) {
+        let compose = format!(
+            "docker compose --env-file /dev/null --project-name {}",
+            self.project
+        );
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-ec", &lines.replace("docker compose", &compose)])
+            .current_dir(folders::root())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)));
+        let output = shell.output().expect("there is a shell");
+        assert!(output.status.success(), "{lines}{}", text(&output.stderr));
+    }
+
     /// Up, and everything healthy.
     pub fn up(&self, more: &[&str]) {
         self.compose(&[&["up", "--detach", "--wait", "--no-build"], more].concat());
@@ -134,26 +150,30 @@ impl Stack {
 
     /// What a program of an image prints, in one of the project's networks, with one of its volumes at `/volume`.
     pub fn run(&self, network: &str, volume: &str, image: &str, command: &[&str]) -> Output {
-        let (network, volume) = (
-            self.name_of(network),
-            format!("{}:/volume:ro", self.name_of(volume)),
-        );
-        let place = [
-            "run",
-            "--rm",
-            "--network",
-            &network,
-            "--volume",
-            &volume,
-            "--entrypoint",
-            command[0],
-            image,
-        ];
-        Command::new("docker")
-            .args(place)
-            .args(&command[1..])
-            .output()
-            .expect("docker can be run")
+        let mut run = Command::new("docker");
+        run.args(["run", "--rm", "--network", &self.name_of(network)])
+            .args(["--volume", &format!("{}:/volume:ro", self.name_of(volume))])
+            .args(["--entrypoint", command[0], image])
+            .args(&command[1..]);
+        run.output().expect("docker can be run")
+    }
+
+    /// The same in the network of the servers, with both of its outputs together.
+    pub fn ask_servers(&self, volume: &str, image: &str, command: &[&str]) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let output = self.run("back-tier", volume, image, command);
+            let said = text(&output.stdout) + text(&output.stderr).as_str();
+            // The engine's own DNS answers late on a busy machine.
+            let unresolved = [
+                "failure in name resolution",
+                "could not translate host name",
+            ];
+            let found = !unresolved.iter().any(|words| said.contains(words));
+            if found || Instant::now() > deadline {
+                return said;
+            }
+        }
     }
 }
 

@@ -40,8 +40,8 @@ class Stack:
         self.vote, self.result, self.prometheus, self.alertmanager = (f"http://127.0.0.1:{port}" for port in ports.values())
         self.environment = {**os.environ, "TAG": tag, **settings, **{f"{name.upper()}_PORT": str(port) for name, port in ports.items()}}
 
-    def compose(self, *arguments):
-        command = ["docker", "compose", "--env-file", "/dev/null", "--project-name", self.name, "--profile", "monitoring", *arguments]
+    def compose(self, *arguments, profile="monitoring"):
+        command = ["docker", "compose", "--env-file", "/dev/null", "--project-name", self.name, "--profile", profile, *arguments]
         done = subprocess.run(command, cwd=PROJECT, env=self.environment, capture_output=True, text=True)
         if done.returncode:
             raise AssertionError(f"{' '.join(command)}: {done.stderr.strip()[-2000:]}")
@@ -72,7 +72,11 @@ class Stack:
     def __exit__(self, kind, _value, _trace):
         if kind:
             print(self.compose("logs", "--no-color", "--tail", "6"))
-        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "3")
+        # As the README says, and nothing is left.
+        self.compose("down", "--volumes", "--timeout", "3", profile="*")
+        left = subprocess.run(["docker", "ps", "--all", "--quiet", f"--filter=label=com.docker.compose.project={self.name}"], capture_output=True, text=True)
+        if left.stdout:
+            raise AssertionError(f"containers of {self.name} are left: {left.stdout}")
 
     def run(self, network, volume, image, script):
         """What a script says in one of the project's networks, with one of its volumes at /volume."""

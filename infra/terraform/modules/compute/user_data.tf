@@ -32,6 +32,7 @@ locals {
   # What compose is told on every machine.
   fixed = {
     IMAGES         = var.images.registry
+    PULL_POLICY    = "missing"
     TAG            = var.images.tag
     DRAIN_SECONDS  = var.drain_seconds
     STOP_SECONDS   = var.drain_seconds + 15

@@ -1,0 +1,127 @@
+//! The stack in place of the original app, with the votes that are there.
+
+use std::process::Command;
+
+use crate::harness::{
+    eventually, folders,
+    skip::or_skip,
+    stack::{Stack, docker, text},
+    viewer::until_votes,
+    voter::Voter,
+};
+
+/// A database as the original app leaves it, in a container that is removed at the end.
+struct Original(String);
+
+impl Original {
+    /// Starts it, and waits until it has 70 votes for a and 30 for b.
+    async fn start(name: String, image: &str, mounts: &[&str]) -> Self {
+        let run = [
+            "run",
+            "--detach",
+            "--env=POSTGRES_PASSWORD=postgres",
+            "--name",
+            &name,
+        ];
+        docker(&[&run, mounts, &[image]].concat());
+        let original = Self(name);
+        // As the original's worker makes and fills it.
+        let statements = "CREATE TABLE IF NOT EXISTS votes (id VARCHAR(255) NOT NULL UNIQUE, vote VARCHAR(255) NOT NULL);
+            INSERT INTO votes SELECT md5(n::text), CASE WHEN n <= 70 THEN 'a' ELSE 'b' END FROM generate_series(1, 100) n";
+        let psql = [
+            "psql",
+            "--host=127.0.0.1",
+            "--username=postgres",
+            "--command",
+            statements,
+        ];
+        let fill = async || {
+            let mut exec = Command::new("docker");
+            exec.args(["exec", &original.0]).args(psql);
+            exec.output().unwrap().status.success()
+        };
+        eventually("the original's votes", |filled| *filled, fill).await;
+        original
+    }
+}
+
+impl Drop for Original {
+    fn drop(&mut self) {
+        docker(&["rm", "--force", "--volumes", &self.0]);
+    }
+}
+
+/// The original's own image, or this stack's where it cannot be had.
+fn originals_image() -> &'static str {
+    const IMAGE: &str = "postgres:15-alpine";
+    let had = |what: &[&str]| {
+        let output = Command::new("docker").args(what).arg(IMAGE).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    if had(&["image", "inspect"]) || had(&["pull", "--quiet"]) {
+        IMAGE
+    } else {
+        println!("{IMAGE} cannot be had; the dump is one of postgres:18");
+        "postgres:18"
+    }
+}
+
+/// The commands in the part of the README that is about the original.
+fn commands() -> String {
+    let readme = std::fs::read_to_string(folders::root().join("README.md")).unwrap();
+    let part = readme.split("\n#### From the original\n").nth(1);
+    let block = part.and_then(|part| part.split("```sh\n").nth(1));
+    let block = block.and_then(|block| block.split("```").next());
+    block.expect("the README has it").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dump_of_the_original_brings_its_votes() {
+    let stack = or_skip!(Stack::new());
+    let original = Original::start(stack.name_of("original"), originals_image(), &[]).await;
+    let dump = tempfile::NamedTempFile::new().unwrap();
+    let commands = commands()
+        .replace("example-voting-app-db-1", &original.0)
+        .replace("votes.sql", &dump.path().display().to_string());
+    stack.shell(&commands);
+    drop(original);
+    stack.up(&[]);
+    until_votes(&stack.result, &[70, 30]).await;
+    Voter::new(&stack.vote).must_vote_for("b").await;
+    until_votes(&stack.result, &[70, 31]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_volume_of_the_same_postgres_keeps_its_votes() {
+    let stack = or_skip!(Stack::new());
+    let mount = format!("{}:/var/lib/postgresql", stack.name_of("db-data"));
+    let name = stack.name_of("original");
+    let original = Original::start(name, "postgres:18", &["--volume", &mount]).await;
+    docker(&["stop", &original.0]);
+    drop(original);
+    stack.up(&[]);
+    until_votes(&stack.result, &[70, 30]).await;
+}
+
+#[test]
+fn a_volume_of_an_older_postgres_is_refused() {
+    let stack = or_skip!(Stack::new());
+    let volume = format!("{}:/volume", stack.name_of("db-data"));
+    let write = ["-c", "echo 15 >/volume/PG_VERSION && chmod 700 /volume"];
+    let run = [
+        "run",
+        "--rm",
+        "--volume",
+        &volume,
+        "--entrypoint=sh",
+        "postgres:18",
+    ];
+    docker(&[&run[..], &write].concat());
+    let up = stack.try_compose(&["up", "--detach", "--wait", "--no-build"]);
+    assert!(!up.status.success(), "it is taken");
+    let logs = ["logs", "--no-color", "--no-log-prefix", "database-version"];
+    let said = text(&stack.try_compose(&logs).stdout);
+    let wanted =
+        "has the files of a Postgres 15 (PG_VERSION), and this stack's Postgres is 18: remove";
+    assert!(said.contains(wanted), "{said}");
+}
