@@ -1,5 +1,6 @@
 //! `docker compose up`: the stack as people run it, on a real engine.
 
+mod closed_files;
 mod drop_in;
 mod memory;
 mod new_passwords;

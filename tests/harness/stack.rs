@@ -3,6 +3,7 @@
 use std::{
     fs::Permissions,
     os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
     process::{Command, Output},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     time::Instant,
@@ -14,6 +15,8 @@ use super::{PATIENCE, folders, free_port, unique};
 
 /// A project, removed with its volumes when this value is dropped.
 pub struct Stack {
+    /// Where docker-compose.yml is.
+    folder: PathBuf,
     project: String,
     variables: Vec<(String, String)>,
     secrets: Option<NamedTempFile>,
@@ -26,6 +29,11 @@ pub struct Stack {
 impl Stack {
     /// A project that is not up yet, its images built; or why there can be none on this machine.
     pub fn new() -> Result<Self, String> {
+        Self::of(folders::root().to_owned())
+    }
+
+    /// The same of another folder with the compose file, and what it names, in it.
+    pub fn of(folder: PathBuf) -> Result<Self, String> {
         static TURN: Mutex<()> = Mutex::new(());
         let images = images()?;
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -36,6 +44,7 @@ impl Stack {
             ("RESULT_PORT", result.to_string()),
         ];
         Ok(Self {
+            folder,
             project: unique("voting-test"),
             variables: variables
                 .map(|(name, value)| (name.to_owned(), value))
@@ -65,7 +74,7 @@ impl Stack {
 
     /// `docker compose …`, whatever comes of it.
     pub fn try_compose(&self, arguments: &[&str]) -> Output {
-        let mut command = compose();
+        let mut command = compose(&self.folder);
         command
             .args(["--project-name", &self.project])
             .args(arguments);
@@ -96,7 +105,7 @@ impl Stack {
         let mut shell = Command::new("sh");
         shell
             .args(["-ec", &lines.replace("docker compose", &compose)])
-            .current_dir(folders::root())
+            .current_dir(&self.folder)
             .envs(self.variables.iter().map(|(name, value)| (name, value)));
         let output = shell.output().expect("there is a shell");
         assert!(output.status.success(), "{lines}{}", text(&output.stderr));
@@ -196,8 +205,7 @@ impl Drop for Stack {
 }
 
 /// Compose on this project's file, with nothing of the developer's own settings.
-fn compose() -> Command {
-    let folder = folders::root();
+fn compose(folder: &Path) -> Command {
     let mut command = Command::new("docker");
     command
         .args(["compose", "--env-file", "/dev/null", "--file"])
@@ -249,7 +257,7 @@ pub fn images_of_dockerfile() -> Result<&'static Images, String> {
     let build = || {
         let tag = "of-dockerfile";
         check_engine()?;
-        let mut build = compose();
+        let mut build = compose(folders::root());
         build.arg("build");
         if let Ok(level) = std::env::var("TEST_IMAGES_OPT_LEVEL") {
             let level = format!("CARGO_PROFILE_RELEASE_OPT_LEVEL={level}");
@@ -288,7 +296,9 @@ impl Images {
 
 /// The compose file, as compose reads it.
 pub fn settings_of_stack() -> serde_json::Value {
-    let output = compose().args(["config", "--format", "json"]).output();
+    let output = compose(folders::root())
+        .args(["config", "--format", "json"])
+        .output();
     let output = output.expect("docker can be run");
     serde_json::from_slice(&output.stdout).expect("it is JSON")
 }
@@ -307,7 +317,7 @@ fn check_engine() -> Result<(), String> {
     if !answers(Command::new("docker").args(["version", "--format", "{{.Server.Version}}"])) {
         return Err("no container engine answers".to_owned());
     }
-    if !answers(compose().arg("version")) {
+    if !answers(compose(folders::root()).arg("version")) {
         return Err("docker compose is not installed".to_owned());
     }
     Ok(())

@@ -1,0 +1,49 @@
+//! A checkout whose files nobody but its owner may read, as with a umask of 077.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, chown},
+    path::Path,
+};
+
+use crate::harness::{folders, skip::or_skip, stack::Stack, viewer::until_votes, voter::Voter};
+
+/// Somebody who is not root.
+const OWNER: u32 = 12_345;
+
+/// Copies a file or a folder, closed to all but its owner.
+fn copy_closed(from: &Path, to: &Path) {
+    let mode = if from.is_dir() {
+        fs::create_dir(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let name = entry.unwrap().file_name();
+            copy_closed(&from.join(&name), &to.join(&name));
+        }
+        0o700
+    } else {
+        fs::copy(from, to).unwrap();
+        0o600
+    };
+    fs::set_permissions(to, fs::Permissions::from_mode(mode)).unwrap();
+    // Where the tests do not run as root, they own it, and the containers' root is somebody else all the same.
+    let _ = chown(to, Some(OWNER), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkout_that_is_closed_to_others_starts() {
+    let checkout = tempfile::tempdir().unwrap();
+    let root = folders::root();
+    fs::create_dir(checkout.path().join("infra")).unwrap();
+    for part in [
+        "docker-compose.yml",
+        "secrets.env.example",
+        "infra/compose",
+        "infra/monitoring",
+    ] {
+        copy_closed(&root.join(part), &checkout.path().join(part));
+    }
+    let stack = or_skip!(Stack::of(checkout.path().to_owned()));
+    stack.up(&[]);
+    Voter::new(&stack.vote).must_vote_for("a").await;
+    until_votes(&stack.result, &[1, 0]).await;
+}
