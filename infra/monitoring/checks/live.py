@@ -60,10 +60,10 @@ def refused(stack):
 
 def sees_no_votes(stack):
     """Monitoring's own users may read figures, and neither votes nor ballots, and change nothing."""
-    redis = 'redis-cli --no-auth-warning -h redis --user monitor --pass "$(cat /volume/redis-password)"'
+    redis = 'redis-cli --no-auth-warning -h redis --user monitor --pass "$(cut -d \'"\' -f 4 /volume/passwords.json)"'
     postgres = 'PGPASSWORD="$(cat /volume/password)" psql --host=db --username=monitor --dbname=postgres --command'
     for volume, image, allowed, forbidden, refusal in [
-        ("secrets-grafana", "redis:8.2", f"{redis} XLEN ballots", [f"{redis} XADD ballots '*' a b", f"{redis} XRANGE ballots - +", f"{redis} XINFO STREAM ballots", f"{redis} FLUSHALL", f"{redis} CONFIG GET dir"], "NOPERM"),
+        ("secrets-redis-exporter", "redis:8.2", f"{redis} XLEN ballots", [f"{redis} XADD ballots '*' a b", f"{redis} XRANGE ballots - +", f"{redis} XINFO STREAM ballots", f"{redis} FLUSHALL", f"{redis} CONFIG GET dir"], "NOPERM"),
         ("secrets-postgres-exporter", "postgres:18", f"{postgres} 'SELECT count(*) FROM pg_stat_activity'", [f"{postgres} 'SELECT * FROM votes'", f"{postgres} 'CREATE TABLE mine (id int)'"], "permission denied"),
     ]:  # fmt: skip
         said = stack.run("back-tier", volume, image, allowed)
