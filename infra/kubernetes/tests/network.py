@@ -1,0 +1,69 @@
+"""What the NetworkPolicies of a variant allow."""
+
+from manifests import labels, matches, of_kind, pod, workloads
+
+NAMESPACE = {"kubernetes.io/metadata.name": "voting-app"}
+
+
+def policies_of(variant, workload, direction):
+    """The policies that limit a workload's pods in a direction, `Ingress` or `Egress`."""
+    return [
+        policy["spec"] for policy in of_kind(variant, "NetworkPolicy").values()
+        if matches(policy["spec"]["podSelector"], labels(workload)) and direction in policy["spec"]["policyTypes"]
+    ]  # fmt: skip
+
+
+def number(workload, port):
+    """The number of a port that a policy may call by its name."""
+    named = {one["name"]: one["containerPort"] for container in pod(workload)["containers"] for one in container.get("ports", [])}
+    return named.get(port) if isinstance(port, str) else port
+
+
+def admits(peers, other):
+    """Whether the `to` or `from` of a rule covers another workload's pods. Without one, it covers everything."""
+    if peers is None:
+        return True
+    for peer in peers:
+        if "namespaceSelector" in peer and not matches(peer["namespaceSelector"], NAMESPACE):
+            continue
+        if "ipBlock" not in peer and matches(peer.get("podSelector", {}), labels(other)):
+            return True
+    return False
+
+
+def allows(variant, client, server, port):
+    """Whether pods of one workload reach a port of another's."""
+    def some(workload, direction, peer, other):
+        policies = policies_of(variant, workload, direction)
+        assert policies, f"{workload['metadata']['name']} is open: no policy limits its {direction}"
+        return any(
+            admits(rule.get(peer), other) and port in [number(server, one["port"]) for one in rule["ports"]]
+            for policy in policies for rule in policy.get(direction.lower(), [])
+        )  # fmt: skip
+
+    return some(client, "Egress", "to", server) and some(server, "Ingress", "from", client)
+
+
+def listening(workload):
+    return [port["containerPort"] for container in pod(workload)["containers"] for port in container.get("ports", [])]
+
+
+def edges(variant):
+    """Every allowed way between pods of the namespace: client, server and port."""
+    return {
+        (a, b, port)
+        for a, client in workloads(variant).items() for b, server in workloads(variant).items() if a != b
+        for port in listening(server) if allows(variant, client, server, port)
+    }  # fmt: skip
+
+
+def open_to_the_world(variant):
+    """Ports that pods outside the namespace and other hosts reach, whoever they are."""
+    return {
+        (name, port)
+        for name, workload in workloads(variant).items() for port in listening(workload)
+        if any(
+            "from" not in rule and port in [number(workload, one["port"]) for one in rule["ports"]]
+            for policy in policies_of(variant, workload, "Ingress") for rule in policy.get("ingress", [])
+        )
+    }  # fmt: skip
