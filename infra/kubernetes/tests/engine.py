@@ -1,11 +1,11 @@
 """Runs the pods of a variant on a Docker engine, as a kubelet would: with each container's user, rights, environment, limits and
-volumes, and with connections only where the NetworkPolicies allow them. What needs an API server is not here.
-"""
+volumes, and with connections only where the NetworkPolicies allow them."""
 
-import base64
 import contextlib
 import io
 import json
+import pathlib
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -14,13 +14,16 @@ import urllib.error
 import urllib.request
 import uuid
 
-from manifests import PROJECT, WORK, kustomize, main_container, objects, of_kind, pod, workloads
+from api_server import ApiServer
+from manifests import PROJECT, WORK, main_container, of_kind, pod, workloads
 from network import edges, open_to_the_world
 
 # Its shell prepares volumes.
 HELPER = "redis:8.2"
-# What `docker run` gives a mounted folder of a volume that kubelet makes: https://kubernetes.io/docs/concepts/storage/volumes/#emptydir
-WRITABLE = "2777"
+# With the kubectl of these checks in place of the image of kubectl, which a machine without that registry cannot have.
+KUBECTL = "gcr.io/distroless/cc-debian13:nonroot"
+# kubelet gives volumes to the group of the pod: https://kubernetes.io/docs/tasks/configure-pod-container/security-context/
+WRITABLE = "2775"
 
 
 def docker(*arguments, **options):
@@ -60,6 +63,8 @@ class Cluster:
         for server in sorted({server for _, server, _ in edges(self.variant)}):
             self.networks[server] = self.network(f"{self.id}-{server}", "--internal")
         self.world = self.network(f"{self.id}-world")
+        self.api = ApiServer(self.folder, "voting-app", of_kind(self.variant, "Role")["secrets"])
+        self.cleanup.callback(self.api.close)
 
     def close(self):
         self.cleanup.close()
@@ -93,6 +98,17 @@ class Cluster:
         """The files of a volume of ConfigMaps and Secrets."""
         files = {}
         for part in volume.get("projected", {}).get("sources", [volume]):
+            if "serviceAccountToken" in part:
+                files[part["serviceAccountToken"]["path"]] = self.api.token.encode()
+                continue
+            if "downwardAPI" in part:
+                (item,) = part["downwardAPI"]["items"]
+                assert item["fieldRef"]["fieldPath"] == "metadata.namespace", item
+                files[item["path"]] = self.api.namespace.encode()
+                continue
+            if part.get("configMap", {}).get("name") == "kube-root-ca.crt":
+                files["ca.crt"] = pathlib.Path(self.api.certificate).read_bytes()
+                continue
             if "configMap" in part:
                 source, content = part["configMap"], {key: text.encode() for key, text in of_kind(self.variant, "ConfigMap")[part["configMap"]["name"]]["data"].items()}
             else:
@@ -105,9 +121,9 @@ class Cluster:
         return files
 
     def volumes(self, workload):
-        """Every volume of a pod by name, but those that hold what only a cluster has."""
+        """Every volume of a pod, by name."""
         claims = [{"name": claim["metadata"]["name"], "persistentVolumeClaim": {}} for claim in workload["spec"].get("volumeClaimTemplates", [])]
-        return {volume["name"]: self.volume(workload, volume) for volume in pod(workload).get("volumes", []) + claims if volume["name"] != "token"}
+        return {volume["name"]: self.volume(workload, volume) for volume in pod(workload).get("volumes", []) + claims}
 
     def mount(self, workload, mount, volumes):
         suffix = ":ro" if mount.get("readOnly") else ""
@@ -126,8 +142,10 @@ class Cluster:
         """A container that has not started."""
         name = workload["metadata"]["name"]
         image = container["image"].replace(":latest", f":{self.tag}") if container["image"].startswith("voting-app/") else container["image"]
+        uses_api = image.startswith("registry.k8s.io/kubectl:")
         context, rights = pod(workload)["securityContext"], container["securityContext"]
-        options = [f"--user={context['runAsUser']}:{context['runAsGroup']}", f"--group-add={context['fsGroup']}", f"--hostname={name}-0"]
+        options = [f"--user={context['runAsUser']}:{context['runAsGroup']}", f"--group-add={context['fsGroup']}"]
+        options += [f"--hostname={name}-0"] * (not uses_api)
         options += ["--read-only"] * rights["readOnlyRootFilesystem"] + ["--security-opt=no-new-privileges"] * (not rights["allowPrivilegeEscalation"])
         options += [f"--cap-drop={capability}" for capability in rights["capabilities"]["drop"]]
         memory = container["resources"]["limits"]["memory"].replace("Mi", "m")
@@ -137,6 +155,10 @@ class Cluster:
             options += [f"--env={key}={value}" for key, value in data.items()]
         options += [f"--env={variable['name']}={variable['value']}" for variable in container.get("env", [])]
         options += [self.mount(workload, mount, volumes) for mount in container.get("volumeMounts", [])]
+        if uses_api:
+            image = KUBECTL
+            options += [f"--volume={shutil.which('kubectl')}:/bin/kubectl:ro", "--entrypoint=/bin/kubectl"]
+            options += ["--env=KUBERNETES_SERVICE_HOST=127.0.0.1", f"--env=KUBERNETES_SERVICE_PORT={self.api.port}"]
         options += self.passwd(image, context["runAsUser"])
         command = container.get("command", [])
         options += [f"--entrypoint={command[0]}"] if command else []
@@ -145,7 +167,7 @@ class Cluster:
         is_open = {port for one, port in open_to_the_world(self.variant) if one == name}
         attached += [(self.world, None)] if is_open else []
         options += [f"--publish=127.0.0.1::{port}" for port in is_open]
-        first, alias = attached[0] if attached else ("none", None)
+        first, alias = attached[0] if attached else ("host" if uses_api else "none", None)
         options += [f"--network={first}"] + ([f"--network-alias={alias}"] if alias else [])
         made = docker("create", *options, image, *command[1:], *container.get("args", [])).strip()
         self.cleanup.callback(docker, "rm", "--force", "--volumes", made)
@@ -155,7 +177,7 @@ class Cluster:
 
     def passwd(self, image, user):
         """The user of a pod must be one of the image. Stand-ins may have other numbers, and are given it."""
-        if image.startswith("voting-app/") or f":{user}:" in users(image) or user == 65532:
+        if user == 65532 or f":{user}:" in users(image):
             return []
         assert subprocess.run([PROJECT / ".ci/offline", "is-used"]).returncode == 0, f"{image} has no user {user}"
         file = f"{self.folder}/passwd-{user}"
@@ -174,23 +196,15 @@ class Cluster:
     # Pods
 
     def make_secrets(self):
-        """Runs the Job `secrets`: its first container here, and what kubectl would apply becomes the Secrets."""
+        """Runs the Job `secrets`, whose kubectl talks to an API server of the tests."""
         workload = workloads(self.variant)["secrets"]
         volumes = self.volumes(workload)
         (make,) = pod(workload)["initContainers"]
-        made = self.run(workload, make, volumes)
-        folder = tempfile.mkdtemp(dir=self.folder)
-        with tarfile.open(fileobj=io.BytesIO(docker("cp", f"{made}:/secrets/.", "-", text=False))) as tar:
-            tar.extractall(folder, filter="data")
-        # What the second container finds in this place.
-        apply = main_container(workload)
-        (mount,) = [mount for mount in apply["volumeMounts"] if mount["mountPath"] == "/secrets/kustomization.yaml"]
-        volume = next(one for one in pod(workload)["volumes"] if one["name"] == mount["name"])
-        with open(f"{folder}/kustomization.yaml", "wb") as opened:
-            opened.write(self.files(volume)[mount["subPath"]])
-        self.secrets = {
-            secret["metadata"]["name"]: {key: base64.b64decode(value) for key, value in secret["data"].items()} for secret in kustomize(folder)
-        }
+        self.run(workload, make, volumes)
+        self.api.refused.clear()
+        self.run(workload, main_container(workload), volumes)
+        assert not self.api.refused, self.api.refused
+        self.secrets = self.api.contents()
 
     def run_job(self, name):
         workload = workloads(self.variant)[name]

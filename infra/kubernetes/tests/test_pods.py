@@ -1,6 +1,5 @@
 """The pods of the overlay local run on a Docker engine with the rights, variables, limits, volumes and connections that the manifests
-give them: they become ready, votes are counted, and they end as they should.
-"""
+give them: they become ready, votes are counted, and they end as they should."""
 
 import json
 import os
@@ -59,6 +58,12 @@ class Pods(unittest.TestCase):
         self.assertEqual({name: keys.keys() for name, keys in before.items()}, {name: keys.keys() for name, keys in secret_objects().items()})
         self.cluster.make_secrets()
         self.assertEqual(self.cluster.secrets, before, "the Job changes passwords when it runs again")
+        # As the README does it for new passwords.
+        del self.cluster.secrets["passwords"]["vote-redis"]
+        self.cluster.make_secrets()
+        changed = {(name, key) for name, keys in before.items() for key in keys if self.cluster.secrets[name][key] != before[name][key]}
+        self.assertEqual(changed, {("passwords", "vote-redis"), ("redis", "users.acl"), ("vote", "queue-url")})
+        self.cluster.secrets = before
 
     def test_3_roles_can_be_made_again(self):
         self.cluster.run_job("roles")

@@ -167,6 +167,9 @@ class References(unittest.TestCase):
         self.assertEqual(services.keys(), {"vote", "result", "redis", "db"})
         ports = {name: [(port["port"], port.get("nodePort")) for port in service["spec"]["ports"]] for name, service in services.items()}
         self.assertEqual(ports, {"vote": [(8080, 31000)], "result": [(8081, 31001)], "redis": [(6379, None)], "db": [(5432, None)]})
+        kind = yaml.safe_load((KUBERNETES / "kind.yaml").read_text())
+        mapped = {(port["containerPort"], port["hostPort"]) for node in kind["nodes"] for port in node["extraPortMappings"]}
+        self.assertEqual(mapped, {(31000, 31000), (31001, 31001)})
         for name in ["vote", "result", "worker", "redis", "db"]:
             self.assertEqual(labels(workloads("local")[name])["app"], name)
 
