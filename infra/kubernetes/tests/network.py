@@ -31,30 +31,41 @@ def admits(peers, other):
     return False
 
 
-def allows(variant, client, server, port):
-    """Whether pods of one workload reach a port of another's."""
-    def some(workload, direction, peer, other):
-        policies = policies_of(variant, workload, direction)
-        assert policies, f"{workload['metadata']['name']} is open: no policy limits its {direction}"
-        return any(
-            admits(rule.get(peer), other) and port in [number(server, one["port"]) for one in rule["ports"]]
-            for policy in policies for rule in policy.get(direction.lower(), [])
-        )  # fmt: skip
+def permits(variant, workload, direction, other, server, port):
+    """Whether a workload's own policies let its pods exchange data with another's, in a direction and at a port of the server."""
+    peer = {"Ingress": "from", "Egress": "to"}[direction]
+    policies = policies_of(variant, workload, direction)
+    assert policies, f"{workload['metadata']['name']} is open: no policy limits its {direction}"
+    rules = [rule for policy in policies for rule in policy.get(direction.lower(), [])]
+    return any(admits(rule.get(peer), other) and port in [number(server, one["port"]) for one in rule["ports"]] for rule in rules)
 
-    return some(client, "Egress", "to", server) and some(server, "Ingress", "from", client)
+
+def ways(variant, is_way):
+    """Client, server and port of every way between pods of the namespace that `is_way` lets through."""
+    return {
+        (a, b, port)
+        for a, client in workloads(variant).items() for b, server in workloads(variant).items() if a != b
+        for port in listening(server) if is_way(client, server, port)
+    }  # fmt: skip
+
+
+def asked(variant):
+    """The ways that the clients' policies allow."""
+    return ways(variant, lambda client, server, port: permits(variant, client, "Egress", server, server, port))
+
+
+def admitted(variant):
+    """The ways that the servers' policies allow."""
+    return ways(variant, lambda client, server, port: permits(variant, server, "Ingress", client, server, port))
+
+
+def edges(variant):
+    """The ways that are open: both ends allow them."""
+    return asked(variant) & admitted(variant)
 
 
 def listening(workload):
     return [port["containerPort"] for container in pod(workload)["containers"] for port in container.get("ports", [])]
-
-
-def edges(variant):
-    """Every allowed way between pods of the namespace: client, server and port."""
-    return {
-        (a, b, port)
-        for a, client in workloads(variant).items() for b, server in workloads(variant).items() if a != b
-        for port in listening(server) if allows(variant, client, server, port)
-    }  # fmt: skip
 
 
 def open_to_the_world(variant):

@@ -4,7 +4,7 @@ import re
 import unittest
 
 from manifests import PROJECT, VARIANTS, labels, of_kind, pod, workloads
-from network import edges, open_to_the_world, policies_of
+from network import admitted, asked, edges, open_to_the_world, policies_of
 from test_compose import compose
 
 STORE = {("worker", "db", 5432), ("result", "db", 5432), ("roles", "db", 5432)}
@@ -15,8 +15,16 @@ class Policies(unittest.TestCase):
     def test_ways_between_pods(self):
         for variant in VARIANTS:
             with self.subTest(variant):
-                # The pages are open to all, but no pod of the application may call them.
+                # No pod of the application may call the pages, which are open to all others.
                 self.assertEqual(edges(variant), QUEUE | (STORE if variant == "local" else set()))
+
+    def test_neither_end_allows_more_than_the_other(self):
+        for variant in VARIANTS:
+            with self.subTest(variant):
+                self.assertEqual(asked(variant), edges(variant))
+                # The pages are open to all.
+                pages = open_to_the_world(variant)
+                self.assertEqual({way for way in admitted(variant) if way[1:] not in pages}, edges(variant))
 
     def test_ways_are_those_of_the_urls(self):
         urls = re.findall(r"(redis|postgres)://(\w+):%s@(\w+)", (PROJECT / "infra/compose/make-secrets").read_text())
