@@ -56,6 +56,8 @@ class Cluster:
         self.variant = "local"
         self.id = f"voting-app-kubernetes-{uuid.uuid4().hex[:8]}"
         self.secrets = {}
+        # The volumes that stay when a pod is replaced, by workload and name.
+        self.claims = {}
         self.cleanup = contextlib.ExitStack()
         WORK.mkdir(parents=True, exist_ok=True)
         self.folder = self.cleanup.enter_context(tempfile.TemporaryDirectory(dir=WORK))
@@ -78,6 +80,9 @@ class Cluster:
 
     def volume(self, workload, volume):
         """A Docker volume with the contents, owner and mode of a pod's volume; None if it is an optional one that is missing."""
+        claim = (workload["metadata"]["name"], volume["name"]) if "persistentVolumeClaim" in volume else None
+        if claim in self.claims:
+            return self.claims[claim]
         group = pod(workload)["securityContext"]["fsGroup"]
         name = f"{self.id}-{workload['metadata']['name']}-{volume['name']}-{uuid.uuid4().hex[:4]}"
         docker("volume", "create", name)
@@ -88,6 +93,8 @@ class Cluster:
             files, mode, folder = self.files(volume), format(self.mode(volume), "o"), "0755"
         script = f"cd /v && tar -x && chown -R 0:{group} . && chmod {folder} . && for f in *; do [ ! -f $f ] || chmod {mode} $f; done"
         docker("run", "--rm", "--interactive", "--network=none", "--user=0", "--entrypoint=sh", f"--volume={name}:/v", HELPER, "-c", script, input=archive(files), text=False)
+        if claim:
+            self.claims[claim] = name
         return name
 
     @staticmethod
@@ -153,7 +160,10 @@ class Cluster:
         for source in container.get("envFrom", []):
             data = of_kind(self.variant, "ConfigMap")[source["configMapRef"]["name"]]["data"]
             options += [f"--env={key}={value}" for key, value in data.items()]
-        options += [f"--env={variable['name']}={variable['value']}" for variable in container.get("env", [])]
+        for variable in container.get("env", []):
+            reference = variable.get("valueFrom", {}).get("configMapKeyRef")
+            value = of_kind(self.variant, "ConfigMap")[reference["name"]]["data"][reference["key"]] if reference else variable["value"]
+            options += [f"--env={variable['name']}={value}"]
         options += [self.mount(workload, mount, volumes) for mount in container.get("volumeMounts", [])]
         if uses_api:
             image = KUBECTL
@@ -170,7 +180,8 @@ class Cluster:
         first, alias = attached[0] if attached else ("host" if uses_api else "none", None)
         options += [f"--network={first}"] + ([f"--network-alias={alias}"] if alias else [])
         made = docker("create", *options, image, *command[1:], *container.get("args", [])).strip()
-        self.cleanup.callback(docker, "rm", "--force", "--volumes", made)
+        # It may be gone already.
+        self.cleanup.callback(subprocess.run, ["docker", "rm", "--force", "--volumes", made], capture_output=True)
         for network, alias in attached[1:]:
             docker("network", "connect", *([f"--alias={alias}"] if alias else []), network, made)
         return made
@@ -214,9 +225,21 @@ class Cluster:
 
     def start(self, name):
         workload = workloads(self.variant)[name]
-        made = self.create(workload, main_container(workload), self.volumes(workload))
+        volumes = self.volumes(workload)
+        for container in pod(workload).get("initContainers", []):
+            self.run(workload, container, volumes)
+        made = self.create(workload, main_container(workload), volumes)
         docker("start", made)
         return Pod(made, main_container(workload))
+
+
+    def restart(self, name, old):
+        """Replaces a pod by a new one, as a rollout does."""
+        # The services' drain is waited for elsewhere.
+        grace = pod(workloads(self.variant)[name])["terminationGracePeriodSeconds"] if name in ["redis", "db"] else 0
+        docker("stop", f"--time={grace}", old.name)
+        docker("rm", "--volumes", old.name)
+        return self.start(name)
 
 
 class Pod:

@@ -55,13 +55,16 @@ class References(unittest.TestCase):
             for reference in container.get("envFrom", []):
                 self.assertIn(reference["configMapRef"]["name"], known["ConfigMap"])
             for variable in container.get("env", []):
-                if reference := variable.get("valueFrom", {}).get("secretKeyRef"):
-                    self.assertIn(reference["key"], known["Secret"][reference["name"]])
+                for kind, key in [("Secret", "secretKeyRef"), ("ConfigMap", "configMapKeyRef")]:
+                    if reference := variable.get("valueFrom", {}).get(key):
+                        self.assertIn(reference["key"], known[kind][reference["name"]])
 
     def test_every_config_map_is_used(self):
         for variant in VARIANTS:
             used = {name for workload in workloads(variant).values() for volume in pod(workload).get("volumes", []) for _, name, _ in sources(volume)}
-            used |= {one["configMapRef"]["name"] for workload in workloads(variant).values() for container in containers(workload) for one in container.get("envFrom", [])}
+            of_containers = [container for workload in workloads(variant).values() for container in containers(workload)]
+            used |= {one["configMapRef"]["name"] for container in of_containers for one in container.get("envFrom", [])}
+            used |= {one["valueFrom"]["configMapKeyRef"]["name"] for container in of_containers for one in container.get("env", []) if "valueFrom" in one}
             self.assertEqual(of_kind(variant, "ConfigMap").keys() - used, set(), variant)
 
     @for_each_workload

@@ -56,7 +56,7 @@ class Rights(unittest.TestCase):
                 writable |= {claim["metadata"]["name"] for claim in workload["spec"].get("volumeClaimTemplates", [])}
                 for container in containers(workload):
                     for mount in container.get("volumeMounts", []):
-                        self.assertEqual(mount.get("readOnly", False), mount["name"] not in writable, mount["mountPath"])
+                        self.assertTrue(mount.get("readOnly") or mount["name"] in writable, mount["mountPath"])
 
     def test_every_container_has_limits_and_requests(self):
         for about, workload in self.each():
