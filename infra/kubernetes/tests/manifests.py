@@ -22,6 +22,7 @@ VARIANTS = {
         "components/ingress-hosts": "components/ingress-paths",
         "# - ../../components/monitoring": "- ../../components/monitoring",
         "# - ../../components/keda": "- ../../components/keda",
+        "  - path: replicas.yaml\n": "",
     },
     "production with the Gateway API": {"components/ingress-hosts": "components/gateway"},
 }

@@ -104,7 +104,7 @@ class References(unittest.TestCase):
             for name, scaler in (of_kind(variant, "HorizontalPodAutoscaler", "ScaledObject")).items():
                 target = scaler["spec"]["scaleTargetRef"]
                 self.assertEqual((target["kind"], target["name"]), ("Deployment", name))
-                self.assertIn(("Deployment", name), objects(variant))
+                self.assertNotIn("replicas", objects(variant)["Deployment", name]["spec"], f"{name}: each `kubectl apply` would undo the scaling")
 
     @for_each_workload
     def test_probes_and_services_name_ports_of_their_container(self, variant, name, workload):
