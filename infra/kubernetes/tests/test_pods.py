@@ -64,7 +64,7 @@ class Pods(unittest.TestCase):
         self.assertTrue(self.pods["worker"].probe("readinessProbe"))
 
     def test_4_the_queue_writes_to_the_disk_at_every_vote(self):
-        self.assertIn(b"queue_durable 1", get(f"http://{self.pods['vote'].address()}:8090/metrics")[1])
+        self.assertIn(b"\nqueue_durable 1\n", get(f"http://{self.pods['vote'].address()}:8090/metrics")[1])
 
     def test_5_votes_survive_new_pods_of_the_servers(self):
         before = self.votes()
