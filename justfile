@@ -35,6 +35,10 @@ monitoring:
 infrastructure:
     .ci/stage infrastructure
 
+# Kubernetes manifests
+kubernetes:
+    .ci/stage kubernetes
+
 # Made-up requests and slow clients
 attacks:
     .ci/stage attacks

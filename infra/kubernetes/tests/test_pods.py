@@ -1,0 +1,115 @@
+"""The pods of the overlay local run on a Docker engine with the rights, variables, limits, volumes and connections that the manifests
+give them: they become ready, votes are counted, and they end as they should."""
+
+import json
+import os
+import time
+import unittest
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from engine import Cluster, docker
+from manifests import config_map, pod, secret_objects, workloads
+from test_compose import seconds
+
+TAG = os.environ.get("TAG", "under-test")
+
+
+def get(url):
+    """The status and the body of a response."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return response.status, response.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+class Pods(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.cluster = Cluster(TAG)
+        cls.addClassCleanup(cls.cluster.close)
+        cls.cluster.make_secrets()
+        # All at once, as `kubectl apply` does.
+        cls.pods = {name: cls.cluster.start(name) for name in ["vote", "worker", "result", "redis", "db"]}
+        cls.cluster.run_job("roles")
+        for one in cls.pods.values():
+            one.until_ready()
+
+    def votes(self):
+        status, body = get(f"{self.pods['result'].published()}/api/tally")
+        self.assertEqual(status, 200)
+        return sum(option["votes"] for option in json.loads(body)["options"])
+
+    def test_1_votes_are_counted(self):
+        before = self.votes()
+        for choice in ["a", "b", "a"]:
+            form = urllib.parse.urlencode({"vote": choice}).encode()
+            with urllib.request.urlopen(f"{self.pods['vote'].published()}/", form, timeout=5) as response:
+                self.assertEqual(response.status, 200)
+        deadline = time.monotonic() + 20
+        while self.votes() < before + 3:
+            self.assertLess(time.monotonic(), deadline, f"{self.votes()} votes are counted")
+            time.sleep(0.2)
+
+    def test_2_secrets_are_those_of_the_list_and_stay(self):
+        before = dict(self.cluster.secrets)
+        self.assertEqual({name: keys.keys() for name, keys in before.items()}, {name: keys.keys() for name, keys in secret_objects().items()})
+        self.cluster.make_secrets()
+        self.assertEqual(self.cluster.secrets, before, "the Job changes passwords when it runs again")
+
+    def test_3_roles_can_be_made_again(self):
+        self.cluster.run_job("roles")
+        self.assertTrue(self.pods["worker"].probe("readinessProbe"))
+
+    def test_4_the_queue_writes_to_the_disk_at_every_vote(self):
+        self.assertIn(b"\nqueue_durable 1\n", get(f"http://{self.pods['vote'].address()}:8090/metrics")[1])
+
+    def test_5_votes_survive_new_pods_of_the_servers(self):
+        before = self.votes()
+        for name in ["redis", "db"]:
+            self.pods[name] = self.cluster.restart(name, self.pods[name])
+        for one in self.pods.values():
+            one.until_ready()
+        self.assertEqual(self.votes(), before)
+
+    def test_6_another_version_changes_passwords(self):
+        before, votes = dict(self.cluster.secrets), self.votes()
+        settings = config_map("local", "secrets-version")["data"]
+        settings["version"] = "another"
+        self.addCleanup(settings.update, version="1")
+        self.cluster.make_secrets()
+        stays = {(name, key) for name, keys in before.items() for key in keys if self.cluster.secrets[name][key] == before[name][key]}
+        # Postgres and Grafana take theirs at the first start only, and voters have cookies of the key before.
+        self.assertEqual(before["vote"]["cookie-key-previous"], before["vote"]["cookie-key"])
+        first = {("passwords", "superuser-db"), ("passwords", "grafana-admin"), ("db", "superuser-password")}
+        self.assertEqual(stays, first | {("vote", "cookie-key-previous")})
+        # As the README says.
+        self.cluster.run_job("roles")
+        for name in ["redis", "vote", "worker", "result"]:
+            self.pods[name] = self.cluster.restart(name, self.pods[name])
+        for one in self.pods.values():
+            one.until_ready()
+        self.assertEqual(self.votes(), votes)
+
+    def test_7_a_service_that_ends_serves_until_load_balancers_know(self):
+        drain = seconds(config_map("local", "settings")["data"]["DRAIN_DELAY"])
+        for name in ["vote", "result"]:
+            with self.subTest(name):
+                docker("kill", "--signal=TERM", self.pods[name].name)
+                began = time.monotonic()
+                probe = workloads("local")[name]["spec"]["template"]["spec"]["containers"][0]["readinessProbe"]
+                notices = probe["periodSeconds"] * probe["failureThreshold"]
+                time.sleep(notices)
+                self.assertFalse(self.pods[name].probe("readinessProbe"))
+                self.assertTrue(self.pods[name].probe("livenessProbe"))
+                self.assertEqual(get(self.pods[name].published())[0], 200)
+                grace = pod(workloads("local")[name])["terminationGracePeriodSeconds"]
+                code = docker("wait", self.pods[name].name, timeout=grace - notices).strip()
+                self.assertEqual(code, "0")
+                self.assertGreaterEqual(time.monotonic() - began, drain)
+
+
+if __name__ == "__main__":
+    unittest.main()
