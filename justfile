@@ -19,7 +19,7 @@ test:
 browser:
     .ci/stage browser
 
-# The images and the compose stack
+# The images, the compose stack and the Swarm
 compose:
     .ci/stage compose
 
