@@ -29,7 +29,9 @@ SELECT format('GRANT SELECT ON public.%I TO tally_reader', name)
 FROM unnest(ARRAY['tally', 'timeline', 'progress', '_sqlx_migrations']) AS name
 WHERE to_regclass('public.' || quote_ident(name)) IS NOT NULL \gexec
 
--- Monitoring, where there is a password for it, sees the server's own figures and no votes.
+-- Monitoring, where there is a password for it, sees the server's own figures and no votes. The services do without it: from here on
+-- what fails is said, and ends nothing.
+\set ON_ERROR_STOP off
 \set monitor `cat /run/secrets/db/monitor-password 2>/dev/null || true`
 SELECT :'monitor' <> '' AS monitored \gset
 \if :monitored

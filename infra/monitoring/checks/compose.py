@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The compose files of monitoring, as compose understands them: nothing is open to the world, every image is pinned, nobody has
-more rights than needed, Grafana has no password of its own, and all but Grafana and cAdvisor start without these two.
+more rights than needed, Grafana has no password of its own, and all but Grafana and cAdvisor start without these two. On AWS
+only those that need the machine's role are in its network.
 """
 
 import json
@@ -14,12 +15,15 @@ FILES = {
     "infra/monitoring/prometheus/docker-compose.yml": {"prometheus", "alertmanager", "node-exporter", "redis-exporter", "postgres-exporter", "cadvisor"},
     "infra/monitoring/grafana/docker-compose.yml": {"grafana"},
 }
+# The metadata service of AWS answers no container in a network of its own: one hop is all that Terraform allows.
+WITH_ROLE = {"prometheus", "alertmanager"}
 # What people look at; only Prometheus needs to reach the others.
 PUBLISHED = {"prometheus", "alertmanager", "grafana"}
 
 
-def services(file, *profiles):
-    command = ["docker", "compose", "--env-file", "/dev/null", "--file", PROJECT / file, *(f"--profile={name}" for name in profiles), "config", "--format", "json"]
+def services(file, *profiles, override=None):
+    files = [PROJECT / file, *([(PROJECT / file).parent / override] if override else [])]
+    command = ["docker", "compose", "--env-file", "/dev/null", *(f"--file={name}" for name in files), *(f"--profile={name}" for name in profiles), "config", "--format", "json"]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["services"]
 
 
@@ -39,6 +43,18 @@ def problems(service, it):
         yield "its password is not a secret"
 
 
+def problems_on_aws(service, it):
+    if (it.get("network_mode") is not None) != (service in WITH_ROLE):
+        yield "it reaches the machine's role, and does not need it" if service not in WITH_ROLE else "it does not reach the machine's role"
+    if service in WITH_ROLE and (it.get("network_mode") != "host" or it.get("networks") or it.get("ports")):
+        yield "it has a network beside the machine's"
+    if it.get("privileged") or {"NET_ADMIN", "NET_RAW", "SYS_ADMIN"} & set(it.get("cap_add", [])):
+        yield "it could enter the machine's network"
+    # Prometheus reaches them from the machine's network.
+    if service not in WITH_ROLE and [port.get("host_ip") for port in it.get("ports", [])] != ["127.0.0.1"]:
+        yield "Prometheus does not reach it, or others do"
+
+
 def main():
     found, seen = [], 0
     for file, expected in FILES.items():
@@ -47,6 +63,9 @@ def main():
         for name in expected & present.keys():
             seen += 1
             found += [f"{file}: {name}: {problem}" for problem in problems(name, present[name])]
+        if file != "docker-compose.yml":
+            on_aws = services(file, "monitoring", "dashboards", "servers", override="ec2.yml")
+            found += [f"{file}, ec2.yml: {name}: {problem}" for name, it in on_aws.items() for problem in problems_on_aws(name, it)]
     if {"grafana", "cadvisor"} & services("docker-compose.yml", "monitoring").keys():
         found.append("docker-compose.yml: the profile monitoring needs Grafana or cAdvisor")
     if {"prometheus", "alertmanager"} & services("docker-compose.yml").keys():

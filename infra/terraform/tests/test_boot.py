@@ -21,6 +21,7 @@ import tempfile
 import time
 import unittest
 import urllib.error
+import urllib.parse
 import urllib.request
 
 from aws import KEYS, Machine, Moto
@@ -60,6 +61,15 @@ def status(port, path):
         return answer.code
     except OSError:
         return None
+
+
+def figures(port):
+    """The lines that an exporter tells at this port; none while it does not answer."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+            return set(answer.read().decode().splitlines())
+    except OSError:
+        return set()
 
 
 def until(what, condition, seconds=TIMEOUT):
@@ -217,7 +227,7 @@ class World:
         self.secrets = {}
         for role, script in user_data().items():
             for name in re.findall(r"/voting-app-\w+/secrets/([\w-]+)", script):
-                environment = "single" if role in ["everything", "monitoring"] else "fleet"
+                environment = "single" if role == "everything" else "fleet"
                 self.secret(f"/voting-app-{environment}/secrets/{name}")
 
     def secret(self, name):
@@ -279,7 +289,8 @@ class Boot(unittest.TestCase):
 
     def test_one_machine_with_everything(self):
         ports = {name: free_port() for name in [*SERVICES, "vote_management", "result_management"]}
-        role = self.role("everything", ports)
+        exporters = {name: free_port() for name in ["redis_exporter", "postgres_exporter", "cadvisor"]}
+        role = self.role("everything", {**ports, **exporters})
         told = len(self.world.machine.calls)
         self.world.host.exec(*role.boot)
 
@@ -288,9 +299,14 @@ class Boot(unittest.TestCase):
                 self.assertEqual(status(port, "/ready"), 200, service)
             self.assert_counts_a_vote(ports["vote"], ports["result"])
 
+        # cAdvisor's image is not among those that are here, and the services run without it.
+        with self.subTest("its exporters tell of queue and store"):
+            until("the queue's figures", lambda: {"redis_up 1", 'redis_key_size{db="db0",key="ballots"} 0'} <= figures(exporters["redis_exporter"]))
+            until("the store's figures", lambda: "pg_up 1" in (told := figures(exporters["postgres_exporter"])) and any(line.startswith('pg_stat_database_xact_commit{datid="5",datname="postgres"}') for line in told))
+
         with self.subTest("its secrets are those of the parameter store, closed, and not in the user data"):
             kept = self.world.host.exec("cat", f"{role.home}/secrets.env")
-            for name in ["cookie-key", "vote-queue-password", "worker-store-password"]:
+            for name in ["cookie-key", "vote-queue-password", "worker-store-password", "monitor-queue-password", "monitor-store-password"]:
                 secret = self.world.secrets[f"/voting-app-single/secrets/{name}"]
                 self.assertIn(secret, kept)
                 self.assertNotIn(secret, role.script)
@@ -319,6 +335,10 @@ class Boot(unittest.TestCase):
                 until("the worker", lambda: status(ports["worker"], "/ready") == 200)
 
     def test_the_machine_of_prometheus(self):
+        store, queue = Store(self.world), QueueServer(self.world)
+        self.addCleanup(store.stop)
+        self.addCleanup(queue.stop)
+        store.give_roles({role: self.world.secret(f"/voting-app-fleet/secrets/{role}-store-password") for role in ["worker", "result", "monitor"]})
         # Its files come from a repository, at a tag; Grafana's and cAdvisor's images are not among those that are here.
         repository = self.world.folder / "repository"
         run("git", "clone", "--quiet", "--depth=1", f"file://{PROJECT}", str(repository))
@@ -330,9 +350,18 @@ class Boot(unittest.TestCase):
         run(*git, "commit", "--quiet", "--allow-empty", "--message=under test")
         run(*git, "tag", "under-test")
         ports = {"prometheus": free_port(), "alertmanager": free_port()}
-        variables = {"monitoring_grafana": False, "monitoring_containers": False, **{f"{name}_port": port for name, port in ports.items()}}
+        variables = {"exporter_ports": {name: free_port() for name in ["node", "redis", "postgres", "cadvisor"]}, "monitoring_grafana": False, "monitoring_containers": False, **{f"{name}_port": port for name, port in ports.items()}}
         role = self.role(
-            "monitoring", {}, replace=[("https://repository.example/voting-app.git", f"file://{repository}"), ('"environment_name":', f'{json.dumps(variables)[1:-1]},"environment_name":')]
+            "monitoring",
+            {},
+            replace=[
+                ("https://repository.example/voting-app.git", f"file://{repository}"),
+                ('"environment_name":', f'{json.dumps(variables)[1:-1]},"environment_name":'),
+                # Addresses are invented where no AWS gives any; the queue is without TLS, for its certificate would be of AWS's authority.
+                ("rediss://:6379", f"redis://{queue.address}"),
+                (re.search(r'"postgres_address":"([^"/]*/)', user_data()["monitoring"])[1], f"{store.address}/"),
+                ("https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem", f"file://{self.world.folder}/authority.pem"),
+            ],
         )
         boot = ["env", f"COMPOSE_PROJECT_NAME={role.project}", *role.boot]
         self.world.host.exec(*boot)
@@ -342,11 +371,29 @@ class Boot(unittest.TestCase):
             self.assertEqual(status(ports["alertmanager"], "/-/ready"), 200)
             with urllib.request.urlopen(f"http://127.0.0.1:{ports['prometheus']}/api/v1/status/config", timeout=TIMEOUT) as answer:
                 settings = json.load(answer)["data"]["yaml"]
-            for wanted in ["region: us-east-1", "name: tag:Environment", "- single"]:
+            for wanted in ["region: us-east-1", "name: tag:Environment", "- fleet"]:
                 self.assertIn(wanted, settings)
 
+        with self.subTest("Prometheus reaches queue and store by their exporters, and all else that runs beside it"):
+            def answer(path):
+                with urllib.request.urlopen(f"http://127.0.0.1:{ports['prometheus']}/api/v1/{path}", timeout=TIMEOUT) as response:
+                    return json.load(response)["data"]
+
+            def health():
+                return {target["labels"]["job"]: target["health"] for target in answer("targets?state=active")["activeTargets"]}
+
+            until("its targets", lambda: health() == dict.fromkeys(["prometheus", "alertmanager", "node", "redis", "postgres"], "up"))
+            for figure in ["redis_up", 'redis_key_size{key="ballots"}', "pg_up", 'pg_stat_database_xact_commit{datname="voting"}']:
+                until(figure, lambda: answer(f"query?query={urllib.parse.quote(figure)}")["result"])
+            self.assertEqual([answer(f"query?query={up}")["result"][0]["value"][1] for up in ["redis_up", "pg_up"]], ["1", "1"])
+
+        with self.subTest("only Prometheus and Alertmanager are near enough to the machine's role"):
+            networks = run("docker", "inspect", "--format={{.HostConfig.NetworkMode}} {{index .Config.Labels \"com.docker.compose.service\"}}", *role.containers()).splitlines()
+            self.assertEqual({line.split()[1] for line in networks if line.startswith("host ")}, {"prometheus", "alertmanager"})
+            self.assertEqual(len(networks), 5)
+
         with self.subTest("Grafana's password is that of the parameter store, and not in the user data"):
-            password = self.world.secrets["/voting-app-single/secrets/grafana-admin-password"]
+            password = self.world.secrets["/voting-app-fleet/secrets/grafana-admin-password"]
             self.assertEqual(self.world.host.exec("cat", f"{role.home}/secrets/grafana/admin-password"), password)
             self.assertNotIn(password, role.script)
 
@@ -356,7 +403,7 @@ class Boot(unittest.TestCase):
 
             self.assertEqual(len(re.findall(r"sns_configs: .*topic_arn: arn:aws:stub", configuration())), 2)
             self.assertNotIn("url_file", configuration())
-            address = "/voting-app-single/secrets/alert-page-url"
+            address = "/voting-app-fleet/secrets/alert-page-url"
             self.world.moto.client("ssm").put_parameter(Name=address, Type="SecureString", Value="https://pager.example.org/hook", Overwrite=True)
             self.world.host.exec(*boot)
             self.assertIn("page-url", configuration())
@@ -391,6 +438,11 @@ class Boot(unittest.TestCase):
         self.world.host.exec(*worker.boot)
         self.assertEqual(status(ports["worker"], "/ready"), 200)
 
+        with self.subTest("the worker's machine has made a role that reads figures and no votes"):
+            monitor = self.world.secrets["/voting-app-fleet/secrets/monitor-store-password"]
+            self.assertRegex(store.ask("monitor", monitor, "SELECT count(*) FROM pg_stat_activity WHERE query <> '<insufficient privilege>'"), "[1-9]")
+            self.assertIn("permission denied", store.ask("monitor", monitor, "SELECT * FROM votes"))
+
         managed = {f"{service}_management": free_port() for service in ["vote", "result"]}
         front = self.role("front", {"vote": ports["vote"], "result": ports["result"], **managed}, replace=of_front)
         self.world.host.exec(*front.boot)
@@ -405,7 +457,8 @@ class Boot(unittest.TestCase):
         with self.subTest("the front knows no secret of the worker"):
             kept = self.world.host.exec("grep", "--recursive", "--no-filename", "", f"{front.home}/secrets", f"{front.home}/.env")
             self.assertIn(self.world.secrets["/voting-app-fleet/secrets/cookie-key"], kept)
-            self.assertNotIn(self.world.secrets["/voting-app-fleet/secrets/worker-store-password"], kept)
+            for other in ["worker-store-password", "monitor-store-password", "monitor-queue-password"]:
+                self.assertNotIn(self.world.secrets[f"/voting-app-fleet/secrets/{other}"], kept)
             self.assertNotIn(store.password, kept)
 
         with self.subTest("a worker that hangs gets its machine replaced, and tells of the backlog"):
@@ -447,7 +500,7 @@ class Store:
         self.secret = world.moto.client("secretsmanager").create_secret(
             Name="rds", SecretString=json.dumps({"username": "voting_admin", "password": self.password})
         )["ARN"]
-        folder = world.folder
+        self.folder = folder = world.folder
         run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=authority", "-keyout", f"{folder}/authority.key", "-out", f"{folder}/authority.pem")
         run("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=store", "-keyout", f"{folder}/store.key", "-out", f"{folder}/store.csr")
         (folder / "store.ext").write_text(f"subjectAltName=IP:{self.host}\n")
@@ -459,25 +512,40 @@ class Store:
         )
         run("docker", "run", "--detach", "--rm", "--name", self.name, f"--publish={self.port}:5432", f"--volume={folder}:/tls:ro", "--env=POSTGRES_PASSWORD=superuser", "--entrypoint=sh", "postgres:18", "-c", start)
         until("the store", lambda: subprocess.run(["docker", "exec", self.name, "pg_isready", "--host=127.0.0.1"], capture_output=True).returncode == 0)
-        for statement in [f"CREATE ROLE voting_admin LOGIN CREATEROLE CREATEDB PASSWORD '{self.password}'", "CREATE DATABASE voting OWNER voting_admin"]:
+        # The administrator may give away the role pg_monitor, as on RDS.
+        for statement in [f"CREATE ROLE voting_admin LOGIN CREATEROLE CREATEDB PASSWORD '{self.password}'", "GRANT pg_monitor TO voting_admin WITH ADMIN OPTION", "CREATE DATABASE voting OWNER voting_admin"]:
             run("docker", "exec", self.name, "psql", "--host=127.0.0.1", "--username=postgres", "--command", statement, "postgresql://postgres:superuser@127.0.0.1/postgres")
+
+    def ask(self, role, password, statement):
+        """What Postgres says to a statement, or why it refuses."""
+        done = subprocess.run(["docker", "exec", self.name, "psql", "--tuples-only", "--command", statement, f"postgresql://{role}:{password}@127.0.0.1/voting"], text=True, capture_output=True)
+        return done.stdout + done.stderr
+
+    def give_roles(self, passwords):
+        """As a worker's machine does it."""
+        folder = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
+        for role, password in passwords.items():
+            (folder / f"{role}-password").write_text(password)
+        administrator = f"postgresql://voting_admin:{self.password}@{self.address}/voting"
+        run("docker", "run", "--rm", f"--volume={PROJECT}/infra/compose/roles.sql:/roles.sql:ro", f"--volume={folder}:/run/secrets/db:ro", "--entrypoint=psql", "postgres:18", "--no-psqlrc", "--quiet", "--file=/roles.sql", administrator)
 
     def stop(self):
         subprocess.run(["docker", "rm", "--force", "--volumes", self.name], capture_output=True)
 
 
 class QueueServer:
-    """A Redis with the users that the module data makes, and their rights."""
+    """A cluster of one Redis, as MemoryDB gives it, with the users that the module data makes, and their rights."""
 
     def __init__(self, world):
         port = free_port()
         self.address = f"{engine_address()}:{port}"
         self.name = f"voting-app-queue-{secrets.token_hex(4)}"
-        run("docker", "run", "--detach", "--rm", "--name", self.name, f"--publish={port}:6379", "redis:8.2", "redis-server", "--appendonly", "yes", "--appendfsync", "always", "--protected-mode", "no")
+        run("docker", "run", "--detach", "--rm", "--name", self.name, f"--publish={port}:6379", "redis:8.2", "redis-server", "--appendonly", "yes", "--appendfsync", "always", "--protected-mode", "no", "--cluster-enabled", "yes")
         until("the queue", lambda: subprocess.run(["docker", "exec", self.name, "redis-cli", "ping"], capture_output=True).returncode == 0)
-        for user, rights in re.findall(r'(?m)^    (vote|worker)\s*= "(on .*)"$', (TERRAFORM / "modules/data/queue.tf").read_text()):
+        for user, rights in re.findall(r'(?m)^    (vote|worker|monitor)\s*= "(on .*)"$', (TERRAFORM / "modules/data/queue.tf").read_text()):
             password = world.secret(f"/voting-app-fleet/secrets/{user}-queue-password")
             run("docker", "exec", self.name, "redis-cli", "ACL", "SETUSER", f"voting-app-fleet-{user}", *rights.split(), f">{password}")
+        run("docker", "exec", self.name, "redis-cli", "CLUSTER", "ADDSLOTSRANGE", "0", "16383")
         run("docker", "exec", self.name, "redis-cli", "ACL", "SETUSER", "default", "off")
 
     def stop(self):

@@ -26,10 +26,12 @@ def only(pattern, path):
 @functools.cache
 def compose(*overrides):
     """The services of the compose stack, as compose understands them."""
-    files = ["--file=docker-compose.yml", *(f"--file={TERRAFORM}/modules/compute/files/{name}" for name in overrides)]
-    command = ["docker", "compose", "--env-file=/dev/null", "--profile=*", *files, "config", "--format=json"]
+    # On a machine of AWS without what includes the rest of monitoring, as user_data.tf has it.
+    stack = re.sub(r"(?m)^include: .*$", "", text("docker-compose.yml")) if overrides else text("docker-compose.yml")
+    files = ["--file=-", *(f"--file={TERRAFORM}/modules/compute/files/{name}" for name in overrides)]
+    command = ["docker", "compose", "--env-file=/dev/null", "--profile=*", f"--project-directory={PROJECT}", *files, "config", "--format=json"]
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "DRAIN_SECONDS": "35", "STOP_SECONDS": "50"}
-    done = subprocess.run(command, cwd=PROJECT, env=environment, text=True, capture_output=True)
+    done = subprocess.run(command, cwd=PROJECT, env=environment, input=stack, text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)["services"]
 
@@ -66,6 +68,27 @@ class Ports(unittest.TestCase):
                 self.assertNotIn(port, [made["target"] for made in compose()[service].get("ports", [])], "nobody else on a laptop asks there")
                 for files in ["everything.yml", "fleet.yml"]:
                     self.assertIn(port, [made["target"] for made in compose(files)[service]["ports"]], files)
+
+    def test_prometheus_asks_exporters_where_machines_publish_them(self):
+        ports = ports_of_stack()
+        ec2 = text("infra/monitoring/prometheus/prometheus-ec2.yml")
+        for exporter, job, everywhere in [("redis-exporter", "redis", False), ("postgres-exporter", "postgres", False), ("cadvisor", "cadvisor", True)]:
+            with self.subTest(exporter):
+                port = ports[exporter.replace("-", "_")]
+                self.assertEqual(re.findall(rf"job_name: {job}\n.*?port: (\d+)", ec2), [str(port)])
+                for files in ["everything.yml", *(["fleet.yml"] if everywhere else [])]:
+                    published = compose(files)[exporter]["ports"]
+                    self.assertEqual([made["published"] for made in published], [str(port)], files)
+                    listens = only(rf"names: \[{exporter}\], type: A, port: (\d+)", "infra/monitoring/prometheus/prometheus-hosts.yml")
+                    self.assertEqual([made["target"] for made in published], [int(listens)], files)
+                self.assertNotIn("ports", compose()[exporter], "nobody else on a laptop asks there")
+
+    def test_machines_run_the_exporters_that_are_asked(self):
+        roles = re.search(r"(?s)  exporters = \{\n(.*?)\n  \}\[", text("infra/terraform/modules/compute/user_data.tf"))[1]
+        run = {role: set(re.findall(r'"([\w-]+)"', names)) for role, names in re.findall(r"(\w+) += \[(.*)\]", roles)}
+        self.assertEqual(run, {"front": {"cadvisor"}, "worker": {"cadvisor"}, "everything": {"cadvisor", "redis-exporter", "postgres-exporter"}, "monitoring": set()})
+        self.assertLessEqual(run["everything"], compose("everything.yml").keys())
+        self.assertLessEqual(run["front"] | run["worker"], compose("fleet.yml").keys())
 
     def test_queue_and_store_listen_where_services_look(self):
         ports = ports_of_stack()
@@ -190,7 +213,7 @@ class Rights(unittest.TestCase):
         for file in TERRAFORM.rglob("*.tf"):
             strings = re.findall(r'"(on [^"]*[~@+][^"]*)"', file.read_text())
             if file.name == "queue.tf":
-                self.assertEqual(len(strings), 2)
+                self.assertEqual(len(strings), 3)
             for string in strings:
                 self.assertEqual([rule for rule in string.split() if is_restricted(rule)], [], f"{file}: {string}")
 
@@ -199,10 +222,9 @@ class Rights(unittest.TestCase):
         in_compose = {user: rights.split() for user, rights in lines}
         block = re.search(r"(?s)  queue_rights = \{\n(.*?)\n  \}", text("infra/terraform/modules/data/queue.tf"))[1]
         in_terraform = {user: rights.split()[1:] for user, rights in re.findall(r'(\w+) += "([^"]*)"', block)}
-        # On AWS the queue's own figures come from CloudWatch.
-        in_compose.pop("monitor", None)
-        in_compose = {user: [rule for rule in rights if not is_restricted(rule)] for user, rights in in_compose.items()}
-        self.assertEqual(in_compose.keys(), {"vote", "worker"})
+        # AWS knows no %R~; monitor has no command that writes.
+        in_compose = {user: [rule.replace("%R~", "~") for rule in rights if not is_restricted(rule)] for user, rights in in_compose.items()}
+        self.assertEqual(in_compose.keys(), {"vote", "worker", "monitor"})
         self.assertEqual(in_terraform, in_compose)
 
 

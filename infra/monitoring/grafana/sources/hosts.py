@@ -14,7 +14,7 @@ def containers(title, description, unit, query, **more):
 DASHBOARD = dashboard(
     "hosts",
     "Hosts and containers",
-    "What machines and containers use of processor, memory and disk. Containers need cAdvisor, in the profile `dashboards`.",
+    "What machines and containers use of processor, memory and disk. Containers need cAdvisor: in the profile `dashboards`, and on every machine of AWS.",
     "up",
     [
         number("Processor", "Share of the machines' processor time in use.", "percentunit", '1 - avg(rate(node_cpu_seconds_total{@, mode="idle"}[$__rate_interval]))', width=6, bad_from=0.9),
@@ -31,6 +31,7 @@ DASHBOARD = dashboard(
         row("Containers"),
         containers("Processor", "Processor time by service: 1 is one core.", "none", f"rate(container_cpu_usage_seconds_total{{{CONTAINER}}}[$__rate_interval])"),
         containers("Memory", "Memory in use by service.", "bytes", f"container_memory_working_set_bytes{{{CONTAINER}}}"),
+        containers("Restarts", "Starts of a service's containers within the time that is shown, beyond the first of each.", "none", f"changes(container_start_time_seconds{{{CONTAINER}}}[$__range])"),
         containers("Throttled", "Share of time in which a service had to wait for its share of the processor.", "percentunit", f"rate(container_cpu_cfs_throttled_seconds_total{{{CONTAINER}}}[$__rate_interval])"),
         containers("Network in", "Bytes per second into a service.", "Bps", f"rate(container_network_receive_bytes_total{{{CONTAINER}}}[$__rate_interval])"),
         containers("Network out", "Bytes per second out of a service.", "Bps", f"rate(container_network_transmit_bytes_total{{{CONTAINER}}}[$__rate_interval])"),

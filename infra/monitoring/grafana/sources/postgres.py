@@ -2,7 +2,8 @@
 
 from panels import dashboard, graph, number, row, states
 
-DATABASE = '@, datname="postgres"'
+# The compose stack's database, and that of Terraform.
+DATABASE = '@, datname=~"postgres|voting"'
 
 DASHBOARD = dashboard(
     "postgres",

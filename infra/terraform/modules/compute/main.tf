@@ -51,8 +51,9 @@ resource "aws_launch_template" "this" {
     http_endpoint          = "enabled"
     http_tokens            = "required"
     instance_metadata_tags = "enabled"
-    # Containers are one hop too far away, and none needs the machine's role but Prometheus, which looks for machines.
-    http_put_response_hop_limit = var.role == "monitoring" ? 2 : 1
+    # Containers are one hop too far away. Those that need the role, Prometheus and Alertmanager, are in the machine's own network
+    # (infra/monitoring/prometheus/ec2.yml).
+    http_put_response_hop_limit = 1
   }
 
   monitoring {

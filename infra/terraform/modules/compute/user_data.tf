@@ -10,12 +10,21 @@ locals {
     monitoring = []
   }[var.role]
 
+  # Of containers everywhere; of queue and store where these are. The monitoring machine's are in its playbook.
+  exporters = {
+    front      = ["cadvisor"]
+    worker     = ["cadvisor"]
+    everything = ["cadvisor", "redis-exporter", "postgres-exporter"]
+    monitoring = []
+  }[var.role]
+
   machine = {
     AWS_REGION         = local.aws_region
     AWS_DEFAULT_REGION = local.aws_region
     ENVIRONMENT        = var.environment
     ROLE               = var.role
     SERVICES           = join(" ", local.services)
+    EXPORTERS          = join(" ", local.exporters)
     NAME               = var.name
     GROUP              = var.single ? "" : var.name
     BOOT_SECONDS       = var.boot_seconds
@@ -80,11 +89,13 @@ locals {
 
   # The compose stack of the project's root, so that a laptop and AWS run the same.
   stack = {
-    # Monitoring has a machine of its own here.
-    "docker-compose.yml"         = replace(file("${local.project}/docker-compose.yml"), "/(?m)^include: .*$/", "")
-    "on-aws.yml"                 = file("${path.module}/files/${var.role == "everything" ? "everything" : "fleet"}.yml")
-    "infra/compose/make-secrets" = file("${local.project}/infra/compose/make-secrets")
-    "infra/compose/roles.sql"    = file("${local.project}/infra/compose/roles.sql")
+    # Monitoring has a machine of its own here, but for exporters.
+    "docker-compose.yml"                             = replace(file("${local.project}/docker-compose.yml"), "/(?m)^include: .*$/", "")
+    "on-aws.yml"                                     = file("${path.module}/files/${var.role == "everything" ? "everything" : "fleet"}.yml")
+    "infra/compose/make-secrets"                     = file("${local.project}/infra/compose/make-secrets")
+    "infra/compose/roles.sql"                        = file("${local.project}/infra/compose/roles.sql")
+    "infra/monitoring/compose.yml"                   = file("${local.project}/infra/monitoring/compose.yml")
+    "infra/monitoring/prometheus/docker-compose.yml" = file("${local.project}/infra/monitoring/prometheus/docker-compose.yml")
   }
 
   files = merge(

@@ -1,14 +1,18 @@
 locals {
   # The same rights as the compose stack gives them, but for CONFIG, with which AWS takes no user: vote adds ballots, worker
-  # moves them.
+  # moves them, monitor reads how the server does. AWS's guide of access strings knows no %R~, so monitor has ~ballots; none of its
+  # commands writes (https://docs.aws.amazon.com/memorydb/latest/devguide/clusters.acls.html).
   queue_rights = {
-    vote   = "on resetchannels ~ballots ~ballots:probe -@all +ping +xadd +role +client|setinfo"
-    worker = "on resetchannels ~ballots -@all +ping +client|setinfo +xreadgroup +xautoclaim +xack +xpending +xtrim +xrange +xrevrange +xlen +xgroup|create +xgroup|setid +xgroup|delconsumer +xinfo|groups +xinfo|consumers +xinfo|stream +xsetid +script|load +evalsha|679db5c241cdaa1c21f134f0008311c8c9f0199a +evalsha|61e3d644ef179396966d75735d6b470b3b911b7c +evalsha|a1e3d12cfdb9f114f07ad0ce1549499460bc04fa"
+    vote    = "on resetchannels ~ballots ~ballots:probe -@all +ping +xadd +role +client|setinfo"
+    worker  = "on resetchannels ~ballots -@all +ping +client|setinfo +xreadgroup +xautoclaim +xack +xpending +xtrim +xrange +xrevrange +xlen +xgroup|create +xgroup|setid +xgroup|delconsumer +xinfo|groups +xinfo|consumers +xinfo|stream +xsetid +script|load +evalsha|679db5c241cdaa1c21f134f0008311c8c9f0199a +evalsha|61e3d644ef179396966d75735d6b470b3b911b7c +evalsha|a1e3d12cfdb9f114f07ad0ce1549499460bc04fa"
+    monitor = "on resetchannels ~ballots -@all +ping +select +info +client|setname +client|setinfo +slowlog|len +slowlog|get +latency|latest +latency|histogram +cluster|info +type +xlen +memory|usage"
   }
 }
 
 # MemoryDB answers a write when it is in a log in two zones at least, so one node is enough to lose nothing. It is one node
-# also because a service connects to one address: a second node would answer at the same address, and send it on.
+# also because a service, and the exporter of its figures, connects to one address: a second node would answer at the same address,
+# and send it on. An exporter of more nodes needs REDIS_EXPORTER_IS_CLUSTER, and its user `cluster|slots`
+# (https://github.com/oliver006/redis_exporter/blob/v1.86.0/exporter/redis.go).
 
 resource "aws_memorydb_subnet_group" "this" {
   for_each = local.memorydb

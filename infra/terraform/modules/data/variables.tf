@@ -109,8 +109,8 @@ variable "backup_days" {
 }
 
 variable "queue_passwords" {
-  description = "The passwords of the queue's users vote and worker"
-  type        = object({ vote = string, worker = string })
+  description = "The passwords of the queue's users vote, worker and monitor"
+  type        = object({ vote = string, worker = string, monitor = string })
   sensitive   = true
 }
 

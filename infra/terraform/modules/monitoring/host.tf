@@ -16,6 +16,7 @@ module "host" {
   instance_types           = [var.host.instance_type]
   playbook                 = merge(var.host.playbook, { variables = merge(var.host.playbook.variables, { alert_topic_arn = aws_sns_topic.alarms.arn }) })
   secrets                  = var.host.secrets
+  store                    = var.host.store
   log_group                = { name = aws_cloudwatch_log_group.services.name, arn = aws_cloudwatch_log_group.services.arn }
   alarm_topic_arn          = aws_sns_topic.alarms.arn
   permissions_boundary_arn = var.permissions_boundary_arn

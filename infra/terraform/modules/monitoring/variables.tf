@@ -86,6 +86,7 @@ variable "host" {
     architecture       = string
     playbook           = object({ repository = string, ref = string, variables = map(string) })
     secrets            = map(object({ from = string, template = string }))
+    store              = optional(object({ address = string, port = number, database = string, admin = string, ca_url = string }))
     statements         = list(object({ actions = list(string), resources = list(string), condition = optional(map(map(list(string))), {}) }))
   })
   default = null

@@ -11,8 +11,10 @@ variable "lengths" {
     cookie-key             = 128
     vote-queue-password    = 48
     worker-queue-password  = 48
+    monitor-queue-password = 48
     worker-store-password  = 48
     result-store-password  = 48
+    monitor-store-password = 48
     grafana-admin-password = 32
   }
 

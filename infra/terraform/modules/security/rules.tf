@@ -4,16 +4,26 @@ locals {
   # Between our own groups: one line is one rule at each end.
   between = merge(
     {
-      "vote: queue"             = { from = "front", to = "queue", port = var.ports.queue }
-      "worker: queue"           = { from = "worker", to = "queue", port = var.ports.queue }
-      "worker: database"        = { from = "worker", to = "database", port = var.ports.database }
-      "result: database"        = { from = "front", to = "database", port = var.ports.database }
-      "Prometheus: vote"        = { from = "monitoring", to = "front", port = var.ports.vote_management }
-      "Prometheus: result"      = { from = "monitoring", to = "front", port = var.ports.result_management }
-      "Prometheus: worker"      = { from = "monitoring", to = "worker", port = var.ports.worker }
-      "Prometheus: front host"  = { from = "monitoring", to = "front", port = var.ports.node_exporter }
-      "Prometheus: worker host" = { from = "monitoring", to = "worker", port = var.ports.node_exporter }
-      "Prometheus: own host"    = { from = "monitoring", to = "monitoring", port = var.ports.node_exporter }
+      "vote: queue"                   = { from = "front", to = "queue", port = var.ports.queue }
+      "worker: queue"                 = { from = "worker", to = "queue", port = var.ports.queue }
+      "worker: database"              = { from = "worker", to = "database", port = var.ports.database }
+      "result: database"              = { from = "front", to = "database", port = var.ports.database }
+      "Prometheus: vote"              = { from = "monitoring", to = "front", port = var.ports.vote_management }
+      "Prometheus: result"            = { from = "monitoring", to = "front", port = var.ports.result_management }
+      "Prometheus: worker"            = { from = "monitoring", to = "worker", port = var.ports.worker }
+      "Prometheus: front host"        = { from = "monitoring", to = "front", port = var.ports.node_exporter }
+      "Prometheus: worker host"       = { from = "monitoring", to = "worker", port = var.ports.node_exporter }
+      "Prometheus: own host"          = { from = "monitoring", to = "monitoring", port = var.ports.node_exporter }
+      "Prometheus: front containers"  = { from = "monitoring", to = "front", port = var.ports.cadvisor }
+      "Prometheus: worker containers" = { from = "monitoring", to = "worker", port = var.ports.cadvisor }
+    },
+    # The exporters of queue and store are where these are, or on the monitoring machine.
+    var.self_hosted_data ? {
+      "Prometheus: queue exporter"    = { from = "monitoring", to = "front", port = var.ports.redis_exporter }
+      "Prometheus: database exporter" = { from = "monitoring", to = "front", port = var.ports.postgres_exporter }
+      } : {
+      "exporter: queue"    = { from = "monitoring", to = "queue", port = var.ports.queue }
+      "exporter: database" = { from = "monitoring", to = "database", port = var.ports.database }
     },
     var.load_balancer ? {
       "load balancer: vote"   = { from = "load_balancer", to = "front", port = var.ports.vote }

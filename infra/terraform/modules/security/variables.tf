@@ -21,6 +21,9 @@ variable "ports" {
     grafana           = number
     prometheus        = number
     node_exporter     = number
+    redis_exporter    = number
+    postgres_exporter = number
+    cadvisor          = number
   })
 
   validation {
@@ -41,6 +44,12 @@ variable "load_balancer" {
 
 variable "direct" {
   description = "Whether the two pages' ports are open to the world beside the load balancer"
+  type        = bool
+  default     = false
+}
+
+variable "self_hosted_data" {
+  description = "Whether queue and store run on the services' machine, with their exporters, instead of being services of AWS"
   type        = bool
   default     = false
 }

@@ -20,30 +20,44 @@ locals {
     "result/database-url"      = { from = module.secrets.names["result-store-password"], template = local.store_url.result }
   }
 
+  # What the monitoring machine's playbook is told of the exporters that it runs: the queue's and the store's, where these are services
+  # of AWS.
+  exporters = { for name, value in {
+    redis_address             = "rediss://${try(module.data.queue.address, "")}:${local.ports.queue}"
+    redis_user                = "${try(module.data.queue.user_prefix, "")}monitor"
+    redis_password_file       = "/opt/voting-app/secrets/exporters/queue-password"
+    postgres_address          = "${try(module.data.store.address, "")}:${local.ports.database}/${try(module.data.store.database, "")}?sslmode=verify-full&sslrootcert=/run/secrets/postgres-exporter/authorities.pem"
+    postgres_password_file    = "/opt/voting-app/secrets/exporters/store-password"
+    postgres_authorities_file = "/opt/voting-app/secrets/exporters/authorities.pem"
+  } : name => value if !var.single }
+
   # The worker makes the tables and gives the others their roles; nothing from outside reaches its machines.
   worker_secrets = {
     "worker/queue-url"    = { from = module.secrets.names["worker-queue-password"], template = local.queue_url.worker }
     "worker/database-url" = { from = module.secrets.names["worker-store-password"], template = local.store_url.worker }
     "db/worker-password"  = local.secret["worker-store-password"]
     "db/result-password"  = local.secret["result-store-password"]
+    "db/monitor-password" = local.secret["monitor-store-password"]
     "db/admin-password"   = { from = try(module.data.store.secret_arn, ""), template = "{}" }
   }
 
   everything_secrets = {
-    "env:COOKIE_KEY"            = local.secret["cookie-key"]
-    "env:COOKIE_KEY_PREVIOUS"   = { from = "${module.secrets.names["cookie-key"]}:previous", template = "{}" }
-    "env:VOTE_REDIS_PASSWORD"   = local.secret["vote-queue-password"]
-    "env:WORKER_REDIS_PASSWORD" = local.secret["worker-queue-password"]
-    "env:WORKER_DB_PASSWORD"    = local.secret["worker-store-password"]
-    "env:RESULT_DB_PASSWORD"    = local.secret["result-store-password"]
+    "env:COOKIE_KEY"             = local.secret["cookie-key"]
+    "env:COOKIE_KEY_PREVIOUS"    = { from = "${module.secrets.names["cookie-key"]}:previous", template = "{}" }
+    "env:VOTE_REDIS_PASSWORD"    = local.secret["vote-queue-password"]
+    "env:WORKER_REDIS_PASSWORD"  = local.secret["worker-queue-password"]
+    "env:MONITOR_REDIS_PASSWORD" = local.secret["monitor-queue-password"]
+    "env:WORKER_DB_PASSWORD"     = local.secret["worker-store-password"]
+    "env:RESULT_DB_PASSWORD"     = local.secret["result-store-password"]
+    "env:MONITOR_DB_PASSWORD"    = local.secret["monitor-store-password"]
   }
 
   # Which secrets a role may read: those it needs.
   readable = {
     front      = ["vote-queue-password", "cookie-key", "result-store-password"]
-    worker     = ["worker-queue-password", "worker-store-password", "result-store-password"]
-    everything = ["cookie-key", "vote-queue-password", "worker-queue-password", "worker-store-password", "result-store-password"]
-    monitoring = ["grafana-admin-password", "alert-page-url", "alert-ticket-url", "alert-watchdog-url"]
+    worker     = ["worker-queue-password", "worker-store-password", "result-store-password", "monitor-store-password"]
+    everything = ["cookie-key", "vote-queue-password", "worker-queue-password", "monitor-queue-password", "worker-store-password", "result-store-password", "monitor-store-password"]
+    monitoring = concat(["grafana-admin-password", "alert-page-url", "alert-ticket-url", "alert-watchdog-url"], var.single ? [] : ["monitor-queue-password", "monitor-store-password"])
   }
   # To read one is to decrypt it, too, which the key allows for these and no others: Parameter Store says for which it asks.
   reading = { for role, keys in local.readable : role => [

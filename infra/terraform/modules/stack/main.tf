@@ -15,6 +15,9 @@ locals {
     grafana           = 3000
     prometheus        = 9090
     node_exporter     = 9100
+    redis_exporter    = 9121
+    postgres_exporter = 9187
+    cadvisor          = 8089
   }
   health_path   = "/ready"
   drain_seconds = 35
@@ -45,6 +48,7 @@ module "security" {
   ports                 = local.ports
   load_balancer         = var.enable_alb
   direct                = var.single && var.direct_access
+  self_hosted_data      = var.single
   public_cidrs          = var.public_cidrs
   public_prefix_list_id = var.cdn_only ? data.aws_ec2_managed_prefix_list.cloudfront["this"].id : null
   admin_cidrs           = var.admin_cidrs
@@ -69,7 +73,7 @@ module "data" {
   queue_class             = var.queue_class
   queue_security_group_id = module.security.group_ids.queue
   ports                   = { database = local.ports.database, queue = local.ports.queue }
-  queue_passwords         = { vote = module.secrets.values["vote-queue-password"], worker = module.secrets.values["worker-queue-password"] }
+  queue_passwords         = { vote = module.secrets.values["vote-queue-password"], worker = module.secrets.values["worker-queue-password"], monitor = module.secrets.values["monitor-queue-password"] }
   highly_available        = var.highly_available
   store_snapshot          = var.restore.store
   queue_snapshot          = var.restore.queue
@@ -107,20 +111,23 @@ module "monitoring" {
     instance_type      = var.instance_types.monitoring
     architecture       = var.architecture
     statements         = local.reading.monitoring
+    store              = local.store
     secrets = merge(
       { "grafana/admin-password" = local.secret["grafana-admin-password"] },
+      # On a single machine the exporters are beside queue and store.
+      { for server in ["queue", "store"] : "exporters/${server}-password" => local.secret["monitor-${server}-password"] if !var.single },
       { for kind in ["page", "ticket", "watchdog"] : "alertmanager/${kind}-url" => local.secret["alert-${kind}-url"] },
     )
     playbook = {
       repository = var.repository.url
       ref        = var.repository.ref
-      variables = {
+      variables = merge(local.exporters, {
         environment_name            = var.environment
         aws_region                  = data.aws_region.this.region
         grafana_admin_password_file = "/opt/voting-app/secrets/grafana/admin-password"
         alert_urls_folder           = "/opt/voting-app/secrets/alertmanager"
         monitoring_home             = "/opt/voting-app/monitoring"
-      }
+      })
     }
   }
 }

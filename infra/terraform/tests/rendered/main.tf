@@ -30,7 +30,6 @@ module "single" {
   store          = "self-hosted"
   queue          = "self-hosted"
   protected      = false
-  repository     = local.common.repository
   image_registry = local.common.image_registry
   releases       = local.common.releases
   budget_usd     = local.common.budget_usd
@@ -47,6 +46,7 @@ module "fleet" {
   store          = "rds"
   queue          = "memorydb"
   protected      = false
+  repository     = local.common.repository
   image_registry = local.common.image_registry
   releases       = local.common.releases
   budget_usd     = local.common.budget_usd
@@ -58,6 +58,6 @@ output "user_data" {
     everything = module.single.user_data["everything"]
     front      = module.fleet.user_data["front-blue"]
     worker     = module.fleet.user_data["worker"]
-    monitoring = module.single.user_data["monitoring"]
+    monitoring = module.fleet.user_data["monitoring"]
   }
 }

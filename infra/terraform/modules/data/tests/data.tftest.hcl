@@ -8,7 +8,7 @@ variables {
   store_security_group_id = "sg-store"
   queue_security_group_id = "sg-queue"
   ports                   = { database = 5432, queue = 6379 }
-  queue_passwords         = { vote = "a-password-of-the-vote-service", worker = "a-password-of-the-worker-service" }
+  queue_passwords         = { vote = "a-password-of-the-vote-service", worker = "a-password-of-the-worker-service", monitor = "a-password-of-the-exporter" }
 }
 
 run "the_store_is_encrypted_closed_and_keeps_its_password_to_itself" {
@@ -71,8 +71,13 @@ run "what_is_made_from_a_snapshot_leaves_one_of_its_own_name" {
 
 run "the_queue_keeps_what_it_took_and_knows_its_users" {
   assert {
-    condition     = aws_memorydb_cluster.this["this"].tls_enabled && aws_memorydb_cluster.this["this"].acl_name == aws_memorydb_acl.this["this"].name && toset(aws_memorydb_acl.this["this"].user_names) == toset(["voting-app-test-vote", "voting-app-test-worker"])
+    condition     = aws_memorydb_cluster.this["this"].tls_enabled && aws_memorydb_cluster.this["this"].acl_name == aws_memorydb_acl.this["this"].name && toset(aws_memorydb_acl.this["this"].user_names) == toset(["voting-app-test-vote", "voting-app-test-worker", "voting-app-test-monitor"])
     error_message = "The queue takes connections without TLS, or from users without a password."
+  }
+
+  assert {
+    condition     = aws_memorydb_user.this["monitor"].authentication_mode[0].passwords == toset(["a-password-of-the-exporter"]) && !can(regex("[+](x(add|range|read|info|trim|ack|del)|get|@|keys|scan)", aws_memorydb_user.this["monitor"].access_string))
+    error_message = "The exporter's user reads ballots or changes them, or has another's password."
   }
 
   assert {

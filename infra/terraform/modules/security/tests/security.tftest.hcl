@@ -16,6 +16,9 @@ variables {
     grafana           = 3000
     prometheus        = 9090
     node_exporter     = 9100
+    redis_exporter    = 9121
+    postgres_exporter = 9187
+    cadvisor          = 8089
   }
 }
 
@@ -55,8 +58,8 @@ run "monitoring_is_for_administrators_only" {
   }
 
   assert {
-    condition     = alltrue([for rule in aws_vpc_security_group_ingress_rule.this : rule.referenced_security_group_id == aws_security_group.this["monitoring"].id if contains([8082, 8090, 8091, 9100], rule.from_port)])
-    error_message = "The services' metrics and the node exporter should be reached by Prometheus only."
+    condition     = alltrue([for rule in aws_vpc_security_group_ingress_rule.this : rule.referenced_security_group_id == aws_security_group.this["monitoring"].id if contains([8082, 8089, 8090, 8091, 9100], rule.from_port)])
+    error_message = "The services' metrics, the node exporter and cAdvisor should be reached by Prometheus only."
   }
 }
 
@@ -73,13 +76,36 @@ run "without_administrators_monitoring_has_no_door" {
 
 run "data_is_reached_by_those_who_need_it" {
   assert {
-    condition     = toset([for rule in aws_vpc_security_group_ingress_rule.this : rule.referenced_security_group_id if contains([5432, 6379], rule.from_port)]) == toset([aws_security_group.this["front"].id, aws_security_group.this["worker"].id])
-    error_message = "Queue and database are for the services' groups alone."
+    condition     = toset([for rule in aws_vpc_security_group_ingress_rule.this : rule.referenced_security_group_id if contains([5432, 6379], rule.from_port)]) == toset([aws_security_group.this["front"].id, aws_security_group.this["worker"].id, aws_security_group.this["monitoring"].id])
+    error_message = "Queue and database are for the services' groups and the exporters alone."
   }
 
   assert {
     condition     = length([for rule in aws_vpc_security_group_egress_rule.this : rule if contains([aws_security_group.this["queue"].id, aws_security_group.this["database"].id], rule.security_group_id)]) == 0
     error_message = "Queue and database call nobody."
+  }
+}
+
+run "exporters_of_queue_and_store_are_where_these_are" {
+  variables {
+    self_hosted_data = true
+  }
+
+  assert {
+    condition     = toset([for rule in aws_vpc_security_group_ingress_rule.this : "${rule.security_group_id}:${rule.from_port}" if contains([9121, 9187], rule.from_port) && rule.referenced_security_group_id == aws_security_group.this["monitoring"].id]) == toset([for port in [9121, 9187] : "${aws_security_group.this["front"].id}:${port}"])
+    error_message = "Prometheus should reach the exporters on the services' machine."
+  }
+
+  assert {
+    condition     = length([for rule in aws_vpc_security_group_egress_rule.this : rule if rule.security_group_id == aws_security_group.this["monitoring"].id && contains([5432, 6379], rule.from_port)]) == 0
+    error_message = "The monitoring machine reaches a queue or a store that is not there."
+  }
+}
+
+run "exporters_beside_prometheus_reach_queue_and_store" {
+  assert {
+    condition     = toset([for rule in aws_vpc_security_group_egress_rule.this : "${rule.referenced_security_group_id}:${rule.from_port}" if rule.security_group_id == aws_security_group.this["monitoring"].id && contains([5432, 6379, 9121, 9187], rule.from_port)]) == toset(["${aws_security_group.this["queue"].id}:6379", "${aws_security_group.this["database"].id}:5432"])
+    error_message = "The exporters on the monitoring machine do not reach queue and store, or a port is open that nothing listens on."
   }
 }
 
@@ -155,7 +181,7 @@ run "a_port_that_cannot_be_is_refused" {
   command = plan
 
   variables {
-    ports = { vote = 80800, result = 8081, worker = 8082, vote_management = 8090, result_management = 8091, queue = 6379, database = 5432, grafana = 3000, prometheus = 9090, node_exporter = 9100 }
+    ports = { vote = 80800, result = 8081, worker = 8082, vote_management = 8090, result_management = 8091, queue = 6379, database = 5432, grafana = 3000, prometheus = 9090, node_exporter = 9100, redis_exporter = 9121, postgres_exporter = 9187, cadvisor = 8089 }
   }
 
   expect_failures = [var.ports]
@@ -165,7 +191,7 @@ run "two_services_on_one_port_are_refused" {
   command = plan
 
   variables {
-    ports = { vote = 8081, result = 8081, worker = 8082, vote_management = 8090, result_management = 8091, queue = 6379, database = 5432, grafana = 3000, prometheus = 9090, node_exporter = 9100 }
+    ports = { vote = 8081, result = 8081, worker = 8082, vote_management = 8090, result_management = 8091, queue = 6379, database = 5432, grafana = 3000, prometheus = 9090, node_exporter = 9100, redis_exporter = 9121, postgres_exporter = 9187, cadvisor = 8089 }
   }
 
   expect_failures = [var.ports]

@@ -61,7 +61,7 @@ run "groups_of_machines_run_what_they_should_and_nothing_is_public_but_the_load_
   }
 
   assert {
-    condition     = strcontains(output.user_data["front-blue"], "export SERVICES='vote result'") && strcontains(output.user_data["worker"], "export SERVICES='worker'") && strcontains(output.user_data["front-blue"], "TAG=1.0.0")
+    condition     = strcontains(output.user_data["front-blue"], "export EXPORTERS='cadvisor'") && strcontains(output.user_data["front-blue"], "export SERVICES='vote result'") && strcontains(output.user_data["worker"], "export SERVICES='worker'") && strcontains(output.user_data["front-blue"], "TAG=1.0.0")
     error_message = "Machines run other services, or another release."
   }
 
@@ -88,6 +88,11 @@ run "one_machine_with_everything_has_the_pages_on_its_own_address" {
   assert {
     condition     = endswith(output.urls.vote, ":8080/") && endswith(output.urls.result, ":8081/") && length(output.groups) == 0 && keys(output.user_data) == ["everything"]
     error_message = "The pages should be on the machine's address, and there should be one machine."
+  }
+
+  assert {
+    condition     = strcontains(output.user_data["everything"], "export EXPORTERS='cadvisor redis-exporter postgres-exporter'") && length(local.exporters) == 0 && !contains(local.readable.monitoring, "monitor-store-password")
+    error_message = "The exporters of queue and store should be beside these, and the monitoring machine without them."
   }
 
   assert {
@@ -160,6 +165,24 @@ run "monitoring_gets_a_machine_that_takes_its_files_from_the_repository" {
   assert {
     condition     = strcontains(output.user_data["monitoring"], "export REPOSITORY_REF='v1.0.0'") && strcontains(output.user_data["monitoring"], "\"environment_name\":\"test\"") && strcontains(output.user_data["monitoring"], "\"aws_region\":\"ap-northeast-2\"")
     error_message = "The machine does not know its playbook, or whose machines it watches."
+  }
+
+  assert {
+    condition = alltrue([for told in [
+      "exporters/queue-password /voting-app-test/secrets/monitor-queue-password {}", "exporters/store-password /voting-app-test/secrets/monitor-store-password {}",
+      "\"redis_address\":\"rediss://", "\"redis_user\":\"voting-app-test-monitor\"", "sslmode=verify-full\\u0026sslrootcert=/run/secrets/postgres-exporter/authorities.pem", "export DATABASE_CA_URL='https://",
+    ] : strcontains(output.user_data["monitoring"], told)])
+    error_message = "The exporters on the monitoring machine do not know queue or store, their users, or whose certificates to trust."
+  }
+
+  assert {
+    condition     = toset([for role, secrets in local.readable : role if contains(secrets, "monitor-queue-password")]) == toset(["everything", "monitoring"]) && toset([for role, secrets in local.readable : role if contains(secrets, "monitor-store-password")]) == toset(["everything", "monitoring", "worker"])
+    error_message = "A machine reads a password of an exporter that it neither runs nor gives to the store, or one that does reads none."
+  }
+
+  assert {
+    condition     = strcontains(output.user_data["worker"], "db/monitor-password /voting-app-test/secrets/monitor-store-password {}") && !strcontains(output.user_data["front-blue"], "/secrets/monitor-")
+    error_message = "The worker's machine does not make the exporter's role, or the front is told of its password."
   }
 
   assert {
