@@ -37,6 +37,12 @@ class UserData(unittest.TestCase):
                 with self.subTest(f"{role} {name}"):
                     self.assertEqual(shellcheck(name.removeprefix("bin/"), program), "")
 
+    def test_what_the_compose_file_mounts_is_there(self):
+        mounted = re.findall(r"(?m)^ +- \./(infra/\S+?):/", (TERRAFORM / "../../docker-compose.yml").read_text())
+        self.assertGreaterEqual(len(mounted), 3, mounted)
+        for path in mounted:
+            self.assertIn(f'put "$home/{path}" 644', user_data()["everything"])
+
     def test_shellcheck_would_find_something(self):
         self.assertIn("SC2086", shellcheck("broken", "#!/bin/bash\nrm -r $1\n"))
 

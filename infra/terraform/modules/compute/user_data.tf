@@ -94,6 +94,7 @@ locals {
     "on-aws.yml"                                     = file("${path.module}/files/${var.role == "everything" ? "everything" : "fleet"}.yml")
     "infra/compose/make-secrets"                     = file("${local.project}/infra/compose/make-secrets")
     "infra/compose/roles.sql"                        = file("${local.project}/infra/compose/roles.sql")
+    "infra/compose/check-database-version"           = file("${local.project}/infra/compose/check-database-version")
     "infra/monitoring/compose.yml"                   = file("${local.project}/infra/monitoring/compose.yml")
     "infra/monitoring/prometheus/docker-compose.yml" = file("${local.project}/infra/monitoring/prometheus/docker-compose.yml")
   }
