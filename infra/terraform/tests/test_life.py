@@ -3,7 +3,7 @@ that the plan after an apply is empty. The orders are Terraform's own; only AWS'
 
 import unittest
 
-from environments import ENVIRONMENTS
+from environments import ENVIRONMENTS, EXISTING_NETWORK
 from life import Environment
 
 BLUE, GREEN = {"tag": "0.1.0", "weight": 100}, {"tag": "0.2.0", "weight": 100}
@@ -40,6 +40,11 @@ class Life(unittest.TestCase):
         for name in ENVIRONMENTS:
             with self.subTest(name):
                 self.applied(self.environment(name))
+
+    def test_an_existing_network_is_settled_and_stays_as_it_is(self):
+        environment = self.environment("staging")
+        steps = self.applied(environment, existing_network=EXISTING_NETWORK)
+        self.assertEqual([step for step in steps if step[1] in ["aws_vpc", "aws_subnet", "aws_route", "aws_default_security_group"]], [])
 
     def test_machines_start_when_they_have_a_way_out_and_may_use_it(self):
         steps = self.applied(self.environment("prod"))

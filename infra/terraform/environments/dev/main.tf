@@ -21,6 +21,8 @@ module "voting_app" {
   log_retention_days = 7
   budget_usd         = 90
 
+  existing_network = var.existing_network
+
   image_registry = var.image_registry
   releases       = var.releases
   repository     = var.repository

@@ -31,6 +31,8 @@ module "voting_app" {
   log_retention_days = 90
   budget_usd         = 650
 
+  existing_network = var.existing_network
+
   image_registry = var.image_registry
   releases       = var.releases
   repository     = var.repository

@@ -11,6 +11,16 @@ variable "region" {
   }
 }
 
+variable "existing_network" {
+  description = "A network that exists already, instead of one of our own: its id and addresses, and by zone the ids of its subnets (runbooks/adopt.md)"
+  type = object({
+    vpc_id = string
+    cidr   = string
+    zones  = map(object({ public = string, private = optional(string), data = optional(string) }))
+  })
+  default = null
+}
+
 variable "image_registry" {
   description = "Where the images are: the path before /vote, /worker and /result"
   type        = string

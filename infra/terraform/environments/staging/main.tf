@@ -25,6 +25,8 @@ module "voting_app" {
   log_retention_days = 14
   budget_usd         = 260
 
+  existing_network = var.existing_network
+
   image_registry = var.image_registry
   releases       = var.releases
   repository     = var.repository
