@@ -15,7 +15,7 @@ RUNBOOKS = sorted((TERRAFORM / "runbooks").glob("*.md"))
 LINKED = [*RUNBOOKS, *(file for file in TERRAFORM.rglob("README.md") if ".terraform" not in file.parts)]
 
 # They would do something; what stands in their place writes down the call.
-PROGRAMS = ["aws", "terraform", "docker", "cosign", "git", "verify"]
+PROGRAMS = ["aws", "terraform", "docker", "cosign", "git", "verify", "systemctl", "curl", "sleep"]
 
 
 def blocks(file, language):
@@ -37,7 +37,7 @@ class Runbooks(unittest.TestCase):
         at = pathlib.Path(tempfile.mkdtemp(dir=self.folder)) / "environments" / "dev"
         source = TERRAFORM / ("backend-setup" if "github_repository" in block else "environments/dev")
         shutil.copytree(source, at, ignore=shutil.ignore_patterns(".terraform"))
-        for name in ["backend.tf.example", "terraform.tfstate", "terraform.tfstate.backup", "older.tfstate"]:
+        for name in ["backend.tf.example", "terraform.tfstate", "terraform.tfstate.backup", "older.tfstate", "adopt.tf"]:
             (at / name).touch()
         shutil.copy(self.folder / "bin" / "verify", at.parent.parent)
         # From backend-setup the environments are at ../environments.

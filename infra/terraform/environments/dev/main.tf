@@ -22,6 +22,7 @@ module "voting_app" {
   budget_usd         = 90
 
   existing_network = var.existing_network
+  adopted_groups   = var.adopted_groups
 
   image_registry = var.image_registry
   releases       = var.releases

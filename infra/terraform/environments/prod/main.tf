@@ -32,6 +32,7 @@ module "voting_app" {
   budget_usd         = 650
 
   existing_network = var.existing_network
+  adopted_groups   = var.adopted_groups
 
   image_registry = var.image_registry
   releases       = var.releases

@@ -26,6 +26,7 @@ module "voting_app" {
   budget_usd         = 260
 
   existing_network = var.existing_network
+  adopted_groups   = var.adopted_groups
 
   image_registry = var.image_registry
   releases       = var.releases

@@ -21,6 +21,12 @@ variable "existing_network" {
   default = null
 }
 
+variable "adopted_groups" {
+  description = "Security groups that were there before and are imported: their names and descriptions, as AWS has them (runbooks/adopt.md)"
+  type        = map(object({ name = string, description = string }))
+  default     = {}
+}
+
 variable "image_registry" {
   description = "Where the images are: the path before /vote, /worker and /result"
   type        = string

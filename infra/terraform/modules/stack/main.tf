@@ -33,6 +33,7 @@ module "security" {
   public_cidrs          = var.public_cidrs
   public_prefix_list_id = var.cdn_only ? data.aws_ec2_managed_prefix_list.cloudfront["this"].id : null
   admin_cidrs           = var.admin_cidrs
+  adopted_groups        = var.adopted_groups
 }
 
 module "secrets" {

@@ -64,6 +64,12 @@ variable "existing_network" {
   }
 }
 
+variable "adopted_groups" {
+  description = "Security groups that were there before and are imported: their names and descriptions, as AWS has them (runbooks/adopt.md)"
+  type        = map(object({ name = string, description = string }))
+  default     = {}
+}
+
 variable "public_cidrs" {
   description = "Who may vote and see the result"
   type        = list(string)
