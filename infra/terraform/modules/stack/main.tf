@@ -61,6 +61,7 @@ module "data" {
   queue_snapshot          = var.restore.queue
   protected               = var.protected
   backup_days             = var.backup_days
+  log_retention_days      = var.log_retention_days
 }
 
 module "monitoring" {
