@@ -11,6 +11,12 @@ variable "region" {
   }
 }
 
+variable "zone_names" {
+  description = "The zones that are used, by name; empty for the first ones of the region. Another choice makes all subnets anew"
+  type        = list(string)
+  default     = []
+}
+
 variable "existing_network" {
   description = "A network that exists already, instead of one of our own: its id and addresses, and by zone the ids of its subnets (runbooks/adopt.md)"
   type = object({

@@ -37,6 +37,7 @@ module "vpc" {
   name                     = local.name
   cidr                     = var.cidr
   zones                    = var.zones
+  zone_names               = var.zone_names
   nat_gateways             = var.nat_gateways
   log_retention_days       = var.log_retention_days
   permissions_boundary_arn = var.permissions_boundary_arn

@@ -19,6 +19,12 @@ variable "zones" {
   default     = 2
 }
 
+variable "zone_names" {
+  description = "The zones that are used, by name; empty for the first ones of the region"
+  type        = list(string)
+  default     = []
+}
+
 variable "nat_gateways" {
   description = "How machines reach the internet: from public subnets (none), by one gateway (one), or by one in each zone (per-zone)"
   type        = string
