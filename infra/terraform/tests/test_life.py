@@ -113,6 +113,13 @@ class Life(unittest.TestCase):
                 self.assertLessEqual({each for op, each, _ in steps if op == "destroy"}, {kind, "aws_volume_attachment", "aws_instance"})
                 self.assertEqual(environment.left(), [])
 
+    def test_a_new_machine_takes_over_the_address_and_the_disk(self):
+        environment = self.environment("dev")
+        self.applied(environment)
+        steps = self.applied(environment, releases={"blue": GREEN})
+        self.assertEqual(len(did(steps, "create", "aws_instance")), 1)
+        self.assert_nothing_goes(steps, "aws_eip", "aws_network_interface", "aws_ebs_volume")
+
     def test_the_load_balancer_comes_beside_the_machine_s_own_doors(self):
         environment = self.environment("dev")
         self.applied(environment)

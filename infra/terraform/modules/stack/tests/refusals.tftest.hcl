@@ -11,8 +11,8 @@ mock_provider "aws" {
   mock_data "aws_partition" {
     defaults = { partition = "aws" }
   }
-  mock_data "aws_ssm_parameter" {
-    defaults = { value = "ami-0123456789abcdef0" }
+  mock_data "aws_ami" {
+    defaults = { id = "ami-0123456789abcdef0" }
   }
   mock_data "aws_availability_zones" {
     defaults = { names = ["ap-northeast-2a", "ap-northeast-2b", "ap-northeast-2c"] }
@@ -23,7 +23,7 @@ mock_provider "aws" {
   mock_resource "aws_ebs_volume" {
     defaults = { id = "vol-0123456789abcdef0" }
   }
-  mock_resource "aws_instance" {
+  mock_resource "aws_eip" {
     defaults = { public_ip = "203.0.113.80" }
   }
   mock_resource "aws_acm_certificate" {

@@ -10,8 +10,8 @@ mock_provider "aws" {
   mock_data "aws_partition" {
     defaults = { partition = "aws" }
   }
-  mock_data "aws_ssm_parameter" {
-    defaults = { value = "ami-0123456789abcdef0" }
+  mock_data "aws_ami" {
+    defaults = { id = "ami-0123456789abcdef0" }
   }
   mock_data "aws_ec2_managed_prefix_list" {
     defaults = { id = "pl-1", entries = [{ cidr = "198.51.100.0/24", description = "" }] }
@@ -25,7 +25,7 @@ mock_provider "aws" {
   mock_resource "aws_ebs_volume" {
     defaults = { id = "vol-0123456789abcdef0" }
   }
-  mock_resource "aws_instance" {
+  mock_resource "aws_eip" {
     defaults = { public_ip = "203.0.113.80" }
   }
   mock_resource "aws_acm_certificate" {
