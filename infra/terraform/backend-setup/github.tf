@@ -6,10 +6,11 @@
 # What has no tags, as a hosted zone has none by default, is everybody's.
 
 locals {
-  github   = var.github_repository == null ? toset([]) : toset(["this"])
-  issuer   = "token.actions.githubusercontent.com"
-  provider = var.github_provider_arn != null ? var.github_provider_arn : one([for provider in aws_iam_openid_connect_provider.github : provider.arn])
-  account  = data.aws_caller_identity.this.account_id
+  github    = var.github_repository == null ? toset([]) : toset(["this"])
+  issuer    = "token.actions.githubusercontent.com"
+  provider  = var.github_provider_arn != null ? var.github_provider_arn : one([for provider in aws_iam_openid_connect_provider.github : provider.arn])
+  account   = data.aws_caller_identity.this.account_id
+  partition = data.aws_partition.this.partition
 
   looking = var.github_repository == null ? {} : {
     plan   = { subject = "repo:${var.github_repository}:pull_request", environments = var.pull_request_environments, keeps_plans = false }
@@ -72,7 +73,7 @@ resource "aws_iam_role_policy_attachment" "look" {
   for_each = local.looking
 
   role       = aws_iam_role.github[each.key].name
-  policy_arn = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+  policy_arn = "arn:${local.partition}:iam::aws:policy/ReadOnlyAccess"
 }
 
 resource "aws_iam_role_policy" "look" {
@@ -92,7 +93,7 @@ resource "aws_iam_role_policy" "look" {
         {
           Effect    = "Allow"
           Action    = ["kms:Decrypt"]
-          Resource  = "arn:aws:kms:*:${local.account}:key/*"
+          Resource  = "arn:${local.partition}:kms:*:${local.account}:key/*"
           Condition = { "ForAnyValue:StringEquals" = { "kms:ResourceAliases" = [for environment in each.value.environments : "alias/voting-app-${environment}-secrets"] } }
         },
       ],
@@ -109,7 +110,7 @@ resource "aws_iam_role_policy_attachment" "apply" {
   for_each = local.applying
 
   role       = aws_iam_role.github[each.key].name
-  policy_arn = "arn:aws:iam::aws:policy/PowerUserAccess"
+  policy_arn = "arn:${local.partition}:iam::aws:policy/PowerUserAccess"
 }
 
 resource "aws_iam_role_policy" "apply" {
@@ -134,7 +135,7 @@ resource "aws_iam_role_policy" "apply" {
         {
           Effect    = "Allow"
           Action    = ["iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy", "iam:PutRolePermissionsBoundary"]
-          Resource  = "arn:aws:iam::${local.account}:role/voting-app-${each.value.environment}-*"
+          Resource  = "arn:${local.partition}:iam::${local.account}:role/voting-app-${each.value.environment}-*"
           Condition = { StringEquals = { "iam:PermissionsBoundary" = aws_iam_policy.boundary[each.key].arn } }
         },
         {
@@ -145,8 +146,8 @@ resource "aws_iam_role_policy" "apply" {
             "iam:CreateInstanceProfile", "iam:GetInstanceProfile", "iam:DeleteInstanceProfile", "iam:AddRoleToInstanceProfile", "iam:RemoveRoleFromInstanceProfile", "iam:TagInstanceProfile",
           ]
           Resource = [
-            "arn:aws:iam::${local.account}:role/voting-app-${each.value.environment}-*",
-            "arn:aws:iam::${local.account}:instance-profile/voting-app-${each.value.environment}-*",
+            "arn:${local.partition}:iam::${local.account}:role/voting-app-${each.value.environment}-*",
+            "arn:${local.partition}:iam::${local.account}:instance-profile/voting-app-${each.value.environment}-*",
           ]
         },
       ],

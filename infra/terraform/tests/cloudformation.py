@@ -177,13 +177,13 @@ def template(described):
     return {"AWSTemplateFormatVersion": "2010-09-09", "Resources": made}
 
 
-def findings(described):
+def findings(described, region=REGION):
     """What AWS would not take: (rule, type, property, sentence, address)."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         made = template(described)
         json.dump(made, file)
         file.flush()
-        done = subprocess.run([pathlib.Path(sys.executable).parent / "cfn-lint", "--format=json", f"--regions={REGION}", file.name], text=True, capture_output=True)
+        done = subprocess.run([pathlib.Path(sys.executable).parent / "cfn-lint", "--format=json", f"--regions={region}", file.name], text=True, capture_output=True)
     assert done.returncode in (0, 2, 4, 6, 8, 10, 12, 14), done.stderr
     found = set()
     for each in json.loads(done.stdout or "[]"):

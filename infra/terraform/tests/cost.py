@@ -42,7 +42,6 @@ def amounts(column):
         has["metric"] += number * METRICS_OF_A_MACHINE
         if any(interface["associate_public_ip_address"] == "true" for interface in template["network_interfaces"]):
             has["public IPv4 address"] += number
-    has["public IPv4 address"] += sum(machine["associate_public_ip_address"] for machine in of["aws_instance"])
     has["metric"] += 1 + len(of["aws_instance"])  # how long ballots wait; that a single machine is alive
     has["GB of disk (gp3)"] += sum(volume["size"] for volume in of["aws_ebs_volume"])
     has["public IPv4 address"] += len(of["aws_eip"])

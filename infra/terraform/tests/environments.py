@@ -18,6 +18,15 @@ TERRAFORM = pathlib.Path(__file__).parent.parent
 PROJECT = TERRAFORM.parent.parent
 PLANS = PROJECT / "target" / "plans"
 ENVIRONMENTS = ["dev", "staging", "prod"]
+# A network that somebody else has made.
+EXISTING_NETWORK = {
+    "vpc_id": "vpc-0123456789abcdef0",
+    "cidr": "10.77.0.0/16",
+    "zones": {
+        "us-east-1c": {"public": "subnet-000000c1", "private": "subnet-000000c2", "data": "subnet-000000c3"},
+        "us-east-1d": {"public": "subnet-000000d1", "private": "subnet-000000d2", "data": "subnet-000000d3"},
+    },
+}
 # The real provider plans nothing without an account.
 CAN_PLAN = os.environ.get("CAN_PLAN", "true") == "true"
 

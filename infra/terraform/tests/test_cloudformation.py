@@ -8,6 +8,8 @@ from cloudformation import findings
 from environments import plan
 
 PLANS = {"dev": {"enable_alb": True}, "staging": {}, "prod": {"enable_cdn": True, "cdn_only": True}}
+# Where staging could be, too: whether machines, store and queue are offered there.
+OTHER_REGIONS = ["eu-central-1", "us-east-1"]
 
 # What comes of the translation, or is CloudFormation's own: the rule, and what it is about.
 ARTEFACTS = {
@@ -50,8 +52,8 @@ MISTAKES = [
 ]
 
 
-def unjustified(described):
-    return [each for each in findings(described) if (each[0], f"{each[1]} {each[2]}".strip()) not in ARTEFACTS]
+def unjustified(described, **options):
+    return [each for each in findings(described, **options) if (each[0], f"{each[1]} {each[2]}".strip()) not in ARTEFACTS]
 
 
 def wrong(described):
@@ -72,6 +74,19 @@ class CloudFormation(unittest.TestCase):
         for environment, variables in PLANS.items():
             with self.subTest(environment):
                 self.assertEqual(unjustified(plan(environment, **variables)), [])
+
+    def test_another_region_has_what_an_environment_is_made_of(self):
+        for region in OTHER_REGIONS:
+            with self.subTest(region):
+                self.assertEqual(unjustified(plan("staging", region=region), region=region), [])
+
+    def test_a_class_that_a_region_has_not_is_noticed(self):
+        # x2g is in us-east-1, and not in eu-west-3.
+        described = copy.deepcopy(plan("staging"))
+        store = next(each for each in described["resource_changes"] if each["type"] == "aws_db_instance")
+        store["change"]["after"]["instance_class"] = "db.x2g.large"
+        self.assertEqual(unjustified(described, region="us-east-1"), [])
+        self.assertNotEqual(unjustified(described, region="eu-west-3"), [])
 
     def test_mistakes_are_noticed(self):
         noticed = {address for *_, address in unjustified(wrong(plan("prod", **PLANS["prod"])))}

@@ -6,9 +6,13 @@ import sys
 import unittest
 
 from cost import table
-from environments import ENVIRONMENTS, TERRAFORM, plan, refusal, resources, root, terraform
+from environments import ENVIRONMENTS, EXISTING_NETWORK, TERRAFORM, plan, refusal, resources, root, terraform
 
 ALB = re.compile(r'\.module\.alb\["this"\]\.')
+
+
+def of_type(made, kind):
+    return [values for address, values in made.items() if re.search(rf"\.{kind}\.", address)]
 
 
 def text(environment, file):
@@ -81,6 +85,27 @@ class Environments(unittest.TestCase):
             self.assertEqual(calls, [("module", "voting_app")])
             self.assertIn(f'key          = "{environment}/terraform.tfstate"', text(environment, "backend.tf"))
 
+    def test_an_existing_network_is_used_and_not_made(self):
+        for environment in ENVIRONMENTS:
+            with self.subTest(environment):
+                described = plan(environment, existing_network=EXISTING_NETWORK)
+                made = resources(described)
+                kinds = {change["type"] for change in described["resource_changes"] if change["mode"] == "managed"}
+                self.assertFalse([kind for kind in kinds if re.search("aws_(vpc|subnet|internet_gateway|nat_gateway|route|flow_log)$", kind)])
+                groups = {address: values for address, values in made.items() if ".aws_security_group." in address}
+                self.assertEqual(len(groups), 6)
+                self.assertEqual({values["vpc_id"] for values in [*groups.values(), *of_type(made, "aws_lb_target_group")]}, {EXISTING_NETWORK["vpc_id"]})
+                subnets = {tier: [zone[tier] for zone in EXISTING_NETWORK["zones"].values()] for tier in ["public", "private", "data"]}
+                for values in of_type(made, "aws_lb"):
+                    self.assertEqual(sorted(values["subnets"]), subnets["public"])
+                for values in of_type(made, "aws_autoscaling_group"):
+                    self.assertEqual(sorted(values["vpc_zone_identifier"]), subnets["private"])
+                for kind in ["aws_db_subnet_group", "aws_memorydb_subnet_group"]:
+                    for values in of_type(made, kind):
+                        self.assertEqual(sorted(values["subnet_ids"]), subnets["data"])
+                for values in of_type(made, "aws_ebs_volume"):
+                    self.assertEqual(values["availability_zone"], sorted(EXISTING_NETWORK["zones"])[0])
+
     def test_a_second_region_is_another_value(self):
         described = plan("dev", region="eu-central-1")
         provider = described["configuration"]["provider_config"]["aws"]["expressions"]["region"]
@@ -88,6 +113,8 @@ class Environments(unittest.TestCase):
         for file in TERRAFORM.rglob("*.tf"):
             if ".terraform" not in file.parts and file.name != "variables.tf":
                 self.assertNotIn("ap-northeast-2", file.read_text(), file)
+                # Other partitions, such as that of China, have other ARNs.
+                self.assertNotIn('"arn:aws:', file.read_text(), file)
 
     def test_everything_is_tagged(self):
         for environment in ENVIRONMENTS:

@@ -3,7 +3,7 @@ that the plan after an apply is empty. The orders are Terraform's own; only AWS'
 
 import unittest
 
-from environments import ENVIRONMENTS
+from environments import ENVIRONMENTS, EXISTING_NETWORK
 from life import Environment
 
 BLUE, GREEN = {"tag": "0.1.0", "weight": 100}, {"tag": "0.2.0", "weight": 100}
@@ -40,6 +40,11 @@ class Life(unittest.TestCase):
         for name in ENVIRONMENTS:
             with self.subTest(name):
                 self.applied(self.environment(name))
+
+    def test_an_existing_network_is_settled_and_stays_as_it_is(self):
+        environment = self.environment("staging")
+        steps = self.applied(environment, existing_network=EXISTING_NETWORK)
+        self.assertEqual([step for step in steps if step[1] in ["aws_vpc", "aws_subnet", "aws_route", "aws_default_security_group"]], [])
 
     def test_machines_start_when_they_have_a_way_out_and_may_use_it(self):
         steps = self.applied(self.environment("prod"))
@@ -107,6 +112,13 @@ class Life(unittest.TestCase):
                 self.assert_before(steps, ("destroy", kind), ("create", kind))
                 self.assertLessEqual({each for op, each, _ in steps if op == "destroy"}, {kind, "aws_volume_attachment", "aws_instance"})
                 self.assertEqual(environment.left(), [])
+
+    def test_a_new_machine_takes_over_the_address_and_the_disk(self):
+        environment = self.environment("dev")
+        self.applied(environment)
+        steps = self.applied(environment, releases={"blue": GREEN})
+        self.assertEqual(len(did(steps, "create", "aws_instance")), 1)
+        self.assert_nothing_goes(steps, "aws_eip", "aws_network_interface", "aws_ebs_volume")
 
     def test_the_load_balancer_comes_beside_the_machine_s_own_doors(self):
         environment = self.environment("dev")

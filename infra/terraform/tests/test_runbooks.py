@@ -15,7 +15,7 @@ RUNBOOKS = sorted((TERRAFORM / "runbooks").glob("*.md"))
 LINKED = [*RUNBOOKS, *(file for file in TERRAFORM.rglob("README.md") if ".terraform" not in file.parts)]
 
 # They would do something; what stands in their place writes down the call.
-PROGRAMS = ["aws", "terraform", "docker", "cosign", "git", "verify"]
+PROGRAMS = ["aws", "terraform", "docker", "cosign", "git", "verify", "systemctl", "curl", "sleep"]
 
 
 def blocks(file, language):
@@ -37,9 +37,10 @@ class Runbooks(unittest.TestCase):
         at = pathlib.Path(tempfile.mkdtemp(dir=self.folder)) / "environments" / "dev"
         source = TERRAFORM / ("backend-setup" if "github_repository" in block else "environments/dev")
         shutil.copytree(source, at, ignore=shutil.ignore_patterns(".terraform"))
-        for name in ["backend.tf.example", "terraform.tfstate", "terraform.tfstate.backup", "older.tfstate"]:
+        for name in ["backend.tf.example", "terraform.tfstate", "terraform.tfstate.backup", "older.tfstate", "adopt.tf", "before.csv"]:
             (at / name).touch()
         shutil.copy(self.folder / "bin" / "verify", at.parent.parent)
+        shutil.copy(self.folder / "bin" / "verify", at / "newest-image")
         # From backend-setup the environments are at ../environments.
         (at.parent / "environments").mkdir()
         script = "\n".join(["set -euo pipefail", "cd() { :; }", *known, block])

@@ -31,6 +31,10 @@ module "voting_app" {
   log_retention_days = 90
   budget_usd         = 650
 
+  zone_names       = var.zone_names
+  existing_network = var.existing_network
+  adopted_groups   = var.adopted_groups
+
   image_registry = var.image_registry
   releases       = var.releases
   repository     = var.repository

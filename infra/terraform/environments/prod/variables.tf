@@ -11,6 +11,28 @@ variable "region" {
   }
 }
 
+variable "zone_names" {
+  description = "The zones that are used, by name; empty for the first ones of the region. Another choice makes all subnets anew"
+  type        = list(string)
+  default     = []
+}
+
+variable "existing_network" {
+  description = "A network that exists already, instead of one of our own: its id and addresses, and by zone the ids of its subnets (runbooks/adopt.md)"
+  type = object({
+    vpc_id = string
+    cidr   = string
+    zones  = map(object({ public = string, private = optional(string), data = optional(string) }))
+  })
+  default = null
+}
+
+variable "adopted_groups" {
+  description = "Security groups that were there before and are imported: their names and descriptions, as AWS has them (runbooks/adopt.md)"
+  type        = map(object({ name = string, description = string }))
+  default     = {}
+}
+
 variable "image_registry" {
   description = "Where the images are: the path before /vote, /worker and /result"
   type        = string

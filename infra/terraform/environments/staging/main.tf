@@ -25,6 +25,10 @@ module "voting_app" {
   log_retention_days = 14
   budget_usd         = 260
 
+  zone_names       = var.zone_names
+  existing_network = var.existing_network
+  adopted_groups   = var.adopted_groups
+
   image_registry = var.image_registry
   releases       = var.releases
   repository     = var.repository

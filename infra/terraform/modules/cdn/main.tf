@@ -12,9 +12,11 @@ locals {
   address_header = "x-visitor-address"
 }
 
-# Whatever a visitor has sent in this header is replaced: the firewall counts by it.
+data "aws_region" "this" {}
+
+# Whatever a visitor has sent in this header is replaced: the firewall counts by it. Functions have one name for all regions.
 resource "aws_cloudfront_function" "address" {
-  name    = "${var.name}-address"
+  name    = "${var.name}-${data.aws_region.this.region}-address"
   runtime = "cloudfront-js-2.0"
   comment = "Says the visitor's address to the load balancer"
   publish = true

@@ -6,11 +6,6 @@ data "aws_caller_identity" "this" {}
 
 data "aws_partition" "this" {}
 
-# The newest image of the distribution: an apply brings its security updates.
-data "aws_ssm_parameter" "image" {
-  name = "/aws/service/debian/release/13/latest/${var.architecture}"
-}
-
 locals {
   fleet      = var.single ? toset([]) : toset(["this"])
   single     = var.single ? toset(["this"]) : toset([])
@@ -26,7 +21,7 @@ locals {
 
 resource "aws_launch_template" "this" {
   name                   = var.name
-  image_id               = nonsensitive(data.aws_ssm_parameter.image.value)
+  image_id               = data.aws_ami.this.id
   instance_type          = var.instance_types[0]
   user_data              = base64gzip(local.user_data)
   update_default_version = true
@@ -36,7 +31,7 @@ resource "aws_launch_template" "this" {
     arn = aws_iam_instance_profile.this.arn
   }
 
-  # A single machine has its own in single.tf: AWS refuses an interface from a template together with a machine's subnet.
+  # A single machine has its own in single.tf, which outlives it.
   dynamic "network_interfaces" {
     for_each = local.fleet
 
@@ -76,7 +71,8 @@ resource "aws_launch_template" "this" {
   }
 
   dynamic "tag_specifications" {
-    for_each = toset(["instance", "volume", "network-interface"])
+    # A single machine's interface is there already.
+    for_each = toset(concat(["instance", "volume"], var.single ? [] : ["network-interface"]))
 
     content {
       resource_type = tag_specifications.value

@@ -10,7 +10,7 @@ output "instance_id" {
 
 output "address" {
   description = "The single machine's address: the public one if it has one"
-  value       = one([for instance in aws_instance.this : var.public_address ? instance.public_ip : instance.private_ip])
+  value       = one(var.public_address ? [for address in aws_eip.this : address.public_ip] : [for instance in aws_instance.this : instance.private_ip])
 }
 
 output "user_data" {

@@ -1,11 +1,32 @@
-# One machine. Its data disk outlives it: a new machine, for a new release or a new image, takes the disk over.
+# One machine. Its data disk and its addresses outlive it: a new machine, for a new release or a new image, takes them over.
+
+# Made before the machine, so that the machine has its address from its first moment on: one that it is given later breaks what it
+# downloads meanwhile.
+resource "aws_network_interface" "this" {
+  for_each = local.single
+
+  description     = "The address of ${var.name}"
+  subnet_id       = var.subnet_ids[0]
+  security_groups = var.security_group_ids
+
+  tags = local.tags
+}
+
+resource "aws_eip" "this" {
+  for_each = var.public_address ? local.single : toset([])
+
+  domain            = "vpc"
+  network_interface = aws_network_interface.this[each.key].id
+
+  tags = local.tags
+}
 
 resource "aws_instance" "this" {
   for_each = local.single
 
-  subnet_id                   = var.subnet_ids[0]
-  vpc_security_group_ids      = var.security_group_ids
-  associate_public_ip_address = var.public_address
+  primary_network_interface {
+    network_interface_id = aws_network_interface.this[each.key].id
+  }
 
   # The template gives them too. Not declared here, the next apply would take them away.
   tags = local.tags
@@ -15,7 +36,7 @@ resource "aws_instance" "this" {
     version = aws_launch_template.this.latest_version
   }
 
-  depends_on = [aws_iam_role_policy.this]
+  depends_on = [aws_iam_role_policy.this, aws_eip.this]
 
   lifecycle {
     replace_triggered_by = [aws_launch_template.this.latest_version]

@@ -2,6 +2,7 @@
 # application's single machine, and then there is nothing here: see the two files that follow.
 
 locals {
+  store_logs  = ["postgresql", "upgrade"]
   store_count = var.store == "rds" ? toset(["this"]) : toset([])
   memorydb    = var.queue == "memorydb" ? toset(["this"]) : toset([])
   elasticache = var.queue == "elasticache" ? toset(["this"]) : toset([])

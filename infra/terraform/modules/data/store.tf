@@ -35,6 +35,14 @@ resource "aws_db_parameter_group" "this" {
   }
 }
 
+# RDS would make them itself, and keep them for ever.
+resource "aws_cloudwatch_log_group" "store" {
+  for_each = var.store == "rds" ? toset(local.store_logs) : toset([])
+
+  name              = "/aws/rds/instance/${var.name}/${each.key}"
+  retention_in_days = var.log_retention_days
+}
+
 resource "aws_db_instance" "this" {
   for_each = local.store_count
 
@@ -71,7 +79,9 @@ resource "aws_db_instance" "this" {
   delete_automated_backups  = !var.protected
 
   performance_insights_enabled    = true
-  enabled_cloudwatch_logs_exports = ["postgresql", "upgrade"]
+  enabled_cloudwatch_logs_exports = local.store_logs
+
+  depends_on = [aws_cloudwatch_log_group.store]
 
   # Both are of the moment at which it is made.
   lifecycle {

@@ -108,6 +108,17 @@ variable "backup_days" {
   }
 }
 
+variable "log_retention_days" {
+  description = "How long the store's logs are kept"
+  type        = number
+  default     = 30
+
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400], var.log_retention_days)
+    error_message = "log_retention_days is one that CloudWatch knows: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365 or 400."
+  }
+}
+
 variable "queue_passwords" {
   description = "The passwords of the queue's users vote, worker and monitor"
   type        = object({ vote = string, worker = string, monitor = string })

@@ -68,8 +68,9 @@ resource "aws_sns_topic_subscription" "emails" {
   endpoint  = each.value
 }
 
+# Its name is one of the account's, which may have an environment of this name in several regions.
 resource "aws_budgets_budget" "this" {
-  name         = var.name
+  name         = "${var.name}-${data.aws_region.this.region}"
   budget_type  = "COST"
   time_unit    = "MONTHLY"
   limit_amount = tostring(var.budget_usd)

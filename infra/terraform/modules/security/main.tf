@@ -15,8 +15,10 @@ locals {
 resource "aws_security_group" "this" {
   for_each = local.groups
 
-  name_prefix = "${var.name}-${replace(each.key, "_", "-")}-"
-  description = each.value
+  # AWS changes neither name nor description: one that was there before keeps its own.
+  name        = try(var.adopted_groups[each.key].name, null)
+  name_prefix = contains(keys(var.adopted_groups), each.key) ? null : "${var.name}-${replace(each.key, "_", "-")}-"
+  description = try(var.adopted_groups[each.key].description, each.value)
   vpc_id      = var.vpc_id
 
   tags = { Name = "${var.name}-${replace(each.key, "_", "-")}" }

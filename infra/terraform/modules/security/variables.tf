@@ -86,3 +86,14 @@ variable "admin_cidrs" {
     error_message = "admin_cidrs name who administers, not the world: a network of /16 or smaller, such as 203.0.113.7/32; 0.0.0.0/0 is refused."
   }
 }
+
+variable "adopted_groups" {
+  description = "Groups that were there before and are imported: their names and descriptions, as AWS has them"
+  type        = map(object({ name = string, description = string }))
+  default     = {}
+
+  validation {
+    condition     = length(setsubtract(keys(var.adopted_groups), ["load_balancer", "front", "worker", "monitoring", "queue", "database"])) == 0
+    error_message = "adopted_groups are some of load_balancer, front, worker, monitoring, queue and database, each with its name and description."
+  }
+}

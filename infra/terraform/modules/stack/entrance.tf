@@ -15,8 +15,8 @@ module "alb" {
   for_each = local.with_alb
 
   name              = local.name
-  vpc_id            = module.vpc.vpc_id
-  subnet_ids        = module.vpc.public_subnet_ids
+  vpc_id            = local.network.vpc_id
+  subnet_ids        = local.network.public_subnet_ids
   security_group_id = module.security.group_ids.load_balancer
   services = {
     vote   = { port = local.ports.vote, health_path = local.health_path }

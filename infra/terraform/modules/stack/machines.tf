@@ -102,7 +102,7 @@ locals {
     # Its settings cannot be asked, and it keeps every write in two zones before it answers.
     var.queue == "memorydb" ? { QUEUE_DURABILITY = "managed" } : {},
     # Limits per address believe the load balancer about addresses, CloudFront where it is in front, and nobody else.
-    var.enable_alb ? { TRUSTED_PROXIES = join(",", concat([var.cidr], sort(flatten([for list in data.aws_ec2_managed_prefix_list.cloudfront : [for entry in list.entries : entry.cidr]])))) } : {},
+    var.enable_alb ? { TRUSTED_PROXIES = join(",", concat([local.network.cidr], sort(flatten([for list in data.aws_ec2_managed_prefix_list.cloudfront : [for entry in list.entries : entry.cidr]])))) } : {},
     # Elsewhere nobody knows under which name browsers find the pages; the compose file's own default is for this machine.
     var.enable_alb ? { VOTE_URL = module.alb["this"].urls.vote, RESULT_URL = module.alb["this"].urls.result } : { VOTE_URL = "", RESULT_URL = "" },
     var.poll,
@@ -167,7 +167,7 @@ module "everything" {
   environment              = var.environment
   role                     = "everything"
   single                   = true
-  zone                     = module.vpc.zones[0]
+  zone                     = local.network.zones[0]
   subnet_ids               = local.machine_subnets
   public_address           = local.public_machines
   security_group_ids       = [module.security.group_ids.front, module.security.group_ids.worker]

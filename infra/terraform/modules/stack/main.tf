@@ -22,29 +22,14 @@ locals {
   health_path   = "/ready"
   drain_seconds = 35
 
-  # Without a gateway, machines reach the internet from the public subnets, under addresses of their own.
-  public_machines = var.nat_gateways == "none"
-  machine_subnets = local.public_machines ? module.vpc.public_subnet_ids : module.vpc.private_subnet_ids
-
   main_release = [for release in reverse(sort([for name, release in var.releases : format("%03d %s", release.weight, name)])) : split(" ", release)[1]][0]
-}
-
-module "vpc" {
-  source = "../vpc"
-
-  name                     = local.name
-  cidr                     = var.cidr
-  zones                    = var.zones
-  nat_gateways             = var.nat_gateways
-  log_retention_days       = var.log_retention_days
-  permissions_boundary_arn = var.permissions_boundary_arn
 }
 
 module "security" {
   source = "../security"
 
   name                  = local.name
-  vpc_id                = module.vpc.vpc_id
+  vpc_id                = local.network.vpc_id
   ports                 = local.ports
   load_balancer         = var.enable_alb
   direct                = var.single && var.direct_access
@@ -52,6 +37,7 @@ module "security" {
   public_cidrs          = var.public_cidrs
   public_prefix_list_id = var.cdn_only ? data.aws_ec2_managed_prefix_list.cloudfront["this"].id : null
   admin_cidrs           = var.admin_cidrs
+  adopted_groups        = var.adopted_groups
 }
 
 module "secrets" {
@@ -64,7 +50,7 @@ module "data" {
   source = "../data"
 
   name                    = local.name
-  subnet_ids              = module.vpc.data_subnet_ids
+  subnet_ids              = local.network.data_subnet_ids
   store                   = var.store
   store_class             = var.store_class
   store_gb                = var.store_gb
@@ -79,6 +65,7 @@ module "data" {
   queue_snapshot          = var.restore.queue
   protected               = var.protected
   backup_days             = var.backup_days
+  log_retention_days      = var.log_retention_days
 }
 
 module "monitoring" {
@@ -105,7 +92,7 @@ module "monitoring" {
 
   host = var.repository == null ? null : {
     subnet_ids         = local.machine_subnets
-    zone               = module.vpc.zones[0]
+    zone               = local.network.zones[0]
     public_address     = local.public_machines
     security_group_ids = [module.security.group_ids.monitoring]
     instance_type      = var.instance_types.monitoring

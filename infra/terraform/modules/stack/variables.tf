@@ -19,9 +19,61 @@ variable "zones" {
   default     = 2
 }
 
+variable "zone_names" {
+  description = "The zones that are used, by name; empty for the first ones of the region"
+  type        = list(string)
+  default     = []
+}
+
 variable "nat_gateways" {
   description = "How machines reach the internet: from public subnets (none), by one gateway (one), or by one in each zone (per-zone)"
   type        = string
+}
+
+variable "existing_network" {
+  description = "A network that exists already, instead of one of our own: its id and addresses, and by zone the ids of its subnets. Public ones lead to the internet, private ones reach it by a gateway; those of data need no way out, and are the private ones where they are left out. cidr and zones then say nothing, and nat_gateways only whether machines are in the public subnets (none) or in the private ones"
+  type = object({
+    vpc_id = string
+    cidr   = string
+    zones  = map(object({ public = string, private = optional(string), data = optional(string) }))
+  })
+  default = null
+
+  validation {
+    condition     = var.existing_network == null || can(regex("^vpc-[0-9a-f]{8,17}$", var.existing_network.vpc_id))
+    error_message = "existing_network.vpc_id is the id of a VPC, such as vpc-0123456789abcdef0."
+  }
+
+  validation {
+    condition     = var.existing_network == null || try(cidrhost(var.existing_network.cidr, 0) == split("/", var.existing_network.cidr)[0] && !strcontains(var.existing_network.cidr, ":"), false)
+    error_message = "existing_network.cidr is the network's IPv4 addresses, such as 10.0.0.0/16, without host bits."
+  }
+
+  validation {
+    condition     = var.existing_network == null || length(try(var.existing_network.zones, {})) >= 2
+    error_message = "existing_network.zones are two at least, so that a zone may fail: each with the ids of its subnets, such as { eu-central-1a = { public = \"subnet-…\", private = \"subnet-…\" } }."
+  }
+
+  validation {
+    condition     = var.existing_network == null || alltrue(flatten([for subnets in values(try(var.existing_network.zones, {})) : [for id in [subnets.public, subnets.private, subnets.data] : id == null || can(regex("^subnet-[0-9a-f]{8,17}$", id))]]))
+    error_message = "Subnets in existing_network.zones are ids such as subnet-0123456789abcdef0."
+  }
+
+  validation {
+    condition     = var.existing_network == null || var.nat_gateways == "none" || alltrue([for subnets in values(try(var.existing_network.zones, {})) : subnets.private != null])
+    error_message = "Each of existing_network.zones needs a private subnet, where machines are; or set nat_gateways = \"none\" for machines in the public ones."
+  }
+
+  validation {
+    condition     = var.existing_network == null || var.single || alltrue([for subnets in values(try(var.existing_network.zones, {})) : subnets.data != null || subnets.private != null])
+    error_message = "Each of existing_network.zones needs a subnet data or private, where store and queue are."
+  }
+}
+
+variable "adopted_groups" {
+  description = "Security groups that were there before and are imported: their names and descriptions, as AWS has them (runbooks/adopt.md)"
+  type        = map(object({ name = string, description = string }))
+  default     = {}
 }
 
 variable "public_cidrs" {

@@ -4,7 +4,8 @@
 data "aws_region" "this" {}
 
 data "aws_availability_zones" "this" {
-  state = "available"
+  state            = "available"
+  exclude_zone_ids = var.excluded_zone_ids
 
   # Local zones have no load balancers and no databases.
   filter {
@@ -15,13 +16,19 @@ data "aws_availability_zones" "this" {
   lifecycle {
     postcondition {
       condition     = length(self.names) >= var.zones
-      error_message = "The region has only ${length(self.names)} availability zones. Choose a smaller number of zones (2 at least), or another region."
+      error_message = "The region has only ${length(self.names)} availability zones that are not excluded. Choose a smaller number of zones (2 at least), or another region."
+    }
+
+    postcondition {
+      condition     = length(setsubtract(var.zone_names, self.names)) == 0
+      error_message = "The region has no zones ${join(", ", setsubtract(var.zone_names, self.names))}, or they are excluded. There are ${join(", ", self.names)}."
     }
   }
 }
 
 locals {
-  zones = { for index, zone in slice(data.aws_availability_zones.this.names, 0, min(var.zones, length(data.aws_availability_zones.this.names))) : zone => index }
+  chosen = length(var.zone_names) > 0 ? sort(var.zone_names) : slice(data.aws_availability_zones.this.names, 0, min(var.zones, length(data.aws_availability_zones.this.names)))
+  zones  = { for index, zone in local.chosen : zone => index }
 
   # Which zones have a gateway, and which one a zone's private subnet uses.
   gateway_zones = {

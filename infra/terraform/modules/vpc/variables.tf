@@ -39,6 +39,30 @@ variable "zones" {
   }
 }
 
+variable "zone_names" {
+  description = "The zones that are used, by name, such as us-east-1b; empty for the first ones of the region. Another choice makes subnets anew, and all that is in them"
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = length(var.zone_names) == 0 || (contains([2, 3, 4], length(var.zone_names)) && length(distinct(var.zone_names)) == length(var.zone_names))
+    error_message = "zone_names are two to four different zones, such as [\"us-east-1b\", \"us-east-1c\"], or none."
+  }
+}
+
+variable "excluded_zone_ids" {
+  description = "Zones in which no subnet is made, by their ids, which are the same for every account"
+  type        = list(string)
+  # Those that MemoryDB does not serve, of the regions that it serves:
+  # https://docs.aws.amazon.com/memorydb/latest/devguide/subnetgroups.html
+  default = ["apne1-az3", "apne2-az4", "cac1-az3", "use1-az3"]
+
+  validation {
+    condition     = alltrue([for id in var.excluded_zone_ids : can(regex("^[a-z]+[0-9]+-az[0-9]+$", id))])
+    error_message = "excluded_zone_ids are ids such as use1-az3: names such as us-east-1e are other zones in other accounts."
+  }
+}
+
 variable "nat_gateways" {
   description = "How private subnets reach the internet: by no gateway, by one, or by one per zone"
   type        = string

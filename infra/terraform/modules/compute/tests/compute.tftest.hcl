@@ -8,8 +8,8 @@ mock_provider "aws" {
   mock_data "aws_partition" {
     defaults = { partition = "aws" }
   }
-  mock_data "aws_ssm_parameter" {
-    defaults = { value = "ami-0123456789abcdef0" }
+  mock_data "aws_ami" {
+    defaults = { id = "ami-0123456789abcdef0" }
   }
   mock_resource "aws_ebs_volume" {
     defaults = { id = "vol-0123456789abcdef0" }
@@ -65,8 +65,8 @@ run "machines_are_closed_encrypted_and_watched" {
   }
 
   assert {
-    condition     = aws_launch_template.this.image_id == "ami-0123456789abcdef0"
-    error_message = "The image is not the one that the parameter names."
+    condition     = aws_launch_template.this.image_id == "ami-0123456789abcdef0" && one(one(data.aws_ami.this.filter).values) == "debian-13-arm64-${local.image_version}" && data.aws_ami.this.owners == tolist(["136693071363"]) && data.aws_ami.this.most_recent != true
+    error_message = "The image is not the one that is named, so an apply may replace machines although nothing has changed."
   }
 }
 
@@ -188,8 +188,18 @@ run "a_single_machine_keeps_its_disk_and_is_recovered" {
   }
 
   assert {
-    condition     = length(aws_launch_template.this.network_interfaces) == 0 && toset(aws_instance.this["this"].vpc_security_group_ids) == toset(["sg-front"]) && aws_instance.this["this"].associate_public_ip_address && aws_instance.this["this"].subnet_id == "subnet-a"
-    error_message = "AWS refuses a machine whose template has a network interface, and which has a subnet itself."
+    condition     = length(aws_launch_template.this.network_interfaces) == 0 && toset([for specification in aws_launch_template.this.tag_specifications : specification.resource_type]) == toset(["instance", "volume"])
+    error_message = "The template makes or tags a network interface, of which the machine has one already."
+  }
+
+  assert {
+    condition     = aws_instance.this["this"].primary_network_interface[0].network_interface_id == aws_network_interface.this["this"].id && aws_network_interface.this["this"].subnet_id == "subnet-a" && toset(aws_network_interface.this["this"].security_groups) == toset(["sg-front"])
+    error_message = "The machine's interface is not the one that outlives it, or is in another subnet or group."
+  }
+
+  assert {
+    condition     = aws_eip.this["this"].network_interface == aws_network_interface.this["this"].id && output.address == aws_eip.this["this"].public_ip
+    error_message = "A new machine would have another address."
   }
 
   assert {

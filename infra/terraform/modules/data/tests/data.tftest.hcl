@@ -194,3 +194,37 @@ run "one_subnet_is_refused" {
 
   expect_failures = [var.subnet_ids]
 }
+
+run "the_store_s_logs_are_kept_for_a_while" {
+  variables {
+    log_retention_days = 90
+  }
+
+  assert {
+    condition     = toset([for group in aws_cloudwatch_log_group.store : group.name]) == toset([for log in aws_db_instance.this["this"].enabled_cloudwatch_logs_exports : "/aws/rds/instance/${aws_db_instance.this["this"].identifier}/${log}"]) && alltrue([for group in aws_cloudwatch_log_group.store : group.retention_in_days == 90])
+    error_message = "RDS would make a log group itself, which is kept for ever."
+  }
+}
+
+run "a_self_hosted_store_has_no_log_groups" {
+  command = plan
+
+  variables {
+    store = "self-hosted"
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_log_group.store) == 0
+    error_message = "There are log groups of a store that there is not."
+  }
+}
+
+run "a_retention_that_cloudwatch_does_not_know_is_refused" {
+  command = plan
+
+  variables {
+    log_retention_days = 31
+  }
+
+  expect_failures = [var.log_retention_days]
+}

@@ -85,6 +85,11 @@ run "the_budget_is_the_environment_s_own" {
     condition     = aws_budgets_budget.this.limit_amount == "60" && one([for filter in aws_budgets_budget.this.cost_filter : one(filter.values)]) == "user:Environment$test"
     error_message = "The budget counts what other environments cost."
   }
+
+  assert {
+    condition     = aws_budgets_budget.this.name == "voting-app-test-${data.aws_region.this.region}"
+    error_message = "The same environment in another region would have a budget of the same name, which an account has only once."
+  }
 }
 
 run "the_monitoring_machine_may_look_and_nothing_else" {

@@ -196,3 +196,31 @@ run "two_services_on_one_port_are_refused" {
 
   expect_failures = [var.ports]
 }
+
+run "a_group_that_was_there_keeps_its_name_and_description" {
+  command = plan
+
+  variables {
+    adopted_groups = { front = { name = "frontend-sg", description = "Frontend" } }
+  }
+
+  assert {
+    condition     = aws_security_group.this["front"].name == "frontend-sg" && aws_security_group.this["front"].description == "Frontend"
+    error_message = "A group that is imported would be made anew."
+  }
+
+  assert {
+    condition     = aws_security_group.this["worker"].name_prefix == "voting-app-test-worker-" && aws_security_group.this["worker"].description == "Machines of the worker"
+    error_message = "A group that is made here has no name of its own."
+  }
+}
+
+run "an_unknown_group_is_refused" {
+  command = plan
+
+  variables {
+    adopted_groups = { frontend = { name = "frontend-sg", description = "Frontend" } }
+  }
+
+  expect_failures = [var.adopted_groups]
+}

@@ -11,8 +11,8 @@ mock_provider "aws" {
   mock_data "aws_partition" {
     defaults = { partition = "aws" }
   }
-  mock_data "aws_ssm_parameter" {
-    defaults = { value = "ami-0123456789abcdef0" }
+  mock_data "aws_ami" {
+    defaults = { id = "ami-0123456789abcdef0" }
   }
   mock_data "aws_availability_zones" {
     defaults = { names = ["ap-northeast-2a", "ap-northeast-2b", "ap-northeast-2c"] }
@@ -23,7 +23,7 @@ mock_provider "aws" {
   mock_resource "aws_ebs_volume" {
     defaults = { id = "vol-0123456789abcdef0" }
   }
-  mock_resource "aws_instance" {
+  mock_resource "aws_eip" {
     defaults = { public_ip = "203.0.113.80" }
   }
   mock_resource "aws_acm_certificate" {
@@ -134,4 +134,89 @@ run "doors_that_nobody_comes_through_are_refused" {
   }
 
   expect_failures = [var.cdn_only, var.admin_cidrs]
+}
+
+run "an_existing_network_that_is_no_id_is_refused" {
+  command = plan
+
+  variables {
+    existing_network = {
+      vpc_id = "network-1"
+      cidr   = "10.77.0.0/16"
+      zones  = { ap-northeast-2a = { public = "subnet-000000a1", private = "subnet-000000a2" }, ap-northeast-2c = { public = "subnet-000000c1", private = "subnet-000000c2" } }
+    }
+  }
+
+  expect_failures = [var.existing_network]
+}
+
+run "an_existing_network_with_host_bits_is_refused" {
+  command = plan
+
+  variables {
+    existing_network = {
+      vpc_id = "vpc-0123456789abcdef0"
+      cidr   = "10.77.0.1/16"
+      zones  = { ap-northeast-2a = { public = "subnet-000000a1", private = "subnet-000000a2" }, ap-northeast-2c = { public = "subnet-000000c1", private = "subnet-000000c2" } }
+    }
+  }
+
+  expect_failures = [var.existing_network]
+}
+
+run "an_existing_network_in_one_zone_is_refused" {
+  command = plan
+
+  variables {
+    existing_network = {
+      vpc_id = "vpc-0123456789abcdef0"
+      cidr   = "10.77.0.0/16"
+      zones  = { ap-northeast-2a = { public = "subnet-000000a1", private = "subnet-000000a2" } }
+    }
+  }
+
+  expect_failures = [var.existing_network]
+}
+
+run "an_existing_subnet_that_is_no_id_is_refused" {
+  command = plan
+
+  variables {
+    existing_network = {
+      vpc_id = "vpc-0123456789abcdef0"
+      cidr   = "10.77.0.0/16"
+      zones  = { ap-northeast-2a = { public = "subnet-000000a1", private = "subnet-000000a2" }, ap-northeast-2c = { public = "subnet-000000c1", private = "the-other" } }
+    }
+  }
+
+  expect_failures = [var.existing_network]
+}
+
+run "machines_without_an_existing_subnet_are_refused" {
+  command = plan
+
+  variables {
+    existing_network = {
+      vpc_id = "vpc-0123456789abcdef0"
+      cidr   = "10.77.0.0/16"
+      zones  = { ap-northeast-2a = { public = "subnet-000000a1", data = "subnet-000000a3" }, ap-northeast-2c = { public = "subnet-000000c1", data = "subnet-000000c3" } }
+    }
+  }
+
+  expect_failures = [var.existing_network]
+}
+
+run "data_in_public_subnets_are_refused" {
+  command = plan
+
+  variables {
+    nat_gateways = "none"
+    existing_network = {
+      vpc_id = "vpc-0123456789abcdef0"
+      cidr   = "10.77.0.0/16"
+      zones  = { ap-northeast-2a = { public = "subnet-000000a1" }, ap-northeast-2c = { public = "subnet-000000c1" } }
+    }
+  }
+
+  expect_failures = [var.existing_network]
 }

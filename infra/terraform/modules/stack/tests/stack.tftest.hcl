@@ -10,8 +10,8 @@ mock_provider "aws" {
   mock_data "aws_partition" {
     defaults = { partition = "aws" }
   }
-  mock_data "aws_ssm_parameter" {
-    defaults = { value = "ami-0123456789abcdef0" }
+  mock_data "aws_ami" {
+    defaults = { id = "ami-0123456789abcdef0" }
   }
   mock_data "aws_ec2_managed_prefix_list" {
     defaults = { id = "pl-1", entries = [{ cidr = "198.51.100.0/24", description = "" }] }
@@ -25,7 +25,7 @@ mock_provider "aws" {
   mock_resource "aws_ebs_volume" {
     defaults = { id = "vol-0123456789abcdef0" }
   }
-  mock_resource "aws_instance" {
+  mock_resource "aws_eip" {
     defaults = { public_ip = "203.0.113.80" }
   }
   mock_resource "aws_acm_certificate" {
@@ -188,5 +188,58 @@ run "monitoring_gets_a_machine_that_takes_its_files_from_the_repository" {
   assert {
     condition     = output.grafana.url == "http://203.0.113.80:3000/" && strcontains(output.grafana.tunnel, "AWS-StartPortForwardingSession") && strcontains(output.grafana.password, "/voting-app-test/secrets/grafana-admin-password") && contains(keys(output.enter), "monitoring")
     error_message = "Nobody is told where Grafana is."
+  }
+}
+
+run "an_existing_network_is_used_instead_of_one_of_our_own" {
+  variables {
+    existing_network = {
+      vpc_id = "vpc-0123456789abcdef0"
+      cidr   = "10.77.0.0/16"
+      zones = {
+        ap-northeast-2a = { public = "subnet-000000a1", private = "subnet-000000a2" }
+        ap-northeast-2c = { public = "subnet-000000c1", private = "subnet-000000c2", data = "subnet-000000c3" }
+      }
+    }
+  }
+
+  assert {
+    condition     = length(module.vpc) == 0 && local.network.vpc_id == "vpc-0123456789abcdef0" && tolist(local.network.zones) == tolist(["ap-northeast-2a", "ap-northeast-2c"])
+    error_message = "A network was made beside the existing one."
+  }
+
+  assert {
+    condition     = tolist(local.network.public_subnet_ids) == tolist(["subnet-000000a1", "subnet-000000c1"]) && tolist(local.machine_subnets) == tolist(["subnet-000000a2", "subnet-000000c2"]) && tolist(local.network.data_subnet_ids) == tolist(["subnet-000000a2", "subnet-000000c3"])
+    error_message = "Load balancer, machines or data are in other subnets than they should be."
+  }
+
+  assert {
+    condition     = data.aws_vpc.existing["this"].cidr_block == "10.77.0.0/16" && alltrue([for key, subnet in data.aws_subnet.existing : subnet.vpc_id == "vpc-0123456789abcdef0" && strcontains(key, subnet.availability_zone)]) && length(data.aws_subnet.existing) == 5
+    error_message = "AWS is not asked whether each subnet is in this network and in its zone."
+  }
+
+  assert {
+    condition     = strcontains(aws_ssm_parameter.settings.value, "TRUSTED_PROXIES='10.77.0.0/16'")
+    error_message = "The services believe another network about addresses."
+  }
+}
+
+run "machines_without_a_gateway_are_in_an_existing_network_s_public_subnets" {
+  variables {
+    single       = true
+    enable_alb   = false
+    store        = "self-hosted"
+    queue        = "self-hosted"
+    nat_gateways = "none"
+    existing_network = {
+      vpc_id = "vpc-0123456789abcdef0"
+      cidr   = "10.77.0.0/16"
+      zones  = { ap-northeast-2c = { public = "subnet-000000c1" }, ap-northeast-2a = { public = "subnet-000000a1" } }
+    }
+  }
+
+  assert {
+    condition     = tolist(local.machine_subnets) == tolist(["subnet-000000a1", "subnet-000000c1"]) && local.network.zones[0] == "ap-northeast-2a"
+    error_message = "The machine and its disk are in different zones, or the machine is in a subnet without a way out."
   }
 }

@@ -174,3 +174,55 @@ run "a_retention_that_cloudwatch_does_not_know_is_refused" {
 
   expect_failures = [var.log_retention_days]
 }
+
+run "zones_without_memorydb_are_left_out" {
+  command = plan
+
+  assert {
+    condition     = toset(data.aws_availability_zones.this.exclude_zone_ids) == toset(["apne1-az3", "apne2-az4", "cac1-az3", "use1-az3"])
+    error_message = "A zone may be chosen in which there is no MemoryDB."
+  }
+}
+
+run "zones_can_be_chosen_by_name" {
+  command = plan
+
+  variables {
+    zone_names = ["ap-northeast-2c", "ap-northeast-2a"]
+  }
+
+  assert {
+    condition     = toset(keys(aws_subnet.data)) == toset(["ap-northeast-2a", "ap-northeast-2c"]) && aws_subnet.public["ap-northeast-2c"].cidr_block == "10.0.16.0/20"
+    error_message = "Subnets are in other zones than those that were named."
+  }
+}
+
+run "a_zone_that_the_region_has_not_is_refused" {
+  command = plan
+
+  variables {
+    zone_names = ["ap-northeast-2a", "eu-central-1a"]
+  }
+
+  expect_failures = [data.aws_availability_zones.this]
+}
+
+run "one_zone_by_name_is_refused" {
+  command = plan
+
+  variables {
+    zone_names = ["ap-northeast-2a"]
+  }
+
+  expect_failures = [var.zone_names]
+}
+
+run "the_name_of_an_excluded_zone_is_refused" {
+  command = plan
+
+  variables {
+    excluded_zone_ids = ["us-east-1e"]
+  }
+
+  expect_failures = [var.excluded_zone_ids]
+}
