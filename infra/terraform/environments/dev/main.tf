@@ -27,7 +27,7 @@ module "voting_app" {
 
   admin_cidrs      = var.admin_cidrs
   public_cidrs     = var.public_cidrs
-  enable_alb       = var.enable_alb
+  enable_alb       = coalesce(var.enable_alb, false)
   domain           = var.domain
   https            = var.https
   allow_plain_http = var.allow_plain_http

@@ -1,6 +1,8 @@
 # Production's parts, the smallest of each kind, in two zones with one gateway.
 
 locals {
+  # Machines of a release that sets no size.
+  size = { min = 1, desired = 1, max = 2 }
   poll = {}
 }
 
@@ -26,12 +28,12 @@ module "voting_app" {
   budget_usd         = 260
 
   image_registry = var.image_registry
-  releases       = var.releases
+  releases       = { for name, release in var.releases : name => merge(release, { size = coalesce(release.size, local.size) }) }
   repository     = var.repository
 
   admin_cidrs      = var.admin_cidrs
   public_cidrs     = var.public_cidrs
-  enable_alb       = var.enable_alb
+  enable_alb       = coalesce(var.enable_alb, true)
   domain           = var.domain
   https            = var.https
   allow_plain_http = var.allow_plain_http
