@@ -43,6 +43,18 @@ variable "public_cidrs" {
   default     = ["0.0.0.0/0"]
 }
 
+variable "interface_endpoints" {
+  description = "Services of AWS that machines reach inside the network, such as ssm. Each costs by the hour in each zone"
+  type        = set(string)
+  default     = []
+}
+
+variable "outbound_cidrs" {
+  description = "Networks that machines reach by HTTPS and HTTP, for packages, images and the playbook. Others than all need interface_endpoints"
+  type        = list(string)
+  default     = ["0.0.0.0/0"]
+}
+
 variable "enable_alb" {
   description = "Load balancer in front of the machines. null: the environment's own default, which is false in dev and true elsewhere"
   type        = bool

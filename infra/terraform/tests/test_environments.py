@@ -5,7 +5,7 @@ import re
 import sys
 import unittest
 
-from cost import table
+from cost import PRICES, table
 from environments import ENVIRONMENTS, TERRAFORM, plan, refusal, resources, root, terraform
 
 ALB = re.compile(r'\.module\.alb\["this"\]\.')
@@ -27,6 +27,12 @@ class Environments(unittest.TestCase):
     def test_the_readme_tells_what_they_cost(self):
         print(table(), file=sys.stderr)
         self.assertIn(table(), (TERRAFORM / "README.md").read_text())
+
+    def test_each_price_has_one_source_with_a_date(self):
+        sources = PRICES["sources"].values()
+        self.assertTrue(all(source["description"] and source["date"] for source in sources))
+        listed = [item for source in sources for item in source["items"]]
+        self.assertEqual(sorted(listed), sorted([*PRICES["hourly"], *PRICES["monthly"]]))
 
     def test_one_variable_adds_the_load_balancer(self):
         without, having = resources(plan("dev")), resources(plan("dev", enable_alb=True))

@@ -36,6 +36,9 @@ module "voting_app" {
   cdn_only         = var.cdn_only
   direct_access    = var.direct_access
 
+  interface_endpoints = var.interface_endpoints
+  outbound_cidrs      = var.outbound_cidrs
+
   permissions_boundary_arn = var.permissions_boundary_arn
   restore                  = var.restore
 

@@ -21,7 +21,16 @@ locals {
 
   # Without a gateway, machines reach the internet from the public subnets, under addresses of their own.
   public_machines = var.nat_gateways == "none"
-  machine_subnets = local.public_machines ? module.vpc.public_subnet_ids : module.vpc.private_subnet_ids
+  machine_subnets = module.endpoints.subnet_ids
+
+  # Services of AWS that machines must reach.
+  needed_endpoints = toset(concat(
+    ["ec2", "logs", "monitoring", "ssm", "ssmmessages"],
+    var.single ? [] : ["autoscaling"],
+    var.store == "rds" ? ["secretsmanager"] : [],
+    var.repository == null ? [] : ["sns"],
+    local.in_ecr ? ["ecr.api", "ecr.dkr"] : [],
+  ))
 
   main_release = [for release in reverse(sort([for name, release in var.releases : format("%03d %s", release.weight, name)])) : split(" ", release)[1]][0]
 }
@@ -48,6 +57,19 @@ module "security" {
   public_cidrs          = var.public_cidrs
   public_prefix_list_id = var.cdn_only ? data.aws_ec2_managed_prefix_list.cloudfront["this"].id : null
   admin_cidrs           = var.admin_cidrs
+  endpoints             = length(var.interface_endpoints) > 0
+  s3_prefix_list_id     = module.vpc.s3_prefix_list_id
+  outbound_cidrs        = var.outbound_cidrs
+}
+
+module "endpoints" {
+  source = "../endpoints"
+
+  name              = local.name
+  vpc_id            = module.vpc.vpc_id
+  subnet_ids        = local.public_machines ? module.vpc.public_subnet_ids : module.vpc.private_subnet_ids
+  security_group_id = lookup(module.security.group_ids, "endpoints", null)
+  services          = var.interface_endpoints
 }
 
 module "secrets" {

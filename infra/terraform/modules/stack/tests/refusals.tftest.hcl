@@ -131,7 +131,10 @@ run "doors_that_nobody_comes_through_are_refused" {
     cdn_only = true
     # Machines have no public address.
     admin_cidrs = ["203.0.113.7/32"]
+    # Machines would not reach AWS's services.
+    outbound_cidrs      = ["198.51.100.0/24"]
+    interface_endpoints = ["ssm", "ssmmessages", "logs", "monitoring", "ec2", "secretsmanager"]
   }
 
-  expect_failures = [var.cdn_only, var.admin_cidrs]
+  expect_failures = [var.cdn_only, var.admin_cidrs, var.outbound_cidrs]
 }
