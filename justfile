@@ -50,3 +50,7 @@ speed:
 # The licences of all crates in the programs, written anew
 licenses:
     .ci/checks/licenses --write
+
+# The tables of inputs and outputs in Terraform's READMEs, written anew
+terraform-readmes:
+    .ci/checks/terraform-readmes --write

@@ -180,6 +180,7 @@ resource "aws_iam_policy" "boundary" {
         Action = [
           "autoscaling:CompleteLifecycleAction", "autoscaling:SetInstanceHealth",
           "cloudwatch:PutMetricData",
+          "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetAuthorizationToken", "ecr:GetDownloadUrlForLayer",
           "ec2:CreateSnapshot", "ec2:CreateSnapshots", "ec2:CreateTags", "ec2:DeleteSnapshot", "ec2:Describe*",
           "kms:Decrypt", "kms:GenerateDataKey",
           "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents",

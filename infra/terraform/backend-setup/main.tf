@@ -14,24 +14,15 @@ provider "aws" {
 
 data "aws_caller_identity" "this" {}
 
-data "aws_partition" "this" {}
+module "key_policy" {
+  source = "../modules/key-policy"
+}
 
 resource "aws_kms_key" "state" {
   description             = "The state of Terraform"
   enable_key_rotation     = true
   deletion_window_in_days = 30
-
-  # Who may use it is decided by roles, in this account.
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid       = "TheAccountAdministers"
-      Effect    = "Allow"
-      Principal = { AWS = "arn:${data.aws_partition.this.partition}:iam::${data.aws_caller_identity.this.account_id}:root" }
-      Action    = "kms:*"
-      Resource  = "*"
-    }]
-  })
+  policy                  = module.key_policy.json
 
   lifecycle {
     prevent_destroy = true

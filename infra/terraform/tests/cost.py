@@ -10,7 +10,9 @@ from environments import plan, resources
 
 PRICES = tomllib.loads((pathlib.Path(__file__).parent / "prices.toml").read_text())
 HOURS = 730
-COLUMNS = {"dev": {}, "dev with enable_alb": {"enable_alb": True}, "staging": {}, "prod": {}}
+# What prod needs to reach AWS's services inside its network alone.
+ENDPOINTS = ["autoscaling", "ec2", "logs", "monitoring", "secretsmanager", "sns", "ssm", "ssmmessages"]
+COLUMNS = {"dev": {}, "dev with enable_alb": {"enable_alb": True}, "staging": {}, "prod": {}, "prod with endpoints": {"interface_endpoints": ENDPOINTS}}
 
 # The agent on a machine tells memory, and of disks each and the fullest; EC2's detailed monitoring has seven metrics.
 METRICS_OF_A_MACHINE = 4 + 7
@@ -46,9 +48,11 @@ def amounts(column):
     has["GB of disk (gp3)"] += sum(volume["size"] for volume in of["aws_ebs_volume"])
     has["public IPv4 address"] += len(of["aws_eip"])
     has["NAT gateway"] = len(of["aws_nat_gateway"])
+    zones = len([subnet for subnet in of["aws_subnet"] if subnet["tags"]["Tier"] == "public"])
     has["load balancer"] = len(of["aws_lb"])
-    # It has an address in each zone.
-    has["public IPv4 address"] += len(of["aws_lb"]) * len([subnet for subnet in of["aws_subnet"] if subnet["tags"]["Tier"] == "public"])
+    # It has an address in each zone, and so has each interface endpoint.
+    has["public IPv4 address"] += len(of["aws_lb"]) * zones
+    has["interface endpoint in a zone"] = zones * len([endpoint for endpoint in of["aws_vpc_endpoint"] if endpoint["vpc_endpoint_type"] == "Interface"])
     for store in of["aws_db_instance"]:
         number = 2 if store["multi_az"] else 1
         has[store["instance_class"]] += number
@@ -72,7 +76,8 @@ def table():
         if any(item in amount for amount in has.values()):
             each = price(item)
             cells = [f"{amount[item]:g} → {amount[item] * each:.2f}" if item in amount else "" for amount in has.values()]
-            rows.append(f"| {item} | {f'{each:.2f}' if each >= 1 else f'{each:.4g}'} | {' | '.join(cells)} |")
+            note = " (from memory)" if item in PRICES["sources"]["memory"]["items"] else ""
+            rows.append(f"| {item}{note} | {f'{each:.2f}' if each >= 1 else f'{each:.4g}'} | {' | '.join(cells)} |")
     totals = [sum(amount * price(item) for item, amount in column.items()) for column in has.values()]
     rows.append(f"| **together** | | {' | '.join(f'**{total:.0f}**' for total in totals)} |")
     return "\n".join(rows)

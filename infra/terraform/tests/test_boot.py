@@ -4,6 +4,7 @@ the machines have. Only AWS's own endpoints, and systemd, which a container does
 The machines' own program installs the distribution's packages once a week; the image that this leaves spares other runs a
 minute of work. It is made anew when what is installed changes."""
 
+import base64
 import contextlib
 import datetime
 import hashlib
@@ -79,8 +80,16 @@ def until(what, condition, seconds=TIMEOUT):
         time.sleep(0.3)
 
 
+# Where images are according to the user data: a registry with a pull secret for the single machine, ECR for the groups.
+REGISTRIES = {"everything": "registry.example", "front": "123456789012.dkr.ecr.us-east-1.amazonaws.com", "worker": "123456789012.dkr.ecr.us-east-1.amazonaws.com"}
+# Who may pull: the operator's secret for a registry, and the password that moto's ECR gives. registry.htpasswd has their hashes.
+PULL_SECRET = "puller:a-secret-of-the-operator"
+ECR_LOGIN = "AWS:123456789012-auth-token"
+
+
 class Registry:
-    """A registry that has the images, so that machines pull them as they would anywhere."""
+    """A registry that has the images and gives them to those who are logged in, so that machines pull them as they would
+    anywhere."""
 
     def __init__(self, folder):
         self.port = free_port()
@@ -88,13 +97,17 @@ class Registry:
         settings = folder / "registry.yml"
         settings.write_text(
             f"version: 0.1\nlog: {{ level: error }}\nstorage: {{ filesystem: {{ rootdirectory: {folder}/registry }} }}\nhttp: {{ addr: '{self.name}' }}\n"
+            f"auth: {{ htpasswd: {{ realm: registry, path: {pathlib.Path(__file__).parent}/registry.htpasswd }} }}\n"
         )
         self.process = subprocess.Popen(["docker-registry", "serve", settings], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until("registry", lambda: status(self.port, "/v2/") == 200)
+        until("registry", lambda: status(self.port, "/v2/") == 401)
+        login = {"auths": {self.name: {"auth": base64.b64encode(PULL_SECRET.encode()).decode()}}}
+        (folder / "docker").mkdir()
+        (folder / "docker" / "config.json").write_text(json.dumps(login))
         for service in SERVICES:
             image = self.image(service)
             run("docker", "tag", f"voting-app/{service}:{TAG}", image)
-            run("docker", "push", "--quiet", image)
+            run("docker", "--config", f"{folder}/docker", "push", "--quiet", image)
             run("docker", "rmi", image)
 
     def image(self, service):
@@ -187,7 +200,7 @@ class Role:
         script = user_data()[role]
         for old, new in [
             ("/opt/voting-app", str(self.home)),
-            *([] if role == "monitoring" else [("registry.example", world.registry.name)]),
+            *((registry, world.registry.name) for name, registry in REGISTRIES.items() if name == role),
             ("--project-name voting-app", f"--project-name {self.project}"),
             *replace,
         ]:
@@ -235,6 +248,8 @@ class World:
             # As the module has it drawn, and not as would suit the services. An address is none at first.
             drawn = draws().get(name)
             self.secrets[name] = self.moto.client("secretsmanager").get_random_password(**drawn)["RandomPassword"] if drawn else "none"
+            if name.endswith("/image-pull-secret"):
+                self.secrets[name] = PULL_SECRET
             self.moto.client("ssm").put_parameter(Name=name, Type="SecureString", Value=self.secrets[name])
         return self.secrets[name]
 
@@ -310,7 +325,8 @@ class Boot(unittest.TestCase):
                 secret = self.world.secrets[f"/voting-app-single/secrets/{name}"]
                 self.assertIn(secret, kept)
                 self.assertNotIn(secret, role.script)
-            self.assertEqual(self.world.host.exec("stat", "--format=%a", f"{role.home}/secrets.env", str(role.home)).split(), ["600", "700"])
+            closed = [f"{role.home}/secrets.env", f"{role.home}/docker/config.json", f"{role.home}/docker", str(role.home)]
+            self.assertEqual(self.world.host.exec("stat", "--format=%a", *closed).split(), ["600", "600", "700", "700"])
 
         with self.subTest("its agents and its watch are started, and it belongs to no group"):
             started = (self.world.folder / "systemctl.log").read_text()

@@ -1,5 +1,6 @@
 """Terraform, the compose stack, the images and the services say the same of ports, probes, images and rights."""
 
+import fnmatch
 import functools
 import json
 import re
@@ -7,6 +8,7 @@ import subprocess
 import tomllib
 import unittest
 
+import yaml
 from environments import PROJECT, TERRAFORM, plan, resources
 
 SERVICES = ["vote", "result", "worker"]
@@ -207,6 +209,18 @@ def is_restricted(rule):
 
 
 class Rights(unittest.TestCase):
+    def test_the_policy_of_keys_stands_in_one_place(self):
+        files = [file for file in sorted(TERRAFORM.rglob("*.tf")) if '"kms:*"' in file.read_text()]
+        self.assertEqual([str(file.relative_to(TERRAFORM)) for file in files], ["modules/key-policy/main.tf"])
+
+    def test_the_boundary_allows_all_that_roles_of_an_environment_do(self):
+        bounded = re.search(r'(?s)resource "aws_iam_policy" "boundary" \{.*?Action = \[(.*?)\]', text("infra/terraform/backend-setup/github.tf"))[1]
+        allowed = re.findall(r'"([^"]+)"', bounded)
+        files = [*(TERRAFORM / "modules").glob("*/*.tf")]
+        used = {action for file in files for action in re.findall(r'"((?:autoscaling|cloudwatch|ec2|ecr|kms|logs|secretsmanager|sns|ssm|ssmmessages):[A-Z][a-z]\w+)"', file.read_text())}
+        self.assertGreater(len(used), 20)
+        self.assertEqual({action for action in used if not any(fnmatch.fnmatchcase(action, pattern) for pattern in allowed)}, set())
+
     def test_aws_takes_every_user_of_the_queue(self):
         for rule in ["+config|get", "+config", "+@all", "+acl", "+cluster|meet", "+SAVE"]:
             self.assertTrue(is_restricted(rule), rule)
@@ -226,6 +240,23 @@ class Rights(unittest.TestCase):
         in_compose = {user: [rule.replace("%R~", "~") for rule in rights if not is_restricted(rule)] for user, rights in in_compose.items()}
         self.assertEqual(in_compose.keys(), {"vote", "worker", "monitor"})
         self.assertEqual(in_terraform, in_compose)
+
+
+class Workflows(unittest.TestCase):
+    def test_terraform_is_initialised_in_one_place(self):
+        files = [file for file in sorted((PROJECT / ".github").rglob("*.yml")) if "terraform init" in file.read_text()]
+        self.assertEqual([str(file.relative_to(PROJECT)) for file in files], [".github/actions/terraform/action.yml"])
+
+    def test_an_environment_has_one_apply_at_a_time_which_no_plan_waits_for(self):
+        jobs = {f"{file.stem} {name}": job for file in sorted((PROJECT / ".github/workflows").glob("*.yml")) for name, job in yaml.safe_load(file.read_text())["jobs"].items()}
+        self.assertEqual(jobs["apply apply"]["concurrency"], {"group": "infrastructure-${{ inputs.environment }}", "cancel-in-progress": False})
+        for name, job in jobs.items():
+            if name != "apply apply":
+                with self.subTest(name):
+                    self.assertNotRegex(str(job.get("concurrency")), r"infrastructure-\$\{\{")
+        # An apply may hold the lock of the state for as long as a database needs to be made.
+        plan_of_merge = next(step["run"] for step in jobs["apply plan"]["steps"] if step.get("name") == "plan")
+        self.assertIn("-lock-timeout=30m", plan_of_merge)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import re
 import sys
 import unittest
 
-from cost import table
+from cost import PRICES, table
 from environments import ENVIRONMENTS, EXISTING_NETWORK, TERRAFORM, plan, refusal, resources, root, terraform
 
 ALB = re.compile(r'\.module\.alb\["this"\]\.')
@@ -31,6 +31,12 @@ class Environments(unittest.TestCase):
     def test_the_readme_tells_what_they_cost(self):
         print(table(), file=sys.stderr)
         self.assertIn(table(), (TERRAFORM / "README.md").read_text())
+
+    def test_each_price_has_one_source_with_a_date(self):
+        sources = PRICES["sources"].values()
+        self.assertTrue(all(source["description"] and source["date"] for source in sources))
+        listed = [item for source in sources for item in source["items"]]
+        self.assertEqual(sorted(listed), sorted([*PRICES["hourly"], *PRICES["monthly"]]))
 
     def test_one_variable_adds_the_load_balancer(self):
         without, having = resources(plan("dev")), resources(plan("dev", enable_alb=True))
@@ -76,10 +82,10 @@ class Environments(unittest.TestCase):
         for file in ["providers.tf", "versions.tf", "outputs.tf", "backend.tf"]:
             self.assertEqual(len({text(environment, file).replace(environment, "") for environment in ENVIRONMENTS}), 1, file)
 
-        def declared(environment):
-            return re.sub(r"(?m)^ +(default +=|size +=).*$", "", text(environment, "variables.tf"))
-
-        self.assertEqual(len({declared(environment) for environment in ENVIRONMENTS}), 1, "variables.tf")
+        # One file, and no copies of it that could differ.
+        for environment in ENVIRONMENTS:
+            link = TERRAFORM / "environments" / environment / "variables.tf"
+            self.assertTrue(link.is_symlink() and link.samefile(TERRAFORM / "environments" / "variables.tf"), f"{link} is no link to ../variables.tf")
         for environment in ENVIRONMENTS:
             calls = re.findall(r'(?m)^(module|resource|data) "(\w+)"', text(environment, "main.tf"))
             self.assertEqual(calls, [("module", "voting_app")])

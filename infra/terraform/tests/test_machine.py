@@ -1,6 +1,8 @@
 """The programs of a machine where things go wrong: its start, and the watch over its services. Only what is outside of them is
 replaced: Docker and systemd, AWS's CLI, and time, which passes faster."""
 
+import base64
+import json
 import os
 import pathlib
 import shutil
@@ -153,6 +155,70 @@ class Boot(unittest.TestCase):
                 self.assertIn("given up at start", said)
                 self.assertIn("--lifecycle-hook-name ready --lifecycle-action-result ABANDON", machine.called()[-1])
                 self.assertFalse((machine.folder / "started").exists())
+
+
+class Images(unittest.TestCase):
+    """How a machine logs in where its images are."""
+
+    def machine(self, program, **settings):
+        machine = Machine(**settings)
+        self.addCleanup(machine.remove)
+        shutil.copy(FILES / program, machine.folder / "bin" / program)
+        for file in ["fixed.env", "secrets.list"]:
+            (machine.folder / file).touch()
+        return machine
+
+    def secrets(self, machine, pull_secret):
+        (machine.folder / "secrets.list").write_text("registry:ghcr.io /the/pull-secret {}\n")
+        machine.program("stubs/aws", f"case $* in *--name\\ /the/pull-secret*) echo '{pull_secret}' ;; *) echo 7 ;; esac")
+        running = machine.start("secrets")
+        said, _ = running.communicate(timeout=60)
+        return running.returncode, said, machine.folder / "docker" / "config.json"
+
+    def test_a_pull_secret_becomes_a_login_that_only_root_reads(self):
+        code, said, config = self.secrets(self.machine("secrets"), "robot:a-token:with=signs")
+        self.assertEqual(code, 0, said)
+        auth = base64.b64encode(b"robot:a-token:with=signs").decode()
+        self.assertEqual(json.loads(config.read_text()), {"auths": {"ghcr.io": {"auth": auth}}})
+        self.assertEqual([f"{path.stat().st_mode & 0o777:o}" for path in [config, config.parent]], ["600", "700"])
+
+    def test_without_a_pull_secret_there_is_no_login(self):
+        machine = self.machine("secrets")
+        self.secrets(machine, "robot:a-token")
+        code, said, config = self.secrets(machine, "none")
+        self.assertEqual(code, 0, said)
+        self.assertFalse(config.exists(), "one from before stayed")
+
+    def test_a_pull_secret_without_a_user_is_refused(self):
+        code, said, config = self.secrets(self.machine("secrets"), "a-token")
+        self.assertEqual(code, 1)
+        self.assertIn("the pull secret of ghcr.io must be USER:TOKEN, or none for public images", said)
+        self.assertNotIn("a-token", said)
+        self.assertFalse(config.exists())
+
+    def test_a_machine_logs_in_to_ecr_before_it_pulls(self):
+        host = "123456789012.dkr.ecr.eu-central-1.amazonaws.com"
+        machine = self.machine("start", ECR_REGISTRY=host, ECR_REGION="eu-central-1")
+        machine.program("stubs/aws", "case $* in *get-login-password*) echo a-password ;; esac")
+        machine.program("stubs/docker", f'case $* in login*) cat >{machine.folder}/password ;; esac; echo "config $DOCKER_CONFIG" >>{machine.calls}')
+        running = machine.start("start")
+        said, _ = running.communicate(timeout=60)
+        self.assertEqual(running.returncode, 0, said)
+        called = [call for call in machine.called() if not call.startswith("config ")]
+        self.assertIn("aws ecr get-login-password --region eu-central-1", called)
+        pull = next(position for position, call in enumerate(called) if " pull " in call)
+        self.assertLess(called.index(f"docker login --username AWS --password-stdin {host}"), pull)
+        self.assertEqual((machine.folder / "password").read_text(), "a-password\n")
+        self.assertEqual({call for call in machine.called() if call.startswith("config ")}, {f"config {machine.folder}/docker"})
+
+    def test_a_machine_that_cannot_log_in_says_so_and_fails(self):
+        machine = self.machine("start", ECR_REGISTRY="123456789012.dkr.ecr.eu-central-1.amazonaws.com", ECR_REGION="eu-central-1")
+        machine.program("stubs/aws", "echo no credentials >&2; exit 255")
+        running = machine.start("start")
+        said, _ = running.communicate(timeout=60)
+        self.assertNotEqual(running.returncode, 0)
+        self.assertIn("no credentials", said)
+        self.assertFalse([call for call in machine.called() if " pull " in call])
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ class Refusals(unittest.TestCase):
                         self.assertRegex(message, r"^.{20,}[.…]$")
 
     def test_every_variable_and_output_has_a_type_and_a_description(self):
-        for module in [*MODULES, *sorted((TERRAFORM / "environments").iterdir())]:
+        for module in [*MODULES, *sorted(path for path in (TERRAFORM / "environments").iterdir() if path.is_dir())]:
             for kind, wanted in [("variables", ["type", "description"]), ("outputs", ["description"])]:
                 for block in re.split(r"(?m)^(?=variable|output)", (module / f"{kind}.tf").read_text() if (module / f"{kind}.tf").exists() else "")[1:]:
                     with self.subTest(f"{module.name}: {block.splitlines()[0]}"):

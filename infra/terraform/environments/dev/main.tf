@@ -31,7 +31,7 @@ module "voting_app" {
 
   admin_cidrs      = var.admin_cidrs
   public_cidrs     = var.public_cidrs
-  enable_alb       = var.enable_alb
+  enable_alb       = coalesce(var.enable_alb, false)
   domain           = var.domain
   https            = var.https
   allow_plain_http = var.allow_plain_http
@@ -39,6 +39,9 @@ module "voting_app" {
   enable_cdn       = var.enable_cdn
   cdn_only         = var.cdn_only
   direct_access    = var.direct_access
+
+  interface_endpoints = var.interface_endpoints
+  outbound_cidrs      = var.outbound_cidrs
 
   permissions_boundary_arn = var.permissions_boundary_arn
   restore                  = var.restore

@@ -1,6 +1,8 @@
 # Three zones, nothing that stops it alone but the queue, whose content is in two zones at least; cannot be deleted by mistake.
 
 locals {
+  # Machines of a release that sets no size.
+  size = { min = 2, desired = 2, max = 10 }
   # Many people share an office's or a school's address; the README says what the limits mean.
   poll = {
     VOTES_PER_MINUTE      = "600"
@@ -36,12 +38,12 @@ module "voting_app" {
   adopted_groups   = var.adopted_groups
 
   image_registry = var.image_registry
-  releases       = var.releases
+  releases       = { for name, release in var.releases : name => merge(release, { size = coalesce(release.size, local.size) }) }
   repository     = var.repository
 
   admin_cidrs      = var.admin_cidrs
   public_cidrs     = var.public_cidrs
-  enable_alb       = var.enable_alb
+  enable_alb       = coalesce(var.enable_alb, true)
   domain           = var.domain
   https            = var.https
   allow_plain_http = var.allow_plain_http
@@ -49,6 +51,9 @@ module "voting_app" {
   enable_cdn       = var.enable_cdn
   cdn_only         = var.cdn_only
   direct_access    = var.direct_access
+
+  interface_endpoints = var.interface_endpoints
+  outbound_cidrs      = var.outbound_cidrs
 
   permissions_boundary_arn = var.permissions_boundary_arn
   restore                  = var.restore

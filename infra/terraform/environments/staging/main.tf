@@ -1,6 +1,8 @@
 # Production's parts, the smallest of each kind, in two zones with one gateway.
 
 locals {
+  # Machines of a release that sets no size.
+  size = { min = 1, desired = 1, max = 2 }
   poll = {}
 }
 
@@ -30,12 +32,12 @@ module "voting_app" {
   adopted_groups   = var.adopted_groups
 
   image_registry = var.image_registry
-  releases       = var.releases
+  releases       = { for name, release in var.releases : name => merge(release, { size = coalesce(release.size, local.size) }) }
   repository     = var.repository
 
   admin_cidrs      = var.admin_cidrs
   public_cidrs     = var.public_cidrs
-  enable_alb       = var.enable_alb
+  enable_alb       = coalesce(var.enable_alb, true)
   domain           = var.domain
   https            = var.https
   allow_plain_http = var.allow_plain_http
@@ -43,6 +45,9 @@ module "voting_app" {
   enable_cdn       = var.enable_cdn
   cdn_only         = var.cdn_only
   direct_access    = var.direct_access
+
+  interface_endpoints = var.interface_endpoints
+  outbound_cidrs      = var.outbound_cidrs
 
   permissions_boundary_arn = var.permissions_boundary_arn
   restore                  = var.restore

@@ -18,6 +18,17 @@ locals {
     condition = {}
   }]
 
+  # Images in ECR. The token is for all registries that the role may read, so its action knows no resources. As in
+  # https://docs.aws.amazon.com/AmazonECR/latest/userguide/security_iam_id-based-policy-examples.html
+  image_statements = flatten([for ecr in local.ecr[*] : [
+    { actions = ["ecr:GetAuthorizationToken"], resources = ["*"], condition = {} },
+    {
+      actions   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+      resources = [for service in local.services : "arn:${data.aws_partition.this.partition}:ecr:${ecr.region}:${ecr.account}:repository/${ecr.path}/${service}"]
+      condition = {}
+    },
+  ]])
+
   log_statements = [{
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"]
     resources = ["${var.log_group.arn}:*"]
@@ -46,7 +57,7 @@ resource "aws_iam_role_policy" "this" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = concat(
-      [for statement in concat(local.group_statements, local.session_statements, local.log_statements, var.statements) : merge(
+      [for statement in concat(local.group_statements, local.session_statements, local.image_statements, local.log_statements, var.statements) : merge(
         { Effect = "Allow", Action = statement.actions, Resource = statement.resources },
         { for key, value in { Condition = statement.condition } : key => value if length(value) > 0 },
       )],

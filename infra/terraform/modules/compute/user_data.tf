@@ -3,6 +3,15 @@
 locals {
   project = "${path.module}/../../../.."
 
+  # The registry of the images, where it is Amazon's ECR.
+  ecr = one([for found in regexall("^([0-9]{12})\\.dkr\\.ecr\\.([a-z0-9-]+)\\.amazonaws\\.com(?:\\.cn)?/(.+)$", var.images.registry) : { account = found[0], region = found[1], path = found[2] }])
+
+  # Any other registry, as Docker calls it in its settings. Docker Hub has another name there.
+  registry = split("/", var.images.registry)[0]
+  pull_secret = var.images.pull_secret == null || local.ecr != null ? {} : {
+    "registry:${local.registry == "docker.io" ? "https://index.docker.io/v1/" : local.registry}" = { from = var.images.pull_secret, template = "{}" }
+  }
+
   services = {
     front      = ["vote", "result"]
     worker     = ["worker"]
@@ -33,6 +42,8 @@ locals {
     SETTINGS_VERSION = var.single ? "" : try(tostring(var.settings.version), "")
     DATABASE_CA_URL  = try(var.store.ca_url, "")
     DATA_DEVICE      = var.single ? "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${replace(aws_ebs_volume.this["this"].id, "-", "")}" : ""
+    ECR_REGISTRY     = local.ecr == null ? "" : local.registry
+    ECR_REGION       = try(local.ecr.region, "")
     PACKAGES         = var.role == "monitoring" ? "ansible-core git" : ""
     REPOSITORY_URL   = try(var.playbook.repository, "")
     REPOSITORY_REF   = try(var.playbook.ref, "")
@@ -82,7 +93,7 @@ locals {
   described = {
     "machine.env"           = join("\n", [for name, value in local.machine : "export ${name}='${value}'"])
     "fixed.env"             = join("\n", [for name, value in local.fixed : "${name}=${value}"])
-    "secrets.list"          = join("\n", [for path, secret in var.secrets : "${path} ${secret.from} ${secret.template}"])
+    "secrets.list"          = join("\n", [for path, secret in merge(var.secrets, local.pull_secret) : "${path} ${secret.from} ${secret.template}"])
     "cloudwatch-agent.json" = jsonencode(local.cloudwatch_agent)
     "watch.service"         = templatefile("${path.module}/files/watch.service.tftpl", { home = var.home })
   }

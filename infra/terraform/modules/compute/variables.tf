@@ -193,8 +193,8 @@ variable "snapshot_days" {
 }
 
 variable "images" {
-  description = "The published images: the registry and path before /vote, /worker and /result, and the tag"
-  type        = object({ registry = string, tag = string })
+  description = "Published images: registry and path before /vote, /worker and /result, tag, and the parameter that holds USER:TOKEN for the registry (none: public images). Images in ECR need no pull_secret"
+  type        = object({ registry = string, tag = string, pull_secret = optional(string) })
   default     = { registry = "", tag = "" }
 
   validation {
@@ -215,7 +215,7 @@ variable "settings" {
 }
 
 variable "secrets" {
-  description = "Where each secret goes, as env:NAME, a line of secrets.env, or a file under secrets/, which parameter or secret it is, and the text around it, with {} for it"
+  description = "Where each secret goes, as env:NAME, a line of secrets.env, registry:NAME, a login of Docker, or a file under secrets/, which parameter or secret it is, and the text around it, with {} for it"
   type        = map(object({ from = string, template = optional(string, "{}") }))
   default     = {}
 

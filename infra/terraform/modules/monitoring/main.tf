@@ -4,11 +4,15 @@ data "aws_caller_identity" "this" {}
 
 data "aws_region" "this" {}
 
-data "aws_partition" "this" {}
-
 resource "aws_cloudwatch_log_group" "services" {
   name              = "/${var.name}/services"
   retention_in_days = var.log_retention_days
+}
+
+module "key_policy" {
+  source = "../key-policy"
+
+  services = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"]
 }
 
 # Messages are encrypted with a key of our own, since AWS's does not let alarms and budgets in.
@@ -16,27 +20,7 @@ resource "aws_kms_key" "this" {
   description             = "Alarm messages of ${var.name}"
   enable_key_rotation     = true
   deletion_window_in_days = 7
-
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [
-      {
-        Sid       = "TheAccountAdministers"
-        Effect    = "Allow"
-        Principal = { AWS = "arn:${data.aws_partition.this.partition}:iam::${data.aws_caller_identity.this.account_id}:root" }
-        Action    = "kms:*"
-        Resource  = "*"
-      },
-      {
-        Sid       = "AlarmsAndBudgetsSpeak"
-        Effect    = "Allow"
-        Principal = { Service = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"] }
-        Action    = ["kms:Decrypt", "kms:GenerateDataKey*"]
-        Resource  = "*"
-        Condition = { StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.this.account_id } }
-      },
-    ]
-  })
+  policy                  = module.key_policy.json
 }
 
 resource "aws_sns_topic" "alarms" {

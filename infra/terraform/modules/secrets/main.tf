@@ -1,26 +1,16 @@
 # The application's secrets, made at random. Each is a parameter of its own, so that a machine can be given those it needs
 # and no others. They are in the state too: whoever may read the state may read them, which is why it is encrypted and closed.
 
-data "aws_caller_identity" "this" {}
-
-data "aws_partition" "this" {}
+module "key_policy" {
+  source = "../key-policy"
+}
 
 # With AWS's own key, whoever may read any parameter of the account could decrypt these.
 resource "aws_kms_key" "this" {
   description             = "Secrets of ${var.name}"
   enable_key_rotation     = true
   deletion_window_in_days = 7
-
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid       = "TheAccountAdministers"
-      Effect    = "Allow"
-      Principal = { AWS = "arn:${data.aws_partition.this.partition}:iam::${data.aws_caller_identity.this.account_id}:root" }
-      Action    = "kms:*"
-      Resource  = "*"
-    }]
-  })
+  policy                  = module.key_policy.json
 }
 
 resource "aws_kms_alias" "this" {
@@ -51,9 +41,9 @@ resource "aws_ssm_parameter" "this" {
   }
 }
 
-# Where alerts are sent, which somebody puts here (runbooks/secrets.md). A parameter cannot be empty.
-resource "aws_ssm_parameter" "address" {
-  for_each = var.addresses
+# What comes from outside: an operator writes the value (runbooks/secrets.md). A parameter cannot be empty.
+resource "aws_ssm_parameter" "external" {
+  for_each = var.external
 
   name        = "/${var.name}/secrets/${each.key}"
   description = "The ${replace(each.key, "-", " ")} of ${var.name}, or none"
@@ -64,4 +54,9 @@ resource "aws_ssm_parameter" "address" {
   lifecycle {
     ignore_changes = [value]
   }
+}
+
+moved {
+  from = aws_ssm_parameter.address
+  to   = aws_ssm_parameter.external
 }

@@ -1,11 +1,11 @@
 output "names" {
   description = "The names of the secrets in the parameter store, by what they are"
-  value       = { for name, secret in merge(aws_ssm_parameter.this, aws_ssm_parameter.address) : name => secret.name }
+  value       = { for name, secret in merge(aws_ssm_parameter.this, aws_ssm_parameter.external) : name => secret.name }
 }
 
 output "arns" {
   description = "The secrets' ARNs, by what they are"
-  value       = { for name, secret in merge(aws_ssm_parameter.this, aws_ssm_parameter.address) : name => secret.arn }
+  value       = { for name, secret in merge(aws_ssm_parameter.this, aws_ssm_parameter.external) : name => secret.arn }
 }
 
 output "values" {

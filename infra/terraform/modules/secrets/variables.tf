@@ -24,8 +24,8 @@ variable "lengths" {
   }
 }
 
-variable "addresses" {
-  description = "Addresses that are secret and come from outside, by name: none until somebody puts one"
+variable "external" {
+  description = "Names of the secrets that an operator writes. Their value is none until then"
   type        = set(string)
-  default     = ["alert-page-url", "alert-ticket-url", "alert-watchdog-url"]
+  default     = ["alert-page-url", "alert-ticket-url", "alert-watchdog-url", "image-pull-secret"]
 }

@@ -2,14 +2,14 @@
 # Session Manager, which needs no port.
 
 locals {
-  groups = {
+  groups = merge({
     load_balancer = "What the world reaches"
     front         = "Machines of the voting page and of the result page"
     worker        = "Machines of the worker"
     monitoring    = "The machine of Prometheus and Grafana"
     queue         = "The queue, where it is a service of its own"
     database      = "The store, where it is a service of its own"
-  }
+  }, var.endpoints ? { endpoints = "Interface endpoints of AWS's services" } : {})
 }
 
 resource "aws_security_group" "this" {
@@ -72,6 +72,7 @@ resource "aws_vpc_security_group_egress_rule" "this" {
   from_port                    = each.value.port
   to_port                      = each.value.port
   cidr_ipv4                    = each.value.cidr
+  prefix_list_id               = each.value.list
   referenced_security_group_id = each.value.to == null ? null : aws_security_group.this[each.value.to].id
 
   tags = { Name = each.key }

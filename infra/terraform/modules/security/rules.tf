@@ -1,6 +1,8 @@
 # The rules as tables, keyed by what they say of themselves.
 
 locals {
+  machines = ["front", "worker", "monitoring"]
+
   # Between our own groups: one line is one rule at each end.
   between = merge(
     {
@@ -29,6 +31,7 @@ locals {
       "load balancer: vote"   = { from = "load_balancer", to = "front", port = var.ports.vote }
       "load balancer: result" = { from = "load_balancer", to = "front", port = var.ports.result }
     } : {},
+    var.endpoints ? { for group in local.machines : "${group}: AWS's services" => { from = group, to = "endpoints", port = 443 } } : {},
   )
 
   # The world: 80 and 443 of the load balancer, or the ports of the two pages, or both.
@@ -53,16 +56,20 @@ locals {
     cidr = try(rule.cidr, null)
   } }
 
-  # Packages, images and AWS's own services.
-  outside = merge([for group in ["front", "worker", "monitoring"] : {
-    "${group}: HTTPS out" = { from = group, port = 443, cidr = "0.0.0.0/0" }
-    "${group}: HTTP out"  = { from = group, port = 80, cidr = "0.0.0.0/0" }
-  }]...)
+  # Packages, images, the playbook, and AWS's own services where they have no endpoint. A CIDR of its own in each key would
+  # replace the rules for everywhere by equal ones, which AWS refuses while the former exist.
+  outside = merge(flatten([for group in local.machines : [for cidr in var.outbound_cidrs : {
+    "${group}: HTTPS ${cidr == "0.0.0.0/0" ? "out" : "to ${cidr}"}" = { from = group, port = 443, cidr = cidr }
+    "${group}: HTTP ${cidr == "0.0.0.0/0" ? "out" : "to ${cidr}"}"  = { from = group, port = 80, cidr = cidr }
+  }]])...)
+  # The gateway endpoint: AWS's agents, and the layers of images in ECR.
+  buckets = var.endpoints ? { for group in local.machines : "${group}: S3" => { from = group, port = 443, list = var.s3_prefix_list_id } } : {}
 
-  egress = { for name, rule in merge(local.between, local.outside) : name => {
+  egress = { for name, rule in merge(local.between, local.outside, local.buckets) : name => {
     from = rule.from
     port = rule.port
     to   = try(rule.to, null)
     cidr = try(rule.cidr, null)
+    list = try(rule.list, null)
   } }
 }

@@ -97,3 +97,31 @@ variable "adopted_groups" {
     error_message = "adopted_groups are some of load_balancer, front, worker, monitoring, queue and database, each with its name and description."
   }
 }
+
+variable "endpoints" {
+  description = "Whether AWS's services have interface endpoints in the network, which machines then reach"
+  type        = bool
+  default     = false
+}
+
+variable "s3_prefix_list_id" {
+  description = "Prefix list of S3's gateway endpoint. null only without endpoints"
+  type        = string
+  default     = null
+}
+
+variable "outbound_cidrs" {
+  description = "Networks that machines reach by HTTPS and HTTP, besides AWS's services at their endpoints"
+  type        = list(string)
+  default     = ["0.0.0.0/0"]
+
+  validation {
+    condition     = alltrue([for cidr in var.outbound_cidrs : can(cidrhost(cidr, 0)) && !strcontains(cidr, ":")])
+    error_message = "outbound_cidrs are IPv4 networks such as 151.101.0.0/16, or 0.0.0.0/0 for all."
+  }
+
+  validation {
+    condition     = length(var.outbound_cidrs) <= 25
+    error_message = "outbound_cidrs are 25 at most: each is two rules of a security group, which has room for 60 in each direction."
+  }
+}

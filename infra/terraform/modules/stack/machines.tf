@@ -52,11 +52,16 @@ locals {
     "env:MONITOR_DB_PASSWORD"    = local.secret["monitor-store-password"]
   }
 
+  # ECR asks for the machines' role, any other registry for a secret.
+  in_ecr       = can(regex("^[0-9]{12}\\.dkr\\.ecr\\.", var.image_registry))
+  pull_secrets = local.in_ecr ? [] : ["image-pull-secret"]
+  pull_secret  = one([for secret in local.pull_secrets : module.secrets.names[secret]])
+
   # Which secrets a role may read: those it needs.
   readable = {
-    front      = ["vote-queue-password", "cookie-key", "result-store-password"]
-    worker     = ["worker-queue-password", "worker-store-password", "result-store-password", "monitor-store-password"]
-    everything = ["cookie-key", "vote-queue-password", "worker-queue-password", "monitor-queue-password", "worker-store-password", "result-store-password", "monitor-store-password"]
+    front      = concat(["vote-queue-password", "cookie-key", "result-store-password"], local.pull_secrets)
+    worker     = concat(["worker-queue-password", "worker-store-password", "result-store-password", "monitor-store-password"], local.pull_secrets)
+    everything = concat(["cookie-key", "vote-queue-password", "worker-queue-password", "monitor-queue-password", "worker-store-password", "result-store-password", "monitor-store-password"], local.pull_secrets)
     monitoring = concat(["grafana-admin-password", "alert-page-url", "alert-ticket-url", "alert-watchdog-url"], var.single ? [] : ["monitor-queue-password", "monitor-store-password"])
   }
   # To read one is to decrypt it, too, which the key allows for these and no others: Parameter Store says for which it asks.
@@ -127,7 +132,7 @@ module "front" {
   # A machine of the smallest kind takes a thousand votes a second and is far from tired; this leaves room for a rush.
   requests_target          = each.value.weight == 0 ? null : { label = "${module.alb["this"].arn_suffix}/${module.alb["this"].target_groups["vote-${each.key}"].arn_suffix}", per_minute = 30000 }
   drain_seconds            = local.drain_seconds
-  images                   = { registry = var.image_registry, tag = each.value.tag }
+  images                   = { registry = var.image_registry, tag = each.value.tag, pull_secret = local.pull_secret }
   settings                 = local.settings
   secrets                  = local.front_secrets
   store                    = local.store
@@ -150,7 +155,7 @@ module "worker" {
   instance_types           = var.instance_types.worker
   size                     = each.value.size
   spot_percent             = var.spot_percent
-  images                   = { registry = var.image_registry, tag = each.value.tag == null ? var.releases[local.main_release].tag : each.value.tag }
+  images                   = { registry = var.image_registry, tag = each.value.tag == null ? var.releases[local.main_release].tag : each.value.tag, pull_secret = local.pull_secret }
   settings                 = local.settings
   secrets                  = local.worker_secrets
   store                    = local.store
@@ -176,7 +181,7 @@ module "everything" {
   instance_types           = var.instance_types.everything
   snapshot_days            = var.backup_days
   data_snapshot            = var.restore.disk
-  images                   = { registry = var.image_registry, tag = each.value.tag }
+  images                   = { registry = var.image_registry, tag = each.value.tag, pull_secret = local.pull_secret }
   settings                 = local.settings
   secrets                  = local.everything_secrets
   statements               = local.reading.everything

@@ -22,6 +22,15 @@ locals {
   health_path   = "/ready"
   drain_seconds = 35
 
+  # Services of AWS that machines must reach.
+  needed_endpoints = toset(concat(
+    ["ec2", "logs", "monitoring", "ssm", "ssmmessages"],
+    var.single ? [] : ["autoscaling"],
+    var.store == "rds" ? ["secretsmanager"] : [],
+    var.repository == null ? [] : ["sns"],
+    local.in_ecr ? ["ecr.api", "ecr.dkr"] : [],
+  ))
+
   main_release = [for release in reverse(sort([for name, release in var.releases : format("%03d %s", release.weight, name)])) : split(" ", release)[1]][0]
 }
 
@@ -38,6 +47,19 @@ module "security" {
   public_prefix_list_id = var.cdn_only ? data.aws_ec2_managed_prefix_list.cloudfront["this"].id : null
   admin_cidrs           = var.admin_cidrs
   adopted_groups        = var.adopted_groups
+  endpoints             = length(var.interface_endpoints) > 0
+  s3_prefix_list_id     = local.network.s3_prefix_list_id
+  outbound_cidrs        = var.outbound_cidrs
+}
+
+module "endpoints" {
+  source = "../endpoints"
+
+  name              = local.name
+  vpc_id            = local.network.vpc_id
+  subnet_ids        = local.public_machines ? local.network.public_subnet_ids : local.network.private_subnet_ids
+  security_group_id = lookup(module.security.group_ids, "endpoints", null)
+  services          = var.interface_endpoints
 }
 
 module "secrets" {

@@ -15,6 +15,7 @@ locals {
     public_subnet_ids  = module.vpc["this"].public_subnet_ids
     private_subnet_ids = module.vpc["this"].private_subnet_ids
     data_subnet_ids    = module.vpc["this"].data_subnet_ids
+    s3_prefix_list_id  = module.vpc["this"].s3_prefix_list_id
     } : {
     vpc_id             = data.aws_vpc.existing["this"].id
     cidr               = var.existing_network.cidr
@@ -22,12 +23,14 @@ locals {
     public_subnet_ids  = [for zone, subnets in var.existing_network.zones : data.aws_subnet.existing["public ${zone}"].id]
     private_subnet_ids = [for zone, subnets in var.existing_network.zones : data.aws_subnet.existing["private ${zone}"].id if subnets.private != null]
     # Without subnets for data, those of the machines; a self-hosted store and queue use none of them.
-    data_subnet_ids = [for zone, subnets in var.existing_network.zones : coalesce(subnets.data, subnets.private, subnets.public)]
+    data_subnet_ids   = [for zone, subnets in var.existing_network.zones : coalesce(subnets.data, subnets.private, subnets.public)]
+    s3_prefix_list_id = null
   }
 
   # Without a gateway, machines reach the internet from the public subnets, under addresses of their own.
   public_machines = var.nat_gateways == "none"
-  machine_subnets = local.public_machines ? local.network.public_subnet_ids : local.network.private_subnet_ids
+  # Known when what machines need to start is there.
+  machine_subnets = module.endpoints.subnet_ids
 }
 
 module "vpc" {

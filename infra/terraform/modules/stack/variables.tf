@@ -373,3 +373,25 @@ variable "restore" {
   type        = object({ store = optional(string), queue = optional(string), disk = optional(string) })
   default     = {}
 }
+
+variable "interface_endpoints" {
+  description = "Services of AWS that machines reach inside the network, such as ssm (modules/endpoints has the list). Each costs by the hour in each zone"
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = var.existing_network == null || length(var.interface_endpoints) == 0
+    error_message = "interface_endpoints are made in a network of the environment's own; an existing_network has its own endpoints, or none."
+  }
+}
+
+variable "outbound_cidrs" {
+  description = "Networks that machines reach by HTTPS and HTTP, for packages, images and the playbook. Others than all need interface_endpoints"
+  type        = list(string)
+  default     = ["0.0.0.0/0"]
+
+  validation {
+    condition     = contains(var.outbound_cidrs, "0.0.0.0/0") || length(setsubtract(local.needed_endpoints, var.interface_endpoints)) == 0
+    error_message = "Without 0.0.0.0/0 in outbound_cidrs, machines reach AWS's services by endpoints only: add to interface_endpoints ${join(", ", sort(setsubtract(local.needed_endpoints, var.interface_endpoints)))}."
+  }
+}

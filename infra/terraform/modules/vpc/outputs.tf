@@ -8,6 +8,11 @@ output "cidr" {
   value       = aws_vpc.this.cidr_block
 }
 
+output "s3_prefix_list_id" {
+  description = "Prefix list of the gateway endpoint of S3"
+  value       = aws_vpc_endpoint.s3.prefix_list_id
+}
+
 output "zones" {
   description = "The zones in use, sorted"
   value       = keys(local.zones)

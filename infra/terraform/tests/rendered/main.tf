@@ -13,10 +13,9 @@ terraform {
 
 locals {
   common = {
-    image_registry = "registry.example/voting-app"
-    releases       = { blue = { tag = "under-test" } }
-    budget_usd     = 1
-    repository     = { url = "https://repository.example/voting-app.git", ref = "under-test" }
+    releases   = { blue = { tag = "under-test" } }
+    budget_usd = 1
+    repository = { url = "https://repository.example/voting-app.git", ref = "under-test" }
   }
 }
 
@@ -30,7 +29,7 @@ module "single" {
   store          = "self-hosted"
   queue          = "self-hosted"
   protected      = false
-  image_registry = local.common.image_registry
+  image_registry = "registry.example/voting-app"
   releases       = local.common.releases
   budget_usd     = local.common.budget_usd
 }
@@ -47,7 +46,7 @@ module "fleet" {
   queue          = "memorydb"
   protected      = false
   repository     = local.common.repository
-  image_registry = local.common.image_registry
+  image_registry = "123456789012.dkr.ecr.us-east-1.amazonaws.com/voting-app"
   releases       = local.common.releases
   budget_usd     = local.common.budget_usd
 }

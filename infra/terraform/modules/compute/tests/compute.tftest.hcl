@@ -168,6 +168,57 @@ run "a_machine_is_told_what_to_run_and_where_its_secrets_are" {
   }
 }
 
+run "a_machine_pulls_its_own_images_from_ecr_by_its_role" {
+  variables {
+    images = { registry = "210987654321.dkr.ecr.eu-central-1.amazonaws.com/team/voting-app", tag = "1.0.0", pull_secret = "/voting-app-test/secrets/image-pull-secret" }
+  }
+
+  assert {
+    condition = { for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : join(" ", statement.Action) => statement.Resource if startswith(statement.Action[0], "ecr:") } == {
+      "ecr:GetAuthorizationToken"                                                    = ["*"]
+      "ecr:BatchCheckLayerAvailability ecr:BatchGetImage ecr:GetDownloadUrlForLayer" = [for service in ["vote", "result"] : "arn:aws:ecr:eu-central-1:210987654321:repository/team/voting-app/${service}"]
+    }
+    error_message = "The machine cannot pull its images, or may pull others or do more."
+  }
+
+  assert {
+    condition     = strcontains(output.user_data, "export ECR_REGION='eu-central-1'\nexport ECR_REGISTRY='210987654321.dkr.ecr.eu-central-1.amazonaws.com'")
+    error_message = "The machine does not know where it logs in."
+  }
+
+  assert {
+    condition     = !strcontains(output.user_data, "\nregistry:")
+    error_message = "The machine asks for a pull secret that ECR does not take."
+  }
+}
+
+run "a_machine_pulls_images_from_elsewhere_with_a_secret" {
+  variables {
+    images = { registry = "ghcr.io/example/voting-app", tag = "1.0.0", pull_secret = "/voting-app-test/secrets/image-pull-secret" }
+  }
+
+  assert {
+    condition     = strcontains(output.user_data, "\nregistry:ghcr.io /voting-app-test/secrets/image-pull-secret {}") && strcontains(output.user_data, "export ECR_REGISTRY=''")
+    error_message = "The machine does not log in where its images are."
+  }
+
+  assert {
+    condition     = length([for statement in jsondecode(aws_iam_role_policy.this.policy).Statement : statement if startswith(statement.Action[0], "ecr:")]) == 0
+    error_message = "The machine has rights in ECR, where its images are not."
+  }
+}
+
+run "docker_hub_has_another_name_in_docker_s_settings" {
+  variables {
+    images = { registry = "docker.io/example", tag = "1.0.0", pull_secret = "/voting-app-test/secrets/image-pull-secret" }
+  }
+
+  assert {
+    condition     = strcontains(output.user_data, "\nregistry:https://index.docker.io/v1/ /voting-app-test/secrets/image-pull-secret {}")
+    error_message = "Docker would not find the login."
+  }
+}
+
 run "a_single_machine_keeps_its_disk_and_is_recovered" {
   variables {
     role            = "everything"

@@ -18,13 +18,13 @@ run "each_secret_is_one_of_its_own_and_encrypted" {
 
 run "they_are_encrypted_with_a_key_of_this_environment" {
   assert {
-    condition     = alltrue([for secret in concat(values(aws_ssm_parameter.this), values(aws_ssm_parameter.address)) : secret.key_id == aws_kms_key.this.arn && secret.type == "SecureString"]) && aws_kms_key.this.enable_key_rotation
+    condition     = alltrue([for secret in concat(values(aws_ssm_parameter.this), values(aws_ssm_parameter.external)) : secret.key_id == aws_kms_key.this.arn && secret.type == "SecureString"]) && aws_kms_key.this.enable_key_rotation
     error_message = "Whoever may read any parameter of the account could decrypt a secret."
   }
 
   assert {
-    condition     = toset([for address in aws_ssm_parameter.address : "${address.name}=${nonsensitive(address.value)}"]) == toset([for name in var.addresses : "/voting-app-test/secrets/${name}=none"])
-    error_message = "An address that nobody has given is not none."
+    condition     = toset([for secret in aws_ssm_parameter.external : "${secret.name}=${nonsensitive(secret.value)}"]) == toset([for name in var.external : "/voting-app-test/secrets/${name}=none"])
+    error_message = "A secret that no operator has written is not none."
   }
 }
 

@@ -127,6 +127,63 @@ run "a_delivery_network_takes_the_world_s_place" {
   }
 }
 
+run "without_endpoints_machines_reach_the_world_by_two_ports" {
+  assert {
+    condition     = toset([for rule in aws_vpc_security_group_egress_rule.this : "${rule.from_port} ${rule.cidr_ipv4}" if rule.cidr_ipv4 != null]) == toset(["443 0.0.0.0/0", "80 0.0.0.0/0"]) && !contains(keys(output.group_ids), "endpoints")
+    error_message = "Machines reach something else than HTTPS and HTTP outside, or there are endpoints."
+  }
+
+  assert {
+    condition     = toset([for name, rule in aws_vpc_security_group_egress_rule.this : name if rule.cidr_ipv4 != null]) == toset(flatten([for group in ["front", "worker", "monitoring"] : ["${group}: HTTPS out", "${group}: HTTP out"]]))
+    error_message = "A rule of another name replaces an equal one, which AWS refuses."
+  }
+}
+
+run "with_endpoints_machines_reach_what_is_named_and_nothing_else" {
+  variables {
+    endpoints         = true
+    s3_prefix_list_id = "pl-s3"
+    outbound_cidrs    = ["198.51.100.0/24"]
+  }
+
+  assert {
+    condition     = toset([for rule in aws_vpc_security_group_egress_rule.this : "${rule.from_port} ${rule.cidr_ipv4}" if rule.cidr_ipv4 != null]) == toset(["443 198.51.100.0/24", "80 198.51.100.0/24"])
+    error_message = "The world is open although networks are named."
+  }
+
+  assert {
+    condition = alltrue([for group in ["front", "worker", "monitoring"] : length([for rule in aws_vpc_security_group_egress_rule.this : rule if rule.security_group_id == aws_security_group.this[group].id && rule.prefix_list_id == "pl-s3" && rule.from_port == 443]) == 1]) && alltrue([
+      for group in ["front", "worker", "monitoring"] : length([for rule in aws_vpc_security_group_egress_rule.this : rule if rule.security_group_id == aws_security_group.this[group].id && rule.referenced_security_group_id == aws_security_group.this["endpoints"].id && rule.from_port == 443]) == 1
+    ])
+    error_message = "A machine does not reach S3 or AWS's services."
+  }
+
+  assert {
+    condition     = toset([for rule in aws_vpc_security_group_ingress_rule.this : "${rule.from_port} ${rule.referenced_security_group_id}" if rule.security_group_id == aws_security_group.this["endpoints"].id]) == toset([for group in ["front", "worker", "monitoring"] : "443 ${aws_security_group.this[group].id}"])
+    error_message = "The endpoints keep a machine out, or let somebody else in."
+  }
+}
+
+run "a_name_in_place_of_a_network_is_refused" {
+  command = plan
+
+  variables {
+    outbound_cidrs = ["deb.debian.org"]
+  }
+
+  expect_failures = [var.outbound_cidrs]
+}
+
+run "more_networks_than_a_group_has_room_for_are_refused" {
+  command = plan
+
+  variables {
+    outbound_cidrs = [for number in range(26) : "198.51.${number}.0/24"]
+  }
+
+  expect_failures = [var.outbound_cidrs]
+}
+
 run "the_world_is_no_administrator" {
   command = plan
 

@@ -131,9 +131,12 @@ run "doors_that_nobody_comes_through_are_refused" {
     cdn_only = true
     # Machines have no public address.
     admin_cidrs = ["203.0.113.7/32"]
+    # Machines would not reach AWS's services.
+    outbound_cidrs      = ["198.51.100.0/24"]
+    interface_endpoints = ["ssm", "ssmmessages", "logs", "monitoring", "ec2", "secretsmanager"]
   }
 
-  expect_failures = [var.cdn_only, var.admin_cidrs]
+  expect_failures = [var.cdn_only, var.admin_cidrs, var.outbound_cidrs]
 }
 
 run "an_existing_network_that_is_no_id_is_refused" {
@@ -219,4 +222,19 @@ run "data_in_public_subnets_are_refused" {
   }
 
   expect_failures = [var.existing_network]
+}
+
+run "endpoints_in_an_existing_network_are_refused" {
+  command = plan
+
+  variables {
+    interface_endpoints = ["ssm"]
+    existing_network = {
+      vpc_id = "vpc-0123456789abcdef0"
+      cidr   = "10.77.0.0/16"
+      zones  = { ap-northeast-2a = { public = "subnet-000000a1", private = "subnet-000000a2" }, ap-northeast-2c = { public = "subnet-000000c1", private = "subnet-000000c2" } }
+    }
+  }
+
+  expect_failures = [var.interface_endpoints]
 }

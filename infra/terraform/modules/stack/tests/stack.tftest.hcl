@@ -61,6 +61,11 @@ run "groups_of_machines_run_what_they_should_and_nothing_is_public_but_the_load_
   }
 
   assert {
+    condition     = alltrue([for role in ["front-blue", "worker"] : strcontains(output.user_data[role], "\nregistry:ghcr.io /voting-app-test/secrets/image-pull-secret {}")]) && alltrue([for role in ["front", "worker", "everything"] : contains(local.readable[role], "image-pull-secret")])
+    error_message = "Machines cannot pull private images."
+  }
+
+  assert {
     condition     = strcontains(output.user_data["front-blue"], "export EXPORTERS='cadvisor'") && strcontains(output.user_data["front-blue"], "export SERVICES='vote result'") && strcontains(output.user_data["worker"], "export SERVICES='worker'") && strcontains(output.user_data["front-blue"], "TAG=1.0.0")
     error_message = "Machines run other services, or another release."
   }
@@ -112,6 +117,29 @@ run "one_variable_adds_the_load_balancer" {
   assert {
     condition     = endswith(output.urls.result, "/result") && !endswith(output.urls.vote, ":8080/") && strcontains(aws_ssm_parameter.settings.value, "TRUSTED_PROXIES='10.9.0.0/16'")
     error_message = "The pages should be at the load balancer."
+  }
+}
+
+run "with_endpoints_machines_need_not_reach_the_world" {
+  variables {
+    interface_endpoints = ["autoscaling", "ec2", "logs", "monitoring", "secretsmanager", "ssm", "ssmmessages"]
+    outbound_cidrs      = ["198.51.100.0/24"]
+  }
+
+  assert {
+    condition     = contains(keys(module.security.group_ids), "endpoints") && local.machine_subnets == tolist(module.vpc["this"].private_subnet_ids) && local.needed_endpoints == var.interface_endpoints
+    error_message = "Endpoints have no group, are elsewhere than machines, or not all of them are needed."
+  }
+}
+
+run "images_in_ecr_need_no_secret" {
+  variables {
+    image_registry = "123456789012.dkr.ecr.ap-northeast-2.amazonaws.com/voting-app"
+  }
+
+  assert {
+    condition     = alltrue([for script in values(output.user_data) : !strcontains(script, "image-pull-secret")]) && !strcontains(jsonencode(local.readable), "image-pull-secret")
+    error_message = "A machine reads a secret that it does not need."
   }
 }
 
