@@ -38,6 +38,11 @@ def until(what, condition):
         time.sleep(0.2)
 
 
+def image(name):
+    """The image that the compose stack has."""
+    return re.search(rf"(?m)^    image: ({name}:\S+)$", (PROJECT / "docker-compose.yml").read_text())[1]
+
+
 def block(title, number):
     """A block of commands of a section of the runbook."""
     section = re.search(rf"(?ms)^## {title}\n(.*?)(?=^## |\Z)", RUNBOOK)[1]
@@ -52,8 +57,8 @@ class Side:
 
     def make(self):
         docker("network", "create", self.name)
-        self.run("db", "--env=POSTGRES_PASSWORD=none", "--tmpfs=/run/secrets/db", f"--volume={PROJECT}/infra/compose/roles.sql:/roles.sql:ro", "--publish=127.0.0.1::5432", "postgres:18", "postgres", "-c", "fsync=off")
-        self.run("redis", "redis:8.0", "redis-server", "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction")
+        self.run("db", "--env=POSTGRES_PASSWORD=none", "--tmpfs=/run/secrets/db", f"--volume={PROJECT}/infra/compose/roles.sql:/roles.sql:ro", "--publish=127.0.0.1::5432", image("postgres"), "postgres", "-c", "fsync=off")
+        self.run("redis", image("redis"), "redis-server", "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction")
 
     def run(self, service, *arguments):
         docker("run", "--detach", "--name", f"{self.name}-{service}", "--network", self.name, "--network-alias", service, *arguments)
@@ -70,7 +75,7 @@ class Side:
 
     def services(self):
         inside = f"postgres://worker:{PASSWORD}@db:5432/postgres?sslmode=disable"
-        self.run("worker", "--env=QUEUE_URL=redis://redis:6379", f"--env=DATABASE_URL={inside}", "--publish=127.0.0.1::8082", f"voting-app/worker:{TAG}")
+        self.run("worker", "--env=QUEUE_URL=redis://redis:6379", f"--env=DATABASE_URL={inside}", "--env=STORE_TIMEOUT=60s", "--publish=127.0.0.1::8082", f"voting-app/worker:{TAG}")
         self.run("vote", "--env=QUEUE_URL=redis://redis:6379", f"--env=COOKIE_KEY={COOKIE_KEY}", "--publish=127.0.0.1::8080", f"voting-app/vote:{TAG}")
         self.wait_ready()
 
