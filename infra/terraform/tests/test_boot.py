@@ -316,8 +316,11 @@ class Boot(unittest.TestCase):
 
         # cAdvisor's image is not among those that are here, and the services run without it.
         with self.subTest("its exporters tell of queue and store"):
-            until("the queue's figures", lambda: {"redis_up 1", 'redis_key_size{db="db0",key="ballots"} 0'} <= figures(exporters["redis_exporter"]))
-            until("the store's figures", lambda: "pg_up 1" in (told := figures(exporters["postgres_exporter"])) and any(line.startswith('pg_stat_database_xact_commit{datid="5",datname="postgres"}') for line in told))
+            for exporter, up, figure in [
+                ("redis_exporter", "redis_up 1", 'redis_key_size{db="db0",key="ballots"} '),
+                ("postgres_exporter", "pg_up 1", 'pg_stat_database_xact_commit{datid="5",datname="postgres"} '),
+            ]:
+                until(exporter, lambda: up in (told := figures(exporters[exporter])) and any(line.startswith(figure) for line in told))
 
         with self.subTest("its secrets are those of the parameter store, closed, and not in the user data"):
             kept = self.world.host.exec("cat", f"{role.home}/secrets.env")
