@@ -15,7 +15,7 @@ RUNBOOKS = sorted((TERRAFORM / "runbooks").glob("*.md"))
 LINKED = [*RUNBOOKS, *(file for file in TERRAFORM.rglob("README.md") if ".terraform" not in file.parts)]
 
 # They would do something; what stands in their place writes down the call.
-PROGRAMS = ["aws", "terraform", "docker", "cosign", "git", "verify", "systemctl", "curl", "sleep"]
+PROGRAMS = ["aws", "terraform", "docker", "cosign", "git", "verify", "systemctl", "curl", "sleep", "awk"]
 
 
 def blocks(file, language):
@@ -46,7 +46,7 @@ class Runbooks(unittest.TestCase):
         script = "\n".join(["set -euo pipefail", "cd() { :; }", *known, block])
         called = at / "calls"
         called.touch()
-        environment = {"PATH": f"{self.folder}/bin:/usr/bin:/bin", "HOME": str(self.folder), "CALLS": str(called), "BUCKET": "the-state", "VERSION": "a-version"}
+        environment = {"PATH": f"{self.folder}/bin:/usr/bin:/bin", "HOME": str(self.folder), "CALLS": str(called), "BUCKET": "the-state", "VERSION": "a-version", "OLD": "postgres://old", "NEW": "postgres://new"}
         done = subprocess.run(["bash", "-c", script], cwd=at, env=environment, text=True, capture_output=True)
         wrong = [complaint(*call) for call in calls(called.read_text())]
         return [said for said in [done.stderr if done.returncode else "", *wrong] if said]
