@@ -14,6 +14,8 @@ provider "aws" {
 
 data "aws_caller_identity" "this" {}
 
+data "aws_partition" "this" {}
+
 module "key_policy" {
   source = "../modules/key-policy"
 }

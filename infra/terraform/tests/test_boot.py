@@ -82,9 +82,9 @@ def until(what, condition, seconds=TIMEOUT):
 
 # Where images are according to the user data: a registry with a pull secret for the single machine, ECR for the groups.
 REGISTRIES = {"everything": "registry.example", "front": "123456789012.dkr.ecr.us-east-1.amazonaws.com", "worker": "123456789012.dkr.ecr.us-east-1.amazonaws.com"}
-# Who may pull: the operator's secret for a registry, and the password that moto's ECR gives. registry.htpasswd has their hashes.
+# Who may pull: whoever has this, and who has the password that moto's ECR gives (AWS:123456789012-auth-token).
+# registry.htpasswd has the hashes of both.
 PULL_SECRET = "puller:a-secret-of-the-operator"
-ECR_LOGIN = "AWS:123456789012-auth-token"
 
 
 class Registry:

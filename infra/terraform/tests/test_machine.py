@@ -38,7 +38,7 @@ class Machine:
             program.chmod(0o755)
         self.calls = self.folder / "calls"
         self.calls.touch()
-        settings = {"NAME": "voting-app-test", "SERVICES": "vote result", "GROUP": "a-group", "ROLE": "front", "ENVIRONMENT": "test", "SETTINGS_PARAMETER": "/settings", "BOOT_SECONDS": 600} | settings
+        settings = {"NAME": "voting-app-test", "SERVICES": "vote result", "EXPORTERS": "", "GROUP": "a-group", "ROLE": "front", "ENVIRONMENT": "test", "SETTINGS_PARAMETER": "/settings", "BOOT_SECONDS": 600} | settings
         (self.folder / "machine.env").write_text("".join(f"export {name}='{value}'\n" for name, value in settings.items()))
         self.program("stubs/docker", DOCKER[docker])
         self.program("stubs/systemctl", "")
