@@ -156,6 +156,8 @@ class Host:
         finally:
             subprocess.run(["docker", "exec", self.name, "sh", "-c", f"kill $(cat {home}/watch.pid)"], capture_output=True)
             watch.wait()
+            # A start that it began goes on without it, and would start again what a test takes down.
+            until("the end of a start", lambda: "bin/start" not in run("docker", "top", self.name))
 
     def stop(self):
         # What programs in it wrote belongs to root.
