@@ -23,6 +23,7 @@ TAG = os.environ.get("TAG", "under-test")
 TIMEOUT = 120
 COOKIE_KEY = secrets.token_hex(64)
 PASSWORD = secrets.token_hex(12)
+RIGHTS = re.search(r"(?m)^user worker on #.* (resetchannels .*)$", (PROJECT / "infra/compose/make-secrets").read_text())[1]
 
 
 def docker(*command, check=True):
@@ -58,7 +59,8 @@ class Side:
     def make(self):
         docker("network", "create", self.name)
         self.run("db", "--env=POSTGRES_PASSWORD=none", "--tmpfs=/run/secrets/db", f"--volume={PROJECT}/infra/compose/roles.sql:/roles.sql:ro", "--publish=127.0.0.1::5432", image("postgres"), "postgres", "-c", "fsync=off")
-        self.run("redis", image("redis"), "redis-server", "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction")
+        # The worker's rights are those of the compose stack.
+        self.run("redis", image("redis"), "redis-server", "--user", "worker", "on", f">{PASSWORD}", *RIGHTS.split(), "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction")
 
     def run(self, service, *arguments):
         docker("run", "--detach", "--name", f"{self.name}-{service}", "--network", self.name, "--network-alias", service, *arguments)
@@ -75,7 +77,7 @@ class Side:
 
     def services(self):
         inside = f"postgres://worker:{PASSWORD}@db:5432/postgres?sslmode=disable"
-        self.run("worker", "--env=QUEUE_URL=redis://redis:6379", f"--env=DATABASE_URL={inside}", "--env=STORE_TIMEOUT=60s", "--publish=127.0.0.1::8082", f"voting-app/worker:{TAG}")
+        self.run("worker", "--env=QUEUE_URL=redis://redis:6379", f"--env=DATABASE_URL={inside}", "--env=STORE_TIMEOUT=60s", f"voting-app/worker:{TAG}")
         self.run("vote", "--env=QUEUE_URL=redis://redis:6379", f"--env=COOKIE_KEY={COOKIE_KEY}", "--publish=127.0.0.1::8080", f"voting-app/vote:{TAG}")
         self.wait_ready()
 
@@ -131,6 +133,7 @@ class Move(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
+        (self.folder / "secrets.env").write_text(f"WORKER_REDIS_PASSWORD={PASSWORD}\n")
         for side in [self.old, self.new]:
             side.reset()
 
@@ -141,13 +144,13 @@ systemctl() {{ echo "$@" >>systemctl.log; }}
 compose() {{
   case $* in
     "stop vote") docker stop {self.old.name}-vote ;;
+    "exec -T --env REDISCLI_AUTH="*) docker exec "$3" "$4" {self.old.name}-redis "${{@:6}}" ;;
     "exec -T worker worker "*) docker exec {self.old.name}-worker worker "${{@:5}}" ;;
     *) echo "compose $*" >&2; return 1 ;;
   esac
 }}
 """
         script = re.sub(r"(?m)^compose\(\) .*\n", "", script)
-        script = script.replace("localhost:8082", f"127.0.0.1:{self.old.port('worker', 8082)}")
         script = script.replace("ghcr.io/example/voting-app/worker:0.1.0", f"voting-app/worker:{TAG}").replace("voting-app-db-1", f"{self.old.name}-db")
         environment = {**os.environ, "OLD": self.old.url, "NEW": self.new.url}
         done = subprocess.run(["bash", "-c", stands_in + script], cwd=self.folder, env=environment, text=True, capture_output=True, timeout=TIMEOUT)
@@ -173,7 +176,7 @@ compose() {{
             self.old.vote("a")
         threading.Timer(8, docker, ["unpause", f"{self.old.name}-worker"]).start()
         stop = "Stop voting, and let the queue run empty"
-        self.assert_done(block(stop, 0) + block(stop, 1))
+        self.assert_done(block(stop, 0) + block(stop, 1) + block(stop, 2))
         self.assertEqual((self.folder / "systemctl.log").read_text(), "stop voting-app-watch\n")
         self.assertEqual(self.old.tally(), {"a": "31", "b": "20"})
 

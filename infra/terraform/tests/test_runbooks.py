@@ -15,7 +15,7 @@ RUNBOOKS = sorted((TERRAFORM / "runbooks").glob("*.md"))
 LINKED = [*RUNBOOKS, *(file for file in TERRAFORM.rglob("README.md") if ".terraform" not in file.parts)]
 
 # They would do something; what stands in their place writes down the call.
-PROGRAMS = ["aws", "terraform", "docker", "cosign", "git", "verify", "systemctl", "curl", "sleep", "awk"]
+PROGRAMS = ["aws", "terraform", "docker", "cosign", "git", "verify", "systemctl"]
 
 
 def blocks(file, language):
@@ -31,13 +31,16 @@ class Runbooks(unittest.TestCase):
         for program in PROGRAMS:
             (self.folder / "bin" / program).write_text(RECORDER)
             (self.folder / "bin" / program).chmod(0o755)
+        # What is waited for never comes here.
+        (self.folder / "bin" / "sleep").write_text("#!/bin/sh\nexit 1\n")
+        (self.folder / "bin" / "sleep").chmod(0o755)
 
     def complaints(self, block, known):
         """What is wrong with a block of commands, in a folder that has the files that they are about."""
         at = pathlib.Path(tempfile.mkdtemp(dir=self.folder)) / "environments" / "dev"
         source = TERRAFORM / ("backend-setup" if "github_repository" in block else "environments/dev")
         shutil.copytree(source, at, ignore=shutil.ignore_patterns(".terraform"))
-        for name in ["backend.tf.example", "terraform.tfstate", "terraform.tfstate.backup", "older.tfstate", "adopt.tf", "before.csv"]:
+        for name in ["backend.tf.example", "terraform.tfstate", "terraform.tfstate.backup", "older.tfstate", "adopt.tf", "before.csv", "secrets.env"]:
             (at / name).touch()
         shutil.copy(self.folder / "bin" / "verify", at.parent.parent)
         shutil.copy(self.folder / "bin" / "verify", at / "newest-image")
