@@ -519,7 +519,7 @@ class Store:
         self.address = f"{self.host}:{self.port}"
         self.password = secrets.token_hex(16)
         self.secret = world.moto.client("secretsmanager").create_secret(
-            Name="rds", SecretString=json.dumps({"username": "voting_admin", "password": self.password})
+            Name=f"rds-{self.port}", SecretString=json.dumps({"username": "voting_admin", "password": self.password})
         )["ARN"]
         self.folder = folder = world.folder
         run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=authority", "-keyout", f"{folder}/authority.key", "-out", f"{folder}/authority.pem")
