@@ -7,7 +7,7 @@ use crate::harness::{
     voter::Voter,
 };
 
-/// What Redis says to this URL's password.
+/// The answer of Redis to a user who comes with this URL.
 fn ping(stack: &Stack, url: &str) -> String {
     let ping = ["redis-cli", "--no-auth-warning", "-u", url, "ping"];
     stack.ask_servers("passwords", "redis:8.2", &ping)

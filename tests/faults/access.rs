@@ -4,7 +4,8 @@ use sqlx::{Connection, PgConnection};
 
 use super::{PROMPT, assert_it_says, until_ready};
 use crate::harness::{
-    eventually, postgres,
+    eventually,
+    postgres::{self, PostgresServer},
     process::Service,
     redis,
     skip::or_skip,
@@ -63,10 +64,8 @@ async fn a_postgres_that_takes_only_tls_is_said_and_may_be_mended_there() {
     until_all_are_ready(&services).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_password_of_postgres_is_said_and_may_be_mended_there() {
-    let server = or_skip!(postgres::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+/// Makes the role `known`, whose password is `right`, in a server with the tables. Returns its URL with a wrong password.
+async fn make_known_user(server: &PostgresServer, storage: &mut Storage) -> String {
     server.url().clone_into(&mut storage.database_url);
     storage.store().await;
     storage
@@ -81,6 +80,14 @@ async fn a_wrong_password_of_postgres_is_said_and_may_be_mended_there() {
         let checking = "host all postgres all trust\nhost all all all scram-sha-256";
         let_in(server.url(), checking, &wrong).await;
     }
+    wrong
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_password_of_postgres_is_said_and_may_be_mended_there() {
+    let server = or_skip!(postgres::own());
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let wrong = make_known_user(&server, &mut storage).await;
     storage.database_url = wrong;
     let words = ["user and password", "DATABASE_URL"];
     let services = start_refused(["worker", "result"], &storage, &words).await;
@@ -123,20 +130,7 @@ async fn a_password_that_is_changed_in_redis_is_said() {
 async fn a_password_that_is_changed_in_postgres_is_said() {
     let server = or_skip!(postgres::own());
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
-    server.url().clone_into(&mut storage.database_url);
-    storage.store().await;
-    storage
-        .execute(
-            "CREATE ROLE known LOGIN PASSWORD 'right';
-             GRANT ALL ON ALL TABLES IN SCHEMA public TO known",
-        )
-        .await;
-    let wrong = server.url().replace("postgres:postgres@", "known:wrong@");
-    // Where no password is looked at, none is wrong.
-    if PgConnection::connect(&wrong).await.is_ok() {
-        let checking = "host all postgres all trust\nhost all all all scram-sha-256";
-        let_in(server.url(), checking, &wrong).await;
-    }
+    let wrong = make_known_user(&server, &mut storage).await;
     storage.database_url = wrong.replace("wrong", "right");
     let services = ["worker", "result"].map(|name| Service::start(name, &storage, &PROMPT));
     until_all_are_ready(&services).await;

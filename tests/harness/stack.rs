@@ -15,7 +15,7 @@ use super::{PATIENCE, folders, free_port, unique};
 
 /// A project, removed with its volumes when this value is dropped.
 pub struct Stack {
-    /// Where docker-compose.yml is.
+    /// The folder of docker-compose.yml.
     folder: PathBuf,
     project: String,
     variables: Vec<(String, String)>,
