@@ -56,6 +56,20 @@ async fn an_immediate_restart_of_postgres_heals_alone() {
     server.server.kill();
 }
 
+/// The schedule of faults may end a server that has just been started, which hears nothing yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_postgres_that_is_only_starting_can_be_ended() {
+    let postgres = or_skip!(postgres::own());
+    postgres.server.kill();
+    for _ in 0..3 {
+        postgres.server.start();
+        postgres.server.quit();
+    }
+    postgres.server.start();
+    postgres.wait_until_ready().await;
+    postgres.server.kill();
+}
+
 /// A standby says the same as this setting does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_postgres_that_takes_no_writes_is_said_by_the_worker_and_shown_by_the_result() {

@@ -11,7 +11,8 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Mutex,
-    time::Instant,
+    thread,
+    time::{Duration, Instant},
 };
 
 use testcontainers::{
@@ -80,24 +81,54 @@ impl Server {
         }
     }
 
-    /// Ends it as `pg_ctl stop -m immediate` ends a Postgres.
+    /// Ends it as `pg_ctl stop -m immediate` ends a Postgres. It is told until it hears: before a server has begun to
+    /// listen, its container's first process, and what a shell starts beside itself, ignore this signal.
     pub fn quit(&self) {
-        match self {
+        self.until_ended(|| match self {
             Self::External => panic!("somebody else's server is not ended"),
-            Self::Container { id, .. } => {
-                docker(["kill", "--signal", "QUIT", id]);
-                docker(["wait", id]);
+            // An error where it has just ended.
+            Self::Container { id, .. } => run_quietly("docker", ["kill", "--signal", "QUIT", id]),
+            Self::Process(process) => {
+                if let Some(pid) = process.pid() {
+                    run_quietly("kill", ["-QUIT", &pid]);
+                }
             }
-            Self::Process(process) => process.quit(),
-        }
+        });
     }
 
     /// Waits until it has ended by itself.
     pub fn wait(&self) {
+        self.until_ended(|| {});
+    }
+
+    fn until_ended(&self, tell: impl Fn()) {
+        let deadline = Instant::now() + PATIENCE;
+        tell();
+        while self.runs() {
+            assert!(Instant::now() < deadline, "{self:?} does not end");
+            thread::sleep(Duration::from_millis(20));
+            tell();
+        }
+        if let Self::Process(process) = self {
+            process.kill();
+        }
+    }
+
+    fn runs(&self) -> bool {
         match self {
             Self::External => panic!("somebody else's server does not end"),
-            Self::Container { id, .. } => docker(["wait", id]),
-            Self::Process(process) => process.wait(),
+            Self::Container { id, .. } => {
+                let output = Command::new("docker")
+                    .args(["inspect", "--format", "{{.State.Running}}", id])
+                    .output();
+                let output = output.expect("docker can be run");
+                assert!(output.status.success(), "docker inspect {id}: {output:?}");
+                output.stdout.starts_with(b"true")
+            }
+            // The guard's shell collects it, so its number is free once it has ended.
+            Self::Process(process) => process
+                .pid()
+                .is_some_and(|pid| Path::new("/proc").join(pid).join("exe").exists()),
         }
     }
 
@@ -198,37 +229,17 @@ impl Process {
         drop(self.running.lock().unwrap().take());
     }
 
-    fn quit(&self) {
-        if let Some(pid) = self.pid() {
-            let _ = Command::new("kill").args(["-QUIT", &pid]).status();
-        }
-        self.wait();
-    }
-
     fn pid(&self) -> Option<String> {
         let running = self.running.lock().unwrap();
         running.as_ref().map(|(_, pid)| pid.clone())
     }
 
-    /// The guard's shell collects it, so its number is free once it has ended.
-    fn wait(&self) {
-        let pid = self.pid();
-        let runs = |pid: &String| Path::new("/proc").join(pid).join("exe").exists();
-        while pid.as_ref().is_some_and(runs) {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        self.kill();
-    }
-
     /// To the server and to the processes it made: Postgres has one for each connection.
     fn signal(&self, signal: &str) {
         if let Some(pid) = self.pid() {
-            let _ = Command::new("pkill")
-                .args([format!("-{signal}"), "-P".into(), pid.clone()])
-                .status();
-            let _ = Command::new("kill")
-                .args([format!("-{signal}"), pid.clone()])
-                .status();
+            let signal = format!("-{signal}");
+            run_quietly("pkill", [&signal, "-P", &pid]);
+            run_quietly("kill", [&signal, &pid]);
         }
     }
 }
@@ -299,6 +310,11 @@ fn pause(id: &str) {
             "docker pause {id}: {said}"
         );
     }
+}
+
+/// Runs a command that may fail.
+fn run_quietly<const N: usize>(program: &str, arguments: [&str; N]) {
+    let _ = Command::new(program).args(arguments).output();
 }
 
 fn docker<const N: usize>(arguments: [&str; N]) {
