@@ -71,6 +71,9 @@ pub async fn stream(State(app): State<App>, request: Request) -> Result<Response
         refuse(format!("Your network has {limit} viewers of the live result already, which is as many as it may have. Please read /api/tally."))
     })?;
     let place = app.places.clone().try_acquire_owned().map_err(|_| {
+        if let Some(count) = app.refused_log.count_event() {
+            tracing::warn!(count, "as many viewers watch the live result as MAX_VIEWERS allows; more are refused");
+        }
         refuse("Too many viewers watch the live result. Please try again in a moment, or read /api/tally.".into())
     })?;
     let last_seen = request

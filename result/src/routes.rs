@@ -11,6 +11,7 @@ use shared::{
     language::Translations,
     links::LinkSettings,
     poll::Poll,
+    throttle::Throttle,
 };
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -50,6 +51,7 @@ pub struct Parts {
     pub(crate) places: Arc<Semaphore>,
     /// Those of each address.
     pub(crate) per_address: AddressLimit,
+    pub(crate) refused_log: Throttle,
     pub(crate) instance: String,
     pub(crate) pages: Pages<page::Kind, page::Version>,
 }
@@ -84,6 +86,7 @@ impl App {
             embed_policy: content_security_policy(&pages.embed_allowed_origins),
             places: Arc::new(Semaphore::new(max_viewers)),
             per_address,
+            refused_log: Throttle::default(),
             instance: shared::instance_name(),
             pages: Pages::default(),
         }))

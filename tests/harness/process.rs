@@ -69,6 +69,13 @@ impl Process {
         Self { child, said }
     }
 
+    /// The lines with this text that the program has said by now.
+    pub fn lines_with(&self, text: &str) -> Vec<String> {
+        let lines = self.said.lines.lock().unwrap();
+        let found = lines.iter().filter(|line| line.contains(text));
+        found.cloned().collect()
+    }
+
     /// Waits until the program has said a line with this text, and returns it.
     pub fn line_with(&self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;

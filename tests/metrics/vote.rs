@@ -1,10 +1,17 @@
 //! What happens to votes.
 
+use std::time::Instant;
+
+use futures_util::future::join_all;
+use reqwest::StatusCode;
+
 use super::PROMPT;
 use crate::{
     faults::start_ready,
     harness::{
+        eventually,
         process::Service,
+        raw::Raw,
         redis,
         scrape::{Scrape, until, value},
         skip::or_skip,
@@ -60,6 +67,82 @@ async fn every_outcome_of_a_vote_is_counted_as_what_it_is() {
     assert_eq!((all, counts.iter().sum()), (5.0, 4.0), "{}", now.0);
     let waited = now.value("vote_enqueue_duration_seconds_sum{outcome=\"timeout\"}");
     assert!(waited >= 0.3, "{waited}");
+}
+
+/// Such a vote reaches no handler, and still the figures of the service's availability must show it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vote_refused_by_a_limit_on_connections_is_counted_measured_and_logged() {
+    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    for (limits, outcome, logged) in [
+        (
+            [
+                ("MAX_CONNECTIONS", "4"),
+                ("MAX_CONNECTIONS_PER_ADDRESS", "100"),
+            ],
+            "connection_limit",
+            "as MAX_CONNECTIONS allows",
+        ),
+        (
+            [
+                ("MAX_CONNECTIONS", "100"),
+                ("MAX_CONNECTIONS_PER_ADDRESS", "4"),
+            ],
+            "address_limit",
+            "an address has as many as it may have",
+        ),
+    ] {
+        let vote = start_ready("vote", &storage, &limits).await;
+        let mut voter = Voter::new(&vote.url);
+        let _open: Vec<_> = join_all((0..4).map(|_| Raw::open(&vote.url))).await;
+        // A connection of the probe before may still have been open when the last of these was.
+        let refused = async || voter.vote_for("a").await.status;
+        let unavailable = |status: &StatusCode| *status == StatusCode::SERVICE_UNAVAILABLE;
+        eventually("a refused vote", unavailable, refused).await;
+        let count = submissions("none", outcome);
+        let before = Scrape::of(&vote.url).await;
+        assert!(before.value(&count) >= 1.0, "{}", before.0);
+        voter = Voter::new(&vote.url);
+        assert!(unavailable(&voter.vote_for("b").await.status));
+        assert_eq!(
+            voter.api_vote(r#"{"choice":"a"}"#).await.0,
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+        let now = Scrape::of(&vote.url).await;
+        assert!((now.value(&count) - before.value(&count) - 2.0).abs() < 0.1);
+        for route in ["/", "/api/votes"] {
+            let answered = format!(
+                "http_server_request_duration_seconds_count{{http_request_method=\"POST\",http_response_status_code=\"503\",http_route=\"{route}\"}}"
+            );
+            assert!(
+                (now.value(&answered) - before.value(&answered) - 1.0).abs() < 0.1,
+                "{route}: {}",
+                now.0
+            );
+        }
+        vote.process.line_with(logged);
+    }
+}
+
+/// A WARN for each of some hundred votes a second would hide what else is said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn votes_that_fail_are_logged_once_a_second_with_their_number() {
+    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    // Nobody listens there.
+    storage.queue_url = "redis://127.0.0.1:1".into();
+    let vote = Service::start("vote", &storage, &[("ENQUEUE_TIMEOUT", "100ms")]);
+    let began = Instant::now();
+    let votes = (0..50).map(|_| async { Voter::new(&vote.url).vote_for("a").await.status });
+    for status in join_all(votes).await {
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    vote.process.line_with("could not be queued");
+    let lines = vote.process.lines_with("could not be queued");
+    let seconds = began.elapsed().as_secs() + 2;
+    assert!(lines.len() as u64 <= seconds, "{lines:?}");
+    assert!(
+        lines.iter().all(|line| line.contains(" count=")),
+        "{lines:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

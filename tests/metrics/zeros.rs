@@ -67,12 +67,16 @@ fn combinations(service: &str) -> Vec<(&'static str, String)> {
         _ => {}
     }
     if service == "vote" {
-        for choice in ["a", "b", "none"] {
-            for outcome in ["accepted", "rejected", "error", "timeout", "rate_limited"] {
+        let mut submitted = |choice: &str, outcomes: &str| {
+            for outcome in outcomes.split(' ') {
                 let labels = format!("choice=\"{choice}\",outcome=\"{outcome}\"");
                 all.push(("vote_submissions_total", labels));
             }
+        };
+        for choice in ["a", "b", "none"] {
+            submitted(choice, "accepted rejected error timeout rate_limited shed");
         }
+        submitted("none", "connection_limit address_limit");
     }
     for (method, route, statuses) in routes(service) {
         for status in statuses.split(' ') {

@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry};
 use shared::{
     ballot::{Ballot, Choice, Traceparent, VoterId},
-    http::ClientAddress,
+    http::{ClientAddress, Refused},
     metrics::LATENCY_SECONDS,
     poll::{Phase, Poll, ResultsMode},
+    throttle::Throttle,
 };
 
 use crate::{
@@ -37,6 +38,17 @@ const NO_CHOICE: &str = "none";
 /// The label of all choices where whoever reads the metrics may not know the result.
 const HIDDEN_CHOICE: &str = "hidden";
 const ENQUEUE_OUTCOMES: [&str; 3] = ["accepted", "error", "timeout"];
+const OUTCOMES: [&str; 6] = [
+    "accepted",
+    "rejected",
+    "error",
+    "timeout",
+    "rate_limited",
+    "shed",
+];
+/// The outcomes of votes that a limit on connections refused before they were read.
+const ALL_CONNECTIONS: &str = "connection_limit";
+const CONNECTIONS_OF_ADDRESS: &str = "address_limit";
 
 impl VoteMetrics {
     /// The metrics, with everything that can be counted at 0.
@@ -48,11 +60,16 @@ impl VoteMetrics {
             .iter()
             .map(|option| audience.label(&option.key));
         for choice in keys.chain([NO_CHOICE]) {
-            for outcome in ["accepted", "rejected", "error", "timeout", "rate_limited"] {
+            for outcome in OUTCOMES {
                 metrics
                     .vote_submissions_total
                     .with_label_values(&[choice, outcome]);
             }
+        }
+        for outcome in [ALL_CONNECTIONS, CONNECTIONS_OF_ADDRESS] {
+            metrics
+                .vote_submissions_total
+                .with_label_values(&[NO_CHOICE, outcome]);
         }
         for outcome in ENQUEUE_OUTCOMES {
             metrics
@@ -60,6 +77,17 @@ impl VoteMetrics {
                 .with_label_values(&[outcome]);
         }
         metrics
+    }
+
+    /// Counts a vote that a limit on connections refused.
+    pub(crate) fn count_refused(&self, by: Refused) {
+        let outcome = match by {
+            Refused::Full => ALL_CONNECTIONS,
+            Refused::PerAddress(_) => CONNECTIONS_OF_ADDRESS,
+        };
+        self.vote_submissions_total
+            .with_label_values(&[NO_CHOICE, outcome])
+            .inc();
     }
 
     /// Says how many votes may be under way now.
@@ -110,6 +138,15 @@ pub struct Intake {
     pub audience: Audience,
     /// How often somebody may vote.
     pub rates: RateLimits,
+    /// Limits how often failures are logged.
+    pub log: Arc<FailureLog>,
+}
+
+/// Limits how often the failures of votes are logged, each kind by itself.
+#[derive(Debug, Default)]
+pub struct FailureLog {
+    shed: Throttle,
+    enqueue: Throttle,
 }
 
 /// Whose vote it is.
@@ -160,6 +197,14 @@ impl Intake {
         let line = &self.lines[sender.voter.shard(self.lines.len())];
         let admitted = line.admission.admit().ok_or_else(|| {
             self.metrics.vote_shed_total.inc();
+            if let Some(count) = self.log.shed.count_event() {
+                let limit = line.admission.limit();
+                tracing::warn!(
+                    limit,
+                    count,
+                    "votes were shed: as many are on their way as the queue keeps in time"
+                );
+            }
             Refusal::Overloaded
         })?;
         self.rates.check(sender.address, sender.voter)?;
@@ -169,8 +214,10 @@ impl Intake {
             traceparent,
         };
         let kept = line.keep(ballot, admitted).await;
-        if let Err(error) = &kept.outcome {
-            tracing::warn!(%error, "a vote could not be queued");
+        if let Err(error) = &kept.outcome
+            && let Some(count) = self.log.enqueue.count_event()
+        {
+            tracing::warn!(%error, count, "votes could not be queued");
         }
         let outcome = kept.outcome.map_err(Refusal::from);
         let label = outcome

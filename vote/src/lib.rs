@@ -107,6 +107,7 @@ pub async fn run(
         metrics: metrics.clone(),
         audience,
         rates,
+        log: Arc::default(),
     };
     let base_path = config.links.vote_base_path.clone().unwrap_or_default();
     let app = routes::App::new(
@@ -122,6 +123,7 @@ pub async fn run(
         &http_metrics,
     );
     let answers = http::Answers::new(routes, http_metrics, config.site)
+        .on_refused(routes::count_refused(metrics.clone()))
         .below(base_path)
         .waiting_for(enqueue_timeout);
 

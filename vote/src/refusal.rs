@@ -135,7 +135,8 @@ impl Refusal {
     pub(crate) fn outcome(&self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
-            Self::Overloaded | Self::Unavailable | Self::NotStored => "error",
+            Self::Overloaded => "shed",
+            Self::Unavailable | Self::NotStored => "error",
             Self::RateLimited(_) => "rate_limited",
             _ => "rejected",
         }

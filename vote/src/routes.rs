@@ -2,11 +2,11 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use axum::Router;
+use axum::{Router, http::Method};
 use jiff::Timestamp;
 use shared::{
     http::{
-        AllowedOrigins, Api, BasePath, HttpMetrics, Pages, PublicOrigins, asset_routes,
+        AllowedOrigins, Api, BasePath, HttpMetrics, Pages, PublicOrigins, Refused, asset_routes,
         documented_routes,
     },
     language::Translations,
@@ -21,7 +21,7 @@ use crate::{
     cookie_key::CookieKeys,
     csrf::{CsrfCheck, Token},
     identity::{Context, Identity},
-    intake::{Intake, Sender},
+    intake::{Intake, Sender, VoteMetrics},
     line::Receipt,
     page,
     refusal::Refusal,
@@ -110,6 +110,15 @@ impl App {
             address: sent.address,
         };
         self.intake.cast(sender, key, sent.traceparent()).await
+    }
+}
+
+/// Counts requests with a vote that a limit on connections refused.
+pub fn count_refused(metrics: VoteMetrics) -> impl Fn(&Method, &str, Refused) {
+    move |method, path, by| {
+        if *method == Method::POST && matches!(path, "/" | "/api/votes") {
+            metrics.count_refused(by);
+        }
     }
 }
 

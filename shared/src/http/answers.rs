@@ -23,6 +23,7 @@ use super::{
     measured::{Measured, Routes},
     options,
     problem_page::Reader,
+    room::Refused,
 };
 
 /// How long an answer may take to begin.
@@ -41,7 +42,11 @@ struct Parts {
     site: Site,
     base_path: BasePath,
     timeout: Duration,
+    on_refused: Box<OnRefused>,
 }
+
+/// Called with the method and the path of each request that a limit on connections refuses.
+type OnRefused = dyn Fn(&Method, &str, Refused) + Send + Sync;
 
 impl Answers {
     /// The answers of these routes, whose expected ones are in the metrics already.
@@ -59,6 +64,7 @@ impl Answers {
             site,
             base_path: BasePath::default(),
             timeout: REQUEST_TIMEOUT,
+            on_refused: Box::new(|_, _, _| {}),
         }))
     }
 
@@ -81,6 +87,21 @@ impl Answers {
     pub fn below(mut self, base_path: BasePath) -> Self {
         let parts = Arc::get_mut(&mut self.0).expect("it is set up before it is shared");
         parts.base_path = base_path;
+        self
+    }
+
+    /// The same where this is called with the method and the path of each request that a limit on connections refuses:
+    /// it reaches no route that could count it.
+    ///
+    /// # Panics
+    /// They are shared already.
+    #[must_use]
+    pub fn on_refused(
+        mut self,
+        call: impl Fn(&Method, &str, Refused) + Send + Sync + 'static,
+    ) -> Self {
+        let parts = Arc::get_mut(&mut self.0).expect("it is set up before it is shared");
+        parts.on_refused = Box::new(call);
         self
     }
 
@@ -120,10 +141,16 @@ impl Answers {
         self.0.base_path.is_probe(path)
     }
 
-    /// The answer to a request for which there is no room.
-    pub(super) fn refuse(&self, request: &Request, problem: Problem) -> Response {
-        let reader = Reader::of(request);
-        self.finish(problem.into_response(), &reader)
+    /// The answer to a request that a limit on connections refuses. It is measured like any other.
+    pub(super) fn refuse(&self, mut request: Request, refused: Refused) -> Response {
+        let reader = Reader::of(&request);
+        // Only for the path's label: outside of the base path the answer is the same.
+        let _ = self.0.base_path.enter(&mut request);
+        let measured = Measured::begin(&self.0.metrics, &self.0.labels, &request);
+        (self.0.on_refused)(request.method(), request.uri().path(), refused);
+        let response = self.finish(Problem::from(refused).into_response(), &reader);
+        measured.end(response.status());
+        response
     }
 
     fn finish(&self, response: Response, reader: &Reader) -> Response {

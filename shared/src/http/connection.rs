@@ -55,11 +55,11 @@ async fn answer(
     let mut response = if answers.is_probe(request.uri().path()) {
         answers.answer(request).await
     } else if let Some(refused) = place.refused {
-        answers.refuse(&request, refused.into())
+        answers.refuse(request, refused)
     } else if proxies.trusts(peer.ip().to_canonical()) {
         match place.share(client) {
             Ok(share) => share.held_by(answers.answer(request).await),
-            Err(refused) => answers.refuse(&request, refused.into()),
+            Err(refused) => answers.refuse(request, refused),
         }
     } else {
         answers.answer(request).await

@@ -44,6 +44,7 @@ pub use pages::Pages;
 pub use per_address::{AddressLimit, ClientAddress, OverLimit, Share};
 pub use probes::{Probes, probe_routes};
 pub use problem::{PROBLEM_JSON, Problem, ProblemKind};
+pub use room::Refused;
 pub use server::{ConnectionSettings, serve};
 pub use site::{Hsts, InvalidHsts, Site};
 

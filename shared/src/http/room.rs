@@ -9,6 +9,7 @@ use super::{
     measured::{Counted, HttpMetrics},
     per_address::OverLimit,
 };
+use crate::throttle::Throttle;
 
 /// How many of those that find no place are told so at the same time; more are closed without a word.
 const REFUSED_AT_ONCE: usize = 256;
@@ -20,12 +21,12 @@ const LITTLE_PATIENCE: Duration = Duration::from_secs(3);
 /// The same for those that are to be refused.
 const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The reason why there is no place.
+/// The limit that refuses a connection or a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
-    /// All are taken.
+pub enum Refused {
+    /// The limit of all connections.
     Full,
-    /// The client has as many as one address may have.
+    /// The limit of one address, which this is.
     PerAddress(u32),
 }
 
@@ -45,6 +46,8 @@ pub(super) struct Room {
     connections: AddressLimit,
     requests: AddressLimit,
     metrics: HttpMetrics,
+    limit: usize,
+    log: Arc<Throttle>,
 }
 
 impl Room {
@@ -56,6 +59,8 @@ impl Room {
             connections: AddressLimit::new("connection", per_address, &metrics),
             requests: AddressLimit::new("request", per_address, &metrics),
             metrics,
+            limit: places,
+            log: Arc::default(),
         }
     }
 
@@ -88,6 +93,13 @@ impl Room {
             return Ok((permit, share));
         }
         self.metrics.http_server_refused_connections_total.inc();
+        if let Some(count) = self.log.count_event() {
+            tracing::warn!(
+                limit = self.limit,
+                count,
+                "as many connections are open as MAX_CONNECTIONS allows; more are refused"
+            );
+        }
         Err(Refused::Full)
     }
 
