@@ -1,7 +1,7 @@
 //! Traces: from a voter's request through the queue to the commit, as a collector receives them.
 
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -19,7 +19,8 @@ use crate::{
 };
 
 on_both_storages! {
-    one_trace_leads_from_the_request_to_the_commit,
+    traces_lead_from_the_request_to_the_commit,
+    a_batch_is_one_span_that_links_to_each_ballot,
     a_dead_letter_says_so_in_its_trace_and_in_the_log,
 }
 
@@ -39,38 +40,105 @@ async fn vote(url: &str, traceparent: Option<&str>) -> StatusCode {
     request.send().await.unwrap().status()
 }
 
-async fn one_trace_leads_from_the_request_to_the_commit(storage: Storage) {
+/// The destination's name in spans.
+fn destination(storage: &Storage) -> &str {
+    match kind(storage) {
+        "redis" => &storage.stream,
+        _ => "ballots",
+    }
+}
+
+/// The queue's system.
+fn kind(storage: &Storage) -> &'static str {
+    let is_redis = storage.queue_url.starts_with("redis");
+    if is_redis { "redis" } else { "sqlite" }
+}
+
+async fn a_batch_is_one_span_that_links_to_each_ballot(storage: Storage) {
+    let collector = Collector::start().await;
+    let settings = collector.settings();
+    let voting = start_ready("vote", &storage, &settings).await;
+    let mut sent = Vec::new();
+    for last in ["6", "7"] {
+        let trace = TRACE.replace("4736", &format!("473{last}"));
+        let traced = traceparent(&trace, "01");
+        assert_eq!(vote(&voting.url, Some(&traced)).await, StatusCode::OK);
+        let name = format!("send {}", destination(&storage));
+        sent.push(collector.span(&trace, &name).await);
+    }
+    // One that nobody traces is in the batch, and has no link.
+    let untraced = traceparent(&TRACE.replace('4', "5"), "00");
+    assert_eq!(vote(&voting.url, Some(&untraced)).await, StatusCode::OK);
+    // A ratio of 0 is that of traces that begin here; these began elsewhere.
+    let mut ratio = settings.to_vec();
+    ratio.push(("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"));
+    ratio.push(("OTEL_TRACES_SAMPLER_ARG", "0"));
+    let _worker = start_ready("worker", &storage, &ratio).await;
+
+    let name = format!("process {}", destination(&storage));
+    let batch = collector.span_linked_to(&sent[0], &name).await;
+    let links: Vec<_> = sent.iter().map(|sent| (sent.trace(), sent.id())).collect();
+    assert_eq!((batch.links(), batch.parent()), (links, String::new()));
+    assert_eq!(batch.attribute("messaging.batch.message_count"), "3");
+    let insert = collector.span(&batch.trace(), "BATCH INSERT votes").await;
+    assert_eq!(insert.attribute("db.operation.batch.size"), "3");
+}
+
+async fn traces_lead_from_the_request_to_the_commit(storage: Storage) {
     let collector = Collector::start().await;
     let service = async |name| start_ready(name, &storage, &collector.settings()).await;
     let (voting, _worker) = (service("vote").await, service("worker").await);
-    let (system, queue) = if storage.queue_url.starts_with("redis") {
-        ("redis", storage.stream.as_str())
-    } else {
-        ("sqlite", "ballots")
-    };
+    let (system, queue) = (kind(&storage), destination(&storage));
 
     let sampled = traceparent(TRACE, "01");
     assert_eq!(vote(&voting.url, Some(&sampled)).await, StatusCode::OK);
     let request = collector.span(TRACE, "POST /").await;
     let sent = collector.span(TRACE, &format!("send {queue}")).await;
-    let processed = collector.span(TRACE, &format!("process {queue}")).await;
+    let commit = format!("process {queue}");
+    let processed = collector.span_linked_to(&sent, &commit).await;
+    let inserted = collector.span(&processed.trace(), "INSERT votes").await;
 
+    let all = [&request, &sent, &processed, &inserted];
     assert_eq!(
-        [&request, &sent, &processed].map(|seen| (seen.service.as_str(), seen.kind())),
+        all.map(|seen| (seen.service.as_str(), seen.kind())),
         [
             ("vote", SpanKind::Server),
             ("vote", SpanKind::Producer),
             ("worker", SpanKind::Consumer),
+            ("worker", SpanKind::Client),
         ]
     );
     assert_eq!(
-        [&request, &sent, &processed].map(Seen::parent),
-        [CLIENT.to_owned(), request.id(), sent.id()]
+        all.map(Seen::parent),
+        [
+            CLIENT.to_owned(),
+            request.id(),
+            String::new(),
+            processed.id()
+        ]
+    );
+    let (group, database) = match system {
+        "redis" => ("workers", "postgresql"),
+        _ => ("", "sqlite"),
+    };
+    assert_eq!(processed.attribute("messaging.consumer.group.name"), group);
+    assert_eq!(processed.attribute("messaging.batch.message_count"), "1");
+    for (name, value) in [
+        ("db.system.name", database),
+        ("db.operation.name", "INSERT"),
+        ("db.collection.name", "votes"),
+    ] {
+        assert_eq!(inserted.attribute(name), value, "{name}");
+    }
+    assert_eq!(
+        inserted.attribute("db.namespace").is_empty(),
+        database == "sqlite"
     );
     for (name, value) in [
         ("http.request.method", "POST"),
         ("http.route", "/"),
         ("http.response.status_code", "200"),
+        ("url.scheme", "http"),
     ] {
         assert_eq!(request.attribute(name), value, "{name}");
     }
@@ -84,15 +152,12 @@ async fn one_trace_leads_from_the_request_to_the_commit(storage: Storage) {
             assert_eq!(part.attribute(name), value, "{name}");
         }
     }
-    let [ballot, moved] = [&sent, &processed].map(|seen| seen.attribute("messaging.message.id"));
-    assert!(ballot.contains('-') && ballot == moved, "{ballot} {moved}");
+    let ballot = sent.attribute("messaging.message.id");
+    assert!(ballot.contains('-'), "{ballot}");
+    assert!(format!("{:?}", processed.span.links).contains(&ballot));
     assert!(request.span.start_time_unix_nano <= sent.span.start_time_unix_nano);
     assert!(processed.span.start_time_unix_nano <= processed.span.end_time_unix_nano);
-    assert!(
-        ![&request, &sent, &processed]
-            .iter()
-            .any(|seen| seen.failed())
-    );
+    assert!(!all.iter().any(|seen| seen.failed()));
 
     // Whoever does not trace begins a new one here.
     assert_eq!(vote(&voting.url, None).await, StatusCode::OK);
@@ -101,15 +166,16 @@ async fn one_trace_leads_from_the_request_to_the_commit(storage: Storage) {
         let mut others = spans.filter(|seen| seen.trace() != TRACE && seen.span.name == name);
         others.next()
     };
-    let commit = format!("process {queue}");
     let other = eventually("a trace of our own", Option::is_some, async || {
-        is_other(&commit)
-    })
-    .await;
-    let request = collector.span(&other.unwrap().trace(), "POST /").await;
+        is_other(&format!("send {queue}"))
+    });
+    let sent = other.await.unwrap();
+    let request = collector.span(&sent.trace(), "POST /").await;
     assert_eq!(request.parent(), "");
+    collector.span_linked_to(&sent, &commit).await;
 
     let all = format!("{:?}", collector.spans());
+    assert!(!all.contains("postgres:postgres"), "{all}");
     for (voter, _) in storage.rows("SELECT id, cast_ms FROM votes").await {
         assert!(!all.contains(&voter), "{voter} in {all}");
     }
@@ -134,12 +200,16 @@ async fn a_dead_letter_says_so_in_its_trace_and_in_the_log(storage: Storage) {
         (&line["trace_id"], &line["span_id"]),
         (&TRACE.into(), &CLIENT.into())
     );
-    let queue = if storage.queue_url.starts_with("redis") {
-        &storage.stream
-    } else {
-        "ballots"
+    let name = format!("process {}", destination(&storage));
+    let letter = (TRACE.to_owned(), CLIENT.to_owned());
+    let find = async || {
+        let spans = collector.spans().into_iter();
+        let mut processed = spans.filter(|seen| seen.span.name == name);
+        processed.find(|seen| seen.links() == [letter.clone()])
     };
-    let processed = collector.span(TRACE, &format!("process {queue}")).await;
+    let processed = eventually("its batch", Option::is_some, find)
+        .await
+        .unwrap();
     assert!(processed.failed(), "{processed:?}");
     assert_eq!(processed.attribute("error.type"), "dead_letter");
 }
@@ -173,6 +243,41 @@ async fn a_vote_that_fails_says_so_in_its_trace_and_in_the_log() {
             .line_with("vote listens")
             .contains("trace_id")
     );
+}
+
+/// The way from a latency in a graph to its trace.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn latencies_name_a_trace_where_prometheus_asks_for_exemplars() {
+    let storage = or_skip!(Storage::new(Kind::Embedded).await);
+    let collector = Collector::start().await;
+    let voting = start_ready("vote", &storage, &collector.settings()).await;
+    let sampled = traceparent(TRACE, "01");
+    assert_eq!(vote(&voting.url, Some(&sampled)).await, StatusCode::OK);
+    let request = collector.span(TRACE, "POST /").await;
+    let metrics = async |accept: &str| {
+        let scrape = client().get(format!("{}/metrics", voting.url));
+        let response = scrape.header("accept", accept).send().await.unwrap();
+        let content_type = response.headers()["content-type"].to_str().unwrap();
+        (content_type.to_owned(), response.text().await.unwrap())
+    };
+    // What Prometheus 3 sends.
+    let (content_type, text) = metrics("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2").await;
+    assert_eq!(
+        content_type,
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    );
+    assert!(text.ends_with("\n# EOF\n"), "{text}");
+    let ids = format!(" # {{trace_id=\"{TRACE}\",span_id=\"{}\"}} ", request.id());
+    let exemplar = text.lines().find(|line| line.contains(&ids));
+    let exemplar = exemplar.unwrap_or_else(|| panic!("no {ids} in {text}"));
+    assert!(
+        exemplar.starts_with("http_server_request_duration_seconds_bucket{")
+            && exemplar.contains("http_route=\"/\""),
+        "{exemplar}"
+    );
+    let (content_type, text) = metrics("*/*").await;
+    assert_eq!(content_type, "text/plain; version=0.0.4; charset=utf-8");
+    assert!(!text.contains(TRACE));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -282,8 +387,14 @@ async fn requests_of_the_result_are_traced_too() {
     for (path, name, route) in [
         ("/api/tally", "GET /api/tally", "/api/tally"),
         ("/no/such/path", "GET", ""),
+        // A method that nobody knows names no span.
+        ("/api/tally.csv", "HTTP /api/tally.csv", "/api/tally.csv"),
     ] {
-        let request = client().get(format!("{}{path}", result.url));
+        let method = match name {
+            "HTTP /api/tally.csv" => Method::from_bytes(b"BREW").unwrap(),
+            _ => Method::GET,
+        };
+        let request = client().request(method, format!("{}{path}", result.url));
         let request = request.header("traceparent", traceparent(TRACE, "01"));
         request.send().await.unwrap();
         let seen = collector.span(TRACE, name).await;

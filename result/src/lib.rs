@@ -54,6 +54,7 @@ pub async fn run(
     let service_metrics = ServiceMetrics::new("result");
     let metrics = ResultMetrics::for_outcomes(&service_metrics.registry);
     let http_metrics = HttpMetrics::for_methods(&service_metrics.registry);
+    service_metrics.show_exemplars(&http_metrics.http_server_request_duration_seconds);
     let store = Store::open_measured(&config.store, &service_metrics).await?;
     let poll = Arc::new(config.poll);
     let lifecycle = Lifecycle::new(shutdown, config.server.drain);

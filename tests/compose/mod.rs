@@ -4,6 +4,7 @@ mod closed_files;
 mod drop_in;
 mod memory;
 mod new_passwords;
+mod traces;
 
 use std::{
     collections::BTreeSet,

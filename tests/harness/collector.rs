@@ -38,7 +38,12 @@ pub struct Seen {
 
 impl Collector {
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0")
+        Self::start_at("127.0.0.1").await
+    }
+
+    /// At an address of this machine.
+    pub async fn start_at(address: &str) -> Self {
+        let listener = TcpListener::bind((address, 0))
             .await
             .expect("a port is free");
         let url = format!("http://{}", listener.local_addr().expect("it is bound"));
@@ -76,9 +81,29 @@ impl Collector {
         let found = eventually(name, Option::is_some, find).await;
         found.expect("it is there")
     }
+
+    /// Waits for a span of this name that links to another one.
+    pub async fn span_linked_to(&self, sent: &Seen, name: &str) -> Seen {
+        let link = (sent.trace(), sent.id());
+        let find = async || {
+            let spans = self.spans().into_iter();
+            let mut fitting = spans.filter(|seen| seen.span.name == name);
+            fitting.find(|seen| seen.links().contains(&link))
+        };
+        let found = eventually(name, Option::is_some, find).await;
+        found.expect("it is there")
+    }
 }
 
 impl Seen {
+    /// The traces and the spans that this one links to.
+    pub fn links(&self) -> Vec<(String, String)> {
+        let links = self.span.links.iter();
+        links
+            .map(|link| (hex(&link.trace_id), hex(&link.span_id)))
+            .collect()
+    }
+
     pub fn trace(&self) -> String {
         hex(&self.span.trace_id)
     }

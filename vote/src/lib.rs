@@ -76,6 +76,7 @@ pub async fn run(
     let audience = Audience::of(&config.poll, listeners.management.is_some());
     let metrics = VoteMetrics::for_poll(&service_metrics.registry, &config.poll, audience);
     let http_metrics = HttpMetrics::for_methods(&service_metrics.registry);
+    service_metrics.show_exemplars(&http_metrics.http_server_request_duration_seconds);
     {
         let (metrics, lines) = (metrics.clone(), lines.clone());
         service_metrics.before_each_scrape(move || metrics.note_limit(&lines));

@@ -233,7 +233,9 @@ impl Mover {
         deliveries: &[Delivery],
         since: SystemTime,
     ) -> Result<(), StoreError> {
-        let outcome = Batch::sort(deliveries, &self.poll).store(&self.store).await;
+        let span = self.consumer.begin_batch(deliveries, since);
+        let batch = Batch::sort(deliveries, &self.poll);
+        let outcome = span.around(batch.store(&self.store)).await;
         let entries = |outcome| {
             self.metrics
                 .worker_entries_total
@@ -244,7 +246,7 @@ impl Mover {
                 entries("applied").inc_by(stored.applied.applied);
                 entries("stale").inc_by(stored.applied.stale);
                 entries("dead_letter").inc_by(stored.dead_letters.len() as u64);
-                self.consumer.trace(deliveries, since, &stored.dead_letters);
+                span.end_stored(&stored.dead_letters);
                 for delivery in deliveries {
                     self.metrics
                         .worker_end_to_end_latency_seconds
@@ -254,6 +256,7 @@ impl Mover {
             }
             Err(error) => {
                 entries("retry").inc_by(deliveries.len() as u64);
+                span.end_failed(&error);
                 Err(error)
             }
         }

@@ -8,19 +8,19 @@ use axum::{
 };
 use futures_util::future::Either;
 use prometheus::{
-    HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
     core::Collector,
     proto::{Metric, MetricFamily},
 };
 
 use super::{assets, traced::ServerSpan};
-use crate::metrics::LATENCY_SECONDS;
+use crate::metrics::{ExemplarHistogramVec, LATENCY_SECONDS};
 
 crate::metrics! {
     /// What every service measures of its requests. Names follow the OpenTelemetry conventions for HTTP servers.
     pub struct HttpMetrics {
         /// Seconds from a request's head to its answer's head.
-        pub http_server_request_duration_seconds: HistogramVec["http_request_method", "http_route", "http_response_status_code"] => LATENCY_SECONDS,
+        pub http_server_request_duration_seconds: ExemplarHistogramVec["http_request_method", "http_route", "http_response_status_code"] => LATENCY_SECONDS,
         /// Requests that have not been answered yet.
         pub http_server_active_requests: IntGaugeVec["http_request_method"],
         /// Connections that are open.
@@ -38,7 +38,7 @@ crate::metrics! {
 const UNMATCHED: &str = "unmatched";
 /// The methods that have a label of their own.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
-const OTHER_METHOD: &str = "_OTHER";
+pub(super) const OTHER_METHOD: &str = "_OTHER";
 
 impl HttpMetrics {
     /// The metrics, with every method at 0.
@@ -124,15 +124,18 @@ impl<'a> Measured<'a> {
     }
 
     pub(super) fn end(self, status: StatusCode) {
-        if let Some(span) = self.span {
-            span.end(status);
-        }
         let (method, route) = (self.method, self.route.unwrap_or(UNMATCHED));
         let duration = self.began.elapsed();
-        self.metrics
-            .http_server_request_duration_seconds
-            .with_label_values(&[method, route, status.as_str()])
-            .observe(duration.as_secs_f64());
+        let histograms = &self.metrics.http_server_request_duration_seconds;
+        let labels = [method, route, status.as_str()];
+        let seconds = duration.as_secs_f64();
+        histograms.with_label_values(&labels).observe(seconds);
+        if let Some(span) = self.span {
+            if let Some(exemplar) = span.exemplar(seconds) {
+                histograms.remember(&labels, exemplar);
+            }
+            span.end(status);
+        }
         tracing::debug!(
             method,
             route,

@@ -13,7 +13,11 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::encoding::encoded;
-use crate::{lifecycle::Lifecycle, metrics::ServiceMetrics, probe::Check};
+use crate::{
+    lifecycle::Lifecycle,
+    metrics::{Format, ServiceMetrics},
+    probe::Check,
+};
 
 /// What the probes answer from.
 #[derive(Clone)]
@@ -147,16 +151,17 @@ fn readiness(is_ready: bool) -> (StatusCode, Json<ReadinessDocument>) {
 
 /// The service's metrics, for Prometheus
 #[utoipa::path(get, path = "/metrics", tag = "probes", operation_id = "get_metrics", responses(
-    (status = OK, description = "The metrics as text.", body = String, content_type = "text/plain"),
+    (status = OK, description = "The metrics as text: of Prometheus, or of OpenMetrics for clients that prefer it.",
+        content((String = "text/plain"), (String = "application/openmetrics-text"))),
 ))]
 async fn metrics(State(probes): State<Probes>, headers: HeaderMap) -> Response {
-    let exposition = probes.metrics.exposition();
+    let accept = headers.get_all(header::ACCEPT).into_iter();
+    let accept: Vec<_> = accept.filter_map(|value| value.to_str().ok()).collect();
+    let format = Format::preferred(&accept.join(","));
+    let exposition = probes.metrics.exposition(format);
     let about = [
-        (
-            header::CONTENT_TYPE,
-            "text/plain; version=0.0.4; charset=utf-8",
-        ),
-        (header::VARY, "accept-encoding"),
+        (header::CONTENT_TYPE, format.content_type()),
+        (header::VARY, "accept, accept-encoding"),
     ];
     let body = encoded(&headers, || exposition.plain(), || exposition.gzip());
     (about, body).into_response()

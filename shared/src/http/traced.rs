@@ -1,5 +1,7 @@
-//! The part of a trace in which a service answers a request. Names follow the OpenTelemetry conventions for HTTP servers;
-//! addresses, and paths that somebody tries, are left out.
+//! The part of a trace in which a service answers a request. Names follow the OpenTelemetry conventions for HTTP servers
+//! (<https://opentelemetry.io/docs/specs/semconv/http/http-spans/>); addresses, and paths that somebody tries, are left out.
+
+use std::time::SystemTime;
 
 use axum::{
     extract::Request,
@@ -7,14 +9,17 @@ use axum::{
 };
 use opentelemetry::{
     Context, KeyValue,
-    context::FutureExt,
     propagation::TextMapPropagator,
     trace::{SpanKind, Status, TraceContextExt, Tracer},
 };
 use opentelemetry_http::HeaderExtractor;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
-use crate::traces;
+use super::{forwarded_scheme, measured::OTHER_METHOD};
+use crate::{metrics::Exemplar, traces};
+
+/// The number of bytes of an unknown method that are kept; methods are of ASCII.
+const MAX_METHOD: usize = 32;
 
 /// A request in hand that belongs to a trace.
 pub(super) struct ServerSpan(Context);
@@ -31,7 +36,10 @@ impl ServerSpan {
         if super::is_probe(request.uri().path()) {
             return None;
         }
-        let name = route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}"));
+        // Names that clients make up would be as many as they like.
+        let is_known = method != OTHER_METHOD;
+        let verb = if is_known { method } else { "HTTP" };
+        let name = route.map_or_else(|| verb.to_owned(), |route| format!("{verb} {route}"));
         let parent = parent_of(request.headers());
         let span = tracer
             .span_builder(name)
@@ -41,6 +49,15 @@ impl ServerSpan {
         let span = context.span();
         if span.is_recording() {
             span.set_attribute(KeyValue::new("http.request.method", method));
+            if !is_known {
+                let original = request.method().as_str();
+                let original = &original[..original.len().min(MAX_METHOD)];
+                let original = KeyValue::new("http.request.method_original", original.to_owned());
+                span.set_attribute(original);
+            }
+            let is_https = forwarded_scheme(request.headers()) == Some("https");
+            let scheme = if is_https { "https" } else { "http" };
+            span.set_attribute(KeyValue::new("url.scheme", scheme));
             if let Some(route) = route {
                 span.set_attribute(KeyValue::new("http.route", route.to_owned()));
             }
@@ -50,7 +67,19 @@ impl ServerSpan {
 
     /// What belongs to the request, logs and further spans, finds its trace.
     pub(super) fn around<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
-        work.with_context(self.0.clone())
+        traces::within(Some(&self.0), work)
+    }
+
+    /// The exemplar of a request that took so long, if its trace is sampled.
+    pub(super) fn exemplar(&self, seconds: f64) -> Option<Exemplar> {
+        let span = self.0.span();
+        let context = span.span_context();
+        context.is_sampled().then(|| Exemplar {
+            trace: context.trace_id(),
+            span: context.span_id(),
+            value: seconds,
+            time: SystemTime::now(),
+        })
     }
 
     pub(super) fn end(self, status: StatusCode) {

@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::openmetrics;
 use crate::gzip::Gzippable;
 
 /// The number of texts that may be in memory at once, because clients have not read theirs yet.
@@ -17,6 +18,36 @@ const MAX_TEXTS: usize = 16;
 /// core.
 const MAX_BURST: u32 = 50;
 const INTERVAL: Duration = Duration::from_millis(20);
+
+/// A format of metrics as text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The text format of Prometheus, version 0.0.4.
+    Prometheus,
+    /// The text format of OpenMetrics, version 1.0.0, which has exemplars.
+    OpenMetrics,
+}
+
+impl Format {
+    /// The format that a client with this header `Accept` prefers.
+    #[must_use]
+    pub fn preferred(accept: &str) -> Self {
+        if openmetrics::is_preferred(accept) {
+            Self::OpenMetrics
+        } else {
+            Self::Prometheus
+        }
+    }
+
+    /// The content type.
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => openmetrics::CONTENT_TYPE,
+        }
+    }
+}
 
 /// The metrics as text, at one moment. Cloning is cheap; clones share it.
 #[derive(Clone, Debug)]

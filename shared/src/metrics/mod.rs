@@ -1,6 +1,8 @@
 //! Metrics: fields of a struct, whose doc comment is the help text. `infra/monitoring/metrics.md` lists them all.
 
+mod exemplars;
 mod exposition;
+mod openmetrics;
 mod runtime;
 mod service;
 
@@ -9,7 +11,8 @@ use prometheus::{
     IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
 };
 
-pub use exposition::Exposition;
+pub use exemplars::{Exemplar, ExemplarHistogramVec};
+pub use exposition::{Exposition, Format};
 pub use runtime::RuntimeMetrics;
 pub use service::{CommonMetrics, ServiceMetrics};
 

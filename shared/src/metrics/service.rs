@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use prometheus::{GaugeVec, IntGaugeVec, Registry};
 
 use super::{
-    RuntimeMetrics,
-    exposition::{Exposition, SharedExposition},
+    ExemplarHistogramVec, RuntimeMetrics,
+    exemplars::Exemplars,
+    exposition::{Exposition, Format, SharedExposition},
+    openmetrics,
 };
 
 crate::metrics! {
@@ -31,7 +33,9 @@ pub struct ServiceMetrics {
     /// What every service measures.
     pub common: CommonMetrics,
     samplers: Arc<Mutex<Vec<Sampler>>>,
-    exposition: Arc<SharedExposition>,
+    prometheus: Arc<SharedExposition>,
+    openmetrics: Arc<SharedExposition>,
+    exemplars: Arc<Mutex<Vec<Arc<Exemplars>>>>,
 }
 
 impl ServiceMetrics {
@@ -58,7 +62,9 @@ impl ServiceMetrics {
             registry,
             common,
             samplers: Arc::default(),
-            exposition: Arc::default(),
+            prometheus: Arc::default(),
+            openmetrics: Arc::default(),
+            exemplars: Arc::default(),
         };
         let handle = tokio::runtime::Handle::current();
         metrics.before_each_scrape(move || runtime.sample(&handle.metrics()));
@@ -73,19 +79,41 @@ impl ServiceMetrics {
             .push(Box::new(sample));
     }
 
-    /// All of them in the Prometheus text format, version 0.0.4: as they are now, or as they were a moment ago where too many ask
-    /// for them or leave them unread.
-    #[must_use]
-    pub fn exposition(&self) -> Exposition {
-        self.exposition.get(|| self.text())
+    /// Shows the exemplars of these histograms, too, in the format that has such.
+    pub fn show_exemplars(&self, histograms: &ExemplarHistogramVec) {
+        let mut exemplars = self
+            .exemplars
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        exemplars.push(histograms.exemplars().clone());
     }
 
-    fn text(&self) -> String {
+    /// All of them as text: as they are now, or as they were a moment ago where too many ask for them or leave them unread.
+    #[must_use]
+    pub fn exposition(&self, format: Format) -> Exposition {
+        let shared = match format {
+            Format::Prometheus => &self.prometheus,
+            Format::OpenMetrics => &self.openmetrics,
+        };
+        shared.get(|| self.text(format))
+    }
+
+    fn text(&self, format: Format) -> String {
         let samplers = self.samplers.lock().unwrap_or_else(PoisonError::into_inner);
         samplers.iter().for_each(|sample| sample());
+        let families = self.registry.gather();
         // Only metrics without samples and malformed names fail, and neither can be registered here.
-        prometheus::TextEncoder::new()
-            .encode_to_string(&self.registry.gather())
-            .unwrap_or_default()
+        match format {
+            Format::Prometheus => prometheus::TextEncoder::new()
+                .encode_to_string(&families)
+                .unwrap_or_default(),
+            Format::OpenMetrics => {
+                let exemplars = self
+                    .exemplars
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                openmetrics::encode(&families, &exemplars).unwrap_or_default()
+            }
+        }
     }
 }

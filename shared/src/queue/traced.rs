@@ -1,16 +1,18 @@
-//! The part of a trace in which a ballot is on its way through the queue. Names follow the OpenTelemetry conventions for
-//! messaging; who voted, and for what, is left out.
+//! The parts of traces in which ballots are on their way through the queue. Names follow the OpenTelemetry conventions for
+//! messaging (<https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/>): a batch of messages is processed in
+//! one span, which links to the messages' own. Who voted, and for what, is left out.
 
 use std::time::SystemTime;
 
 use opentelemetry::{
     Context, ContextGuard, KeyValue,
-    trace::{Span, SpanKind, Status, TraceContextExt, Tracer},
+    trace::{Link, SpanKind, Status, TraceContextExt, Tracer},
 };
 
 use super::{Consumer, Delivery, Queue, QueueError, TABLE};
 use crate::{
     ballot::{Ballot, BallotId, Traceparent},
+    store::StoreError,
     traces,
 };
 
@@ -83,34 +85,73 @@ fn begin_span(queue: &Queue) -> Option<Context> {
     Some(request.with_span(span))
 }
 
+/// A batch of ballots that a worker stores: a span in a trace of its own, which links to the traces of the ballots.
+pub struct BatchSpan(Option<Context>);
+
 impl Consumer {
-    /// Adds to the trace of each ballot that has one: it was in this consumer's hands `since` then, and is now stored, or
-    /// one of the `dead` letters.
-    pub fn trace(&self, deliveries: &[Delivery], since: SystemTime, dead: &[BallotId]) {
+    /// Begins the span of a batch that was read `since` then. There is none if no ballot's trace is sampled.
+    #[must_use]
+    pub fn begin_batch(&self, deliveries: &[Delivery], since: SystemTime) -> BatchSpan {
         let Some(tracer) = traces::tracer() else {
-            return;
+            return BatchSpan(None);
         };
+        let link = |delivery: &Delivery| {
+            let sent = delivery.trace()?.span().span_context().clone();
+            Some(Link::new(sent, vec![message_id(delivery.id)], 0))
+        };
+        let links: Vec<_> = deliveries.iter().filter_map(link).collect();
+        if links.is_empty() {
+            return BatchSpan(None);
+        }
         let (system, destination) = match self {
             Self::Sqlite(_) => ("sqlite", TABLE),
             Self::Redis(consumer) => ("redis", consumer.stream()),
         };
-        for delivery in deliveries {
-            let Some(sent) = delivery.trace() else {
-                continue;
-            };
-            let mut span = tracer
-                .span_builder(format!("process {destination}"))
-                .with_kind(SpanKind::Consumer)
-                .with_start_time(since)
-                .with_attributes(attributes("process", system, destination))
-                .start_with_context(tracer, &sent);
-            span.set_attribute(message_id(delivery.id));
-            if dead.contains(&delivery.id) {
-                span.set_attribute(KeyValue::new("error.type", "dead_letter"));
-                span.set_status(Status::error("the ballot can never be stored"));
-            }
-            span.end();
+        let mut attributes = attributes("process", system, destination);
+        if let Self::Redis(_) = self {
+            let group = super::redis::GROUP;
+            attributes.push(KeyValue::new("messaging.consumer.group.name", group));
         }
+        let count = i64::try_from(deliveries.len()).unwrap_or(i64::MAX);
+        attributes.push(KeyValue::new("messaging.batch.message_count", count));
+        let root = Context::new();
+        let span = tracer
+            .span_builder(format!("process {destination}"))
+            .with_kind(SpanKind::Consumer)
+            .with_start_time(since)
+            .with_attributes(attributes)
+            .with_links(links)
+            .start_with_context(tracer, &root);
+        BatchSpan(Some(root.with_span(span)))
+    }
+}
+
+impl BatchSpan {
+    /// Runs the work on the batch within the span.
+    pub fn around<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
+        traces::within(self.0.as_ref(), work)
+    }
+
+    /// Ends the span of a batch that was stored; these ballots of it became dead letters.
+    pub fn end_stored(self, dead: &[BallotId]) {
+        self.end((!dead.is_empty()).then(|| ("dead_letter", format!("dead letters: {dead:?}"))));
+    }
+
+    /// Ends the span of a batch that could not be stored, and is tried again.
+    pub fn end_failed(self, error: &StoreError) {
+        self.end(Some((error.class.label(), error.to_string())));
+    }
+
+    fn end(self, failure: Option<(&'static str, String)>) {
+        let Some(context) = self.0 else {
+            return;
+        };
+        let span = context.span();
+        if let Some((kind, description)) = failure {
+            span.set_attribute(KeyValue::new("error.type", kind));
+            span.set_status(Status::error(description));
+        }
+        span.end();
     }
 }
 

@@ -39,8 +39,8 @@ pub enum ErrorClass {
 impl ErrorClass {
     pub(super) const ALL: [Self; 3] = [Self::Transient, Self::Timeout, Self::Permanent];
 
-    /// The label of the metric.
-    pub(super) fn label(self) -> &'static str {
+    /// The label of the metric, and the type of the error in traces.
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Transient => "transient",
             Self::Timeout => "timeout",

@@ -12,6 +12,7 @@ mod postgres;
 mod preparation;
 mod progress;
 mod sqlite;
+mod traced;
 mod upkeep;
 mod url;
 
@@ -35,6 +36,7 @@ use postgres::PostgresStore;
 use preparation::Preparation;
 pub use progress::{ProgressReport, WorkerProgress};
 use sqlite::SqliteStore;
+use traced::DatabaseName;
 pub use upkeep::{Comparison, Contents, CountDifference, Replayed, StandingVote};
 pub use url::{InvalidStoreUrl, StoreUrl, unchecked};
 
@@ -61,6 +63,7 @@ pub struct Store {
     backend: Backend,
     /// The place and the setting that names it, for messages.
     place: Arc<str>,
+    name: Arc<DatabaseName>,
     preparation: Preparation,
 }
 
@@ -120,6 +123,7 @@ impl Store {
         Ok(Self {
             backend,
             place: format!("{} (DATABASE_URL)", config.url).into(),
+            name: Arc::new(DatabaseName::of(&config.url)),
             preparation: Preparation::default(),
         })
     }
@@ -203,10 +207,14 @@ impl Store {
         dead: &[DeadLetter],
     ) -> Result<Applied, StoreError> {
         let newest = newest_per_voter(ballots);
-        let changed = self.note(match &self.backend {
-            Backend::Sqlite(store) => store.apply(&newest, dead).await,
-            Backend::Postgres(store) => store.apply(&newest, dead).await,
-        })?;
+        // In a box: where it is awaited there would be room for it several times over.
+        let applying = Box::pin(async {
+            match &self.backend {
+                Backend::Sqlite(store) => store.apply(&newest, dead).await,
+                Backend::Postgres(store) => store.apply(&newest, dead).await,
+            }
+        });
+        let changed = self.note(self.name.insert(ballots.len(), applying).await)?;
         let superseded = (ballots.len() - newest.len()) as u64;
         Ok(Applied {
             applied: changed + superseded,

@@ -4,11 +4,13 @@
 //! enters or leaves a service: [`http`](crate::http) makes those of requests, [`queue`](crate::queue) those of ballots.
 
 mod export;
+mod sampler;
 mod settings;
 
 use std::{sync::OnceLock, thread};
 
-use opentelemetry::{KeyValue, trace::TracerProvider};
+use futures_util::future::Either;
+use opentelemetry::{Context, KeyValue, context::FutureExt, trace::TracerProvider};
 use opentelemetry_sdk::{
     Resource,
     trace::{SdkTracer, SdkTracerProvider},
@@ -42,6 +44,8 @@ pub fn start(settings: &TraceSettings, service: &'static str) -> Result<(), Inva
     let provider = SdkTracerProvider::builder()
         .with_batch_exporter(export::exporter(&endpoint, settings.timeout())?)
         .with_sampler(settings.sampler())
+        // As many as a batch may have ballots.
+        .with_max_links_per_span(u16::MAX.into())
         .with_resource(resource.build())
         .build();
     let tracer = provider.tracer(env!("CARGO_PKG_NAME"));
@@ -55,6 +59,17 @@ pub fn start(settings: &TraceSettings, service: &'static str) -> Result<(), Inva
 #[must_use]
 pub fn tracer() -> Option<&'static SdkTracer> {
     TRACING.get().map(|tracing| &tracing.tracer)
+}
+
+/// Runs work within this context, if there is one, so that what it logs and traces belongs to the context's span.
+pub fn within<T>(
+    context: Option<&Context>,
+    work: impl Future<Output = T>,
+) -> impl Future<Output = T> {
+    match context {
+        None => Either::Left(work),
+        Some(context) => Either::Right(work.with_context(context.clone())),
+    }
 }
 
 /// Sends what has not been sent yet. Whoever does not want to wait for a collector that hangs may drop the future.

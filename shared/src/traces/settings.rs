@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use opentelemetry_sdk::trace::Sampler;
 use url::Url;
 
+use super::sampler::LinkBased;
 use crate::settings::whole_number;
 
 /// Whether and how to trace.
@@ -94,16 +95,16 @@ impl TraceSettings {
             .unwrap_or_else(|| program.to_owned())
     }
 
-    pub(super) fn sampler(&self) -> Sampler {
+    pub(super) fn sampler(&self) -> LinkBased {
         let ratio = Sampler::TraceIdRatioBased(self.otel_traces_sampler_arg);
-        match self.otel_traces_sampler {
+        LinkBased(match self.otel_traces_sampler {
             TracesSampler::AlwaysOn => Sampler::AlwaysOn,
             TracesSampler::AlwaysOff => Sampler::AlwaysOff,
             TracesSampler::TraceIdRatio => ratio,
             TracesSampler::ParentBasedAlwaysOn => Sampler::ParentBased(Sampler::AlwaysOn.into()),
             TracesSampler::ParentBasedAlwaysOff => Sampler::ParentBased(Sampler::AlwaysOff.into()),
             TracesSampler::ParentBasedTraceIdRatio => Sampler::ParentBased(ratio.into()),
-        }
+        })
     }
 }
 

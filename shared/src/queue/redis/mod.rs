@@ -33,7 +33,7 @@ use errors::{classify, explain, is_id_too_small, is_on_its_way, with_advice};
 use nodes::Nodes;
 use shard::Shard;
 
-const GROUP: &str = "workers";
+pub(super) const GROUP: &str = "workers";
 /// The oldest major version of Redis that works.
 const OLDEST_REDIS: u32 = 7;
 /// The stream that probes write to: a server that answers PING may still refuse ballots.

@@ -1,0 +1,36 @@
+//! The choice of spans that are sent.
+
+use opentelemetry::{
+    Context, KeyValue,
+    trace::{Link, SpanKind, TraceContextExt, TraceId, TraceState},
+};
+use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, ShouldSample};
+
+/// Samples a span without a parent that links to a sampled span as a parent-based sampler samples one whose parent is
+/// sampled: a batch has no parent, but a link to the trace of each of its messages. Everything else is left to the sampler.
+#[derive(Clone, Debug)]
+pub struct LinkBased(pub Sampler);
+
+impl ShouldSample for LinkBased {
+    fn should_sample(
+        &self,
+        parent: Option<&Context>,
+        trace_id: TraceId,
+        name: &str,
+        kind: &SpanKind,
+        attributes: &[KeyValue],
+        links: &[Link],
+    ) -> SamplingResult {
+        let has_parent = parent.is_some_and(|parent| parent.span().span_context().is_valid());
+        let is_linked = links.iter().any(|link| link.span_context.is_sampled());
+        if is_linked && !has_parent && matches!(self.0, Sampler::ParentBased(_)) {
+            return SamplingResult {
+                decision: SamplingDecision::RecordAndSample,
+                attributes: Vec::new(),
+                trace_state: TraceState::default(),
+            };
+        }
+        self.0
+            .should_sample(parent, trace_id, name, kind, attributes, links)
+    }
+}

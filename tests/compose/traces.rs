@@ -1,0 +1,31 @@
+//! Traces of all services reach a collector outside of the stack.
+
+use std::collections::BTreeSet;
+
+use crate::harness::{
+    collector::Collector,
+    eventually,
+    skip::or_skip,
+    stack::{Stack, docker},
+    voter::Voter,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_service_sends_traces_to_a_collector_outside() {
+    let mut stack = or_skip!(Stack::new());
+    // This machine, as containers of other networks reach it.
+    let gateway = "{{(index .IPAM.Config 0).Gateway}}";
+    let gateway = docker(&["network", "inspect", "bridge", "--format", gateway]);
+    let collector = Collector::start_at(gateway.trim()).await;
+    stack.set("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url);
+    stack.set("TRACES_INTERNAL", "false");
+    stack.up(&["vote", "worker", "result"]);
+    Voter::new(&stack.vote).must_vote_for("a").await;
+    reqwest::get(&stack.result).await.unwrap();
+    let services = || {
+        let spans = collector.spans().into_iter();
+        spans.map(|seen| seen.service).collect::<BTreeSet<_>>()
+    };
+    let all = |seen: &BTreeSet<_>| seen.len() == 3;
+    eventually("traces of three services", all, async || services()).await;
+}
