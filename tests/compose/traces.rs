@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use crate::harness::{
     collector::Collector,
     eventually,
@@ -13,12 +15,20 @@ use crate::harness::{
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_service_sends_traces_to_a_collector_outside() {
     let mut stack = or_skip!(Stack::new());
+    let is_internal = |stack: &Stack| {
+        let config: Value =
+            serde_json::from_str(&stack.compose(&["config", "--format", "json"])).unwrap();
+        config["networks"]["traces"]["internal"].as_bool()
+    };
+    // Without a collector outside the worker reaches nothing there.
+    assert_eq!(is_internal(&stack), Some(true));
     // This machine, as containers of other networks reach it.
     let gateway = "{{(index .IPAM.Config 0).Gateway}}";
     let gateway = docker(&["network", "inspect", "bridge", "--format", gateway]);
     let collector = Collector::start_at(gateway.trim()).await;
     stack.set("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url);
     stack.set("TRACES_INTERNAL", "false");
+    assert_eq!(is_internal(&stack), None);
     stack.up(&["vote", "worker", "result"]);
     Voter::new(&stack.vote).must_vote_for("a").await;
     reqwest::get(&stack.result).await.unwrap();
