@@ -13,6 +13,7 @@ pub mod pooler;
 pub mod postgres;
 pub mod power;
 pub mod process;
+pub mod prometheus;
 pub mod promtool;
 pub mod proxy;
 pub mod raw;

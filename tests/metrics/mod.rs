@@ -3,6 +3,7 @@
 //! What needs more than one sentence to happen is shown where that is at home: `worker_entries_lost_total` in
 //! `faults::stream`, `http_server_refused_connections_total` in `hostile_clients`, `queue_durable` 0 in `durability`.
 
+mod exemplars;
 mod lint;
 mod requests;
 mod result;

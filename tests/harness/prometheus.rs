@@ -1,0 +1,54 @@
+//! A real Prometheus of this machine, which scrapes one service.
+
+use std::{fs, process::Command};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{free_port, process::Process, server::find_program};
+
+pub struct Prometheus {
+    url: String,
+    _process: Process,
+    _folder: TempDir,
+}
+
+impl Prometheus {
+    /// Starts one that scrapes this service every second; or says why there is none.
+    pub fn of(service: &str) -> Result<Self, String> {
+        let program = find_program("prometheus", &[])
+            .ok_or("prometheus is not on this machine (Debian: prometheus)")?;
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let configuration = folder.path().join("prometheus.yml");
+        let target = service.trim_start_matches("http://");
+        let scrapes = format!(
+            "global: {{ scrape_interval: 1s }}\nscrape_configs:\n  - job_name: service\n    static_configs: [{{ targets: ['{target}'] }}]\n"
+        );
+        fs::write(&configuration, scrapes).expect("the folder is ours");
+        let address = format!("127.0.0.1:{}", free_port());
+        let mut command = Command::new(program);
+        command
+            .arg(format!("--config.file={}", configuration.display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                folder.path().join("data").display()
+            ))
+            .arg(format!("--web.listen-address={address}"))
+            .arg("--enable-feature=exemplar-storage");
+        Ok(Self {
+            url: format!("http://{address}"),
+            _process: Process::start(command),
+            _folder: folder,
+        })
+    }
+
+    /// The `data` of the answer to a request of its API; null before it listens.
+    pub async fn ask(&self, path_and_query: &str) -> Value {
+        let url = format!("{}/api/v1/{path_and_query}", self.url);
+        let Ok(response) = reqwest::get(url).await else {
+            return Value::Null;
+        };
+        let answer: Value = response.json().await.unwrap_or_default();
+        answer["data"].clone()
+    }
+}

@@ -1,0 +1,49 @@
+//! A real Prometheus reads OpenMetrics, and keeps the exemplars.
+
+use serde_json::Value;
+
+use crate::{
+    faults::start_ready,
+    harness::{
+        collector::Collector,
+        eventually,
+        prometheus::Prometheus,
+        skip::or_skip,
+        storage::{Kind, Storage},
+        voter::Voter,
+    },
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prometheus_leads_from_a_latency_to_its_trace() {
+    let storage = or_skip!(Storage::new(Kind::Embedded).await);
+    let collector = Collector::start().await;
+    let vote = start_ready("vote", &storage, &collector.settings()).await;
+    Voter::new(&vote.url).must_vote_for("a").await;
+    let request = "POST /";
+    let traced = async || {
+        let spans = collector.spans().into_iter();
+        let mut requests = spans.filter(|seen| seen.span.name == request);
+        requests.next().map(|seen| seen.trace())
+    };
+    let trace = eventually(request, Option::is_some, traced).await.unwrap();
+
+    let prometheus = or_skip!(Prometheus::of(&vote.url));
+    let exemplars = async || {
+        let path = "query_exemplars?query=http_server_request_duration_seconds_bucket&start=0&end=9999999999";
+        prometheus.ask(path).await
+    };
+    let has_it = |found: &Value| found.to_string().contains(&trace);
+    eventually("the exemplar", has_it, exemplars).await;
+    // All of it was read, and counters have the names that they have in the other format.
+    for query in [
+        "up",
+        "vote_submissions_total{choice=\"a\",outcome=\"accepted\"}",
+    ] {
+        let value = async || {
+            let found = prometheus.ask(&format!("query?query={query}")).await;
+            found["result"][0]["value"][1].clone()
+        };
+        eventually(query, |value| *value == "1", value).await;
+    }
+}
