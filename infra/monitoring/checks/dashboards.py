@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The rules of Grafana's dashboard-linter, and a few of our own, for each dashboard: legends name services and not addresses,
 links lead to dashboards that exist, and Overview links to the details of every panel and draws every window of an error budget.
+Panels that runbooks name exist.
 """
 
 import json
@@ -16,6 +17,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 MONITORING = Path(__file__).resolve().parents[1]
 DASHBOARDS = MONITORING / "grafana" / "dashboards"
+RUNBOOKS = MONITORING / "runbooks"
 OBJECTIVES = MONITORING / "prometheus" / "rules" / "objectives.yml"
 
 # What Grafana puts in place of its own variables, each told from the others.
@@ -162,6 +164,19 @@ def undrawn_windows(overview):
     return sorted(name for name in recorded - drawn if name.partition(":ratio_rate")[0] in budgets)
 
 
+def misnamed_in_runbooks(dashboards):
+    """The panels that runbooks name, as *Dashboard → Panel* or *Panel*, and that do not exist."""
+    panels = {name.capitalize(): {panel["title"] for panel in dashboard["panels"]} for name, dashboard in dashboards.items()}
+    anywhere = {*panels, *(title for titles in panels.values() for title in titles)}
+    for path in sorted(RUNBOOKS.glob("*.md")):
+        for named in re.findall(r"(?<![*\w])\*([A-Z][^*\n]+)\*(?!\*)", path.read_text()):
+            dashboard, arrow, panel = named.partition(" → ")
+            # *Status → …* is a page of Prometheus.
+            exists = dashboard == "Status" or panel in panels.get(dashboard, ()) if arrow else named in anywhere
+            if not exists:
+                yield f"{path.name}: *{named}* is no panel: a runbook names one as *Dashboard → Panel*, dashboards are {', '.join(panels)}"
+
+
 def check(dashboard, name, used, known):
     understood = json.loads(json.dumps(Dashboard.from_json(dashboard), cls=JSONEncoder))
     for path in unknown(dashboard, understood):
@@ -191,6 +206,7 @@ def main():
     panels = sum(panel["type"] != "row" for dashboard in dashboards.values() for panel in dashboard["panels"])
     problems = [problem for name, dashboard in dashboards.items() for problem in check(dashboard, name, used, dashboards.keys())]
     problems += [f"overview: {name}: this window is recorded and not drawn" for name in undrawn_windows(dashboards["overview"])]
+    problems += misnamed_in_runbooks(dashboards)
     problems += [f"{title}: {rule}: an exception that nothing needs" for title, rule in EXCEPTIONS.keys() - used]
     print("\n".join(problems), end="\n" if problems else "")
     print(f"dashboards: {panels} panels, {len(problems)} problems, {len(used)} exceptions")
