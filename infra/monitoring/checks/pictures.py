@@ -9,19 +9,22 @@ import re
 import matplotlib
 from matplotlib.dates import DateFormatter
 from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
 from PIL import Image
 
 import panels
 
-matplotlib.rcParams.update({"font.size": 6, "axes.titlesize": 7, "svg.fonttype": "none"})
+# The first colors of Grafana's palette.
+PALETTE = ["#73bf69", "#f2cc0c", "#5794f2", "#ff780a", "#f2495c", "#b877d9", "#37872d", "#8ab8ff", "#705da0", "#a35200"]
+matplotlib.rcParams.update({"font.size": 6, "axes.titlesize": 7, "svg.fonttype": "none", "axes.prop_cycle": matplotlib.cycler(color=PALETTE)})
 
 SCALES = {
     "bytes": [(1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB"), (1, "B")],
-    "s": [(86400, "d"), (3600, "h"), (60, "min"), (1, "s"), (0.001, "ms"), (0.000001, "µs")],
+    "s": [(86400, "d"), (3600, "h"), (60, "min"), (1, "s"), (0.001, "ms"), (0.000001, "µs"), (0.000000001, "ns")],
     "Bps": [(1024**2, "MiB/s"), (1024, "KiB/s"), (1, "B/s")],
 }
-SUFFIX = {"cps": "/s", "ops": "/s", "reqps": "/s", "pps": " packets/s"}
-COLORS = {"green": "#56a64b", "red": "#e02f44", "yellow": "#f2cc0c", "orange": "#ff780a", "dark-red": "#c4162a"}
+SUFFIX = {"cps": "/s", "ops": "/s", "reqps": "/s", "pps": " p/s"}
+COLORS = {"blue": "#5794f2", "green": "#56a64b", "red": "#e02f44", "yellow": "#f2cc0c", "orange": "#ff780a", "dark-red": "#c4162a"}
 # Grafana's table of a legend scrolls.
 LEGEND_ENTRIES = 8
 
@@ -78,11 +81,12 @@ def draw_number(axes, panel, found):
 
 def draw_legend(axes, found, lines, unit):
     """A table below the graph: each series with its last and its highest value, the highest last value first."""
-    columns = 2 if len(found) > 2 and axes.bbox.width > 250 else 1
+    longest = max(len(name) for name, _, _ in found)
+    columns = 2 if len(found) > 2 and axes.bbox.width > 250 and longest < (23 if axes.bbox.width < 500 else 45) else 1
     entries = []
     for (name, _, values), line in zip(found, lines, strict=True):
         present = [value for _, value in values if not math.isnan(value)] or [math.nan]
-        name = name if len(name) < 30 else f"{name[:28]}…"
+        name = name if len(name) < 45 else f"{name[:43]}…"
         entries.append((present[-1], f"{name.strip()}  last {worded(present[-1], unit)}, max {worded(max(present), unit)}", line))
     entries.sort(key=lambda entry: -math.inf if math.isnan(entry[0]) else entry[0], reverse=True)
     hidden = len(entries) - LEGEND_ENTRIES
@@ -98,27 +102,44 @@ def draw_legend(axes, found, lines, unit):
     axes.legend([line for _, _, line in shown], texts, loc="upper left", bbox_to_anchor=(box.x0 - 0.03, box.y0 + rows * line - label * 0.4), bbox_transform=axes.figure.transFigure, fontsize=5, frameon=False, ncol=columns, borderaxespad=0, labelspacing=0.25, handlelength=1.2)
 
 
+def colors(panel, found):
+    """The color of each series: that of its name, or the next one of the palette."""
+    named = [(it["matcher"]["options"].strip("/"), it["properties"][0]["value"]["fixedColor"]) for it in panel["fieldConfig"]["overrides"]]
+    for index, (name, _, _) in enumerate(found):
+        yield next((COLORS[color] for pattern, color in named if re.search(pattern, name)), PALETTE[index % len(PALETTE)])
+
+
+def isolated(values):
+    """The positions of values without neighbors, which no line shows."""
+    edged = [math.nan, *values, math.nan]
+    return [index for index, value in enumerate(values) if not math.isnan(value) and math.isnan(edged[index]) and math.isnan(edged[index + 2])]
+
+
 def draw_graph(axes, panel, found):
     defaults = panel["fieldConfig"]["defaults"]
     custom = defaults["custom"]
-    lines = []
+    lines, palette = [], list(colors(panel, found))
     if "stacking" in custom:
         times = sorted({when for _, _, values in found for when, _ in values})
         layers = [[0 if math.isnan(value := dict(values).get(when, 0)) else value for when in times] for _, _, values in found]
-        lines = axes.stackplot(epoch(times), layers, alpha=0.6)
+        lines = axes.stackplot(epoch(times), layers, alpha=0.6, colors=palette)
     else:
-        for _, _, values in found:
+        for (_, _, values), color in zip(found, palette, strict=True):
             # As Grafana does it, there is no line where there was no value.
             values = dict(values)
             times = [min(values) + panels.STEP * step for step in range(1 + round((max(values) - min(values)) / panels.STEP))]
-            lines += axes.plot(epoch(times), [values.get(when, math.nan) for when in times], linewidth=0.9)
+            drawn = [values.get(when, math.nan) for when in times]
+            lines += axes.plot(epoch(times), drawn, linewidth=0.9, color=color, marker=".", markersize=3, markevery=isolated(drawn))
     highest = axes.get_ylim()[1]
     drawn = [step for step in defaults["thresholds"]["steps"] if step["value"] is not None and "thresholdsStyle" in custom]
     scale = custom.get("scaleDistribution", {})
     if scale.get("type") == "symlog":
         axes.set_yscale("symlog", linthresh=scale["linearThreshold"])
-        highest = max(highest, *(step["value"] for step in drawn))
+        # Space above the highest line.
+        highest = 1.5 * max(highest, *(step["value"] for step in drawn))
     axes.set_ylim(bottom=0, top=max(highest, 1e-9))
+    if defaults["unit"] in ("bytes", "Bps") and highest > 4:
+        axes.yaxis.set_major_locator(MultipleLocator(2 ** math.ceil(math.log2(highest / 5))))
     for step in drawn:
         if step["value"] < 2 * highest:
             axes.axhline(step["value"], color=COLORS[step["color"]], linewidth=0.7, linestyle="--")
@@ -162,7 +183,7 @@ def draw_table(axes, panel, found):
         columns.append("Value")
         rows = [[*cells, f"{values[-1][1]:g}"] for cells, (_, _, values) in zip(rows, found, strict=True)]
     if rows:
-        cells = [[cell if len(cell) < 26 else f"{cell[:24]}…" for cell in row] for row in rows]
+        cells = [[cell if len(cell) < 45 else f"{cell[:43]}…" for cell in row] for row in rows]
         table = axes.table(cells, colLabels=columns, loc="upper center", cellLoc="left")
         table.auto_set_font_size(False)
         table.set_fontsize(5)
@@ -173,6 +194,12 @@ def draw_table(axes, panel, found):
 
 def epoch(times):
     return [when / 86400 for when in times]
+
+
+def ticks(start, end, most):
+    """Round times from start to end, at most as many as fit."""
+    step = next(step for step in (10, 15, 30, 60, 120, 300, 600, 1800, 3600, 86400) if (end - start) / step <= most)
+    return range(math.ceil(start / step) * step, math.floor(end) + 1, step)
 
 
 def draw_panel(axes, stack, panel, start, end):
@@ -192,7 +219,8 @@ def draw_panel(axes, stack, panel, start, end):
     else:
         {"timeseries": lambda: draw_graph(axes, panel, found), "heatmap": lambda: draw_heatmap(axes, found), "state-timeline": lambda: draw_states(axes, panel, found)}[kind]()
         axes.set_xlim(*epoch([start, end]))
-        axes.xaxis.set_major_formatter(DateFormatter("%H:%M"))
+        axes.set_xticks(epoch(ticks(start, end, axes.bbox.width / 60)))
+        axes.xaxis.set_major_formatter(DateFormatter("%H:%M:%S"))
         axes.tick_params(length=2)
         axes.spines[["top", "right"]].set_visible(False)
 
@@ -202,7 +230,7 @@ def draw(stack, start, end, folder):
     folder.mkdir(parents=True, exist_ok=True)
     for name, dashboard in panels.dashboards().items():
         height = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in dashboard["panels"])
-        figure = Figure(figsize=(12, height * 0.24 + 0.4), dpi=90)
+        figure = Figure(figsize=(12, height * 0.24 + 0.4), dpi=110)
         # Rows are counted from the top, and every panel keeps room for its title and its axes.
         whole = height + 1.6
         figure.text(0.01, 1 - 0.9 / whole, dashboard["title"], fontsize=12, fontweight="bold", va="center")
@@ -216,5 +244,5 @@ def draw(stack, start, end, folder):
             draw_panel(axes, stack, panel, start, end)
         drawn = io.BytesIO()
         figure.savefig(drawn)
-        Image.open(drawn).convert("RGB").quantize(48).save(folder / f"{name}.png", optimize=True)
+        Image.open(drawn).convert("RGB").quantize(160).save(folder / f"{name}.png", optimize=True)
     print(f"pictures of {len(panels.dashboards())} dashboards in {folder}")

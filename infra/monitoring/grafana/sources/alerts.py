@@ -1,5 +1,6 @@
 """Alerts: firing, pending and past."""
 
+from common import used
 from panels import dashboard, graph, number, row, states, table
 
 SHOWN = 'severity=~"page|ticket"'
@@ -26,6 +27,6 @@ DASHBOARD = dashboard(
             height=12,
         ),
         graph("Firing alerts", "Firing alerts by severity.", "none", {"{{severity}}": f'count by (severity) (ALERTS{{alertstate="firing", {SHOWN}}})'}, stack=True, width=12),
-        graph("Notifications", "Notifications within each interval, by integration.", "none", {"{{integration}}": "sum by (integration) (increase(alertmanager_notifications_total{@}[$__rate_interval])) > 0"}, width=12, details="monitoring"),
+        graph("Notifications", "Notifications within each interval, by integration.", "none", {"{{integration}}": used("increase", "alertmanager_notifications_total{@}", "integration")}, width=12, details="monitoring"),
     ],
 )

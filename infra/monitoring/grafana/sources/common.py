@@ -6,6 +6,12 @@ from panels import graph
 TRAFFIC = 'http_route!~"/health|/ready|/metrics"'
 
 
+def used(function, metric, by):
+    """The rate or increase by labels, of those label values that occurred within the time range."""
+    over = {window: f"sum by ({by}) ({function}({metric}[{window}]))" for window in ("$__rate_interval", "$__range")}
+    return f"{over['$__rate_interval']} and {over['$__range']} > 0"
+
+
 def quantiles(histogram, matchers="@"):
     """The durations that half, 95 % and 99 % of the events stay below."""
     return {

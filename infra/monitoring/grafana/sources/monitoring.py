@@ -1,5 +1,6 @@
 """Prometheus, Alertmanager and the exporters themselves."""
 
+from common import used
 from panels import dashboard, graph, number, row, states
 
 DASHBOARD = dashboard(
@@ -28,7 +29,7 @@ DASHBOARD = dashboard(
             bad_from=1,
         ),
         graph("Alerts sent", "Alerts per second that Prometheus sent to Alertmanager, and those it dropped.", "ops", {"sent": "sum(rate(prometheus_notifications_sent_total{@}[$__rate_interval]))", "dropped": "sum(rate(prometheus_notifications_dropped_total{@}[$__rate_interval]))"}),
-        graph("Notifications", "Notifications per second from Alertmanager by integration, and those that failed.", "ops", {"{{integration}}": "sum by (integration) (rate(alertmanager_notifications_total{@}[$__rate_interval])) > 0", "failed": "sum(rate(alertmanager_notifications_failed_total{@}[$__rate_interval]))"}),
+        graph("Notifications", "Notifications per second from Alertmanager by integration, and those that failed.", "ops", {"{{integration}}": used("rate", "alertmanager_notifications_total{@}", "integration"), "failed": "sum(rate(alertmanager_notifications_failed_total{@}[$__rate_interval]))"}),
         row("Resources"),
         graph("CPU", "CPU time of each part of monitoring: 1 is one core.", "none", {"{{job}}": 'sum by (job) (rate(process_cpu_seconds_total{@, job!~"vote|worker|result"}[$__rate_interval]))'}, width=12),
         graph("Memory", "Resident memory of each part of monitoring.", "bytes", {"{{job}}": 'sum by (job) (process_resident_memory_bytes{@, job!~"vote|worker|result"})'}, width=12),

@@ -17,6 +17,14 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat, QueryEdito
 
 SOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 MATCHERS = 'job=~"$job", instance=~"$instance"'
+# Outcomes, severities and classes of status codes have the same color everywhere; other series have those of Grafana's palette.
+COLORS = {
+    "accepted|applied|sent|2..": "green",
+    "rate_limited|skipped|3..": "blue",
+    "rejected|stale|4..": "yellow",
+    "timeout|retry|ticket": "orange",
+    "error|dead_letter|page|5..": "red",
+}
 UP = {0: ("down", "red"), (0.001, 0.999): ("partly up", "orange"), 1: ("up", "green")}
 
 
@@ -75,8 +83,11 @@ def graph(title, description, unit, queries, *, width=8, stack=False, bad_from=N
     Thresholds are drawn as lines. `symlog` is the value from which on the axis is logarithmic, so that 0 is still on it.
     """
     panel = _panel(timeseries.Panel(), title, description, unit, queries, width, 8, details, exemplars=exemplars)
-    panel.min(0).line_width(1).fill_opacity(20 if stack else 5).show_points(common.VisibilityMode.NEVER).span_nulls(False)
+    panel.min(0).line_width(1).fill_opacity(20 if stack else 5).show_points(common.VisibilityMode.AUTO).span_nulls(False)
     panel.thresholds(_thresholds(bad_from, lines=lines))
+    if any("outcome" in legend or "status" in legend or "severity" in legend for legend in queries):
+        for names, color in COLORS.items():
+            panel.override_by_regexp(f"/^({names})$/", [model.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color})])
     if stack:
         panel.stacking(options.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
     if bad_from is not None or lines:
@@ -85,7 +96,8 @@ def graph(title, description, unit, queries, *, width=8, stack=False, bad_from=N
         panel.scale_distribution(options.ScaleDistributionConfig().type(common.ScaleDistribution.SYMLOG).log(10).linear_threshold(symlog))
     panel.tooltip(options.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING))
     legend = options.VizLegendOptions().show_legend(True).display_mode(common.LegendDisplayMode.TABLE)
-    return panel.legend(legend.placement(common.LegendPlacement.BOTTOM).calcs(["lastNotNull", "max"]))
+    legend.placement(common.LegendPlacement.BOTTOM).calcs(["lastNotNull", "max"]).sort_by("Last *").sort_desc(True)
+    return panel.legend(legend)
 
 
 def heatmap(title, description, query, *, width=8, details=None):

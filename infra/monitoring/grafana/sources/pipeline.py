@@ -40,7 +40,7 @@ DASHBOARD = dashboard(
             "s",
             {
                 "oldest ballot": "pipeline:oldest_ballot_age:seconds",
-                "oldest ballot, seen by the worker": "max(worker_oldest_unacked_age_seconds{@})",
+                "oldest ballot (worker)": "max(worker_oldest_unacked_age_seconds{@})",
                 "oldest result": "max(result_snapshot_age_seconds{@})",
             },
             bad_from=60,

@@ -1,7 +1,9 @@
 """The result page: freshness, viewers, requests and resources."""
 
-from common import TRAFFIC, pool, process, quantiles
+from common import TRAFFIC, pool, process, quantiles, used
 from panels import dashboard, graph, number, row
+
+REQUESTS = f'http_server_request_duration_seconds_count{{@, job="result", {TRAFFIC}}}'
 
 DASHBOARD = dashboard(
     "result",
@@ -18,8 +20,8 @@ DASHBOARD = dashboard(
         graph("Viewers", "Connections to the live result, over all replicas and on the fullest one.", "none", {"all replicas": "sum(result_live_clients{@})", "fullest replica": "max(result_live_clients{@})"}),
         graph("Result events", "Changed tallies sent to viewers per second, by outcome: skipped is a viewer that reads too slowly.", "cps", {"{{outcome}}": "sum by (outcome) (rate(result_push_total{@}[$__rate_interval]))"}),
         row("Requests"),
-        graph("Requests by route", "Requests per second by route, without probes.", "reqps", {"{{http_route}}": f"sum by (http_route) (rate(http_server_request_duration_seconds_count{{@, job=\"result\", {TRAFFIC}}}[$__rate_interval])) > 0"}),
-        graph("Responses by status", "Requests per second by status code, without probes.", "reqps", {"{{http_response_status_code}}": f"sum by (http_response_status_code) (rate(http_server_request_duration_seconds_count{{@, job=\"result\", {TRAFFIC}}}[$__rate_interval])) > 0"}, stack=True),
+        graph("Requests by route", "Requests per second by route, without probes.", "reqps", {"{{http_route}}": used("rate", REQUESTS, "http_route")}),
+        graph("Responses by status", "Requests per second by status code, without probes.", "reqps", {"{{http_response_status_code}}": used("rate", REQUESTS, "http_response_status_code")}, stack=True),
         graph(
             "Request duration",
             "Duration of requests, without probes and without live events, which last as long as their viewer stays.",

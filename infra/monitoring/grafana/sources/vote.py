@@ -1,8 +1,9 @@
 """The voting page and its API: rate, errors, duration, and the limits that refuse work."""
 
-from common import TRAFFIC, process, quantiles
+from common import TRAFFIC, process, quantiles, used
 from panels import dashboard, graph, heatmap, number, row
 
+REQUESTS = f'http_server_request_duration_seconds_count{{@, job="vote", {TRAFFIC}}}'
 ACCEPTED = 'http_request_method="POST", http_response_status_code=~"2.."'
 
 DASHBOARD = dashboard(
@@ -26,7 +27,7 @@ DASHBOARD = dashboard(
         row("Rate"),
         graph("Votes by outcome", "Votes per second by outcome.", "cps", {"{{outcome}}": "sum by (outcome) (rate(vote_submissions_total{@}[$__rate_interval]))"}, stack=True),
         graph("Votes by choice", "Accepted votes per second by choice.", "cps", {"{{choice}}": 'sum by (choice) (rate(vote_submissions_total{@, outcome="accepted"}[$__rate_interval]))'}, stack=True),
-        graph("Requests by route", "Requests per second by route, without probes.", "reqps", {"{{http_request_method}} {{http_route}}": f"sum by (http_request_method, http_route) (rate(http_server_request_duration_seconds_count{{@, job=\"vote\", {TRAFFIC}}}[$__rate_interval])) > 0"}),
+        graph("Requests by route", "Requests per second by route, without probes.", "reqps", {"{{http_request_method}} {{http_route}}": used("rate", REQUESTS, "http_request_method, http_route")}),
         row("Errors"),
         graph(
             "Votes not accepted",
@@ -34,7 +35,7 @@ DASHBOARD = dashboard(
             "cps",
             {"{{outcome}}": 'sum by (outcome) (rate(vote_submissions_total{@, outcome!="accepted"}[$__rate_interval]))'},
         ),
-        graph("Responses by status", "Requests per second by status code, without probes.", "reqps", {"{{http_response_status_code}}": f"sum by (http_response_status_code) (rate(http_server_request_duration_seconds_count{{@, job=\"vote\", {TRAFFIC}}}[$__rate_interval])) > 0"}, stack=True),
+        graph("Responses by status", "Requests per second by status code, without probes.", "reqps", {"{{http_response_status_code}}": used("rate", REQUESTS, "http_response_status_code")}, stack=True),
         graph(
             "Unreadable requests",
             "Requests per second that belong to no route, because they could not be read: answered with 400, 414 or 431.",
