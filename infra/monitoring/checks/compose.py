@@ -60,12 +60,17 @@ def problems_on_aws(service, it):
 
 
 def problems_of_grafana(environment):
-    """The file system is read-only, so the plugins of the image must neither be replaced nor disabled where a data source needs them."""
+    """The file system is read-only, so the plugins of the image must neither be replaced nor disabled where a data source needs
+    them; and the data source's variables are set.
+    """
     if environment.get("GF_PLUGINS_PREINSTALL_DISABLED") != "true":
         yield "it replaces the plugins of its image, which it cannot: GF_PLUGINS_PREINSTALL_DISABLED is not true"
     disabled = environment.get("GF_PLUGINS_DISABLE_PLUGINS", "").split(",")
-    sources = yaml.safe_load((PROJECT / "infra/monitoring/grafana/provisioning/datasources/datasources.yml").read_text())["datasources"]
-    for source in sources:
+    provisioned = (PROJECT / "infra/monitoring/grafana/provisioning/datasources/datasources.yml").read_text()
+    for name in re.findall(r"(?<!\$)\$(\w+)", provisioned):
+        if name not in environment:
+            yield f"the data source needs {name}, which is not in its environment"
+    for source in yaml.safe_load(provisioned)["datasources"]:
         if source["type"] in disabled:
             yield f"GF_PLUGINS_DISABLE_PLUGINS disables {source['type']}, which the data source {source['name']} needs"
 

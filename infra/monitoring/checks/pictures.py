@@ -24,7 +24,7 @@ SCALES = {
     "Bps": [(1024**2, "MiB/s"), (1024, "KiB/s"), (1, "B/s")],
 }
 SUFFIX = {"cps": "/s", "ops": "/s", "reqps": "/s", "pps": " p/s"}
-COLORS = {"blue": "#5794f2", "green": "#56a64b", "red": "#e02f44", "yellow": "#f2cc0c", "orange": "#ff780a", "dark-red": "#c4162a"}
+COLORS = {"blue": "#5794f2", "green": "#56a64b", "red": "#e02f44", "yellow": "#f2cc0c", "orange": "#ff780a", "dark-red": "#c4162a", "dark-orange": "#fa6400", "purple": "#a352cc"}
 # Grafana's table of a legend scrolls.
 LEGEND_ENTRIES = 8
 

@@ -21,8 +21,10 @@ MATCHERS = 'job=~"$job", instance=~"$instance"'
 COLORS = {
     "accepted|applied|sent|2..": "green",
     "rate_limited|skipped|3..": "blue",
+    "address_limit": "purple",
     "rejected|stale|4..": "yellow",
     "timeout|retry|ticket": "orange",
+    "shed|connection_limit": "dark-orange",
     "error|dead_letter|page|5..": "red",
 }
 UP = {0: ("down", "red"), (0.001, 0.999): ("partly up", "orange"), 1: ("up", "green")}

@@ -15,10 +15,9 @@ DASHBOARD = dashboard(
         number("Votes accepted", "Votes accepted by the running services since their start, changed votes included.", "none", 'sum(vote_submissions_total{@, outcome="accepted"})', width=6),
         number(
             "Not accepted",
-            "Share of votes that the service failed to accept. Invalid and rate-limited votes do not count as failures.",
+            "Share of votes that the service failed to accept in the last 5 minutes. Invalid and rate-limited votes do not count as failures.",
             "percentunit",
-            """sum(rate(vote_submissions_total{@, outcome=~"error|timeout"}[$__rate_interval]))
-               / sum(rate(vote_submissions_total{@, outcome=~"accepted|error|timeout"}[$__rate_interval]))""",
+            "vote:unaccepted:ratio_rate5m",
             width=6,
             bad_from=0.001,
         ),
@@ -31,7 +30,8 @@ DASHBOARD = dashboard(
         row("Errors"),
         graph(
             "Votes not accepted",
-            "Votes per second without success. rejected: not an option or not allowed; rate_limited: too many from one address; error and timeout: failures of the service.",
+            "Votes per second without success. rejected: not an option or not allowed; rate_limited and address_limit: too many from one address; "
+            "shed: too many for the queue; connection_limit: beyond MAX_CONNECTIONS; error and timeout: failures of the service.",
             "cps",
             {"{{outcome}}": 'sum by (outcome) (rate(vote_submissions_total{@, outcome!="accepted"}[$__rate_interval]))'},
         ),
