@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Prometheus with the features that the compose file enables asks for OpenMetrics and keeps exemplars, which lead from a
-histogram to a trace. The target is a small server here; tests/traces.rs shows that the services send such metrics.
+histogram to a trace. The target is a small server here; live.py looks for the exemplars of the services.
 """
 
 import json
@@ -40,17 +40,21 @@ class Target(BaseHTTPRequestHandler):
         pass
 
 
+def kept(url, query):
+    """The trace ids that a Prometheus has kept for a metric in the last minute."""
+    parameters = urllib.parse.urlencode({"query": query, "start": time.time() - 60, "end": time.time() + 60})
+    found = fetch(f"{url}/api/v1/query_exemplars?{parameters}")["data"]
+    return {it["labels"]["trace_id"] for series in found for it in series["exemplars"]}
+
+
 def exemplars(url):
     """[the kept trace ids] once there are some, or once Prometheus has stored a scrape and gone on."""
-    parameters = urllib.parse.urlencode({"query": "request_duration_seconds_bucket", "start": time.time() - 60, "end": time.time() + 60})
     try:
-        found = fetch(f"{url}/api/v1/query_exemplars?{parameters}")["data"]
+        found = kept(url, "request_duration_seconds_bucket")
         scraped = fetch(f"{url}/api/v1/query?query=request_duration_seconds_count")["data"]["result"]
     except OSError:
         return None
-    if found or (scraped and len(Target.asked) > 2):
-        return [{it["labels"]["trace_id"] for series in found for it in series["exemplars"]}]
-    return None
+    return [found] if found or (scraped and len(Target.asked) > 2) else None
 
 
 def main():

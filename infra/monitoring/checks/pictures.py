@@ -24,9 +24,10 @@ SCALES = {
     "Bps": [(1024**2, "MiB/s"), (1024, "KiB/s"), (1, "B/s")],
 }
 SUFFIX = {"cps": "/s", "ops": "/s", "reqps": "/s", "pps": " p/s"}
-COLORS = {"blue": "#5794f2", "green": "#56a64b", "red": "#e02f44", "yellow": "#f2cc0c", "orange": "#ff780a", "dark-red": "#c4162a", "dark-orange": "#fa6400", "purple": "#a352cc"}
-# Grafana's table of a legend scrolls.
+COLORS = {"blue": "#5794f2", "green": "#56a64b", "red": "#e02f44", "yellow": "#f2cc0c", "orange": "#ff780a", "dark-red": "#c4162a", "light-blue": "#8ab8ff", "purple": "#b877d9", "dark-purple": "#8f3bb8"}
+# Grafana's tables scroll.
 LEGEND_ENTRIES = 8
+TABLE_ROWS = 8
 
 
 def worded(value, unit):
@@ -37,7 +38,7 @@ def worded(value, unit):
         return f"{value * 100:.4g} %"
     for size, name in SCALES.get(unit, []):
         if abs(value) >= size:
-            return f"{value / size:.3g} {name}"
+            return f"{value / size:.{3 if abs(value) < 999 * size else 4}g} {name}"
     number = f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
     return number + SUFFIX.get(unit, "")
 
@@ -182,6 +183,8 @@ def draw_table(axes, panel, found):
     if "Value" not in hidden:
         columns.append("Value")
         rows = [[*cells, f"{values[-1][1]:g}"] for cells, (_, _, values) in zip(rows, found, strict=True)]
+    if len(rows) > TABLE_ROWS:
+        rows = [*rows[: TABLE_ROWS - 1], [f"and {len(rows) - TABLE_ROWS + 1} more", *[""] * (len(columns) - 1)]]
     if rows:
         cells = [[cell if len(cell) < 45 else f"{cell[:43]}…" for cell in row] for row in rows]
         table = axes.table(cells, colLabels=columns, loc="upper center", cellLoc="left")

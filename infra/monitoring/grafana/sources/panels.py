@@ -21,10 +21,11 @@ MATCHERS = 'job=~"$job", instance=~"$instance"'
 COLORS = {
     "accepted|applied|sent|2..": "green",
     "rate_limited|skipped|3..": "blue",
-    "address_limit": "purple",
+    "address_limit": "light-blue",
     "rejected|stale|4..": "yellow",
     "timeout|retry|ticket": "orange",
-    "shed|connection_limit": "dark-orange",
+    "shed": "purple",
+    "connection_limit": "dark-purple",
     "error|dead_letter|page|5..": "red",
 }
 UP = {0: ("down", "red"), (0.001, 0.999): ("partly up", "orange"), 1: ("up", "green")}
