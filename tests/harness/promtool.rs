@@ -7,7 +7,7 @@ use std::{
 
 use super::server::{find_program, no_container_engine};
 
-const IMAGE: &str = "prom/prometheus:v3.5.3";
+const IMAGE: &str = "prom/prometheus:v3.13.3";
 
 /// How `promtool` is started.
 pub struct Promtool(Vec<String>);

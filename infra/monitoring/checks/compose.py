@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
 """The compose files of monitoring, as compose understands them: nothing is open to the world, every image is pinned, nobody has
-more rights than needed, Grafana has no password of its own, and all but Grafana and cAdvisor start without these two. On AWS
-only those that need the machine's role are in its network.
+more rights than needed, Grafana has no password of its own and keeps the plugins of its image, and all but Grafana and cAdvisor
+start without these two. On AWS only those that need the machine's role are in its network. Every file of the project names the
+same release of an image.
 """
 
 import json
+import re
 import subprocess
 import sys
+
+import yaml
 
 from stack import PROJECT
 
@@ -55,14 +59,42 @@ def problems_on_aws(service, it):
         yield "Prometheus does not reach it, or others do"
 
 
+def problems_of_grafana(environment):
+    """The file system is read-only, so the plugins of the image must neither be replaced nor disabled where a data source needs
+    them; and the data source's variables are set.
+    """
+    if environment.get("GF_PLUGINS_PREINSTALL_DISABLED") != "true":
+        yield "it replaces the plugins of its image, which it cannot: GF_PLUGINS_PREINSTALL_DISABLED is not true"
+    disabled = environment.get("GF_PLUGINS_DISABLE_PLUGINS", "").split(",")
+    provisioned = (PROJECT / "infra/monitoring/grafana/provisioning/datasources/datasources.yml").read_text()
+    for name in re.findall(r"(?<!\$)\$(\w+)", provisioned):
+        if name not in environment:
+            yield f"the data source needs {name}, which is not in its environment"
+    for source in yaml.safe_load(provisioned)["datasources"]:
+        if source["type"] in disabled:
+            yield f"GF_PLUGINS_DISABLE_PLUGINS disables {source['type']}, which the data source {source['name']} needs"
+
+
+def other_releases(images):
+    """The lines of the project that name another release of one of these images."""
+    for image in sorted(images):
+        name, _, tag = image.rpartition(":")
+        command = ["git", "grep", "--line-number", "--only-matching", "--extended-regexp", rf"{re.escape(name)}:v?[0-9][0-9A-Za-z.-]*"]
+        found = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True).stdout.split()
+        yield from (f"{line}: the compose file names {image}" for line in found if not line.endswith(f":{tag}"))
+
+
 def main():
-    found, seen = [], 0
+    found, seen, images = [], 0, set()
     for file, expected in FILES.items():
         present = services(file, "monitoring", "dashboards", "servers")
         found += [f"{file}: there is no {name}" for name in expected - present.keys()]
         for name in expected & present.keys():
             seen += 1
+            images.add(present[name]["image"])
             found += [f"{file}: {name}: {problem}" for problem in problems(name, present[name])]
+            if name == "grafana":
+                found += [f"{file}: {name}: {problem}" for problem in problems_of_grafana(present[name]["environment"])]
         if file != "docker-compose.yml":
             on_aws = services(file, "monitoring", "dashboards", "servers", override="ec2.yml")
             found += [f"{file}, ec2.yml: {name}: {problem}" for name, it in on_aws.items() for problem in problems_on_aws(name, it)]
@@ -70,6 +102,7 @@ def main():
         found.append("docker-compose.yml: the profile monitoring needs Grafana or cAdvisor")
     if {"prometheus", "alertmanager"} & services("docker-compose.yml").keys():
         found.append("docker-compose.yml: monitoring starts unasked")
+    found += other_releases(images)
     print("\n".join(found), end="\n" if found else "")
     print(f"compose: {seen} services, {len(found)} problems")
     sys.exit(1 if found or not seen else 0)

@@ -1,7 +1,11 @@
 #!/usr/bin/env python3
-"""The rules of Grafana's dashboard-linter, and a few of our own, for each dashboard."""
+"""The rules of Grafana's dashboard-linter, and a few of our own, for each dashboard: legends name services and not addresses,
+links lead to dashboards that exist, and Overview links to the details of every panel and draws every window of an error budget.
+Panels that runbooks name exist.
+"""
 
 import json
+import re
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +15,10 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-DASHBOARDS = Path(__file__).resolve().parents[1] / "grafana" / "dashboards"
+MONITORING = Path(__file__).resolve().parents[1]
+DASHBOARDS = MONITORING / "grafana" / "dashboards"
+RUNBOOKS = MONITORING / "runbooks"
+OBJECTIVES = MONITORING / "prometheus" / "rules" / "objectives.yml"
 
 # What Grafana puts in place of its own variables, each told from the others.
 WINDOWS = {"$__rate_interval": timedelta(seconds=59), "$__range": timedelta(seconds=58)}
@@ -20,18 +27,17 @@ COUNTERS = ("_total", "_bucket", "_count", "_sum")
 # Rules that do not hold everywhere, and why: (title of the panel, rule).
 EXCEPTIONS = {
     ("Votes accepted", "counter"): "the number itself is meant: it is exact, where an increase is extrapolated",
-    ("Lost", "counter"): "a single one matters, for as long as the worker runs",
+    ("Ballots lost", "counter"): "a single one matters, for as long as the worker runs",
     ("Dead letters", "counter"): "a single one matters, for as long as the worker runs",
     ("Refused viewers", "counter"): "the number since the start is meant",
-    ("Dropped keys", "counter"): "a single one matters, for as long as Redis runs",
-    ("Load", "counter"): "the processors are counted, not their time",
+    ("Evicted keys", "counter"): "a single one matters, for as long as Redis runs",
+    ("Load per core", "counter"): "the cores are counted, not their time",
 }
 # Gauges that are called like counters.
 GAUGES = {"pg_stat_activity_count", "pg_locks_count"}
 
-
-# What Grafana reads, and its model does not know.
-UNMODELLED = {"titleFormat", "step", "definition"}
+# Dashboards whose subject is machines or targets, which only their addresses tell apart.
+BY_ADDRESS = {"hosts", "monitoring"}
 
 
 def unknown(given, understood, path=""):
@@ -40,7 +46,7 @@ def unknown(given, understood, path=""):
         for name, value in given.items():
             if name in understood:
                 yield from unknown(value, understood[name], f"{path}.{name}")
-            elif name not in UNMODELLED:
+            else:
                 yield f"{path}.{name}"
     elif isinstance(given, list) and isinstance(understood, list) and len(given) == len(understood):
         for index, pair in enumerate(zip(given, understood, strict=True)):
@@ -134,7 +140,44 @@ def of_panel(panel):
         yield "target-id", "each query has an id of its own"
 
 
-def check(dashboard, name, used):
+def of_links(panel, name, known):
+    """The rules for what a panel's legend and its links lead to."""
+    for target in panel.get("targets", []):
+        if "instance" in target["legendFormat"] and name not in BY_ADDRESS:
+            yield "legend-address", f"{target['legendFormat']}: an address changes with each start; name the service, or aggregate over its replicas"
+    links = panel.get("links", [])
+    if name == "overview" and not links:
+        yield "link-details", "every panel of Overview links to the dashboard with its details (details=…)"
+    for link in links:
+        found = re.match(r"/d/voting-(\w+)\?", link["url"])
+        if not found or found[1] not in known or found[1] == name:
+            yield "link-target", f"{link['url']}: a link leads to another dashboard, one of {', '.join(sorted(known - {name}))}"
+        if "${__url_time_range}" not in link["url"]:
+            yield "link-time", f"{link['url']}: a link keeps the time range (${{__url_time_range}})"
+
+
+def undrawn_windows(overview):
+    """The recorded windows of an error budget that Overview does not draw, although it draws others of this budget."""
+    drawn = set(re.findall(r"\w+:\w+:ratio_rate\w+", " ".join(target["expr"] for panel in overview["panels"] for target in panel.get("targets", []))))
+    recorded = set(re.findall(r"- record: (\w+:\w+:ratio_rate\w+)", OBJECTIVES.read_text()))
+    budgets = {name.partition(":ratio_rate")[0] for name in drawn}
+    return sorted(name for name in recorded - drawn if name.partition(":ratio_rate")[0] in budgets)
+
+
+def misnamed_in_runbooks(dashboards):
+    """The panels that runbooks name, as *Dashboard → Panel* or *Panel*, and that do not exist."""
+    panels = {name.capitalize(): {panel["title"] for panel in dashboard["panels"]} for name, dashboard in dashboards.items()}
+    anywhere = {*panels, *(title for titles in panels.values() for title in titles)}
+    for path in sorted(RUNBOOKS.glob("*.md")):
+        for named in re.findall(r"(?<![*\w])\*([A-Z][^*\n]+)\*(?!\*)", path.read_text()):
+            dashboard, arrow, panel = named.partition(" → ")
+            # *Status → …* is a page of Prometheus.
+            exists = dashboard == "Status" or panel in panels.get(dashboard, ()) if arrow else named in anywhere
+            if not exists:
+                yield f"{path.name}: *{named}* is no panel: a runbook names one as *Dashboard → Panel*, dashboards are {', '.join(panels)}"
+
+
+def check(dashboard, name, used, known):
     understood = json.loads(json.dumps(Dashboard.from_json(dashboard), cls=JSONEncoder))
     for path in unknown(dashboard, understood):
         yield f"{name}: {path}: Grafana does not know this"
@@ -149,7 +192,7 @@ def check(dashboard, name, used):
         placed |= cells
         if panel["type"] == "row":
             continue
-        for rule, problem in of_panel(panel):
+        for rule, problem in (*of_panel(panel), *of_links(panel, name, known)):
             if (panel.get("title"), rule) in EXCEPTIONS:
                 used.add((panel["title"], rule))
             else:
@@ -158,11 +201,12 @@ def check(dashboard, name, used):
 
 def main():
     register_default_plugins()
-    problems, used, panels = [], set(), 0
-    for path in sorted(DASHBOARDS.glob("*.json")):
-        dashboard = json.loads(path.read_text())
-        panels += sum(panel["type"] != "row" for panel in dashboard["panels"])
-        problems += check(dashboard, path.stem, used)
+    used = set()
+    dashboards = {path.stem: json.loads(path.read_text()) for path in sorted(DASHBOARDS.glob("*.json"))}
+    panels = sum(panel["type"] != "row" for dashboard in dashboards.values() for panel in dashboard["panels"])
+    problems = [problem for name, dashboard in dashboards.items() for problem in check(dashboard, name, used, dashboards.keys())]
+    problems += [f"overview: {name}: this window is recorded and not drawn" for name in undrawn_windows(dashboards["overview"])]
+    problems += misnamed_in_runbooks(dashboards)
     problems += [f"{title}: {rule}: an exception that nothing needs" for title, rule in EXCEPTIONS.keys() - used]
     print("\n".join(problems), end="\n" if problems else "")
     print(f"dashboards: {panels} panels, {len(problems)} problems, {len(used)} exceptions")

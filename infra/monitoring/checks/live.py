@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Monitoring beside the running application: every panel has data under load and faults, the dashboards count the votes that
-were accepted, and when Redis is killed somebody is called, by that alone, and told when it is over.
+were accepted, slow votes lead to their traces, and when Redis is killed somebody is called, by that alone, and told when it is over.
 
 usage: live.py IMAGE-TAG LOAD [PICTURES]     LOAD is the program, PICTURES a folder for a picture of each dashboard
 """
@@ -17,6 +17,7 @@ import urllib.request
 from pathlib import Path
 
 import panels
+from exemplars import kept
 from stack import Stack, eventually
 from webhook import Receiver
 
@@ -135,13 +136,15 @@ def main(tag, program, pictures=None):
     with tempfile.TemporaryDirectory() as folder, Receiver() as receiver:
         secrets = Path(folder) / "secrets.env"
         secrets.write_text("".join(f"ALERT_{name.upper()}_URL={receiver.url}/{name}\n" for name in ("page", "ticket", "watchdog")))
-        with Stack(tag, {"SECRETS_FILE": str(secrets)}) as stack:
+        # Traces are recorded where there is a receiver, even one that does not answer.
+        with Stack(tag, {"SECRETS_FILE": str(secrets), "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}) as stack:
             targets = eventually(f"target up of each of {sorted(JOBS)}", lambda: all_up(stack))
             print(f"up: {', '.join(sorted(job for job, _ in targets))}")
             sees_no_votes(stack)
             start = time.time()
             watch(stack)
             counts_votes(program, stack)
+            eventually("trace of a request in its bucket", lambda: kept(stack.prometheus, 'http_server_request_duration_seconds_bucket{job="vote"}'))
             calls_for_redis(program, stack, receiver)
             end = time.time()
             if pictures:

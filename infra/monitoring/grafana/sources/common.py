@@ -2,47 +2,59 @@
 
 from panels import graph
 
-# Probes and Prometheus' own questions are no traffic.
+# Requests of voters and viewers: neither probes nor scrapes.
 TRAFFIC = 'http_route!~"/health|/ready|/metrics"'
 
 
+def used(function, metric, by):
+    """The rate or increase by labels, of those label values that occurred within the time range."""
+    over = {window: f"sum by ({by}) ({function}({metric}[{window}]))" for window in ("$__rate_interval", "$__range")}
+    return f"{over['$__rate_interval']} and {over['$__range']} > 0"
+
+
 def quantiles(histogram, matchers="@"):
-    """The durations that half, 95 % and 99 % stay below."""
+    """The durations that half, 95 % and 99 % of the events stay below."""
     return {
         name: f"histogram_quantile({share}, sum by (le) (rate({histogram}_bucket{{{matchers}}}[$__rate_interval])))"
         for name, share in {"50 %": 0.5, "95 %": 0.95, "99 %": 0.99}.items()
     }
 
 
+def spread(query, highest="highest replica", average="average of replicas"):
+    """The highest and the average value over the replicas of a service, whose addresses change with each start."""
+    return {highest: f"max({query})", average: f"avg({query})"}
+
+
 def process(job):
-    """What each process of a job takes of its machine."""
+    """The resources that the replicas of a service use."""
     matchers = f'@, job="{job}"'
-    panels = [
-        graph("Processor", f"Processor time that each {job} takes: 1 is one core.", "none", {"{{instance}}": f"rate(process_cpu_seconds_total{{{matchers}}}[$__rate_interval])"}),
-        graph("Memory", f"Memory that each {job} holds. A container may hold 128 to 256 MB.", "bytes", {"{{instance}}": f"process_resident_memory_bytes{{{matchers}}}"}),
+    return [
+        graph("CPU", f"CPU time of the {job} replicas: 1 is one core.", "none", spread(f"rate(process_cpu_seconds_total{{{matchers}}}[$__rate_interval])"), width=6),
+        graph("Memory", f"Resident memory of the {job} replicas. A container's limit is 128 to 256 MiB.", "bytes", spread(f"process_resident_memory_bytes{{{matchers}}}"), width=6),
         graph(
             "File descriptors",
-            f"Connections and files that each {job} has open, as a share of what it may.",
+            f"Open connections and files of the {job} replicas, as a share of their limit.",
             "percentunit",
-            {"{{instance}}": f"process_open_fds{{{matchers}}} / process_max_fds{{{matchers}}}"},
+            spread(f"process_open_fds{{{matchers}}} / process_max_fds{{{matchers}}}"),
+            width=6,
             bad_from=0.8,
         ),
         graph(
-            "Runtime",
-            f"Share of their time for which the threads of each {job} work. Near 1, requests wait for each other.",
+            "Runtime saturation",
+            f"Share of the time in which the runtime's threads of the {job} replicas are busy. Near 1, tasks wait for a thread.",
             "percentunit",
-            {"{{instance}}": f"rate(tokio_runtime_busy_seconds_total{{{matchers}}}[$__rate_interval]) / tokio_runtime_workers{{{matchers}}}"},
+            spread(f"rate(tokio_runtime_busy_seconds_total{{{matchers}}}[$__rate_interval]) / tokio_runtime_workers{{{matchers}}}"),
+            width=6,
             bad_from=0.9,
         ),
     ]
-    return [{**panel, "gridPos": {"w": 6, "h": 8}} for panel in panels]
 
 
 def pool(job):
-    """How a job does with its connections to Postgres."""
+    """The connections of a service to Postgres."""
     matchers = f'@, job="{job}"'
     return [
-        graph("Connections to Postgres", f"Connections of the {job}'s pool, by state.", "none", {"{{state}}": f"sum by (state) (db_pool_connections{{{matchers}}})"}, stack=True),
-        graph("Wait for a connection", "How long work waits for a connection of the pool.", "s", quantiles("db_pool_wait_seconds", matchers), bad_from=0.4),
-        graph("Errors of Postgres", "Failed statements and connections per second, by class.", "ops", {"{{class}}": f"sum by (class) (rate(db_errors_total{{{matchers}}}[$__rate_interval]))"}),
+        graph("Connections to Postgres", f"Connections in the pools of the {job} replicas, by state.", "none", {"{{state}}": f"sum by (state) (db_pool_connections{{{matchers}}})"}, stack=True, details="postgres"),
+        graph("Connection wait", "Time that work waits for a connection of the pool.", "s", quantiles("db_pool_wait_seconds", matchers), bad_from=0.4, exemplars=True, details="postgres"),
+        graph("Postgres errors", "Failed statements and connections per second, by class.", "ops", {"{{class}}": f"sum by (class) (rate(db_errors_total{{{matchers}}}[$__rate_interval]))"}, details="postgres"),
     ]

@@ -1,10 +1,28 @@
-"""Machines and containers."""
+"""Machines and containers: utilization, saturation and errors of CPU, memory, disks and networks."""
 
 from panels import dashboard, graph, number, row
 
 DISK = '@, fstype!~"tmpfs|overlay|squashfs|ramfs"'
+# The machine's own networks, without those of containers.
+NETWORK = '@, device!~"lo|veth.*|br-.*|docker.*|cali.*|cni.*"'
 CONTAINER = '@, container_label_com_docker_compose_service!=""'
 SERVICE = "container_label_com_docker_compose_service"
+# On AWS a machine has its instance id; elsewhere its address is a name or does not change.
+MACHINE = "{{machine}} {{instance}}"
+
+
+def per_machine(title, description, unit, queries, **more):
+    """A line for each machine: {its name's beginning: query}."""
+    return graph(title, description, unit, {f"{name} {MACHINE}".strip(): query for name, query in queries.items()}, **more)
+
+
+def both_ways(metric, matchers=NETWORK):
+    by = "sum by (instance, machine)"
+    return {way: f"{by} (rate(node_network_{way}_{metric}{{{matchers}}}[$__rate_interval]))" for way in ("receive", "transmit")}
+
+
+def pressure(resource, what="waiting"):
+    return f"rate(node_pressure_{resource}_{what}_seconds_total{{@}}[$__rate_interval])"
 
 
 def containers(title, description, unit, query, **more):
@@ -14,27 +32,39 @@ def containers(title, description, unit, query, **more):
 DASHBOARD = dashboard(
     "hosts",
     "Hosts and containers",
-    "What machines and containers use of processor, memory and disk. Containers need cAdvisor: in the profile `dashboards`, and on every machine of AWS.",
+    "Utilization, saturation and errors of machines and containers. Containers need cAdvisor: in the profile `dashboards`, and on every machine of AWS.",
     "up",
     [
-        number("Processor", "Share of the machines' processor time in use.", "percentunit", '1 - avg(rate(node_cpu_seconds_total{@, mode="idle"}[$__rate_interval]))', width=6, bad_from=0.9),
-        number("Memory left", "Share of memory available on the machine that has the least.", "percentunit", "min(node_memory_MemAvailable_bytes{@} / node_memory_MemTotal_bytes{@})", width=6, bad_below=0.1),
-        number("Disk left", "Share of the fullest disk that is free.", "percentunit", f"min(node_filesystem_avail_bytes{{{DISK}}} / node_filesystem_size_bytes{{{DISK}}})", width=6, bad_below=0.15),
-        number("Up for", "Time since the machine that started last did so.", "s", "time() - max(node_boot_time_seconds{@})", width=6),
-        row("Machines"),
-        graph("Processor", "Processor time by what it is spent on: 1 is one core.", "none", {"{{mode}}": 'sum by (mode) (rate(node_cpu_seconds_total{@, mode!="idle"}[$__rate_interval]))'}, stack=True),
-        graph("Load", "Processes that run or wait to, and how many can run at once.", "none", {"load {{instance}}": "node_load1{@}", "cores {{instance}}": 'count by (instance) (node_cpu_seconds_total{@, mode="idle"})'}),
-        graph("Memory", "Memory available and in all.", "bytes", {"available {{instance}}": "node_memory_MemAvailable_bytes{@}", "total {{instance}}": "node_memory_MemTotal_bytes{@}"}),
-        graph("Disk space", "Free share of each disk.", "percentunit", {"{{instance}} {{mountpoint}}": f"node_filesystem_avail_bytes{{{DISK}}} / node_filesystem_size_bytes{{{DISK}}}"}),
-        graph("Disk traffic", "Bytes per second read and written, by disk.", "Bps", {"read {{device}}": "sum by (instance, device) (rate(node_disk_read_bytes_total{@}[$__rate_interval]))", "written {{device}}": "sum by (instance, device) (rate(node_disk_written_bytes_total{@}[$__rate_interval]))"}),
-        graph("Disk in use", "Share of time for which a disk was busy.", "percentunit", {"{{instance}} {{device}}": "rate(node_disk_io_time_seconds_total{@}[$__rate_interval])"}, bad_from=0.9),
+        number("CPU", "Used share of the machines' CPU time.", "percentunit", '1 - avg(rate(node_cpu_seconds_total{@, mode="idle"}[$__rate_interval]))', bad_from=0.9),
+        number("CPU pressure", "Share of the time in which a task waited for a CPU, on the machine where it is highest.", "percentunit", f"max({pressure('cpu')})", bad_from=0.6),
+        number("Memory available", "Available share of memory, on the machine that has the least.", "percentunit", "min(node_memory_MemAvailable_bytes{@} / node_memory_MemTotal_bytes{@})", bad_below=0.1),
+        number("Disk space", "Free share of the fullest disk.", "percentunit", f"min(node_filesystem_avail_bytes{{{DISK}}} / node_filesystem_size_bytes{{{DISK}}})", bad_below=0.15),
+        number("OOM kills", "Processes that the kernel killed within the time range because memory ran out, those in containers included.", "none", "sum(increase(node_vmstat_oom_kill{@}[$__range]))", bad_from=1),
+        number("Uptime", "Time since the latest start of a machine.", "s", "time() - max(node_boot_time_seconds{@})"),
+        row("Utilization"),
+        graph("CPU", "CPU time by mode: 1 is one core.", "none", {"{{mode}}": 'sum by (mode) (rate(node_cpu_seconds_total{@, mode!="idle"}[$__rate_interval])) > 0'}, stack=True),
+        per_machine("Memory", "Memory in use and in total.", "bytes", {"used": "node_memory_MemTotal_bytes{@} - node_memory_MemAvailable_bytes{@}", "total": "node_memory_MemTotal_bytes{@}"}),
+        graph("Disk space", "Free share of each disk.", "percentunit", {f"{MACHINE} {{{{mountpoint}}}}": f"node_filesystem_avail_bytes{{{DISK}}} / node_filesystem_size_bytes{{{DISK}}}"}),
+        graph("Inodes", "Free share of the inodes of each disk.", "percentunit", {f"{MACHINE} {{{{mountpoint}}}}": f"node_filesystem_files_free{{{DISK}}} / (node_filesystem_files{{{DISK}}} > 0)"}),
+        per_machine("Disk throughput", "Bytes per second read from and written to all disks.", "Bps", {"read": "sum by (instance, machine) (rate(node_disk_read_bytes_total{@}[$__rate_interval]))", "written": "sum by (instance, machine) (rate(node_disk_written_bytes_total{@}[$__rate_interval]))"}),
+        graph("Disk utilization", "Share of the time in which a disk was busy.", "percentunit", {f"{MACHINE} {{{{device}}}}": "rate(node_disk_io_time_seconds_total{@}[$__rate_interval]) > 0"}, bad_from=0.9),
+        row("Saturation"),
+        per_machine("Load per core", "Running and waiting tasks (1 min average), divided by the cores. Above 1, tasks wait.", "none", {"": 'node_load1{@} / on (job, instance) group_left () count by (job, instance) (node_cpu_seconds_total{@, mode="idle"})'}, bad_from=1),
+        per_machine("CPU pressure", "Share of the time in which at least one task waited for a CPU.", "percentunit", {"": pressure("cpu")}),
+        per_machine("I/O pressure", "Share of the time in which at least one task (waiting) or all tasks (stalled) waited for disks.", "percentunit", {"waiting": pressure("io"), "stalled": pressure("io", "stalled")}),
+        per_machine("Memory pressure", "Share of the time in which at least one task (waiting) or all tasks (stalled) waited for memory.", "percentunit", {"waiting": pressure("memory"), "stalled": pressure("memory", "stalled")}),
+        per_machine("Major page faults", "Page faults per second that needed the disk: many of them mean that memory is short.", "ops", {"": "rate(node_vmstat_pgmajfault{@}[$__rate_interval])"}),
+        graph("Disk queue", "Requests that a disk works on or that wait for it, on average.", "none", {f"{MACHINE} {{{{device}}}}": "rate(node_disk_io_time_weighted_seconds_total{@}[$__rate_interval]) > 0"}),
+        row("Network"),
+        per_machine("Throughput", "Bytes per second that the machine receives and sends.", "Bps", both_ways("bytes_total")),
+        per_machine("Errors", "Packets per second that arrived or left damaged.", "pps", both_ways("errs_total"), bad_from=1),
+        per_machine("Drops", "Packets per second that were dropped, as when a queue is full.", "pps", both_ways("drop_total")),
         row("Containers"),
-        containers("Processor", "Processor time by service: 1 is one core.", "none", f"rate(container_cpu_usage_seconds_total{{{CONTAINER}}}[$__rate_interval])"),
-        containers("Memory", "Memory in use by service.", "bytes", f"container_memory_working_set_bytes{{{CONTAINER}}}"),
-        containers("Restarts", "Starts of a service's containers within the time that is shown, beyond the first of each.", "none", f"changes(container_start_time_seconds{{{CONTAINER}}}[$__range])"),
-        containers("Throttled", "Share of time in which a service had to wait for its share of the processor.", "percentunit", f"rate(container_cpu_cfs_throttled_seconds_total{{{CONTAINER}}}[$__rate_interval])"),
-        containers("Network in", "Bytes per second into a service.", "Bps", f"rate(container_network_receive_bytes_total{{{CONTAINER}}}[$__rate_interval])"),
-        containers("Network out", "Bytes per second out of a service.", "Bps", f"rate(container_network_transmit_bytes_total{{{CONTAINER}}}[$__rate_interval])"),
-        containers("Killed for memory", "Processes killed because their container had no memory left.", "none", f"increase(container_oom_events_total{{{CONTAINER}}}[$__range])"),
+        containers("CPU", "CPU time by service: 1 is one core.", "none", f"rate(container_cpu_usage_seconds_total{{{CONTAINER}}}[$__rate_interval])"),
+        containers("Memory", "Working set by service.", "bytes", f"container_memory_working_set_bytes{{{CONTAINER}}}"),
+        containers("Starts", "Starts of a service's containers within the time range, beyond the first of each.", "none", f"changes(container_start_time_seconds{{{CONTAINER}}}[$__range])"),
+        containers("CPU throttling", "Seconds per second in which a service waited because its CPU limit was reached.", "percentunit", f"rate(container_cpu_cfs_throttled_seconds_total{{{CONTAINER}}}[$__rate_interval])"),
+        containers("Network received", "Bytes per second that a service receives.", "Bps", f"rate(container_network_receive_bytes_total{{{CONTAINER}}}[$__rate_interval])"),
+        containers("Network sent", "Bytes per second that a service sends.", "Bps", f"rate(container_network_transmit_bytes_total{{{CONTAINER}}}[$__rate_interval])"),
     ],
 )

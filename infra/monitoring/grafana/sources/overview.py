@@ -1,58 +1,66 @@
-"""Whether votes are accepted, how fast, and whether the result follows."""
+"""Service-level objectives, firing alerts and the state of all services. Every panel links to the dashboard with the details."""
 
 from common import TRAFFIC
 from panels import dashboard, graph, number, row, states, table
 
-# How fast an error budget of 30 days burns over each of the windows that alerts look at.
-BURN = {"5m": "5 m", "1h": "1 h", "6h": "6 h", "3d": "3 d"}
+# The windows of the alerts' pairs, each long window with its short one; the error budgets last 30 days.
+WINDOWS = {"5m": "5 min", "30m": "30 min", "1h": "1 h", "2h": "2 h", "6h": "6 h", "1d": "1 d", "3d": "3 d"}
+# The burn rates from which alerts fire, with both windows of their pair.
+BURN_RATES = {1: "yellow", 3: "orange", 6: "red", 14.4: "dark-red"}
+FIRING = 'ALERTS{alertstate="firing", severity=~"page|ticket"}'
 
 
-def burn(title, record, budget, what):
+def burn(title, record, budget, what, details):
     return graph(
         title,
-        f"How many times faster than its 30 days the error budget burns, by window; {what}. Pages from 14.4 (1 h) and 6 (6 h), tickets from 1 (3 d).",
+        f"Burn rate of the error budget, by window: {what}. At 1 the budget lasts exactly 30 days. "
+        "Pages fire above 14.4 (1 h and 5 min) and 6 (6 h and 30 min), tickets above 3 (1 d and 2 h) and 1 (3 d and 6 h).",
         "none",
-        {name: f"{record}:ratio_rate{window} / {budget}" for window, name in BURN.items()},
-        bad_from=14.4,
+        {name: f"{record}:ratio_rate{window} / {budget}" for window, name in WINDOWS.items()},
+        lines=BURN_RATES,
+        symlog=1,
+        details=details,
     )
 
 
 DASHBOARD = dashboard(
     "overview",
     "Overview",
-    "The objectives: 99.9 % of votes accepted, 99 % of them answered within 250 ms, results at most 5 s old. What is wrong now is in the first row.",
+    "Objectives: 99.9 % of votes accepted, 99 % of accepted votes answered within 250 ms, results at most 5 s old. The first row shows what is wrong now.",
     "up",
     [
-        number("Votes accepted", "All votes accepted by the services that run now, changes of mind included.", "none", 'sum(vote_submissions_total{@, outcome="accepted"})'),
-        number("Votes per second", "Votes accepted now.", "cps", 'sum(rate(vote_submissions_total{@, outcome="accepted"}[$__rate_interval]))'),
-        number("Accepted", "Share of votes accepted in the last hour. The objective is 99.9 %.", "percentunit", "1 - vote:unaccepted:ratio_rate1h", bad_below=0.999),
-        number("Within 250 ms", "Share of accepted votes answered within 250 ms in the last hour. The objective is 99 %.", "percentunit", "1 - vote:slow:ratio_rate1h", bad_below=0.99),
-        number("Oldest ballot waits", "How long the oldest ballot that is not counted has waited. Somebody is called from 60 s on.", "s", "pipeline:oldest_ballot_age:seconds", bad_from=60),
-        number("Result is old", "Age of the oldest tally that a result page shows. The objective is 5 s.", "s", "max(result_snapshot_age_seconds{@})", bad_from=5),
+        number("Pages firing", "Firing alerts that page the person on call.", "none", 'count(ALERTS{alertstate="firing", severity="page"}) or vector(0)', bad_from=1, details="alerts"),
+        number("Tickets firing", "Firing alerts that wait until working hours.", "none", 'count(ALERTS{alertstate="firing", severity="ticket"}) or vector(0)', bad_from=1, details="alerts"),
+        number("Targets down", "Targets whose last scrape failed.", "none", "count(up{@} == 0) or vector(0)", bad_from=1, details="monitoring"),
+        number("Votes per second", "Accepted votes per second.", "cps", 'sum(rate(vote_submissions_total{@, outcome="accepted"}[$__rate_interval]))', details="vote"),
+        number("Oldest ballot", "Age of the oldest ballot that is not stored yet. It pages from 60 s on.", "s", "pipeline:oldest_ballot_age:seconds", bad_from=60, details="pipeline"),
+        number("Age of the result", "Age of the oldest tally that a result service shows. The objective is 5 s.", "s", "max(result_snapshot_age_seconds{@})", bad_from=5, details="result"),
+        number("Votes accepted", "Votes accepted by the running services since their start, changed votes included.", "none", 'sum(vote_submissions_total{@, outcome="accepted"})', width=6, details="vote"),
+        number("Accepted", "Share of votes that were accepted in the last hour. The objective is 99.9 %.", "percentunit", "1 - vote:unaccepted:ratio_rate1h", width=6, bad_below=0.999, details="vote"),
+        number("Within 250 ms", "Share of accepted votes that were answered within 250 ms in the last hour. The objective is 99 %.", "percentunit", "1 - vote:slow:ratio_rate1h", width=6, bad_below=0.99, details="vote"),
+        number("Results fresh", "Share of the last hour in which results were at most 5 s old. The objective is 99.9 %.", "percentunit", "1 - result:stale:ratio_rate1h", width=6, bad_below=0.999, details="result"),
         row("Error budgets"),
-        burn("Votes not accepted", "vote:unaccepted", 0.001, "the budget is 0.1 % of votes"),
-        burn("Votes answered slowly", "vote:slow", 0.01, "the budget is 1 % of accepted votes"),
-        burn("Results late", "result:stale", 0.001, "the budget is 0.1 % of the time"),
+        burn("Burn rate: votes not accepted", "vote:unaccepted", 0.001, "0.1 % of votes may fail", "vote"),
+        burn("Burn rate: slow votes", "vote:slow", 0.01, "1 % of accepted votes may take longer than 250 ms", "vote"),
+        burn("Burn rate: stale results", "result:stale", 0.001, "for 0.1 % of the time results may be older than 5 s", "result"),
+        row("Alerts and targets"),
+        table("Firing alerts", "Firing alerts; the runbooks in infra/monitoring/runbooks say what to do.", FIRING, hidden=["alertstate", "Value"], empty="no alert fires", details="alerts"),
+        states("Targets", "Scrape targets by job: up, partly up (some replicas are down), down.", {"{{job}}": "avg by (job) (up{@})"}, width=12, details="monitoring"),
         row("Services"),
-        graph("Votes", "Votes per second by what became of them.", "cps", {"{{outcome}}": "sum by (outcome) (rate(vote_submissions_total{@}[$__rate_interval]))"}, stack=True),
-        graph("Requests", "Requests per second by service, without probes.", "reqps", {"{{job}}": f"sum by (job) (rate(http_server_request_duration_seconds_count{{@, {TRAFFIC}}}[$__rate_interval]))"}),
+        graph("Votes", "Votes per second by outcome.", "cps", {"{{outcome}}": "sum by (outcome) (rate(vote_submissions_total{@}[$__rate_interval]))"}, stack=True, details="vote"),
+        graph("Requests", "Requests per second by service, without probes.", "reqps", {"{{job}}": f"sum by (job) (rate(http_server_request_duration_seconds_count{{@, {TRAFFIC}}}[$__rate_interval]))"}, details="vote"),
         graph(
             "Failed requests",
-            "Share of requests answered with 5xx, by service, without probes.",
+            "Share of requests that were answered with a 5xx status, by service, without probes.",
             "percentunit",
             {
                 "{{job}}": f"""
                     sum by (job) (rate(http_server_request_duration_seconds_count{{@, {TRAFFIC}, http_response_status_code=~"5.."}}[$__rate_interval]))
                     / sum by (job) (rate(http_server_request_duration_seconds_count{{@, {TRAFFIC}}}[$__rate_interval]))"""
             },
+            details="vote",
         ),
-        states(
-            "Dependencies",
-            "Whether the services reach the queue and the store.",
-            {"{{job}} → {{dependency}}": "min by (job, dependency) (dependency_up{@})"},
-            width=12,
-            names={1: ("up", "green"), 0: ("down", "red")},
-        ),
-        table("What runs", "Version and revision of each service.", "max by (service, version, revision, instance) (build_info{@})", hidden=["Value"]),
+        states("Dependencies", "Whether the services reach the queue and the store.", {"{{job}} → {{dependency}}": "avg by (job, dependency) (dependency_up{@})"}, width=12, details="pipeline"),
+        table("Versions", "Running replicas by version and revision.", "count by (service, version, revision) (build_info{@})", details="monitoring"),
     ],
 )

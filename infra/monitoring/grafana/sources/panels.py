@@ -1,181 +1,161 @@
-"""What dashboards are made of: panels with a title, a description, a unit and queries, laid out in rows of 24 columns.
+"""Panel and dashboard builders on top of Grafana's Foundation SDK: a title, a description, a unit, queries and the links that
+the project's dashboards share.
 
-In a query `@` stands for the matchers of the variables that every dashboard has: whom Prometheus asked.
+In a query `@` stands for the matchers of the variables that every dashboard has: the selected jobs and instances.
 """
 
-SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+import json
+
+from grafana_foundation_sdk.builders import common as options
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.builders import heatmap as heatmaps
+from grafana_foundation_sdk.builders import prometheus, stat, statetimeline, timeseries
+from grafana_foundation_sdk.builders import table as tables
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import common, dashboard as model, heatmap as heatmap_model
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat, QueryEditorMode
+
+SOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 MATCHERS = 'job=~"$job", instance=~"$instance"'
+# Outcomes, severities and classes of status codes have the same color everywhere; other series have those of Grafana's palette.
+COLORS = {
+    "accepted|applied|sent|2..": "green",
+    "rate_limited|skipped|3..": "blue",
+    "address_limit": "light-blue",
+    "rejected|stale|4..": "yellow",
+    "timeout|retry|ticket": "orange",
+    "shed": "purple",
+    "connection_limit": "dark-purple",
+    "error|dead_letter|page|5..": "red",
+}
+UP = {0: ("down", "red"), (0.001, 0.999): ("partly up", "orange"), 1: ("up", "green")}
 
 
-def _targets(queries, instant):
-    queries = {"": queries} if isinstance(queries, str) else queries
-    for index, (legend, query) in enumerate(queries.items()):
-        yield {
-            "datasource": SOURCE,
-            "editorMode": "code",
-            "expr": " ".join(query.split()).replace("@", MATCHERS),
-            "instant": instant,
-            "range": not instant,
-            "legendFormat": legend or "__auto",
-            "refId": chr(ord("A") + index),
-        }
+def _thresholds(bad_from=None, bad_below=None, lines=None):
+    """Colors from a value on; `lines` maps values to colors."""
+    steps = {None: "red" if bad_below is not None else "green", **(lines or {})}
+    steps.update({bad_from: "red"} if bad_from is not None else {})
+    steps.update({bad_below: "green"} if bad_below is not None else {})
+    return build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps([model.Threshold(value, color) for value, color in steps.items()])
 
 
-def _thresholds(bad_from=None, bad_below=None):
-    steps = [{"color": "red" if bad_below is not None else "green", "value": None}]
-    if bad_below is not None:
-        steps.append({"color": "green", "value": bad_below})
-    if bad_from is not None:
-        steps.append({"color": "red", "value": bad_from})
-    return {"mode": "absolute", "steps": steps}
+def _mappings(names):
+    """A text, or a text with its color, for a value or for a range of values."""
+    results = {value: model.ValueMappingResult(*(name if isinstance(name, tuple) else (name,))) for value, name in names.items()}
+    ranges = {value: result for value, result in results.items() if isinstance(value, tuple)}
+    values = model.ValueMap({str(value): result for value, result in results.items() if value not in ranges})
+    return [values, *(model.RangeMap(model.DashboardRangeMapOptions(low, high, result)) for (low, high), result in ranges.items())]
 
 
-def _panel(kind, title, description, unit, queries, width, height, instant, defaults, options, **more):
-    return {
-        "type": kind,
-        "title": title,
-        "description": description,
-        "datasource": SOURCE,
-        "gridPos": {"w": width, "h": height},
-        "fieldConfig": {"defaults": {"unit": unit, **defaults}, "overrides": []},
-        "options": options,
-        "targets": list(_targets(queries, instant)),
-        **more,
-    }
+def _link(name):
+    """The link from a panel to the dashboard with its details, for the same time and data source."""
+    return build.DashboardLink(f"Details: {name.capitalize()}").type(model.DashboardLinkType.LINK).url(f"/d/voting-{name}?${{__url_time_range}}&${{datasource:queryparam}}")
 
 
-def number(title, description, unit, query, *, width=4, bad_from=None, bad_below=None, names=None):
-    """The present value, large. It is red from one value on, or below one; `names` says a word for a number."""
-    defaults = {"color": {"mode": "thresholds"}, "thresholds": _thresholds(bad_from, bad_below)}
-    if names:
-        defaults["mappings"] = [{"type": "value", "options": {str(value): {"text": name} for value, name in names.items()}}]
-    options = {"reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}, "colorMode": "value", "graphMode": "area"}
-    return _panel("stat", title, description, unit, query, width, 4, True, defaults, options)
+def _panel(panel, title, description, unit, queries, width, height, details, instant=False, exemplars=False, form=None):
+    panel.title(title).description(description).datasource(SOURCE).unit(unit).span(width).height(height)
+    if details:
+        panel.links([_link(details)])
+    for index, (legend, query) in enumerate(({"": queries} if isinstance(queries, str) else queries).items()):
+        target = prometheus.Dataquery().datasource(SOURCE).editor_mode(QueryEditorMode.CODE).ref_id(chr(ord("A") + index))
+        target.expr(" ".join(query.split()).replace("@", MATCHERS)).legend_format(legend or "__auto")
+        target.instant() if instant else target.range()
+        if exemplars:
+            target.exemplar(True)
+        if form:
+            target.format(form)
+        panel.with_target(target)
+    return panel
 
 
-def graph(title, description, unit, queries, *, width=8, stack=False, bad_from=None, log=False):
-    """Lines over time, one for each series of each query, which are {legend: query}."""
-    custom = {"lineWidth": 1, "fillOpacity": 20 if stack else 5, "showPoints": "never", "spanNulls": False}
-    defaults = {"min": 0, "custom": custom, "thresholds": _thresholds(bad_from)}
+def number(title, description, unit, query, *, width=4, bad_from=None, bad_below=None, names=None, details=None):
+    """The present value, large. It is red from one value on, or below one; `names` gives a text for a value."""
+    panel = _panel(stat.Panel(), title, description, unit, query, width, 4, details, instant=True)
+    panel.thresholds(_thresholds(bad_from, bad_below)).color_scheme(build.FieldColor().mode(model.FieldColorModeId.THRESHOLDS))
+    panel.reduce_options(options.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
+    panel.color_mode(common.BigValueColorMode.VALUE).graph_mode(common.BigValueGraphMode.NONE)
+    if details:
+        # A click on the number, too.
+        panel.data_links([_link(details)])
+    return panel.mappings(_mappings(names)) if names else panel
+
+
+def graph(title, description, unit, queries, *, width=8, stack=False, bad_from=None, lines=None, symlog=None, details=None, exemplars=False):
+    """Lines over time, one for each series of each query: {legend: query}. The legend has the last and the highest value.
+
+    Thresholds are drawn as lines. `symlog` is the value from which on the axis is logarithmic, so that 0 is still on it.
+    """
+    panel = _panel(timeseries.Panel(), title, description, unit, queries, width, 8, details, exemplars=exemplars)
+    panel.min(0).line_width(1).fill_opacity(20 if stack else 5).show_points(common.VisibilityMode.AUTO).span_nulls(False)
+    panel.thresholds(_thresholds(bad_from, lines=lines))
+    if any("outcome" in legend or "status" in legend or "severity" in legend for legend in queries):
+        for names, color in COLORS.items():
+            panel.override_by_regexp(f"/^({names})$/", [model.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color})])
     if stack:
-        custom["stacking"] = {"mode": "normal", "group": "A"}
-    if log:
-        custom["scaleDistribution"] = {"type": "log", "log": 10}
-        del defaults["min"]
-    if bad_from is not None:
-        custom["thresholdsStyle"] = {"mode": "line"}
-    options = {"legend": {"displayMode": "list", "placement": "bottom"}, "tooltip": {"mode": "multi", "sort": "desc"}}
-    return _panel("timeseries", title, description, unit, queries, width, 8, False, defaults, options)
+        panel.stacking(options.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
+    if bad_from is not None or lines:
+        panel.thresholds_style(options.GraphThresholdsStyleConfig().mode(common.GraphThresholdsStyleMode.LINE))
+    if symlog:
+        panel.scale_distribution(options.ScaleDistributionConfig().type(common.ScaleDistribution.SYMLOG).log(10).linear_threshold(symlog))
+    panel.tooltip(options.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI).sort(common.SortOrder.DESCENDING))
+    legend = options.VizLegendOptions().show_legend(True).display_mode(common.LegendDisplayMode.TABLE)
+    legend.placement(common.LegendPlacement.BOTTOM).calcs(["lastNotNull", "max"]).sort_by("Last *").sort_desc(True)
+    return panel.legend(legend)
 
 
-def heatmap(title, description, query, *, width=8):
-    """How many took how long, from a histogram's buckets by `le`."""
-    options = {
-        "calculate": False,
-        "color": {"mode": "scheme", "scheme": "Oranges", "steps": 64},
-        "yAxis": {"unit": "s", "axisPlacement": "left"},
-        "cellGap": 1,
-        "tooltip": {"mode": "single", "yHistogram": True},
-    }
-    panel = _panel("heatmap", title, description, "s", {"{{le}}": query}, width, 8, False, {}, options)
-    panel["targets"][0]["format"] = "heatmap"
-    return panel
+def heatmap(title, description, query, *, width=8, details=None):
+    """How many events took how long, from a histogram's buckets by `le`."""
+    panel = _panel(heatmaps.Panel(), title, description, "s", {"{{le}}": query}, width, 8, details, exemplars=True, form=PromQueryFormat.HEATMAP)
+    panel.calculate(False).cell_gap(1).y_axis(heatmaps.YAxisConfig().unit("s").axis_placement(common.AxisPlacement.LEFT))
+    panel.color(heatmaps.HeatmapColorOptions().mode(heatmap_model.HeatmapColorMode.SCHEME).scheme("Oranges").steps(64))
+    return panel.tooltip(heatmaps.HeatmapTooltip().mode(common.TooltipDisplayMode.SINGLE).y_histogram(True))
 
 
-def states(title, description, queries, *, width=24, names=None, height=8):
-    """A band over time for each series, coloured by its value."""
-    defaults = {
-        "color": {"mode": "thresholds"},
-        "thresholds": _thresholds(bad_below=1),
-        "custom": {"fillOpacity": 70, "lineWidth": 0},
-        "mappings": [{"type": "value", "options": {str(value): {"text": name, "color": colour} for value, (name, colour) in names.items()}}],
-    }
-    options = {"mergeValues": True, "showValue": "never", "rowHeight": 0.9, "legend": {"displayMode": "list", "placement": "bottom"}}
-    return _panel("state-timeline", title, description, "none", queries, width, height, False, defaults, options)
+def states(title, description, queries, *, width=24, names=UP, height=8, details=None):
+    """A band over time for each series, colored by its value."""
+    panel = _panel(statetimeline.Panel(), title, description, "none", queries, width, height, details)
+    panel.color_scheme(build.FieldColor().mode(model.FieldColorModeId.THRESHOLDS)).thresholds(_thresholds(bad_below=1))
+    panel.mappings(_mappings(names)).fill_opacity(70).line_width(0).row_height(0.9).merge_values(True).show_value(common.VisibilityMode.NEVER)
+    return panel.legend(options.VizLegendOptions().show_legend(True).display_mode(common.LegendDisplayMode.LIST).placement(common.LegendPlacement.BOTTOM))
 
 
-def table(title, description, query, *, width=12, height=8, hidden=(), unit="none"):
-    """The labels of each series in a row of its own."""
-    panel = _panel("table", title, description, unit, query, width, height, True, {}, {"showHeader": True, "cellHeight": "sm"})
-    panel["targets"][0]["format"] = "table"
-    panel["transformations"] = [{"id": "organize", "options": {"excludeByName": dict.fromkeys(["Time", "__name__", *hidden], True)}}]
-    return panel
+def table(title, description, query, *, width=12, height=8, hidden=(), empty="none", details=None):
+    """The labels of each series in a row of its own; `empty` is the text without series."""
+    panel = _panel(tables.Panel(), title, description, "none", query, width, height, details, instant=True, form=PromQueryFormat.TABLE)
+    panel.show_header(True).cell_height(common.TableCellHeight.SM).no_value(empty)
+    excluded = dict.fromkeys(["Time", "__name__", *hidden], True)
+    return panel.with_transformation(model.DataTransformerConfig(id_val="organize", options={"excludeByName": excluded}))
 
 
 def row(title):
     """A heading; what follows begins a new line."""
-    return {"type": "row", "title": title, "collapsed": False, "panels": [], "gridPos": {"w": 24, "h": 1}}
-
-
-def _laid_out(panels):
-    x = y = line = 0
-    for index, panel in enumerate(panels, start=1):
-        place = panel["gridPos"]
-        if x + place["w"] > 24:
-            x, y, line = 0, y + line, 0
-        panel["id"] = index
-        panel["gridPos"] = {**place, "x": x, "y": y}
-        x, line = x + place["w"], max(line, place["h"])
-    return panels
+    return build.Row(title)
 
 
 def _variable(name, label, query):
-    return {
-        "name": name,
-        "label": label,
-        "type": "query",
-        "datasource": SOURCE,
-        "query": {"query": query, "refId": name},
-        "definition": query,
-        "refresh": 2,
-        "sort": 1,
-        "multi": True,
-        "includeAll": True,
-        "allValue": ".+",
-        "current": {"text": "All", "value": "$__all"},
-    }
+    variable = build.QueryVariable(name).label(label).datasource(SOURCE).query({"query": query, "refId": name})
+    variable.refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(model.VariableSort.ALPHABETICAL_ASC).multi(True).include_all(True)
+    return variable.all_value(".+").current(model.VariableOption(text="All", value="$__all"))
 
 
 def dashboard(uid, title, description, known_by, panels):
-    """A dashboard, whose variables offer the jobs and instances that have the metric `known_by`."""
-    return {
-        "uid": f"voting-{uid}",
-        "title": title,
-        "description": description,
-        "tags": ["voting-app"],
-        "editable": False,
-        "graphTooltip": 1,
-        "refresh": "10s",
-        "time": {"from": "now-1h", "to": "now"},
-        "timezone": "browser",
-        "schemaVersion": 41,
-        "version": 1,
-        "links": [{"type": "dashboards", "title": "Dashboards", "tags": ["voting-app"], "asDropdown": True, "keepTime": True}],
-        "annotations": {
-            "list": [
-                {
-                    "name": "Alerts",
-                    "datasource": SOURCE,
-                    "enable": True,
-                    "iconColor": "red",
-                    "expr": 'max by (alertname) (ALERTS{alertstate="firing", severity=~"page|ticket"})',
-                    "titleFormat": "{{alertname}}",
-                    "step": "15s",
-                }
-            ]
-        },
-        "templating": {
-            "list": [
-                {
-                    "name": "datasource",
-                    "label": "Data source",
-                    "type": "datasource",
-                    "query": "prometheus",
-                    "current": {"text": "Prometheus", "value": "prometheus"},
-                },
-                _variable("job", "Job", f"label_values({known_by}, job)"),
-                _variable("instance", "Instance", f'label_values({known_by}{{job=~"$job"}}, instance)'),
-            ]
-        },
-        "panels": _laid_out(panels),
-    }
+    """A dashboard as Grafana reads it. Its variables offer the jobs and instances that have the metric `known_by`."""
+    made = build.Dashboard(title).uid(f"voting-{uid}").description(description).tags(["voting-app"]).readonly()
+    made.tooltip(model.DashboardCursorSync.CROSSHAIR).refresh("10s").time("now-1h", "now").timezone("browser").version(1)
+    made.link(build.DashboardLink("Dashboards").type(model.DashboardLinkType.DASHBOARDS).tags(["voting-app"]).as_dropdown(True).keep_time(True))
+    alerts = build.AnnotationQuery().name("Alerts").datasource(SOURCE).enable(True).icon_color("red").step("15s").title_format("{{alertname}}")
+    made.annotation(alerts.expr('max by (alertname) (ALERTS{alertstate="firing", severity=~"page|ticket"})'))
+    source = build.DatasourceVariable("datasource").label("Data source").type("prometheus")
+    made.with_variable(source.current(model.VariableOption(text="Prometheus", value="prometheus")))
+    made.with_variable(_variable("job", "Job", f"label_values({known_by}, job)"))
+    made.with_variable(_variable("instance", "Instance", f'label_values({known_by}{{job=~"$job"}}, instance)'))
+    for panel in panels:
+        made.with_row(panel) if isinstance(panel, build.Row) else made.with_panel(panel)
+    result = json.loads(json.dumps(made.build(), cls=JSONEncoder))
+    # The SDK hides the links to other dashboards and the annotations' switch in a menu.
+    for control in (*result["links"], *result["annotations"]["list"]):
+        del control["placement"]
+    # The SDK sets no ids; the address of a single panel needs one that stays.
+    for index, panel in enumerate(result["panels"], start=1):
+        panel["id"] = index
+    return result

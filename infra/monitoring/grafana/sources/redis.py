@@ -2,31 +2,36 @@
 
 from panels import dashboard, graph, number, row, states
 
-# What votes cost, and not what exporters ask.
+# Commands on the stream, without those of exporters.
 COMMANDS = '@, cmd=~"x.+|eval.*", cmd!~"xinfo.*"'
 
 DASHBOARD = dashboard(
     "redis",
     "Redis",
-    "The queue: whether it keeps ballots, how full it is, and how fast it answers.",
+    "The queue: availability, durability, memory and command latency.",
     "redis_up",
     [
-        number("Redis", "Whether the exporter reaches it.", "none", "min(redis_up{@})", bad_below=1, names={0: "down", 1: "up"}),
-        number("Last write to disk", "Whether the last write of the append-only file went well. If not, votes are refused.", "none", "min(redis_aof_last_write_status{@})", bad_below=1, names={0: "failed", 1: "ok"}),
-        number("Memory", "Share of maxmemory in use. When it is full, votes are refused.", "percentunit", "max(redis_memory_used_bytes{@} / redis_memory_max_bytes{@})", bad_from=0.9),
-        number("Ballots in the stream", "Entries that the stream holds.", "none", "sum(redis_key_size{@})"),
-        number("Dropped keys", "Keys that Redis removed for want of memory, since it started. With noeviction there are none.", "none", "sum(redis_evicted_keys_total{@})", bad_from=1),
-        number("Up for", "Time since it started.", "s", "min(redis_uptime_in_seconds{@})"),
-        row("Ballots"),
-        graph("Stream", "Entries in the stream.", "none", {"entries": "sum(redis_key_size{@})"}),
-        graph("Memory of the stream", "Memory that the stream takes, of what Redis has in use.", "bytes", {"stream": "sum(redis_key_memory_usage_bytes{@})"}),
-        states("As services see it", "Whether vote and worker reach the queue.", {"{{job}} {{instance}}": 'min by (job, instance) (dependency_up{@, dependency=~"queue.*"})'}, width=8, names={1: ("up", "green"), 0: ("down", "red")}),
+        number("Redis", "Whether the exporter reaches Redis.", "none", "min(redis_up{@})", bad_below=1, names={0: "down", 1: "up"}),
+        number("Last write to disk", "Whether the last write of the append-only file succeeded. If not, votes are refused.", "none", "min(redis_aof_last_write_status{@})", bad_below=1, names={0: "failed", 1: "ok"}),
+        number("Memory", "Used share of maxmemory. When it is full, votes are refused.", "percentunit", "max(redis_memory_used_bytes{@} / redis_memory_max_bytes{@})", bad_from=0.9),
+        number("Stream entries", "Entries of the stream.", "none", "sum(redis_key_size{@})"),
+        number("Evicted keys", "Keys that Redis removed to free memory, since its start. With the policy noeviction there are none.", "none", "sum(redis_evicted_keys_total{@})", bad_from=1),
+        number("Uptime", "Time since the start of Redis.", "s", "min(redis_uptime_in_seconds{@})"),
+        row("Stream"),
+        graph("Entries", "Entries of the stream.", "none", {"entries": "sum(redis_key_size{@})"}, details="pipeline"),
+        graph("Memory of the stream", "Memory of the stream, a part of the used memory.", "bytes", {"stream": "sum(redis_key_memory_usage_bytes{@})"}),
+        states("Reachability", "Whether vote and worker reach the queue.", {"{{job}} → {{dependency}}": 'avg by (job, dependency) (dependency_up{@, dependency=~"queue.*"})'}, width=8),
         row("Server"),
-        graph("Memory", "Memory in use, what the operating system gave, and what it may be at most.", "bytes", {"used": "sum(redis_memory_used_bytes{@})", "resident": "sum(redis_memory_used_rss_bytes{@})", "limit": "sum(redis_memory_max_bytes{@})"}),
+        graph("Memory", "Used memory, resident memory and maxmemory.", "bytes", {"used": "sum(redis_memory_used_bytes{@})", "resident": "sum(redis_memory_used_rss_bytes{@})", "maxmemory": "sum(redis_memory_max_bytes{@})"}),
         graph("Commands", "Commands on the stream per second, by command.", "ops", {"{{cmd}}": f"sum by (cmd) (rate(redis_commands_total{{{COMMANDS}}}[$__rate_interval]))"}),
-        graph("Time of a command", "Mean time of a command on the stream within Redis.", "s", {"{{cmd}}": f"sum by (cmd) (rate(redis_commands_duration_seconds_total{{{COMMANDS}}}[$__rate_interval])) / (sum by (cmd) (rate(redis_commands_total{{{COMMANDS}}}[$__rate_interval])) > 0)"}),
-        graph("Clients", "Connections, and those that wait for new entries.", "none", {"connected": "sum(redis_connected_clients{@})", "waiting": "sum(redis_blocked_clients{@})"}),
-        graph("Network", "Bytes per second into Redis and out of it.", "Bps", {"in": "sum(rate(redis_net_input_bytes_total{@}[$__rate_interval]))", "out": "sum(rate(redis_net_output_bytes_total{@}[$__rate_interval]))"}),
-        graph("Append-only file", "Size of the file, and what it had after it was last written anew.", "bytes", {"size": "sum(redis_aof_current_size_bytes{@})", "base": "sum(redis_aof_base_size_bytes{@})"}),
+        graph(
+            "Command duration",
+            "Mean duration of a command on the stream within Redis.",
+            "s",
+            {"{{cmd}}": f"sum by (cmd) (rate(redis_commands_duration_seconds_total{{{COMMANDS}}}[$__rate_interval])) / (sum by (cmd) (rate(redis_commands_total{{{COMMANDS}}}[$__rate_interval])) > 0)"},
+        ),
+        graph("Clients", "Connected clients, and clients that wait for new entries.", "none", {"connected": "sum(redis_connected_clients{@})", "blocked": "sum(redis_blocked_clients{@})"}),
+        graph("Network", "Bytes per second that Redis receives and sends.", "Bps", {"received": "sum(rate(redis_net_input_bytes_total{@}[$__rate_interval]))", "sent": "sum(rate(redis_net_output_bytes_total{@}[$__rate_interval]))"}),
+        graph("Append-only file", "Size of the append-only file, now and after its last rewrite.", "bytes", {"size": "sum(redis_aof_current_size_bytes{@})", "after the last rewrite": "sum(redis_aof_base_size_bytes{@})"}),
     ],
 )

@@ -1,47 +1,66 @@
-"""The voting page and its API: rate, errors, duration."""
+"""The voting page and its API: rate, errors, duration, and the limits that refuse work."""
 
-from common import TRAFFIC, process, quantiles
+from common import TRAFFIC, process, quantiles, used
 from panels import dashboard, graph, heatmap, number, row
 
+REQUESTS = f'http_server_request_duration_seconds_count{{@, job="vote", {TRAFFIC}}}'
 ACCEPTED = 'http_request_method="POST", http_response_status_code=~"2.."'
 
 DASHBOARD = dashboard(
     "vote",
     "Vote",
-    "Votes and other requests: how many, how many fail, how long they take; and what the vote service needs for it.",
+    "Votes and other requests: rate, errors, duration; load shedding and the resources of the vote service.",
     "vote_submissions_total",
     [
-        number("Votes accepted", "All votes accepted by the services that run now, changes of mind included.", "none", 'sum(vote_submissions_total{@, outcome="accepted"})', width=6),
+        number("Votes accepted", "Votes accepted by the running services since their start, changed votes included.", "none", 'sum(vote_submissions_total{@, outcome="accepted"})', width=6),
         number(
             "Not accepted",
-            "Share of votes that the service failed to accept. Refusing what is no vote, or one too many, is no failure.",
+            "Share of votes that the service failed to accept in the last 5 minutes. Invalid and rate-limited votes do not count as failures.",
             "percentunit",
-            """sum(rate(vote_submissions_total{@, outcome=~"error|timeout"}[$__rate_interval]))
-               / sum(rate(vote_submissions_total{@, outcome=~"accepted|error|timeout"}[$__rate_interval]))""",
+            "vote:unaccepted:ratio_rate5m",
             width=6,
             bad_from=0.001,
         ),
-        number("Replicas", "Vote services that answer.", "none", 'sum(up{@, job="vote"})', width=6, bad_below=1),
-        number("Accepted means kept", "Whether Redis is set up so that an accepted vote survives a crash.", "none", "min(queue_durable{@})", width=6, bad_below=1, names={0: "no", 1: "yes"}),
+        number("Replicas", "Vote services whose last scrape succeeded.", "none", 'sum(up{@, job="vote"})', width=6, bad_below=1, details="monitoring"),
+        number("Queue durability", "Whether Redis is configured so that an accepted vote survives a crash.", "none", "min(queue_durable{@})", width=6, bad_below=1, names={0: "not durable", 1: "durable"}, details="redis"),
         row("Rate"),
-        graph("Votes by outcome", "Votes per second by what became of them.", "cps", {"{{outcome}}": "sum by (outcome) (rate(vote_submissions_total{@}[$__rate_interval]))"}, stack=True),
+        graph("Votes by outcome", "Votes per second by outcome.", "cps", {"{{outcome}}": "sum by (outcome) (rate(vote_submissions_total{@}[$__rate_interval]))"}, stack=True),
         graph("Votes by choice", "Accepted votes per second by choice.", "cps", {"{{choice}}": 'sum by (choice) (rate(vote_submissions_total{@, outcome="accepted"}[$__rate_interval]))'}, stack=True),
-        graph("Requests by route", "Requests per second by route, without probes.", "reqps", {"{{http_request_method}} {{http_route}}": f"sum by (http_request_method, http_route) (rate(http_server_request_duration_seconds_count{{@, job=\"vote\", {TRAFFIC}}}[$__rate_interval]))"}),
+        graph("Requests by route", "Requests per second by route, without probes.", "reqps", {"{{http_request_method}} {{http_route}}": used("rate", REQUESTS, "http_request_method, http_route")}),
         row("Errors"),
         graph(
             "Votes not accepted",
-            "Votes per second that got no success: rejected is no vote, rate_limited is one too many, error and timeout are our failures.",
+            "Votes per second without success. rejected: not an option or not allowed; rate_limited and address_limit: too many from one address; "
+            "shed: too many for the queue; connection_limit: beyond MAX_CONNECTIONS; error and timeout: failures of the service.",
             "cps",
             {"{{outcome}}": 'sum by (outcome) (rate(vote_submissions_total{@, outcome!="accepted"}[$__rate_interval]))'},
         ),
-        graph("Answers by status", "Requests per second by status code, without probes.", "reqps", {"{{http_response_status_code}}": f"sum by (http_response_status_code) (rate(http_server_request_duration_seconds_count{{@, job=\"vote\", {TRAFFIC}}}[$__rate_interval]))"}, stack=True),
-        graph("Refused connections", "Connections per second beyond MAX_CONNECTIONS, which were answered 503.", "cps", {"{{instance}}": 'rate(http_server_refused_connections_total{@, job="vote"}[$__rate_interval])'}),
+        graph("Responses by status", "Requests per second by status code, without probes.", "reqps", {"{{http_response_status_code}}": used("rate", REQUESTS, "http_response_status_code")}, stack=True),
+        graph(
+            "Unreadable requests",
+            "Requests per second that belong to no route, because they could not be read: answered with 400, 414 or 431.",
+            "reqps",
+            {"unreadable": 'sum(rate(http_server_unreadable_requests_total{@, job="vote"}[$__rate_interval]))'},
+        ),
+        row("Limits"),
+        graph("Load shedding", "Votes per second that were refused because the queue cannot store more in time. Add shards to the queue if this lasts.", "cps", {"votes shed": "sum(rate(vote_shed_total{@}[$__rate_interval]))"}, details="redis"),
+        graph("Concurrency limit", "Votes that may be on their way into the queue at once: the adaptive limit of each replica, which shrinks while the queue is slow.", "none", {"lowest replica": "min(vote_admission_limit{@})", "highest replica": "max(vote_admission_limit{@})"}),
+        graph(
+            "Refused connections",
+            "Connections per second beyond MAX_CONNECTIONS, which were answered with 503, and what the limits per address refused.",
+            "cps",
+            {
+                "over MAX_CONNECTIONS": 'sum(rate(http_server_refused_connections_total{@, job="vote"}[$__rate_interval]))',
+                "{{what}} per address": 'sum by (what) (rate(http_server_refused_per_address_total{@, job="vote"}[$__rate_interval]))',
+            },
+        ),
         row("Duration"),
-        graph("Time to an answer", "How long accepted votes took. 99 % should take less than 250 ms.", "s", quantiles("http_server_request_duration_seconds", f'@, job="vote", {ACCEPTED}'), bad_from=0.25),
-        heatmap("Times to an answer", "How many accepted votes took how long.", f"sum by (le) (increase(http_server_request_duration_seconds_bucket{{@, job=\"vote\", {ACCEPTED}}}[$__rate_interval]))"),
-        graph("Time to the queue's disk", "How long the queue took to keep a ballot, whatever came of it.", "s", quantiles("vote_enqueue_duration_seconds"), bad_from=0.25),
+        graph("Request duration", "Duration of accepted votes. The objective is 99 % within 250 ms.", "s", quantiles("http_server_request_duration_seconds", f'@, job="vote", {ACCEPTED}'), bad_from=0.25, exemplars=True),
+        heatmap("Request duration, distribution", "Accepted votes by duration.", f"sum by (le) (increase(http_server_request_duration_seconds_bucket{{@, job=\"vote\", {ACCEPTED}}}[$__rate_interval]))"),
+        graph("Enqueue duration", "Time until the queue has a ballot on its disk, or fails.", "s", quantiles("vote_enqueue_duration_seconds"), bad_from=0.25, exemplars=True, details="redis"),
         row("Service"),
-        graph("Open connections", "Connections of voters, and requests in hand.", "none", {"connections {{instance}}": 'http_server_open_connections{@, job="vote"}', "requests {{instance}}": 'sum by (instance) (http_server_active_requests{@, job="vote"})'}, width=24),
+        graph("Open connections", "Client connections and requests in flight, over all replicas.", "none", {"connections": 'sum(http_server_open_connections{@, job="vote"})', "requests in flight": 'sum(http_server_active_requests{@, job="vote"})'}, width=12),
+        graph("Queued tasks", "Tasks that wait for a thread of the runtime: more than a few for long means too few threads.", "none", {"highest replica": 'max(tokio_runtime_queued_tasks{@, job="vote"})'}, width=12),
         *process("vote"),
     ],
 )
