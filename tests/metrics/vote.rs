@@ -78,6 +78,7 @@ async fn a_vote_refused_by_a_limit_on_connections_is_counted_measured_and_logged
             [
                 ("MAX_CONNECTIONS", "4"),
                 ("MAX_CONNECTIONS_PER_ADDRESS", "100"),
+                ("KEEP_ALIVE_TIMEOUT", "1h"),
             ],
             "connection_limit",
             "as MAX_CONNECTIONS allows",
@@ -86,6 +87,7 @@ async fn a_vote_refused_by_a_limit_on_connections_is_counted_measured_and_logged
             [
                 ("MAX_CONNECTIONS", "100"),
                 ("MAX_CONNECTIONS_PER_ADDRESS", "4"),
+                ("KEEP_ALIVE_TIMEOUT", "1h"),
             ],
             "address_limit",
             "an address has as many as it may have",
@@ -93,7 +95,14 @@ async fn a_vote_refused_by_a_limit_on_connections_is_counted_measured_and_logged
     ] {
         let vote = start_ready("vote", &storage, &limits).await;
         let mut voter = Voter::new(&vote.url);
-        let _open: Vec<_> = join_all((0..4).map(|_| Raw::open(&vote.url))).await;
+        // One after the other, each with an answer: a connection that asks nothing is closed after a while.
+        let mut open = Vec::new();
+        for _ in 0..4 {
+            let mut connection = Raw::open(&vote.url).await;
+            assert!(connection.send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await);
+            connection.head().await;
+            open.push(connection);
+        }
         // A connection of the probe before may still have been open when the last of these was.
         let refused = async || voter.vote_for("a").await.status;
         let unavailable = |status: &StatusCode| *status == StatusCode::SERVICE_UNAVAILABLE;
@@ -120,6 +129,7 @@ async fn a_vote_refused_by_a_limit_on_connections_is_counted_measured_and_logged
             );
         }
         vote.process.line_with(logged);
+        drop(open);
     }
 }
 
