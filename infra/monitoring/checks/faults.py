@@ -7,6 +7,7 @@ usage: faults.py IMAGE-TAG LOAD [--parallel N] [FAULT …]     LOAD is the progr
 
 import argparse
 import asyncio
+import json
 import subprocess
 import sys
 import tempfile
@@ -128,6 +129,29 @@ class ConnectionsTaken:
         await asyncio.gather(*(client() for _ in range(CONNECTIONS)))
 
 
+class WrongClock:
+    """A worker whose clock is wrong by some seconds, by a library that a program's calls go to first."""
+
+    LIBRARY = "libfaketimeMT.so.1"
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    def begin(self, stack):
+        library = next(Path("/usr/lib").glob(f"*/faketime/{self.LIBRARY}"), None)
+        assert library, f"there is no {self.LIBRARY} on this machine: install the package libfaketime"
+        # Time that only passes, as between retries, stays as it is.
+        environment = {"LD_PRELOAD": f"/{self.LIBRARY}", "FAKETIME": f"{self.seconds:+}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        worker = {"environment": environment, "volumes": [f"{library}:/{self.LIBRARY}:ro"]}
+        with tempfile.NamedTemporaryFile("w", suffix=".yml") as override:
+            json.dump({"services": {"worker": worker}}, override)
+            override.flush()
+            stack.compose("up", "--detach", "--no-build", "--no-deps", "worker", override=override.name)
+
+    def end(self, stack):
+        stack.compose("up", "--detach", "--no-build", "--no-deps", "worker")
+
+
 @dataclass
 class Fault:
     what: object
@@ -155,6 +179,8 @@ FAULTS = {
     # What is normal is known after a while only.
     "one-replica-of-three": Fault(ReplicaGone(), set(), 420, replicas=3, healthy_before=1320, ticket="ServiceReplicasMissing"),
     "connection-limit": Fault(ConnectionsTaken(), {BURN}, 240, {"MAX_CONNECTIONS": "50", "MAX_CONNECTIONS_PER_ADDRESS": "50"}, ticket="HTTPConnectionsRejected"),
+    "worker-clock-ahead": Fault(WrongClock(120), set(), 480, ticket="ServiceClockSkewed"),
+    "worker-clock-behind": Fault(WrongClock(-120), set(), 480, ticket="ServiceClockSkewed"),
 }  # fmt: skip
 
 
@@ -232,7 +258,7 @@ def main():
     arguments.add_argument("load")
     arguments.add_argument("faults", nargs="*", metavar="FAULT", help=f"one of {', '.join(FAULTS)}")
     arguments.add_argument("--parallel", type=int, default=1)
-    given = arguments.parse_args()
+    given = arguments.parse_intermixed_args()
     if unknown := set(given.faults) - FAULTS.keys():
         sys.exit(f"there is no fault {', '.join(sorted(unknown))}; there are {', '.join(FAULTS)}")
     with ThreadPoolExecutor(given.parallel) as pool:

@@ -43,8 +43,9 @@ class Stack:
         self.vote, self.result, self.prometheus, self.alertmanager = (f"http://127.0.0.1:{port}" for port in ports.values())
         self.environment = {**os.environ, "TAG": tag, **settings, **{f"{name.upper()}_PORT": str(port) for name, port in ports.items()}, **ports_given}
 
-    def compose(self, *arguments, profile="monitoring", settings=()):
-        command = ["docker", "compose", "--env-file", "/dev/null", "--project-name", self.name, "--profile", profile, *arguments]
+    def compose(self, *arguments, profile="monitoring", settings=(), override=None):
+        files = ["--file=docker-compose.yml", *([f"--file={override}"] if override else [])]
+        command = ["docker", "compose", "--env-file", "/dev/null", "--project-name", self.name, *files, "--profile", profile, *arguments]
         done = subprocess.run(command, cwd=PROJECT, env={**self.environment, **dict(settings)}, capture_output=True, text=True)
         if done.returncode:
             raise AssertionError(f"{' '.join(command)}: {done.stderr.strip()[-2000:]}")
