@@ -37,14 +37,15 @@ def fetch(url, timeout=10):
 class Stack:
     numbers = itertools.count()
 
-    def __init__(self, tag, settings, **ports_given):
+    def __init__(self, tag, settings, overrides=(), **ports_given):
+        self.overrides = overrides
         self.name = f"voting-monitoring-{os.getpid()}-{next(self.numbers)}"
         ports = {name: free_port() for name in ("vote", "result", "prometheus", "alertmanager")}
         self.vote, self.result, self.prometheus, self.alertmanager = (f"http://127.0.0.1:{port}" for port in ports.values())
         self.environment = {**os.environ, "TAG": tag, **settings, **{f"{name.upper()}_PORT": str(port) for name, port in ports.items()}, **ports_given}
 
-    def compose(self, *arguments, profile="monitoring", settings=(), override=None):
-        files = ["--file=docker-compose.yml", *([f"--file={override}"] if override else [])]
+    def compose(self, *arguments, profile="monitoring", settings=(), overrides=()):
+        files = [f"--file={file}" for file in ("docker-compose.yml", *self.overrides, *overrides)]
         command = ["docker", "compose", "--env-file", "/dev/null", "--project-name", self.name, *files, "--profile", profile, *arguments]
         done = subprocess.run(command, cwd=PROJECT, env={**self.environment, **dict(settings)}, capture_output=True, text=True)
         if done.returncode:
