@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stack import Stack, eventually, free_port
+from stack import DEPENDS_ON_MACHINE, Stack, eventually, free_port
 from webhook import Receiver
 
 OBSERVED_AFTERWARDS = 600
@@ -27,8 +27,6 @@ VOTES_PER_SECOND = 5
 CONNECTIONS = 80
 
 
-# How fast votes are answered is the machine's matter as well: what it says before a fault is left out, and printed.
-MACHINE = "VoteLatencyErrorBudgetBurn"
 # A health check starts a process in its container every two seconds; with several stacks on a machine these take most of its time.
 CHECKED = ("vote", "worker", "result", "redis", "db", "prometheus", "alertmanager")
 RARE_HEALTH_CHECKS = {service: {"healthcheck": {"interval": "15s"}} for service in CHECKED}
@@ -229,9 +227,9 @@ def cause(fault, tag, program):
         )  # fmt: skip
         entered.callback(voting.kill)
         time.sleep(fault.healthy_before)
-        before = [call for call in receiver.calls if call[1] == "page" and call[2] != MACHINE]
+        before = [call for call in receiver.calls if call[1] == "page" and call[2] != DEPENDS_ON_MACHINE]
         assert not before, f"pages without a fault: {before}"
-        slow = stack.alert(MACHINE) is not None
+        slow = stack.alert(DEPENDS_ON_MACHINE) is not None
         begun = time.time()
         fault.what.begin(stack)
         time.sleep(fault.seconds)
@@ -242,7 +240,7 @@ def cause(fault, tag, program):
 
 
 def problems(fault, calls, over, slow):
-    calls = [call for call in calls if not (slow and call[2] == MACHINE)]
+    calls = [call for call in calls if not (slow and call[2] == DEPENDS_ON_MACHINE)]
     pages = [alert for _, receiver, alert, status in calls if (receiver, status) == ("page", "firing")]
     if len(pages) != min(1, len(fault.pages)) or not set(pages) <= fault.pages:
         yield f"pages: {', '.join(pages) or 'none'}; allowed is {'one of ' + ', '.join(sorted(fault.pages)) if fault.pages else 'none'}"
