@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -124,19 +124,22 @@ class ConnectionsTaken:
     def end(self, _):
         self.over.set()
 
+    async def hold(self, port):
+        """One connection with an unfinished request, until it is closed or answered."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n")
+            while not self.over.is_set() and await asyncio.wait_for(reader.read(4096), 20):
+                pass
+        finally:
+            writer.close()
+
     async def take(self, port):
         async def client():
             while not self.over.is_set():
-                try:
-                    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                    writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n")
-                    while not self.over.is_set() and not reader.at_eof():
-                        await asyncio.wait_for(reader.read(4096), 5)
-                except (OSError, TimeoutError):
-                    pass
-                finally:
-                    writer.close()
-                    await asyncio.sleep(0.2)
+                with suppress(OSError, TimeoutError):
+                    await self.hold(port)
+                await asyncio.sleep(0.2)
 
         await asyncio.gather(*(client() for _ in range(CONNECTIONS)))
 

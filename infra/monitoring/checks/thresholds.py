@@ -22,7 +22,7 @@ DECISIVE = re.compile(
 DIVISOR = re.compile(rf" / (?P<number>{NUMBER}) (?:>|or)")
 LASTING = re.compile(r"^ +(?:for|keep_firing_for): (?P<number>\d+)(?=[smh]$)")
 # A divisor that may not be 0, the quantile, and a byte more or less of a disk.
-NEUTRAL = re.compile(r"\)\) > 0\)$|:increase1h\[30d:1h\]\) > 0\)|redis_memory_max_bytes > 0|vector\(1\)|histogram_quantile\(0\.99|86400\) < 0")
+NEUTRAL = re.compile(r"\)\) > 0\)$|:increase1h\[30d:5m\]\) > 0\)|redis_memory_max_bytes > 0|vector\(1\)|histogram_quantile\(0\.99|86400\) < 0")
 
 
 def mutants(line):

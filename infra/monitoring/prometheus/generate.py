@@ -72,7 +72,7 @@ class Votes(Objective):
 
     @property
     def remaining(self):
-        failed, valid = (f"sum_over_time({events}:increase1h[30d:1h])" for events in (self.record, self.events))
+        failed, valid = (f"sum_over_time({events}:increase1h[30d:5m])" for events in (self.record, self.events))
         return f"1 - {failed} / ({valid} > 0) / {self.budget} or vector(1)"
 
 
@@ -108,7 +108,7 @@ class Freshness(Objective):
 
     @property
     def remaining(self):
-        return f"1 - avg_over_time({self.record}:ratio_rate1h[30d:1h]) / {self.budget}"
+        return f"1 - avg_over_time({self.record}:ratio_rate1h[30d:5m]) / {self.budget}"
 
 
 OBJECTIVES = [
