@@ -19,9 +19,9 @@ BURNS = [("1h", "5m", 14.4, "page"), ("6h", "30m", 6, "page"), ("1d", "2h", 3, "
 MIN_FAILURES = 10
 IN_WORDS = {"1h": "hour", "6h": "6 hours", "1d": "day", "3d": "3 days"}
 
-VALID = 'outcome!~"rejected|rate_limited"'
-FAILED = 'outcome!~"accepted|rejected|rate_limited"'
-REFUSED = 'http_server_refused_connections_total{job="vote"}'
+NOT_OURS = "rejected|rate_limited|address_limit"
+VALID = f'outcome!~"{NOT_OURS}"'
+FAILED = f'outcome!~"accepted|{NOT_OURS}"'
 ANSWERED = 'job="vote", http_request_method="POST", http_response_status_code=~"2.."'
 
 
@@ -78,10 +78,10 @@ class Votes(Objective):
 
 class Availability(Votes):
     def failed(self, function, window):
-        return f"sum({function}(vote_submissions_total{{{FAILED}}}[{window}])) + (sum({function}({REFUSED}[{window}])) or vector(0))"
+        return f"sum({function}(vote_submissions_total{{{FAILED}}}[{window}]))"
 
     def valid(self, function, window):
-        return f"(sum({function}(vote_submissions_total{{{VALID}}}[{window}])) + (sum({function}({REFUSED}[{window}])) or vector(0)))"
+        return f"sum({function}(vote_submissions_total{{{VALID}}}[{window}]))"
 
 
 class Latency(Votes):
@@ -115,7 +115,7 @@ OBJECTIVES = [
     Availability(
         "vote-availability", "VoteAvailabilityErrorBudgetBurn", "vote:unaccepted", "vote:valid",
         ["A vote that the application failed to accept, for any reason that is not the voter's: invalid votes and those over a",
-         "limit per voter or address are no failures. A connection refused at MAX_CONNECTIONS is a vote that was not accepted.",
+         "limit per voter or address are no failures, those that MAX_CONNECTIONS or a slow queue leaves no room for are.",
          "A service that does not run fails no vote here: ServiceDown covers that."],
         0.001, "Votes are not accepted", "of votes were not accepted", "RedisDown|RedisRejectsWrites",
     ),
