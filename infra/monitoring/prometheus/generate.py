@@ -13,8 +13,9 @@ from pathlib import Path
 
 RULES = Path(__file__).resolve().parent / "rules"
 WINDOWS = ["5m", "30m", "1h", "2h", "6h", "1d", "3d"]
-# Long window, short window, burn rate, severity.
-BURNS = [("1h", "5m", 14.4, "page"), ("6h", "30m", 6, "page"), ("1d", "2h", 3, "ticket"), ("3d", "6h", 1, "ticket")]
+# Long window, short window, burn rate, severity, and how long it must last: the longer, the slower it is, as in
+# https://github.com/kubernetes-monitoring/kubernetes-mixin/blob/master/config.libsonnet, so that the fastest that burns is the first.
+BURNS = [("1h", "5m", 14.4, "page", "1m"), ("6h", "30m", 6, "page", "15m"), ("1d", "2h", 3, "ticket", "1h"), ("3d", "6h", 1, "ticket", "3h")]
 # One failed vote in a quiet night is all votes of its window. The workbook's chapter on low-traffic services asks for a minimum.
 MIN_FAILURES = 10
 IN_WORDS = {"1h": "hour", "6h": "6 hours", "1d": "day", "3d": "3 days"}
@@ -163,7 +164,7 @@ def objectives():
 
 
 def burn(objective, index):
-    long, short, factor, severity = BURNS[index]
+    long, short, factor, severity, lasting = BURNS[index]
     severity = severity if objective.pages else "ticket"
     lines = [f"{objective.record}:ratio_rate{window} / {objective.budget} > {factor}" for window in (long, short)]
     lines = [lines[0], f"and {lines[1]}", *objective.enough(long)]
@@ -176,7 +177,7 @@ def burn(objective, index):
     lines = [
         f"      - alert: {objective.alert}",
         f"        expr: {block(chr(10).join(lines), 10)}",
-        *(["        for: 1m"] if severity == "page" else []),
+        f"        for: {lasting}",
         f"        labels: {{ severity: {severity}, objective: {objective.name}, long: {long}, short: {short} }}",
         "        annotations:",
         f"          summary: {objective.summary}",
