@@ -41,7 +41,7 @@ def tested():
     for path, tests in load("tests").items():
         read = {(path.parent / rules).resolve() for rules in tests["rule_files"]}
         known = {rule["alert"] for rules, rule in alerts() if rules in read}
-        for case in (case for test in tests["tests"] for case in test["promql_expr_test"]):
+        for case in (case for test in tests["tests"] for case in test.get("promql_expr_test", [])):
             samples = case.get("exp_samples") or []
             if one := re.search(r'alertname="(\w+)", alertstate="firing"', case["expr"]):
                 (firing if samples[0]["value"] > 0 else silent).add(one[1])
@@ -79,7 +79,8 @@ def table():
         page = rule["annotations"]["runbook_url"].removeprefix("infra/monitoring/")
         when = " ".join(rule["expr"].split()).replace("|", "\\|")
         lasting = f", for {rule['for']}" if "for" in rule else ""
-        lines.append(f"| `{rule['alert']}` | {rule['labels']['severity']} | `{when}`{lasting} | [{rule['annotations']['summary']}]({page}) |")
+        windows = f" {rule['labels']['long']}" if "long" in rule["labels"] else ""
+        lines.append(f"| `{rule['alert']}`{windows} | {rule['labels']['severity']} | `{when}`{lasting} | [{rule['annotations']['summary']}]({page}) |")
     return "\n".join(lines)
 
 
@@ -104,7 +105,9 @@ def problems():
         # The one that always fires is never silent.
         if name not in silent and name != "Watchdog":
             yield f"{name}: no test in which it is silent"
-    yield from (f"{name} exists twice" for name in {name for name in names if names.count(name) > 1})
+    # One name stands for several rules where their labels differ, such as the windows of a burn rate.
+    labelled = [(rule["alert"], tuple(sorted(rule.get("labels", {}).items()))) for _, rule in alerts()]
+    yield from (f"{name}: two rules with the same labels" for name, labels in {it for it in labelled if labelled.count(it) > 1})
     yield from (f"{page}: no alert leads there" for page in pages.keys() - linked)
     yield from (f"{name}: a test of an alert that does not exist" for name in (firing | silent) - set(names))
     yield from (f"{path.name}: there is no service {service}" for path, service in named_services() if service not in services())
