@@ -35,7 +35,7 @@ PAGES = {
     "/": (200, "text/html; charset=utf-8", WHOLE),
     "/down": (503, "text/html", WHOLE),
     "/half": (200, "text/html", "<!doctype html><title>A poll</title><p>Vo"),
-    "/json": (200, "application/json", '"</html>"'),
+    "/json": (200, "application/json", WHOLE),
 }
 DAY = 86400
 
