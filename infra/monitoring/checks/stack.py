@@ -37,7 +37,7 @@ def fetch(url, timeout=10):
 
 def closed_checkout(folder):
     """Copies what compose reads, closed to all but the owner as with a umask of 077. The owner is nobody of any image."""
-    for part in ("docker-compose.yml", "secrets.env.example", "infra/compose", "infra/monitoring"):
+    for part in ("docker-compose.yml", "secrets.env.example", "infra/compose", "infra/monitoring", "infra/tracing"):
         (folder / part).parent.mkdir(exist_ok=True)
         (shutil.copytree if (PROJECT / part).is_dir() else shutil.copy)(PROJECT / part, folder / part)
     for path in folder.rglob("*"):
