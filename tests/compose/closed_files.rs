@@ -39,6 +39,7 @@ async fn a_checkout_that_is_closed_to_others_starts() {
         "secrets.env.example",
         "infra/compose",
         "infra/monitoring",
+        "infra/tracing",
     ] {
         copy_closed(&root.join(part), &checkout.path().join(part));
     }

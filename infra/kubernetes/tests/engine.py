@@ -49,11 +49,11 @@ def users(image):
 
 
 class Cluster:
-    """Pods of the overlay local, with images of a tag."""
+    """Pods of the overlay local with monitoring, with images of a tag."""
 
     def __init__(self, tag):
         self.tag = tag
-        self.variant = "local"
+        self.variant = "local with monitoring"
         self.id = f"voting-app-kubernetes-{uuid.uuid4().hex[:8]}"
         self.secrets = {}
         # The volumes that stay when a pod is replaced, by workload and name.

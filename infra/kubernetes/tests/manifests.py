@@ -1,4 +1,4 @@
-"""The manifests as kustomize renders them: the two overlays, and production with each component that it offers."""
+"""The manifests as kustomize renders them: the two overlays, and each with the components that it offers."""
 
 import functools
 import os
@@ -14,13 +14,15 @@ PROJECT = KUBERNETES.parents[1]
 WORK = PROJECT / "target/kubernetes"
 SERVICES = ["vote", "result", "worker"]
 
-# Changes of production's kustomization.yaml, as its comments offer them.
+# Changes of an overlay's kustomization.yaml, as its comments offer them. The first word is the overlay.
 VARIANTS = {
-    "local": None,
+    "local": {},
+    "local with monitoring": {"# - ../../components/monitoring": "- ../../components/monitoring"},
     "production": {},
     "production with paths, monitoring and KEDA": {
         "components/ingress-hosts": "components/ingress-paths",
         "# - ../../components/monitoring": "- ../../components/monitoring",
+        "# - path: postgres-exporter.yaml": "- path: postgres-exporter.yaml",
         "# - ../../components/keda": "- ../../components/keda",
         "  - path: replicas.yaml\n": "",
     },
@@ -35,17 +37,17 @@ def kustomize(folder):
     return list(yaml.safe_load_all(done.stdout))
 
 
-def copy_of_production(name, changes):
-    """A copy of the overlay elsewhere, with paths to the same base and components."""
+def copy_of_overlay(name, changes):
+    """A copy of an overlay elsewhere, with paths to the same base and components."""
+    here = KUBERNETES / "overlays" / name.split()[0]
     folder = WORK / name.replace(" ", "-").replace(",", "")
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(KUBERNETES / "overlays/production", folder)
+    shutil.copytree(here, folder)
     file = folder / "kustomization.yaml"
     text = file.read_text()
     for old, new in changes.items():
         assert text.count(old) == 1, f"{old} is {text.count(old)} times in {file}"
         text = text.replace(old, new)
-    here = KUBERNETES / "overlays/production"
     file.write_text(re.sub(r"(\.\./)+[\w/-]+", lambda path: os.path.relpath((here / path[0]).resolve(), folder), text))
     return folder
 
@@ -54,7 +56,7 @@ def copy_of_production(name, changes):
 def objects(variant):
     """The objects of a variant, by kind and name."""
     changes = VARIANTS[variant]
-    folder = KUBERNETES / "overlays" / variant if not changes else copy_of_production(variant, changes)
+    folder = KUBERNETES / "overlays" / variant if not changes else copy_of_overlay(variant, changes)
     made = kustomize(folder)
     by_name = {(one["kind"], one["metadata"]["name"]): one for one in made}
     assert len(by_name) == len(made), f"{variant} has two objects of one kind and name"

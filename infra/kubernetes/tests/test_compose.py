@@ -11,13 +11,14 @@ import unittest
 from manifests import PROJECT, SERVICES, config_map, containers, labels, main_container, objects, pod, secret_objects, workloads
 
 SERVERS = ["redis", "db"]
+EXPORTERS = ["redis-exporter", "postgres-exporter"]
 SECONDS = {"ms": 0.001, "s": 1, "m": 60}
 
 
 @functools.cache
-def compose():
+def compose(*profiles):
     """The services of the compose stack, as compose understands them without any setting."""
-    command = ["docker", "compose", "--env-file=/dev/null", "--file=docker-compose.yml", "config", "--format=json"]
+    command = ["docker", "compose", "--env-file=/dev/null", "--file=docker-compose.yml", *(f"--profile={profile}" for profile in profiles), "config", "--format=json"]
     done = subprocess.run(command, cwd=PROJECT, env={name: os.environ[name] for name in ["PATH", "HOME"]}, text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)["services"]
@@ -150,6 +151,15 @@ class Equality(unittest.TestCase):
             context = pod(workloads("local")[name])["securityContext"]
             self.assertEqual((context["runAsUser"], context["runAsGroup"]), (int(user[1]), int(user[2])))
 
+    def test_exporters_are_those_of_compose(self):
+        for name in EXPORTERS:
+            with self.subTest(name):
+                there, here = compose("monitoring")[name], main_container(workloads("local with monitoring")[name])
+                self.assertEqual(here["image"], there["image"])
+                self.assertEqual({one["name"]: one["value"] for one in here["env"]}, there["environment"])
+                self.assertEqual(mebibytes(here["resources"]["limits"]["memory"]) << 20, int(there["mem_limit"]))
+                self.assertIn(f"/run/secrets/{name}", [volume["target"] for volume in there["volumes"]])
+
     def test_secrets_are_where_compose_has_them(self):
         for name in [*SERVICES, *SERVERS]:
             with self.subTest(name):
@@ -159,7 +169,7 @@ class Equality(unittest.TestCase):
         made = set(re.findall(r"\bput ([a-z-]+/[a-z.-]+)", script)) - {"passwords/version"}
         kept = set(re.findall(r"passwords/[a-z][a-z-]*", script)) | {f"passwords/{name}" for name in re.findall(r"\$\(password ([a-z-]+)", script)}
         # Of services that do not run here.
-        elsewhere = {file for file in made if file.split("/")[0] in {"redis-exporter", "postgres-exporter", "alertmanager", "grafana"}}
+        elsewhere = {file for file in made if file.split("/")[0] in {"alertmanager", "grafana"}}
         self.assertEqual({file for keys in secret_objects().values() for file in keys.values()}, made - elsewhere | kept)
 
 

@@ -11,12 +11,20 @@ STORE = {("worker", "db", 5432), ("result", "db", 5432), ("roles", "db", 5432)}
 QUEUE = {("vote", "redis", 6379), ("worker", "redis", 6379)}
 
 
+def ways_that_are_needed(variant):
+    """Client, server and port. The store of production is outside the cluster."""
+    local, monitored = variant.startswith("local"), "monitoring" in variant
+    needed = QUEUE | (STORE if local else set())
+    needed |= {("redis-exporter", "redis", 6379)} if monitored else set()
+    return needed | ({("postgres-exporter", "db", 5432)} if monitored and local else set())
+
+
 class Policies(unittest.TestCase):
     def test_ways_between_pods(self):
         for variant in VARIANTS:
             with self.subTest(variant):
                 # No pod of the application may call the pages, which are open to all others.
-                self.assertEqual(edges(variant), QUEUE | (STORE if variant == "local" else set()))
+                self.assertEqual(edges(variant), ways_that_are_needed(variant))
 
     def test_neither_end_allows_more_than_the_other(self):
         for variant in VARIANTS:
@@ -51,12 +59,17 @@ class Policies(unittest.TestCase):
 
     def test_clients_may_ask_for_names(self):
         for variant in VARIANTS:
-            for client in {client for client, _, _ in QUEUE | STORE}:
+            exporters = {"redis-exporter", "postgres-exporter"} if "monitoring" in variant else set()
+            for client in {client for client, _, _ in QUEUE | STORE} | exporters:
                 ports = [port for policy in policies_of(variant, workloads(variant)[client], "Egress") for rule in policy.get("egress", []) for port in rule["ports"]]
                 self.assertIn({"protocol": "UDP", "port": 53}, ports)
 
     def test_metrics_are_for_monitoring_alone(self):
         variant = "production with paths, monitoring and KEDA"
+        # The exporter reaches the managed Postgres as the services do.
+        reached = {name: [rule["to"] for policy in policies_of(variant, workloads(variant)[name], "Egress") for rule in policy.get("egress", []) if {"protocol": "TCP", "port": 5432} in rule["ports"]] for name in ["result", "postgres-exporter"]}
+        self.assertTrue(reached["result"])
+        self.assertEqual(reached["postgres-exporter"], reached["result"])
         policy = of_kind(variant, "NetworkPolicy")["metrics"]["spec"]
         self.assertEqual(policy["ingress"][0]["from"], [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}])
         self.assertNotIn("metrics", of_kind("local", "NetworkPolicy"))

@@ -1,4 +1,4 @@
-"""The pods of the overlay local run on a Docker engine with the rights, variables, limits, volumes and connections that the manifests
+"""The pods of the overlay local, with monitoring, run on a Docker engine with the rights, variables, limits, volumes and connections that the manifests
 give them: they become ready, votes are counted, and they end as they should."""
 
 import json
@@ -11,7 +11,7 @@ import urllib.request
 
 from engine import Cluster, docker
 from manifests import config_map, pod, secret_objects, workloads
-from test_compose import seconds
+from test_compose import EXPORTERS, seconds
 
 TAG = os.environ.get("TAG", "under-test")
 
@@ -32,7 +32,7 @@ class Pods(unittest.TestCase):
         cls.addClassCleanup(cls.cluster.close)
         cls.cluster.make_secrets()
         # All at once, as `kubectl apply` does.
-        cls.pods = {name: cls.cluster.start(name) for name in ["vote", "worker", "result", "redis", "db"]}
+        cls.pods = {name: cls.cluster.start(name) for name in ["vote", "worker", "result", "redis", "db", *EXPORTERS]}
         cls.cluster.run_job("roles")
         for one in cls.pods.values():
             one.until_ready()
@@ -66,6 +66,14 @@ class Pods(unittest.TestCase):
     def test_4_the_queue_writes_to_the_disk_at_every_vote(self):
         self.assertIn(b"\nqueue_durable 1\n", get(f"http://{self.pods['vote'].address()}:8090/metrics")[1])
 
+    def test_4_exporters_tell_of_queue_and_store(self):
+        for name, port, figures in [("redis-exporter", 9121, ["redis_up 1", 'redis_key_size{db="db0",key="ballots"} ']), ("postgres-exporter", 9187, ["pg_up 1", "pg_stat_activity_count{"])]:
+            with self.subTest(name):
+                status, body = get(f"http://{self.pods[name].address()}:{port}/metrics")
+                self.assertEqual(status, 200)
+                for figure in figures:
+                    self.assertIn(f"\n{figure}", body.decode())
+
     def test_5_votes_survive_new_pods_of_the_servers(self):
         before = self.votes()
         for name in ["redis", "db"]:
@@ -76,7 +84,7 @@ class Pods(unittest.TestCase):
 
     def test_6_another_version_changes_passwords(self):
         before, votes = dict(self.cluster.secrets), self.votes()
-        settings = config_map("local", "secrets-version")["data"]
+        settings = config_map(self.cluster.variant, "secrets-version")["data"]
         settings["version"] = "another"
         self.addCleanup(settings.update, version="1")
         self.cluster.make_secrets()
@@ -87,7 +95,7 @@ class Pods(unittest.TestCase):
         self.assertEqual(stays, first | {("vote", "cookie-key-previous")})
         # As the README says.
         self.cluster.run_job("roles")
-        for name in ["redis", "vote", "worker", "result"]:
+        for name in ["redis", "vote", "worker", "result", *EXPORTERS]:
             self.pods[name] = self.cluster.restart(name, self.pods[name])
         for one in self.pods.values():
             one.until_ready()

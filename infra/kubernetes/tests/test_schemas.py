@@ -19,7 +19,10 @@ EXTENSIONS = {
     "monitoring.coreos.com/v1 PodMonitor": {
         "selector": {"matchExpressions": [{"key": str, "operator": str, "values": [str]}]},
         "jobLabel": str,
-        "podMetricsEndpoints": [{"port": str, "interval": str, "scrapeTimeout": str}],
+        "podMetricsEndpoints": [{
+            "port": str, "interval": str, "scrapeTimeout": str,
+            "relabelings": [{"sourceLabels": [str], "regex": str, "targetLabel": str, "replacement": str}],
+        }],
     },
     "monitoring.coreos.com/v1 PrometheusRule": {"groups": [{"name": str, "interval": str, "rules": RULES}]},
     "gateway.networking.k8s.io/v1 Gateway": {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Every alert says how bad it is, what is wrong and where its runbook is; the runbook has that heading; the alert has a test
 in which it fires and one in which it is silent; the README's table lists it; and what runbooks tell to type names services
-that exist. With --table it prints the README's table.
+that exist, and keeps the number of replicas. With --table it prints the README's table.
 """
 
 import re
@@ -68,6 +68,19 @@ def named_services():
                 yield path, service
 
 
+def resets_replicas():
+    """(file, command) for each `docker compose up` that would leave a service with another number of replicas than it had: one, if
+    nothing else is said, of each that it names, and of all where it names none.
+    """
+    scaled = {"vote", "worker", "result"}
+    for path in sorted((MONITORING / "runbooks").glob("*.md")):
+        for command in re.findall(r"docker compose ((?:--\S+ \S+ )*up\b[^`|#]*)", path.read_text()):
+            said = set(re.findall(r"--scale (\w+)=", command))
+            named = set(re.sub(r"--(scale|profile|timeout) \S+|--\S+", "", command).split()) - {"up"}
+            if not named or (named & scaled) - said:
+                yield path, " ".join(command.split())
+
+
 def services():
     files = [PROJECT / "docker-compose.yml", MONITORING / "compose.yml"]
     return {service for path in files for service in yaml.safe_load(path.read_text())["services"]}
@@ -111,6 +124,7 @@ def problems():
     yield from (f"{page}: no alert leads there" for page in pages.keys() - linked)
     yield from (f"{name}: a test of an alert that does not exist" for name in (firing | silent) - set(names))
     yield from (f"{path.name}: there is no service {service}" for path, service in named_services() if service not in services())
+    yield from (f"{path.name}: `docker compose {command}` may change the number of replicas: name services, and give --scale for vote, worker and result" for path, command in resets_replicas())
     if table() not in (MONITORING / "README.md").read_text():
         yield "README.md: its table of alerts is not what alerts.py --table prints"
     # What Alertmanager speaks of must exist.

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The compose files of monitoring, as compose understands them: nothing is open to the world, every image is pinned, nobody has
 more rights than needed, Grafana has no password of its own and keeps the plugins of its image, and all but Grafana and cAdvisor
-start without these two. On AWS only those that need the machine's role are in its network. Every file of the project names the
-same release of an image.
+start without these two. Who reads a file of the checkout may read it whatever its mode is. On AWS only those that need the
+machine's role are in its network. Every file of the project names the same release of an image.
 """
 
 import json
@@ -15,8 +15,8 @@ import yaml
 from stack import PROJECT
 
 FILES = {
-    "docker-compose.yml": {"prometheus", "alertmanager", "node-exporter", "redis-exporter", "postgres-exporter", "cadvisor", "grafana"},
-    "infra/monitoring/prometheus/docker-compose.yml": {"prometheus", "alertmanager", "node-exporter", "redis-exporter", "postgres-exporter", "cadvisor"},
+    "docker-compose.yml": {"monitoring-files", "prometheus", "alertmanager", "node-exporter", "blackbox-exporter", "redis-exporter", "postgres-exporter", "cadvisor", "grafana"},
+    "infra/monitoring/prometheus/docker-compose.yml": {"prometheus", "alertmanager", "node-exporter", "blackbox-exporter", "redis-exporter", "postgres-exporter", "cadvisor"},
     "infra/monitoring/grafana/docker-compose.yml": {"grafana"},
 }
 # The metadata service of AWS answers no container in a network of its own: one hop is all that Terraform allows.
@@ -31,6 +31,11 @@ def services(file, *profiles, override=None):
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)["services"]
 
 
+def mounts(it, source):
+    """The bind mounts of what is below a path."""
+    return [volume for volume in it.get("volumes", []) if volume["type"] == "bind" and volume["source"].startswith(source)]
+
+
 def problems(service, it):
     ports = it.get("ports", [])
     if bool(ports) != (service in PUBLISHED):
@@ -41,10 +46,19 @@ def problems(service, it):
         yield f"{it['image']} is not pinned"
     if it.get("cap_drop") != ["ALL"] or not it.get("read_only") or it.get("security_opt") != ["no-new-privileges:true"]:
         yield "it has more rights than it needs"
+    if any(volume.get("bind", {}).get("propagation") for volume in mounts(it, "/")):
+        yield "it says how mounts are passed on, which Docker chooses by what the system allows"
     if "mem_limit" not in it:
         yield "its memory has no limit"
     if "GF_SECURITY_ADMIN_PASSWORD" in it.get("environment", {}):
         yield "its password is not a secret"
+
+
+def problems_of_closed_files(services):
+    """Files of a checkout with a umask of 077 are read by root with this capability, and by nobody else but their owner."""
+    for name, it in services.items():
+        if mounts(it, f"{PROJECT}/") and ("DAC_READ_SEARCH" not in it.get("cap_add", []) or it.get("user", "root") != "root"):
+            yield f"{name}: it reads {mounts(it, f'{PROJECT}/')[0]['source']}, which may be closed to it; monitoring-files copies such files"
 
 
 def problems_on_aws(service, it):
@@ -87,7 +101,7 @@ def other_releases(images):
 def main():
     found, seen, images = [], 0, set()
     for file, expected in FILES.items():
-        present = services(file, "monitoring", "dashboards", "servers")
+        present = services(file, "monitoring", "dashboards", "servers", "probes")
         found += [f"{file}: there is no {name}" for name in expected - present.keys()]
         for name in expected & present.keys():
             seen += 1
@@ -96,8 +110,9 @@ def main():
             if name == "grafana":
                 found += [f"{file}: {name}: {problem}" for problem in problems_of_grafana(present[name]["environment"])]
         if file != "docker-compose.yml":
-            on_aws = services(file, "monitoring", "dashboards", "servers", override="ec2.yml")
+            on_aws = services(file, "monitoring", "dashboards", "servers", "probes", override="ec2.yml")
             found += [f"{file}, ec2.yml: {name}: {problem}" for name, it in on_aws.items() for problem in problems_on_aws(name, it)]
+    found += [f"docker-compose.yml: {problem}" for problem in problems_of_closed_files(services("docker-compose.yml", "*"))]
     if {"grafana", "cadvisor"} & services("docker-compose.yml", "monitoring").keys():
         found.append("docker-compose.yml: the profile monitoring needs Grafana or cAdvisor")
     if {"prometheus", "alertmanager"} & services("docker-compose.yml").keys():

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Monitoring beside the running application: every panel has data under load and faults, the dashboards count the votes that
-were accepted, slow votes lead to their traces, and when Redis is killed that is one page, which is resolved when it is over.
+"""Monitoring beside the running application, from a checkout that is closed to others: every panel has data under load and faults,
+the dashboards count the votes that were accepted, slow votes lead to their traces, and when Redis is killed that is one page,
+which is resolved when it is over.
 
 usage: live.py IMAGE-TAG LOAD [PICTURES]     LOAD is the program, PICTURES a folder for a picture of each dashboard
 """
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -21,7 +23,7 @@ from exemplars import kept
 from stack import DEPENDS_ON_MACHINE, Stack, eventually
 from webhook import Receiver
 
-JOBS = {"vote", "result", "worker", "redis", "postgres", "node", "prometheus", "alertmanager"}
+JOBS = {"vote", "result", "worker", "redis", "postgres", "node", "blackbox", "probe", "prometheus", "alertmanager"}
 
 
 def load(program, stack, *arguments):
@@ -72,6 +74,32 @@ def sees_no_votes(stack):
         for command in forbidden:
             assert refusal in (said := stack.run("back-tier", volume, image, command)), f"{command}: {said}"
     print("monitoring reads figures and no votes")
+
+
+def requests_pages(stack):
+    """The blackbox exporter gets both pages, and sees that one is gone."""
+    eventually("page of each service", lambda: stack.value('count(probe_success{job="probe"} == 1)') == 2)
+    stack.compose("stop", "--timeout", "1", "result")
+    eventually("page that is gone", lambda: stack.value('probe_success{job="probe", service="result"}') == 0)
+    assert stack.value('probe_success{job="probe", service="vote"}') == 1
+    stack.compose("start", "result")
+    eventually("page that is back", lambda: stack.value('probe_success{job="probe", service="result"}') == 1)
+    print("the pages are requested from outside the services")
+
+
+def sees_networks(stack):
+    """node-exporter tells of this machine's networks, though it is in another."""
+    own = {line.split(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines()[2:]}
+    own = {device for device in own if not re.match("lo$|veth|br-|docker", device)}
+    for metric in ("node_network_receive_bytes_total", "node_network_up"):
+        told = {it["metric"]["device"] for it in stack.ask("query", query=metric)["result"]}
+        assert own and told == own, f"{metric} has the devices {sorted(told)}; this machine has {sorted(own)}"
+    assert stack.value("node_netstat_Tcp_CurrEstab") is not None
+    # Later mounts reach its view of the disks, where this machine's mounts are shared.
+    container = stack.compose("ps", "--quiet", "node-exporter").strip()
+    mounts = subprocess.run(["docker", "inspect", "--format", "{{range .Mounts}}{{.Source}} {{.Propagation}},{{end}}", container], check=True, capture_output=True, text=True)
+    assert "/ rslave," in mounts.stdout, mounts.stdout
+    print(f"networks of the machine: {', '.join(sorted(own))}")
 
 
 def all_up(stack):
@@ -155,8 +183,10 @@ def main(tag, program, pictures=None):
         # Traces are recorded where there is a receiver, even one that does not answer.
         with Stack(tag, {"SECRETS_FILE": str(secrets), "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}) as stack:
             targets = eventually(f"target up of each of {sorted(JOBS)}", lambda: all_up(stack))
-            print(f"up: {', '.join(sorted(job for job, _ in targets))}")
+            print(f"up: {', '.join(sorted({job for job, _ in targets}))}")
             sees_no_votes(stack)
+            sees_networks(stack)
+            requests_pages(stack)
             start = time.time()
             watch(stack)
             counts_votes(program, stack)

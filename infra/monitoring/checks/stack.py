@@ -3,8 +3,10 @@
 import itertools
 import json
 import os
+import shutil
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.parse
 import urllib.request
@@ -36,12 +38,25 @@ def fetch(url, timeout=10):
         return json.load(answer)
 
 
+def closed_checkout(folder):
+    """Copies what compose reads, closed to all but the owner as with a umask of 077. The owner is nobody of any image."""
+    for part in ("docker-compose.yml", "secrets.env.example", "infra/compose", "infra/monitoring", "infra/tracing"):
+        (folder / part).parent.mkdir(exist_ok=True)
+        (shutil.copytree if (PROJECT / part).is_dir() else shutil.copy)(PROJECT / part, folder / part)
+    for path in folder.rglob("*"):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+        if os.geteuid() == 0:
+            os.chown(path, 12345, 12345)
+
+
 class Stack:
     numbers = itertools.count()
 
     def __init__(self, tag, settings, overrides=(), **ports_given):
         self.overrides = overrides
         self.name = f"voting-monitoring-{os.getpid()}-{next(self.numbers)}"
+        self.checkout = tempfile.TemporaryDirectory()
+        closed_checkout(Path(self.checkout.name))
         ports = {name: free_port() for name in ("vote", "result", "prometheus", "alertmanager")}
         self.vote, self.result, self.prometheus, self.alertmanager = (f"http://127.0.0.1:{port}" for port in ports.values())
         self.environment = {**os.environ, "TAG": tag, **settings, **{f"{name.upper()}_PORT": str(port) for name, port in ports.items()}, **ports_given}
@@ -49,7 +64,7 @@ class Stack:
     def compose(self, *arguments, profile="monitoring", settings=(), overrides=()):
         files = [f"--file={file}" for file in ("docker-compose.yml", *self.overrides, *overrides)]
         command = ["docker", "compose", "--env-file", "/dev/null", "--project-name", self.name, *files, "--profile", profile, *arguments]
-        done = subprocess.run(command, cwd=PROJECT, env={**self.environment, **dict(settings)}, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=self.checkout.name, env={**self.environment, **dict(settings)}, capture_output=True, text=True)
         if done.returncode:
             raise AssertionError(f"{' '.join(command)}: {done.stderr.strip()[-2000:]}")
         return done.stdout
@@ -84,6 +99,7 @@ class Stack:
         left = subprocess.run(["docker", "ps", "--all", "--quiet", f"--filter=label=com.docker.compose.project={self.name}"], capture_output=True, text=True)
         if left.stdout:
             raise AssertionError(f"containers of {self.name} are left: {left.stdout}")
+        self.checkout.cleanup()
 
     def run(self, network, volume, image, script):
         """What a script says in one of the project's networks, with one of its volumes at /volume."""

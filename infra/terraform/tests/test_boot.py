@@ -371,7 +371,7 @@ class Boot(unittest.TestCase):
         run(*git, "commit", "--quiet", "--allow-empty", "--message=under test")
         run(*git, "tag", "under-test")
         ports = {"prometheus": free_port(), "alertmanager": free_port()}
-        variables = {"exporter_ports": {name: free_port() for name in ["node", "redis", "postgres", "cadvisor"]}, "monitoring_grafana": False, "monitoring_containers": False, **{f"{name}_port": port for name, port in ports.items()}}
+        variables = {"exporter_ports": {name: free_port() for name in ["node", "redis", "postgres", "cadvisor", "blackbox"]}, "monitoring_grafana": False, "monitoring_containers": False, **{f"{name}_port": port for name, port in ports.items()}}
         role = self.role(
             "monitoring",
             {},
@@ -403,7 +403,7 @@ class Boot(unittest.TestCase):
             def health():
                 return {target["labels"]["job"]: target["health"] for target in answer("targets?state=active")["activeTargets"]}
 
-            until("its targets", lambda: health() == dict.fromkeys(["prometheus", "alertmanager", "node", "redis", "postgres"], "up"))
+            until("its targets", lambda: health() == dict.fromkeys(["prometheus", "alertmanager", "node", "redis", "postgres", "blackbox", "probe"], "up"))
             for figure in ["redis_up", 'redis_key_size{key="ballots"}', "pg_up", 'pg_stat_database_xact_commit{datname="voting"}']:
                 until(figure, lambda: answer(f"query?query={urllib.parse.quote(figure)}")["result"])
             self.assertEqual([answer(f"query?query={up}")["result"][0]["value"][1] for up in ["redis_up", "pg_up"]], ["1", "1"])
@@ -411,7 +411,7 @@ class Boot(unittest.TestCase):
         with self.subTest("only Prometheus and Alertmanager are near enough to the machine's role"):
             networks = run("docker", "inspect", "--format={{.HostConfig.NetworkMode}} {{index .Config.Labels \"com.docker.compose.service\"}}", *role.containers()).splitlines()
             self.assertEqual({line.split()[1] for line in networks if line.startswith("host ")}, {"prometheus", "alertmanager"})
-            self.assertEqual(len(networks), 5)
+            self.assertEqual(len(networks), 6)
 
         with self.subTest("Grafana's password is that of the parameter store, and not in the user data"):
             password = self.world.secrets["/voting-app-fleet/secrets/grafana-admin-password"]

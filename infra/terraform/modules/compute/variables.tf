@@ -233,7 +233,7 @@ variable "store" {
 
 variable "playbook" {
   description = "What a monitoring machine runs: the repository, its branch or tag, and the playbook's variables"
-  type        = object({ repository = string, ref = string, variables = map(string) })
+  type        = object({ repository = string, ref = string, variables = any })
   default     = null
 
   validation {

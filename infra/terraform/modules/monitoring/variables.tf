@@ -84,7 +84,7 @@ variable "host" {
     security_group_ids = list(string)
     instance_type      = string
     architecture       = string
-    playbook           = object({ repository = string, ref = string, variables = map(string) })
+    playbook           = object({ repository = string, ref = string, variables = any })
     secrets            = map(object({ from = string, template = string }))
     store              = optional(object({ address = string, port = number, database = string, admin = string, ca_url = string }))
     statements         = list(object({ actions = list(string), resources = list(string), condition = optional(map(map(list(string))), {}) }))

@@ -31,6 +31,9 @@ locals {
     postgres_authorities_file = "/opt/voting-app/secrets/exporters/authorities.pem"
   } : name => value if !var.single }
 
+  # The pages that the monitoring machine requests, where it reaches them as everybody does.
+  probe_urls = { for page, url in try(module.alb["this"].urls, {}) : page => url if contains(var.outbound_cidrs, "0.0.0.0/0") && (var.cdn_only || contains(var.public_cidrs, "0.0.0.0/0")) }
+
   # The worker makes the tables and gives the others their roles; nothing from outside reaches its machines.
   worker_secrets = {
     "worker/queue-url"    = { from = module.secrets.names["worker-queue-password"], template = local.queue_url.worker }

@@ -136,6 +136,7 @@ module "monitoring" {
         grafana_admin_password_file = "/opt/voting-app/secrets/grafana/admin-password"
         alert_urls_folder           = "/opt/voting-app/secrets/alertmanager"
         monitoring_home             = "/opt/voting-app/monitoring"
+        probe_urls                  = local.probe_urls
       })
     }
   }

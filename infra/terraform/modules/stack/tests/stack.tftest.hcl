@@ -204,6 +204,11 @@ run "monitoring_gets_a_machine_that_takes_its_files_from_the_repository" {
   }
 
   assert {
+    condition     = strcontains(output.user_data["monitoring"], "\"probe_urls\":${jsonencode(output.urls)}")
+    error_message = "The monitoring machine does not request the pages."
+  }
+
+  assert {
     condition     = toset([for role, secrets in local.readable : role if contains(secrets, "monitor-queue-password")]) == toset(["everything", "monitoring"]) && toset([for role, secrets in local.readable : role if contains(secrets, "monitor-store-password")]) == toset(["everything", "monitoring", "worker"])
     error_message = "A machine reads a password of an exporter that it neither runs nor gives to the store, or one that does reads none."
   }
@@ -216,6 +221,19 @@ run "monitoring_gets_a_machine_that_takes_its_files_from_the_repository" {
   assert {
     condition     = output.grafana.url == "http://203.0.113.80:3000/" && strcontains(output.grafana.tunnel, "AWS-StartPortForwardingSession") && strcontains(output.grafana.password, "/voting-app-test/secrets/grafana-admin-password") && contains(keys(output.enter), "monitoring")
     error_message = "Nobody is told where Grafana is."
+  }
+}
+
+run "pages_that_the_monitoring_machine_does_not_reach_are_not_requested" {
+  variables {
+    nat_gateways = "none"
+    repository   = { url = "https://github.com/example/voting-app.git", ref = "v1.0.0" }
+    public_cidrs = ["203.0.113.0/24"]
+  }
+
+  assert {
+    condition     = strcontains(output.user_data["monitoring"], "\"probe_urls\":{}")
+    error_message = "The monitoring machine requests pages that are open to other addresses only."
   }
 }
 
