@@ -8,12 +8,16 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
+def own_address():
+    """This machine, as containers of any network see it: it has the first address of the engine's own network."""
+    subnet = ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Subnet}}"]
+    subnet = subprocess.run(subnet, check=True, capture_output=True, text=True).stdout.strip()
+    return str(next(ipaddress.ip_network(subnet).hosts()))
+
+
 class Receiver:
     def __init__(self):
-        # This machine, as containers of any network see it: it has the first address of the engine's own network.
-        subnet = ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Subnet}}"]
-        subnet = subprocess.run(subnet, check=True, capture_output=True, text=True).stdout.strip()
-        address = str(next(ipaddress.ip_network(subnet).hosts()))
+        address = own_address()
         calls, called = [], threading.Condition()
 
         class Handler(BaseHTTPRequestHandler):
