@@ -3,7 +3,10 @@
 import email.policy
 import html
 import json
+import logging
 import re
+import ssl
+import subprocess
 import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +19,8 @@ from webhook import own_address
 
 # What each service answers when it accepts a message: Alertmanager takes Slack's for an error otherwise.
 ANSWERS = {"slack": (200, b"ok"), "teams": (202, b""), "pagerduty": (202, b'{"status":"success"}'), "webhook": (204, b"")}
+# aiosmtpd warns of what it does itself.
+logging.getLogger("mail.log").setLevel(logging.ERROR)
 USER, PASSWORD = "alerts", "a password of the mail server"
 
 
@@ -77,9 +82,12 @@ def of_mail(message):
 
 
 class Inbox:
-    """Receives at `url`/KIND/RECEIVER for webhooks, Slack and Teams, at `url`/pagerduty, and at `smarthost`, whose user is USER."""
+    """Receives at `url`/KIND/RECEIVER for webhooks, Slack and Teams, at `url`/pagerduty, and at `smarthost`, whose user is USER.
 
-    def __init__(self):
+    The mail server accepts mail by STARTTLS alone. Its certificate, which it makes in `folder`, is its own authority.
+    """
+
+    def __init__(self, folder):
         self.messages, self.errors, self.changed = [], [], threading.Condition()
         inbox, address = self, own_address()
 
@@ -109,10 +117,18 @@ class Inbox:
             known = (given.login, given.password) == (USER.encode(), PASSWORD.encode())
             return AuthResult(success=known, handled=False)
 
+        key, self.certificate = (folder / name for name in ("key.pem", "certificate.pem"))
+        make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj", "/CN=mail"]
+        make += ["-addext", f"subjectAltName=IP:{address}", "-keyout", key, "-out", self.certificate]
+        subprocess.run(make, check=True, capture_output=True)
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(self.certificate, key)
         self.http = ThreadingHTTPServer((address, 0), Handler)
         self.url = f"http://{address}:{self.http.server_port}"
         port = free_port()
-        self.smtp = Controller(Mailbox(), hostname=address, port=port, authenticator=authenticate, auth_required=True, auth_require_tls=False)
+        # Alertmanager does not know the words with which this server asks for a LOGIN.
+        login = {"authenticator": authenticate, "auth_required": True, "auth_exclude_mechanism": ["LOGIN"]}
+        self.smtp = Controller(Mailbox(), hostname=address, port=port, tls_context=tls, require_starttls=True, **login)
         self.smarthost = f"{address}:{port}"
 
     def keep(self, kind, receiver, read, body):

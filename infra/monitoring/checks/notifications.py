@@ -31,10 +31,6 @@ def example(severity):
     return {**{key: value for key, value in rule.items() if key not in ("for", "keep_firing_for")}, "expr": "vector(1)"}
 
 
-def write_rules(folder, rules):
-    (folder / "prometheus/rules/under-test.yml").write_text(yaml.safe_dump({"groups": [{"name": "under-test", "interval": "1s", "rules": rules}]}))
-
-
 class Project:
     """Prometheus and Alertmanager as on a machine of their own, with these rules alone."""
 
@@ -43,8 +39,9 @@ class Project:
         # Containers run as users without rights.
         self.folder.chmod(0o755)
         for part in ("alertmanager", "prometheus", "runbooks"):
-            shutil.copytree(MONITORING / part, self.folder / part, ignore=shutil.ignore_patterns("rules", "tests"))
-        (self.folder / "prometheus/rules").mkdir()
+            shutil.copytree(MONITORING / part, self.folder / part, ignore=shutil.ignore_patterns("rules", "tests", "targets"))
+        for part in ("rules", "targets"):
+            (self.folder / "prometheus" / part).mkdir()
         secrets = self.folder / "secrets/alertmanager"
         secrets.mkdir(parents=True)
         for severity in ("page", "ticket"):
@@ -54,9 +51,13 @@ class Project:
             (secrets / f"{severity}-pagerduty-key").write_text(f"{severity}\n")
         (secrets / "watchdog-url").write_text(f"{watchdog.url}/watchdog")
         (secrets / "smtp-password").write_text(f"{PASSWORD}\n")
+        # The mail server's certificate is of no authority that Alertmanager's image has.
+        (self.folder / "certificate.pem").write_text(inbox.certificate.read_text())
+        trust = {"environment": {"SSL_CERT_FILE": "/certificate.pem"}, "volumes": [f"{self.folder}/certificate.pem:/certificate.pem:ro"]}
+        (self.folder / "prometheus/trust.yml").write_text(yaml.safe_dump({"services": {"alertmanager": trust}}))
         ports = {name: free_port() for name in ("prometheus", "alertmanager")}
         self.prometheus, self.alertmanager = (f"http://localhost:{port}" for port in ports.values())
-        self.command = ["docker", "compose", "--env-file=/dev/null", f"--project-name=voting-notifications-{os.getpid()}"]
+        self.command = ["docker", "compose", "--env-file=/dev/null", "--file=docker-compose.yml", "--file=trust.yml", f"--project-name=voting-notifications-{os.getpid()}"]
         self.environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
             **{f"{name.upper()}_PORT": str(port) for name, port in ports.items()},
@@ -70,7 +71,6 @@ class Project:
             "ALERT_SMTP_SMARTHOST": inbox.smarthost,
             "ALERT_SMTP_FROM": "alerts@example.org",
             "ALERT_SMTP_USERNAME": USER,
-            "ALERT_SMTP_REQUIRE_TLS": "false",
         }
 
     def compose(self, *arguments):
@@ -78,9 +78,16 @@ class Project:
         assert done.returncode == 0, f"{arguments}: {done.stderr.strip()[-2000:]}"
         return done.stdout
 
+    def load(self, rules):
+        groups = [{"name": "under-test", "interval": "1s", "rules": list(rules)}]
+        (self.folder / "prometheus/rules/under-test.yml").write_text(yaml.safe_dump({"groups": groups}))
+        self.compose("kill", "--signal=HUP", "prometheus")
+
     def __enter__(self):
         try:
             self.compose("up", "--detach", "--wait", "--wait-timeout", "60", "prometheus", "alertmanager")
+            # Alerts before this would be dropped, and sent again a minute later.
+            eventually("Alertmanager that Prometheus knows", lambda: fetch(f"{self.prometheus}/api/v1/alertmanagers")["data"]["activeAlertmanagers"])
         except BaseException:
             self.__exit__(AssertionError, None, None)
             raise
@@ -135,10 +142,10 @@ def opens(link, project):
 
 def main():
     rules = {severity: example(severity) for severity in ("none", "page", "ticket")}
-    with tempfile.TemporaryDirectory() as folder, Inbox() as inbox, Receiver() as watchdog:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as keys, Inbox(Path(keys)) as inbox, Receiver() as watchdog:
         project = Project(folder, inbox, watchdog)
-        write_rules(project.folder, rules.values())
         with project:
+            project.load(rules.values())
             links = set()
             for severity in ("page", "ticket"):
                 for kind in KINDS:
@@ -146,8 +153,8 @@ def main():
             for link in sorted(links):
                 opens(link, project)
             print(f"notifications: {2 * len(KINDS)} of {len(KINDS)} kinds, with {len(links)} links that open")
-            write_rules(project.folder, [rules["none"], rules["ticket"]])
-            project.compose("kill", "--signal=HUP", "prometheus")
+            # A rule that is removed ends no alert.
+            project.load([rules["none"], {**rules["page"], "expr": "vector(1) > 2"}, rules["ticket"]])
             for kind in KINDS:
                 inbox.wait_for(kind, "page", "resolved", 60)
             print(f"notifications: {len(KINDS)} kinds hear of the end")
