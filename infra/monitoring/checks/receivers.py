@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Whichever receivers are configured, Alertmanager's configuration is valid and has these and no others; and a setting that cannot
-work is refused by a message that names it.
+work is refused by a message that names it. The compose stack knows each secret: as a name in secrets.env, and as one that does not
+belong in .env; and it passes each setting on.
 
 usage: receivers.py AMTOOL
 """
 
 import itertools
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from alerts import MONITORING
+from alerts import MONITORING, PROJECT
 
 FOLDER = MONITORING / "alertmanager"
 SMTP = {"ALERT_SMTP_SMARTHOST": "smtp.example.org:587", "ALERT_SMTP_FROM": "alerts@example.org"}
@@ -81,6 +83,24 @@ def problems(amtool, severity, kinds, topic):
         yield f"{what}: the receivers are {receivers}, not {expected}"
 
 
+def unknown_to_compose():
+    """Secrets and settings of ./receivers that a file of the compose stack lacks, or has too many."""
+    script = (FOLDER / "receivers").read_text()
+    secrets = {name for severity in ("page", "ticket") for kind in KINDS.values() for name in kind(severity)[0]} | {"watchdog-url", "smtp-password"}
+    secrets = {f"ALERT_{name.upper().replace('-', '_')}" for name in secrets}
+    settings = set(re.findall(r"ALERT_[A-Z_]+[A-Z]", script))
+    for file, pattern, expected in [
+        ("secrets.env.example", r"(?m)^#(ALERT_\w+)=", secrets),
+        ("docker-compose.yml", r"\$\{(ALERT_\w+):\+\1\}", secrets),
+        ("infra/compose/make-secrets", r"\b(ALERT_\w+[A-Z])\b", secrets),
+        (".env.example", r"(?m)^#(ALERT_\w+)=", settings),
+        ("infra/monitoring/prometheus/docker-compose.yml", r"(ALERT_\w+): \$\{\1:-\}", settings),
+    ]:
+        found = set(re.findall(pattern, (PROJECT / file).read_text()))
+        if found != expected:
+            yield f"{file}: it has {sorted(found - expected)} too many, and lacks {sorted(expected - found)}"
+
+
 def main(amtool):
     cases = [
         (severity, kinds, topic)
@@ -94,6 +114,7 @@ def main(amtool):
         code, _, error = printed(secrets, settings)
         if code == 0 or message not in error:
             found.append(f"{secrets} {settings}: exit code {code}, {error.strip()!r} in place of {message!r}")
+    found += unknown_to_compose()
     # The end of the watchdog's alert would be taken for a sign of life.
     watchdog = yaml.safe_load(configuration({"watchdog-url": "https://alive.example.org"}, {}))["receivers"][-1]
     if watchdog["webhook_configs"][0]["send_resolved"]:
