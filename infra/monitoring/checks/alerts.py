@@ -25,13 +25,17 @@ def alerts():
             yield from ((path, rule) for rule in group["rules"] if "alert" in rule)
 
 
+# What Prometheus' external label, a setting, makes a URL of.
+RUNBOOKS = "{{ $externalLabels.runbooks_url }}/"
+
+
 def headings():
     """{FILE#HEADING} of all runbooks, as links name them, with the text below each."""
     found = {}
     for path in sorted((MONITORING / "runbooks").glob("*.md")):
         for part in re.split(r"^## ", path.read_text(), flags=re.M)[1:]:
             title, _, text = part.partition("\n")
-            found[f"{path.relative_to(PROJECT)}#{title.strip().lower()}"] = text.strip()
+            found[f"{path.name}#{title.strip().lower()}"] = text.strip()
     return found
 
 
@@ -89,7 +93,7 @@ def services():
 def table():
     lines = ["| alert | severity | fires when | runbook |", "|---|---|---|---|"]
     for _, rule in alerts():
-        page = rule["annotations"]["runbook_url"].removeprefix("infra/monitoring/")
+        page = f"runbooks/{rule['annotations']['runbook_url'].removeprefix(RUNBOOKS)}"
         when = " ".join(rule["expr"].split()).replace("|", "\\|")
         lasting = f", for {rule['for']}" if "for" in rule else ""
         windows = f" {rule['labels']['long']}" if "long" in rule["labels"] else ""
@@ -107,7 +111,9 @@ def problems():
         for annotation in ("summary", "description", "runbook_url"):
             if not says.get(annotation):
                 yield f"{name}: it needs a {annotation}"
-        link = says.get("runbook_url", "")
+        link = says.get("runbook_url", "").removeprefix(RUNBOOKS)
+        if link == says.get("runbook_url"):
+            yield f"{name}: its runbook_url is {link}; it must begin with {RUNBOOKS}"
         linked.add(link)
         if not link.endswith(f"#{name.lower()}"):
             yield f"{name}: its runbook's heading has its name, not {link}"

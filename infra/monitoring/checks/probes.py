@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from alerts import MONITORING
 from stack import eventually
-from webhook import address_of_this_machine
+from webhook import own_address
 
 HOST = "poll.example.org"
 WHOLE = "<!doctype html><title>A poll</title><p>Vote</html>\n"
@@ -71,7 +71,7 @@ def certificate(folder, days):
 @contextlib.contextmanager
 def server(pem=None):
     """The URL of a server with the pages, as containers reach it."""
-    address = address_of_this_machine()
+    address = own_address()
     with ThreadingHTTPServer((address, 0), Page) as it:
         if pem:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

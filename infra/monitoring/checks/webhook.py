@@ -8,7 +8,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
-def address_of_this_machine():
+def own_address():
     """This machine, as containers of any network see it: it has the first address of the engine's own network."""
     subnet = ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Subnet}}"]
     subnet = subprocess.run(subnet, check=True, capture_output=True, text=True).stdout.strip()
@@ -17,7 +17,7 @@ def address_of_this_machine():
 
 class Receiver:
     def __init__(self):
-        address = address_of_this_machine()
+        address = own_address()
         calls, called = [], threading.Condition()
 
         class Handler(BaseHTTPRequestHandler):

@@ -45,7 +45,7 @@ class Objective:
 
     @property
     def runbook(self):
-        return f"infra/monitoring/runbooks/objectives.md#{self.alert.lower()}"
+        return f'"{{{{ $externalLabels.runbooks_url }}}}/objectives.md#{self.alert.lower()}"'
 
 
 class Votes(Objective):

@@ -137,6 +137,24 @@ variable "emails" {
   default     = []
 }
 
+variable "monitoring_urls" {
+  description = "Prometheus, Alertmanager and Grafana as browsers reach them, and the folder of runbooks, for links in notifications. Null: localhost, by a tunnel of Session Manager, and the repository's own runbooks"
+  type = object({
+    prometheus   = optional(string)
+    alertmanager = optional(string)
+    grafana      = optional(string)
+    runbooks     = optional(string)
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "pagerduty_url" {
+  description = "PagerDuty's API, such as https://events.eu.pagerduty.com/v2/enqueue for accounts in the EU. Null: https://events.pagerduty.com/v2/enqueue"
+  type        = string
+  default     = null
+}
+
 variable "permissions_boundary_arn" {
   description = "Permissions boundary of the environment's roles, needed where workflows apply: output permissions_boundaries of backend-setup"
   type        = string

@@ -392,7 +392,7 @@ class Boot(unittest.TestCase):
             self.assertEqual(status(ports["alertmanager"], "/-/ready"), 200)
             with urllib.request.urlopen(f"http://127.0.0.1:{ports['prometheus']}/api/v1/status/config", timeout=TIMEOUT) as answer:
                 settings = json.load(answer)["data"]["yaml"]
-            for wanted in ["region: us-east-1", "name: tag:Environment", "- fleet"]:
+            for wanted in ["region: us-east-1", "name: tag:Environment", "- fleet", "environment: fleet", "cluster: us-east-1", "runbooks_url: "]:
                 self.assertIn(wanted, settings)
 
         with self.subTest("Prometheus reaches queue and store by their exporters, and all else that runs beside it"):
@@ -422,12 +422,13 @@ class Boot(unittest.TestCase):
             def configuration():
                 return run("docker", "exec", role.container("alertmanager"), "cat", "/tmp/alertmanager.yml")
 
-            self.assertEqual(len(re.findall(r"sns_configs: .*topic_arn: arn:aws:stub", configuration())), 2)
+            self.assertEqual(len(re.findall(r"sns_configs:\n +- topic_arn: arn:aws:stub", configuration())), 2)
             self.assertNotIn("url_file", configuration())
-            address = "/voting-app-fleet/secrets/alert-page-url"
-            self.world.moto.client("ssm").put_parameter(Name=address, Type="SecureString", Value="https://pager.example.org/hook", Overwrite=True)
+            for name, value in {"alert-page-url": "https://pager.example.org/hook", "alert-page-pagerduty-key": "0123456789abcdef"}.items():
+                self.world.moto.client("ssm").put_parameter(Name=f"/voting-app-fleet/secrets/{name}", Type="SecureString", Value=value, Overwrite=True)
             self.world.host.exec(*boot)
             self.assertIn("page-url", configuration())
+            self.assertIn("page-pagerduty-key", configuration())
             self.assertEqual(len(re.findall("sns_configs", configuration())), 1)
 
         with self.subTest("a second start changes nothing"):

@@ -29,6 +29,9 @@ module "voting_app" {
   releases       = var.releases
   repository     = var.repository
 
+  monitoring_urls = var.monitoring_urls
+  pagerduty_url   = var.pagerduty_url
+
   admin_cidrs      = var.admin_cidrs
   public_cidrs     = var.public_cidrs
   enable_alb       = coalesce(var.enable_alb, false)

@@ -41,6 +41,9 @@ module "voting_app" {
   releases       = { for name, release in var.releases : name => merge(release, { size = coalesce(release.size, local.size) }) }
   repository     = var.repository
 
+  monitoring_urls = var.monitoring_urls
+  pagerduty_url   = var.pagerduty_url
+
   admin_cidrs      = var.admin_cidrs
   public_cidrs     = var.public_cidrs
   enable_alb       = coalesce(var.enable_alb, true)

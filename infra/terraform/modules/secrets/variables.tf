@@ -27,5 +27,9 @@ variable "lengths" {
 variable "external" {
   description = "Names of the secrets that an operator writes. Their value is none until then"
   type        = set(string)
-  default     = ["alert-page-url", "alert-ticket-url", "alert-watchdog-url", "image-pull-secret"]
+  default = [
+    "alert-page-url", "alert-page-slack-url", "alert-page-teams-url", "alert-page-pagerduty-key",
+    "alert-ticket-url", "alert-ticket-slack-url", "alert-ticket-teams-url", "alert-ticket-pagerduty-key",
+    "alert-watchdog-url", "image-pull-secret",
+  ]
 }

@@ -34,6 +34,15 @@ locals {
   # The pages that the monitoring machine requests, where it reaches them as everybody does.
   probe_urls = { for page, url in try(module.alb["this"].urls, {}) : page => url if contains(var.outbound_cidrs, "0.0.0.0/0") && (var.cdn_only || contains(var.public_cidrs, "0.0.0.0/0")) }
 
+  # Where notifications of alerts lead. The repository's host, such as GitHub, shows its runbooks.
+  links = { for name, value in {
+    prometheus_url   = var.monitoring_urls.prometheus
+    alertmanager_url = var.monitoring_urls.alertmanager
+    grafana_url      = var.monitoring_urls.grafana
+    runbooks_url     = coalesce(var.monitoring_urls.runbooks, "${trimsuffix(try(var.repository.url, ""), ".git")}/blob/${try(var.repository.ref, "")}/infra/monitoring/runbooks")
+    pagerduty_url    = var.pagerduty_url
+  } : name => value if value != null }
+
   # The worker makes the tables and gives the others their roles; nothing from outside reaches its machines.
   worker_secrets = {
     "worker/queue-url"    = { from = module.secrets.names["worker-queue-password"], template = local.queue_url.worker }
@@ -55,6 +64,9 @@ locals {
     "env:MONITOR_DB_PASSWORD"    = local.secret["monitor-store-password"]
   }
 
+  # Who is called by alerts. Each but for its beginning is a file of infra/monitoring/alertmanager/receivers.
+  alert_secrets = concat(["alert-watchdog-url"], flatten([for severity in ["page", "ticket"] : [for kind in ["url", "slack-url", "teams-url", "pagerduty-key"] : "alert-${severity}-${kind}"]]))
+
   # ECR asks for the machines' role, any other registry for a secret.
   in_ecr       = can(regex("^[0-9]{12}\\.dkr\\.ecr\\.", var.image_registry))
   pull_secrets = local.in_ecr ? [] : ["image-pull-secret"]
@@ -65,7 +77,7 @@ locals {
     front      = concat(["vote-queue-password", "cookie-key", "result-store-password"], local.pull_secrets)
     worker     = concat(["worker-queue-password", "worker-store-password", "result-store-password", "monitor-store-password"], local.pull_secrets)
     everything = concat(["cookie-key", "vote-queue-password", "worker-queue-password", "monitor-queue-password", "worker-store-password", "result-store-password", "monitor-store-password"], local.pull_secrets)
-    monitoring = concat(["grafana-admin-password", "alert-page-url", "alert-ticket-url", "alert-watchdog-url"], var.single ? [] : ["monitor-queue-password", "monitor-store-password"])
+    monitoring = concat(["grafana-admin-password"], local.alert_secrets, var.single ? [] : ["monitor-queue-password", "monitor-store-password"])
   }
   # To read one is to decrypt it, too, which the key allows for these and no others: Parameter Store says for which it asks.
   reading = { for role, keys in local.readable : role => [

@@ -125,16 +125,16 @@ module "monitoring" {
       { "grafana/admin-password" = local.secret["grafana-admin-password"] },
       # On a single machine the exporters are beside queue and store.
       { for server in ["queue", "store"] : "exporters/${server}-password" => local.secret["monitor-${server}-password"] if !var.single },
-      { for kind in ["page", "ticket", "watchdog"] : "alertmanager/${kind}-url" => local.secret["alert-${kind}-url"] },
+      { for name in local.alert_secrets : "alertmanager/${trimprefix(name, "alert-")}" => local.secret[name] },
     )
     playbook = {
       repository = var.repository.url
       ref        = var.repository.ref
-      variables = merge(local.exporters, {
+      variables = merge(local.exporters, local.links, {
         environment_name            = var.environment
         aws_region                  = data.aws_region.this.region
         grafana_admin_password_file = "/opt/voting-app/secrets/grafana/admin-password"
-        alert_urls_folder           = "/opt/voting-app/secrets/alertmanager"
+        alert_secrets_folder        = "/opt/voting-app/secrets/alertmanager"
         monitoring_home             = "/opt/voting-app/monitoring"
         probe_urls                  = local.probe_urls
       })

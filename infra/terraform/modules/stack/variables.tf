@@ -362,6 +362,34 @@ variable "repository" {
   }
 }
 
+variable "monitoring_urls" {
+  description = "Prometheus, Alertmanager and Grafana as browsers reach them, and the folder of runbooks, for links in notifications. Null: localhost, by a tunnel of Session Manager, and the repository's own runbooks"
+  type = object({
+    prometheus   = optional(string)
+    alertmanager = optional(string)
+    grafana      = optional(string)
+    runbooks     = optional(string)
+  })
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = alltrue([for url in values(var.monitoring_urls) : url == null || can(regex("^https?://[^[:space:]\"]+[^/[:space:]\"]/?$", url))])
+    error_message = "Each of monitoring_urls begins with https:// or http://, such as https://prometheus.example.org."
+  }
+}
+
+variable "pagerduty_url" {
+  description = "PagerDuty's API, such as https://events.eu.pagerduty.com/v2/enqueue for accounts in the EU. Null: https://events.pagerduty.com/v2/enqueue"
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.pagerduty_url == null || can(regex("^https://[^[:space:]\"]+$", var.pagerduty_url))
+    error_message = "pagerduty_url begins with https://, such as https://events.eu.pagerduty.com/v2/enqueue."
+  }
+}
+
 variable "permissions_boundary_arn" {
   description = "A policy that bounds what roles may ever do; null for none"
   type        = string

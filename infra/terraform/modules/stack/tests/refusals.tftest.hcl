@@ -87,12 +87,15 @@ run "values_that_are_none_are_refused" {
     poll = { POLL_QUESTIONS = "Cats?" }
     # Machines have no key for it.
     repository = { url = "git@github.com:example/voting-app.git", ref = "main" }
+    # No URLs.
+    monitoring_urls = { prometheus = "prometheus.example.org" }
+    pagerduty_url   = "events.eu.pagerduty.com"
     # Without HTTPS.
     enable_cdn = true
     protected  = true
   }
 
-  expect_failures = [var.environment, var.releases, var.poll, var.repository, var.enable_cdn, var.allow_plain_http]
+  expect_failures = [var.environment, var.releases, var.poll, var.repository, var.monitoring_urls, var.pagerduty_url, var.enable_cdn, var.allow_plain_http]
 }
 
 run "traffic_without_a_machine_and_https_without_a_certificate_are_refused" {

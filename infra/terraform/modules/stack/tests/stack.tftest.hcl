@@ -183,6 +183,28 @@ run "names_certificate_firewall_and_delivery_network_fit_together" {
   }
 }
 
+run "links_of_notifications_lead_where_monitoring_is_reached" {
+  command = plan
+
+  variables {
+    nat_gateways    = "none"
+    repository      = { url = "https://github.com/example/voting-app.git", ref = "v1.0.0" }
+    monitoring_urls = { prometheus = "https://prometheus.example.org", alertmanager = "https://alertmanager.example.org", grafana = "https://grafana.example.org/", runbooks = "https://wiki.example.org/runbooks" }
+    pagerduty_url   = "https://events.eu.pagerduty.com/v2/enqueue"
+  }
+
+  assert {
+    condition = local.links == {
+      prometheus_url   = "https://prometheus.example.org"
+      alertmanager_url = "https://alertmanager.example.org"
+      grafana_url      = "https://grafana.example.org/"
+      runbooks_url     = "https://wiki.example.org/runbooks"
+      pagerduty_url    = "https://events.eu.pagerduty.com/v2/enqueue"
+    }
+    error_message = "The playbook is not told where monitoring is reached, or where PagerDuty is."
+  }
+}
+
 run "monitoring_gets_a_machine_that_takes_its_files_from_the_repository" {
   variables {
     nat_gateways = "none"
@@ -193,6 +215,19 @@ run "monitoring_gets_a_machine_that_takes_its_files_from_the_repository" {
   assert {
     condition     = strcontains(output.user_data["monitoring"], "export REPOSITORY_REF='v1.0.0'") && strcontains(output.user_data["monitoring"], "\"environment_name\":\"test\"") && strcontains(output.user_data["monitoring"], "\"aws_region\":\"ap-northeast-2\"")
     error_message = "The machine does not know its playbook, or whose machines it watches."
+  }
+
+  assert {
+    condition = alltrue(concat(
+      [for name in ["page-url", "page-slack-url", "page-teams-url", "page-pagerduty-key", "ticket-url", "ticket-slack-url", "ticket-teams-url", "ticket-pagerduty-key", "watchdog-url"] : strcontains(output.user_data["monitoring"], "alertmanager/${name} /voting-app-test/secrets/alert-${name} {}")],
+      [for name in local.alert_secrets : contains(local.readable.monitoring, name)],
+    ))
+    error_message = "Alertmanager does not know who is called, or may not read it."
+  }
+
+  assert {
+    condition     = strcontains(output.user_data["monitoring"], "\"runbooks_url\":\"https://github.com/example/voting-app/blob/v1.0.0/infra/monitoring/runbooks\"") && !strcontains(output.user_data["monitoring"], "prometheus_url") && !strcontains(output.user_data["monitoring"], "pagerduty_url")
+    error_message = "Links of notifications do not lead to the repository's runbooks, or settings are told that nobody made."
   }
 
   assert {
