@@ -99,7 +99,7 @@ locals {
   }
 
   # The compose stack of the project's root, so that a laptop and AWS run the same.
-  stack = {
+  commented_stack = {
     # Monitoring has a machine of its own here, but for exporters.
     "docker-compose.yml"                             = replace(file("${local.project}/docker-compose.yml"), "/(?m)^include: .*$/", "")
     "on-aws.yml"                                     = file("${path.module}/files/${var.role == "everything" ? "everything" : "fleet"}.yml")
@@ -109,6 +109,9 @@ locals {
     "infra/monitoring/compose.yml"                   = file("${local.project}/infra/monitoring/compose.yml")
     "infra/monitoring/prometheus/docker-compose.yml" = file("${local.project}/infra/monitoring/prometheus/docker-compose.yml")
   }
+
+  # EC2 takes 16 KB of user data. The comments of YAML files are for readers of the project.
+  stack = { for path, content in local.commented_stack : path => endswith(path, ".yml") ? replace(content, "/(?m)^ *#.*\n/", "") : content }
 
   files = merge(
     local.programs,
