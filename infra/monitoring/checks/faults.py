@@ -192,7 +192,7 @@ FAULTS = {
     "vote-crash-loop": Fault(CrashLoop(), {"ServiceDown"}, 400),
     # What is normal is known after a while only.
     "one-replica-of-three": Fault(ReplicaGone(), set(), 420, replicas=3, healthy_before=1320, ticket="ServiceReplicasMissing"),
-    "connection-limit": Fault(ConnectionsTaken(), {BURN}, 240, {"MAX_CONNECTIONS": "50", "MAX_CONNECTIONS_PER_ADDRESS": "50"}, ticket="HTTPConnectionsRejected"),
+    "connection-limit": Fault(ConnectionsTaken(), {BURN}, 240, {"MAX_CONNECTIONS": "50", "MAX_CONNECTIONS_PER_ADDRESS": "500"}, ticket="HTTPConnectionsRejected"),
     "worker-clock-ahead": Fault(WrongClock(120), set(), 480, ticket="ServiceClockSkewed"),
     "worker-clock-behind": Fault(WrongClock(-120), set(), 480, ticket="ServiceClockSkewed"),
 }  # fmt: skip

@@ -20,22 +20,23 @@ INHIBITED = {
     ("RedisRejectsWrites", "redis"): {*BURNS, ("VotesShed", ""), ("HTTPServerErrorRateHigh", "vote")},
     ("PostgresDown", ""): {
         ("QueueOldestBallotTooOld", ""), ("WorkerStuck", ""), ("ResultsStale", ""), ("ResultFreshnessErrorBudgetBurn", ""), ("DatabasePoolWaitTimeHigh", "worker"),
-        ("DatabasePoolWaitTimeHigh", "result"), ("HTTPServerErrorRateHigh", "result"), ("TargetDown", "postgres"),
+        ("DatabasePoolWaitTimeHigh", "result"), ("HTTPServerErrorRateHigh", "result"), ("TargetDown", "postgres"), ("BlackboxProbeFailed", "result"),
     },
     ("WorkerStuck", ""): {("QueueOldestBallotTooOld", ""), ("DatabasePoolWaitTimeHigh", "worker"), ("DatabasePoolWaitTimeHigh", "result")},
     **{
         ("ServiceDown", job): {
             *((name, job) for name in ("ServiceCrashLooping", "ServiceReplicasMissing", "HTTPConnectionsRejected", "ServiceClockSkewed", "ProbeStale", "HTTPServerErrorRateHigh")),
-            *({("QueueOldestBallotTooOld", ""), ("WorkerStuck", "")} if job == "worker" else ()),
+            *({("QueueOldestBallotTooOld", ""), ("WorkerStuck", "")} if job == "worker" else {("BlackboxProbeFailed", job)}),
         }
         for job in ("vote", "worker", "result")
     },
 }  # fmt: skip
-# Alerts that have the label `job`, and its values.
+# Alerts that have the label `job`, or `service` where it is the exporter's job, and its values.
 JOBS = {
     "TargetDown": ("redis", "postgres", "node"),
     "DatabasePoolWaitTimeHigh": ("worker", "result"),
     "RedisRejectsWrites": ("redis",),
+    "BlackboxProbeFailed": ("vote", "result"),
     **dict.fromkeys(["ServiceDown", "ServiceCrashLooping", "ServiceReplicasMissing", "HTTPConnectionsRejected", "ServiceClockSkewed", "ProbeStale", "HTTPServerErrorRateHigh"], ("vote", "worker", "result")),
 }
 
@@ -44,17 +45,19 @@ def possible():
     """The labels of every alert that the rules can fire, with each job that it can have."""
     for _, rule in alerts():
         for job in JOBS.get(rule["alert"], ("",)):
-            yield {"alertname": rule["alert"], **rule["labels"], **({"job": job} if job else {})}
+            yield {"alertname": rule["alert"], **rule["labels"], **({"service" if rule["alert"] == "BlackboxProbeFailed" else "job": job} if job else {})}
 
 
 def key(labels):
-    return labels["alertname"], labels.get("job", "")
+    return labels["alertname"], labels.get("job") or labels.get("service", "")
 
 
 def is_inhibited(labels, firing):
     """Whether one of the alerts that fire stands for this one."""
     slower = labels["severity"] == "ticket" and any(it["severity"] == "page" and it.get("objective") == labels.get("objective", "none") for it in firing)
-    return slower or any(key(labels) in INHIBITED.get(key(it), ()) for it in firing)
+    failing = {"VoteAvailabilityErrorBudgetBurn", "HTTPServerErrorRateHigh"}
+    unreachable = key(labels) == ("BlackboxProbeFailed", "vote") and any(it["alertname"] in failing and it["severity"] == "page" for it in firing)
+    return slower or unreachable or any(key(labels) in INHIBITED.get(key(it), ()) for it in firing)
 
 
 def post(url, labels, **more):
