@@ -31,8 +31,9 @@ locals {
     postgres_authorities_file = "/opt/voting-app/secrets/exporters/authorities.pem"
   } : name => value if !var.single }
 
-  # The pages that the monitoring machine requests, where it reaches them as everybody does.
-  probe_urls = { for page, url in try(module.alb["this"].urls, {}) : page => url if contains(var.outbound_cidrs, "0.0.0.0/0") && (var.cdn_only || contains(var.public_cidrs, "0.0.0.0/0")) }
+  # The pages that the monitoring machine requests, where it reaches them as everybody does. Not beside a single machine: there the load
+  # balancer comes and goes, and other addresses would replace the monitoring machine.
+  probe_urls = var.single ? {} : { for page, url in try(module.alb["this"].urls, {}) : page => url if contains(var.outbound_cidrs, "0.0.0.0/0") && (var.cdn_only || contains(var.public_cidrs, "0.0.0.0/0")) }
 
   # Where notifications of alerts lead. The repository's host, such as GitHub, shows its runbooks.
   links = { for name, value in {
