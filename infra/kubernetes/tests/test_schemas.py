@@ -14,7 +14,7 @@ VERSIONS = ["1.34", "1.35", "1.36", "1.37"]
 #   https://gateway-api.sigs.k8s.io/reference/api-spec/
 #   https://keda.sh/docs/latest/reference/scaledobject-spec/ and .../scalers/prometheus/
 # A dictionary lists all fields, a list holds the form of its elements, `...` stands for string to string.
-RULES = [{"record": str, "alert": str, "expr": str, "for": str, "labels": ..., "annotations": ...}]
+RULES = [{"record": str, "alert": str, "expr": str, "for": str, "keep_firing_for": str, "labels": ..., "annotations": ...}]
 EXTENSIONS = {
     "monitoring.coreos.com/v1 PodMonitor": {
         "selector": {"matchExpressions": [{"key": str, "operator": str, "values": [str]}]},
