@@ -99,10 +99,13 @@ def main():
         try:
             every, found, cases = list(possible()), [], 0
             for cause in every:
-                # What is a cause too stands for others in its turn, so it is looked at by itself.
-                consequences = [it for it in every if key(it) not in INHIBITED]
-                between = [it for it in every if key(it) in INHIBITED and it != cause]
-                for firing in [[cause, *consequences], *([cause, it] for it in between)] if key(cause) in INHIBITED else []:
+                together = []
+                if key(cause) in INHIBITED:
+                    # What is a cause too stands for others in its turn, so it is looked at by itself.
+                    together = [[cause, *(it for it in every if key(it) not in INHIBITED)], *([cause, it] for it in every if key(it) in INHIBITED and it != cause)]
+                # One of two causes would hide that the other has no rule.
+                together += [[cause, it] for it in every if it != cause and is_inhibited(it, [cause]) and [cause, it] not in together]
+                for firing in together:
                     cases += 1
                     found += problems(url, firing)
         finally:
