@@ -23,7 +23,7 @@ const VOTERS: usize = 600;
 /// Long beside what a busy machine adds to an answer.
 const ENQUEUE_TIMEOUT: (&str, &str) = ("ENQUEUE_TIMEOUT", "2s");
 
-/// How often a behaviour may be looked for. Other work on the machine can hide it, and cannot make it up: with the faults that
+/// The number of times that a behaviour is looked for at most. Other work on the machine can hide it, and cannot make it up: with the faults that
 /// these tests are for it was never seen.
 const TRIES: usize = 5;
 
@@ -32,7 +32,6 @@ async fn seen_once(try_it: impl AsyncFn() -> Result<(), String>) {
     let mut all = Vec::new();
     while all.len() < TRIES {
         let Err(why) = try_it().await else { return };
-        println!("{why}");
         all.push(why);
     }
     panic!("in no try: {all:#?}");

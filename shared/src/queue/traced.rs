@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use opentelemetry::{
     Context, ContextGuard, KeyValue,
-    trace::{Link, SpanKind, Status, TraceContextExt, Tracer},
+    trace::{Link, SpanKind, TraceContextExt, Tracer},
 };
 
 use super::{Consumer, Delivery, Queue, QueueError, TABLE};
@@ -53,15 +53,14 @@ impl Sending {
     #[must_use]
     pub fn end(self, outcome: &Result<BallotId, QueueError>) -> Ballot {
         if let Some(context) = &self.context {
-            let span = context.span();
-            match outcome {
-                Ok(id) => span.set_attribute(message_id(*id)),
-                Err(error) => {
-                    span.set_attribute(KeyValue::new("error.type", error.kind()));
-                    span.set_status(Status::error(error.to_string()));
-                }
+            if let Ok(id) = outcome {
+                context.span().set_attribute(message_id(*id));
             }
-            span.end();
+            let failure = outcome.as_ref().err();
+            traces::end(
+                context,
+                failure.map(|error| (error.kind(), error.to_string())),
+            );
         }
         self.ballot
     }
@@ -143,15 +142,9 @@ impl BatchSpan {
     }
 
     fn end(self, failure: Option<(&'static str, String)>) {
-        let Some(context) = self.0 else {
-            return;
-        };
-        let span = context.span();
-        if let Some((kind, description)) = failure {
-            span.set_attribute(KeyValue::new("error.type", kind));
-            span.set_status(Status::error(description));
+        if let Some(context) = &self.0 {
+            traces::end(context, failure);
         }
-        span.end();
     }
 }
 

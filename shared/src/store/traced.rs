@@ -3,7 +3,7 @@
 
 use opentelemetry::{
     Context, KeyValue,
-    trace::{SpanKind, Status, TraceContextExt, Tracer},
+    trace::{SpanKind, TraceContextExt, Tracer},
 };
 
 use super::{StoreError, StoreUrl};
@@ -39,12 +39,11 @@ impl DatabaseName {
         let span = self.begin(ballots);
         let outcome = traces::within(span.as_ref(), work).await;
         if let Some(context) = span {
-            let span = context.span();
-            if let Err(error) = &outcome {
-                span.set_attribute(KeyValue::new("error.type", error.class.label()));
-                span.set_status(Status::error(error.to_string()));
-            }
-            span.end();
+            let failure = outcome.as_ref().err();
+            traces::end(
+                &context,
+                failure.map(|error| (error.class.label(), error.to_string())),
+            );
         }
         outcome
     }

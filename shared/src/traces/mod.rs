@@ -10,7 +10,11 @@ mod settings;
 use std::{sync::OnceLock, thread};
 
 use futures_util::future::Either;
-use opentelemetry::{Context, KeyValue, context::FutureExt, trace::TracerProvider};
+use opentelemetry::{
+    Context, KeyValue,
+    context::FutureExt,
+    trace::{Status, TraceContextExt, TracerProvider},
+};
 use opentelemetry_sdk::{
     Resource,
     trace::{SdkTracer, SdkTracerProvider},
@@ -70,6 +74,16 @@ pub fn within<T>(
         None => Either::Left(work),
         Some(context) => Either::Right(work.with_context(context.clone())),
     }
+}
+
+/// Ends the span of this context; of what failed, with the kind of the error and its description.
+pub fn end(context: &Context, failure: Option<(&'static str, String)>) {
+    let span = context.span();
+    if let Some((kind, description)) = failure {
+        span.set_attribute(KeyValue::new("error.type", kind));
+        span.set_status(Status::error(description));
+    }
+    span.end();
 }
 
 /// Sends what has not been sent yet. Whoever does not want to wait for a collector that hangs may drop the future.
