@@ -15,7 +15,7 @@ use crate::{
         scrape::until,
         skip::or_skip,
         storage::{Kind, Storage},
-        viewer::{Viewer, get, get_json},
+        viewer::{Viewer, get, get_json, votes},
         voter::Voter,
     },
 };
@@ -54,7 +54,10 @@ async fn services_say_no_then_serve_on_then_end_their_streams_and_themselves() {
     assert_eq!(page.status(), StatusCode::OK);
     assert_eq!(ready(&vote).await, StatusCode::SERVICE_UNAVAILABLE);
     while let Some(event) = viewer.next().await {
-        assert_eq!(event.kind, "heartbeat");
+        // On a slow machine the tally may be sent again, because Postgres was late and is not any more.
+        if event.kind != "heartbeat" {
+            assert_eq!(votes(&serde_json::from_str(&event.data).unwrap()), [1, 0]);
+        }
     }
     assert!(began.elapsed().as_secs() >= 7, "the stream ended too early");
     for service in [&mut vote, &mut result, &mut worker] {
