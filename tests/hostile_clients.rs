@@ -525,6 +525,8 @@ async fn a_client_of_a_proxy_leaves_it_to_the_others() {
         "3",
     ];
     let (app, _storage) = app(&flags).await;
+    let ready = async || get_json(&format!("{}/ready", app.result)).await.0;
+    eventually("/ready", |status| *status == StatusCode::OK, ready).await;
     let ask = async |client_address: &str, url: String| {
         let request = client().get(url).header("x-forwarded-for", client_address);
         request.send().await.unwrap()
