@@ -7,14 +7,17 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use reqwest::{StatusCode, header::CONTENT_TYPE};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::harness::{
-    app::App,
-    eventually,
-    process::{Process, command},
-    raw::{RESET, Raw, status},
-    storage::{Kind, Storage},
-    viewer::{Viewer, get, get_json, until_votes},
-    voter::{Voter, client},
+use crate::{
+    faults::until_ready,
+    harness::{
+        app::App,
+        eventually,
+        process::{Process, command},
+        raw::{RESET, Raw, status},
+        storage::{Kind, Storage},
+        viewer::{Viewer, get, get_json, until_votes},
+        voter::{Voter, client},
+    },
 };
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -525,8 +528,7 @@ async fn a_client_of_a_proxy_leaves_it_to_the_others() {
         "3",
     ];
     let (app, _storage) = app(&flags).await;
-    let ready = async || get_json(&format!("{}/ready", app.result)).await.0;
-    eventually("/ready", |status| *status == StatusCode::OK, ready).await;
+    until_ready(&app.result).await;
     let ask = async |client_address: &str, url: String| {
         let request = client().get(url).header("x-forwarded-for", client_address);
         request.send().await.unwrap()
