@@ -165,7 +165,7 @@ async fn the_paths_of_the_document_are_below_its_server() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_voters_cookie_is_a_scheme_that_need_not_be_used() {
-    for flags in [&["--behind-https", "false"], &["--behind-https", "true"]] {
+    for flags in [&["--public-https", "false"], &["--public-https", "true"]] {
         let storage = Storage::new(Kind::Embedded).await.unwrap();
         let app = App::start(&storage, flags).await;
         let Document(document) = Document::of(&app.vote).await;

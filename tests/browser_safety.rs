@@ -68,7 +68,7 @@ async fn every_answer_carries_the_security_headers(storage: Storage) {
 }
 
 async fn only_over_https_browsers_are_told_to_stay_there(storage: Storage) {
-    let app = App::start(&storage, &["--behind-https", "true"]).await;
+    let app = App::start(&storage, &["--public-https", "true"]).await;
     for url in [&app.vote, &app.result] {
         let answer = ask(Method::GET, url).await;
         assert_eq!(
@@ -97,7 +97,7 @@ async fn only_over_https_browsers_are_told_to_stay_there(storage: Storage) {
             Some("max-age=60; includeSubDomains"),
         ),
     ] {
-        let app = App::start(&storage, &["--behind-https", "true", "--hsts", hsts]).await;
+        let app = App::start(&storage, &["--public-https", "true", "--hsts", hsts]).await;
         for url in [&app.vote, &app.result] {
             let answer = ask(Method::GET, url).await;
             let sent = answer.headers().get("strict-transport-security");

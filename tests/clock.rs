@@ -198,9 +198,9 @@ async fn ballots_removed_before_delivery_are_counted_as_lost() {
     let mut trim = ::redis::cmd("XTRIM");
     storage.at_its_node(trim.arg(&storage.stream).arg("MAXLEN").arg(1));
     let worker = start_ready("worker", &storage, &[]).await;
-    until_metric(&worker, "worker_entries_lost_total 3").await;
+    until_metric(&worker, "worker_ballots_lost_total 3").await;
     until_empty(&storage).await;
-    until_metric(&worker, "worker_entries_lost_total 3").await;
+    until_metric(&worker, "worker_ballots_lost_total 3").await;
 }
 
 /// Whoever may add a ballot may add one with the greatest id there is, after which Redis gives no other.

@@ -411,7 +411,7 @@ async fn who_finds_no_place_is_told_so_and_gets_one_when_others_have_gone() {
         let what = format!("{path}: a full house is not on fire");
         eventually(&what, |status| *status == StatusCode::OK, probe).await;
     }
-    assert!(figure(&app.vote, "http_server_refused_connections_total").await >= 2.0);
+    assert!(figure(&app.vote, "http_server_connections_rejected_total").await >= 2.0);
     // Another service has places of its own.
     assert_eq!(
         get_json(&format!("{}/health", app.result)).await.0,
@@ -443,7 +443,7 @@ async fn a_viewer_who_finds_no_place_is_told_so_and_gets_one_when_others_have_go
             .unwrap()
             .contains("/problems/too-many-viewers")
     );
-    assert!((figure(&app.result, "result_refused_viewers_total").await - 1.0).abs() < 0.1);
+    assert!((figure(&app.result, "result_sse_connections_rejected_total").await - 1.0).abs() < 0.1);
     Voter::new(&app.vote).must_vote_for("a").await;
     second.until_votes(&[1, 0]).await;
     drop(first);
@@ -460,7 +460,7 @@ fn neighbour() -> reqwest::Client {
     client.build().expect("a client can be built")
 }
 
-const PER_ADDRESS: &str = "http_server_refused_per_address_total";
+const PER_ADDRESS: &str = "http_server_connections_rejected_per_address_total";
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -29,11 +29,11 @@ on_both_storages! {
 const PACE: Pace = Pace {
     batch: 100,
     wait: SOON,
-    claim_idle: Duration::from_hours(1),
+    claim_min_idle: Duration::from_hours(1),
     restarts_ids: false,
 };
 const HEIR: Pace = Pace {
-    claim_idle: Duration::ZERO,
+    claim_min_idle: Duration::ZERO,
     ..PACE
 };
 
@@ -74,7 +74,7 @@ impl Worker {
 
     fn entries(&self, outcome: &str) -> u64 {
         self.metrics
-            .worker_entries_total
+            .worker_ballots_processed_total
             .with_label_values(&[outcome])
             .get()
     }
@@ -257,7 +257,7 @@ async fn a_worker_that_died_between_commit_and_acknowledgement_changes_nothing(s
     assert_eq!(
         (
             heir.entries("stale"),
-            heir.metrics.worker_reclaimed_total.get()
+            heir.metrics.worker_ballots_reclaimed_total.get()
         ),
         (2, 2)
     );

@@ -169,7 +169,7 @@ async fn one_process_is_killed_and_started_again(storage: Storage) {
         ("QUEUE_URL", &storage.queue_url),
         ("DATABASE_URL", &storage.database_url),
         ("QUEUE_STREAM", &storage.stream),
-        ("WORKER_CLAIM_IDLE", "1s"),
+        ("WORKER_CLAIM_MIN_IDLE", "1s"),
         ("ENQUEUE_TIMEOUT", "20s"),
     ];
     let mut accepted = 0;

@@ -131,8 +131,8 @@ async fn the_choice_of_another_poll_is_not_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn behind_https_a_browser_that_came_by_http_is_one_voter_too() {
-    let (app, _storage) = app(&["--behind-https", "true"]).await;
+async fn public_https_a_browser_that_came_by_http_is_one_voter_too() {
+    let (app, _storage) = app(&["--public-https", "true"]).await;
     let http = ("x-forwarded-proto", "http");
     let answer = accepted(vote(&app.vote, "a").header(http.0, http.1)).await;
     let set = answer.headers()["set-cookie"].to_str().unwrap();

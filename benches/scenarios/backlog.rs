@@ -106,7 +106,7 @@ fn moved(workers: &[Service]) -> anyhow::Result<f64> {
     let mut all = 0.0;
     for worker in workers {
         for outcome in ["applied", "stale"] {
-            all += ask::metric(worker.address, "worker_entries_total", outcome)?;
+            all += ask::metric(worker.address, "worker_ballots_processed_total", outcome)?;
         }
     }
     Ok(all)

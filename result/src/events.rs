@@ -63,7 +63,7 @@ impl IntoResponses for TooMany {
 )]
 pub async fn stream(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let refuse = |detail: String| {
-        app.metrics.result_refused_viewers_total.inc();
+        app.metrics.result_sse_connections_rejected_total.inc();
         Problem::new(ProblemKind::TooManyViewers, detail).retry_after(RETRY_AFTER)
     };
     let share = app.per_address.enter(ClientAddress::of(&request));
@@ -123,7 +123,7 @@ impl<P> Viewer<P> {
         latest.mark_changed();
         let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let counted = Counted::new(metrics.result_live_clients.clone());
+        let counted = Counted::new(metrics.result_sse_connections.clone());
         Self {
             latest,
             closing,
@@ -183,7 +183,11 @@ impl<P> Viewer<P> {
         let is_news = snapshot.id != self.seen;
         let before = self.change.replace(snapshot.change);
         let changes = before.map_or(0, |before| snapshot.change.saturating_sub(before));
-        let push = |outcome| self.metrics.result_push_total.with_label_values(&[outcome]);
+        let push = |outcome| {
+            self.metrics
+                .result_sse_events_total
+                .with_label_values(&[outcome])
+        };
         push("sent").inc_by(is_news.into());
         push("skipped").inc_by(changes.saturating_sub(is_news.into()));
         is_news
@@ -231,7 +235,7 @@ mod tests {
         let metrics = ResultMetrics::for_outcomes(&prometheus::Registry::new());
         let count = |outcome| {
             metrics
-                .result_push_total
+                .result_sse_events_total
                 .with_label_values(&[outcome])
                 .get()
         };

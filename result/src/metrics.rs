@@ -15,11 +15,11 @@ shared::metrics! {
         /// Seconds since the tally that viewers see was read from the store, or since the start where none has been read yet.
         pub result_snapshot_age_seconds: Gauge,
         /// Viewers that are connected to the live events.
-        pub result_live_clients: IntGauge,
+        pub result_sse_connections: IntGauge,
         /// Changed tallies for viewers of the live events, by outcome: sent, or skipped for a viewer that took in the one before too slowly.
-        pub result_push_total: IntCounterVec["outcome"],
+        pub result_sse_events_total: IntCounterVec["outcome"],
         /// Viewers that were refused because too many were connected.
-        pub result_refused_viewers_total: IntCounter,
+        pub result_sse_connections_rejected_total: IntCounter,
     }
 }
 
@@ -29,7 +29,9 @@ impl ResultMetrics {
     pub fn for_outcomes(registry: &Registry) -> Self {
         let metrics = Self::new(registry);
         for outcome in ["sent", "skipped"] {
-            metrics.result_push_total.with_label_values(&[outcome]);
+            metrics
+                .result_sse_events_total
+                .with_label_values(&[outcome]);
         }
         metrics
     }

@@ -297,8 +297,8 @@ impl ListenSettings {
 pub struct HttpsSettings {
     /// Whether browsers come over HTTPS, through a proxy that ends it: cookies are then sent over HTTPS only, and
     /// browsers told to come over nothing else
-    #[arg(long, env = "BEHIND_HTTPS", default_value_t = false, action = clap::ArgAction::Set)]
-    pub behind_https: bool,
+    #[arg(long, env = "PUBLIC_HTTPS", default_value_t = false, action = clap::ArgAction::Set)]
+    pub public_https: bool,
 
     /// The value of Strict-Transport-Security where browsers come over HTTPS, such as "max-age=31536000;
     /// includeSubDomains", or off: it is not sent
@@ -356,7 +356,7 @@ impl BrowserSettings {
     pub fn site(&self) -> Site {
         let Self { https, proxies, .. } = self;
         Site {
-            hsts: https.behind_https.then(|| https.hsts.clone()),
+            hsts: https.public_https.then(|| https.hsts.clone()),
             public_origins: proxies.public_origins.clone().unwrap_or_default(),
             trusted_proxies: proxies.trusted_proxies.clone().unwrap_or_default(),
         }

@@ -136,7 +136,7 @@ async fn a_hidden_page_asks_for_nothing_after_a_minute() {
     let is_live = |text: &str| text == "Live";
     browser.until_text("#connection", is_live).await;
     browser.ask("hide(true)").await;
-    until(&app.result, "result_live_clients", exactly(0.0)).await;
+    until(&app.result, "result_sse_connections", exactly(0.0)).await;
     Voter::new(&app.vote).must_vote_for("a").await;
     until_votes(&app.result, &[1, 0]).await;
     assert_eq!(browser.text("#total").await, "No votes yet");
@@ -192,7 +192,7 @@ async fn who_finds_no_place_among_the_viewers_sees_the_numbers_and_gets_the_next
     browser
         .until_text("#connection", |text| text == "Live")
         .await;
-    until(&app.result, "result_live_clients", exactly(1.0)).await;
+    until(&app.result, "result_sse_connections", exactly(1.0)).await;
     browser.close().await;
     app.stop().await;
 }

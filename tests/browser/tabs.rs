@@ -15,7 +15,7 @@ use crate::harness::{
     voter::Voter,
 };
 
-const STREAMS: &str = "result_live_clients";
+const STREAMS: &str = "result_sse_connections";
 
 /// The same service under a name that is no name of this machine: pages there have no secure context, as on any plain
 /// HTTP but that of the machine itself.

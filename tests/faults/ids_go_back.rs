@@ -12,7 +12,7 @@ use crate::harness::{
 };
 
 /// The setting with which ballots that a slow disk holds up are not taken over, and so not counted once more as stale.
-const PATIENT: [(&str, &str); 1] = [("WORKER_CLAIM_IDLE", "1m")];
+const PATIENT: [(&str, &str); 1] = [("WORKER_CLAIM_MIN_IDLE", "1m")];
 
 /// Some minutes before the other clock, as ids have it: what follows is younger than what Redis' clock says. More would be a
 /// wrong clock of before, see [`crate::clock`].
@@ -70,7 +70,11 @@ async fn a_running_worker_pushes_the_ids_of_a_wiped_queue_forward() {
     eventually("greater ids", is_ahead, pushed).await;
     voter.must_vote_for("b").await;
     until_votes(&result.url, &[0, 1]).await;
-    until_metric(&worker, "worker_entries_total{outcome=\"stale\"} 0").await;
+    until_metric(
+        &worker,
+        "worker_ballots_processed_total{outcome=\"stale\"} 0",
+    )
+    .await;
 }
 
 /// Nobody can tell such a vote from an old one that was delivered again; but it is counted as stale, and the next counts.
@@ -90,7 +94,11 @@ async fn a_vote_cast_before_a_worker_saw_it_is_counted_as_stale() {
     voter.must_vote_for("b").await;
     newcomer.must_vote_for("b").await;
     let worker = start_ready("worker", &storage, &PATIENT).await;
-    until_metric(&worker, "worker_entries_total{outcome=\"stale\"} 1").await;
+    until_metric(
+        &worker,
+        "worker_ballots_processed_total{outcome=\"stale\"} 1",
+    )
+    .await;
     until_votes(&result.url, &[1, 1]).await;
     worker.process.line_with("ids had gone back");
     voter.must_vote_for("b").await;

@@ -119,7 +119,7 @@ async fn twice_what_the_queue_keeps() -> Result<(), String> {
         with_outcome(&vote, "timeout").await,
         with_outcome(&vote, "shed").await,
     );
-    assert_eq!(figure(&vote, "vote_shed_total ").await, refused);
+    assert_eq!(figure(&vote, "vote_requests_shed_total ").await, refused);
     assert!(figure(&vote, "vote_admission_limit ").await < VOTERS as u64);
     // What was learnt does not outlive the crowd.
     let few = Plan {

@@ -48,8 +48,12 @@ async fn entries_removed_in_a_dead_workers_hands_are_counted_as_lost() {
         .exec(&mut redis::shared().unwrap().connect())
         .unwrap();
     let worker = start_ready("worker", &storage, &[]).await;
-    until_metric(&worker, "worker_entries_lost_total 2").await;
-    until_metric(&worker, "worker_entries_total{outcome=\"applied\"} 1").await;
+    until_metric(&worker, "worker_ballots_lost_total 2").await;
+    until_metric(
+        &worker,
+        "worker_ballots_processed_total{outcome=\"applied\"} 1",
+    )
+    .await;
     assert_eq!(storage.counted().await, [("a".to_owned(), 1)]);
 }
 
@@ -111,7 +115,7 @@ async fn names_of_workers_that_hold_nothing_are_forgotten() {
 
     // The worker does it by itself: with this setting one that was silent for a moment is gone.
     looks.acknowledge(&held).await.unwrap();
-    let own_name = [("WORKER_NAME", "survivor"), ("WORKER_CLAIM_IDLE", "0s")];
+    let own_name = [("WORKER_NAME", "survivor"), ("WORKER_CLAIM_MIN_IDLE", "0s")];
     let mut worker = start_ready("worker", &storage, &own_name).await;
     worker.process.line_with("removed the names");
     assert!(

@@ -123,7 +123,7 @@ async fn workers_come_and_go() {
     let vote = start_ready("vote", &storage, &[]).await;
     // What is left in nobody's hands needs not be claimed: with this setting it would not be in time.
     let slow_to_claim = [
-        ("WORKER_CLAIM_IDLE", "1h"),
+        ("WORKER_CLAIM_MIN_IDLE", "1h"),
         ("WORKER_BATCH", "3"),
         UNHURRIED,
     ];

@@ -52,7 +52,7 @@ async fn between_commit_and_acknowledgement_nothing_changes() {
     let metrics = crate::harness::viewer::get(&format!("{}/metrics", worker.url)).await;
     let metrics = metrics.text().await.unwrap();
     assert!(
-        !metrics.contains("worker_entries_total{outcome=\"stale\"} 0\n"),
+        !metrics.contains("worker_ballots_processed_total{outcome=\"stale\"} 0\n"),
         "something was delivered again: {metrics}"
     );
     assert_counts_are_right(&storage).await;
@@ -75,7 +75,7 @@ async fn a_loop_that_hangs_is_said_by_health_and_a_long_migration_is_not() {
         .unwrap();
     let impatient = [
         ("WORKER_CONCURRENCY", "1"),
-        ("WORKER_STUCK_AFTER", "1s"),
+        ("WORKER_LIVENESS_TIMEOUT", "1s"),
         ("STORE_TIMEOUT", "1h"),
     ];
     let worker = Service::start("worker", &storage, &impatient);

@@ -90,7 +90,7 @@ fn config(storage: &Storage, flags: &[&str]) -> Config {
         "20s",
         "--store-timeout",
         "20s",
-        "--worker-claim-idle",
+        "--worker-claim-min-idle",
         "3s",
     ];
     // What the developer's own shell has set is not the test's business.

@@ -195,7 +195,7 @@ impl Service {
                 ("DATABASE_URL", &storage.database_url),
                 ("ENQUEUE_TIMEOUT", "20s"),
                 ("STORE_TIMEOUT", "20s"),
-                ("WORKER_CLAIM_IDLE", "3s"),
+                ("WORKER_CLAIM_MIN_IDLE", "3s"),
             ],
         );
         command.envs(more.iter().copied());

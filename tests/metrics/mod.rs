@@ -1,7 +1,7 @@
 //! Every metric: something happens, and the metric says so. Services are processes of their own, servers are real.
 //!
-//! What needs more than one sentence to happen is shown where that is at home: `worker_entries_lost_total` in
-//! `faults::stream`, `http_server_refused_connections_total` in `hostile_clients`, `queue_durable` 0 in `durability`.
+//! What needs more than one sentence to happen is shown where that is at home: `worker_ballots_lost_total` in
+//! `faults::stream`, `http_server_connections_rejected_total` in `hostile_clients`, `queue_durable` 0 in `durability`.
 
 mod exemplars;
 mod lint;

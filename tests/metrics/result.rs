@@ -25,7 +25,10 @@ async fn viewers_and_what_they_are_sent_are_counted() {
         &[("MAX_VIEWERS", "2"), ("MAX_VIEWERS_PER_ADDRESS", "2")],
     )
     .await;
-    let (clients, sent) = ("result_live_clients", "result_push_total{outcome=\"sent\"}");
+    let (clients, sent) = (
+        "result_sse_connections",
+        "result_sse_events_total{outcome=\"sent\"}",
+    );
     let mut viewers = [
         Viewer::open(&result.url, None).await,
         Viewer::open(&result.url, None).await,
@@ -33,7 +36,12 @@ async fn viewers_and_what_they_are_sent_are_counted() {
     until(&result.url, clients, exactly(2.0)).await;
     until(&result.url, sent, exactly(2.0)).await;
     get(&format!("{}/events", result.url)).await;
-    until(&result.url, "result_refused_viewers_total", exactly(1.0)).await;
+    until(
+        &result.url,
+        "result_sse_connections_rejected_total",
+        exactly(1.0),
+    )
+    .await;
     Voter::new(&vote.url).must_vote_for("a").await;
     for viewer in &mut viewers {
         viewer.until_votes(&[1, 0]).await;
@@ -41,7 +49,7 @@ async fn viewers_and_what_they_are_sent_are_counted() {
     let now = Scrape::of(&result.url).await;
     assert_eq!(now.find(sent), Some(4.0));
     assert_eq!(
-        now.find("result_push_total{outcome=\"skipped\"}"),
+        now.find("result_sse_events_total{outcome=\"skipped\"}"),
         Some(0.0)
     );
     drop(viewers);

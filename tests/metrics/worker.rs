@@ -28,7 +28,7 @@ async fn enqueue(queue: &Queue, voter: VoterId) {
 }
 
 fn entries(outcome: &str) -> String {
-    format!("worker_entries_total{{outcome=\"{outcome}\"}}")
+    format!("worker_ballots_processed_total{{outcome=\"{outcome}\"}}")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -57,7 +57,7 @@ async fn what_became_of_ballots_is_counted() {
         (entries("applied").as_str(), 1.0),
         (&entries("stale"), 1.0),
         (&entries("dead_letter"), 1.0),
-        ("worker_reclaimed_total", 1.0),
+        ("worker_ballots_reclaimed_total", 1.0),
         ("worker_end_to_end_latency_seconds_count", 3.0),
     ] {
         assert_eq!(now.find(series), Some(expected), "{series}");

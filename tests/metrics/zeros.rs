@@ -61,9 +61,9 @@ fn combinations(service: &str) -> Vec<(&'static str, String)> {
     match service {
         "worker" => {
             let outcomes = ["applied", "stale", "dead_letter", "retry"];
-            add("worker_entries_total", "outcome", &outcomes);
+            add("worker_ballots_processed_total", "outcome", &outcomes);
         }
-        "result" => add("result_push_total", "outcome", &["sent", "skipped"]),
+        "result" => add("result_sse_events_total", "outcome", &["sent", "skipped"]),
         _ => {}
     }
     if service == "vote" {

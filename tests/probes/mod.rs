@@ -94,8 +94,8 @@ async fn metrics_follow_a_vote(storage: Storage) {
             .unwrap()
     };
     for line in [
-        "worker_entries_total{outcome=\"applied\"} 1\n",
-        "worker_entries_total{outcome=\"dead_letter\"} 0\n",
+        "worker_ballots_processed_total{outcome=\"applied\"} 1\n",
+        "worker_ballots_processed_total{outcome=\"dead_letter\"} 0\n",
         "worker_end_to_end_latency_seconds_count 1\n",
         "worker_stream_pending_entries 0\n",
         "worker_oldest_unacked_age_seconds 0\n",
@@ -112,14 +112,14 @@ async fn metrics_follow_a_vote(storage: Storage) {
     };
     eventually(
         "a viewer",
-        |metrics| metrics.contains("result_live_clients 1\n"),
+        |metrics| metrics.contains("result_sse_connections 1\n"),
         result_metrics,
     )
     .await;
     drop(viewer);
     eventually(
         "no viewer",
-        |metrics| metrics.contains("result_live_clients 0\n"),
+        |metrics| metrics.contains("result_sse_connections 0\n"),
         result_metrics,
     )
     .await;

@@ -92,7 +92,7 @@ impl<'a> World<'a> {
         let pace = Pace {
             batch: BATCH,
             wait: Duration::ZERO,
-            claim_idle: if claims { Duration::ZERO } else { NEVER },
+            claim_min_idle: if claims { Duration::ZERO } else { NEVER },
             restarts_ids: false,
         };
         let metrics = WorkerMetrics::for_outcomes(&Registry::new());

@@ -57,7 +57,11 @@ async fn a_cluster_counts_every_vote_and_shares_the_work() {
     for worker in &rig.workers {
         let metrics = Scrape::of(&worker.url).await;
         let stored: f64 = ["applied", "stale"]
-            .map(|outcome| metrics.value(&format!("worker_entries_total{{outcome=\"{outcome}\"}}")))
+            .map(|outcome| {
+                metrics.value(&format!(
+                    "worker_ballots_processed_total{{outcome=\"{outcome}\"}}"
+                ))
+            })
             .iter()
             .sum();
         assert!(

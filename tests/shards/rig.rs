@@ -32,7 +32,7 @@ const KEY: &str = concat!(
 const SETTINGS: [(&str, &str); 3] = [
     ("ENQUEUE_TIMEOUT", "2s"),
     ("COOKIE_KEY", KEY),
-    ("WORKER_CLAIM_IDLE", "1s"),
+    ("WORKER_CLAIM_MIN_IDLE", "1s"),
 ];
 
 pub struct Rig {
@@ -150,7 +150,7 @@ impl Rig {
     /// Waits until so many more ballots are stored.
     pub async fn until_stored(&self, more: f64) {
         let stored = async || {
-            self.sum(&self.workers, "worker_entries_total", "applied")
+            self.sum(&self.workers, "worker_ballots_processed_total", "applied")
                 .await
         };
         let wanted = stored().await + more;

@@ -28,7 +28,7 @@ shared::metrics! {
         /// Votes that may be on their way into the queue at once, into all its shards. It shrinks while the queue keeps them too slowly.
         pub vote_admission_limit: IntGauge,
         /// Votes refused because as many were on their way as the queue keeps in time.
-        pub vote_shed_total: IntCounter,
+        pub vote_requests_shed_total: IntCounter,
         /// 1 while the queue's server is set up to keep accepted votes through a crash, or QUEUE_DURABILITY says that a service does; 0 while it is not or cannot be asked.
         pub queue_durable: IntGauge,
     }
@@ -196,7 +196,7 @@ impl Intake {
         self.check_open(self.poll.schedule.now())?;
         let line = &self.lines[sender.voter.shard(self.lines.len())];
         let admitted = line.admission.admit().ok_or_else(|| {
-            self.metrics.vote_shed_total.inc();
+            self.metrics.vote_requests_shed_total.inc();
             if let Some(count) = self.log.shed.count_event() {
                 let limit = line.admission.limit();
                 tracing::warn!(

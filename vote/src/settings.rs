@@ -134,7 +134,7 @@ impl Config {
             current.as_deref(),
             previous.as_deref(),
             kept_in,
-            browser.https.behind_https,
+            browser.https.public_https,
         )?;
         let site = browser.site();
         Ok(Self {

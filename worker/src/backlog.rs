@@ -89,7 +89,7 @@ impl BacklogGauge {
         };
         let lost = before.map_or(backlog.removed, |before| lost_since(&before, &backlog));
         if lost > 0 {
-            self.metrics.worker_entries_lost_total.inc_by(lost);
+            self.metrics.worker_ballots_lost_total.inc_by(lost);
             tracing::error!(
                 ballots = lost,
                 "ballots were removed from the queue before they were stored"

@@ -66,7 +66,11 @@ pub async fn run(
         let (queues, store) = (queue_dependencies.clone(), store_dependency.clone());
         let per_shard = config.names.len();
         Probes {
-            alive: Arc::new(move || pulses.iter().all(|pulse| pulse.age() < config.stuck_after)),
+            alive: Arc::new(move || {
+                pulses
+                    .iter()
+                    .all(|pulse| pulse.age() < config.liveness_timeout)
+            }),
             checks: Arc::new(move || {
                 let queue = Check::any(queues.iter().map(Dependency::check));
                 let movers = Check::any(turns.chunks(per_shard).map(heartbeat::check));

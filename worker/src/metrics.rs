@@ -11,7 +11,7 @@ shared::metrics! {
     /// What a worker measures. Every worker tells of the whole queue.
     pub struct WorkerMetrics {
         /// Entries of the queue, by what became of them: applied, stale (a newer ballot of the voter was stored before), dead_letter, retry (counted once for each failed attempt).
-        pub worker_entries_total: IntCounterVec["outcome"],
+        pub worker_ballots_processed_total: IntCounterVec["outcome"],
         /// Ballots in the hands of workers.
         pub worker_stream_pending_entries: IntGauge,
         /// Ballots that no worker has been handed yet.
@@ -23,13 +23,13 @@ shared::metrics! {
         /// When ballots were last stored and acknowledged, in seconds since the Unix epoch.
         pub worker_last_success_timestamp_seconds: Gauge,
         /// Ballots that were removed from the queue before they were stored.
-        pub worker_entries_lost_total: IntCounter,
+        pub worker_ballots_lost_total: IntCounter,
         /// Votes by which the tally differs from the votes themselves, as compared at the start and once an hour.
         pub worker_tally_difference_votes: IntGauge,
         /// Seconds by which the ids that the queue gives are ahead of this machine's clock; 0: by less than 5 minutes.
         pub worker_queue_clock_ahead_seconds: Gauge,
         /// Ballots taken over from workers that had held them too long.
-        pub worker_reclaimed_total: IntCounter,
+        pub worker_ballots_reclaimed_total: IntCounter,
     }
 }
 
@@ -39,7 +39,9 @@ impl WorkerMetrics {
     pub fn for_outcomes(registry: &Registry) -> Self {
         let metrics = Self::new(registry);
         for outcome in ["applied", "stale", "dead_letter", "retry"] {
-            metrics.worker_entries_total.with_label_values(&[outcome]);
+            metrics
+                .worker_ballots_processed_total
+                .with_label_values(&[outcome]);
         }
         metrics
     }

@@ -24,7 +24,7 @@ pub struct Pace {
     /// How long to wait for the next ballot before looking after other things.
     pub wait: Duration,
     /// How long a ballot may be in another consumer's hands before it is taken over.
-    pub claim_idle: Duration,
+    pub claim_min_idle: Duration,
     /// True if ids that are ahead of the clock are made to follow it again, for which this must be the only mover.
     pub restarts_ids: bool,
 }
@@ -177,17 +177,17 @@ impl Mover {
         if Instant::now() >= self.claim_due {
             let claimed = self
                 .consumer
-                .claim(self.pace.batch, self.pace.claim_idle)
+                .claim(self.pace.batch, self.pace.claim_min_idle)
                 .await?;
             if !claimed.lost.is_empty() {
                 self.metrics
-                    .worker_entries_lost_total
+                    .worker_ballots_lost_total
                     .inc_by(claimed.lost.len() as u64);
                 tracing::error!(ballots = ?claimed.lost, "ballots were removed from the queue before they were stored");
             }
             if !claimed.deliveries.is_empty() {
                 self.metrics
-                    .worker_reclaimed_total
+                    .worker_ballots_reclaimed_total
                     .inc_by(claimed.deliveries.len() as u64);
                 tracing::info!(
                     ballots = claimed.deliveries.len(),
@@ -195,7 +195,7 @@ impl Mover {
                 );
                 return Ok(claimed.deliveries);
             }
-            self.claim_due = Instant::now() + self.pace.claim_idle / 2;
+            self.claim_due = Instant::now() + self.pace.claim_min_idle / 2;
         }
         Ok(self.consumer.next(self.pace.batch, self.pace.wait).await?)
     }
@@ -238,7 +238,7 @@ impl Mover {
         let outcome = span.around(batch.store(&self.store)).await;
         let entries = |outcome| {
             self.metrics
-                .worker_entries_total
+                .worker_ballots_processed_total
                 .with_label_values(&[outcome])
         };
         match outcome {
@@ -293,7 +293,7 @@ impl Mover {
             return;
         }
         self.forget_due = Instant::now() + FORGET_EVERY;
-        let idle = self.pace.claim_idle.saturating_mul(FORGET_AFTER_IDLES);
+        let idle = self.pace.claim_min_idle.saturating_mul(FORGET_AFTER_IDLES);
         match self.consumer.forget_others(idle).await {
             Ok(0) => {}
             Ok(forgotten) => {

@@ -50,12 +50,12 @@ pub struct PaceSettings {
     pub worker_concurrency: u8,
 
     /// How long another worker may hold a ballot before this one takes it over
-    #[arg(long, env = "WORKER_CLAIM_IDLE", default_value = "10s", value_parser = duration)]
-    pub worker_claim_idle: Duration,
+    #[arg(long, env = "WORKER_CLAIM_MIN_IDLE", default_value = "10s", value_parser = duration)]
+    pub worker_claim_min_idle: Duration,
 
     /// How long one turn of the loop may take before /health says 503, for a restart; longer than STORE_TIMEOUT
-    #[arg(long, env = "WORKER_STUCK_AFTER", default_value = "1m", value_parser = duration)]
-    pub worker_stuck_after: Duration,
+    #[arg(long, env = "WORKER_LIVENESS_TIMEOUT", default_value = "1m", value_parser = duration)]
+    pub worker_liveness_timeout: Duration,
 }
 
 /// The settings, checked.
@@ -72,7 +72,7 @@ pub struct Config {
     /// How much and how often.
     pub pace: Pace,
     /// How long one turn of the loop may take: one that takes longer hangs, and only a restart can help.
-    pub stuck_after: Duration,
+    pub liveness_timeout: Duration,
     /// How to serve probes and metrics, and how to end.
     pub server: ServerSettings,
 }
@@ -128,10 +128,10 @@ impl Config {
             pace: Pace {
                 batch: pace.worker_batch.into(),
                 wait: WAIT,
-                claim_idle: pace.worker_claim_idle,
+                claim_min_idle: pace.worker_claim_min_idle,
                 restarts_ids: false,
             },
-            stuck_after: pace.worker_stuck_after,
+            liveness_timeout: pace.worker_liveness_timeout,
             server,
         })
     }

@@ -26,9 +26,9 @@ crate::metrics! {
         /// Connections that are open.
         pub http_server_open_connections: IntGauge,
         /// Connections that were refused because too many were open.
-        pub http_server_refused_connections_total: IntCounter,
+        pub http_server_connections_rejected_total: IntCounter,
         /// Connections, requests and streams that were refused because their client's address had too many of them.
-        pub http_server_refused_per_address_total: IntCounterVec["what"],
+        pub http_server_connections_rejected_per_address_total: IntCounterVec["what"],
         /// Requests that could not be read, and so belong to no route: answered with 400, 414 or 431, and their connection closed.
         pub http_server_unreadable_requests_total: IntCounter,
     }
@@ -52,7 +52,7 @@ impl HttpMetrics {
         }
         for what in ["connection", "request", "stream"] {
             metrics
-                .http_server_refused_per_address_total
+                .http_server_connections_rejected_per_address_total
                 .with_label_values(&[what]);
         }
         metrics.expect("GET", UNMATCHED, &["404"]);

@@ -74,7 +74,7 @@ impl AddressLimit {
     /// A limit for connections, requests or streams.
     #[must_use]
     pub fn new(what: &'static str, limit: u32, metrics: &HttpMetrics) -> Self {
-        let refused = &metrics.http_server_refused_per_address_total;
+        let refused = &metrics.http_server_connections_rejected_per_address_total;
         Self(Arc::new(Inner {
             what,
             limit,

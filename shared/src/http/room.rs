@@ -92,7 +92,7 @@ impl Room {
         if let Ok(permit) = self.places.clone().try_acquire_owned() {
             return Ok((permit, share));
         }
-        self.metrics.http_server_refused_connections_total.inc();
+        self.metrics.http_server_connections_rejected_total.inc();
         if let Some(count) = self.log.count_event() {
             tracing::warn!(
                 limit = self.limit,
@@ -172,7 +172,7 @@ mod tests {
                 .all(|place| place.refused == Some(Refused::Full))
         );
         assert!(refused[REFUSED_AT_ONCE].is_none());
-        assert_eq!(metrics.http_server_refused_connections_total.get(), 257);
+        assert_eq!(metrics.http_server_connections_rejected_total.get(), 257);
         assert_eq!(metrics.http_server_open_connections.get(), 20 + 256);
         drop((refused, places));
         assert_eq!(metrics.http_server_open_connections.get(), 0);
@@ -192,7 +192,7 @@ mod tests {
         );
         assert_eq!(room.place(client(2)).unwrap().refused, None);
         assert_eq!(room.places.available_permits(), 18);
-        let counted = metrics.http_server_refused_per_address_total;
+        let counted = metrics.http_server_connections_rejected_per_address_total;
         assert_eq!(counted.with_label_values(&["connection"]).get(), 1);
     }
 }

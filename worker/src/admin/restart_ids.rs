@@ -43,7 +43,7 @@ pub async fn run(store: &Store, queue: &ShardedQueue, config: &Config) -> anyhow
         ahead.as_secs()
     );
     let pace = Pace {
-        claim_idle: Duration::ZERO,
+        claim_min_idle: Duration::ZERO,
         restarts_ids: true,
         ..config.pace
     };

@@ -11,8 +11,8 @@ DASHBOARD = dashboard(
     [
         number("Oldest ballot", "Age of the oldest ballot that is not stored yet. It pages from 60 s on.", "s", "pipeline:oldest_ballot_age:seconds", width=6, bad_from=60),
         number("Since the last commit", "Time since a worker last stored ballots. It matters while ballots wait.", "s", "time() - max(worker_last_success_timestamp_seconds{@})", width=6),
-        number("Ballots lost", "Ballots that were removed from the queue before they were stored, since the workers started.", "none", "sum(worker_entries_lost_total{@})", width=6, bad_from=1),
-        number("Dead letters", "Ballots that could not be stored, since the workers started.", "none", 'sum(worker_entries_total{@, outcome="dead_letter"})', width=6, bad_from=1),
+        number("Ballots lost", "Ballots that were removed from the queue before they were stored, since the workers started.", "none", "sum(worker_ballots_lost_total{@})", width=6, bad_from=1),
+        number("Dead letters", "Ballots that could not be stored, since the workers started.", "none", 'sum(worker_ballots_processed_total{@, outcome="dead_letter"})', width=6, bad_from=1),
         row("Throughput and backlog"),
         graph(
             "Ballots per second",
@@ -20,7 +20,7 @@ DASHBOARD = dashboard(
             "cps",
             {
                 "accepted": 'sum(rate(vote_submissions_total{@, outcome="accepted"}[$__rate_interval]))',
-                "processed": 'sum(rate(worker_entries_total{@, outcome=~"applied|stale|dead_letter"}[$__rate_interval]))',
+                "processed": 'sum(rate(worker_ballots_processed_total{@, outcome=~"applied|stale|dead_letter"}[$__rate_interval]))',
             },
         ),
         graph(
@@ -30,7 +30,7 @@ DASHBOARD = dashboard(
             {"pending": "max(worker_stream_pending_entries{@})", "lag": "max(worker_stream_lag_entries{@})", "entries": "sum(redis_key_size{@})"},
             details="redis",
         ),
-        graph("Result events", "Changed tallies sent to viewers per second, by outcome.", "cps", {"{{outcome}}": "sum by (outcome) (rate(result_push_total{@}[$__rate_interval]))"}, details="result"),
+        graph("Result events", "Changed tallies sent to viewers per second, by outcome.", "cps", {"{{outcome}}": "sum by (outcome) (rate(result_sse_events_total{@}[$__rate_interval]))"}, details="result"),
         row("Latency"),
         graph("End-to-end latency", "Time from the voter's click to the commit that stored the ballot.", "s", quantiles("worker_end_to_end_latency_seconds"), exemplars=True),
         heatmap("End-to-end latency, distribution", "Ballots by the time until they were stored.", "sum by (le) (increase(worker_end_to_end_latency_seconds_bucket{@}[$__rate_interval]))"),
@@ -46,8 +46,8 @@ DASHBOARD = dashboard(
             bad_from=60,
         ),
         row("Outcomes"),
-        graph("Ballots by outcome", "Ballots per second: applied, stale (a newer ballot of the voter is stored), dead_letter, retry (once for each failed attempt).", "cps", {"{{outcome}}": "sum by (outcome) (rate(worker_entries_total{@}[$__rate_interval]))"}),
-        graph("Reclaimed ballots", "Ballots per second that a worker took over from another one that held them too long.", "cps", {"reclaimed": "sum(rate(worker_reclaimed_total{@}[$__rate_interval]))"}),
+        graph("Ballots by outcome", "Ballots per second: applied, stale (a newer ballot of the voter is stored), dead_letter, retry (once for each failed attempt).", "cps", {"{{outcome}}": "sum by (outcome) (rate(worker_ballots_processed_total{@}[$__rate_interval]))"}),
+        graph("Reclaimed ballots", "Ballots per second that a worker took over from another one that held them too long.", "cps", {"reclaimed": "sum(rate(worker_ballots_reclaimed_total{@}[$__rate_interval]))"}),
         graph(
             "Inconsistencies",
             "Votes by which the tally differs from the stored votes, and seconds by which the ids of new ballots are ahead of the clock. Both should be 0.",

@@ -43,15 +43,15 @@ DASHBOARD = dashboard(
             {"unreadable": 'sum(rate(http_server_unreadable_requests_total{@, job="vote"}[$__rate_interval]))'},
         ),
         row("Limits"),
-        graph("Load shedding", "Votes per second that were refused because the queue cannot store more in time. Add shards to the queue if this lasts.", "cps", {"votes shed": "sum(rate(vote_shed_total{@}[$__rate_interval]))"}, details="redis"),
+        graph("Load shedding", "Votes per second that were refused because the queue cannot store more in time. Add shards to the queue if this lasts.", "cps", {"votes shed": "sum(rate(vote_requests_shed_total{@}[$__rate_interval]))"}, details="redis"),
         graph("Concurrency limit", "Votes that may be on their way into the queue at once: the adaptive limit of each replica, which shrinks while the queue is slow.", "none", {"lowest replica": "min(vote_admission_limit{@})", "highest replica": "max(vote_admission_limit{@})"}),
         graph(
             "Refused connections",
             "Connections per second beyond MAX_CONNECTIONS, which were answered with 503, and what the limits per address refused.",
             "cps",
             {
-                "over MAX_CONNECTIONS": 'sum(rate(http_server_refused_connections_total{@, job="vote"}[$__rate_interval]))',
-                "{{what}} per address": 'sum by (what) (rate(http_server_refused_per_address_total{@, job="vote"}[$__rate_interval]))',
+                "over MAX_CONNECTIONS": 'sum(rate(http_server_connections_rejected_total{@, job="vote"}[$__rate_interval]))',
+                "{{what}} per address": 'sum by (what) (rate(http_server_connections_rejected_per_address_total{@, job="vote"}[$__rate_interval]))',
             },
         ),
         row("Duration"),

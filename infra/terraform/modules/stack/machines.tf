@@ -118,7 +118,7 @@ locals {
     {
       LOG_FORMAT = "json"
       # Once HTTPS serves: the addresses say so no sooner.
-      BEHIND_HTTPS = tostring(var.enable_alb && startswith(try(module.alb["this"].urls.vote, ""), "https:"))
+      PUBLIC_HTTPS = tostring(var.enable_alb && startswith(try(module.alb["this"].urls.vote, ""), "https:"))
     },
     # Its settings cannot be asked, and it keeps every write in two zones before it answers.
     var.queue == "memorydb" ? { QUEUE_DURABILITY = "managed" } : {},

@@ -76,7 +76,7 @@ run "groups_of_machines_run_what_they_should_and_nothing_is_public_but_the_load_
   }
 
   assert {
-    condition     = strcontains(aws_ssm_parameter.settings.value, "TRUSTED_PROXIES='10.9.0.0/16'") && strcontains(aws_ssm_parameter.settings.value, "BEHIND_HTTPS='false'") && strcontains(aws_ssm_parameter.settings.value, "VOTE_URL='http://")
+    condition     = strcontains(aws_ssm_parameter.settings.value, "TRUSTED_PROXIES='10.9.0.0/16'") && strcontains(aws_ssm_parameter.settings.value, "PUBLIC_HTTPS='false'") && strcontains(aws_ssm_parameter.settings.value, "VOTE_URL='http://")
     error_message = "The services do not know that the load balancer is in front of them."
   }
 }
@@ -178,7 +178,7 @@ run "names_certificate_firewall_and_delivery_network_fit_together" {
   }
 
   assert {
-    condition     = output.urls == { vote = "https://vote.example.org/", result = "https://result.example.org/" } && strcontains(aws_ssm_parameter.settings.value, "BEHIND_HTTPS='true'") && strcontains(aws_ssm_parameter.settings.value, "TRUSTED_PROXIES='${var.cidr},198.51.100.0/24'")
+    condition     = output.urls == { vote = "https://vote.example.org/", result = "https://result.example.org/" } && strcontains(aws_ssm_parameter.settings.value, "PUBLIC_HTTPS='true'") && strcontains(aws_ssm_parameter.settings.value, "TRUSTED_PROXIES='${var.cidr},198.51.100.0/24'")
     error_message = "The pages should be under their names, by HTTPS."
   }
 }
