@@ -14,7 +14,7 @@ use std::{
 use poll::ballot::{Ballot, BallotId, CastBallot, VoterId};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
-use store::{Contents, Store};
+use store::{Counts, Store};
 
 use sqlx::{Connection, PgConnection};
 
@@ -267,7 +267,7 @@ async fn a_replay_never_replaces_a_newer_vote(storage: Storage) {
     let newest: BallotId = letters[1].parse().unwrap();
     let store = storage.store().await;
     store
-        .apply(&[cast(voter, "a", newest.ms + 1)], &[])
+        .upsert_ballots(&[cast(voter, "a", newest.ms + 1)], &[])
         .await
         .unwrap();
     let said = said(&mut admin(&storage, &["replay", "--all"], &MORE_OPTIONS));
@@ -390,7 +390,7 @@ async fn an_export_is_every_standing_vote(storage: Storage) {
         cast(voter("b"), "b", 1_763_900_000_120),
         cast(voter("9"), "a", u64::MAX / 2),
     ];
-    store.apply(&ballots, &[]).await.unwrap();
+    store.upsert_ballots(&ballots, &[]).await.unwrap();
     // As the original app left them, and as it would quote them.
     storage
         .execute(
@@ -419,7 +419,7 @@ async fn an_export_to_a_file_is_whole_or_not_there(storage: Storage) {
         cast(VoterId::random(), "a", 1_763_900_000_000),
         cast(VoterId::random(), "b", 1_763_900_000_000),
     ];
-    store.apply(&ballots, &[]).await.unwrap();
+    store.upsert_ballots(&ballots, &[]).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("votes.csv");
     let name = file.display().to_string();
@@ -540,7 +540,7 @@ async fn a_reset_begins_anew(storage: Storage) {
     );
     viewer.until_votes(&[0, 0]).await;
     let store = storage.store().await;
-    assert_eq!(store.contents().await.unwrap(), Contents::default());
+    assert_eq!(store.counts().await.unwrap(), Counts::default());
     assert_eq!(store.timeline_extent().await.unwrap(), None);
     assert_eq!(store.tally().await.unwrap().0, []);
 
@@ -558,7 +558,7 @@ async fn a_reset_begins_anew(storage: Storage) {
 async fn a_reset_wants_the_question_confirmed(storage: Storage) {
     let store = storage.store().await;
     store
-        .apply(&[cast(VoterId::random(), "a", 1)], &[])
+        .upsert_ballots(&[cast(VoterId::random(), "a", 1)], &[])
         .await
         .unwrap();
     let no_terminal = complaint(&mut admin(&storage, &["reset"], &[]));
@@ -574,14 +574,14 @@ async fn a_reset_wants_the_question_confirmed(storage: Storage) {
             "{said}"
         );
     }
-    assert_eq!(store.contents().await.unwrap().votes, 1);
+    assert_eq!(store.counts().await.unwrap().votes, 1);
     let question = [("POLL_QUESTION", "Lunch?")];
     said(&mut admin(
         &storage,
         &["reset", "--confirm", "Lunch?"],
         &question,
     ));
-    assert_eq!(store.contents().await.unwrap().votes, 0);
+    assert_eq!(store.counts().await.unwrap().votes, 0);
 }
 
 /// Runs it with a terminal as its input, at which somebody types this.
@@ -612,7 +612,7 @@ fn at_a_terminal(mut command: Command, typed: &str) -> Output {
 async fn a_reset_is_confirmed_at_a_terminal(storage: Storage) {
     let store = storage.store().await;
     store
-        .apply(&[cast(VoterId::random(), "a", 1)], &[])
+        .upsert_ballots(&[cast(VoterId::random(), "a", 1)], &[])
         .await
         .unwrap();
     for wrong in ["\n", "yes\n", "\u{4}"] {
@@ -624,17 +624,17 @@ async fn a_reset_is_confirmed_at_a_terminal(storage: Storage) {
             "{said}"
         );
     }
-    assert_eq!(store.contents().await.unwrap().votes, 1);
+    assert_eq!(store.counts().await.unwrap().votes, 1);
     let ended = at_a_terminal(admin(&storage, &["reset"], &[]), "Cats or Dogs?\n");
     assert!(ended.status.success(), "{ended:?}");
-    assert_eq!(store.contents().await.unwrap().votes, 0);
+    assert_eq!(store.counts().await.unwrap().votes, 0);
 }
 
 async fn a_reset_waits_until_every_accepted_ballot_is_counted(storage: Storage) {
     let store = storage.store().await;
     let queue = storage.queue().await;
     store
-        .apply(&[cast(VoterId::random(), "a", 1)], &[])
+        .upsert_ballots(&[cast(VoterId::random(), "a", 1)], &[])
         .await
         .unwrap();
     let accepted = cast(VoterId::random(), "b", 1).ballot;
@@ -651,7 +651,7 @@ async fn a_reset_waits_until_every_accepted_ballot_is_counted(storage: Storage) 
         "{said_early}"
     );
     let held = async || {
-        let held = queue.consumer("silent").next(10, SOON).await;
+        let held = queue.consumer("silent").read(10, SOON).await;
         held.unwrap().len()
     };
     eventually("the ballot", |held: &usize| *held == 1, held).await;
@@ -660,7 +660,7 @@ async fn a_reset_waits_until_every_accepted_ballot_is_counted(storage: Storage) 
         said_early.contains("0 waiting, 1 with a worker"),
         "{said_early}"
     );
-    assert_eq!(store.contents().await.unwrap().votes, 1);
+    assert_eq!(store.counts().await.unwrap().votes, 1);
 
     let waiting = start(reset("1m"));
     let _worker = Service::start("worker", &storage, &[]);
@@ -671,7 +671,7 @@ async fn a_reset_waits_until_every_accepted_ballot_is_counted(storage: Storage) 
         said.ends_with("deleted 2 votes and 0 dead letters\n"),
         "{said}"
     );
-    assert_eq!(store.contents().await.unwrap(), Contents::default());
+    assert_eq!(store.counts().await.unwrap(), Counts::default());
 }
 
 async fn a_reset_under_voting_leaves_the_tally_right(storage: Storage) {
@@ -694,7 +694,7 @@ async fn a_reset_under_voting_leaves_the_tally_right(storage: Storage) {
         .collect();
     let store = storage.store().await;
     for _ in 0..4 {
-        let counted = async || store.contents().await.unwrap().votes;
+        let counted = async || store.counts().await.unwrap().votes;
         eventually("some votes", |counted: &u64| *counted > 20, counted).await;
         let reset = ["reset", "--confirm", "Cats or Dogs?"];
         let reset = admin(&storage, &reset, &[]);
@@ -748,7 +748,7 @@ async fn resets_and_workers_side_by_side_do_not_wait_for_each_other(storage: Sto
                     .map(|voter| cast(voter, choice, batch * 4 + worker + 1))
                     .collect();
                 // A deadlock would be an error here.
-                store.apply(&ballots, &[]).await.unwrap();
+                store.upsert_ballots(&ballots, &[]).await.unwrap();
             }
         })
     });
@@ -769,7 +769,7 @@ async fn a_reset_does_not_wait_long_for_somebody_who_reads() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     let store = storage.store().await;
     let ballot = [cast(VoterId::random(), "a", 1)];
-    store.apply(&ballot, &[]).await.unwrap();
+    store.upsert_ballots(&ballot, &[]).await.unwrap();
     // As a long export does.
     let mut reader = PgConnection::connect(&storage.database_url).await.unwrap();
     let mut reading = reader.begin().await.unwrap();
@@ -783,10 +783,10 @@ async fn a_reset_does_not_wait_long_for_somebody_who_reads() {
         said_meanwhile.contains("others use the votes, perhaps an export"),
         "{said_meanwhile}"
     );
-    assert_eq!(store.contents().await.unwrap().votes, 1);
+    assert_eq!(store.counts().await.unwrap().votes, 1);
     reading.rollback().await.unwrap();
     said(&mut admin(&storage, &reset, &[]));
-    assert_eq!(store.contents().await.unwrap().votes, 0);
+    assert_eq!(store.counts().await.unwrap().votes, 0);
 }
 
 #[test]

@@ -169,7 +169,7 @@ async fn what_a_dead_worker_was_handed_before_the_clock_was_set_back_is_claimed(
 
 async fn read_one(consumer: &mut queue::Consumer) -> BallotId {
     loop {
-        let read = consumer.next(1, Duration::from_secs(1)).await.unwrap();
+        let read = consumer.read(1, Duration::from_secs(1)).await.unwrap();
         if let Some(delivery) = read.first() {
             return delivery.id;
         }

@@ -85,7 +85,7 @@ impl Election {
                 .iter()
                 .map(|index| self.cast[*index].clone())
                 .collect();
-            store.apply(&ballots, &[]).await.unwrap();
+            store.upsert_ballots(&ballots, &[]).await.unwrap();
         }
     }
 }

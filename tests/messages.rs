@@ -42,7 +42,7 @@ async fn complaint_of_store(url: &str) -> String {
     };
     let store = Store::open(&config).await.expect("it is opened later");
     store
-        .prepare()
+        .migrate()
         .await
         .expect_err("it cannot be used")
         .to_string()

@@ -7,7 +7,7 @@ use std::{
 };
 
 use poll::ballot::{Ballot, BallotId, Traceparent, VoterId};
-use queue::{Consumer, Delivery, Durability, Queue, QueueError};
+use queue::{Consumer, Durability, Queue, QueueError, StreamEntry};
 use tokio::time::timeout;
 
 use crate::harness::{
@@ -54,9 +54,9 @@ async fn enqueue(queue: &Queue, count: usize) -> Vec<BallotId> {
 }
 
 /// Reads until there is something: a consumer group that has just been made answers with nothing first.
-async fn read(consumer: &mut Consumer, max: usize) -> Vec<Delivery> {
+async fn read(consumer: &mut Consumer, max: usize) -> Vec<StreamEntry> {
     for _ in 0..100 {
-        let deliveries = consumer.next(max, SOON).await.unwrap();
+        let deliveries = consumer.read(max, SOON).await.unwrap();
         if !deliveries.is_empty() {
             return deliveries;
         }
@@ -64,7 +64,7 @@ async fn read(consumer: &mut Consumer, max: usize) -> Vec<Delivery> {
     panic!("nothing came out of the queue");
 }
 
-fn ids(deliveries: &[Delivery]) -> Vec<BallotId> {
+fn ids(deliveries: &[StreamEntry]) -> Vec<BallotId> {
     deliveries.iter().map(|delivery| delivery.id).collect()
 }
 
@@ -165,7 +165,7 @@ async fn a_ballot_is_handed_to_one_consumer_only(storage: Storage) {
     assert_eq!(got.len(), 4, "no more than asked for");
     got.extend(ids(&read(&mut other, 100).await));
     assert_eq!(got, sent);
-    assert_eq!(one.next(100, SOON).await.unwrap(), []);
+    assert_eq!(one.read(100, SOON).await.unwrap(), []);
 }
 
 async fn what_a_dead_consumer_held_is_claimed(storage: Storage) {
@@ -182,7 +182,7 @@ async fn what_a_dead_consumer_held_is_claimed(storage: Storage) {
         held[1..],
         "what was acknowledged is not among it"
     );
-    assert_eq!(claimed.lost, []);
+    assert_eq!(claimed.deleted, []);
     heir.acknowledge(&sent).await.unwrap();
     assert_eq!(
         queue
@@ -225,10 +225,7 @@ async fn acknowledged_ballots_are_gone_and_the_others_stay(storage: Storage) {
     assert_eq!(ids(&read(&mut consumer, 100).await), sent[5..]);
     consumer.acknowledge(&sent).await.unwrap();
     let backlog = consumer.trim().await.unwrap();
-    assert_eq!(
-        (backlog.pending, backlog.undelivered, backlog.oldest),
-        (0, 0, None)
-    );
+    assert_eq!((backlog.pending, backlog.lag, backlog.oldest), (0, 0, None));
     if storage.queue_url.starts_with("redis") {
         assert_eq!(
             redis::shared().unwrap().length(&storage.stream),
@@ -241,17 +238,17 @@ async fn acknowledged_ballots_are_gone_and_the_others_stay(storage: Storage) {
 async fn the_backlog_is_told(storage: Storage) {
     let queue = storage.queue().await;
     let mut consumer = queue.consumer("reader");
-    consumer.next(1, SOON).await.unwrap();
+    consumer.read(1, SOON).await.unwrap();
     let sent = enqueue(&queue, 5).await;
     let backlog = consumer.trim().await.unwrap();
     assert_eq!(
-        (backlog.pending, backlog.undelivered, backlog.oldest),
+        (backlog.pending, backlog.lag, backlog.oldest),
         (0, 5, Some(sent[0]))
     );
     read(&mut consumer, 2).await;
     let backlog = consumer.trim().await.unwrap();
     assert_eq!(
-        (backlog.pending, backlog.undelivered, backlog.oldest),
+        (backlog.pending, backlog.lag, backlog.oldest),
         (2, 3, Some(sent[0]))
     );
     consumer.acknowledge(&sent[..2]).await.unwrap();
@@ -265,26 +262,26 @@ async fn the_backlog_is_told_before_the_first_worker_comes(storage: Storage) {
     let sent = enqueue(&queue, 2).await;
     let backlog = looker.trim().await.unwrap();
     assert_eq!(
-        (backlog.pending, backlog.undelivered, backlog.oldest),
+        (backlog.pending, backlog.lag, backlog.oldest),
         (0, 2, Some(sent[0]))
     );
 }
 
 async fn the_newest_ballot_is_told(storage: Storage) {
     let queue = storage.queue().await;
-    assert_eq!(queue.newest().await.unwrap(), None);
+    assert_eq!(queue.last_id().await.unwrap(), None);
     let sent = enqueue(&queue, 3).await;
-    assert_eq!(queue.newest().await.unwrap(), Some(sent[2]));
+    assert_eq!(queue.last_id().await.unwrap(), Some(sent[2]));
     let mut consumer = queue.consumer("reader");
     assert_eq!(read(&mut consumer, 10).await.len(), 3);
     assert_eq!(
-        queue.newest().await.unwrap(),
+        queue.last_id().await.unwrap(),
         Some(sent[2]),
         "whoever has it"
     );
     consumer.acknowledge(&sent).await.unwrap();
     consumer.trim().await.unwrap();
-    assert_eq!(queue.newest().await.unwrap(), None);
+    assert_eq!(queue.last_id().await.unwrap(), None);
 }
 
 async fn a_consumer_that_leaves_loses_nothing(storage: Storage) {
@@ -292,7 +289,7 @@ async fn a_consumer_that_leaves_loses_nothing(storage: Storage) {
     let sent = enqueue(&queue, 2).await;
     let mut busy = queue.consumer("busy");
     read(&mut busy, 1).await;
-    busy.leave().await.unwrap();
+    busy.remove_consumer().await.unwrap();
     let mut heir = queue.consumer("heir");
     assert_eq!(
         ids(&heir.claim(100, NO_IDLE).await.unwrap().deliveries),
@@ -300,7 +297,7 @@ async fn a_consumer_that_leaves_loses_nothing(storage: Storage) {
     );
     assert_eq!(ids(&read(&mut heir, 100).await), sent[1..]);
     heir.acknowledge(&sent).await.unwrap();
-    heir.leave().await.unwrap();
+    heir.remove_consumer().await.unwrap();
 }
 
 async fn what_is_enqueued_outlives_the_connection(storage: Storage) {
@@ -334,7 +331,7 @@ async fn an_idle_queue_answers_with_nothing(storage: Storage) {
     let queue = storage.queue().await;
     let mut consumer = queue.consumer("reader");
     assert_eq!(
-        consumer.next(10, Duration::from_millis(1)).await.unwrap(),
+        consumer.read(10, Duration::from_millis(1)).await.unwrap(),
         []
     );
     assert_eq!(consumer.claim(10, NO_IDLE).await.unwrap().deliveries, []);
@@ -344,8 +341,8 @@ async fn an_idle_queue_answers_with_nothing(storage: Storage) {
 
 async fn a_working_queue_passes_the_probe(storage: Storage) {
     let queue = storage.queue().await;
-    queue.probe_enqueue().await.unwrap();
-    queue.probe_acknowledge().await.unwrap();
+    queue.check_write().await.unwrap();
+    queue.check_ack().await.unwrap();
     assert_eq!(queue.durability().await.unwrap(), Durability::Full);
 }
 
@@ -383,7 +380,7 @@ async fn entries_removed_while_pending_are_reported_as_lost() {
         remove_first.arg(queue.name()).arg("MAXLEN").arg("=").arg(1);
         storage.at_its_node(&remove_first);
         let claimed = queue.consumer("heir").claim(100, NO_IDLE).await.unwrap();
-        assert_eq!(claimed.lost, sent[..1]);
+        assert_eq!(claimed.deleted, sent[..1]);
         assert_eq!(ids(&claimed.deliveries), sent[1..]);
     }
 }
@@ -416,21 +413,21 @@ async fn a_redis_that_may_lose_votes_or_refuses_them_is_noticed() {
     let weaker = queue.durability().await.unwrap();
     assert_eq!(
         weaker,
-        Durability::Weaker("appendfsync is everysec and should be always".into())
+        Durability::Degraded("appendfsync is everysec and should be always".into())
     );
     redis.set("maxmemory-policy", "allkeys-lru");
     redis.set("appendfsync", "always");
     let weaker = queue.durability().await.unwrap();
     assert_eq!(
         weaker,
-        Durability::Weaker("maxmemory-policy is allkeys-lru and should be noeviction".into())
+        Durability::Degraded("maxmemory-policy is allkeys-lru and should be noeviction".into())
     );
     redis.set("maxmemory-policy", "noeviction");
 
     // It still answers PING, but takes no votes.
     redis.set("maxmemory", "1");
     for refused in [
-        queue.probe_enqueue().await,
+        queue.check_write().await,
         queue.enqueue(&ballot("a")).await.map(drop),
     ] {
         assert!(
@@ -455,14 +452,14 @@ async fn a_redis_that_restarts_keeps_what_it_accepted_and_is_found_again() {
     eventually(
         "an answer",
         |up| *up,
-        async || queue.probe_enqueue().await.is_ok(),
+        async || queue.check_write().await.is_ok(),
     )
     .await;
     while got.len() < sent.len() {
         // The connection broke, which the first read finds out.
         got.extend(
             consumer
-                .next(100, SOON)
+                .read(100, SOON)
                 .await
                 .map_or_else(|_| Vec::new(), |deliveries| ids(&deliveries)),
         );

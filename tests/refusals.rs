@@ -293,7 +293,7 @@ async fn assert_nothing_was_queued(storage: &Storage) {
         .trim()
         .await
         .unwrap();
-    assert_eq!((backlog.pending, backlog.undelivered), (0, 0));
+    assert_eq!((backlog.pending, backlog.lag), (0, 0));
     assert_eq!(storage.counted().await, []);
     assert_eq!(store.dead_letters().await.unwrap(), []);
 }

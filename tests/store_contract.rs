@@ -45,7 +45,7 @@ pub fn cast(voter: VoterId, choice: &str, ms: u64, seq: u64) -> CastBallot {
 }
 
 async fn apply(store: &Store, ballots: &[CastBallot]) -> (u64, u64) {
-    let Applied { applied, stale } = store.apply(ballots, &[]).await.unwrap();
+    let Applied { applied, stale } = store.upsert_ballots(ballots, &[]).await.unwrap();
     (applied, stale)
 }
 
@@ -170,7 +170,7 @@ async fn writers_side_by_side_end_in_the_right_tally(storage: Storage) {
                     .map(|(index, voter)| cast(*voter, choice(index), ms, writer))
                     .collect();
                 // A deadlock would be an error here.
-                store.apply(&ballots, &[]).await.unwrap();
+                store.upsert_ballots(&ballots, &[]).await.unwrap();
             }
         })
     });
@@ -250,9 +250,9 @@ async fn a_dead_letter_is_kept_once_with_its_reason(storage: Storage) {
         dead(9, "first"),
         dead(u64::MAX, "with an id beyond every store's numbers"),
     ];
-    store.apply(&[], &letters).await.unwrap();
+    store.upsert_ballots(&[], &letters).await.unwrap();
     store
-        .apply(&[], &[dead(9, "delivered again")])
+        .upsert_ballots(&[], &[dead(9, "delivered again")])
         .await
         .unwrap();
     assert_eq!(store.dead_letters().await.unwrap(), letters);
@@ -265,7 +265,7 @@ async fn ballots_and_dead_letters_are_stored_together_or_not_at_all(storage: Sto
         .await;
     let ballot = [cast(VoterId::random(), "a", 10, 0)];
     let error = store
-        .apply(&ballot, &[dead(9, "poison")])
+        .upsert_ballots(&ballot, &[dead(9, "poison")])
         .await
         .unwrap_err();
     assert_eq!(
@@ -277,7 +277,10 @@ async fn ballots_and_dead_letters_are_stored_together_or_not_at_all(storage: Sto
     storage
         .execute("ALTER TABLE hidden RENAME TO dead_letters")
         .await;
-    store.apply(&ballot, &[dead(9, "poison")]).await.unwrap();
+    store
+        .upsert_ballots(&ballot, &[dead(9, "poison")])
+        .await
+        .unwrap();
     assert_eq!(votes(&store).await, (1, 0));
     assert_eq!(store.dead_letters().await.unwrap().len(), 1);
 }
@@ -309,7 +312,7 @@ async fn any_number_of_services_may_prepare_it_at_once(storage: Storage) {
         let config = storage.store_config();
         tokio::spawn(async move {
             let store = Store::open(&config).await.unwrap();
-            store.prepare().await.unwrap();
+            store.migrate().await.unwrap();
             store.tally().await.unwrap();
         })
     });
@@ -323,7 +326,7 @@ async fn a_store_of_a_newer_version_is_refused(storage: Storage) {
     let message = match Store::open(&storage.store_config()).await {
         Err(error) => format!("{:#}", anyhow::Error::from(error)),
         Ok(store) => {
-            let error = store.prepare().await.unwrap_err();
+            let error = store.migrate().await.unwrap_err();
             assert_eq!(error.class, ErrorClass::Permanent);
             error.to_string()
         }
@@ -404,7 +407,7 @@ async fn a_role_that_may_only_read_can_use_tables_that_are_ready() {
     let store = storage.store().await;
     assert_eq!(votes(&store).await, (0, 0));
     let refused = store
-        .apply(&[cast(VoterId::random(), "a", 1, 0)], &[])
+        .upsert_ballots(&[cast(VoterId::random(), "a", 1, 0)], &[])
         .await
         .unwrap_err();
     assert!(

@@ -124,7 +124,7 @@ pub async fn until_empty(storage: &Storage) {
     for shard in storage.shards().await.shards() {
         let left = async || {
             let backlog = shard.consumer("looks").trim().await;
-            backlog.map_or(u64::MAX, |backlog| backlog.pending + backlog.undelivered)
+            backlog.map_or(u64::MAX, |backlog| backlog.pending + backlog.lag)
         };
         let mut least = u64::MAX;
         while least > 0 {

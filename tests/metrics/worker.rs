@@ -39,10 +39,15 @@ async fn what_became_of_ballots_is_counted() {
     let mut dead = queue.consumer("dead");
     let mut taken = Vec::new();
     while taken.is_empty() {
-        taken = dead.next(1, SOON).await.unwrap();
+        taken = dead.read(1, SOON).await.unwrap();
     }
     let ballot = taken[0].open(&poll()).unwrap();
-    storage.store().await.apply(&[ballot], &[]).await.unwrap();
+    storage
+        .store()
+        .await
+        .upsert_ballots(&[ballot], &[])
+        .await
+        .unwrap();
     storage.enqueue_raw(&[("nonsense", "1")]).await;
 
     let worker = start_ready("worker", &storage, &[]).await;
