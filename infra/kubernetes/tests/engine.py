@@ -64,7 +64,7 @@ class Cluster:
         self.networks = {}
         for server in sorted({server for _, server, _ in allowed_connections(self.variant)}):
             self.networks[server] = self.network(f"{self.id}-{server}", "--internal")
-        self.world = self.network(f"{self.id}-world")
+        self.external = self.network(f"{self.id}-external")
         self.api = ApiServer(self.folder, "voting-app", of_kind(self.variant, "Role")["secrets"])
         self.cleanup.callback(self.api.close)
 
@@ -175,7 +175,7 @@ class Cluster:
         attached = [(self.networks[server], None) for client, server, _ in sorted(allowed_connections(self.variant)) if client == name]
         attached += [(self.networks[name], name)] if name in self.networks else []
         public = {port for one, port in public_ports(self.variant) if one == name}
-        attached += [(self.world, None)] if public else []
+        attached += [(self.external, None)] if public else []
         options += [f"--publish=127.0.0.1::{port}" for port in public]
         first, alias = attached[0] if attached else ("host" if uses_api else "none", None)
         options += [f"--network={first}"] + ([f"--network-alias={alias}"] if alias else [])
