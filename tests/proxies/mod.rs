@@ -83,7 +83,7 @@ async fn the_result_is_live_through_the_proxies_of_readme() {
     let app = App::start(&storage, &[]).await;
     until_votes(&app.result, &[0, 0]).await;
     for (software, configuration) in ALL {
-        if configuration != Configuration::Readme {
+        if configuration != Configuration::Guide {
             continue;
         }
         let proxy = or_skip!(Proxy::start(
