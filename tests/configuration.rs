@@ -21,7 +21,7 @@ fn the_tables_of_settings_are_those_of_the_code() {
     let file = fs::read_to_string(&path).expect("the file is there");
     let (before, rest) = file.split_once(BEGIN).expect("the tables begin");
     let (tables, after) = rest.split_once(END).expect("the tables end");
-    let expected = service_tables() + &load_table();
+    let expected = [service_tables(), load_table()].concat();
     if env::var_os(UPDATE).is_some() {
         let content = [before, BEGIN, &expected, END, after].concat();
         fs::write(&path, content).expect("the file can be written");
