@@ -48,7 +48,6 @@ fn services() -> [(&'static str, Command); 4] {
     };
     let all = voting_app::Settings::augment_args(Command::new("voting-app"));
     [
-        ("voting-app", TelemetrySettings::augment_args(all)),
         (
             "vote",
             service(vote::Settings::augment_args(Command::new("vote"))),
@@ -61,6 +60,7 @@ fn services() -> [(&'static str, Command); 4] {
             "worker",
             service(worker::Settings::augment_args(Command::new("worker"))),
         ),
+        ("voting-app", TelemetrySettings::augment_args(all)),
     ]
 }
 
@@ -171,16 +171,24 @@ fn description(arg: &Arg) -> String {
     text
 }
 
-/// Plain text as Markdown that shows it unchanged in a cell of a table.
+/// Plain text as Markdown that shows it unchanged in a cell of a table, with URLs as code.
 fn escape(text: &str) -> String {
+    let words: Vec<_> = text.split_whitespace().map(escape_word).collect();
+    words.join(" ")
+}
+
+fn escape_word(word: &str) -> String {
+    let url = word.trim_end_matches([',', '.', ';', ')']);
+    if url.contains("://") {
+        return format!("`{url}`{}", &word[url.len()..]);
+    }
     let special = |character| matches!(character, '\\' | '|' | '*' | '<' | '[' | ']' | '`');
     let mut escaped = String::new();
-    for character in text.chars() {
-        match character {
-            '\n' => escaped.push(' '),
-            character if special(character) => escaped.extend(['\\', character]),
-            character => escaped.push(character),
+    for character in word.chars() {
+        if special(character) {
+            escaped.push('\\');
         }
+        escaped.push(character);
     }
     escaped
 }

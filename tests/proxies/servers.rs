@@ -241,7 +241,10 @@ fn from_guide(software: Software, port: u16, vote: &str, result: &str) -> String
         .into_iter()
         .chain(listens)
         .fold(text, |text, (from, to)| {
-            assert!(text.contains(&from), "the {language} configuration of {GUIDE} has no {from:?}");
+            assert!(
+                text.contains(&from),
+                "the {language} configuration of {GUIDE} has no {from:?}"
+            );
             text.replace(&from, &to)
         });
     match software {
