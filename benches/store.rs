@@ -5,8 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shared::store::{Store, StoreConfig};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use store::{Store, StoreConfig};
 
 /// As many as a worker stores at once.
 const BATCH: u64 = 1000;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::ballot::{Ballot, VoterId};
+use poll::ballot::{Ballot, VoterId};
 
 use super::{start_ready, until_metric};
 use crate::harness::{
@@ -26,7 +26,7 @@ async fn enqueue(storage: &Storage, count: usize) {
 }
 
 /// Takes ballots, as a worker that dies with them in hand.
-async fn take(storage: &Storage, name: &str, count: usize) -> Vec<shared::ballot::BallotId> {
+async fn take(storage: &Storage, name: &str, count: usize) -> Vec<poll::ballot::BallotId> {
     let mut consumer = storage.queue().await.consumer(name);
     let mut taken = Vec::new();
     while taken.len() < count {

@@ -1,6 +1,6 @@
 //! A shard is lost, and comes back.
 
-use shared::queue::Queue;
+use queue::Queue;
 
 use super::rig::{NONE, Rig, assert_accepted_elsewhere, assert_refused_at_once};
 use crate::harness::{
