@@ -3,7 +3,8 @@
 use std::{env, fmt::Write, fs};
 
 use clap::{Arg, Args, Command};
-use shared::{settings::ListenSettings, telemetry::TelemetrySettings};
+use telemetry::TelemetrySettings;
+use web::settings::ListenSettings;
 
 use crate::harness::folders::root;
 
