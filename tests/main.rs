@@ -11,6 +11,7 @@ mod browser_safety;
 mod clock;
 mod command_line;
 mod compose;
+mod configuration;
 mod convergence;
 mod data_dir;
 mod faults;

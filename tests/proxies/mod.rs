@@ -78,12 +78,12 @@ async fn every_vote_is_counted_once_through_every_proxy() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_result_is_live_through_the_proxies_of_readme() {
+async fn the_result_is_live_through_the_proxies_of_the_guide() {
     let storage = embedded().await;
     let app = App::start(&storage, &[]).await;
     until_votes(&app.result, &[0, 0]).await;
     for (software, configuration) in ALL {
-        if configuration != Configuration::Readme {
+        if configuration != Configuration::Guide {
             continue;
         }
         let proxy = or_skip!(Proxy::start(
@@ -197,7 +197,7 @@ async fn a_refusal_says_what_was_compared_and_which_setting_helps() {
 
 /// There is no cluster here: what a reader copies is at least an Ingress for both services.
 #[test]
-fn readme_has_an_ingress() {
+fn the_guide_has_an_ingress() {
     let ingress = snippet("yaml");
     for line in [
         "apiVersion: networking.k8s.io/v1\n",

@@ -13,8 +13,11 @@ use crate::harness::{
     server::{Server, find_program},
 };
 
-/// The name under which README's configurations have the voting page.
+/// The host name of the voting page in the configurations of the guide for operators.
 pub const HOST: &str = "poll.example.org";
+
+/// The guide for operators, which has a configuration for each proxy.
+const GUIDE: &str = "docs/operations.md";
 
 /// A proxy of this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +29,7 @@ pub enum Software {
     Varnish,
 }
 
-/// A configuration: the least that works, or what README says.
+/// A configuration: the least that works, or that of the guide for operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Configuration {
     /// As people write it who know no better: `Host` is what the proxy makes of it.
@@ -35,8 +38,8 @@ pub enum Configuration {
     HostWithoutPort,
     /// In front of the result page, and it holds back what does not fill a buffer.
     Buffering,
-    /// The one in README.
-    Readme,
+    /// The configuration in the guide for operators.
+    Guide,
     /// Both pages under one name, below paths that the proxy removes.
     PathRemoved,
     /// The same, but it passes them on.
@@ -47,13 +50,13 @@ pub enum Configuration {
 pub const ALL: [(Software, Configuration); 10] = [
     (Software::Nginx, Configuration::Bare),
     (Software::Nginx, Configuration::HostWithoutPort),
-    (Software::Nginx, Configuration::Readme),
+    (Software::Nginx, Configuration::Guide),
     (Software::Apache, Configuration::Bare),
-    (Software::Apache, Configuration::Readme),
+    (Software::Apache, Configuration::Guide),
     (Software::Haproxy, Configuration::Bare),
-    (Software::Haproxy, Configuration::Readme),
+    (Software::Haproxy, Configuration::Guide),
     (Software::Caddy, Configuration::Bare),
-    (Software::Caddy, Configuration::Readme),
+    (Software::Caddy, Configuration::Guide),
     (Software::Varnish, Configuration::Bare),
 ];
 
@@ -82,7 +85,7 @@ impl Proxy {
         let address = |url: &str| url.trim_start_matches("http://").to_owned();
         let (vote, result) = (address(vote), address(result));
         let text = match configuration {
-            Configuration::Readme => readme(software, port, &vote, &result),
+            Configuration::Guide => from_guide(software, port, &vote, &result),
             Configuration::PathRemoved => below(software, port, &vote, &result, true),
             Configuration::PathKept => below(software, port, &vote, &result, false),
             Configuration::Bare => bare(software, port, &vote, ""),
@@ -216,8 +219,8 @@ fn below(software: Software, port: u16, vote: &str, result: &str, removed: bool)
     }
 }
 
-/// README's part of a configuration, with the ports of the test, and without certificates.
-fn readme(software: Software, port: u16, vote: &str, result: &str) -> String {
+/// The guide's part of a configuration, with the ports of the test, and without certificates.
+fn from_guide(software: Software, port: u16, vote: &str, result: &str) -> String {
     let language = software.to_string().to_lowercase();
     let text = snippet(&language);
     let listens = match software {
@@ -228,7 +231,7 @@ fn readme(software: Software, port: u16, vote: &str, result: &str) -> String {
             ".example.org {".to_owned(),
             format!(".example.org:{port} {{"),
         )],
-        Software::Varnish => unreachable!("README has none"),
+        Software::Varnish => unreachable!("the guide has none"),
     };
     let upstreams = [
         ("127.0.0.1:8080".to_owned(), vote.to_owned()),
@@ -238,7 +241,10 @@ fn readme(software: Software, port: u16, vote: &str, result: &str) -> String {
         .into_iter()
         .chain(listens)
         .fold(text, |text, (from, to)| {
-            assert!(text.contains(&from), "README's {language} has no {from:?}");
+            assert!(
+                text.contains(&from),
+                "the {language} configuration of {GUIDE} has no {from:?}"
+            );
             text.replace(&from, &to)
         });
     match software {
@@ -254,11 +260,11 @@ fn readme(software: Software, port: u16, vote: &str, result: &str) -> String {
     }
 }
 
-/// The block of this language in README.
+/// The block of this language in the guide for operators.
 pub fn snippet(language: &str) -> String {
-    let readme = fs::read_to_string(folders::root().join("README.md")).expect("there is a README");
-    let block = readme.split(&format!("```{language}\n")).nth(1);
-    let block = block.unwrap_or_else(|| panic!("README has no block of {language}"));
+    let guide = fs::read_to_string(folders::root().join(GUIDE)).expect("the guide is there");
+    let block = guide.split(&format!("```{language}\n")).nth(1);
+    let block = block.unwrap_or_else(|| panic!("{GUIDE} has no block of {language}"));
     block.split("```").next().unwrap_or_default().to_owned()
 }
 

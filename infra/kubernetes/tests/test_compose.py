@@ -127,7 +127,7 @@ class Equality(unittest.TestCase):
 
     def test_termination_grace_periods_are_longer_than_drains(self):
         drain = seconds(environment("vote")["DRAIN_DELAY"])
-        shutdown = seconds(re.search(r"\| `SHUTDOWN_TIMEOUT` \| `(\w+)` \|", (PROJECT / "README.md").read_text())[1])
+        shutdown = seconds(re.search(r"\| `SHUTDOWN_TIMEOUT` \| `(\w+)` \|", (PROJECT / "docs/configuration.md").read_text())[1])
         for name in SERVICES:
             spec = pod(workloads("local")[name])
             self.assertGreater(spec["terminationGracePeriodSeconds"], drain + shutdown, name)
