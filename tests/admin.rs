@@ -35,22 +35,22 @@ use crate::{
 
 on_both_storages! {
     dead_letters_are_listed_with_their_reason,
-    a_dead_letter_steers_no_terminal_and_ends_no_list,
-    a_dead_letter_counts_once_its_option_is_offered,
+    control_characters_and_invalid_times_do_not_break_the_list,
+    a_dead_letter_is_counted_after_its_option_is_added,
     a_replay_never_replaces_a_newer_vote,
-    what_cannot_be_replayed_stays_and_is_named,
-    what_only_the_store_refuses_stays_and_the_others_are_replayed,
-    replays_side_by_side_end_in_the_right_tally,
-    an_export_is_every_standing_vote,
-    an_export_to_a_file_is_whole_or_not_there,
-    an_export_of_many_votes_takes_little_memory,
-    a_reader_may_stop_reading_an_export,
-    a_reset_begins_anew,
-    a_reset_wants_the_question_confirmed,
+    dead_letters_that_cannot_be_replayed_stay_and_are_reported,
+    a_dead_letter_rejected_by_the_store_stays_and_the_others_are_replayed,
+    concurrent_replays_count_each_dead_letter_once,
+    an_export_contains_the_current_vote_of_every_voter,
+    an_export_to_a_file_is_atomic,
+    an_export_of_many_votes_uses_little_memory,
+    an_export_succeeds_when_its_reader_closes_the_pipe,
+    a_reset_deletes_all_votes_and_voting_continues,
+    a_reset_requires_the_question_as_confirmation,
     a_reset_is_confirmed_at_a_terminal,
     a_reset_waits_until_every_accepted_ballot_is_counted,
-    a_reset_under_voting_leaves_the_tally_right,
-    resets_and_workers_side_by_side_do_not_wait_for_each_other,
+    a_reset_during_voting_keeps_the_tally_correct,
+    concurrent_resets_and_workers_do_not_deadlock,
 }
 
 on_storage! {
@@ -129,7 +129,7 @@ async fn ids(store: &Store) -> Vec<String> {
 }
 
 /// Whoever lists them reads what anybody may have sent.
-async fn a_dead_letter_steers_no_terminal_and_ends_no_list(storage: Storage) {
+async fn control_characters_and_invalid_times_do_not_break_the_list(storage: Storage) {
     let voter = "\u{1b}[2J\u{202e}abc\u{2066}";
     let long = "x".repeat(5000);
     let entries: [&[(&str, &str)]; 3] = [
@@ -228,7 +228,7 @@ async fn dead_letters_are_listed_with_their_reason(storage: Storage) {
     );
 }
 
-async fn a_dead_letter_counts_once_its_option_is_offered(storage: Storage) {
+async fn a_dead_letter_is_counted_after_its_option_is_added(storage: Storage) {
     let (one, other) = (VoterId::random().to_string(), VoterId::random().to_string());
     let letters = dead_letters(
         &storage,
@@ -282,7 +282,7 @@ async fn a_replay_never_replaces_a_newer_vote(storage: Storage) {
     assert_counts_are_right(&storage).await;
 }
 
-async fn what_cannot_be_replayed_stays_and_is_named(storage: Storage) {
+async fn dead_letters_that_cannot_be_replayed_stay_and_are_reported(storage: Storage) {
     let voter = VoterId::random().to_string();
     let letters = dead_letters(
         &storage,
@@ -332,7 +332,7 @@ async fn what_cannot_be_replayed_stays_and_is_named(storage: Storage) {
     assert_eq!(ids(&storage.store().await).await, letters[..1]);
 }
 
-async fn what_only_the_store_refuses_stays_and_the_others_are_replayed(storage: Storage) {
+async fn a_dead_letter_rejected_by_the_store_stays_and_the_others_are_replayed(storage: Storage) {
     let voters: Vec<_> = (0..5).map(|_| VoterId::random().to_string()).collect();
     let entries: Vec<_> = voters
         .iter()
@@ -340,7 +340,7 @@ async fn what_only_the_store_refuses_stays_and_the_others_are_replayed(storage: 
         .collect();
     let entries: Vec<&[_]> = entries.iter().map(|entry| &entry[..]).collect();
     let letters = dead_letters(&storage, &entries).await;
-    crate::mover::refuse_in_the_store(&storage, voters[2].parse().unwrap()).await;
+    crate::ballot_processor::reject_in_the_store(&storage, voters[2].parse().unwrap()).await;
     let said = complaint(&mut admin(&storage, &["replay", "--all"], &MORE_OPTIONS));
     assert!(
         said.starts_with(&format!("{}: ", letters[2])) && said.contains("refused by a rule"),
@@ -350,7 +350,7 @@ async fn what_only_the_store_refuses_stays_and_the_others_are_replayed(storage: 
     assert_eq!(storage.counted().await, [("c".to_owned(), 4)]);
 }
 
-async fn replays_side_by_side_end_in_the_right_tally(storage: Storage) {
+async fn concurrent_replays_count_each_dead_letter_once(storage: Storage) {
     let voters: Vec<_> = (0..40).map(|_| VoterId::random().to_string()).collect();
     let entries: Vec<_> = voters
         .iter()
@@ -381,7 +381,7 @@ async fn replays_side_by_side_end_in_the_right_tally(storage: Storage) {
     assert_counts_are_right(&storage).await;
 }
 
-async fn an_export_is_every_standing_vote(storage: Storage) {
+async fn an_export_contains_the_current_vote_of_every_voter(storage: Storage) {
     const EMPTY: &str = "voter,choice,cast_at\n";
     let store = storage.store().await;
     assert_eq!(said(&mut admin(&storage, &["export"], &[])), EMPTY);
@@ -415,7 +415,7 @@ async fn an_export_is_every_standing_vote(storage: Storage) {
     assert_eq!(said(&mut admin(&storage, &["export"], &[])), expected);
 }
 
-async fn an_export_to_a_file_is_whole_or_not_there(storage: Storage) {
+async fn an_export_to_a_file_is_atomic(storage: Storage) {
     let store = storage.store().await;
     let ballots = [
         cast(VoterId::random(), "a", 1_763_900_000_000),
@@ -486,7 +486,7 @@ fn start(mut command: Command) -> Child {
     command.spawn().unwrap()
 }
 
-async fn an_export_of_many_votes_takes_little_memory(storage: Storage) {
+async fn an_export_of_many_votes_uses_little_memory(storage: Storage) {
     many_votes(&storage, MANY).await;
     let mut export = start(admin(&storage, &["export"], &[]));
     let mut lines = BufReader::new(export.stdout.take().unwrap()).lines();
@@ -503,7 +503,7 @@ async fn an_export_of_many_votes_takes_little_memory(storage: Storage) {
     assert!(export.wait().unwrap().success());
 }
 
-async fn a_reader_may_stop_reading_an_export(storage: Storage) {
+async fn an_export_succeeds_when_its_reader_closes_the_pipe(storage: Storage) {
     // More than a pipe holds.
     many_votes(&storage, 20_000).await;
     let mut export = start(admin(&storage, &["export"], &[]));
@@ -517,7 +517,7 @@ async fn a_reader_may_stop_reading_an_export(storage: Storage) {
     assert_eq!(text(&ended.stderr), "");
 }
 
-async fn a_reset_begins_anew(storage: Storage) {
+async fn a_reset_deletes_all_votes_and_voting_continues(storage: Storage) {
     let voter = VoterId::random().to_string();
     dead_letters(&storage, &[&[("voter", &voter), ("choice", "c")]]).await;
     let app = App::start(&storage, &[]).await;
@@ -557,7 +557,7 @@ async fn a_reset_begins_anew(storage: Storage) {
     app.stop().await;
 }
 
-async fn a_reset_wants_the_question_confirmed(storage: Storage) {
+async fn a_reset_requires_the_question_as_confirmation(storage: Storage) {
     let store = storage.store().await;
     store
         .apply(&[cast(VoterId::random(), "a", 1)], &[])
@@ -676,7 +676,7 @@ async fn a_reset_waits_until_every_accepted_ballot_is_counted(storage: Storage) 
     assert_eq!(store.contents().await.unwrap(), Contents::default());
 }
 
-async fn a_reset_under_voting_leaves_the_tally_right(storage: Storage) {
+async fn a_reset_during_voting_keeps_the_tally_correct(storage: Storage) {
     const VOTERS: usize = 4;
     let app = App::start(&storage, &[]).await;
     let stop = Arc::new(AtomicBool::new(false));
@@ -735,7 +735,7 @@ async fn assert_counts_are_right_in_one_moment(storage: &Storage) {
     assert_eq!(storage.rows(differences).await, []);
 }
 
-async fn resets_and_workers_side_by_side_do_not_wait_for_each_other(storage: Storage) {
+async fn concurrent_resets_and_workers_do_not_deadlock(storage: Storage) {
     let regulars: Vec<_> = (0..20).map(|_| VoterId::random()).collect();
     storage.store().await;
     let workers = (0..4_u64).map(|worker| {
@@ -767,7 +767,7 @@ async fn resets_and_workers_side_by_side_do_not_wait_for_each_other(storage: Sto
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reset_does_not_wait_long_for_somebody_who_reads() {
+async fn a_reset_fails_while_a_transaction_reads_the_votes() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     let store = storage.store().await;
     let ballot = [cast(VoterId::random(), "a", 1)];
@@ -792,7 +792,7 @@ async fn a_reset_does_not_wait_long_for_somebody_who_reads() {
 }
 
 #[test]
-fn a_place_without_a_database_is_said_by_name() {
+fn a_missing_database_is_reported_with_its_path() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("other").display().to_string();
     for arguments in [
@@ -817,7 +817,7 @@ fn a_place_without_a_database_is_said_by_name() {
 }
 
 #[test]
-fn help_tells_what_a_reset_does_not_reach() {
+fn reset_help_says_that_browsers_remember_their_choice() {
     let help = said(command("voting-app", &[]).args(["admin", "reset", "--help"]));
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(

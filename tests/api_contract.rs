@@ -16,11 +16,11 @@ use crate::harness::{
 };
 
 on_both_storages! {
-    every_documented_operation_answers_as_documented,
-    bad_requests_are_answered_as_documented,
-    votes_out_of_time_are_answered_as_documented,
-    a_client_that_has_the_answer_gets_304,
-    head_answers_as_get_does_without_a_body,
+    every_operation_responds_as_documented,
+    invalid_requests_get_the_documented_problems,
+    votes_outside_the_voting_period_get_the_documented_problems,
+    a_matching_etag_gets_304,
+    head_responds_like_get_without_a_body,
 }
 
 fn send(service: &str, method: &Method, path: &str) -> RequestBuilder {
@@ -38,7 +38,7 @@ fn good(service: &str, method: &Method, path: &str) -> RequestBuilder {
     }
 }
 
-async fn every_documented_operation_answers_as_documented(storage: Storage) {
+async fn every_operation_responds_as_documented(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     until_complete(&app.result).await;
     let probes = ["GET /health", "GET /metrics", "GET /ready"];
@@ -125,7 +125,7 @@ async fn every_documented_operation_answers_as_documented(storage: Storage) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_document_knows_the_options_of_the_poll() {
+async fn the_document_lists_the_options_of_the_poll() {
     let storage = Storage::new(Kind::Embedded).await.unwrap();
     let app = App::start(
         &storage,
@@ -143,7 +143,7 @@ async fn the_document_knows_the_options_of_the_poll() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_paths_of_the_document_are_below_its_server() {
+async fn the_server_url_of_the_document_resolves_to_the_service_root() {
     let storage = Storage::new(Kind::Embedded).await.unwrap();
     let app = App::start(&storage, &[]).await;
     for service in [&app.vote, &app.result] {
@@ -164,7 +164,7 @@ async fn the_paths_of_the_document_are_below_its_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_voters_cookie_is_a_scheme_that_need_not_be_used() {
+async fn the_voter_cookie_is_an_optional_security_scheme() {
     for flags in [&["--public-https", "false"], &["--public-https", "true"]] {
         let storage = Storage::new(Kind::Embedded).await.unwrap();
         let app = App::start(&storage, flags).await;
@@ -188,7 +188,7 @@ async fn the_voters_cookie_is_a_scheme_that_need_not_be_used() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn too_many_votes_are_a_documented_problem() {
+async fn exceeding_the_rate_limit_is_a_documented_problem() {
     let storage = Storage::new(Kind::Embedded).await.unwrap();
     let app = App::start(&storage, &["--votes-per-minute", "1", "--votes-burst", "1"]).await;
     let vote = || good(&app.vote, &Method::POST, "/api/votes");
@@ -245,7 +245,7 @@ async fn must_be(
     document.check_schema("Problem", example);
 }
 
-async fn bad_requests_are_answered_as_documented(storage: Storage) {
+async fn invalid_requests_get_the_documented_problems(storage: Storage) {
     let app = App::start(
         &storage,
         &[
@@ -333,7 +333,7 @@ async fn bad_requests_are_answered_as_documented(storage: Storage) {
     app.stop().await;
 }
 
-async fn votes_out_of_time_are_answered_as_documented(storage: Storage) {
+async fn votes_outside_the_voting_period_get_the_documented_problems(storage: Storage) {
     let when = |flag: &'static str, moment: &'static str| [flag, moment];
     for (flags, kind) in [
         (
@@ -376,7 +376,7 @@ async fn until_hidden(result: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dependency_that_is_gone_is_a_documented_problem() {
+async fn an_unreachable_dependency_is_a_documented_problem() {
     let storage = Storage::new(Kind::Embedded).await.unwrap();
     // Nobody listens there.
     let gone = [
@@ -422,7 +422,7 @@ async fn a_dependency_that_is_gone_is_a_documented_problem() {
     app.stop().await;
 }
 
-async fn a_client_that_has_the_answer_gets_304(storage: Storage) {
+async fn a_matching_etag_gets_304(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     until_complete(&app.result).await;
     for (service, path) in [
@@ -462,7 +462,7 @@ async fn a_client_that_has_the_answer_gets_304(storage: Storage) {
     app.stop().await;
 }
 
-async fn head_answers_as_get_does_without_a_body(storage: Storage) {
+async fn head_responds_like_get_without_a_body(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     until_complete(&app.result).await;
     for (service, path) in [

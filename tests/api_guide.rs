@@ -71,7 +71,7 @@ fn blocks(language: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn the_guide_names_every_problem_and_no_other() {
+fn the_guide_lists_exactly_the_problems_of_the_api() {
     let row = |kind: &ProblemKind| {
         format!(
             "| {} | `{}` | {} |",
@@ -88,7 +88,7 @@ fn the_guide_names_every_problem_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_examples_of_the_guide_are_as_documented() {
+async fn the_examples_of_the_guide_match_the_schemas() {
     let storage = Storage::new(Kind::Embedded).await.unwrap();
     let app = App::start(&storage, &[]).await;
     let (vote, result) = (
@@ -140,7 +140,7 @@ async fn the_examples_of_the_guide_are_as_documented() {
 }
 
 #[test]
-fn the_guide_says_which_problems_come_with_a_time_to_wait() {
+fn the_guide_lists_the_statuses_with_retry_after() {
     let statuses: BTreeSet<_> = ProblemKind::ALL
         .iter()
         .filter(|kind| kind.has_retry_after())
@@ -151,7 +151,7 @@ fn the_guide_says_which_problems_come_with_a_time_to_wait() {
 }
 
 #[test]
-fn the_guide_and_the_descriptions_say_which_votes_may_be_stored_although_they_were_not_confirmed() {
+fn the_guide_says_which_unconfirmed_votes_may_be_stored() {
     for kind in ProblemKind::ALL {
         let about = kind.about();
         let is_certain = about.contains("not stored");
@@ -170,7 +170,7 @@ fn the_guide_and_the_descriptions_say_which_votes_may_be_stored_although_they_we
 }
 
 #[test]
-fn the_guide_names_every_path_and_the_times_of_the_events() {
+fn the_guide_names_every_path_and_the_heartbeat_interval() {
     for path in [
         "/api/poll",
         "/api/votes",

@@ -43,7 +43,7 @@ async fn enqueue_in_the_future(storage: &Storage) {
     }
 }
 
-async fn a_ballot_of_the_future_is_counted_and_an_operator_lets_ids_follow_the_clock(
+async fn a_ballot_with_a_future_id_is_counted_and_restart_ids_restores_current_ids(
     storage: Storage,
 ) {
     let vote = start_ready("vote", &storage, &[]).await;
@@ -107,7 +107,7 @@ async fn a_ballot_of_the_future_is_counted_and_an_operator_lets_ids_follow_the_c
 }
 
 /// While no worker can store it, its age is measured by how long it is seen.
-async fn a_ballot_of_the_future_that_waits_has_an_age(storage: Storage) {
+async fn a_waiting_ballot_with_a_future_id_has_an_age(storage: Storage) {
     storage.store().await;
     let mut broken = Storage::new(Kind::Embedded).await.unwrap();
     broken.queue_url.clone_from(&storage.queue_url);
@@ -133,7 +133,7 @@ async fn a_ballot_of_the_future_that_waits_has_an_age(storage: Storage) {
     eventually("an age", is_seen, metrics).await;
 }
 
-async fn what_a_dead_worker_was_handed_before_the_clock_was_set_back_is_claimed(storage: Storage) {
+async fn entries_delivered_before_the_clock_was_set_back_are_claimed(storage: Storage) {
     let queue = storage.queue().await;
     storage
         .enqueue_raw(&[("voter", "x"), ("choice", "a")])
@@ -177,9 +177,9 @@ async fn read_one(consumer: &mut shared::queue::Consumer) -> BallotId {
 }
 
 on_both_storages! {
-    a_ballot_of_the_future_is_counted_and_an_operator_lets_ids_follow_the_clock,
-    a_ballot_of_the_future_that_waits_has_an_age,
-    what_a_dead_worker_was_handed_before_the_clock_was_set_back_is_claimed,
+    a_ballot_with_a_future_id_is_counted_and_restart_ids_restores_current_ids,
+    a_waiting_ballot_with_a_future_id_has_an_age,
+    entries_delivered_before_the_clock_was_set_back_are_claimed,
 }
 
 /// By a command, by eviction, or by a restart without persistence.
@@ -205,7 +205,7 @@ async fn ballots_removed_before_delivery_are_counted_as_lost() {
 
 /// Whoever may add a ballot may add one with the greatest id there is, after which Redis gives no other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_greatest_id_makes_vote_unready_until_an_operator_has_ids_begin_anew() {
+async fn the_greatest_id_makes_vote_unready_until_restart_ids() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     let vote = start_ready("vote", &storage, &[]).await;
     let result = start_ready("result", &storage, &[]).await;

@@ -27,7 +27,7 @@ fn environment<'a>(folder: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_application_starts_with_nothing_but_a_folder() {
+async fn the_application_needs_only_a_data_folder() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("new/data");
     let data = data.display().to_string();
@@ -73,7 +73,7 @@ fn sentence(variables: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn a_port_in_use_is_said_by_name() {
+fn a_port_in_use_is_reported_with_its_setting() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let said = sentence(&[("RESULT_LISTEN_ADDR", &address)]);
@@ -86,7 +86,7 @@ fn a_port_in_use_is_said_by_name() {
 }
 
 #[test]
-fn an_address_of_another_machine_is_said_by_name() {
+fn an_address_of_another_machine_is_reported_with_its_setting() {
     // For documentation only: no machine has it.
     let said = sentence(&[("VOTE_LISTEN_ADDR", "192.0.2.1:8080")]);
     assert_eq!(
@@ -97,7 +97,7 @@ fn an_address_of_another_machine_is_said_by_name() {
 }
 
 #[test]
-fn a_service_names_the_variable_that_set_its_port() {
+fn a_service_reports_the_variable_that_set_its_port() {
     let taken = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let address = format!("0.0.0.0:{port}");
@@ -115,7 +115,7 @@ fn a_service_names_the_variable_that_set_its_port() {
 }
 
 #[test]
-fn a_value_that_is_not_text_is_said_by_name() {
+fn a_value_that_is_not_utf8_is_reported_with_its_setting() {
     let mut command = command("voting-app", &PORTS);
     command.env("POLL_QUESTION", OsStr::from_bytes(b"\xe9t\xe9?"));
     let ended = output(&mut command);
@@ -126,7 +126,7 @@ fn a_value_that_is_not_text_is_said_by_name() {
 }
 
 #[test]
-fn a_file_that_is_not_a_database_is_said_once() {
+fn a_file_that_is_not_a_database_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let content = "not a database, and long enough to be read as one".repeat(10);
     std::fs::write(folder.path().join("voting.db"), content).unwrap();
@@ -143,7 +143,7 @@ fn a_file_that_is_not_a_database_is_said_once() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_used_is_said_by_name() {
+fn an_unusable_data_folder_is_reported_with_its_setting() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let folder = file.path().display().to_string();
     let said = sentence(&[("DATA_DIR", &folder)]);
@@ -159,7 +159,7 @@ fn a_folder_that_cannot_be_used_is_said_by_name() {
 }
 
 #[test]
-fn bad_settings_are_refused_with_the_variable_and_what_is_allowed() {
+fn invalid_settings_are_rejected_with_the_variable_and_the_allowed_values() {
     let cases = [
         ("POLL_OPTIONS", "a=Cats", "2 to 20 options, not 1"),
         ("POLL_OPTIONS", "a=Cats,a=Dogs", "\"a\" is there twice"),
@@ -251,7 +251,7 @@ fn bad_settings_are_refused_with_the_variable_and_what_is_allowed() {
 }
 
 #[test]
-fn an_empty_variable_is_not_set() {
+fn an_empty_variable_counts_as_unset() {
     let ended = output(
         command(
             "voting-app",
@@ -263,7 +263,7 @@ fn an_empty_variable_is_not_set() {
 }
 
 #[test]
-fn help_lists_every_setting_and_version_the_revision() {
+fn help_lists_every_setting_and_version_shows_the_revision() {
     let help = String::from_utf8(output(command("voting-app", &[]).arg("--help")).stdout).unwrap();
     for variable in [
         "VOTE_LISTEN_ADDR",
@@ -330,7 +330,7 @@ fn help_lists_every_setting_and_version_the_revision() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_healthcheck_tells_by_its_exit_code() {
+async fn the_healthcheck_reports_by_its_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().display().to_string();
     let app = Process::start(command("voting-app", &environment(&folder, &[])));
@@ -378,7 +378,7 @@ fn logs_can_be_json() {
 
 /// Everybody on the machine can read it in the list of processes.
 #[test]
-fn a_secret_in_the_command_line_is_refused_without_being_said() {
+fn a_secret_in_an_argument_is_rejected_and_not_printed() {
     let key = "0123456789abcdef".repeat(8);
     for (program, flag, value) in [
         ("vote", "--cookie-key", &*key),

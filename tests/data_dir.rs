@@ -34,7 +34,7 @@ fn complaint(data_dir: &Path) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_folder_may_have_the_characters_of_a_url() {
+async fn a_folder_name_may_contain_url_characters() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("is it? #1 100%25");
     let process = Process::start(app(&data));
@@ -46,7 +46,7 @@ async fn a_folder_may_have_the_characters_of_a_url() {
 }
 
 #[test]
-fn a_folder_whose_name_is_no_text_is_refused() {
+fn a_folder_name_that_is_not_utf8_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let said = complaint(&folder.path().join(OsStr::from_bytes(b"no\xfftext")));
     assert!(
@@ -56,7 +56,7 @@ fn a_folder_whose_name_is_no_text_is_refused() {
 }
 
 #[tokio::test]
-async fn a_database_of_another_program_is_left_as_it_is() {
+async fn a_database_of_another_program_is_not_changed() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("voting.db");
     let url = format!("sqlite://{}?mode=rwc", file.display());

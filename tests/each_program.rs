@@ -5,7 +5,7 @@ use std::process::Command;
 const NAME: &str = env!("CARGO_PKG_NAME");
 
 #[test]
-fn help_lists_the_settings_and_version_the_revision() {
+fn help_lists_the_settings_and_version_shows_the_revision() {
     let said = |argument| {
         let output = Command::new(env!(concat!("CARGO_BIN_EXE_", env!("CARGO_PKG_NAME"))))
             .arg(argument)

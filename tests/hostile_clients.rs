@@ -97,7 +97,7 @@ async fn idle(url: &str, many: usize) -> Vec<Raw> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn heads_that_are_too_large_are_refused_in_words() {
+async fn oversized_request_heads_get_431() {
     let (app, _storage) = app(&[]).await;
     let mut many = String::new();
     for number in 0..200 {
@@ -125,7 +125,7 @@ async fn heads_that_are_too_large_are_refused_in_words() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_that_is_too_large_is_refused_although_it_is_still_being_sent() {
+async fn an_oversized_body_is_rejected_while_it_is_sent() {
     let (app, _storage) = app(&[]).await;
     let body = "x".repeat(1024 * 1024);
     for (path, content_type) in [("/", FORM), ("/api/votes", "application/json")] {
@@ -141,7 +141,7 @@ async fn a_body_that_is_too_large_is_refused_although_it_is_still_being_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_http_is_not_served() {
+async fn malformed_http_is_rejected() {
     let (app, _storage) = app(&[]).await;
     let mut random = StdRng::seed_from_u64(7);
     let noise: Vec<Vec<u8>> = (0..200)
@@ -187,7 +187,7 @@ async fn what_is_no_http_is_not_served() {
 
 /// A proxy in front may see another end of the request.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_chunks_are_a_transfer_coding() {
+async fn only_chunked_transfer_encoding_is_accepted() {
     let (app, _storage) = app(&[]).await;
     for coding in ["gzip, chunked", "identity, chunked", "chunked, chunked"] {
         let request = format!(
@@ -206,7 +206,7 @@ async fn only_chunks_are_a_transfer_coding() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_that_cannot_be_read_are_counted() {
+async fn unreadable_requests_are_counted() {
     let (app, _storage) = app(&[]).await;
     let long = format!(
         "GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n",
@@ -221,7 +221,7 @@ async fn requests_that_cannot_be_read_are_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn random_bodies_are_refused_and_cost_no_memory() {
+async fn random_bodies_are_rejected_without_memory_growth() {
     let program = Program::start(&[]);
     let mut random = StdRng::seed_from_u64(42);
     let hostile = client();
@@ -256,7 +256,7 @@ async fn random_bodies_are_refused_and_cost_no_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn thousands_that_ask_nothing_are_in_nobodys_way() {
+async fn thousands_of_idle_connections_do_not_block_voters() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(
         Resource::Nofile,
@@ -289,7 +289,7 @@ async fn thousands_that_ask_nothing_are_in_nobodys_way() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_head_that_comes_drop_by_drop_is_cut_off() {
+async fn a_slow_request_head_times_out() {
     let (app, _storage) = app(&[]).await;
     let mut hostile = Raw::open(&app.vote).await;
     hostile.send(b"GET / HTTP/1.1\r\n").await;
@@ -303,7 +303,7 @@ async fn a_head_that_comes_drop_by_drop_is_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_idle_connection_is_closed_when_the_settings_say_so() {
+async fn an_idle_connection_is_closed_after_the_keep_alive_timeout() {
     let (app, _storage) = app(&["--keep-alive-timeout", "1s"]).await;
     for url in [&app.vote, &app.result, &app.worker] {
         let mut idle = Raw::open(url).await;
@@ -315,7 +315,7 @@ async fn an_idle_connection_is_closed_when_the_settings_say_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_that_comes_drop_by_drop_is_refused() {
+async fn a_slow_request_body_gets_408() {
     let (app, _storage) = app(&[]).await;
     let slow = async |path: &str, content_type: &str| {
         let mut hostile = Raw::open(&app.vote).await;
@@ -360,7 +360,7 @@ fn assert_little_is_queued(url: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn those_who_ask_and_never_read_are_cut_off() {
+async fn clients_that_never_read_are_disconnected() {
     let program = Program::start(&[]);
     let request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
     let before = program.figure("process_resident_memory_bytes").await;
@@ -384,7 +384,7 @@ async fn those_who_ask_and_never_read_are_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_finds_no_place_is_told_so_and_gets_one_when_others_have_gone() {
+async fn connections_beyond_the_limit_get_503_until_others_close() {
     let (app, _storage) = app(&[
         "--max-connections",
         "8",
@@ -424,7 +424,7 @@ async fn who_finds_no_place_is_told_so_and_gets_one_when_others_have_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_viewer_who_finds_no_place_is_told_so_and_gets_one_when_others_have_gone() {
+async fn viewers_beyond_the_limit_get_503_until_others_leave() {
     let (app, _storage) = app(&["--max-viewers", "2", "--max-viewers-per-address", "2"]).await;
     let first = Viewer::open(&app.result, None).await;
     let mut second = Viewer::open(&app.result, None).await;
@@ -464,7 +464,7 @@ const PER_ADDRESS: &str = "http_server_connections_rejected_per_address_total";
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_address_leaves_places_to_the_others() {
+async fn one_address_cannot_use_all_connections() {
     let (app, _storage) = app(&["--max-connections", "40"]).await;
     let hostile = idle(&app.vote, 200).await;
     let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
@@ -497,7 +497,7 @@ async fn one_address_leaves_places_to_the_others() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_address_leaves_the_live_result_to_the_others() {
+async fn one_address_cannot_use_all_event_streams() {
     let (app, _storage) = app(&["--max-viewers", "6"]).await;
     let mut viewers = Vec::new();
     for _ in 0..3 {
@@ -520,7 +520,7 @@ async fn one_address_leaves_the_live_result_to_the_others() {
 
 /// All of them come over the proxy's connections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_of_a_proxy_leaves_it_to_the_others() {
+async fn the_limit_per_address_applies_to_clients_behind_a_proxy() {
     let flags = [
         "--trusted-proxies",
         "127.0.0.0/8",

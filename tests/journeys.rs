@@ -16,14 +16,14 @@ use crate::harness::{
 on_both_storages! {
     a_vote_is_counted_and_can_be_changed,
     the_page_remembers_the_choice,
-    the_api_takes_votes_too,
-    viewers_see_votes_come_in,
-    a_viewer_who_comes_back_gets_what_was_missed,
+    the_api_accepts_votes,
+    viewers_receive_new_votes,
+    a_returning_viewer_receives_the_missed_tally,
     the_result_can_be_downloaded,
     a_poll_may_have_many_options,
-    a_poll_is_open_when_its_settings_say_so,
+    votes_are_accepted_only_while_the_poll_is_open,
     hidden_results_appear_when_the_poll_closes,
-    a_second_start_finds_the_votes_again,
+    votes_survive_a_restart,
 }
 
 async fn a_vote_is_counted_and_can_be_changed(storage: Storage) {
@@ -66,7 +66,7 @@ async fn the_page_remembers_the_choice(storage: Storage) {
     app.stop().await;
 }
 
-async fn the_api_takes_votes_too(storage: Storage) {
+async fn the_api_accepts_votes(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let (status, poll) = get_json(&format!("{}/api/poll", app.vote)).await;
     assert_eq!(status, StatusCode::OK);
@@ -97,7 +97,7 @@ async fn the_api_takes_votes_too(storage: Storage) {
     app.stop().await;
 }
 
-async fn viewers_see_votes_come_in(storage: Storage) {
+async fn viewers_receive_new_votes(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let mut viewers = [
         Viewer::open(&app.result, None).await,
@@ -122,7 +122,7 @@ async fn viewers_see_votes_come_in(storage: Storage) {
     app.stop().await;
 }
 
-async fn a_viewer_who_comes_back_gets_what_was_missed(storage: Storage) {
+async fn a_returning_viewer_receives_the_missed_tally(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let mut viewer = Viewer::open(&app.result, None).await;
     let seen = viewer.until_votes(&[0, 0]).await;
@@ -202,7 +202,7 @@ async fn a_poll_may_have_many_options(storage: Storage) {
     app.stop().await;
 }
 
-async fn a_poll_is_open_when_its_settings_say_so(storage: Storage) {
+async fn votes_are_accepted_only_while_the_poll_is_open(storage: Storage) {
     let moment = |seconds| (Timestamp::now() + SignedDuration::from_secs(seconds)).to_string();
     let early = App::start(&storage, &["--poll-opens-at", &moment(3600)]).await;
     let page = Voter::new(&early.vote).vote_for("a").await;
@@ -285,7 +285,7 @@ async fn hidden_results_appear_when_the_poll_closes(storage: Storage) {
     app.stop().await;
 }
 
-async fn a_second_start_finds_the_votes_again(storage: Storage) {
+async fn votes_survive_a_restart(storage: Storage) {
     let first = App::start(&storage, &[]).await;
     let voter = Voter::new(&first.vote);
     voter.must_vote_for("a").await;

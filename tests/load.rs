@@ -23,12 +23,12 @@ use crate::harness::{
 };
 
 on_both_storages! {
-    voters_who_change_their_minds_are_all_counted,
-    the_program_reports_what_it_found,
-    what_is_changed_behind_its_back_is_named,
-    the_program_fails_where_votes_are_wrong,
-    a_killed_replica_leaves_doubts_and_costs_no_vote,
-    replicas_that_do_not_know_each_others_voters_are_named,
+    voters_who_change_their_vote_are_all_counted,
+    the_report_contains_the_results,
+    every_kind_of_tampering_is_reported,
+    the_program_fails_when_votes_are_wrong,
+    a_killed_replica_leaves_ambiguous_votes_and_loses_none,
+    replicas_with_different_cookie_keys_are_reported,
 }
 
 /// So many votes by a dozen voters.
@@ -65,7 +65,7 @@ fn rules(violations: &[Violation]) -> Vec<&'static str> {
     violations.iter().map(Violation::rule).collect()
 }
 
-async fn voters_who_change_their_minds_are_all_counted(storage: Storage) {
+async fn voters_who_change_their_vote_are_all_counted(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     Voter::new(&app.vote).must_vote_for("a").await;
     until_votes(&app.result, &[1, 0]).await;
@@ -91,7 +91,7 @@ async fn voters_who_change_their_minds_are_all_counted(storage: Storage) {
     app.stop().await;
 }
 
-async fn the_program_reports_what_it_found(storage: Storage) {
+async fn the_report_contains_the_results(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     until_votes(&app.result, &[0, 0]).await;
     let json = storage.folder.path().join("report.json");
@@ -123,7 +123,7 @@ async fn the_program_reports_what_it_found(storage: Storage) {
     app.stop().await;
 }
 
-async fn what_is_changed_behind_its_back_is_named(storage: Storage) {
+async fn every_kind_of_tampering_is_reported(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     until_votes(&app.result, &[0, 0]).await;
     let watch = watch(&app.result, &storage).await;
@@ -180,7 +180,7 @@ async fn what_is_changed_behind_its_back_is_named(storage: Storage) {
     app.stop().await;
 }
 
-async fn the_program_fails_where_votes_are_wrong(storage: Storage) {
+async fn the_program_fails_when_votes_are_wrong(storage: Storage) {
     // More than the program has voters.
     const STRANGERS: u64 = 2000;
     let tampering = format!(
@@ -234,7 +234,7 @@ fn with_replicas(storage: &Storage, keys: [&str; 2]) -> ([Service; 2], Service, 
     (vote, worker, result)
 }
 
-async fn a_killed_replica_leaves_doubts_and_costs_no_vote(storage: Storage) {
+async fn a_killed_replica_leaves_ambiguous_votes_and_loses_none(storage: Storage) {
     let key = "ab".repeat(64);
     let ([mut killed, kept], _worker, result) = with_replicas(&storage, [&key, &key]);
     let watch = watch(&result.url, &storage).await;
@@ -263,7 +263,7 @@ async fn a_killed_replica_leaves_doubts_and_costs_no_vote(storage: Storage) {
     assert_eq!(load.latencies.attempts(), 1200);
 }
 
-async fn replicas_that_do_not_know_each_others_voters_are_named(storage: Storage) {
+async fn replicas_with_different_cookie_keys_are_reported(storage: Storage) {
     let keys = ["ab".repeat(64), "cd".repeat(64)];
     let ([one, other], _worker, result) = with_replicas(&storage, [&keys[0], &keys[1]]);
     let watch = watch(&result.url, &storage).await;

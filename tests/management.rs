@@ -22,7 +22,7 @@ use crate::{
 const MANAGED: (&str, &str) = ("MANAGEMENT_LISTEN_ADDR", "127.0.0.1:0");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_public_port_tells_a_status_and_the_management_port_everything() {
+async fn the_public_port_shows_a_status_and_the_management_port_shows_details() {
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     let straight = storage.queue_url.clone();
     let (proxy, url) = Proxy::to(&storage.queue_url).await;
@@ -73,7 +73,7 @@ const HIDDEN: [&str; 4] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_figure_of_a_public_port_tells_choices_apart_while_results_are_hidden() {
+async fn public_metrics_have_no_choice_labels_while_results_are_hidden() {
     let storage = Storage::new(Kind::Embedded).await.unwrap();
     let app = App::start(&storage, &HIDDEN).await;
     for choice in ["a", "b", "b"] {
@@ -94,7 +94,7 @@ async fn no_figure_of_a_public_port_tells_choices_apart_while_results_are_hidden
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_management_port_tells_choices_apart() {
+async fn management_metrics_have_choice_labels() {
     let storage = Storage::new(Kind::Embedded).await.unwrap();
     let settings = [
         MANAGED,
@@ -116,7 +116,7 @@ fn mode(path: &Path) -> u32 {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_else_on_the_machine_reads_votes_or_keys() {
+async fn data_files_are_readable_only_by_their_owner() {
     let storage = Storage::new(Kind::Embedded).await.unwrap();
     let folder = storage.folder.path().join("of its own");
     let data = folder.display().to_string();
@@ -140,7 +140,7 @@ async fn nobody_else_on_the_machine_reads_votes_or_keys() {
 
 /// A container has no other tool, and its public port gives no reason.
 #[test]
-fn the_health_check_says_what_only_the_management_port_tells() {
+fn the_healthcheck_prints_the_reason_from_the_management_port() {
     let listener = || {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

@@ -17,11 +17,11 @@ use crate::harness::{
 };
 
 on_both_storages! {
-    a_stopped_worker_is_told_in_few_steps,
+    the_delay_of_a_stopped_worker_is_shown_in_few_steps,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frozen_redis_is_a_fast_503_and_everything_else_goes_on() {
+async fn a_frozen_redis_fails_votes_fast_and_nothing_else() {
     let redis = or_skip!(redis::own());
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     storage.queue_url.clone_from(&redis.url);
@@ -86,7 +86,7 @@ async fn a_frozen_redis_is_a_fast_503_and_everything_else_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn voting_goes_on_while_postgres_is_away_and_the_result_says_how_old_it_is() {
+async fn voting_continues_while_postgres_is_down_and_the_result_is_marked_stale() {
     let server = or_skip!(postgres::own());
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     let server: &'static _ = Box::leak(Box::new(server));
@@ -134,7 +134,7 @@ async fn voting_goes_on_while_postgres_is_away_and_the_result_says_how_old_it_is
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frozen_postgres_does_not_hold_the_worker_for_ever() {
+async fn a_frozen_postgres_does_not_block_the_worker_forever() {
     let server = or_skip!(postgres::own());
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     let server: &'static _ = Box::leak(Box::new(server));
@@ -161,7 +161,7 @@ async fn a_frozen_postgres_does_not_hold_the_worker_for_ever() {
 }
 
 /// Nobody votes meanwhile: what is missed is the worker's word.
-async fn a_stopped_worker_is_told_in_few_steps(storage: Storage) {
+async fn the_delay_of_a_stopped_worker_is_shown_in_few_steps(storage: Storage) {
     let vote = Service::start("vote", &storage, &[]);
     let result = Service::start("result", &storage, &[]);
     let mut worker = Service::start("worker", &storage, &[]);

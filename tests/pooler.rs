@@ -48,8 +48,8 @@ macro_rules! poolers {
     };
 }
 poolers! {
-    this_machines_in_transaction_mode: ThisMachine, Transaction;
-    this_machines_in_session_mode: ThisMachine, Session;
-    debian_13s_in_transaction_mode: Debian13, Transaction;
-    debian_13s_in_session_mode: Debian13, Session;
+    this_machines_pooler_in_transaction_mode: ThisMachine, Transaction;
+    this_machines_pooler_in_session_mode: ThisMachine, Session;
+    debian_13_pooler_in_transaction_mode: Debian13, Transaction;
+    debian_13_pooler_in_session_mode: Debian13, Session;
 }

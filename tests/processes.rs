@@ -21,9 +21,9 @@ use crate::{
 on_both_storages! {
     three_processes_count_a_vote,
     several_replicas_share_the_work,
-    whatever_is_killed_no_accepted_vote_is_lost,
-    a_terminated_service_exits_well,
-    one_process_is_killed_and_started_again,
+    no_accepted_vote_is_lost_when_a_service_is_killed,
+    a_terminated_service_exits_successfully,
+    votes_survive_kills_of_the_single_process,
 }
 
 async fn three_processes_count_a_vote(storage: Storage) {
@@ -80,7 +80,7 @@ async fn several_replicas_share_the_work(storage: Storage) {
 }
 
 /// accepted ⊆ counted ⊆ attempted, whichever service dies at whichever moment.
-async fn whatever_is_killed_no_accepted_vote_is_lost(storage: Storage) {
+async fn no_accepted_vote_is_lost_when_a_service_is_killed(storage: Storage) {
     const VOTERS: usize = 4;
     let key = [("COOKIE_KEY", &*"5a".repeat(64))];
     let mut vote = Service::start("vote", &storage, &key);
@@ -146,7 +146,7 @@ async fn votes_so_far(storage: &Storage) -> u64 {
         .sum()
 }
 
-async fn a_terminated_service_exits_well(storage: Storage) {
+async fn a_terminated_service_exits_successfully(storage: Storage) {
     for name in ["vote", "worker", "result"] {
         let mut service = Service::start(name, &storage, &[]);
         let ready = async || {
@@ -159,7 +159,7 @@ async fn a_terminated_service_exits_well(storage: Storage) {
     }
 }
 
-async fn one_process_is_killed_and_started_again(storage: Storage) {
+async fn votes_survive_kills_of_the_single_process(storage: Storage) {
     let folder = storage.folder.path().display().to_string();
     let variables = [
         ("VOTE_LISTEN_ADDR", "127.0.0.1:0"),

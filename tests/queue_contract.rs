@@ -19,22 +19,22 @@ use crate::harness::{
 };
 
 on_all_storages! {
-    a_ballot_comes_out_as_it_went_in,
-    ids_grow_and_never_repeat,
-    of_a_group_each_is_told_its_own_place,
-    of_many_at_once_each_is_told_the_place_of_its_own_ballot,
-    a_ballot_is_handed_to_one_consumer_only,
-    what_a_dead_consumer_held_is_claimed,
-    what_a_live_consumer_holds_is_not_claimed,
-    acknowledged_ballots_are_gone_and_the_others_stay,
-    the_backlog_is_told,
-    the_backlog_is_told_before_the_first_worker_comes,
-    the_newest_ballot_is_told,
-    a_consumer_that_leaves_loses_nothing,
-    what_is_enqueued_outlives_the_connection,
-    poison_is_delivered_and_can_be_acknowledged,
-    an_idle_queue_answers_with_nothing,
-    a_working_queue_passes_the_probe,
+    a_ballot_is_read_as_it_was_enqueued,
+    ids_increase_and_never_repeat,
+    every_ballot_of_a_batch_gets_its_own_id,
+    concurrent_enqueues_return_the_ids_of_their_own_ballots,
+    a_ballot_is_delivered_to_one_consumer_only,
+    entries_of_a_dead_consumer_are_claimed,
+    entries_of_a_live_consumer_are_not_claimed,
+    acknowledged_ballots_are_removed_and_the_others_stay,
+    the_backlog_is_reported,
+    the_backlog_is_reported_before_the_first_worker_starts,
+    the_last_id_is_reported,
+    removing_a_consumer_loses_no_ballots,
+    enqueued_ballots_outlive_the_connection,
+    invalid_entries_are_delivered_and_can_be_acknowledged,
+    an_empty_queue_returns_nothing,
+    a_working_queue_passes_its_checks,
 }
 
 const NO_IDLE: Duration = Duration::ZERO;
@@ -70,7 +70,7 @@ fn ids(deliveries: &[Delivery]) -> Vec<BallotId> {
     deliveries.iter().map(|delivery| delivery.id).collect()
 }
 
-async fn a_ballot_comes_out_as_it_went_in(storage: Storage) {
+async fn a_ballot_is_read_as_it_was_enqueued(storage: Storage) {
     let queue = storage.queue().await;
     let traceparent = Traceparent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
     let sent = [
@@ -93,7 +93,7 @@ async fn a_ballot_comes_out_as_it_went_in(storage: Storage) {
     assert_eq!(read, sent);
 }
 
-async fn ids_grow_and_never_repeat(storage: Storage) {
+async fn ids_increase_and_never_repeat(storage: Storage) {
     let queue = storage.queue().await;
     let in_turn = enqueue(&queue, 20).await;
     assert!(in_turn.is_sorted_by(|a, b| a < b), "{in_turn:?}");
@@ -115,7 +115,7 @@ async fn ids_grow_and_never_repeat(storage: Storage) {
     assert!(enqueue(&queue, 1).await[0] > *everything.iter().max().unwrap());
 }
 
-async fn of_a_group_each_is_told_its_own_place(storage: Storage) {
+async fn every_ballot_of_a_batch_gets_its_own_id(storage: Storage) {
     let queue = storage.queue().await;
     assert!(queue.enqueue_all(&[]).await.is_empty());
     let group: Vec<_> = (0..600).map(|_| ballot("a")).collect();
@@ -132,7 +132,7 @@ async fn of_a_group_each_is_told_its_own_place(storage: Storage) {
     }
 }
 
-async fn of_many_at_once_each_is_told_the_place_of_its_own_ballot(storage: Storage) {
+async fn concurrent_enqueues_return_the_ids_of_their_own_ballots(storage: Storage) {
     let queue = storage.queue().await;
     let voters = (0..300).map(|number| {
         let queue = queue.clone();
@@ -159,7 +159,7 @@ async fn of_many_at_once_each_is_told_the_place_of_its_own_ballot(storage: Stora
     }
 }
 
-async fn a_ballot_is_handed_to_one_consumer_only(storage: Storage) {
+async fn a_ballot_is_delivered_to_one_consumer_only(storage: Storage) {
     let queue = storage.queue().await;
     let sent = enqueue(&queue, 10).await;
     let (mut one, mut other) = (queue.consumer("one"), queue.consumer("other"));
@@ -170,7 +170,7 @@ async fn a_ballot_is_handed_to_one_consumer_only(storage: Storage) {
     assert_eq!(one.next(100, SOON).await.unwrap(), []);
 }
 
-async fn what_a_dead_consumer_held_is_claimed(storage: Storage) {
+async fn entries_of_a_dead_consumer_are_claimed(storage: Storage) {
     let queue = storage.queue().await;
     let sent = enqueue(&queue, 3).await;
     let mut dead = queue.consumer("dead");
@@ -197,7 +197,7 @@ async fn what_a_dead_consumer_held_is_claimed(storage: Storage) {
     );
 }
 
-async fn what_a_live_consumer_holds_is_not_claimed(storage: Storage) {
+async fn entries_of_a_live_consumer_are_not_claimed(storage: Storage) {
     let queue = storage.queue().await;
     enqueue(&queue, 3).await;
     read(&mut queue.consumer("alive"), 100).await;
@@ -209,7 +209,7 @@ async fn what_a_live_consumer_holds_is_not_claimed(storage: Storage) {
     assert_eq!(claimed.deliveries, []);
 }
 
-async fn acknowledged_ballots_are_gone_and_the_others_stay(storage: Storage) {
+async fn acknowledged_ballots_are_removed_and_the_others_stay(storage: Storage) {
     let queue = storage.queue().await;
     let sent = enqueue(&queue, 6).await;
     let mut consumer = queue.consumer("reader");
@@ -240,7 +240,7 @@ async fn acknowledged_ballots_are_gone_and_the_others_stay(storage: Storage) {
     }
 }
 
-async fn the_backlog_is_told(storage: Storage) {
+async fn the_backlog_is_reported(storage: Storage) {
     let queue = storage.queue().await;
     let mut consumer = queue.consumer("reader");
     consumer.next(1, SOON).await.unwrap();
@@ -260,7 +260,7 @@ async fn the_backlog_is_told(storage: Storage) {
     assert_eq!(consumer.trim().await.unwrap().oldest, Some(sent[2]));
 }
 
-async fn the_backlog_is_told_before_the_first_worker_comes(storage: Storage) {
+async fn the_backlog_is_reported_before_the_first_worker_starts(storage: Storage) {
     let queue = storage.queue().await;
     let mut looker = queue.consumer("looks");
     assert!(looker.trim().await.unwrap().is_empty());
@@ -272,7 +272,7 @@ async fn the_backlog_is_told_before_the_first_worker_comes(storage: Storage) {
     );
 }
 
-async fn the_newest_ballot_is_told(storage: Storage) {
+async fn the_last_id_is_reported(storage: Storage) {
     let queue = storage.queue().await;
     assert_eq!(queue.newest().await.unwrap(), None);
     let sent = enqueue(&queue, 3).await;
@@ -289,7 +289,7 @@ async fn the_newest_ballot_is_told(storage: Storage) {
     assert_eq!(queue.newest().await.unwrap(), None);
 }
 
-async fn a_consumer_that_leaves_loses_nothing(storage: Storage) {
+async fn removing_a_consumer_loses_no_ballots(storage: Storage) {
     let queue = storage.queue().await;
     let sent = enqueue(&queue, 2).await;
     let mut busy = queue.consumer("busy");
@@ -305,13 +305,13 @@ async fn a_consumer_that_leaves_loses_nothing(storage: Storage) {
     heir.leave().await.unwrap();
 }
 
-async fn what_is_enqueued_outlives_the_connection(storage: Storage) {
+async fn enqueued_ballots_outlive_the_connection(storage: Storage) {
     let sent = enqueue(&storage.queue().await, 3).await;
     let queue = storage.queue().await;
     assert_eq!(ids(&read(&mut queue.consumer("later"), 100).await), sent);
 }
 
-async fn poison_is_delivered_and_can_be_acknowledged(storage: Storage) {
+async fn invalid_entries_are_delivered_and_can_be_acknowledged(storage: Storage) {
     let queue = storage.queue().await;
     enqueue(&queue, 1).await;
     storage
@@ -332,7 +332,7 @@ async fn poison_is_delivered_and_can_be_acknowledged(storage: Storage) {
     assert_eq!(consumer.trim().await.unwrap().pending, 0);
 }
 
-async fn an_idle_queue_answers_with_nothing(storage: Storage) {
+async fn an_empty_queue_returns_nothing(storage: Storage) {
     let queue = storage.queue().await;
     let mut consumer = queue.consumer("reader");
     assert_eq!(
@@ -344,7 +344,7 @@ async fn an_idle_queue_answers_with_nothing(storage: Storage) {
     assert_eq!(consumer.trim().await.unwrap().oldest, None);
 }
 
-async fn a_working_queue_passes_the_probe(storage: Storage) {
+async fn a_working_queue_passes_its_checks(storage: Storage) {
     let queue = storage.queue().await;
     queue.probe_enqueue().await.unwrap();
     queue.probe_acknowledge().await.unwrap();
@@ -354,7 +354,7 @@ async fn a_working_queue_passes_the_probe(storage: Storage) {
 // What only Redis can do to us.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_consumer_group_is_made_again_from_the_beginning() {
+async fn a_lost_consumer_group_is_recreated_from_the_first_entry() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     let queue = storage.queue().await;
     let sent = enqueue(&queue, 3).await;
@@ -391,7 +391,7 @@ async fn entries_removed_while_pending_are_reported_as_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn entries_removed_before_they_were_delivered_are_no_backlog() {
+async fn entries_removed_before_delivery_are_not_in_the_backlog() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     let queue = storage.queue().await;
     let mut consumer = queue.consumer("reader");
@@ -407,7 +407,7 @@ async fn entries_removed_before_they_were_delivered_are_no_backlog() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_may_lose_votes_or_refuses_them_is_noticed() {
+async fn degraded_durability_and_rejected_writes_are_detected() {
     let redis = or_skip!(redis::own());
     let mut storage = Storage::new(Kind::Embedded).await.unwrap();
     storage.queue_url.clone_from(&redis.url);
@@ -445,7 +445,7 @@ async fn a_redis_that_may_lose_votes_or_refuses_them_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_restarts_keeps_what_it_accepted_and_is_found_again() {
+async fn accepted_ballots_survive_a_restart_of_redis() {
     let redis = or_skip!(redis::own());
     let mut storage = Storage::new(Kind::Embedded).await.unwrap();
     storage.queue_url.clone_from(&redis.url);

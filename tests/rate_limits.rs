@@ -10,13 +10,13 @@ use crate::harness::{
 };
 
 on_both_storages! {
-    thousands_of_votes_from_one_address_pass_unless_limited,
-    new_voters_beyond_the_limit_are_told_so_and_nothing_is_queued,
-    the_address_is_believed_only_from_a_trusted_proxy,
-    cookies_kept_for_after_a_reset_are_new_voters,
+    votes_from_one_address_are_not_limited_by_default,
+    new_voters_beyond_the_limit_get_429_and_nothing_is_queued,
+    forwarded_addresses_are_used_only_from_trusted_proxies,
+    cookies_from_before_a_reset_count_as_new_voters,
 }
 
-async fn thousands_of_votes_from_one_address_pass_unless_limited(storage: Storage) {
+async fn votes_from_one_address_are_not_limited_by_default(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let client = client();
     let voters = (0..50).map(async |_| {
@@ -36,7 +36,7 @@ async fn thousands_of_votes_from_one_address_pass_unless_limited(storage: Storag
 const FORM: &str = "application/x-www-form-urlencoded";
 const FEW: [&str; 4] = ["--new-voters-per-minute", "1", "--new-voters-burst", "3"];
 
-async fn new_voters_beyond_the_limit_are_told_so_and_nothing_is_queued(storage: Storage) {
+async fn new_voters_beyond_the_limit_get_429_and_nothing_is_queued(storage: Storage) {
     let app = App::start(&storage, &FEW).await;
     let known = Voter::new(&app.vote);
     known.must_vote_for("a").await;
@@ -79,7 +79,7 @@ async fn new_voters_beyond_the_limit_are_told_so_and_nothing_is_queued(storage: 
 }
 
 /// They say that their voters have voted, and what they voted for is gone.
-async fn cookies_kept_for_after_a_reset_are_new_voters(storage: Storage) {
+async fn cookies_from_before_a_reset_count_as_new_voters(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let stock: Vec<_> = (0..20).map(|_| Voter::new(&app.vote)).collect();
     for voter in &stock {
@@ -100,7 +100,7 @@ async fn cookies_kept_for_after_a_reset_are_new_voters(storage: Storage) {
     app.stop().await;
 }
 
-async fn the_address_is_believed_only_from_a_trusted_proxy(storage: Storage) {
+async fn forwarded_addresses_are_used_only_from_trusted_proxies(storage: Storage) {
     let vote = async |app: &App, forwarded_for: &str| {
         let request = client()
             .post(&app.vote)

@@ -42,7 +42,7 @@ async fn assert_all_are_there(storage: &Storage) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_whole_dump_is_restored_into_an_empty_database() {
+async fn a_full_dump_restores_into_an_empty_database() {
     let (from, to) = or_skip!(two_databases().await);
     let dump = database(&from).dump(&[]);
     database(&to).restore(&dump).unwrap();
@@ -51,7 +51,7 @@ async fn a_whole_dump_is_restored_into_an_empty_database() {
 
 /// Both a dump of the data and the tables it goes into have counts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn data_alone_are_restored_into_tables_that_are_there() {
+async fn a_data_only_dump_restores_into_existing_tables() {
     let (from, to) = or_skip!(two_databases().await);
     to.store().await;
     let dump = database(&from).dump(&["--data-only", "--exclude-table=_sqlx_migrations"]);
@@ -60,7 +60,7 @@ async fn data_alone_are_restored_into_tables_that_are_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn votes_alone_are_restored_into_tables_that_are_there() {
+async fn a_votes_only_dump_restores_into_existing_tables() {
     let (from, to) = or_skip!(two_databases().await);
     to.store().await;
     let dump = database(&from).dump(&["--data-only", "--table=votes"]);
@@ -70,7 +70,7 @@ async fn votes_alone_are_restored_into_tables_that_are_there() {
 
 /// Its own table is there already, which the dump does not know.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dump_of_the_original_app_is_restored_into_tables_that_are_there() {
+async fn a_dump_of_the_original_app_restores_into_existing_tables() {
     let from = or_skip!(Storage::new(Kind::Servers).await);
     // Source: the original's worker, https://github.com/dockersamples/example-voting-app.
     from.execute(
@@ -97,7 +97,7 @@ async fn a_dump_of_the_original_app_is_restored_into_tables_that_are_there() {
 
 /// As after a restore with `--disable-triggers` of half the tables.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn counts_that_differ_are_said_and_counted_anew() {
+async fn wrong_counts_are_reported_and_recounted() {
     for kind in [Kind::Embedded, Kind::Servers] {
         let storage = or_skip!(Storage::new(kind).await);
         storage.store().await;
@@ -161,7 +161,7 @@ async fn after_a_clean_stop_the_database_file_has_all_votes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_running_embedded_database_is_copied_whole() {
+async fn a_backup_of_a_running_embedded_database_is_complete() {
     let storage = Storage::new(Kind::Embedded).await.unwrap();
     let vote = start_ready("vote", &storage, &[]).await;
     let _worker = start_ready("worker", &storage, &[]).await;

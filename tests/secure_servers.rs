@@ -14,7 +14,7 @@ use crate::harness::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_vote_travels_encrypted_and_with_a_password() {
+async fn votes_use_tls_and_passwords() {
     let certificate = Certificate::new();
     let redis = or_skip!(redis::secured(&certificate, "alice", "s3cret"));
     let postgres = or_skip!(postgres::secured(&certificate));

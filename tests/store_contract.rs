@@ -18,20 +18,20 @@ use crate::harness::{
 };
 
 on_both_storages! {
-    the_newest_ballot_of_a_voter_stands,
+    the_newest_ballot_of_a_voter_counts,
     ids_are_compared_as_numbers,
     a_repeated_ballot_changes_nothing,
-    within_a_batch_only_the_newest_counts,
+    within_a_batch_only_the_newest_ballot_counts,
     the_tally_and_the_timeline_follow_every_change,
-    writers_side_by_side_end_in_the_right_tally,
-    whoever_changes_the_votes_the_tally_follows,
-    a_dead_letter_is_kept_once_with_its_reason,
-    ballots_and_dead_letters_are_stored_together_or_not_at_all,
+    concurrent_writers_end_in_the_correct_tally,
+    the_tally_follows_direct_changes_of_the_votes,
+    a_dead_letter_is_stored_once_with_its_reason,
+    ballots_and_dead_letters_are_stored_atomically,
     an_empty_batch_is_no_error,
-    a_reader_hears_of_changes,
-    any_number_of_services_may_prepare_it_at_once,
-    a_store_of_a_newer_version_is_refused,
-    workers_leave_word_of_how_far_they_are,
+    subscribers_are_notified_of_changes,
+    concurrent_migrations_succeed,
+    a_store_of_a_newer_version_is_rejected,
+    workers_report_their_progress,
 }
 
 pub fn cast(voter: VoterId, choice: &str, ms: u64, seq: u64) -> CastBallot {
@@ -56,7 +56,7 @@ async fn votes(store: &Store) -> (u64, u64) {
     (tally.votes("a"), tally.votes("b"))
 }
 
-async fn the_newest_ballot_of_a_voter_stands(storage: Storage) {
+async fn the_newest_ballot_of_a_voter_counts(storage: Storage) {
     let store = storage.store().await;
     let voter = VoterId::random();
     assert_eq!(apply(&store, &[cast(voter, "a", 20, 0)]).await, (1, 0));
@@ -97,7 +97,7 @@ async fn a_repeated_ballot_changes_nothing(storage: Storage) {
     }
 }
 
-async fn within_a_batch_only_the_newest_counts(storage: Storage) {
+async fn within_a_batch_only_the_newest_ballot_counts(storage: Storage) {
     let store = storage.store().await;
     let voter = VoterId::random();
     let batch = [
@@ -147,7 +147,7 @@ async fn assert_timeline(store: &Store, step: u64, expected: &[(i64, &str, i64)]
     assert_eq!(points, expected);
 }
 
-async fn writers_side_by_side_end_in_the_right_tally(storage: Storage) {
+async fn concurrent_writers_end_in_the_correct_tally(storage: Storage) {
     const WRITERS: u64 = 6;
     const BATCHES: u64 = 15;
     let voters: Vec<_> = (0..40).map(|_| VoterId::random()).collect();
@@ -212,7 +212,7 @@ pub async fn assert_counts_are_right(storage: &Storage) {
     );
 }
 
-async fn whoever_changes_the_votes_the_tally_follows(storage: Storage) {
+async fn the_tally_follows_direct_changes_of_the_votes(storage: Storage) {
     let store = storage.store().await;
     apply(
         &store,
@@ -246,7 +246,7 @@ pub fn dead(ms: u64, reason: &str) -> DeadLetter {
     }
 }
 
-async fn a_dead_letter_is_kept_once_with_its_reason(storage: Storage) {
+async fn a_dead_letter_is_stored_once_with_its_reason(storage: Storage) {
     let store = storage.store().await;
     let letters = [
         dead(9, "first"),
@@ -260,7 +260,7 @@ async fn a_dead_letter_is_kept_once_with_its_reason(storage: Storage) {
     assert_eq!(store.dead_letters().await.unwrap(), letters);
 }
 
-async fn ballots_and_dead_letters_are_stored_together_or_not_at_all(storage: Storage) {
+async fn ballots_and_dead_letters_are_stored_atomically(storage: Storage) {
     let store = storage.store().await;
     storage
         .execute("ALTER TABLE dead_letters RENAME TO hidden")
@@ -290,7 +290,7 @@ async fn an_empty_batch_is_no_error(storage: Storage) {
     assert_eq!(store.timeline_extent().await.unwrap(), None);
 }
 
-async fn a_reader_hears_of_changes(storage: Storage) {
+async fn subscribers_are_notified_of_changes(storage: Storage) {
     let store = storage.store().await;
     let mut changes = storage.store().await.changes();
     timeout(PATIENCE, changes.changed())
@@ -306,7 +306,7 @@ async fn a_reader_hears_of_changes(storage: Storage) {
     }
 }
 
-async fn any_number_of_services_may_prepare_it_at_once(storage: Storage) {
+async fn concurrent_migrations_succeed(storage: Storage) {
     let services = (0..8).map(|_| {
         let config = storage.store_config();
         tokio::spawn(async move {
@@ -320,7 +320,7 @@ async fn any_number_of_services_may_prepare_it_at_once(storage: Storage) {
     }
 }
 
-async fn a_store_of_a_newer_version_is_refused(storage: Storage) {
+async fn a_store_of_a_newer_version_is_rejected(storage: Storage) {
     storage.prepare_by_a_newer_version().await;
     let message = match Store::open(&storage.store_config()).await {
         Err(error) => format!("{:#}", anyhow::Error::from(error)),
@@ -337,7 +337,7 @@ async fn a_store_of_a_newer_version_is_refused(storage: Storage) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_originals_table_is_taken_over_with_its_votes() {
+async fn the_table_of_the_original_app_is_migrated_with_its_votes() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     // As the original worker makes it.
     storage
@@ -359,7 +359,7 @@ async fn the_originals_table_is_taken_over_with_its_votes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_changed_vote_finds_room_on_its_page() {
+async fn a_changed_vote_stays_on_its_page() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     let store = storage.store().await;
     // Some ten pages full.
@@ -384,7 +384,7 @@ async fn a_changed_vote_finds_room_on_its_page() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_role_that_may_only_read_can_use_tables_that_are_ready() {
+async fn a_read_only_role_can_use_migrated_tables() {
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     storage.store().await;
     let role = unique("reader");
@@ -425,7 +425,7 @@ async fn connect(storage: &Storage) -> PgConnection {
     PgConnection::connect(&storage.database_url).await.unwrap()
 }
 
-async fn workers_leave_word_of_how_far_they_are(storage: Storage) {
+async fn workers_report_their_progress(storage: Storage) {
     let store = storage.store().await;
     assert_eq!(store.progress().await.unwrap(), []);
     let report = async |worker: &str, waits| {

@@ -45,7 +45,7 @@ async fn assert_no_dead_letters(storage: &Storage) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_column_without_a_default_holds_ballots_back() {
+async fn a_required_column_without_a_default_delays_ballots() {
     ballots_wait(
         "ALTER TABLE votes ADD COLUMN reviewed boolean NOT NULL",
         "ALTER TABLE votes DROP COLUMN reviewed",
@@ -55,7 +55,7 @@ async fn a_column_without_a_default_holds_ballots_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_check_holds_back_what_it_refuses() {
+async fn a_check_constraint_delays_ballots() {
     ballots_wait(
         "ALTER TABLE votes ADD CONSTRAINT no_cats CHECK (vote <> 'a')",
         "ALTER TABLE votes DROP CONSTRAINT no_cats",
@@ -65,7 +65,7 @@ async fn a_check_holds_back_what_it_refuses() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_trigger_that_raises_a_violation_holds_ballots_back() {
+async fn a_trigger_that_raises_a_violation_delays_ballots() {
     ballots_wait(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
          BEGIN RAISE EXCEPTION 'not on Sundays' USING ERRCODE = 'check_violation'; END $$;
@@ -94,7 +94,7 @@ async fn is_taken_over_once_mended(table: &str, word: &str, cure: &str, votes: [
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rows_without_a_vote_are_named() {
+async fn rows_without_a_vote_are_reported() {
     is_taken_over_once_mended(
         "CREATE TABLE votes (id varchar(255), vote varchar(255)); INSERT INTO votes VALUES ('v1', NULL), ('v2', 'a')",
         "('v1', NULL)",
@@ -105,7 +105,7 @@ async fn rows_without_a_vote_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ids_that_are_there_twice_are_named() {
+async fn duplicate_ids_are_reported() {
     is_taken_over_once_mended(
         "CREATE TABLE votes (id varchar(255), vote varchar(255)); INSERT INTO votes VALUES ('v1', 'a'), ('v1', 'b')",
         "'v1' (2 rows)",
@@ -116,7 +116,7 @@ async fn ids_that_are_there_twice_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn columns_of_another_type_are_named() {
+async fn columns_of_another_type_are_reported() {
     is_taken_over_once_mended(
         "CREATE TABLE votes (id integer, vote varchar(10))",
         "id is integer, vote is character varying(10)",
@@ -128,7 +128,7 @@ async fn columns_of_another_type_are_named() {
 
 /// Every role of the database may hold any advisory lock, as long as it likes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_holds_an_advisory_lock_holds_up_no_vote() {
+async fn a_foreign_advisory_lock_delays_no_vote() {
     use sqlx::Connection;
 
     let storage = or_skip!(Storage::new(Kind::Servers).await);

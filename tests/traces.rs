@@ -19,9 +19,9 @@ use crate::{
 };
 
 on_both_storages! {
-    traces_lead_from_the_request_to_the_commit,
-    a_batch_is_one_span_that_links_to_each_ballot,
-    a_dead_letter_says_so_in_its_trace_and_in_the_log,
+    a_trace_covers_the_request_and_the_commit,
+    a_batch_is_one_span_with_a_link_to_each_ballot,
+    a_dead_letter_is_an_error_in_its_trace_and_in_the_log,
 }
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -54,7 +54,7 @@ fn kind(storage: &Storage) -> &'static str {
     if is_redis { "redis" } else { "sqlite" }
 }
 
-async fn a_batch_is_one_span_that_links_to_each_ballot(storage: Storage) {
+async fn a_batch_is_one_span_with_a_link_to_each_ballot(storage: Storage) {
     let collector = Collector::start().await;
     let settings = collector.settings();
     let voting = start_ready("vote", &storage, &settings).await;
@@ -84,7 +84,7 @@ async fn a_batch_is_one_span_that_links_to_each_ballot(storage: Storage) {
     assert_eq!(insert.attribute("db.operation.batch.size"), "3");
 }
 
-async fn traces_lead_from_the_request_to_the_commit(storage: Storage) {
+async fn a_trace_covers_the_request_and_the_commit(storage: Storage) {
     let collector = Collector::start().await;
     let service = async |name| start_ready(name, &storage, &collector.settings()).await;
     let (voting, _worker) = (service("vote").await, service("worker").await);
@@ -185,7 +185,7 @@ async fn traces_lead_from_the_request_to_the_commit(storage: Storage) {
     assert!(probe.is_none(), "{probe:?}");
 }
 
-async fn a_dead_letter_says_so_in_its_trace_and_in_the_log(storage: Storage) {
+async fn a_dead_letter_is_an_error_in_its_trace_and_in_the_log(storage: Storage) {
     let collector = Collector::start().await;
     let mut settings = collector.settings().to_vec();
     settings.push(("LOG_FORMAT", "json"));
@@ -215,7 +215,7 @@ async fn a_dead_letter_says_so_in_its_trace_and_in_the_log(storage: Storage) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_vote_that_fails_says_so_in_its_trace_and_in_the_log() {
+async fn a_failed_vote_is_an_error_in_its_trace_and_in_the_log() {
     let mut storage = or_skip!(Storage::new(Kind::Embedded).await);
     // Nobody listens there.
     storage.queue_url = "redis://127.0.0.1:1".into();
@@ -247,7 +247,7 @@ async fn a_vote_that_fails_says_so_in_its_trace_and_in_the_log() {
 
 /// The way from a latency in a graph to its trace.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn latencies_name_a_trace_where_prometheus_asks_for_exemplars() {
+async fn latency_buckets_have_exemplars_in_openmetrics() {
     let storage = or_skip!(Storage::new(Kind::Embedded).await);
     let collector = Collector::start().await;
     let voting = start_ready("vote", &storage, &collector.settings()).await;
@@ -281,7 +281,7 @@ async fn latencies_name_a_trace_where_prometheus_asks_for_exemplars() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_not_sampled_is_not_sent_and_costs_no_trace() {
+async fn unsampled_traces_are_not_exported_and_keep_the_client_context() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     let collector = Collector::start().await;
     let mut settings = collector.settings().to_vec();
@@ -311,7 +311,7 @@ async fn what_is_not_sampled_is_not_sent_and_costs_no_trace() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_traces_are_off_a_ballot_keeps_that_of_its_client() {
+async fn without_tracing_a_ballot_keeps_the_traceparent_of_its_client() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     let voting = start_ready("vote", &storage, &[]).await;
     let sampled = traceparent(TRACE, "01");
@@ -337,7 +337,7 @@ fn traceparents(storage: &Storage) -> Vec<Option<String>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_last_traces_are_sent_at_the_end() {
+async fn pending_spans_are_exported_at_shutdown() {
     let storage = or_skip!(Storage::new(Kind::Embedded).await);
     let collector = Collector::start().await;
     let never = [
@@ -357,7 +357,7 @@ async fn the_last_traces_are_sent_at_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_collector_that_is_away_or_hangs_disturbs_nobody() {
+async fn an_unreachable_or_hanging_collector_does_not_affect_votes() {
     let storage = or_skip!(Storage::new(Kind::Embedded).await);
     // Connections are taken in by the system, and nobody ever answers.
     let hangs = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -380,7 +380,7 @@ async fn a_collector_that_is_away_or_hangs_disturbs_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_of_the_result_are_traced_too() {
+async fn requests_to_the_result_service_are_traced() {
     let storage = or_skip!(Storage::new(Kind::Embedded).await);
     let collector = Collector::start().await;
     let result = start_ready("result", &storage, &collector.settings()).await;

@@ -15,7 +15,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn prometheus_leads_from_a_latency_to_its_trace() {
+async fn prometheus_stores_exemplars_with_trace_ids() {
     let storage = or_skip!(Storage::new(Kind::Embedded).await);
     let collector = Collector::start().await;
     let vote = start_ready("vote", &storage, &collector.settings()).await;

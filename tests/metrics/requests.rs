@@ -22,7 +22,7 @@ fn answers(method: &str, route: &str, status: u16) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_service_counts_requests_by_what_they_are_and_never_by_what_somebody_tries() {
+async fn unknown_paths_and_methods_add_no_label_values() {
     let (_storage, services) = or_skip!(services(Kind::Embedded).await);
     for (name, service) in &services {
         let ask = async |method: &str, path: &str| {
@@ -48,7 +48,7 @@ async fn every_service_counts_requests_by_what_they_are_and_never_by_what_somebo
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_in_hand_and_open_connections_are_counted_up_and_down() {
+async fn active_requests_and_open_connections_are_counted_up_and_down() {
     let redis = or_skip!(redis::own());
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     storage.queue_url.clone_from(&redis.url);

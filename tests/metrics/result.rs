@@ -15,7 +15,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn viewers_and_what_they_are_sent_are_counted() {
+async fn viewers_and_sent_events_are_counted() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     let vote = start_ready("vote", &storage, &[]).await;
     let _worker = start_ready("worker", &storage, &[]).await;
@@ -57,7 +57,7 @@ async fn viewers_and_what_they_are_sent_are_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tally_ages_while_the_store_hangs() {
+async fn the_snapshot_age_grows_while_the_store_hangs() {
     let server: &'static _ = Box::leak(Box::new(or_skip!(postgres::own())));
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     let database = server.database().await;

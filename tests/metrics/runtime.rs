@@ -9,7 +9,7 @@ use crate::harness::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_process_says_what_it_is_and_what_it_uses() {
+async fn every_service_exports_build_process_and_runtime_metrics() {
     let (_storage, services) = or_skip!(services(Kind::Embedded).await);
     for (name, service) in &services {
         let before = Scrape::of(&service.url).await;

@@ -18,7 +18,7 @@ const UPDATE: &str = "UPDATE_METRICS_TABLE";
 const MARK: &str = "<!-- generated -->\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_table_of_metrics_is_what_services_say() {
+async fn the_table_matches_the_exported_metrics() {
     let (_storage, services) = or_skip!(services(Kind::Embedded).await);
     let mut metrics = BTreeMap::<String, Metric>::new();
     for (name, service) in &services {

@@ -29,7 +29,7 @@ fn enqueued(outcome: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_outcome_of_a_vote_is_counted_as_what_it_is() {
+async fn every_outcome_of_a_vote_is_counted() {
     let redis = or_skip!(redis::own());
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     storage.queue_url.clone_from(&redis.url);
@@ -71,7 +71,7 @@ async fn every_outcome_of_a_vote_is_counted_as_what_it_is() {
 
 /// Such a vote reaches no handler, and still the figures of the service's availability must show it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_vote_refused_by_a_limit_on_connections_is_counted_measured_and_logged() {
+async fn a_vote_rejected_by_a_connection_limit_is_counted_measured_and_logged() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     for (limits, outcome, logged) in [
         (
@@ -135,7 +135,7 @@ async fn a_vote_refused_by_a_limit_on_connections_is_counted_measured_and_logged
 
 /// A WARN for each of some hundred votes a second would hide what else is said.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn votes_that_fail_are_logged_once_a_second_with_their_number() {
+async fn failed_votes_are_logged_once_a_second_with_a_count() {
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     // Nobody listens there.
     storage.queue_url = "redis://127.0.0.1:1".into();
@@ -156,7 +156,7 @@ async fn votes_that_fail_are_logged_once_a_second_with_their_number() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_vote_beyond_the_rate_is_counted() {
+async fn a_rate_limited_vote_is_counted() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     let few = [("NEW_VOTERS_PER_MINUTE", "1"), ("NEW_VOTERS_BURST", "1")];
     let vote = Service::start("vote", &storage, &few);
@@ -169,7 +169,7 @@ async fn a_vote_beyond_the_rate_is_counted() {
 
 /// Settings that cannot be read are those of services that let nobody ask.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_queue_that_cannot_be_asked_the_operator_says_that_it_is_durable() {
+async fn durability_that_cannot_be_checked_can_be_declared_by_a_setting() {
     let redis = or_skip!(redis::own());
     redis.set_user(
         "vote",
@@ -190,7 +190,7 @@ async fn of_a_queue_that_cannot_be_asked_the_operator_says_that_it_is_durable() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_queue_that_is_away_is_down_and_a_weaker_one_is_not_durable() {
+async fn a_frozen_queue_is_down_and_a_degraded_queue_is_not_durable() {
     let redis = or_skip!(redis::own());
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     storage.queue_url.clone_from(&redis.url);

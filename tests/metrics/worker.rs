@@ -32,7 +32,7 @@ fn entries(outcome: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_became_of_ballots_is_counted() {
+async fn every_outcome_of_a_ballot_is_counted() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     let queue = storage.queue().await;
     let voter = VoterId::random();
@@ -70,7 +70,7 @@ async fn what_became_of_ballots_is_counted() {
 
 /// While the store hangs, what waits is still measured: it is then that somebody must be told.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_backlog_is_measured_while_the_store_is_away() {
+async fn the_backlog_is_measured_while_the_store_hangs() {
     let server: &'static _ = Box::leak(Box::new(or_skip!(postgres::own())));
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     let database = server.database().await;
@@ -108,7 +108,7 @@ async fn the_backlog_is_measured_while_the_store_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn failed_attempts_and_the_databases_errors_are_counted() {
+async fn retries_and_database_errors_are_counted() {
     let server: &'static _ = Box::leak(Box::new(or_skip!(postgres::own())));
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     let database = server.database().await;
@@ -151,11 +151,11 @@ async fn failed_attempts_and_the_databases_errors_are_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_database_refuses_for_ever_is_an_error_of_its_own() {
+async fn rejections_by_the_database_are_permanent_errors() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     storage.store().await;
     let refused = VoterId::random();
-    crate::mover::refuse_in_the_store(&storage, refused).await;
+    crate::ballot_processor::reject_in_the_store(&storage, refused).await;
     let worker = Service::start("worker", &storage, &PROMPT);
     enqueue(&storage.queue().await, refused).await;
     let permanent = "db_errors_total{class=\"permanent\"}";

@@ -4,7 +4,7 @@ use super::services;
 use crate::harness::{scrape::Scrape, skip::or_skip, storage::Kind};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_combination_of_labels_is_there_from_the_start() {
+async fn every_label_combination_is_exported_from_the_start() {
     let (_storage, services) = or_skip!(services(Kind::Servers).await);
     for (name, service) in &services {
         // The first request of all.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 
-use super::rig::{FAULTS, Fault, Servers};
+use super::faults::{FAULTS, Fault, Servers};
 use crate::{
     faults::{start_ready, until_ready, until_unready_because},
     harness::{process::Service, scrape::until, skip::or_skip, viewer::get_json},
@@ -22,7 +22,7 @@ async fn ready(service: &Service) -> StatusCode {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn vote_and_worker_are_not_ready_without_a_queue_and_need_no_restart() {
+async fn vote_and_worker_are_healthy_but_not_ready_without_a_queue() {
     let servers = or_skip!(Servers::start().await);
     let vote = start_ready("vote", &servers.storage, &SETTINGS).await;
     let worker = start_ready("worker", &servers.storage, &SETTINGS).await;
@@ -76,7 +76,7 @@ async fn a_result_that_never_read_a_tally_is_not_ready() {
 
 /// A probe of a load balancer waits 3 s at most, and asks often.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn probes_are_answered_from_memory() {
+async fn probes_respond_without_querying_the_servers() {
     const PROBES: u32 = 100;
     let servers = or_skip!(Servers::start().await);
     let services = ["vote", "worker", "result"];
@@ -103,7 +103,7 @@ async fn probes_are_answered_from_memory() {
 
 /// In one loop, each would wait for the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frozen_store_does_not_keep_the_queue_from_being_probed() {
+async fn a_frozen_store_does_not_block_probes_of_the_queue() {
     let servers = or_skip!(Servers::start().await);
     let patient = [("STORE_TIMEOUT", "1h")];
     let worker = start_ready("worker", &servers.storage, &patient).await;

@@ -1,8 +1,8 @@
 //! What load balancers and Prometheus ask.
 
 mod dependencies;
-mod order;
-mod rig;
+mod faults;
+mod shutdown;
 
 use reqwest::StatusCode;
 use serde_json::json;
@@ -16,13 +16,13 @@ use crate::harness::{
 };
 
 on_both_storages! {
-    every_service_answers_its_probes,
-    metrics_follow_a_vote,
-    a_draining_service_says_so_and_still_serves,
-    a_stopping_service_ends_its_streams,
+    every_service_responds_to_its_probes,
+    metrics_count_a_vote_in_every_service,
+    a_draining_service_is_not_ready_and_still_serves,
+    a_stopping_service_closes_its_event_streams,
 }
 
-async fn every_service_answers_its_probes(storage: Storage) {
+async fn every_service_responds_to_its_probes(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     for url in [&app.vote, &app.result, &app.worker] {
         assert_eq!(
@@ -49,7 +49,7 @@ async fn every_service_answers_its_probes(storage: Storage) {
     app.stop().await;
 }
 
-async fn metrics_follow_a_vote(storage: Storage) {
+async fn metrics_count_a_vote_in_every_service(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let vote_metrics = async || {
         get(&format!("{}/metrics", app.vote))
@@ -126,7 +126,7 @@ async fn metrics_follow_a_vote(storage: Storage) {
     app.stop().await;
 }
 
-async fn a_draining_service_says_so_and_still_serves(storage: Storage) {
+async fn a_draining_service_is_not_ready_and_still_serves(storage: Storage) {
     let app = App::start(&storage, &["--drain-delay", "5s"]).await;
     let ready = async || get_json(&format!("{}/ready", app.vote)).await;
     eventually("/ready", |(status, _)| *status == StatusCode::OK, ready).await;
@@ -150,7 +150,7 @@ async fn a_draining_service_says_so_and_still_serves(storage: Storage) {
     assert_eq!(storage.counted().await, [("a".to_owned(), 1)]);
 }
 
-async fn a_stopping_service_ends_its_streams(storage: Storage) {
+async fn a_stopping_service_closes_its_event_streams(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let mut viewer = Viewer::open(&app.result, None).await;
     viewer.until_votes(&[0, 0]).await;

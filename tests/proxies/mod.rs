@@ -78,7 +78,7 @@ async fn every_vote_is_counted_once_through_every_proxy() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_result_is_live_through_the_proxies_of_readme() {
+async fn the_result_is_live_through_the_proxies_of_the_readme() {
     let storage = embedded().await;
     let app = App::start(&storage, &[]).await;
     until_votes(&app.result, &[0, 0]).await;
@@ -113,7 +113,7 @@ async fn the_result_is_live_through_the_proxies_of_readme() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_name_that_somebody_points_here_is_not_ours() {
+async fn requests_for_unknown_hosts_are_rejected() {
     let storage = embedded().await;
     let ours = format!("https://{HOST}");
     let app = App::start(&storage, &["--public-origins", &ours]).await;
@@ -157,7 +157,7 @@ async fn a_name_that_somebody_points_here_is_not_ours() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refusal_says_what_was_compared_and_which_setting_helps() {
+async fn a_rejection_logs_the_compared_hosts_and_the_setting() {
     let storage = embedded().await;
     let service = Service::start("vote", &storage, &[("PUBLIC_ORIGINS", "http://a.example")]);
     let post = async |headers: &[(&str, &str)]| {
@@ -197,7 +197,7 @@ async fn a_refusal_says_what_was_compared_and_which_setting_helps() {
 
 /// There is no cluster here: what a reader copies is at least an Ingress for both services.
 #[test]
-fn readme_has_an_ingress() {
+fn the_readme_has_an_ingress() {
     let ingress = snippet("yaml");
     for line in [
         "apiVersion: networking.k8s.io/v1\n",

@@ -29,7 +29,7 @@ fn references(page: &Url, html: &str) -> Vec<Url> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn both_pages_work_below_paths_of_one_site() {
+async fn both_pages_work_under_path_prefixes() {
     for (configuration, flags) in [
         (Configuration::PathRemoved, &[][..]),
         (Configuration::PathKept, &KEPT),

@@ -56,7 +56,7 @@ fn readable(app: &App) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_is_allowed_unless_set() {
+async fn no_origin_is_allowed_by_default() {
     let storage = Storage::new(Kind::Embedded).await.unwrap();
     let app = App::start(&storage, &[]).await;
     until_complete(&app.result).await;
@@ -76,7 +76,7 @@ async fn nobody_is_allowed_unless_set() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn those_who_are_named_may_read_and_nobody_else() {
+async fn only_configured_origins_may_read() {
     let storage = Storage::new(Kind::Embedded).await.unwrap();
     let named = format!("http://localhost:3000,{FRIEND}");
     let app = App::start(&storage, &["--cors-allowed-origins", &named]).await;
@@ -163,7 +163,7 @@ async fn those_who_are_named_may_read_and_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_may_read_still_cannot_vote() {
+async fn allowed_origins_cannot_vote() {
     let storage = Storage::new(Kind::Embedded).await.unwrap();
     for origins in [FRIEND, "*"] {
         let app = App::start(&storage, &["--cors-allowed-origins", origins]).await;
@@ -187,7 +187,7 @@ async fn whoever_may_read_still_cannot_vote() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_path_says_which_methods_it_knows() {
+async fn options_lists_the_allowed_methods() {
     let storage = Storage::new(Kind::Embedded).await.unwrap();
     let app = App::start(&storage, &[]).await;
     until_complete(&app.result).await;

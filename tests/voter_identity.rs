@@ -67,7 +67,7 @@ fn cookie(answer: &Response) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_voter_is_known_whatever_else_is_in_the_header() {
+async fn the_voter_cookie_is_found_among_other_cookies() {
     let (app, _storage) = app(&[]).await;
     let pair = cookie(&accepted(vote(&app.vote, "a")).await);
     let (name, value) = pair.split_once('=').unwrap();
@@ -92,7 +92,7 @@ async fn a_voter_is_known_whatever_else_is_in_the_header() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_polls_on_one_host_live_side_by_side() {
+async fn two_polls_on_one_host_use_separate_cookies() {
     let ((one, _one), (other, _other)) = (app(&[]).await, app(&[]).await);
     let mut jar = cookie(&accepted(vote(&one.vote, "a")).await);
     let of_other = accepted(vote(&other.vote, "a").header("cookie", &jar)).await;
@@ -131,7 +131,7 @@ async fn the_choice_of_another_poll_is_not_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn public_https_a_browser_that_came_by_http_is_one_voter_too() {
+async fn with_public_https_a_browser_on_http_stays_one_voter() {
     let (app, _storage) = app(&["--public-https", "true"]).await;
     let http = ("x-forwarded-proto", "http");
     let answer = accepted(vote(&app.vote, "a").header(http.0, http.1)).await;
@@ -154,7 +154,7 @@ async fn public_https_a_browser_that_came_by_http_is_one_voter_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cookie_is_set_by_a_vote_and_by_a_form_that_needs_it_and_by_nothing_else() {
+async fn cookies_are_set_only_by_votes_and_by_forms_with_a_token() {
     let (app, _storage) = app(&[]).await;
     let browser = |request: RequestBuilder| request.header("sec-fetch-site", "same-origin");
     let page = accepted(browser(client().get(&app.vote))).await;
@@ -183,7 +183,7 @@ async fn a_cookie_is_set_by_a_vote_and_by_a_form_that_needs_it_and_by_nothing_el
 
 /// The queue may have it, so the vote that is sent again must be the same voter's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_voter_whose_first_vote_is_uncertain_is_known_again() {
+async fn an_unconfirmed_first_vote_sets_the_voter_cookie() {
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     let (proxy, url) = Proxy::to(&storage.queue_url).await;
     storage.queue_url = url;
@@ -204,7 +204,7 @@ async fn a_voter_whose_first_vote_is_uncertain_is_known_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_keeps_no_cookies_is_told_so() {
+async fn browsers_that_store_no_cookies_get_a_notice() {
     let (app, _storage) = app(&[]).await;
     let not_kept = "does not keep our cookie";
     // A script's vote from a page that had one before.
@@ -246,7 +246,7 @@ async fn whoever_keeps_no_cookies_is_told_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_browser_goes_to_the_page_after_its_vote_and_a_program_stays() {
+async fn browsers_are_redirected_after_a_vote_and_programs_are_not() {
     let (app, _storage) = app(&[]).await;
     let html = "text/html,application/xhtml+xml,*/*;q=0.8";
     for (headers, status) in [
@@ -286,7 +286,7 @@ async fn a_browser_goes_to_the_page_after_its_vote_and_a_program_stays() {
 
 /// Before there is a cookie, too: a script sends the same word with a vote whose answer did not come.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_vote_that_is_sent_again_is_the_same_voters() {
+async fn a_repeated_vote_belongs_to_the_same_voter() {
     let (app, _storage) = app(&[]).await;
     let send = |choice: &str, attempt: &str| {
         client()

@@ -5,7 +5,7 @@ use std::time::Instant;
 use reqwest::StatusCode;
 use rustix::process::Signal;
 
-use super::rig::{Fault, Servers};
+use super::faults::{Fault, Servers};
 use crate::{
     faults::start_ready,
     harness::{
@@ -34,7 +34,7 @@ async fn begin_to_end(service: &Service) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn services_say_no_then_serve_on_then_end_their_streams_and_themselves() {
+async fn on_sigterm_services_become_unready_then_drain_then_exit() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     let drains = [("DRAIN_DELAY", "8s")];
     let mut vote = start_ready("vote", &storage, &drains).await;
@@ -67,7 +67,7 @@ async fn services_say_no_then_serve_on_then_end_their_streams_and_themselves() {
 
 /// However long something in hand would take: a client that never finishes, a server that never answers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_in_hand_outlives_the_deadline() {
+async fn in_flight_work_is_aborted_at_the_shutdown_timeout() {
     let servers = or_skip!(Servers::start().await);
     let endless = [
         ("SHUTDOWN_TIMEOUT", "1s"),

@@ -18,9 +18,9 @@ on_both_storages! {
     three_thousand_scripted_posts_are_three_thousand_votes,
     a_300_character_post_does_not_break_the_worker,
     labels_are_the_same_on_both_pages,
-    the_originals_query_gives_the_result,
-    pages_ask_nobody_else_for_anything,
-    the_totals_wording_is_kept,
+    the_query_of_the_original_app_returns_the_tally,
+    pages_load_nothing_from_other_sites,
+    the_wording_of_totals_is_kept,
 }
 
 /// `ab -n 3000 -c 50 -p`: no cookie, no Origin. It also takes a worker that manages more than 10 votes a second.
@@ -83,7 +83,7 @@ async fn labels_are_the_same_on_both_pages(storage: Storage) {
     app.stop().await;
 }
 
-async fn the_originals_query_gives_the_result(storage: Storage) {
+async fn the_query_of_the_original_app_returns_the_tally(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     Voter::new(&app.vote).must_vote_for("b").await;
     until_votes(&app.result, &[0, 1]).await;
@@ -93,7 +93,7 @@ async fn the_originals_query_gives_the_result(storage: Storage) {
 }
 
 /// There, scripts came from elsewhere, over plain HTTP.
-async fn pages_ask_nobody_else_for_anything(storage: Storage) {
+async fn pages_load_nothing_from_other_sites(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     until_votes(&app.result, &[0, 0]).await;
     for url in [&app.vote, &app.result] {
@@ -121,7 +121,7 @@ async fn pages_ask_nobody_else_for_anything(storage: Storage) {
     app.stop().await;
 }
 
-async fn the_totals_wording_is_kept(storage: Storage) {
+async fn the_wording_of_totals_is_kept(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let page = async || get(&app.result).await.text().await.unwrap();
     eventually(
@@ -143,7 +143,7 @@ async fn the_totals_wording_is_kept(storage: Storage) {
 
 /// There, 50 of 50 queued votes were lost, and a voter got 500 after 4.4 seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_dies_costs_no_vote_and_no_patience() {
+async fn a_killed_redis_loses_no_vote_and_votes_fail_fast() {
     let redis = or_skip!(redis::own());
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     storage.queue_url.clone_from(&redis.url);

@@ -11,17 +11,17 @@ use crate::harness::{
 };
 
 on_both_storages! {
-    bad_forms_are_refused,
-    bad_documents_are_refused,
-    forms_in_parts_are_votes_too,
-    bodies_of_another_size_or_type_are_refused,
-    nobody_votes_as_somebody_else,
-    another_site_cannot_make_its_visitors_vote,
+    invalid_forms_are_rejected,
+    invalid_documents_are_rejected,
+    multipart_forms_are_accepted,
+    oversized_bodies_and_wrong_types_are_rejected,
+    forged_cookies_count_as_new_voters,
+    cross_site_votes_are_rejected,
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-async fn bad_forms_are_refused(storage: Storage) {
+async fn invalid_forms_are_rejected(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let voter = Voter::new(&app.vote);
     let long = format!("vote={}", "a".repeat(300));
@@ -115,7 +115,7 @@ async fn bad_forms_are_refused(storage: Storage) {
     app.stop().await;
 }
 
-async fn bad_documents_are_refused(storage: Storage) {
+async fn invalid_documents_are_rejected(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let voter = Voter::new(&app.vote);
     let cases = [
@@ -202,7 +202,7 @@ async fn bad_documents_are_refused(storage: Storage) {
     app.stop().await;
 }
 
-async fn bodies_of_another_size_or_type_are_refused(storage: Storage) {
+async fn oversized_bodies_and_wrong_types_are_rejected(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let voter = Voter::new(&app.vote);
     let (status, _) = voter
@@ -225,7 +225,7 @@ async fn bodies_of_another_size_or_type_are_refused(storage: Storage) {
 }
 
 /// As `curl -F vote=a` sends it.
-async fn forms_in_parts_are_votes_too(storage: Storage) {
+async fn multipart_forms_are_accepted(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let part = |name: &str, value: &str| {
         format!("--x\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
@@ -261,7 +261,7 @@ async fn forms_in_parts_are_votes_too(storage: Storage) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_names_its_host_once() {
+async fn a_request_needs_exactly_one_host() {
     let storage = Storage::new(crate::harness::storage::Kind::Embedded)
         .await
         .unwrap();
@@ -298,7 +298,7 @@ async fn assert_nothing_was_queued(storage: &Storage) {
     assert_eq!(store.dead_letters().await.unwrap(), []);
 }
 
-async fn nobody_votes_as_somebody_else(storage: Storage) {
+async fn forged_cookies_count_as_new_voters(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     // A victim whose id has become known, for example from a backup of the votes table.
     Voter::new(&app.vote).must_vote_for("a").await;
@@ -339,7 +339,7 @@ async fn forge(vote: &str, cookie: &str) -> Page {
     }
 }
 
-async fn another_site_cannot_make_its_visitors_vote(storage: Storage) {
+async fn cross_site_votes_are_rejected(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let (form, document) = (app.vote.clone(), format!("{}/api/votes", app.vote));
     for (url, content_type, body) in [

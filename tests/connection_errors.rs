@@ -56,7 +56,7 @@ fn assert_has(said: &str, words: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_postgres_that_cannot_be_reached() {
+async fn an_unreachable_postgres_is_reported() {
     let port = free_port();
     let said = complaint_of_store(&format!("postgres://u:hidden@127.0.0.1:{port}/votes")).await;
     let place = format!("Postgres at 127.0.0.1:{port}, database votes (DATABASE_URL): ");
@@ -67,7 +67,7 @@ async fn a_postgres_that_cannot_be_reached() {
 }
 
 #[tokio::test]
-async fn a_port_of_another_server_than_postgres() {
+async fn a_server_other_than_postgres_is_reported() {
     // It waits for the end of a line.
     let redis = or_skip!(redis::shared());
     let url = redis.url.replace("redis://", "postgres://u@") + "/votes";
@@ -86,7 +86,7 @@ async fn a_port_of_another_server_than_postgres() {
 }
 
 #[tokio::test]
-async fn a_postgres_that_takes_no_more_connections() {
+async fn a_postgres_without_free_connections_is_reported() {
     let postgres = or_skip!(postgres::shared());
     let role = unique("limited");
     let mut admin = PgConnection::connect(postgres.url()).await.unwrap();
@@ -103,7 +103,7 @@ async fn a_postgres_that_takes_no_more_connections() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_not_there_or_has_another_encoding() {
+async fn a_missing_database_and_a_wrong_encoding_are_reported() {
     let postgres = or_skip!(postgres::shared());
     let name = unique("other");
     let url = format!("{}/{name}", postgres.url().rsplit_once('/').unwrap().0);
@@ -126,7 +126,7 @@ async fn a_database_that_is_not_there_or_has_another_encoding() {
 }
 
 #[tokio::test]
-async fn tls_that_does_not_fit_postgres() {
+async fn tls_errors_of_postgres_are_reported() {
     let plain = or_skip!(postgres::shared());
     let said = complaint_of_store(&format!("{}?sslmode=require", plain.url())).await;
     assert_has(&said, &["sslmode in DATABASE_URL"]);
@@ -175,7 +175,7 @@ async fn until_vote_says(queue_url: &str, variables: &[(&str, &str)], words: &[&
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_cannot_be_reached() {
+async fn an_unreachable_redis_is_reported() {
     let port = free_port();
     let url = format!("redis://:hidden@127.0.0.1:{port}");
     let place = format!("Redis at 127.0.0.1:{port} (QUEUE_URL)");
@@ -185,7 +185,7 @@ async fn a_redis_that_cannot_be_reached() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_takes_no_more_clients() {
+async fn a_redis_at_maxclients_is_reported() {
     let redis = or_skip!(redis::own());
     let _connected = [redis.connect(), redis.connect()];
     redis.set("maxclients", "2");
@@ -198,7 +198,7 @@ async fn a_redis_that_takes_no_more_clients() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tls_that_does_not_fit_redis() {
+async fn tls_errors_of_redis_are_reported() {
     let certificate = Certificate::new();
     let redis = or_skip!(redis::secured(&certificate, "alice", "hidden"));
     let folder = tempfile::tempdir().unwrap();
@@ -222,7 +222,7 @@ async fn tls_that_does_not_fit_redis() {
 
 /// It lets in only those of its own machine, which a container is not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_in_protected_mode() {
+async fn protected_mode_of_redis_is_reported() {
     let redis = or_skip!(redis::own());
     if !matches!(redis.server, Server::Container { .. }) {
         return crate::harness::skip::skip("it needs a Redis in a container");

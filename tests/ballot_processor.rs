@@ -18,12 +18,12 @@ use crate::{
 };
 
 on_both_storages! {
-    ballots_get_from_the_queue_into_the_tally,
-    poison_becomes_a_dead_letter_and_blocks_nobody,
-    what_only_the_store_refuses_becomes_a_dead_letter_too,
-    nothing_is_acknowledged_before_it_is_stored,
-    a_worker_that_died_between_commit_and_acknowledgement_changes_nothing,
-    workers_side_by_side_move_every_ballot_once,
+    ballots_move_from_the_queue_to_the_tally,
+    invalid_ballots_become_dead_letters_and_block_no_others,
+    a_ballot_rejected_by_the_store_becomes_a_dead_letter,
+    ballots_are_not_acknowledged_before_they_are_stored,
+    a_crash_between_commit_and_acknowledgement_changes_no_vote,
+    concurrent_workers_process_every_ballot_once,
 }
 
 const PACE: Pace = Pace {
@@ -92,7 +92,7 @@ async fn vote(queue: &Queue, voter: VoterId, choice: &str) {
         .unwrap();
 }
 
-async fn ballots_get_from_the_queue_into_the_tally(storage: Storage) {
+async fn ballots_move_from_the_queue_to_the_tally(storage: Storage) {
     let queue = storage.queue().await;
     let changes_their_mind = VoterId::random();
     vote(&queue, changes_their_mind, "a").await;
@@ -116,7 +116,7 @@ async fn ballots_get_from_the_queue_into_the_tally(storage: Storage) {
     );
 }
 
-async fn poison_becomes_a_dead_letter_and_blocks_nobody(storage: Storage) {
+async fn invalid_ballots_become_dead_letters_and_block_no_others(storage: Storage) {
     let queue = storage.queue().await;
     vote(&queue, VoterId::random(), "a").await;
     let voter = VoterId::random().to_string();
@@ -155,7 +155,7 @@ async fn poison_becomes_a_dead_letter_and_blocks_nobody(storage: Storage) {
     assert_eq!(worker.entries("dead_letter"), 4);
 }
 
-async fn what_only_the_store_refuses_becomes_a_dead_letter_too(storage: Storage) {
+async fn a_ballot_rejected_by_the_store_becomes_a_dead_letter(storage: Storage) {
     let queue = storage.queue().await;
     let store = storage.store().await;
     let refused = VoterId::random();
@@ -170,7 +170,7 @@ async fn what_only_the_store_refuses_becomes_a_dead_letter_too(storage: Storage)
         vote(&queue, voter, "a").await;
     }
     // A rule that an operator added to the table.
-    refuse_in_the_store(&storage, refused).await;
+    reject_in_the_store(&storage, refused).await;
     storage.enqueue_raw(&[("nonsense", "too")]).await;
     let mut worker = worker(&storage, "worker", PACE).await;
     worker.move_all(10).await;
@@ -189,7 +189,7 @@ async fn what_only_the_store_refuses_becomes_a_dead_letter_too(storage: Storage)
 }
 
 /// A rule that an operator added: the store refuses this voter for ever.
-pub async fn refuse_in_the_store(storage: &Storage, voter: VoterId) {
+pub async fn reject_in_the_store(storage: &Storage, voter: VoterId) {
     let statement = if storage.database_url.starts_with("sqlite") {
         format!(
             "CREATE TRIGGER refuse BEFORE INSERT ON votes WHEN new.id = '{voter}'
@@ -205,7 +205,7 @@ pub async fn refuse_in_the_store(storage: &Storage, voter: VoterId) {
     storage.execute(&statement).await;
 }
 
-async fn nothing_is_acknowledged_before_it_is_stored(storage: Storage) {
+async fn ballots_are_not_acknowledged_before_they_are_stored(storage: Storage) {
     let queue = storage.queue().await;
     let mut worker = worker(&storage, "worker", PACE).await;
     worker.mover.run_next().await.unwrap();
@@ -231,7 +231,7 @@ async fn nothing_is_acknowledged_before_it_is_stored(storage: Storage) {
     assert_eq!(queue.consumer("looks").trim().await.unwrap().pending, 0);
 }
 
-async fn a_worker_that_died_between_commit_and_acknowledgement_changes_nothing(storage: Storage) {
+async fn a_crash_between_commit_and_acknowledgement_changes_no_vote(storage: Storage) {
     let queue = storage.queue().await;
     let voter = VoterId::random();
     vote(&queue, voter, "a").await;
@@ -266,7 +266,7 @@ async fn a_worker_that_died_between_commit_and_acknowledgement_changes_nothing(s
     assert_eq!(queue.consumer("looks").trim().await.unwrap().oldest, None);
 }
 
-async fn workers_side_by_side_move_every_ballot_once(storage: Storage) {
+async fn concurrent_workers_process_every_ballot_once(storage: Storage) {
     const BALLOTS: usize = 300;
     let queue = storage.queue().await;
     let voters: Vec<_> = (0..60_u8).map(|_| VoterId::random()).collect();

@@ -10,16 +10,16 @@ use crate::harness::{
 };
 
 on_both_storages! {
-    every_answer_carries_the_security_headers,
-    only_over_https_browsers_are_told_to_stay_there,
-    what_is_not_there_is_said_in_words,
+    every_response_carries_the_security_headers,
+    hsts_is_sent_only_with_public_https,
+    unknown_paths_and_methods_get_readable_errors,
 }
 
 async fn ask(method: Method, url: &str) -> Response {
     client().request(method, url).send().await.unwrap()
 }
 
-async fn every_answer_carries_the_security_headers(storage: Storage) {
+async fn every_response_carries_the_security_headers(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     until_votes(&app.result, &[0, 0]).await;
     for (method, url) in [
@@ -67,7 +67,7 @@ async fn every_answer_carries_the_security_headers(storage: Storage) {
     app.stop().await;
 }
 
-async fn only_over_https_browsers_are_told_to_stay_there(storage: Storage) {
+async fn hsts_is_sent_only_with_public_https(storage: Storage) {
     let app = App::start(&storage, &["--public-https", "true"]).await;
     for url in [&app.vote, &app.result] {
         let answer = ask(Method::GET, url).await;
@@ -107,7 +107,7 @@ async fn only_over_https_browsers_are_told_to_stay_there(storage: Storage) {
     }
 }
 
-async fn what_is_not_there_is_said_in_words(storage: Storage) {
+async fn unknown_paths_and_methods_get_readable_errors(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let missing = ask(Method::GET, &format!("{}/nowhere", app.vote)).await;
     assert_eq!(missing.status(), StatusCode::NOT_FOUND);
