@@ -1,4 +1,4 @@
-//! What docs/api.md says is so.
+//! The statements of docs/api.md hold.
 
 use std::collections::BTreeSet;
 
@@ -31,16 +31,19 @@ async fn events_are_as_documented(storage: Storage) {
         format!("W/\"{}\"", first.id),
         "the id is the entity tag"
     );
-    let mut back = Viewer::open(&app.result, Some(&first.id)).await;
-    let beat = back.next().await.expect("a heartbeat comes");
-    assert_eq!(beat.kind, "heartbeat", "what is known is not sent again");
-    check_event(&document, &beat);
+    let mut returning = Viewer::open(&app.result, Some(&first.id)).await;
+    let heartbeat = returning.next().await.expect("a heartbeat is sent");
+    assert_eq!(
+        heartbeat.kind, "heartbeat",
+        "a known tally is not sent again"
+    );
+    check_event(&document, &heartbeat);
     Voter::new(&app.vote).must_vote_for("a").await;
-    check_event(&document, &back.until_votes(&[1, 0]).await);
+    check_event(&document, &returning.until_votes(&[1, 0]).await);
     app.stop().await;
 }
 
-/// Checks that docs/api.md names this kind of event, and that it carries what is promised.
+/// Checks that docs/api.md names this kind of event, and that the event has the documented content.
 fn check_event(document: &Document, event: &Event) {
     assert!(
         API_GUIDE.contains(&format!("\nevent: {}\n", event.kind)),
@@ -60,7 +63,7 @@ fn check_event_data(document: &Document, kind: &str, id: &str, data: &Value) {
     document.check_schema("Event", &event);
 }
 
-/// The blocks of docs/api.md in this language.
+/// The code blocks of docs/api.md in this language.
 fn blocks(language: &str) -> Vec<&'static str> {
     let fence = format!("```{language}\n");
     API_GUIDE
@@ -95,13 +98,13 @@ async fn the_examples_of_the_guide_match_the_schemas() {
         Document::of(&app.vote).await,
         Document::of(&app.result).await,
     );
-    let of = |path: &str| match path {
+    let schema_of = |path: &str| match path {
         "/api/poll" => (&vote, "PollDocument"),
         "/api/votes" => (&vote, "ReceiptDocument"),
         "/api/tally" => (&result, "TallyDocument"),
         "/api/timeline" => (&result, "TimelineDocument"),
         "problem" => (&vote, "Problem"),
-        other => panic!("nobody knows an example of {other:?}"),
+        other => panic!("there is no schema for {other:?}"),
     };
     let examples = blocks("json");
     assert_eq!(examples.len(), 5);
@@ -117,7 +120,7 @@ async fn the_examples_of_the_guide_match_the_schemas() {
     {
         let example =
             serde_json::from_str(example).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let (document, schema) = of(path);
+        let (document, schema) = schema_of(path);
         document.check_schema(schema, &example);
     }
     let [stream] = blocks("text/event-stream")[..] else {
@@ -153,11 +156,14 @@ fn the_guide_lists_the_statuses_with_retry_after() {
 #[test]
 fn the_guide_says_which_unconfirmed_votes_may_be_stored() {
     for kind in ProblemKind::ALL {
-        let about = kind.about();
-        let is_certain = about.contains("not stored");
+        let description = kind.about();
+        let is_certain = description.contains("not stored");
         let expected = match kind {
             ProblemKind::QueueUnavailable | ProblemKind::TimedOut => {
-                assert!(about.contains("may or may not be stored"), "{about}");
+                assert!(
+                    description.contains("may or may not be stored"),
+                    "{description}"
+                );
                 false
             }
             ProblemKind::Overloaded | ProblemKind::TooManyConnections => true,

@@ -1,4 +1,4 @@
-//! What voters and viewers do, from the page to the page.
+//! User journeys of voters and viewers, from the voting page to the result page.
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::StatusCode;
@@ -50,7 +50,7 @@ async fn the_page_remembers_the_choice(storage: Storage) {
     assert_eq!(page.chosen(), [""; 0]);
     assert!(
         page.html.contains("Tea &#38; biscuits?"),
-        "what the settings say is text, not HTML: {}",
+        "settings are escaped as text: {}",
         page.html
     );
     assert!(page.html.contains("id=\"a\"") && page.html.contains("id=\"b\""));
@@ -61,7 +61,7 @@ async fn the_page_remembers_the_choice(storage: Storage) {
     assert_eq!(
         Voter::new(&app.vote).look().await.chosen(),
         [""; 0],
-        "somebody else"
+        "another voter"
     );
     app.stop().await;
 }
@@ -92,7 +92,7 @@ async fn the_api_accepts_votes(storage: Storage) {
     assert_eq!(
         voter.look().await.chosen(),
         ["a"],
-        "the page and the API know the same voter"
+        "the page and the API use the same voter"
     );
     app.stop().await;
 }
@@ -111,7 +111,7 @@ async fn viewers_receive_new_votes(storage: Storage) {
     for viewer in &mut viewers {
         ids.push(viewer.until_votes(&[1, 0]).await.id);
     }
-    assert_eq!(ids[0], ids[1], "all see the same event");
+    assert_eq!(ids[0], ids[1], "all viewers receive the same event");
     let page = get(&app.result).await.text().await.unwrap();
     for text in ["1 vote", "100.0%", "Cats", "width=\"100%\""] {
         assert!(
@@ -128,12 +128,12 @@ async fn a_returning_viewer_receives_the_missed_tally(storage: Storage) {
     let seen = viewer.until_votes(&[0, 0]).await;
     drop(viewer);
     let mut unchanged = Viewer::open(&app.result, Some(&seen.id)).await;
-    let first = unchanged.next().await.expect("it hears at once");
-    assert_eq!(first.kind, "heartbeat", "there is nothing new");
+    let first = unchanged.next().await.expect("an event is sent at once");
+    assert_eq!(first.kind, "heartbeat", "the tally has not changed");
     Voter::new(&app.vote).must_vote_for("b").await;
-    let mut back = Viewer::open(&app.result, Some(&seen.id)).await;
-    let news = back.until_votes(&[0, 1]).await;
-    assert_eq!(unchanged.until_votes(&[0, 1]).await, news);
+    let mut returning = Viewer::open(&app.result, Some(&seen.id)).await;
+    let update = returning.until_votes(&[0, 1]).await;
+    assert_eq!(unchanged.until_votes(&[0, 1]).await, update);
     app.stop().await;
 }
 
@@ -190,9 +190,9 @@ async fn a_poll_may_have_many_options(storage: Storage) {
     for n in [20, 20, 3] {
         Voter::new(&app.vote).must_vote_for(&format!("o-{n}")).await;
     }
-    let mut wanted = [0; 20];
-    (wanted[19], wanted[2]) = (2, 1);
-    let tally = until_votes(&app.result, &wanted).await;
+    let mut expected = [0; 20];
+    (expected[19], expected[2]) = (2, 1);
+    let tally = until_votes(&app.result, &expected).await;
     let percents = tally["options"]
         .as_array()
         .unwrap()
@@ -232,7 +232,7 @@ async fn votes_are_accepted_only_while_the_poll_is_open(storage: Storage) {
         storage
             .queue()
             .await
-            .consumer("looks")
+            .consumer("observer")
             .trim()
             .await
             .unwrap()
@@ -244,7 +244,7 @@ async fn votes_are_accepted_only_while_the_poll_is_open(storage: Storage) {
 
 async fn hidden_results_appear_when_the_poll_closes(storage: Storage) {
     let closes_at = Timestamp::now() + SignedDuration::from_hours(1);
-    let (clock, hand) = Clock::manual(Timestamp::now());
+    let (clock, clock_control) = Clock::manual(Timestamp::now());
     let flags = [
         "--poll-closes-at",
         &closes_at.to_string(),
@@ -276,7 +276,7 @@ async fn hidden_results_appear_when_the_poll_closes(storage: Storage) {
             (StatusCode::FORBIDDEN, &json!("/problems/result-hidden"))
         );
     }
-    hand.set(closes_at);
+    clock_control.set(closes_at);
     viewer.until_votes(&[0, 1]).await;
     assert_eq!(
         get(&format!("{}/api/tally.csv", app.result)).await.status(),

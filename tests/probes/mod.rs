@@ -1,4 +1,4 @@
-//! What load balancers and Prometheus ask.
+//! Probes of load balancers, and scrapes of Prometheus.
 
 mod dependencies;
 mod faults;
@@ -137,11 +137,11 @@ async fn a_draining_service_is_not_ready_and_still_serves(storage: Storage) {
     assert_eq!(
         get_json(&format!("{}/health", app.vote)).await.0,
         StatusCode::OK,
-        "there is nothing to restart"
+        "a draining service is healthy"
     );
     Voter::new(&app.vote).must_vote_for("a").await;
     app.stop().await;
-    // The worker may have ended before the vote came, or before it made the tables: the next one counts the vote.
+    // The worker may have stopped before the vote was cast, or before its migration: then the next worker stores the vote.
     if storage.counted_if_ready().await.is_empty() {
         let next = App::start(&storage, &[]).await;
         until_votes(&next.result, &[1, 0]).await;
@@ -154,7 +154,7 @@ async fn a_stopping_service_closes_its_event_streams(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let mut viewer = Viewer::open(&app.result, None).await;
     viewer.until_votes(&[0, 0]).await;
-    // If it waited for its viewers to go, this would not end within the time limit for requests in hand.
+    // If the service waited for viewers to disconnect, it would not stop within the timeout for in-flight requests.
     let stopping = tokio::spawn(app.stop());
     assert_eq!(viewer.next().await, None);
     stopping.await.unwrap();
