@@ -118,11 +118,11 @@ async fn every_operation_responds_as_documented(storage: Storage) {
     }
     let (_, tally) = get_json(&format!("{}/api/tally", app.result)).await;
     for name in ["as_of", "last_vote_at"] {
-        let moment = tally[name].as_str().unwrap_or_default();
+        let time = tally[name].as_str().unwrap_or_default();
         // Such as 2026-11-23T20:15:31.214Z.
         assert!(
-            moment.len() <= 24,
-            "{name} is finer than milliseconds: {moment}"
+            time.len() <= 24,
+            "{name} is finer than milliseconds: {time}"
         );
     }
     app.stop().await;
@@ -344,7 +344,7 @@ async fn invalid_requests_get_the_documented_problems(storage: Storage) {
 }
 
 async fn votes_outside_the_voting_period_get_the_documented_problems(storage: Storage) {
-    let when = |flag: &'static str, moment: &'static str| [flag, moment];
+    let when = |flag: &'static str, time: &'static str| [flag, time];
     for (flags, kind) in [
         (
             when("--poll-opens-at", "2126-01-01T00:00:00Z"),

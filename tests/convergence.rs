@@ -95,7 +95,7 @@ impl Election {
 
 async fn any_order_ends_in_the_same_tally(storage: Storage) {
     let store = storage.store().await;
-    // The generator is synchronous and the stores are asynchronous, so each election is generated before it is delivered.
+    // The generator is synchronous and the stores are not, so each election is generated before it is delivered.
     let mut runner = TestRunner::new(Config::default());
     for _ in 0..48 {
         let election = elections().new_tree(&mut runner).unwrap().current();

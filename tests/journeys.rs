@@ -203,8 +203,8 @@ async fn a_poll_may_have_many_options(storage: Storage) {
 }
 
 async fn votes_are_accepted_only_while_the_poll_is_open(storage: Storage) {
-    let moment = |seconds| (Timestamp::now() + SignedDuration::from_secs(seconds)).to_string();
-    let early = App::start(&storage, &["--poll-opens-at", &moment(3600)]).await;
+    let time_after = |seconds| (Timestamp::now() + SignedDuration::from_secs(seconds)).to_string();
+    let early = App::start(&storage, &["--poll-opens-at", &time_after(3600)]).await;
     let page = Voter::new(&early.vote).vote_for("a").await;
     assert_eq!(page.status, StatusCode::CONFLICT);
     assert!(
@@ -214,7 +214,7 @@ async fn votes_are_accepted_only_while_the_poll_is_open(storage: Storage) {
     );
     early.stop().await;
 
-    let late = App::start(&storage, &["--poll-closes-at", &moment(-1)]).await;
+    let late = App::start(&storage, &["--poll-closes-at", &time_after(-1)]).await;
     let page = Voter::new(&late.vote).vote_for("a").await;
     assert_eq!(page.status, StatusCode::CONFLICT);
     assert!(

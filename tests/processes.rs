@@ -62,8 +62,8 @@ async fn several_replicas_share_the_work(storage: Storage) {
     for result in &results {
         until_votes(&result.url, &[10, 20]).await;
     }
-    // A browser that reconnects to the other replica gets no new event, because both replicas send the same events. A replica
-    // that just waited for a busy store may send a stale tally first, so this retries.
+    // A browser that reconnects to the other replica gets no new event, because both replicas send the same events. This
+    // retries, because a replica that waited for a busy store may send a stale tally first.
     let first = async || {
         let mut viewer = Viewer::open(&results[0].url, None).await;
         let event = viewer.until_votes(&[10, 20]).await;

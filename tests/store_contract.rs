@@ -1,4 +1,4 @@
-//! What every store promises, whatever it is made of.
+//! The contract of all store backends.
 
 use std::time::Duration;
 
@@ -34,6 +34,7 @@ on_both_storages! {
     workers_report_their_progress,
 }
 
+/// A ballot with this id.
 pub fn cast(voter: VoterId, choice: &str, ms: u64, seq: u64) -> CastBallot {
     let ballot = Ballot {
         voter,
@@ -46,11 +47,13 @@ pub fn cast(voter: VoterId, choice: &str, ms: u64, seq: u64) -> CastBallot {
     }
 }
 
+/// Applies ballots, and returns the numbers of applied and stale ones.
 async fn apply(store: &Store, ballots: &[CastBallot]) -> (u64, u64) {
     let Applied { applied, stale } = store.apply(ballots, &[]).await.unwrap();
     (applied, stale)
 }
 
+/// The votes for a and b in the tally.
 async fn votes(store: &Store) -> (u64, u64) {
     let tally = store.tally().await.unwrap();
     (tally.votes("a"), tally.votes("b"))
@@ -63,7 +66,7 @@ async fn the_newest_ballot_of_a_voter_counts(storage: Storage) {
     assert_eq!(
         apply(&store, &[cast(voter, "b", 10, 5)]).await,
         (0, 1),
-        "an older one comes late"
+        "an older ballot arrives late"
     );
     assert_eq!(votes(&store).await, (1, 0));
     assert_eq!(apply(&store, &[cast(voter, "b", 20, 1)]).await, (1, 0));
@@ -152,7 +155,7 @@ async fn concurrent_writers_end_in_the_correct_tally(storage: Storage) {
     const BATCHES: u64 = 15;
     let voters: Vec<_> = (0..40).map(|_| VoterId::random()).collect();
     storage.store().await;
-    // Every writer changes the votes of the same voters, in batches whose order is its own.
+    // Every writer changes the votes of the same voters, in a different order of batches.
     let writers = (0..WRITERS).map(|writer| {
         let (voters, config) = (voters.clone(), storage.store_config());
         tokio::spawn(async move {
@@ -191,7 +194,7 @@ async fn concurrent_writers_end_in_the_correct_tally(storage: Storage) {
     );
 }
 
-/// The running counts equal what the votes say.
+/// Checks that the running counts equal the counted votes.
 pub async fn assert_counts_are_right(storage: &Storage) {
     let tally = storage
         .rows("SELECT option, votes FROM tally WHERE votes <> 0 ORDER BY option")
@@ -199,7 +202,7 @@ pub async fn assert_counts_are_right(storage: &Storage) {
     assert_eq!(
         tally,
         storage.counted().await,
-        "the tally is the votes, counted"
+        "the tally equals the counted votes"
     );
     let timeline =
         "SELECT option || ' ' || bucket AS step, votes FROM timeline WHERE votes <> 0 ORDER BY 1";
@@ -208,7 +211,7 @@ pub async fn assert_counts_are_right(storage: &Storage) {
     assert_eq!(
         storage.rows(timeline).await,
         storage.rows(counted).await,
-        "the timeline is the votes, counted"
+        "the timeline equals the counted votes"
     );
 }
 
@@ -222,7 +225,7 @@ async fn the_tally_follows_direct_changes_of_the_votes(storage: Storage) {
         ],
     )
     .await;
-    // The original worker's own statements.
+    // The statements of the original worker.
     storage
         .execute("INSERT INTO votes (id, vote) VALUES ('1b5d3a', 'a')")
         .await;
@@ -237,6 +240,7 @@ async fn the_tally_follows_direct_changes_of_the_votes(storage: Storage) {
     assert_counts_are_right(&storage).await;
 }
 
+/// A dead letter with this time in its id.
 pub fn dead(ms: u64, reason: &str) -> DeadLetter {
     DeadLetter {
         id: BallotId { ms, seq: 1 },
@@ -250,7 +254,7 @@ async fn a_dead_letter_is_stored_once_with_its_reason(storage: Storage) {
     let store = storage.store().await;
     let letters = [
         dead(9, "first"),
-        dead(u64::MAX, "with an id beyond every store's numbers"),
+        dead(u64::MAX, "with an id above the range of SQL integers"),
     ];
     store.apply(&[], &letters).await.unwrap();
     store
@@ -273,7 +277,7 @@ async fn ballots_and_dead_letters_are_stored_atomically(storage: Storage) {
     assert_eq!(
         error.class,
         ErrorClass::Transient,
-        "a missing table is an operator's mistake, not the ballot's"
+        "a missing table is an error of the operator, not of the ballot"
     );
     assert_eq!(votes(&store).await, (0, 0));
     storage
@@ -295,13 +299,13 @@ async fn subscribers_are_notified_of_changes(storage: Storage) {
     let mut changes = storage.store().await.changes();
     timeout(PATIENCE, changes.changed())
         .await
-        .expect("it says so when it begins to listen")
+        .expect("a notification when the subscription starts")
         .unwrap();
     for ms in 1..4 {
         apply(&store, &[cast(VoterId::random(), "a", ms, 0)]).await;
         timeout(PATIENCE, changes.changed())
             .await
-            .expect("a change is heard of")
+            .expect("a notification of the change")
             .unwrap();
     }
 }
@@ -339,7 +343,7 @@ async fn a_store_of_a_newer_version_is_rejected(storage: Storage) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_table_of_the_original_app_is_migrated_with_its_votes() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
-    // As the original worker makes it.
+    // The table as the original worker creates it.
     storage
         .execute("CREATE TABLE votes (id VARCHAR(255) NOT NULL UNIQUE, vote VARCHAR(255) NOT NULL)")
         .await;
@@ -347,7 +351,7 @@ async fn the_table_of_the_original_app_is_migrated_with_its_votes() {
     storage.execute("INSERT INTO votes SELECT md5(n::text), CASE WHEN n <= 20 THEN 'a' ELSE 'b' END FROM generate_series(1, 30) n").await;
     let store = storage.store().await;
     assert_eq!(votes(&store).await, (20, 10));
-    // Whoever voted there may change it here: any new ballot is newer.
+    // Votes of the original app can be changed: every new ballot is newer.
     let again = format!("UPDATE votes SET id = '{voter}' WHERE id = md5('1')");
     sqlx::query(sqlx::AssertSqlSafe(again))
         .execute(&mut connect(&storage).await)
@@ -362,7 +366,7 @@ async fn the_table_of_the_original_app_is_migrated_with_its_votes() {
 async fn a_changed_vote_stays_on_its_page() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     let store = storage.store().await;
-    // Some ten pages full.
+    // These votes fill about ten pages.
     let voters: Vec<_> = (0..1000).map(|_| VoterId::random()).collect();
     let of = |voters: &[VoterId], choice, ms| -> Vec<_> {
         let cast = |voter: &VoterId| cast(*voter, choice, ms, 0);
@@ -405,13 +409,13 @@ async fn a_read_only_role_can_use_migrated_tables() {
 
     let store = storage.store().await;
     assert_eq!(votes(&store).await, (0, 0));
-    let refused = store
+    let rejected = store
         .apply(&[cast(VoterId::random(), "a", 1, 0)], &[])
         .await
         .unwrap_err();
     assert!(
-        refused.to_string().contains("permission denied"),
-        "{refused}"
+        rejected.to_string().contains("permission denied"),
+        "{rejected}"
     );
 
     let remove = format!("DROP OWNED BY {role}; DROP ROLE {role}");
@@ -450,7 +454,7 @@ async fn workers_report_their_progress(storage: Storage) {
     report("other", 1234).await;
     assert_eq!(waits().await, [0, 1234]);
     report("one", 7).await;
-    assert_eq!(waits().await, [7, 1234], "one row for each");
+    assert_eq!(waits().await, [7, 1234], "one row per worker");
     let long_ago = if storage.database_url.starts_with("sqlite") {
         "reported_ms = 0"
     } else {
@@ -459,5 +463,9 @@ async fn workers_report_their_progress(storage: Storage) {
     let age = format!("UPDATE progress SET {long_ago}");
     storage.execute(&age).await;
     report("one", 8).await;
-    assert_eq!(waits().await, [8], "what is long gone is forgotten");
+    assert_eq!(
+        waits().await,
+        [8],
+        "reports of workers that stopped long ago are deleted"
+    );
 }

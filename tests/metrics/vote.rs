@@ -207,7 +207,7 @@ async fn a_frozen_queue_is_down_and_a_degraded_queue_is_not_durable() {
     redis.set("appendfsync", "everysec");
     redis.server.freeze();
     until(&vote.url, up, |up| up < 1.0).await;
-    until(&vote.url, probed, |moment| moment > before).await;
+    until(&vote.url, probed, |timestamp| timestamp > before).await;
     redis.server.thaw();
     until(&vote.url, up, |up| up > 0.0).await;
     until(&vote.url, "queue_durable", |durable| durable < 1.0).await;

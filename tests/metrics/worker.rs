@@ -66,7 +66,10 @@ async fn every_outcome_of_a_ballot_is_counted() {
     let latency = now.value("worker_end_to_end_latency_seconds_sum");
     assert!(latency > 0.0 && latency < 600.0, "{latency}");
     let success = "worker_last_success_timestamp_seconds";
-    until(&worker.url, success, |moment| moment > 1_700_000_000.0).await;
+    until(&worker.url, success, |timestamp| {
+        timestamp > 1_700_000_000.0
+    })
+    .await;
 }
 
 /// While the store hangs, alerts need the backlog.
