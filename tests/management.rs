@@ -122,7 +122,7 @@ fn mode(path: &Path) -> u32 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn data_files_are_readable_only_by_their_owner() {
     let storage = Storage::new(Kind::Embedded).await.unwrap();
-    let folder = storage.folder.path().join("new");
+    let folder = storage.folder.path().join("a new folder");
     let data = folder.display().to_string();
     let database = format!("sqlite://{data}/voting.db");
     let settings = [

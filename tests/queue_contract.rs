@@ -292,7 +292,7 @@ async fn the_last_id_is_reported(storage: Storage) {
     assert_eq!(
         queue.newest().await.unwrap(),
         Some(sent[2]),
-        "entries that are pending count"
+        "pending entries count too"
     );
     consumer.acknowledge(&sent).await.unwrap();
     consumer.trim().await.unwrap();

@@ -14,7 +14,7 @@ use crate::harness::{
 /// A fault of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Its process is stopped; connections stay open.
+    /// The process is stopped; connections stay open.
     Frozen,
     /// The server is stopped, so connections are refused.
     Refused,
