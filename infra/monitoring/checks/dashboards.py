@@ -29,7 +29,7 @@ EXCEPTIONS = {
     ("Votes accepted", "counter"): "the number itself is meant: it is exact, where an increase is extrapolated",
     ("Ballots lost", "counter"): "a single one matters, for as long as the worker runs",
     ("Dead letters", "counter"): "a single one matters, for as long as the worker runs",
-    ("Refused viewers", "counter"): "the number since the start is meant",
+    ("Rejected viewers", "counter"): "the number since the start is meant",
     ("Evicted keys", "counter"): "a single one matters, for as long as Redis runs",
     ("Load per core", "counter"): "the cores are counted, not their time",
 }
