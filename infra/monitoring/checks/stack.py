@@ -34,8 +34,8 @@ def eventually(what, probe, seconds=60):
 
 
 def fetch(url, timeout=10):
-    with urllib.request.urlopen(url, timeout=timeout) as answer:
-        return json.load(answer)
+    with urllib.request.urlopen(url, timeout=timeout) as response:
+        return json.load(response)
 
 
 def restricted_checkout(folder):
