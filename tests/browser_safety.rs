@@ -11,8 +11,8 @@ use crate::harness::{
 
 on_both_storages! {
     every_answer_carries_the_security_headers,
-    only_over_https_browsers_are_told_to_stay_there,
-    what_is_not_there_is_said_in_words,
+    hsts_is_sent_only_with_https,
+    missing_pages_and_methods_are_explained,
 }
 
 async fn ask(method: Method, url: &str) -> Response {
@@ -67,7 +67,7 @@ async fn every_answer_carries_the_security_headers(storage: Storage) {
     app.stop().await;
 }
 
-async fn only_over_https_browsers_are_told_to_stay_there(storage: Storage) {
+async fn hsts_is_sent_only_with_https(storage: Storage) {
     let app = App::start(&storage, &["--public-https", "true"]).await;
     for url in [&app.vote, &app.result] {
         let answer = ask(Method::GET, url).await;
@@ -107,7 +107,7 @@ async fn only_over_https_browsers_are_told_to_stay_there(storage: Storage) {
     }
 }
 
-async fn what_is_not_there_is_said_in_words(storage: Storage) {
+async fn missing_pages_and_methods_are_explained(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let missing = ask(Method::GET, &format!("{}/nowhere", app.vote)).await;
     assert_eq!(missing.status(), StatusCode::NOT_FOUND);

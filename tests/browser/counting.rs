@@ -10,7 +10,7 @@ use crate::harness::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_says_when_votes_wait_to_be_counted() {
+async fn the_result_page_reports_votes_that_wait_to_be_counted() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(SOMEBODY).await);
     let vote = Service::start("vote", &storage, &[]);

@@ -145,7 +145,7 @@ fn check_looks(seen: &Value, what: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn old_and_new_chromiums_vote_and_look_right() {
+async fn old_and_new_chromiums_vote_and_render_correctly() {
     or_skip!(folder());
     for (engine, proxy) in CHROMIUMS.into_iter().zip(PROXIES) {
         or_skip!(votes_twice(engine, proxy).await);
@@ -153,7 +153,7 @@ async fn old_and_new_chromiums_vote_and_look_right() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn firefox_votes_and_looks_right() {
+async fn firefox_votes_and_renders_correctly() {
     or_skip!(folder());
     or_skip!(program(FIREFOX));
     or_skip!(votes_twice(FIREFOX, PROXIES[0]).await);
@@ -260,7 +260,7 @@ impl WebKit {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn webkit_votes_and_sees_the_result() {
+async fn webkit_votes_and_shows_the_result() {
     for scripts in [true, false] {
         let storage = embedded().await;
         let _turn = turn().await;

@@ -40,7 +40,7 @@ async fn was_live(browser: &Browser) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_held_stream_is_not_live_and_the_page_moves_all_the_same() {
+async fn a_page_polls_when_its_stream_is_held_back() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(SOMEBODY).await);
     let app = App::start(&storage, &[]).await;
@@ -74,7 +74,7 @@ async fn a_held_stream_is_not_live_and_the_page_moves_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_comes_back_later_each_time_and_no_sooner_than_it_is_asked_to() {
+async fn a_page_retries_with_backoff_and_respects_retry_after() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(SOMEBODY).await);
     let app = App::start(&storage, &[]).await;
@@ -115,7 +115,7 @@ async fn a_page_comes_back_later_each_time_and_no_sooner_than_it_is_asked_to() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hidden_page_asks_for_nothing_after_a_minute() {
+async fn a_hidden_page_sends_no_requests_after_a_minute() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(SOMEBODY).await);
     let app = App::start(&storage, &[]).await;
@@ -148,7 +148,7 @@ async fn a_hidden_page_asks_for_nothing_after_a_minute() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_proxy_that_buffers_is_polled_through() {
+async fn a_page_polls_behind_a_buffering_proxy() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(SOMEBODY).await);
     let app = App::start(&storage, &[]).await;
@@ -176,7 +176,7 @@ async fn a_proxy_that_buffers_is_polled_through() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_finds_no_place_among_the_viewers_sees_the_numbers_and_gets_the_next_place() {
+async fn a_rejected_viewer_polls_and_gets_the_next_free_stream() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(SOMEBODY).await);
     let app = App::start(&storage, &["--max-viewers", "1"]).await;
@@ -227,7 +227,7 @@ async fn a_changed_vote_is_drawn_and_announced() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_replicas_with_other_options_make_a_page_load_again_once() {
+async fn two_replicas_with_other_options_reload_a_page_once() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(SOMEBODY).await);
     let more = ["--poll-options", "a=Cats,b=Dogs,c=Birds"];
@@ -258,7 +258,7 @@ async fn two_replicas_with_other_options_make_a_page_load_again_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_closed_poll_names_the_winner_and_invites_nobody() {
+async fn a_closed_poll_names_the_winner_and_shows_no_invitation() {
     let storage = embedded().await;
     let vote_url = "https://vote.example.org/";
     let closed = ["--poll-closes-at", "2020-01-01T00:00:00Z"];

@@ -145,7 +145,7 @@ async fn two_windows_are_one_voter() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_result_moves_by_itself() {
+async fn the_result_updates_live() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(SOMEBODY).await);
     let app = App::start(&storage, &[]).await;
@@ -208,7 +208,7 @@ async fn the_result_moves_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_screen_reader_hears_the_result_now_and_then() {
+async fn a_screen_reader_announces_the_result_at_intervals() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(SOMEBODY).await);
     let app = App::start(&storage, &[]).await;
@@ -242,7 +242,7 @@ async fn a_screen_reader_hears_the_result_now_and_then() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_connection_is_said_and_mended() {
+async fn a_lost_connection_is_reported_and_restored() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(SOMEBODY).await);
     let vote = Service::start("vote", &storage, &[]);
@@ -278,7 +278,7 @@ async fn a_lost_connection_is_said_and_mended() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_vote_into_the_void_is_said_to_be_uncertain() {
+async fn a_vote_without_a_response_is_reported_as_unconfirmed() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(SOMEBODY).await);
     let mut vote = Service::start("vote", &storage, &[]);
@@ -304,7 +304,7 @@ async fn a_vote_into_the_void_is_said_to_be_uncertain() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_poll_opens_and_closes_before_ones_eyes() {
+async fn an_open_page_follows_the_opening_and_closing_of_the_poll() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(SOMEBODY).await);
     let opens_at = Timestamp::now() + 6.seconds();
@@ -411,7 +411,7 @@ async fn everything_works_without_scripts() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_keyboard_is_enough() {
+async fn the_pages_work_with_the_keyboard_alone() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(SOMEBODY).await);
     let app = App::start(&storage, &[]).await;
@@ -461,7 +461,7 @@ async fn a_keyboard_is_enough() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_pages_speak_the_readers_language() {
+async fn the_pages_are_in_the_users_language() {
     let storage = embedded().await;
     let app = App::start(&storage, &[]).await;
     until_votes(&app.result, &[0, 0]).await;
@@ -522,7 +522,7 @@ async fn the_pages_speak_the_readers_language() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everybody_can_use_every_page_on_every_screen() {
+async fn every_page_is_accessible_on_every_screen() {
     let axe = or_skip!(Axe::find());
     let (_storage, app) = crowded(&["--poll-closes-at", "2100-01-01T00:00:00Z"]).await;
     for (width, height, dark) in [
@@ -571,7 +571,7 @@ async fn everybody_can_use_every_page_on_every_screen() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_are_light_and_steady_and_ask_nobody_else() {
+async fn pages_are_small_and_stable_and_load_nothing_from_other_origins() {
     let (_storage, app) = crowded(&["--vote-url", "https://vote.example.org/"]).await;
     let browser = or_skip!(Browser::open(SOMEBODY).await);
     let shifts = "
@@ -627,7 +627,7 @@ async fn pages_are_light_and_steady_and_ask_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_invited_pages_show_the_result_in_a_frame() {
+async fn only_allowed_origins_can_embed_the_result() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(SOMEBODY).await);
     for is_invited in [true, false] {
@@ -651,7 +651,7 @@ async fn only_invited_pages_show_the_result_in_a_frame() {
 }
 
 #[tokio::test]
-async fn a_picture_leads_to_the_voting_page() {
+async fn the_result_page_links_to_the_voting_page_with_a_qr_code() {
     let storage = embedded().await;
     let app = App::start(&storage, &["--vote-url", "https://vote.example.org/poll"]).await;
     until_votes(&app.result, &[0, 0]).await;

@@ -16,7 +16,7 @@ use crate::{
 const KEPT: [&str; 4] = ["--vote-base-path", "/vote", "--result-base-path", "/result"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_browser_votes_and_sees_the_result_below_paths() {
+async fn a_browser_votes_and_shows_the_result_below_base_paths() {
     for (configuration, flags, path) in [
         (Configuration::PathRemoved, &[][..], ""),
         (Configuration::PathKept, &KEPT, "/result"),

@@ -64,7 +64,7 @@ async fn a_browser_votes_through_every_proxy_with_and_without_scripts() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_browser_that_keeps_no_cookies_says_so() {
+async fn a_browser_without_cookies_gets_a_notice() {
     let storage = embedded().await;
     let app = App::start(&storage, &[]).await;
     let not_kept = |text: &str| text.contains("does not keep our cookie");
@@ -87,7 +87,7 @@ async fn a_browser_that_keeps_no_cookies_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_first_vote_whose_answer_is_lost_counts_once_when_it_is_sent_again() {
+async fn a_retried_first_vote_counts_once_after_a_lost_response() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(SOMEBODY).await);
     let app = App::start(&storage, &[]).await;

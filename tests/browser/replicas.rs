@@ -13,7 +13,7 @@ use crate::{
 
 /// The page stays as it is, and goes on with what another replica knows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn browsers_move_on_to_another_replica_by_themselves() {
+async fn browsers_reconnect_to_another_replica() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     let browser = or_skip!(Browser::open(SOMEBODY).await);
     let vote = start_ready("vote", &storage, &[]).await;

@@ -99,7 +99,7 @@ async fn a_translated_page_votes_without_a_page_load() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn options_may_be_called_as_parts_of_a_form_are() {
+async fn option_keys_may_be_names_of_form_properties() {
     // Each of them hides a property of the form, of the document or of the window.
     let keys = [
         "elements", "submit", "action", "method", "name", "length", "dataset", "children", "id",
@@ -129,7 +129,7 @@ async fn options_may_be_called_as_parts_of_a_form_are() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_written_from_right_to_left_is_shown_so() {
+async fn right_to_left_texts_are_displayed_right_to_left() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(SOMEBODY).await);
     let flags = [
@@ -177,7 +177,7 @@ async fn what_is_written_from_right_to_left_is_shown_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_laptop_that_wakes_looks_at_the_phase() {
+async fn a_page_updates_the_phase_when_the_laptop_wakes() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(SOMEBODY).await);
     let now = Timestamp::now();
@@ -203,7 +203,7 @@ async fn a_laptop_that_wakes_looks_at_the_phase() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn times_name_their_zone_and_are_written_as_at_home() {
+async fn times_are_localized_and_name_their_zone() {
     let storage = embedded().await;
     let flags = ["--poll-closes-at", "2100-01-01T14:05:00Z"];
     let app = App::start(&storage, &flags).await;
@@ -228,7 +228,7 @@ async fn times_name_their_zone_and_are_written_as_at_home() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn closed_and_not_yet_open_polls_say_when_and_ask_for_nothing() {
+async fn the_page_shows_whether_the_poll_is_open_and_when() {
     let axe = or_skip!(Axe::find());
     let storage = embedded().await;
     let phone = Person {
@@ -286,7 +286,7 @@ async fn closed_and_not_yet_open_polls_say_when_and_ask_for_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_returning_voter_sees_the_vote_that_stands() {
+async fn a_returning_voter_sees_the_current_vote() {
     let storage = embedded().await;
     let now = Timestamp::now();
     let (clock, hand) = Clock::manual(now);

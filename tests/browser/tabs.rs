@@ -32,7 +32,7 @@ async fn switch(browser: &Browser, tab: &WindowHandle) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn seven_tabs_share_one_stream_and_another_one_takes_over() {
+async fn seven_tabs_share_one_stream_and_another_tab_takes_over() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(SOMEBODY).await);
     let app = App::start(&storage, &[]).await;

@@ -30,7 +30,7 @@ fn copy_closed(from: &Path, to: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_checkout_that_is_closed_to_others_starts() {
+async fn a_checkout_readable_only_by_its_owner_starts() {
     let checkout = tempfile::tempdir().unwrap();
     let root = folders::root();
     fs::create_dir(checkout.path().join("infra")).unwrap();

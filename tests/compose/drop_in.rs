@@ -76,7 +76,7 @@ fn commands() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dump_of_the_original_brings_its_votes() {
+async fn a_dump_of_the_original_app_restores_its_votes() {
     let stack = or_skip!(Stack::new());
     let original = Original::start(stack.name_of("original"), originals_image(), &[]).await;
     let dump = tempfile::NamedTempFile::new().unwrap();
@@ -104,7 +104,7 @@ async fn a_volume_of_the_same_postgres_keeps_its_votes() {
 }
 
 #[test]
-fn a_volume_of_an_older_postgres_is_refused() {
+fn a_volume_of_an_older_postgres_is_rejected() {
     let stack = or_skip!(Stack::new());
     let volume = format!("{}:/volume", stack.name_of("db-data"));
     let write = ["-c", "echo 15 >/volume/PG_VERSION && chmod 700 /volume"];

@@ -15,7 +15,7 @@ use super::inspect;
 use crate::harness::{
     eventually,
     skip::or_skip,
-    stack::{docker, images, settings_of_stack},
+    stack::{docker, images, stack_config},
     voter::client,
 };
 
@@ -43,10 +43,10 @@ const ROUTES: [(&str, u16, &[&str]); 2] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clients_that_read_nothing_leave_a_container_its_memory() {
+async fn clients_that_read_nothing_do_not_exhaust_the_memory() {
     raise_limit_of_files();
     let images = or_skip!(images());
-    let stack = settings_of_stack();
+    let stack = stack_config();
     for (service, port, paths) in ROUTES {
         let settings = &stack["services"][service];
         let connections = settings["environment"]["MAX_CONNECTIONS"].as_str().unwrap();

@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 use crate::harness::{
     eventually,
     skip::or_skip,
-    stack::{REVISION, Stack, compiled_by_dockerfile, docker, images, images_of_dockerfile, text},
+    stack::{REVISION, Stack, docker, dockerfile_images, images, text, uses_dockerfile_images},
     viewer::{get, tally, until_votes, votes},
     voter::{Voter, client},
 };
@@ -32,7 +32,7 @@ const BASE: &str = "gcr.io/distroless/cc-debian13:nonroot";
 const MEBIBYTE: u64 = 1 << 20;
 
 fn is_optimised() -> bool {
-    compiled_by_dockerfile() && std::env::var_os("TEST_IMAGES_OPT_LEVEL").is_none()
+    uses_dockerfile_images() && std::env::var_os("TEST_IMAGES_OPT_LEVEL").is_none()
 }
 
 fn inspect(what: &str) -> Value {
@@ -71,7 +71,7 @@ fn files(image: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn an_image_holds_its_program_and_nothing_else() {
+fn an_image_adds_only_its_program() {
     let images = or_skip!(images());
     let base_files = files(BASE);
     let base_size = inspect(BASE)["Size"].as_u64().unwrap();
@@ -106,7 +106,7 @@ fn label<'a>(about: &'a Value, name: &str) -> &'a str {
 #[test]
 #[ignore = "compiles the services in a container, which takes minutes; run it with --ignored"]
 fn the_dockerfile_compiles_the_programs() {
-    for (service, image) in &or_skip!(images_of_dockerfile()).names {
+    for (service, image) in &or_skip!(dockerfile_images()).names {
         assert_eq!(label(&inspect(image), "revision"), REVISION);
         let version = docker(&["run", "--rm", "--network", "none", image, "--version"]);
         assert_eq!(
@@ -117,7 +117,7 @@ fn the_dockerfile_compiles_the_programs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stack_counts_is_seeded_and_keeps_every_vote() {
+async fn a_stack_counts_seeds_and_keeps_every_vote() {
     let stack = or_skip!(Stack::new());
     stack.up(&[]);
     let voter = Voter::new(&stack.vote);
@@ -175,7 +175,7 @@ async fn a_stack_counts_is_seeded_and_keeps_every_vote() {
 }
 
 #[test]
-fn no_registry_is_asked_for_images_that_are_built_here() {
+fn locally_built_images_are_not_pulled() {
     let mut stack = or_skip!(Stack::new());
     stack.set("TAG", "not-built");
     let said = stack.try_compose(&["up", "--detach", "--no-build", "vote"]);
@@ -292,14 +292,14 @@ fn assert_only_the_pages_are_published(stack: &Stack) {
     ];
     let outside = stack.run("front-tier", "secrets-vote", "redis:8.2", &ping);
     assert!(!text(&outside.stdout).contains("PONG"));
-    let inside = stack.ask_servers("secrets-vote", "redis:8.2", &ping);
+    let inside = stack.run_in_back_tier("secrets-vote", "redis:8.2", &ping);
     assert!(inside.contains("PONG"), "{inside}");
 }
 
 fn assert_rights_are_the_least(stack: &Stack) {
     let redis = |volume: &str, command: &str| {
         let script = format!("redis-cli -u \"$(cat /volume/queue-url)\" {command} 2>&1");
-        stack.ask_servers(volume, "redis:8.2", &["sh", "-c", &script])
+        stack.run_in_back_tier(volume, "redis:8.2", &["sh", "-c", &script])
     };
     for forbidden in [
         "XRANGE ballots - +",
@@ -329,7 +329,7 @@ fn assert_rights_are_the_least(stack: &Stack) {
     }
     let postgres = |volume: &str, statement: &str| {
         let script = format!("psql \"$(cat /volume/database-url)\" --command \"{statement}\" 2>&1");
-        stack.ask_servers(volume, "postgres:18", &["sh", "-c", &script])
+        stack.run_in_back_tier(volume, "postgres:18", &["sh", "-c", &script])
     };
     assert!(
         postgres(
@@ -421,7 +421,7 @@ impl Load {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_is_killed_under_load_no_accepted_vote_is_lost() {
+async fn killing_any_container_under_load_loses_no_accepted_vote() {
     let stack = or_skip!(Stack::new());
     stack.up(&[]);
     let load = Load::start(&stack.vote);
@@ -449,7 +449,8 @@ async fn assert_all_is_counted(stack: &Stack, load: Load) {
     .await;
     // Nothing is left that could still be counted.
     let backlog = "redis-cli --no-auth-warning -u \"$(cat /volume/queue-url)\" XLEN ballots";
-    let empty = async || stack.ask_servers("secrets-worker", "redis:8.2", &["sh", "-c", backlog]);
+    let empty =
+        async || stack.run_in_back_tier("secrets-worker", "redis:8.2", &["sh", "-c", backlog]);
     eventually("an empty queue", |length| length.trim() == "0", empty).await;
     let counted = votes(&result)[0].max(votes(&tally(&stack.result).await)[0]);
     println!("attempted {attempted}, accepted {accepted}, counted {counted}");

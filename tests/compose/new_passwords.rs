@@ -10,15 +10,15 @@ use crate::harness::{
 /// The answer of Redis to a user who comes with this URL.
 fn ping(stack: &Stack, url: &str) -> String {
     let ping = ["redis-cli", "--no-auth-warning", "-u", url, "ping"];
-    stack.ask_servers("passwords", "redis:8.2", &ping)
+    stack.run_in_back_tier("passwords", "redis:8.2", &ping)
 }
 
 fn url(stack: &Stack) -> String {
-    stack.ask_servers("secrets-vote", "redis:8.2", &["cat", "/volume/queue-url"])
+    stack.run_in_back_tier("secrets-vote", "redis:8.2", &["cat", "/volume/queue-url"])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn passwords_are_changed_while_people_vote() {
+async fn passwords_can_be_changed_while_votes_are_cast() {
     let mut stack = or_skip!(Stack::new());
     stack.set_secrets("");
     stack.up(&[]);

@@ -13,7 +13,7 @@ use crate::harness::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_service_sends_traces_to_a_collector_outside() {
+async fn every_service_sends_traces_to_an_external_collector() {
     let mut stack = or_skip!(Stack::new());
     let is_internal = |stack: &Stack| {
         let config: Value =

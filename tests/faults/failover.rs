@@ -10,32 +10,38 @@ use crate::harness::{
     storage::{Kind, Storage},
 };
 
-/// As managed services do it: the name leads to the new master, the old one keeps its clients and refuses their writes.
+/// A failover as in managed services: the name resolves to the new master, and the old one keeps its connections and
+/// rejects writes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_master_that_became_a_replica_is_left() {
+async fn services_reconnect_when_the_master_becomes_a_replica() {
     let (old, new) = (or_skip!(redis::own()), or_skip!(redis::own()));
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
-    let (name, url) = Proxy::to(&old.url).await;
+    let (proxy, url) = Proxy::to(&old.url).await;
     storage.queue_url = url;
     let vote = start_ready("vote", &storage, &PROMPT).await;
     let _worker = start_ready("worker", &storage, &PROMPT).await;
     let crowd = Crowd::gather(&vote.url, 10);
     crowd.accepts(50).await;
 
-    // It is made a replica of nobody that answers, so that it keeps what it has.
+    // Its new master does not exist, so it keeps its data.
     ::redis::cmd("REPLICAOF")
         .arg("127.0.0.1")
         .arg(1)
         .exec(&mut old.connect())
         .unwrap();
     crowd.is_refused(20).await;
-    name.lead_to(&new.url);
+    proxy.lead_to(&new.url);
     crowd.accepts(50).await;
     let counted_so_far = async || storage.counted().await;
     let before = counted_so_far().await;
-    eventually("the worker there", |votes| *votes != before, counted_so_far).await;
+    eventually(
+        "votes counted from the new master",
+        |votes| *votes != before,
+        counted_so_far,
+    )
+    .await;
 
-    // What only the old one had is not lost while it still has it.
+    // Ballots that only the old master has are not lost as long as it has them.
     ::redis::cmd("REPLICAOF")
         .arg("NO")
         .arg("ONE")

@@ -1,4 +1,4 @@
-//! The queue's server stands still, dies, or runs out of memory.
+//! The queue's server is frozen, is killed, or runs out of memory.
 
 use reqwest::StatusCode;
 use tokio::{task::block_in_place, time::Instant};
@@ -20,7 +20,7 @@ use crate::harness::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frozen_redis_is_a_fast_503_for_a_whole_crowd() {
+async fn a_frozen_redis_is_a_fast_503_for_200_clients() {
     let redis = or_skip!(redis::own());
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     storage.queue_url.clone_from(&redis.url);
@@ -59,11 +59,11 @@ async fn a_killed_redis_loses_no_accepted_vote() {
         crowd.is_refused(50).await;
         redis.server.start();
         redis.wait_until_ready().unwrap();
-        let back = Instant::now();
+        let restarted = Instant::now();
         crowd.accepts(1).await;
         println!(
-            "votes are accepted {:?} after Redis is back",
-            back.elapsed()
+            "votes are accepted {:?} after Redis was restarted",
+            restarted.elapsed()
         );
     }
     let counts = crowd.go_home().await;
@@ -72,7 +72,7 @@ async fn a_killed_redis_loses_no_accepted_vote() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_out_of_memory_is_emptied_all_the_same() {
+async fn workers_drain_a_redis_that_is_out_of_memory() {
     let redis = or_skip!(redis::own());
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     storage.queue_url.clone_from(&redis.url);
@@ -86,7 +86,7 @@ async fn a_redis_out_of_memory_is_emptied_all_the_same() {
         Voter::new(&vote.url).must_vote_for("a").await;
     }
     storage
-        .enqueue_raw(&[("nonsense", "there is no room for")])
+        .enqueue_raw(&[("nonsense", "without memory for it")])
         .await;
 
     redis.set("maxmemory", "1");
@@ -108,20 +108,20 @@ async fn a_redis_out_of_memory_is_emptied_all_the_same() {
     until_votes(&result.url, &[21, 1]).await;
 }
 
-/// Nobody knows whether it arrived: it did, and a second one would be another ballot.
+/// The client cannot know whether the command arrived. It did, so a retry would enqueue a second ballot.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_in_flight_when_a_connection_broke_is_not_sent_again() {
+async fn in_flight_enqueues_are_not_retried_after_a_broken_connection() {
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
-    let straight = redis::shared().unwrap();
+    let direct = redis::shared().unwrap();
     let (proxy, url) = Proxy::to(&storage.queue_url).await;
     storage.queue_url = url;
     let vote = start_ready("vote", &storage, &[("ENQUEUE_TIMEOUT", "4s")]).await;
     proxy.make(Network::NoAnswers);
     let voter = Voter::new(&vote.url);
     let voting = tokio::spawn(async move { voter.vote_for("a").await });
-    let length = async || straight.length(&storage.stream);
+    let length = async || direct.length(&storage.stream);
     eventually("the ballot in the queue", |length| *length == 1, length).await;
-    // There is a way again at once, and much time left to take it.
+    // New connections work at once, and much of the timeout is left.
     proxy.reset_open_connections();
     let page = voting.await.unwrap();
     assert_eq!(
@@ -130,12 +130,12 @@ async fn what_was_in_flight_when_a_connection_broke_is_not_sent_again() {
     );
     until_ready(&vote.url).await;
     Voter::new(&vote.url).must_vote_for("a").await;
-    assert_eq!(straight.length(&storage.stream), 2);
+    assert_eq!(direct.length(&storage.stream), 2);
 }
 
-/// Nobody has to find out for the others that the connection of before is dead.
+/// No vote has to fail to detect that the old connection is dead.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_voter_after_an_outage_of_redis_is_served() {
+async fn the_first_vote_after_a_redis_outage_is_accepted() {
     let redis = or_skip!(redis::own());
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     storage.queue_url.clone_from(&redis.url);
@@ -148,9 +148,9 @@ async fn the_first_voter_after_an_outage_of_redis_is_served() {
     Voter::new(&vote.url).must_vote_for("b").await;
 }
 
-/// Who makes the group needs memory for it, where there is none.
+/// The creation of the consumer group needs memory that Redis does not have.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_out_of_memory_is_emptied_by_the_first_worker_too() {
+async fn the_first_worker_drains_a_redis_that_is_out_of_memory() {
     let redis = or_skip!(redis::own());
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     storage.queue_url.clone_from(&redis.url);
@@ -163,9 +163,9 @@ async fn a_redis_out_of_memory_is_emptied_by_the_first_worker_too() {
     assert_eq!(storage.counted().await, [("a".to_owned(), 1)]);
 }
 
-/// The connection has a time limit, too, which must not be shorter.
+/// The timeout of the connection must not be shorter than the enqueue timeout.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_voter_may_wait_as_long_as_the_setting_says() {
+async fn a_vote_may_wait_for_the_whole_enqueue_timeout() {
     let redis = or_skip!(redis::own());
     let mut storage = Storage::new(Kind::Embedded).await.unwrap();
     storage.queue_url.clone_from(&redis.url);
@@ -174,7 +174,7 @@ async fn a_voter_may_wait_as_long_as_the_setting_says() {
     redis.server.freeze();
     let voting = async { voter.vote_for("a").await.status };
     let thawing = async {
-        // Each takes the better part of a second.
+        // Each probe takes almost a second.
         until_probes(&vote, "queue", 9).await;
         redis.server.thaw();
     };

@@ -1,4 +1,4 @@
-//! What was prepared at the start is gone or another one while services run.
+//! Databases, tables, keys and files that are removed or replaced while services run.
 
 use reqwest::StatusCode;
 use sqlx::{Connection, PgConnection};
@@ -13,9 +13,9 @@ use crate::harness::{
     voter::Voter,
 };
 
-/// Its tables are made again, by the worker; voting goes on all the time.
+/// The worker recreates the tables, and votes are accepted all the time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_is_dropped_and_made_again_is_prepared_again() {
+async fn a_recreated_database_is_migrated_again() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     let vote = start_ready("vote", &storage, &[]).await;
     let worker = start_ready("worker", &storage, &[]).await;
@@ -24,9 +24,9 @@ async fn a_database_that_is_dropped_and_made_again_is_prepared_again() {
     until_votes(&result.url, &[1, 0]).await;
 
     let database = storage.database.as_ref().unwrap();
-    let elsewhere = database.url_of_the_server();
+    let admin_url = database.url_of_the_server();
     let admin = async |statement: String| {
-        let mut connection = PgConnection::connect(&elsewhere).await.unwrap();
+        let mut connection = PgConnection::connect(&admin_url).await.unwrap();
         let statement = sqlx::raw_sql(sqlx::AssertSqlSafe(statement));
         statement.execute(&mut connection).await.unwrap();
     };
@@ -41,7 +41,7 @@ async fn a_database_that_is_dropped_and_made_again_is_prepared_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tables_that_are_dropped_are_made_again() {
+async fn dropped_tables_are_recreated() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     let vote = start_ready("vote", &storage, &[]).await;
     let worker = start_ready("worker", &storage, &[]).await;
@@ -58,19 +58,19 @@ async fn tables_that_are_dropped_are_made_again() {
     until_ready(&worker.url).await;
     crowd.go_home().await;
     let total = async || tally(&result.url).await["total"].as_u64().unwrap_or(0);
-    eventually("votes after it", |total| *total > 0, total).await;
+    eventually("votes after the recreation", |total| *total > 0, total).await;
 }
 
-/// Every vote would be refused, so no load balancer should send any.
+/// Every vote would be rejected, so load balancers should send none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_of_another_type_makes_both_sides_unready() {
+async fn a_key_of_another_type_makes_vote_and_worker_unready() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     let redis = or_skip!(redis::shared());
     let vote = start_ready("vote", &storage, &[]).await;
     let worker = start_ready("worker", &storage, &[]).await;
     let crowd = Crowd::gather(&vote.url, 2);
     crowd.accepts(10).await;
-    // What is written over a stream takes its entries away, so none may be left, nor come in between.
+    // Overwriting a stream deletes its entries, so it must be empty, and no vote may arrive in between.
     let counts = crowd.go_home().await;
     super::until_empty(&storage).await;
     let command = |name: &str, words: &[&str]| {
@@ -94,7 +94,7 @@ async fn a_key_of_another_type_makes_both_sides_unready() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_file_that_is_removed_takes_no_more_votes() {
+async fn votes_are_rejected_after_the_database_file_is_removed() {
     let storage = Storage::new(Kind::Embedded).await.unwrap();
     let vote = start_ready("vote", &storage, &[]).await;
     let worker = start_ready("worker", &storage, &[]).await;
@@ -122,9 +122,9 @@ async fn a_database_file_that_is_removed_takes_no_more_votes() {
     assert_eq!(storage.counted().await, [("b".to_owned(), 1)]);
 }
 
-/// As an open `sqlite3` shell may.
+/// For example, by an open `sqlite3` shell.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_file_that_another_process_locks_makes_a_service_unready() {
+async fn a_database_file_locked_by_another_process_makes_a_service_unready() {
     let storage = Storage::new(Kind::Embedded).await.unwrap();
     let vote = start_ready("vote", &storage, &[]).await;
     let mut shell = sqlx::SqliteConnection::connect(&storage.database_url)

@@ -1,5 +1,5 @@
-//! Servers that are not what they should be when services start. What an operator can mend at the server is waited for,
-//! and said; what only another program or another setting can mend ends the service.
+//! Servers with faults when services start. A service reports a fault that an operator can fix at the server and retries; it
+//! exits on a fault that needs another build or another setting.
 
 use super::{
     PROMPT, assert_it_says, start_ready, until_metric, until_ready, until_unready_because,
@@ -17,7 +17,7 @@ use crate::harness::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_may_lose_votes_is_used_and_said() {
+async fn services_use_and_report_a_redis_without_durable_settings() {
     let redis = or_skip!(redis::own());
     let mut storage = Storage::new(Kind::Embedded).await.unwrap();
     storage.queue_url.clone_from(&redis.url);
@@ -38,7 +38,7 @@ async fn a_redis_that_may_lose_votes_is_used_and_said() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_older_schema_is_brought_up_to_date_with_its_votes() {
+async fn an_older_schema_is_migrated_with_its_votes() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     storage.store().await;
     storage
@@ -57,7 +57,7 @@ async fn an_older_schema_is_brought_up_to_date_with_its_votes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_newer_schema_ends_worker_and_result_with_a_sentence() {
+async fn worker_and_result_exit_with_an_error_on_a_newer_schema() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     storage.prepare_by_a_newer_version().await;
     for name in ["worker", "result"] {
@@ -71,25 +71,25 @@ async fn a_newer_schema_ends_worker_and_result_with_a_sentence() {
                 ("RUST_LOG", "error"),
             ],
         ));
-        let said = String::from_utf8(ended.stderr).unwrap();
+        let stderr = String::from_utf8(ended.stderr).unwrap();
         assert!(!ended.status.success(), "{name}");
         assert!(
-            said.starts_with("error: ")
-                && said.contains("newer version of this program: migration 9999")
-                && said.trim().lines().count() == 1,
-            "{name}: {said}"
+            stderr.starts_with("error: ")
+                && stderr.contains("newer version of this program: migration 9999")
+                && stderr.trim().lines().count() == 1,
+            "{name}: {stderr}"
         );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_password_of_redis_is_said_and_may_be_mended_there() {
+async fn services_report_a_wrong_redis_password_and_recover() {
     let redis = or_skip!(redis::own());
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     let with_password = |word: &str| redis.url.replace("redis://", &format!("redis://:{word}@"));
     redis.set("requirepass", "right");
     let mut services = Vec::new();
-    for url in [with_password("mended"), redis.url.clone()] {
+    for url in [with_password("fixed"), redis.url.clone()] {
         storage.queue_url = url;
         for name in ["vote", "worker"] {
             let service = Service::start(name, &storage, &PROMPT);
@@ -101,8 +101,8 @@ async fn a_wrong_password_of_redis_is_said_and_may_be_mended_there() {
         .unwrap()
         .get_connection()
         .unwrap();
-    // First for those that send a password, then for those that send none.
-    for (rule, services) in [">mended", "nopass"].into_iter().zip(services.chunks(2)) {
+    // First the services that send a password, then those that send none.
+    for (rule, services) in [">fixed", "nopass"].into_iter().zip(services.chunks(2)) {
         let mut acl = ::redis::cmd("ACL");
         acl.arg("SETUSER").arg("default").arg(rule);
         acl.exec(&mut connection).unwrap();
@@ -113,7 +113,7 @@ async fn a_wrong_password_of_redis_is_said_and_may_be_mended_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unknown_user_of_postgres_is_said_and_may_be_mended_there() {
+async fn services_report_an_unknown_postgres_user_and_recover() {
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     storage.store().await;
     let role = unique("late");
@@ -144,7 +144,7 @@ async fn an_unknown_user_of_postgres_is_said_and_may_be_mended_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_does_not_speak_tls_is_said() {
+async fn services_report_a_server_without_tls() {
     let redis = or_skip!(redis::own());
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     storage.database_url = format!("{}?sslmode=require", storage.database_url);
@@ -159,7 +159,7 @@ async fn a_server_that_does_not_speak_tls_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_speaks_only_tls_is_said() {
+async fn vote_reports_a_redis_that_requires_tls() {
     let certificate = Certificate::new();
     let redis = or_skip!(redis::secured(&certificate, "alice", "s3cret"));
     let mut storage = Storage::new(Kind::Embedded).await.unwrap();
@@ -168,9 +168,9 @@ async fn a_server_that_speaks_only_tls_is_said() {
     assert_it_says(&vote, &["QUEUE_URL must begin with rediss://", "TLS only"]).await;
 }
 
-/// One program for all three services waits, too, and says so.
+/// The program with all three services reports the faults and retries, too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_one_program_waits_as_its_parts_do() {
+async fn the_combined_program_waits_for_its_servers() {
     let server = or_skip!(postgres::own());
     let redis = or_skip!(redis::own());
     redis.set("requirepass", "right");
@@ -192,9 +192,9 @@ async fn the_one_program_waits_as_its_parts_do() {
     app.line_with("DATABASE_URL must name a user and password");
 }
 
-/// Replicas follow asynchronously, so what a failover may lose is said.
+/// Replication is asynchronous, so the service reports what a failover may lose.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_with_replicas_says_what_a_failover_may_lose() {
+async fn vote_reports_what_a_failover_may_lose() {
     let (primary, replica) = (or_skip!(redis::own()), or_skip!(redis::own()));
     let mut storage = Storage::new(Kind::Embedded).await.unwrap();
     storage.queue_url.clone_from(&primary.url);
@@ -209,12 +209,12 @@ async fn a_redis_with_replicas_says_what_a_failover_may_lose() {
     Voter::new(&vote.url).must_vote_for("a").await;
 }
 
-/// Makes a server the replica of another one, and waits until it follows.
+/// Makes a server the replica of another one and waits until it is connected.
 async fn follow(replica: &redis::RedisServer, primary: &redis::RedisServer) {
     let (host, port) = primary.address_for_others();
     let mut command = ::redis::cmd("REPLICAOF");
     replica.exec(command.arg(host).arg(port)).unwrap();
-    let follows = async || {
+    let replication = async || {
         let mut role = ::redis::cmd("INFO");
         let role = role.arg("replication");
         role.query::<String>(&mut primary.connect()).unwrap()
@@ -222,14 +222,14 @@ async fn follow(replica: &redis::RedisServer, primary: &redis::RedisServer) {
     eventually(
         "a replica",
         |info: &String| info.contains("state=online"),
-        follows,
+        replication,
     )
     .await;
 }
 
-/// Where `result` may only read, and nothing notifies it.
+/// On a read replica, `result` gets no notifications.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_result_on_a_read_replica_looks_for_changes() {
+async fn result_polls_for_changes_on_a_read_replica() {
     let (primary, replica) = or_skip!(postgres::with_replica());
     let mut storage = Storage::new(Kind::Embedded).await.unwrap();
     storage.database_url = primary.url().to_owned();
@@ -244,7 +244,7 @@ async fn a_result_on_a_read_replica_looks_for_changes() {
     let refused = "db_errors_total{class=\"transient\"} 0";
     assert!(
         metrics.unwrap().contains(refused),
-        "nothing fails all the time"
+        "no query fails permanently"
     );
     storage.database_url = replica.url().to_owned();
     let worker = Service::start("worker", &storage, &[]);

@@ -1,4 +1,4 @@
-//! The store's server is restarted in a hurry, or takes no writes.
+//! The store's server is restarted immediately, or is read-only.
 
 use tokio::time::Instant;
 
@@ -16,12 +16,12 @@ use crate::harness::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_immediate_restart_of_postgres_heals_alone() {
+async fn services_recover_from_an_immediate_restart_of_postgres() {
     let server: &'static _ = Box::leak(Box::new(or_skip!(postgres::own())));
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     let database = server.database().await;
     storage.database_url = database.url();
-    // Nothing is wrong with the queue, however busy the machine is.
+    // Default timeouts, because the queue has no fault.
     let vote = start_ready("vote", &storage, &[]).await;
     let worker = start_ready("worker", &storage, &PROMPT).await;
     let result = start_ready("result", &storage, &PROMPT).await;
@@ -33,22 +33,18 @@ async fn an_immediate_restart_of_postgres_heals_alone() {
     crowd.accepts(50).await;
     server.server.start();
     server.wait_until_ready().await;
-    let back = Instant::now();
+    let restarted = Instant::now();
     let counted = async || storage.counted_if_ready().await;
     let before = counted().await;
     eventually("counted votes", |votes| *votes != before, counted).await;
     println!(
-        "votes are counted {:?} after Postgres is back",
-        back.elapsed()
+        "votes are counted {:?} after Postgres was restarted",
+        restarted.elapsed()
     );
     until_ready(&worker.url).await;
 
     let counts = crowd.go_home().await;
-    assert_eq!(
-        (counts.refused(), counts.broken()),
-        (0, 0),
-        "voters notice nothing"
-    );
+    assert_eq!((counts.refused(), counts.broken()), (0, 0), "no vote fails");
     assert_nothing_is_lost_or_doubled(&storage, &counts).await;
     let counted = storage.counted().await[0].1.unsigned_abs();
     viewer.until_votes(&[counted, 0]).await;
@@ -56,9 +52,9 @@ async fn an_immediate_restart_of_postgres_heals_alone() {
     server.server.kill();
 }
 
-/// The schedule of faults may end a server that has just been started, which hears nothing yet.
+/// A schedule of random faults may stop a server that has just been started and does not handle signals yet.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_postgres_that_is_only_starting_can_be_ended() {
+async fn a_starting_postgres_can_be_stopped() {
     let postgres = or_skip!(postgres::own());
     postgres.server.kill();
     for _ in 0..3 {
@@ -70,9 +66,9 @@ async fn a_postgres_that_is_only_starting_can_be_ended() {
     postgres.server.kill();
 }
 
-/// A standby says the same as this setting does.
+/// A standby returns the same error as this setting.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_postgres_that_takes_no_writes_is_said_by_the_worker_and_shown_by_the_result() {
+async fn worker_reports_and_result_serves_a_read_only_postgres() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     storage.store().await;
     let name = storage.database_url.rsplit_once('/').unwrap().1;

@@ -1,4 +1,4 @@
-//! A real browser: a Chromium of this machine, driven by its chromedriver.
+//! A real browser: the local Chromium, driven by its chromedriver.
 
 use std::{
     net::TcpStream,
@@ -20,19 +20,19 @@ use super::{
     server::{Server, find_program},
 };
 
-/// Between two questions to a browser, which needs a processor for them that the page could use.
-const PAUSE: Duration = Duration::from_millis(60);
+/// The interval of polls of a browser: each takes CPU time that the page could use.
+const POLL_INTERVAL: Duration = Duration::from_millis(60);
 
-/// Each takes a few hundred megabytes and all the processor it can get.
-const BROWSERS_AT_ONCE: usize = 2;
-static TURNS: Semaphore = Semaphore::const_new(BROWSERS_AT_ONCE);
+/// Each browser takes a few hundred megabytes and as much CPU time as it can get.
+const MAX_BROWSERS: usize = 2;
+static PERMITS: Semaphore = Semaphore::const_new(MAX_BROWSERS);
 
-/// A turn to run another browser than those of [`Browser`].
+/// A permit to run a browser other than [`Browser`].
 pub async fn turn() -> SemaphorePermit<'static> {
-    TURNS.acquire().await.expect("it is never closed")
+    PERMITS.acquire().await.expect("it is never closed")
 }
 
-/// A person in front of a screen.
+/// The settings of a user's browser.
 #[derive(Clone, Copy, Debug)]
 pub struct Person {
     pub language: &'static str,
@@ -43,7 +43,7 @@ pub struct Person {
     pub cookies: bool,
 }
 
-/// At a desk, reading English.
+/// A desktop browser in English.
 pub const SOMEBODY: Person = Person {
     language: "en-US",
     width: 1280,
@@ -56,19 +56,19 @@ pub const SOMEBODY: Person = Person {
 /// An open browser.
 pub struct Browser {
     pub driver: WebDriver,
-    _turn: SemaphorePermit<'static>,
+    _permit: SemaphorePermit<'static>,
 }
 
 impl Browser {
     pub async fn open(person: Person) -> Result<Self, String> {
         let driver_url = chromedriver()?;
-        let turn = turn().await;
+        let permit = turn().await;
         let driver = WebDriver::new(driver_url, capabilities(person))
             .await
             .map_err(|error| format!("the browser cannot be started: {error}"))?;
         let browser = Self {
             driver,
-            _turn: turn,
+            _permit: permit,
         };
         let scheme = if person.dark { "dark" } else { "light" };
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
@@ -87,7 +87,7 @@ impl Browser {
             .cdp()
             .send_raw(method, parameters)
             .await
-            .expect("the browser does so");
+            .expect("the browser carries it out");
     }
 
     pub async fn goto(&self, url: &str) {
@@ -101,13 +101,13 @@ impl Browser {
             .unwrap_or_else(|error| panic!("{css}: {error}"))
     }
 
-    /// What a person reads there; nothing where nothing is.
+    /// The text of an element; empty if there is none.
     pub async fn text(&self, css: &str) -> String {
         let text = async || self.driver.find(By::Css(css)).await?.text().await;
         match text().await {
             Ok(text) => text,
             Err(error) if matches!(*error, WebDriverErrorInner::NoSuchElement(_)) => String::new(),
-            // Not what a person reads, so that no test takes it for that.
+            // In parentheses, so that no test takes it for the text of the page.
             Err(error) => format!("({error})"),
         }
     }
@@ -129,40 +129,40 @@ impl Browser {
             .expect("a key can be pressed");
     }
 
-    /// What a script finds on the page.
+    /// Runs a script in the page and returns its value.
     pub async fn ask(&self, script: &str) -> Value {
         self.try_ask(script).await.expect("the script runs")
     }
 
     async fn try_ask(&self, script: &str) -> Result<Value, WebDriverError> {
-        let answer = self.driver.execute(script, []).await?;
-        Ok(answer.json().clone())
+        let value = self.driver.execute(script, []).await?;
+        Ok(value.json().clone())
     }
 
-    /// Waits until the text there satisfies.
-    pub async fn until_text(&self, css: &str, good: impl Fn(&str) -> bool) -> String {
+    /// Waits until the text of an element fulfils the condition.
+    pub async fn until_text(&self, css: &str, condition: impl Fn(&str) -> bool) -> String {
         eventually_every(
-            PAUSE,
+            POLL_INTERVAL,
             &format!("the text of {css}"),
-            |text: &String| good(text),
+            |text: &String| condition(text),
             async || self.text(css).await,
         )
         .await
     }
 
-    /// Waits until a script answers so. Pages may be loading meanwhile.
+    /// Waits until a script returns this value. The page may be loading meanwhile.
     pub async fn until(&self, script: &str, wanted: Value) {
         let what = format!("{script} = {wanted}");
         eventually_every(
-            PAUSE,
+            POLL_INTERVAL,
             &what,
-            |answer| *answer == wanted,
+            |value| *value == wanted,
             async || self.try_ask(script).await.unwrap_or_default(),
         )
         .await;
     }
 
-    /// Keeps a picture of the page in the target folder.
+    /// Saves a screenshot of the page in the target folder.
     pub async fn screenshot(&self, name: &str) {
         let folder = folders::target().join("screenshots");
         std::fs::create_dir_all(&folder).expect("the folder can be made");
@@ -190,10 +190,10 @@ fn capabilities(person: Person) -> thirtyfour::ChromeCapabilities {
         "--disable-component-update",
         "--disable-sync",
         "--disable-dev-shm-usage",
-        // Names of this machine whose pages have no secure context, as those of any other machine over HTTP.
+        // Names that resolve to this machine. Their pages have no secure context, like those of any other host over HTTP.
         "--host-resolver-rules=MAP *.example.org 127.0.0.1, MAP *.test 127.0.0.1",
         "--disable-features=HttpsUpgrades,HttpsFirstBalancedMode",
-        // Where a proxy is set, it does not know this machine's own addresses.
+        // A configured proxy would not know the local addresses.
         "--no-proxy-server",
         &language,
     ];
@@ -212,7 +212,7 @@ fn capabilities(person: Person) -> thirtyfour::ChromeCapabilities {
     capabilities
 }
 
-/// The chromedriver that all tests of this program share.
+/// The chromedriver that all tests share.
 fn chromedriver() -> Result<&'static str, String> {
     static SHARED: OnceLock<Result<(String, Server), String>> = OnceLock::new();
     SHARED
@@ -222,7 +222,7 @@ fn chromedriver() -> Result<&'static str, String> {
         .map_err(Clone::clone)
 }
 
-/// The current Chromium of this machine.
+/// The local Chromium.
 pub fn chromium() -> Option<PathBuf> {
     let names = ["chromium", "chromium-browser", "google-chrome"];
     names.iter().find_map(|name| find_program(name, &[]))
@@ -240,7 +240,7 @@ fn start() -> Result<(String, Server), String> {
         "chromedriver",
         |_, _| Ok(()),
         |folder| {
-            // Profiles go where they are removed with everything else.
+            // Profiles are created in the server's folder, which is removed at the end.
             let folder = folder.display();
             vec![
                 "env".into(),
@@ -254,14 +254,14 @@ fn start() -> Result<(String, Server), String> {
     let deadline = Instant::now() + PATIENCE;
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         if Instant::now() > deadline {
-            return Err("the chromedriver of this machine does not start".into());
+            return Err("chromedriver does not start".into());
         }
         thread::sleep(Duration::from_millis(20));
     }
     Ok((format!("http://127.0.0.1:{port}"), server))
 }
 
-/// axe-core, which finds what people with disabilities would stumble over.
+/// axe-core, which finds accessibility problems.
 pub struct Axe(String);
 
 impl Axe {
@@ -272,7 +272,7 @@ impl Axe {
         })
     }
 
-    /// What is wrong with the page, by the rules of WCAG 2.2 AA and good practice.
+    /// The violations of WCAG 2.2 AA and of best practices on the page.
     pub async fn violations(&self, browser: &Browser) -> Vec<String> {
         browser
             .driver
@@ -286,11 +286,11 @@ impl Axe {
                 (results) => done(results.violations.flatMap((rule) =>
                     rule.nodes.map((node) => `${rule.id}: ${node.html}: ${node.failureSummary}`))),
                 (error) => done([`axe cannot run: ${error}`]));";
-        let answer = browser
+        let violations = browser
             .driver
             .execute_async(run, [])
             .await
             .expect("axe runs");
-        answer.convert().expect("violations are texts")
+        violations.convert().expect("violations are texts")
     }
 }

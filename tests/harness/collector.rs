@@ -1,4 +1,4 @@
-//! A receiver of OTLP over HTTP, as a collector has one.
+//! A receiver of OTLP over HTTP, like a collector.
 
 use std::sync::{Arc, Mutex};
 
@@ -20,7 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::eventually;
 
-/// What services have sent.
+/// A collector and the spans that it has received.
 pub struct Collector {
     pub url: String,
     received: Received,
@@ -29,7 +29,7 @@ pub struct Collector {
 
 type Received = Arc<Mutex<Vec<Seen>>>;
 
-/// A span, with the service that sent it.
+/// A span and the service that sent it.
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub service: String,
@@ -41,7 +41,7 @@ impl Collector {
         Self::start_at("127.0.0.1").await
     }
 
-    /// At an address of this machine.
+    /// Starts it at a local address.
     pub async fn start_at(address: &str) -> Self {
         let listener = TcpListener::bind((address, 0))
             .await
@@ -59,7 +59,7 @@ impl Collector {
         }
     }
 
-    /// What a service needs to send here, soon.
+    /// The settings with which a service sends its spans here, without much delay.
     pub fn settings(&self) -> [(&'static str, &str); 2] {
         [
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &self.url),
@@ -71,24 +71,24 @@ impl Collector {
         self.received.lock().unwrap().clone()
     }
 
-    /// Waits for the span of this name in this trace.
+    /// Waits for the span with this name in this trace.
     pub async fn span(&self, trace: &str, name: &str) -> Seen {
         let find = async || {
             let spans = self.spans().into_iter();
-            let mut fitting = spans.filter(|seen| seen.trace() == trace && seen.span.name == name);
-            fitting.next()
+            let mut matching = spans.filter(|seen| seen.trace() == trace && seen.span.name == name);
+            matching.next()
         };
         let found = eventually(name, Option::is_some, find).await;
         found.expect("it is there")
     }
 
-    /// Waits for a span of this name that links to another one.
+    /// Waits for a span with this name that links to another one.
     pub async fn span_linked_to(&self, sent: &Seen, name: &str) -> Seen {
         let link = (sent.trace(), sent.id());
         let find = async || {
             let spans = self.spans().into_iter();
-            let mut fitting = spans.filter(|seen| seen.span.name == name);
-            fitting.find(|seen| seen.links().contains(&link))
+            let mut matching = spans.filter(|seen| seen.span.name == name);
+            matching.find(|seen| seen.links().contains(&link))
         };
         let found = eventually(name, Option::is_some, find).await;
         found.expect("it is there")
@@ -96,7 +96,7 @@ impl Collector {
 }
 
 impl Seen {
-    /// The traces and the spans that this one links to.
+    /// The trace ids and span ids that this span links to.
     pub fn links(&self) -> Vec<(String, String)> {
         let links = self.span.links.iter();
         links
@@ -112,7 +112,7 @@ impl Seen {
         hex(&self.span.span_id)
     }
 
-    /// The id of the span that led to it; empty: it is the first.
+    /// The id of the parent span; empty for a root span.
     pub fn parent(&self) -> String {
         hex(&self.span.parent_span_id)
     }
@@ -126,7 +126,7 @@ impl Seen {
         status.is_some_and(|status| status.code() == SpanStatus::Error)
     }
 
-    /// An attribute as text; empty: it has none of this name.
+    /// An attribute as text; empty if it is missing.
     pub fn attribute(&self, name: &str) -> String {
         text_of(&self.span.attributes, name)
     }
@@ -149,7 +149,7 @@ async fn receive(State(received): State<Received>, uri: Uri, body: Bytes) -> Res
             span,
         }));
     }
-    // All was taken in: an answer without fields.
+    // An empty message: all spans were accepted.
     [(CONTENT_TYPE, "application/x-protobuf")].into_response()
 }
 

@@ -1,4 +1,4 @@
-//! Many voters at once, each on a connection of its own, and what they were told.
+//! Concurrent voting clients, each on a connection of its own, and the responses they received.
 
 use std::{
     sync::{
@@ -13,24 +13,24 @@ use tokio::{task::JoinHandle, time::Instant};
 
 use super::{eventually, voter::client};
 
-/// Voters who vote again and again, each time as somebody new, so that votes can be counted.
+/// Clients that vote repeatedly, each time as a new voter, so that votes can be counted.
 pub struct Crowd {
     stop: Arc<AtomicBool>,
     counts: Arc<Counts>,
     voters: Vec<JoinHandle<()>>,
 }
 
-/// What came of it so far.
+/// The outcomes so far.
 #[derive(Debug, Default)]
 pub struct Counts {
     attempted: AtomicU64,
     accepted: AtomicU64,
-    refused: AtomicU64,
-    /// No connection, or no whole answer.
-    broken: AtomicU64,
-    /// Refusals without a Retry-After.
-    impolite: AtomicU64,
-    slowest_refusal_ms: AtomicU64,
+    rejected: AtomicU64,
+    /// No connection, or no complete response.
+    failed: AtomicU64,
+    /// Rejections without a `Retry-After`.
+    without_retry_after: AtomicU64,
+    slowest_rejection_ms: AtomicU64,
 }
 
 impl Crowd {
@@ -38,7 +38,7 @@ impl Crowd {
         Self::gather_again(vote, size, Arc::default())
     }
 
-    /// The same, whose votes are added to what came of an earlier one.
+    /// Starts clients that continue the counts of an earlier pool.
     pub fn gather_again(vote: &str, size: usize, counts: Arc<Counts>) -> Self {
         let stop = Arc::<AtomicBool>::default();
         let client = client();
@@ -59,21 +59,21 @@ impl Crowd {
         }
     }
 
-    /// Waits until so many more votes are accepted.
+    /// Waits until this many more votes are accepted.
     pub async fn accepts(&self, more: u64) {
         let wanted = self.counts.accepted() + more;
         let enough = |accepted: &u64| *accepted >= wanted;
         eventually("accepted votes", enough, async || self.counts.accepted()).await;
     }
 
-    /// Waits until so many more votes are refused.
+    /// Waits until this many more votes are rejected.
     pub async fn is_refused(&self, more: u64) {
         let wanted = self.counts.refused() + more;
-        let enough = |refused: &u64| *refused >= wanted;
-        eventually("refused votes", enough, async || self.counts.refused()).await;
+        let enough = |rejected: &u64| *rejected >= wanted;
+        eventually("rejected votes", enough, async || self.counts.refused()).await;
     }
 
-    /// Sends everybody home, and waits for the last answer.
+    /// Stops the clients and waits for the last responses.
     pub async fn go_home(self) -> Arc<Counts> {
         self.stop.store(true, Ordering::Relaxed);
         for voter in self.voters {
@@ -88,19 +88,20 @@ impl Counts {
         self.attempted.fetch_add(1, Ordering::Relaxed);
         let began = Instant::now();
         let counter = match client.post(url).form(&[("vote", "a")]).send().await {
-            Ok(answer) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => {
-                let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-                self.slowest_refusal_ms.fetch_max(took, Ordering::Relaxed);
-                if !answer.headers().contains_key("retry-after") {
-                    self.impolite.fetch_add(1, Ordering::Relaxed);
+            Ok(response) if response.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                let latency = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                self.slowest_rejection_ms
+                    .fetch_max(latency, Ordering::Relaxed);
+                if !response.headers().contains_key("retry-after") {
+                    self.without_retry_after.fetch_add(1, Ordering::Relaxed);
                 }
-                &self.refused
+                &self.rejected
             }
-            Ok(answer) if answer.status() == StatusCode::OK => match answer.bytes().await {
+            Ok(response) if response.status() == StatusCode::OK => match response.bytes().await {
                 Ok(_) => &self.accepted,
-                Err(_) => &self.broken,
+                Err(_) => &self.failed,
             },
-            _ => &self.broken,
+            _ => &self.failed,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -114,18 +115,18 @@ impl Counts {
     }
 
     pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
+        self.rejected.load(Ordering::Relaxed)
     }
 
     pub fn broken(&self) -> u64 {
-        self.broken.load(Ordering::Relaxed)
+        self.failed.load(Ordering::Relaxed)
     }
 
     pub fn impolite(&self) -> u64 {
-        self.impolite.load(Ordering::Relaxed)
+        self.without_retry_after.load(Ordering::Relaxed)
     }
 
     pub fn slowest_refusal(&self) -> Duration {
-        Duration::from_millis(self.slowest_refusal_ms.load(Ordering::Relaxed))
+        Duration::from_millis(self.slowest_rejection_ms.load(Ordering::Relaxed))
     }
 }

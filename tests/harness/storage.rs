@@ -1,4 +1,4 @@
-//! The two kinds of storage, for tests that must hold on both.
+//! The storage backends, for tests that must pass on several of them.
 
 use std::{str::FromStr, time::Duration};
 
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::{PATIENCE, cluster, postgres, redis, unique};
 
-/// A kind of storage.
+/// A storage backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// An SQLite file.
@@ -33,7 +33,7 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// New, empty storage; or why there is none on this machine.
+    /// Creates empty storage. Fails with the reason if its servers are not installed.
     pub async fn new(kind: Kind) -> Result<Self, String> {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let file = format!("sqlite://{}", folder.path().join("voting.db").display());
@@ -72,7 +72,7 @@ impl Storage {
         }
     }
 
-    /// The queue; of several shards the last one.
+    /// The queue; with several shards the last one.
     pub async fn queue(&self) -> Queue {
         let shards = self.shards().await;
         shards.shards().last().expect("there is one").clone()
@@ -92,7 +92,7 @@ impl Storage {
         store
     }
 
-    /// Makes the tables of a version that knows the migration 9999.
+    /// Migrates the tables to a version with the migration 9999.
     pub async fn prepare_by_a_newer_version(&self) {
         self.store().await;
         self.execute(
@@ -102,17 +102,19 @@ impl Storage {
         .await;
     }
 
-    /// The standing votes as the original's own query counts them.
+    /// The current votes, counted by the query of the original app.
     pub async fn counted(&self) -> Vec<(String, i64)> {
         let query = "SELECT vote, COUNT(id) AS count FROM votes GROUP BY vote ORDER BY vote";
         self.rows(query).await
     }
 
-    /// Two columns, text and number.
+    /// The rows of a query with two columns, a text and a number.
     pub async fn rows(&self, query: &'static str) -> Vec<(String, i64)> {
         match self.connect().await {
-            Raw::Sqlite(mut file) => sqlx::query_as(query).fetch_all(&mut file).await.unwrap(),
-            Raw::Postgres(mut server) => {
+            StoreConnection::Sqlite(mut file) => {
+                sqlx::query_as(query).fetch_all(&mut file).await.unwrap()
+            }
+            StoreConnection::Postgres(mut server) => {
                 sqlx::query_as(query).fetch_all(&mut server).await.unwrap()
             }
         }
@@ -122,12 +124,14 @@ impl Storage {
     pub async fn execute(&self, statements: &str) {
         let statements = sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned()));
         match self.connect().await {
-            Raw::Sqlite(mut file) => drop(statements.execute(&mut file).await.unwrap()),
-            Raw::Postgres(mut server) => drop(statements.execute(&mut server).await.unwrap()),
+            StoreConnection::Sqlite(mut file) => drop(statements.execute(&mut file).await.unwrap()),
+            StoreConnection::Postgres(mut server) => {
+                drop(statements.execute(&mut server).await.unwrap())
+            }
         }
     }
 
-    /// The same as `counted`, where the tables may not be there yet.
+    /// The same as `count_votes`; empty if the tables do not exist yet.
     pub async fn counted_if_ready(&self) -> Vec<(String, i64)> {
         let store = Store::open(&self.store_config())
             .await
@@ -139,7 +143,7 @@ impl Storage {
             .collect()
     }
 
-    /// Puts an entry into the queue as anybody with access to it could; of several shards into the last one.
+    /// Adds an entry to the queue directly, without the application; with several shards to the last one.
     pub async fn enqueue_raw(&self, fields: &[(&str, &str)]) {
         if self.queue_url.starts_with("redis") {
             let queue = self.queue().await;
@@ -161,7 +165,7 @@ impl Storage {
         }
     }
 
-    /// Does this where the Redis Cluster has the key.
+    /// Executes a command at the node of the Redis Cluster that owns the key.
     pub fn at_its_node(&self, command: &::redis::Cmd) {
         let done = self
             .queue_url
@@ -171,22 +175,22 @@ impl Storage {
         done.expect("a node has the stream").unwrap();
     }
 
-    async fn connect(&self) -> Raw {
+    async fn connect(&self) -> StoreConnection {
         if self.database_url.starts_with("sqlite") {
-            Raw::Sqlite(SqliteConnection::connect(&self.database_url).await.unwrap())
+            StoreConnection::Sqlite(SqliteConnection::connect(&self.database_url).await.unwrap())
         } else {
-            Raw::Postgres(PgConnection::connect(&self.database_url).await.unwrap())
+            StoreConnection::Postgres(PgConnection::connect(&self.database_url).await.unwrap())
         }
     }
 }
 
-/// A connection past the application.
-enum Raw {
+/// A direct connection to the store, without the application.
+enum StoreConnection {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
 }
 
-/// Cats or dogs, always open.
+/// A poll between cats and dogs that is always open.
 pub fn poll() -> Poll {
     Poll {
         question: "Cats or Dogs?".into(),
@@ -195,10 +199,10 @@ pub fn poll() -> Poll {
     }
 }
 
-/// Long enough for a ballot that is there.
+/// The block timeout of a read of a ballot that is in the queue.
 pub const SOON: Duration = Duration::from_millis(300);
 
-/// Makes each of these functions, which take [`Storage`], a test on this kind of it.
+/// Makes each of these functions, which take [`Storage`], a test on this backend.
 macro_rules! on_storage {
     ($module:ident, $kind:ident: $($test:ident),+ $(,)?) => {
         mod $module {
@@ -213,7 +217,7 @@ macro_rules! on_storage {
 }
 pub(crate) use on_storage;
 
-/// The same on a file, and on a server each.
+/// The same on embedded storage and on servers.
 macro_rules! on_both_storages {
     ($($test:tt)+) => {
         $crate::harness::storage::on_storage!(embedded, Embedded: $($test)+);
@@ -222,7 +226,7 @@ macro_rules! on_both_storages {
 }
 pub(crate) use on_both_storages;
 
-/// The same on all kinds.
+/// The same on all backends.
 macro_rules! on_all_storages {
     ($($test:tt)+) => {
         $crate::harness::storage::on_both_storages!($($test)+);

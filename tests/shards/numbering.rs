@@ -1,4 +1,4 @@
-//! What is in different shards is told apart.
+//! Global ids distinguish the ballots of different shards.
 
 use std::collections::BTreeSet;
 
@@ -9,9 +9,9 @@ use crate::harness::{
     storage::{Kind, Storage},
 };
 
-/// Every server counts for itself, so that all may give the same id to different ballots.
+/// Each server generates ids by itself, so servers may give the same id to different ballots.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dead_letters_with_the_same_place_in_different_shards_are_all_kept() {
+async fn dead_letters_with_the_same_id_in_different_shards_are_all_stored() {
     let cluster = or_skip!(cluster::shared());
     let storage = or_skip!(Storage::new(Kind::Cluster).await);
     let store = storage.store().await;
