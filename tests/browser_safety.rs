@@ -1,4 +1,4 @@
-//! What every answer tells browsers, so that nobody else's page or script gets hold of a vote.
+//! The security headers of all responses, which protect votes from other sites' pages and scripts.
 
 use reqwest::{Method, Response, StatusCode};
 
@@ -15,7 +15,7 @@ on_both_storages! {
     missing_pages_and_methods_are_explained,
 }
 
-async fn ask(method: Method, url: &str) -> Response {
+async fn request(method: Method, url: &str) -> Response {
     client().request(method, url).send().await.unwrap()
 }
 
@@ -32,9 +32,9 @@ async fn every_answer_carries_the_security_headers(storage: Storage) {
         (Method::GET, format!("{}/api/tally", app.result)),
         (Method::GET, format!("{}/ready", app.worker)),
     ] {
-        let answer = ask(method.clone(), &url).await;
+        let response = request(method.clone(), &url).await;
         let header = |name: &str| {
-            answer
+            response
                 .headers()
                 .get(name)
                 .and_then(|value| value.to_str().ok())
@@ -60,7 +60,7 @@ async fn every_answer_carries_the_security_headers(storage: Storage) {
             "same-origin",
             "{method} {url}"
         );
-        // Browsers ignore it where they do not come over HTTPS, with an error in the console.
+        // Browsers ignore this header without HTTPS and log an error.
         assert_eq!(header("cross-origin-opener-policy"), "", "{method} {url}");
         assert_eq!(header("strict-transport-security"), "", "{method} {url}");
     }
@@ -70,18 +70,18 @@ async fn every_answer_carries_the_security_headers(storage: Storage) {
 async fn hsts_is_sent_only_with_https(storage: Storage) {
     let app = App::start(&storage, &["--public-https", "true"]).await;
     for url in [&app.vote, &app.result] {
-        let answer = ask(Method::GET, url).await;
+        let response = request(Method::GET, url).await;
         assert_eq!(
-            answer.headers()["strict-transport-security"],
+            response.headers()["strict-transport-security"],
             "max-age=31536000"
         );
         assert_eq!(
-            answer.headers()["cross-origin-opener-policy"],
+            response.headers()["cross-origin-opener-policy"],
             "same-origin"
         );
     }
-    let request = client().get(&app.vote).header("x-forwarded-proto", "https");
-    let cookie = request.send().await.unwrap().headers()["set-cookie"]
+    let page = client().get(&app.vote).header("x-forwarded-proto", "https");
+    let cookie = page.send().await.unwrap().headers()["set-cookie"]
         .to_str()
         .unwrap()
         .to_owned();
@@ -99,8 +99,8 @@ async fn hsts_is_sent_only_with_https(storage: Storage) {
     ] {
         let app = App::start(&storage, &["--public-https", "true", "--hsts", hsts]).await;
         for url in [&app.vote, &app.result] {
-            let answer = ask(Method::GET, url).await;
-            let sent = answer.headers().get("strict-transport-security");
+            let response = request(Method::GET, url).await;
+            let sent = response.headers().get("strict-transport-security");
             assert_eq!(sent.map(|value| value.to_str().unwrap()), header, "{url}");
         }
         app.stop().await;
@@ -109,7 +109,7 @@ async fn hsts_is_sent_only_with_https(storage: Storage) {
 
 async fn missing_pages_and_methods_are_explained(storage: Storage) {
     let app = App::start(&storage, &[]).await;
-    let missing = ask(Method::GET, &format!("{}/nowhere", app.vote)).await;
+    let missing = request(Method::GET, &format!("{}/nowhere", app.vote)).await;
     assert_eq!(missing.status(), StatusCode::NOT_FOUND);
     assert!(
         missing
@@ -137,7 +137,7 @@ async fn missing_pages_and_methods_are_explained(storage: Storage) {
         page.contains("Diese Seite gibt es nicht.") && page.contains("<a href=\"./\">"),
         "{page}"
     );
-    let wrong = ask(Method::DELETE, &format!("{}/api/tally", app.result)).await;
+    let wrong = request(Method::DELETE, &format!("{}/api/tally", app.result)).await;
     assert_eq!(wrong.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(wrong.headers()["allow"], "GET,HEAD,OPTIONS");
     assert!(

@@ -1,4 +1,4 @@
-//! The pages as people have them, in a real browser.
+//! The pages in a real browser.
 
 mod counting;
 mod engines;
@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 
 use crate::harness::{
     app::App,
-    browser::{Axe, Browser, Person, SOMEBODY},
+    browser::{Axe, Browser, BrowserSettings, DESKTOP},
     eventually, free_port,
     process::Service,
     skip::or_skip,
@@ -32,11 +32,11 @@ const PRESSED: &str =
 async fn embedded() -> Storage {
     Storage::new(Kind::Embedded)
         .await
-        .expect("embedded storage is always there")
+        .expect("embedded storage is always available")
 }
 
-/// Twenty options, each with a few votes at different times, so that every part of the result page is full.
-async fn crowded(flags: &[&str]) -> (Storage, App) {
+/// Starts a poll of twenty options with votes at different times, so that every part of the result page is full.
+async fn start_large_poll(flags: &[&str]) -> (Storage, App) {
     let storage = embedded().await;
     let options: Vec<_> = (0..20)
         .map(|number| format!("option-{number}=The answer with number {number}"))
@@ -77,40 +77,44 @@ async fn crowded(flags: &[&str]) -> (Storage, App) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_vote_needs_no_page_load() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &[]).await;
     browser.goto(&app.vote).await;
-    browser.ask("window.same = true").await;
+    browser.evaluate("window.same = true").await;
     let hint = browser.text("#the_notice").await;
     let before = browser.find("#a").await.rect().await.unwrap();
     browser.click("#a").await;
-    let said = browser
-        .until_text("#the_notice", |text| text.contains("is in"))
+    let shown = browser
+        .wait_for_text("#the_notice", |text| text.contains("is in"))
         .await;
-    assert_eq!(said, "Your vote for Cats is in. You can change it here.");
-    assert_ne!(said, hint);
-    assert_eq!(browser.ask(PRESSED).await, json!(["a"]));
+    assert_eq!(shown, "Your vote for Cats is in. You can change it here.");
+    assert_ne!(shown, hint);
+    assert_eq!(browser.evaluate(PRESSED).await, json!(["a"]));
     let role = browser
         .find("#the_notice")
         .await
         .attr("role")
         .await
         .unwrap();
-    assert_eq!(role.as_deref(), Some("status"), "a screen reader says it");
+    assert_eq!(
+        role.as_deref(),
+        Some("status"),
+        "screen readers announce it"
+    );
     browser.screenshot("vote").await;
 
     browser.click("#b").await;
     browser
-        .until_text("#the_notice", |text| text.contains("for Dogs is in"))
+        .wait_for_text("#the_notice", |text| text.contains("for Dogs is in"))
         .await;
-    assert_eq!(browser.ask("return window.same").await, json!(true));
-    let focus = browser.ask("return document.activeElement.id").await;
+    assert_eq!(browser.evaluate("return window.same").await, json!(true));
+    let focus = browser.evaluate("return document.activeElement.id").await;
     assert_eq!(focus, json!("b"), "the focus stays");
     let after = browser.find("#a").await.rect().await.unwrap();
     assert_eq!((before.x, before.y), (after.x, after.y), "nothing moves");
 
     browser.driver.refresh().await.unwrap();
-    assert_eq!(browser.ask(PRESSED).await, json!(["b"]));
+    assert_eq!(browser.evaluate(PRESSED).await, json!(["b"]));
     assert_eq!(
         browser.text("#the_notice").await,
         "Your vote for Dogs is in. You can change it here."
@@ -123,22 +127,22 @@ async fn a_vote_needs_no_page_load() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_windows_are_one_voter() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &[]).await;
     let first = browser.driver.window().await.unwrap();
     browser.goto(&app.vote).await;
     browser.click("#a").await;
-    browser.until(PRESSED, json!(["a"])).await;
+    browser.wait_for_value(PRESSED, json!(["a"])).await;
 
     let second = browser.driver.new_tab().await.unwrap();
     browser.driver.switch_to_window(second).await.unwrap();
     browser.goto(&app.vote).await;
-    assert_eq!(browser.ask(PRESSED).await, json!(["a"]));
+    assert_eq!(browser.evaluate(PRESSED).await, json!(["a"]));
     browser.click("#b").await;
-    browser.until(PRESSED, json!(["b"])).await;
+    browser.wait_for_value(PRESSED, json!(["b"])).await;
 
     browser.driver.switch_to_window(first).await.unwrap();
-    browser.until(PRESSED, json!(["b"])).await;
+    browser.wait_for_value(PRESSED, json!(["b"])).await;
     until_votes(&app.result, &[0, 1]).await;
     browser.close().await;
     app.stop().await;
@@ -147,13 +151,13 @@ async fn two_windows_are_one_voter() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_result_updates_live() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &[]).await;
     until_votes(&app.result, &[0, 0]).await;
     browser.goto(&app.result).await;
-    browser.ask("window.same = true").await;
+    browser.evaluate("window.same = true").await;
     browser
-        .until_text("#connection", |text| text == "Live")
+        .wait_for_text("#connection", |text| text == "Live")
         .await;
     assert_eq!(browser.text("#total").await, "No votes yet");
     assert_eq!(browser.text("#option-a .percent").await, "0.0%");
@@ -161,27 +165,29 @@ async fn the_result_updates_live() {
     for choice in ["a", "a", "b"] {
         Voter::new(&app.vote).must_vote_for(choice).await;
     }
-    browser.until_text("#total", |text| text == "3 votes").await;
+    browser
+        .wait_for_text("#total", |text| text == "3 votes")
+        .await;
     assert_eq!(browser.text("#option-a .percent").await, "66.7%");
     assert_eq!(browser.text("#option-a .votes").await, "2");
     let last = browser.text("#last-vote").await;
     assert!(last.starts_with("Last vote: ") && last.len() > 15, "{last}");
 
     let grows = "return getComputedStyle(document.querySelector('.bars rect')).transitionDuration";
-    assert_eq!(browser.ask(grows).await, json!("0.4s"));
+    assert_eq!(browser.evaluate(grows).await, json!("0.4s"));
     let calm = json!({"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]});
     browser.cdp("Emulation.setEmulatedMedia", calm).await;
     assert_eq!(
-        browser.ask(grows).await,
+        browser.evaluate(grows).await,
         json!("0s"),
-        "nothing moves for whoever wants calm"
+        "no animation with reduced motion"
     );
 
-    // The chart is drawn a little later; its numbers are for everybody.
+    // The chart is drawn a little later; its table is for all users.
     let rows = "return document.querySelectorAll('#timeline tbody tr').length > 0";
-    browser.until(rows, json!(true)).await;
+    browser.wait_for_value(rows, json!(true)).await;
     let lines = "return document.querySelectorAll('#timeline polyline').length";
-    assert_eq!(browser.ask(lines).await, json!(2));
+    assert_eq!(browser.evaluate(lines).await, json!(2));
     browser
         .driver
         .action_chain()
@@ -189,19 +195,19 @@ async fn the_result_updates_live() {
         .perform()
         .await
         .unwrap();
-    let said = browser
-        .until_text("#readout", |text| text.contains("Cats"))
+    let shown = browser
+        .wait_for_text("#readout", |text| text.contains("Cats"))
         .await;
-    assert!(said.ends_with("Cats 2, Dogs 1"), "{said}");
+    assert!(shown.ends_with("Cats 2, Dogs 1"), "{shown}");
     let whole = "
         const picture = document.querySelector('#timeline svg');
         return picture.querySelector('.cursor').getBBox().height === picture.viewBox.baseVal.height;";
     assert_eq!(
-        browser.ask(whole).await,
+        browser.evaluate(whole).await,
         json!(true),
         "the cursor is as high as the chart"
     );
-    assert_eq!(browser.ask("return window.same").await, json!(true));
+    assert_eq!(browser.evaluate("return window.same").await, json!(true));
     browser.screenshot("result").await;
     browser.close().await;
     app.stop().await;
@@ -210,33 +216,36 @@ async fn the_result_updates_live() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_screen_reader_announces_the_result_at_intervals() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &[]).await;
     until_votes(&app.result, &[0, 0]).await;
     browser.goto(&app.result).await;
     browser
-        .until_text("#connection", |text| text == "Live")
+        .wait_for_text("#connection", |text| text == "Live")
         .await;
     let watch = "
-        window.said = [];
-        new MutationObserver(() => said.push(document.getElementById('announcement').textContent))
+        window.shown = [];
+        new MutationObserver(() => shown.push(document.getElementById('announcement').textContent))
             .observe(document.getElementById('announcement'), { childList: true });";
-    browser.ask(watch).await;
+    browser.evaluate(watch).await;
     let bars =
         "return document.querySelector('#options').closest('[aria-live], [role=status]') === null";
     assert_eq!(
-        browser.ask(bars).await,
+        browser.evaluate(bars).await,
         json!(true),
-        "the numbers themselves keep quiet"
+        "the numbers are not a live region"
     );
     for _ in 0..20 {
         Voter::new(&app.vote).must_vote_for("a").await;
     }
     let wanted = "20 votes. Cats: 20 votes, 100.0%. Dogs: No votes yet, 0.0%";
     browser
-        .until("return window.said.at(-1) ?? null", json!(wanted))
+        .wait_for_value("return window.shown.at(-1) ?? null", json!(wanted))
         .await;
-    assert_eq!(browser.ask("return window.said.length").await, json!(1));
+    assert_eq!(
+        browser.evaluate("return window.shown.length").await,
+        json!(1)
+    );
     browser.close().await;
     app.stop().await;
 }
@@ -244,7 +253,7 @@ async fn a_screen_reader_announces_the_result_at_intervals() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_connection_is_reported_and_restored() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let vote = Service::start("vote", &storage, &[]);
     let _worker = Service::start("worker", &storage, &[]);
     let address = format!("127.0.0.1:{}", free_port());
@@ -252,24 +261,26 @@ async fn a_lost_connection_is_reported_and_restored() {
     let mut running = result();
     until_votes(&running.url, &[0, 0]).await;
     browser.goto(&running.url).await;
-    browser.ask("window.same = true").await;
+    browser.evaluate("window.same = true").await;
     browser
-        .until_text("#connection", |text| text == "Live")
+        .wait_for_text("#connection", |text| text == "Live")
         .await;
 
     running.process.kill();
     browser
-        .until_text("#connection", |text| text.starts_with("Offline"))
+        .wait_for_text("#connection", |text| text.starts_with("Offline"))
         .await;
     browser.screenshot("result-offline").await;
     Voter::new(&vote.url).must_vote_for("b").await;
     running = result();
-    browser.until_text("#total", |text| text == "1 vote").await;
     browser
-        .until_text("#connection", |text| text == "Live")
+        .wait_for_text("#total", |text| text == "1 vote")
+        .await;
+    browser
+        .wait_for_text("#connection", |text| text == "Live")
         .await;
     assert_eq!(
-        browser.ask("return window.same").await,
+        browser.evaluate("return window.same").await,
         json!(true),
         "without a page load"
     );
@@ -280,19 +291,23 @@ async fn a_lost_connection_is_reported_and_restored() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_vote_without_a_response_is_reported_as_unconfirmed() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let mut vote = Service::start("vote", &storage, &[]);
     browser.goto(&vote.url).await;
     vote.process.kill();
     browser.click("#a").await;
-    let said = browser
-        .until_text("#the_notice", |text| text.contains("does not answer"))
+    let shown = browser
+        .wait_for_text("#the_notice", |text| text.contains("does not answer"))
         .await;
     assert!(
-        said.starts_with("We couldn't confirm your vote. Please vote again."),
-        "{said}"
+        shown.starts_with("We couldn't confirm your vote. Please vote again."),
+        "{shown}"
     );
-    assert_eq!(browser.ask(PRESSED).await, json!([]), "nothing is claimed");
+    assert_eq!(
+        browser.evaluate(PRESSED).await,
+        json!([]),
+        "no vote is shown"
+    );
     let role = browser
         .find("#the_notice")
         .await
@@ -306,7 +321,7 @@ async fn a_vote_without_a_response_is_reported_as_unconfirmed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_open_page_follows_the_opening_and_closing_of_the_poll() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let opens_at = Timestamp::now() + 6.seconds();
     let closes_at = opens_at + 8.seconds();
     let (opens_at, closes_at) = (opens_at.to_string(), closes_at.to_string());
@@ -320,18 +335,18 @@ async fn an_open_page_follows_the_opening_and_closing_of_the_poll() {
     ];
     let app = App::start(&storage, &flags).await;
     browser.goto(&app.vote).await;
-    let said = browser.text("#the_phase").await;
-    assert!(said.starts_with("Voting begins at "), "{said}");
+    let shown = browser.text("#the_phase").await;
+    assert!(shown.starts_with("Voting begins at "), "{shown}");
     let disabled = "return document.getElementById('a').disabled";
-    assert_eq!(browser.ask(disabled).await, json!(true));
+    assert_eq!(browser.evaluate(disabled).await, json!(true));
 
-    browser.until(disabled, json!(false)).await;
+    browser.wait_for_value(disabled, json!(false)).await;
     browser.click("#b").await;
     browser
-        .until_text("#the_notice", |text| text.contains("for Dogs is in"))
+        .wait_for_text("#the_notice", |text| text.contains("for Dogs is in"))
         .await;
-    let said = browser.text("#the_phase").await;
-    assert!(said.starts_with("Voting ends at "), "{said}");
+    let shown = browser.text("#the_phase").await;
+    assert!(shown.starts_with("Voting ends at "), "{shown}");
 
     browser.goto(&app.result).await;
     assert!(
@@ -342,21 +357,21 @@ async fn an_open_page_follows_the_opening_and_closing_of_the_poll() {
     );
     assert_eq!(browser.text("#option-b .percent").await, "–");
     browser
-        .until_text("#option-b .percent", |text| text == "100.0%")
+        .wait_for_text("#option-b .percent", |text| text == "100.0%")
         .await;
     assert!(browser.text("#phase").await.starts_with("Voting ended at "));
     assert_eq!(browser.text("#outcome").await, "Dogs wins with 100.0%.");
     assert_eq!(browser.text(".invitation").await, "");
 
     browser.goto(&app.vote).await;
-    assert_eq!(browser.ask(disabled).await, json!(true));
+    assert_eq!(browser.evaluate(disabled).await, json!(true));
     assert!(
         browser
             .text("#the_phase")
             .await
             .starts_with("Voting ended at ")
     );
-    assert_eq!(browser.ask(PRESSED).await, json!(["b"]));
+    assert_eq!(browser.evaluate(PRESSED).await, json!(["b"]));
     browser.screenshot("vote-closed").await;
     browser.close().await;
     app.stop().await;
@@ -365,28 +380,30 @@ async fn an_open_page_follows_the_opening_and_closing_of_the_poll() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_works_without_scripts() {
     let storage = embedded().await;
-    let person = Person {
+    let settings = BrowserSettings {
         scripts: false,
-        ..SOMEBODY
+        ..DESKTOP
     };
-    let browser = or_skip!(Browser::open(person).await);
+    let browser = or_skip!(Browser::open(settings).await);
     let app = App::start(&storage, &[]).await;
     browser.goto(&app.vote).await;
     browser.click("#b").await;
-    let said = browser
-        .until_text("#the_notice", |text| text.contains("is in"))
+    let shown = browser
+        .wait_for_text("#the_notice", |text| text.contains("is in"))
         .await;
-    assert!(said.contains("for Dogs"), "{said}");
+    assert!(shown.contains("for Dogs"), "{shown}");
     let pressed = browser.find("#b").await.attr("aria-pressed").await.unwrap();
     assert_eq!(pressed.as_deref(), Some("true"));
-    // The page is one that the browser went to: neither votes again.
+    // The page was loaded by a redirect, so neither a reload nor going back votes again.
     for again in ["location.reload()", "history.back()"] {
-        browser.ask(&format!("window.before = true; {again}")).await;
-        // The old page says the same, and what is asked of it next may come before the new one.
-        let is_new = "return window.before === undefined && document.readyState === 'complete'";
-        browser.until(is_new, json!(true)).await;
         browser
-            .until_text("#the_notice", |text| text.contains("for Dogs is in"))
+            .evaluate(&format!("window.before = true; {again}"))
+            .await;
+        // The old page has the same notice, so wait until the new one is loaded.
+        let is_new = "return window.before === undefined && document.readyState === 'complete'";
+        browser.wait_for_value(is_new, json!(true)).await;
+        browser
+            .wait_for_text("#the_notice", |text| text.contains("for Dogs is in"))
             .await;
     }
 
@@ -400,7 +417,7 @@ async fn everything_works_without_scripts() {
     );
     browser.screenshot("result-without-scripts").await;
 
-    // A vote that is refused has a way back.
+    // A rejected vote has a link back.
     app.stop().await;
     let closed = ["--poll-closes-at", "2020-01-01T00:00:00Z"];
     let app = App::start(&storage, &closed).await;
@@ -413,41 +430,41 @@ async fn everything_works_without_scripts() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_pages_work_with_the_keyboard_alone() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &[]).await;
     let focus = "return document.activeElement.id";
     browser.goto(&app.vote).await;
     browser.press(Key::Tab).await;
-    assert_eq!(browser.ask(focus).await, json!("a"));
+    assert_eq!(browser.evaluate(focus).await, json!("a"));
     browser.press(Key::Tab).await;
-    assert_eq!(browser.ask(focus).await, json!("b"));
+    assert_eq!(browser.evaluate(focus).await, json!("b"));
     let outline = "return getComputedStyle(document.activeElement).outlineStyle";
     assert_eq!(
-        browser.ask(outline).await,
+        browser.evaluate(outline).await,
         json!("solid"),
-        "the focus is seen"
+        "the focus is visible"
     );
     browser.press(Key::Enter).await;
-    browser.until(PRESSED, json!(["b"])).await;
+    browser.wait_for_value(PRESSED, json!(["b"])).await;
 
     until_votes(&app.result, &[0, 1]).await;
     browser.goto(&app.result).await;
     let slider = "return document.getElementById('moment')?.hidden ?? null";
     // The chart may come a moment later than the page.
-    if browser.ask(slider).await.is_null() {
+    if browser.evaluate(slider).await.is_null() {
         Voter::new(&app.vote).must_vote_for("a").await;
     }
-    browser.until(slider, json!(false)).await;
+    browser.wait_for_value(slider, json!(false)).await;
     for _ in 0..10 {
         browser.press(Key::Tab).await;
-        if browser.ask(focus).await == json!("moment") {
+        if browser.evaluate(focus).await == json!("moment") {
             break;
         }
     }
-    assert_eq!(browser.ask(focus).await, json!("moment"));
+    assert_eq!(browser.evaluate(focus).await, json!("moment"));
     browser.press(Key::Home).await;
-    let said = browser
-        .until_text("#readout", |text| text.contains("Dogs 1"))
+    let shown = browser
+        .wait_for_text("#readout", |text| text.contains("Dogs 1"))
         .await;
     let spoken = browser
         .find("#moment")
@@ -455,7 +472,7 @@ async fn the_pages_work_with_the_keyboard_alone() {
         .attr("aria-valuetext")
         .await
         .unwrap();
-    assert_eq!(spoken.as_deref(), Some(said.as_str()));
+    assert_eq!(spoken.as_deref(), Some(shown.as_str()));
     browser.close().await;
     app.stop().await;
 }
@@ -492,27 +509,31 @@ async fn the_pages_are_in_the_users_language() {
         ),
     ] {
         let browser = or_skip!(
-            Browser::open(Person {
+            Browser::open(BrowserSettings {
                 language,
-                ..SOMEBODY
+                ..DESKTOP
             })
             .await
         );
         browser.goto(&app.vote).await;
         assert_eq!(
-            browser.ask("return document.documentElement.lang").await,
+            browser
+                .evaluate("return document.documentElement.lang")
+                .await,
             json!(tag)
         );
         browser.click("#a").await;
-        let said = browser
-            .until_text("#the_notice.good", |text| !text.is_empty())
+        let shown = browser
+            .wait_for_text("#the_notice.good", |text| !text.is_empty())
             .await;
-        assert!(said.starts_with(accepted), "{said}");
+        assert!(shown.starts_with(accepted), "{shown}");
         browser.goto(&app.result).await;
-        browser.until_text("#connection", |text| text == live).await;
-        // Of several voters only the first is counted alone; the script words what the server words.
+        browser
+            .wait_for_text("#connection", |text| text == live)
+            .await;
+        // Only the first of these voters is alone in the tally; script and server use the same words.
         if tag == "ko" {
-            browser.until_text("#total", |text| text == votes).await;
+            browser.wait_for_text("#total", |text| text == votes).await;
         }
         assert_eq!(browser.text("#option-a .percent").await, percent);
         browser.screenshot(&format!("result-{tag}")).await;
@@ -524,7 +545,7 @@ async fn the_pages_are_in_the_users_language() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_page_is_accessible_on_every_screen() {
     let axe = or_skip!(Axe::find());
-    let (_storage, app) = crowded(&["--poll-closes-at", "2100-01-01T00:00:00Z"]).await;
+    let (_storage, app) = start_large_poll(&["--poll-closes-at", "2100-01-01T00:00:00Z"]).await;
     for (width, height, dark) in [
         (320, 640, false),
         (320, 640, true),
@@ -532,13 +553,13 @@ async fn every_page_is_accessible_on_every_screen() {
         (1280, 900, true),
         (3840, 2160, true),
     ] {
-        let person = Person {
+        let settings = BrowserSettings {
             width,
             height,
             dark,
-            ..SOMEBODY
+            ..DESKTOP
         };
-        let browser = or_skip!(Browser::open(person).await);
+        let browser = or_skip!(Browser::open(settings).await);
         for (name, url) in [
             ("vote", app.vote.clone()),
             ("result", app.result.clone()),
@@ -547,11 +568,11 @@ async fn every_page_is_accessible_on_every_screen() {
             browser.goto(&url).await;
             if name != "vote" {
                 browser
-                    .until_text("#connection", |text| text == "Live")
+                    .wait_for_text("#connection", |text| text == "Live")
                     .await;
             }
-            // What opens must be good too.
-            browser.ask("for (const details of document.querySelectorAll('details')) details.open = true").await;
+            // Opened parts must be accessible, too.
+            browser.evaluate("for (const details of document.querySelectorAll('details')) details.open = true").await;
             let scheme = if dark { "dark" } else { "light" };
             let screen = format!("{name}-{width}-{scheme}");
             assert_eq!(
@@ -560,9 +581,9 @@ async fn every_page_is_accessible_on_every_screen() {
                 "{screen}"
             );
             let wide = "return document.documentElement.scrollWidth - innerWidth";
-            let beyond = browser.ask(wide).await.as_i64().unwrap();
+            let beyond = browser.evaluate(wide).await.as_i64().unwrap();
             assert!(beyond <= 0, "{screen} is {beyond} pixels too wide");
-            browser.ask("for (const details of document.querySelectorAll('details')) details.open = false").await;
+            browser.evaluate("for (const details of document.querySelectorAll('details')) details.open = false").await;
             browser.screenshot(&screen).await;
         }
         browser.close().await;
@@ -572,27 +593,27 @@ async fn every_page_is_accessible_on_every_screen() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_are_small_and_stable_and_load_nothing_from_other_origins() {
-    let (_storage, app) = crowded(&["--vote-url", "https://vote.example.org/"]).await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let (_storage, app) = start_large_poll(&["--vote-url", "https://vote.example.org/"]).await;
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let shifts = "
         window.shift = 0;
         new PerformanceObserver((list) => { for (const entry of list.getEntries()) shift += entry.value; })
             .observe({ type: 'layout-shift', buffered: true });";
     for (name, url) in [("vote", &app.vote), ("result", &app.result)] {
         browser.goto(url).await;
-        browser.ask(shifts).await;
+        browser.evaluate(shifts).await;
         if name == "result" {
             browser
-                .until_text("#connection", |text| text == "Live")
+                .wait_for_text("#connection", |text| text == "Live")
                 .await;
             Voter::new(&app.vote).must_vote_for("option-1").await;
             let rows = "return document.querySelectorAll('#timeline tbody tr').length";
             assert!(
-                browser.ask(rows).await.as_i64() > Some(40),
-                "the page is as heavy as it gets"
+                browser.evaluate(rows).await.as_i64() > Some(40),
+                "the page is as large as possible"
             );
         }
-        let facts = browser.ask("
+        let facts = browser.evaluate("
             const [page] = performance.getEntriesByType('navigation');
             const files = performance.getEntriesByType('resource').filter((file) => !file.name.endsWith('/events'));
             const [paint] = performance.getEntriesByName('first-contentful-paint');
@@ -619,8 +640,8 @@ async fn pages_are_small_and_stable_and_load_nothing_from_other_origins() {
             "{name}: {facts}"
         );
         let shift = "return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(shift))))";
-        let shift = browser.ask(shift).await.as_f64().unwrap();
-        assert!(shift < 0.01, "{name} moves by {shift}");
+        let shift = browser.evaluate(shift).await.as_f64().unwrap();
+        assert!(shift < 0.01, "{name} shifts by {shift}");
     }
     browser.close().await;
     app.stop().await;
@@ -629,7 +650,7 @@ async fn pages_are_small_and_stable_and_load_nothing_from_other_origins() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_allowed_origins_can_embed_the_result() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     for is_invited in [true, false] {
         let host = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = format!("http://{}", host.local_addr().unwrap());

@@ -2,7 +2,7 @@
 
 use sqlx::{Connection, PgConnection};
 
-use super::{PROMPT, assert_it_says, until_ready};
+use super::{PROMPT, assert_reports, until_ready};
 use crate::harness::{
     eventually,
     postgres::{self, PostgresServer},
@@ -19,7 +19,7 @@ use crate::harness::{
 async fn start_rejected(names: [&str; 2], storage: &Storage, words: &[&str]) -> [Service; 2] {
     let services = names.map(|name| Service::start(name, storage, &PROMPT));
     for service in &services {
-        assert_it_says(service, words).await;
+        assert_reports(service, words).await;
     }
     services
 }
@@ -120,7 +120,7 @@ async fn services_report_a_changed_redis_password() {
     redis.set_user("known", "resetpass >other");
     redis.disconnect("known");
     for service in &services {
-        assert_it_says(service, &["user and password", "QUEUE_URL"]).await;
+        assert_reports(service, &["user and password", "QUEUE_URL"]).await;
     }
     redis.set_user("known", ">right");
     until_all_are_ready(&services).await;
@@ -142,7 +142,7 @@ async fn services_report_a_changed_postgres_password() {
         )
         .await;
     let [worker, result] = &services;
-    assert_it_says(worker, &["user and password", "DATABASE_URL"]).await;
+    assert_reports(worker, &["user and password", "DATABASE_URL"]).await;
     // Viewers get the last result, marked as stale.
     let stale = async || tally(&result.url).await["stale"] == true;
     eventually("a stale result", |stale| *stale, stale).await;
@@ -173,7 +173,7 @@ async fn services_report_a_missing_redis_permission_and_recover() {
         storage.stream = unique("ballots");
         let service = Service::start(name, &storage, &PROMPT);
         let reason = format!("'{command}' command");
-        assert_it_says(&service, &[&reason, "has not all the rights", "QUEUE_URL"]).await;
+        assert_reports(&service, &[&reason, "has not all the rights", "QUEUE_URL"]).await;
         redis.set_user(&user, &format!("+{command}"));
         until_ready(&service.url).await;
     }

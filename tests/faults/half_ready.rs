@@ -1,6 +1,6 @@
 //! The queue's server is running but not ready when services start.
 
-use super::{PROMPT, assert_it_says, until_ready};
+use super::{PROMPT, assert_reports, until_ready};
 use crate::harness::{
     process::Service,
     redis,
@@ -23,7 +23,7 @@ async fn services_report_and_wait_for_a_loading_redis() {
     redis.server.start();
     let services = ["vote", "worker"].map(|name| Service::start(name, &storage, &PROMPT));
     for service in &services {
-        assert_it_says(service, &["loading the dataset"]).await;
+        assert_reports(service, &["loading the dataset"]).await;
     }
     let mut no_delay = ::redis::cmd("CONFIG");
     no_delay.arg("SET").arg("key-load-delay").arg(0);
@@ -53,7 +53,7 @@ async fn services_report_and_wait_for_a_replica_without_master() {
             "Link with MASTER is down",
             "QUEUE_URL must name the primary",
         ];
-        assert_it_says(service, &words).await;
+        assert_reports(service, &words).await;
     }
     replica_of("NO", "ONE");
     for service in &services {

@@ -103,7 +103,7 @@ pub async fn until_unready_because(service: &Service, words: &[&str]) {
 }
 
 /// Asserts that the service reports the fault in its log and in `/ready`.
-async fn assert_it_says(service: &Service, words: &[&str]) {
+async fn assert_reports(service: &Service, words: &[&str]) {
     service.process.line_with(words[0]);
     until_unready_because(service, words).await;
 }

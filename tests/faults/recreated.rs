@@ -24,7 +24,7 @@ async fn a_recreated_database_is_migrated_again() {
     until_votes(&result.url, &[1, 0]).await;
 
     let database = storage.database.as_ref().unwrap();
-    let admin_url = database.url_of_the_server();
+    let admin_url = database.admin_url();
     let admin = async |statement: String| {
         let mut connection = PgConnection::connect(&admin_url).await.unwrap();
         let statement = sqlx::raw_sql(sqlx::AssertSqlSafe(statement));

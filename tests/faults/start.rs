@@ -2,7 +2,7 @@
 //! exits on a fault that needs another build or another setting.
 
 use super::{
-    PROMPT, assert_it_says, start_ready, until_metric, until_ready, until_unready_because,
+    PROMPT, assert_reports, start_ready, until_metric, until_ready, until_unready_because,
 };
 use crate::harness::{
     eventually, postgres,
@@ -93,7 +93,7 @@ async fn services_report_a_wrong_redis_password_and_recover() {
         storage.queue_url = url;
         for name in ["vote", "worker"] {
             let service = Service::start(name, &storage, &PROMPT);
-            assert_it_says(&service, &["user and password", "QUEUE_URL"]).await;
+            assert_reports(&service, &["user and password", "QUEUE_URL"]).await;
             services.push(service);
         }
     }
@@ -125,7 +125,7 @@ async fn services_report_an_unknown_postgres_user_and_recover() {
     let mut services = Vec::new();
     for name in ["worker", "result"] {
         let service = Service::start(name, &storage, &PROMPT);
-        assert_it_says(&service, &["user and password", "DATABASE_URL"]).await;
+        assert_reports(&service, &["user and password", "DATABASE_URL"]).await;
         services.push(service);
     }
     storage.database_url = direct;
@@ -149,12 +149,12 @@ async fn services_report_a_server_without_tls() {
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     storage.database_url = format!("{}?sslmode=require", storage.database_url);
     let result = Service::start("result", &storage, &PROMPT);
-    assert_it_says(&result, &["sslmode", "DATABASE_URL"]).await;
+    assert_reports(&result, &["sslmode", "DATABASE_URL"]).await;
     storage.queue_url = redis.url.replace("redis://", "rediss://");
     let vote = Service::start("vote", &storage, &PROMPT);
-    assert_it_says(&vote, &["QUEUE_URL begins with rediss://", "speak TLS"]).await;
+    assert_reports(&vote, &["QUEUE_URL begins with rediss://", "speak TLS"]).await;
     let worker = Service::start("worker", &storage, &PROMPT);
-    assert_it_says(&worker, &["QUEUE_URL begins with rediss://", "speak TLS"]).await;
+    assert_reports(&worker, &["QUEUE_URL begins with rediss://", "speak TLS"]).await;
     until_unready_because(&worker, &["sslmode", "DATABASE_URL"]).await;
 }
 
@@ -165,7 +165,7 @@ async fn vote_reports_a_redis_that_requires_tls() {
     let mut storage = Storage::new(Kind::Embedded).await.unwrap();
     storage.queue_url = redis.url.replace("rediss://", "redis://");
     let vote = Service::start("vote", &storage, &PROMPT);
-    assert_it_says(&vote, &["QUEUE_URL must begin with rediss://", "TLS only"]).await;
+    assert_reports(&vote, &["QUEUE_URL must begin with rediss://", "TLS only"]).await;
 }
 
 /// The program with all three services reports the faults and retries, too.

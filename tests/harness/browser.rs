@@ -28,13 +28,13 @@ const MAX_BROWSERS: usize = 2;
 static PERMITS: Semaphore = Semaphore::const_new(MAX_BROWSERS);
 
 /// A permit to run a browser other than [`Browser`].
-pub async fn turn() -> SemaphorePermit<'static> {
+pub async fn browser_permit() -> SemaphorePermit<'static> {
     PERMITS.acquire().await.expect("it is never closed")
 }
 
 /// The settings of a user's browser.
 #[derive(Clone, Copy, Debug)]
-pub struct Person {
+pub struct BrowserSettings {
     pub language: &'static str,
     pub width: u32,
     pub height: u32,
@@ -44,7 +44,7 @@ pub struct Person {
 }
 
 /// A desktop browser in English.
-pub const SOMEBODY: Person = Person {
+pub const DESKTOP: BrowserSettings = BrowserSettings {
     language: "en-US",
     width: 1280,
     height: 900,
@@ -60,21 +60,21 @@ pub struct Browser {
 }
 
 impl Browser {
-    pub async fn open(person: Person) -> Result<Self, String> {
+    pub async fn open(settings: BrowserSettings) -> Result<Self, String> {
         let driver_url = chromedriver()?;
-        let permit = turn().await;
-        let driver = WebDriver::new(driver_url, capabilities(person))
+        let permit = browser_permit().await;
+        let driver = WebDriver::new(driver_url, capabilities(settings))
             .await
             .map_err(|error| format!("the browser cannot be started: {error}"))?;
         let browser = Self {
             driver,
             _permit: permit,
         };
-        let scheme = if person.dark { "dark" } else { "light" };
+        let scheme = if settings.dark { "dark" } else { "light" };
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
         browser.cdp("Emulation.setEmulatedMedia", features).await;
         let metrics = json!({
-            "width": person.width, "height": person.height, "deviceScaleFactor": 1, "mobile": person.width < 600
+            "width": settings.width, "height": settings.height, "deviceScaleFactor": 1, "mobile": settings.width < 600
         });
         browser
             .cdp("Emulation.setDeviceMetricsOverride", metrics)
@@ -130,17 +130,17 @@ impl Browser {
     }
 
     /// Runs a script in the page and returns its value.
-    pub async fn ask(&self, script: &str) -> Value {
-        self.try_ask(script).await.expect("the script runs")
+    pub async fn evaluate(&self, script: &str) -> Value {
+        self.try_evaluate(script).await.expect("the script runs")
     }
 
-    async fn try_ask(&self, script: &str) -> Result<Value, WebDriverError> {
+    async fn try_evaluate(&self, script: &str) -> Result<Value, WebDriverError> {
         let value = self.driver.execute(script, []).await?;
         Ok(value.json().clone())
     }
 
     /// Waits until the text of an element fulfils the condition.
-    pub async fn until_text(&self, css: &str, condition: impl Fn(&str) -> bool) -> String {
+    pub async fn wait_for_text(&self, css: &str, condition: impl Fn(&str) -> bool) -> String {
         eventually_every(
             POLL_INTERVAL,
             &format!("the text of {css}"),
@@ -151,13 +151,13 @@ impl Browser {
     }
 
     /// Waits until a script returns this value. The page may be loading meanwhile.
-    pub async fn until(&self, script: &str, wanted: Value) {
+    pub async fn wait_for_value(&self, script: &str, wanted: Value) {
         let what = format!("{script} = {wanted}");
         eventually_every(
             POLL_INTERVAL,
             &what,
             |value| *value == wanted,
-            async || self.try_ask(script).await.unwrap_or_default(),
+            async || self.try_evaluate(script).await.unwrap_or_default(),
         )
         .await;
     }
@@ -177,9 +177,9 @@ impl Browser {
     }
 }
 
-fn capabilities(person: Person) -> thirtyfour::ChromeCapabilities {
+fn capabilities(settings: BrowserSettings) -> thirtyfour::ChromeCapabilities {
     let mut capabilities = DesiredCapabilities::chrome();
-    let language = format!("--accept-lang={}", person.language);
+    let language = format!("--accept-lang={}", settings.language);
     let flags = [
         "--headless",
         "--no-sandbox",
@@ -201,7 +201,10 @@ fn capabilities(person: Person) -> thirtyfour::ChromeCapabilities {
         capabilities.add_arg(flag).expect("it is a flag");
     }
     let mut preferences = json!({});
-    for (is_allowed, what) in [(person.scripts, "javascript"), (person.cookies, "cookies")] {
+    for (is_allowed, what) in [
+        (settings.scripts, "javascript"),
+        (settings.cookies, "cookies"),
+    ] {
         if !is_allowed {
             preferences[format!("profile.managed_default_content_settings.{what}")] = json!(2);
         }
@@ -279,7 +282,7 @@ impl Axe {
             .set_script_timeout(Duration::from_mins(1))
             .await
             .expect("it can be set");
-        browser.ask(&self.0).await;
+        browser.evaluate(&self.0).await;
         let run = "
             const done = arguments[0];
             axe.run(document, { resultTypes: ['violations'] }).then(

@@ -8,7 +8,7 @@ pub mod crowd;
 pub mod debian;
 pub mod document;
 pub mod folders;
-pub mod front;
+pub mod load_balancer;
 pub mod pooler;
 pub mod postgres;
 pub mod power;

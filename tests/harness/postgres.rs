@@ -362,7 +362,7 @@ impl Database {
     }
 
     /// The URL of the maintenance database.
-    pub fn url_of_the_server(&self) -> String {
+    pub fn admin_url(&self) -> String {
         self.server.url().to_owned()
     }
 

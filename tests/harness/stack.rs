@@ -29,11 +29,11 @@ pub struct Stack {
 impl Stack {
     /// Prepares a project with its images, not started yet. Fails with the reason if that is impossible.
     pub fn new() -> Result<Self, String> {
-        Self::of(folders::root().to_owned())
+        Self::in_folder(folders::root().to_owned())
     }
 
     /// The same for another folder with the compose file and the files that it names.
-    pub fn of(folder: PathBuf) -> Result<Self, String> {
+    pub fn in_folder(folder: PathBuf) -> Result<Self, String> {
         static LOCK: Mutex<()> = Mutex::new(());
         let images = images()?;
         let lock = LOCK.lock().unwrap_or_else(PoisonError::into_inner);

@@ -25,7 +25,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 /// A running load balancer.
-pub struct Front {
+pub struct LoadBalancer {
     pub url: String,
     state: Arc<LoadBalancerState>,
     _serving: AbortOnDropHandle<std::io::Result<()>>,
@@ -49,8 +49,8 @@ struct LoadBalancerState {
     ends: broadcast::Sender<()>,
 }
 
-impl Front {
-    pub async fn of(replicas: &[&str]) -> Self {
+impl LoadBalancer {
+    pub async fn start(replicas: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a port is free");
@@ -80,23 +80,23 @@ impl Front {
     }
 
     /// Closes the open streams.
-    pub fn end_streams(&self) {
+    pub fn close_streams(&self) {
         let _ = self.state.ends.send(());
     }
 
     /// Rejects each request with 503 and this `Retry-After`; `None` rejects none.
-    pub fn refuse(&self, retry_after: Option<Duration>) {
+    pub fn reject_requests(&self, retry_after: Option<Duration>) {
         self.state.retry_after.send_replace(retry_after);
     }
 
     /// The statuses of all responses for this path so far.
-    pub fn answers(&self, path: &str) -> Vec<StatusCode> {
+    pub fn statuses(&self, path: &str) -> Vec<StatusCode> {
         let of_path = self.of_path(path);
         of_path.iter().map(|record| record.status).collect()
     }
 
     /// The intervals between the requests for this path so far.
-    pub fn waits(&self, path: &str) -> Vec<Duration> {
+    pub fn intervals(&self, path: &str) -> Vec<Duration> {
         let of_path = self.of_path(path);
         let pairs = of_path.windows(2);
         pairs
@@ -111,7 +111,7 @@ impl Front {
     }
 
     /// The number of requests so far.
-    pub fn requests(&self) -> usize {
+    pub fn request_count(&self) -> usize {
         self.state.records.lock().unwrap().len()
     }
 }
