@@ -5,8 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shared::store::{Store, StoreConfig};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use store::{Store, StoreConfig};
 
 /// The batch size of a worker.
 const BATCH: u64 = 1000;

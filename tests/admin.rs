@@ -11,12 +11,10 @@ use std::{
     },
 };
 
+use poll::ballot::{Ballot, BallotId, CastBallot, VoterId};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
-use shared::{
-    ballot::{Ballot, BallotId, CastBallot, VoterId},
-    store::{Contents, Store},
-};
+use store::{Contents, Store};
 
 use sqlx::{Connection, PgConnection};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde_json::{Value, json};
-use shared::http::ProblemKind;
+use web::ProblemKind;
 
 use crate::harness::{
     app::App,

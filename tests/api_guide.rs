@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use shared::http::ProblemKind;
+use web::ProblemKind;
 
 use crate::harness::{
     app::App,

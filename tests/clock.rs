@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use poll::ballot::BallotId;
 use serde_json::Value;
-use shared::ballot::BallotId;
 
 use crate::{
     faults::{start_ready, until_empty, until_metric, until_ready, until_unready_because},
@@ -167,7 +167,7 @@ async fn what_a_dead_worker_was_handed_before_the_clock_was_set_back_is_claimed(
     assert_eq!(ids, [held]);
 }
 
-async fn read_one(consumer: &mut shared::queue::Consumer) -> BallotId {
+async fn read_one(consumer: &mut queue::Consumer) -> BallotId {
     loop {
         let read = consumer.next(1, Duration::from_secs(1)).await.unwrap();
         if let Some(delivery) = read.first() {

@@ -323,10 +323,7 @@ fn help_lists_every_setting_and_version_the_revision() {
     }
     let version =
         String::from_utf8(output(command("voting-app", &[]).arg("--version")).stdout).unwrap();
-    assert_eq!(
-        version.trim(),
-        format!("voting-app {}", shared::build::LONG)
-    );
+    assert_eq!(version.trim(), format!("voting-app {}", cli::build::LONG));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

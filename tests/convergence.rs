@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use poll::ballot::{Ballot, BallotId, CastBallot, VoterId};
 use proptest::{
     prelude::*,
     strategy::ValueTree,
     test_runner::{Config, TestRunner},
 };
-use shared::{
-    ballot::{Ballot, BallotId, CastBallot, VoterId},
-    store::Store,
-};
+use store::Store;
 
 use crate::{
     harness::storage::{Storage, on_both_storages, poll},

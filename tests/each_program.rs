@@ -40,6 +40,6 @@ fn help_lists_the_settings_and_version_the_revision() {
     }
     assert_eq!(
         said("--version").trim(),
-        format!("{NAME} {}", shared::build::LONG)
+        format!("{NAME} {}", cli::build::LONG)
     );
 }

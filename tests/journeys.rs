@@ -1,9 +1,9 @@
 //! What voters and viewers do, from the page to the page.
 
 use jiff::{SignedDuration, Timestamp};
+use poll::Clock;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use shared::poll::Clock;
 
 use crate::harness::{
     app::App,

@@ -18,8 +18,8 @@
 
 use std::time::Duration;
 
-use shared::store::{Store, StoreConfig};
 use sqlx::{Connection, PgConnection};
+use store::{Store, StoreConfig};
 
 use crate::harness::{
     eventually, free_port, postgres,

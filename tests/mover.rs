@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use shared::{
-    ballot::{Ballot, VoterId},
-    queue::Queue,
-    store::ErrorClass,
-};
+use poll::ballot::{Ballot, VoterId};
+use queue::Queue;
+use store::ErrorClass;
 use worker::{
     WorkerMetrics,
     mover::{MoveError, Mover, Pace, Progress},

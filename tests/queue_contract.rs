@@ -6,10 +6,8 @@ use std::{
     time::Duration,
 };
 
-use shared::{
-    ballot::{Ballot, BallotId, Traceparent, VoterId},
-    queue::{Consumer, Delivery, Durability, Queue, QueueError},
-};
+use poll::ballot::{Ballot, BallotId, Traceparent, VoterId};
+use queue::{Consumer, Delivery, Durability, Queue, QueueError};
 use tokio::time::timeout;
 
 use crate::harness::{

@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use shared::{
-    ballot::{Ballot, BallotId, CastBallot, VoterId},
-    store::{Applied, DeadLetter, ErrorClass, Store, WorkerProgress},
-};
+use poll::ballot::{Ballot, BallotId, CastBallot, VoterId};
 use sqlx::{Connection, PgConnection};
+use store::{Applied, DeadLetter, ErrorClass, Store, WorkerProgress};
 use tokio::time::timeout;
 
 use crate::harness::{

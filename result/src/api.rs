@@ -6,14 +6,12 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use shared::{
-    http::{Known, NotModified, Problem, ProblemKind, problem_responses, unless_known},
-    spreadsheet::{BYTE_ORDER_MARK, text_cell},
-};
+use cli::spreadsheet::{BYTE_ORDER_MARK, text_cell};
 use utoipa::{
     IntoResponses, ToSchema,
     openapi::{RefOr, response},
 };
+use web::{Known, NotModified, Problem, ProblemKind, problem_responses, unless_known};
 
 use crate::{
     routes::App,

@@ -15,7 +15,6 @@ use axum::{
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use prometheus::IntGauge;
-use shared::http::{ClientAddress, OverLimit, Problem, ProblemKind, problem_responses};
 use tokio::{
     sync::watch,
     time::{Instant, Interval, MissedTickBehavior, interval_at},
@@ -25,6 +24,7 @@ use utoipa::{
     IntoResponses,
     openapi::{RefOr, response},
 };
+use web::{ClientAddress, OverLimit, Problem, ProblemKind, problem_responses};
 
 use crate::{
     described::Event, metrics::ResultMetrics, refresher::Latest, routes::App, snapshot::Snapshot,
@@ -225,10 +225,8 @@ mod tests {
     use super::*;
     use crate::{counting::CountingDocument, refresher::publish};
     use jiff::Timestamp;
-    use shared::{
-        poll::{Poll, Schedule},
-        store::{OptionCount, Tally},
-    };
+    use poll::{Poll, Schedule};
+    use store::{OptionCount, Tally};
 
     #[tokio::test]
     async fn a_slow_viewer_gets_the_newest_tally_and_what_it_missed_is_counted() {

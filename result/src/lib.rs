@@ -25,15 +25,15 @@ mod timeline;
 
 use std::sync::Arc;
 
-use shared::{
-    http::{self, AddressLimit, HttpMetrics, Listeners, Probes, manage},
+use service::{
     lifecycle::{Lifecycle, Tasks},
-    metrics::ServiceMetrics,
     probe::{Check, Dependency},
-    store::Store,
 };
+use store::Store;
+use telemetry::metrics::ServiceMetrics;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use web::{AddressLimit, HttpMetrics, Listeners, Probes, manage};
 
 use metrics::ResultMetrics;
 pub use percent::tenths_of_percent;
@@ -105,7 +105,7 @@ pub async fn run(
         &http_metrics,
     );
     let base_path = config.page.links.result_base_path.unwrap_or_default();
-    let answers = http::Answers::new(routes, http_metrics, config.site).below(base_path);
+    let answers = web::Answers::new(routes, http_metrics, config.site).below(base_path);
 
     let closing = lifecycle.closing.clone();
     let settling = store.clone();
@@ -120,7 +120,7 @@ pub async fn run(
     }
     tasks.spawn(
         "server",
-        http::serve(
+        web::serve(
             listeners.public,
             answers,
             config.server.connections,

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Registry};
-use shared::metrics::ServiceMetrics;
+use telemetry::metrics::ServiceMetrics;
 use tokio::sync::watch;
 
 use crate::refresher::Latest;
 
-shared::metrics! {
+telemetry::metrics! {
     /// What the result service measures.
     pub struct ResultMetrics {
         /// Seconds since the tally that viewers see was read from the store, or since the start where none has been read yet.

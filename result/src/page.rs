@@ -9,11 +9,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
-use shared::{
-    http::{Problem, TimeText, html},
-    language::Language,
-    poll::{Phase, Poll},
-};
+use poll::{Phase, Poll};
+use web::{Problem, TimeText, html, language::Language};
 
 use crate::{
     api,

@@ -3,11 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use shared::{
-    backoff::Backoff,
-    poll::Poll,
-    store::{Changes, ErrorClass, Store, StoreError, Tally},
-};
+use poll::Poll;
+use retry::Backoff;
+use store::{Changes, ErrorClass, Store, StoreError, Tally};
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 

@@ -3,19 +3,15 @@
 use std::{ops::Deref, sync::Arc};
 
 use axum::{Router, http::HeaderValue};
-use shared::{
-    http::{
-        AddressLimit, AllowedOrigins, Api, HttpMetrics, Pages, Problem, ProblemKind, asset_routes,
-        content_security_policy, documented_routes,
-    },
-    language::Translations,
-    links::LinkSettings,
-    poll::Poll,
-    throttle::Throttle,
-};
+use poll::Poll;
+use retry::Throttle;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::{router::OpenApiRouter, routes};
+use web::{
+    AddressLimit, AllowedOrigins, Api, HttpMetrics, Pages, Problem, ProblemKind, asset_routes,
+    content_security_policy, documented_routes, language::Translations, links::LinkSettings,
+};
 
 use crate::{
     api,
@@ -87,7 +83,7 @@ impl App {
             places: Arc::new(Semaphore::new(max_viewers)),
             per_address,
             refused_log: Throttle::default(),
-            instance: shared::instance_name(),
+            instance: telemetry::instance_name(),
             pages: Pages::default(),
         }))
     }

@@ -1,15 +1,14 @@
 //! What the service needs to know.
 
 use clap::Args;
-use shared::{
-    http::{AllowedOrigins, Site},
+use cli::whole_number;
+use embedded::DataSettings;
+use poll::{Poll, settings::PollSettings};
+use store::{StoreConfig, StoreSettings};
+use web::{
+    AllowedOrigins, Site,
     links::{self, LinkSettings},
-    poll::Poll,
-    settings::{
-        BrowserSettings, DataSettings, PollSettings, ServerSettings, SettingsError, StoreSettings,
-        whole_number,
-    },
-    store::StoreConfig,
+    settings::{BrowserSettings, ServerSettings},
 };
 
 /// The settings of the service when it runs alone.
@@ -89,7 +88,7 @@ impl Settings {
     ///
     /// # Errors
     /// They cannot be used; the message names the variable and what is allowed.
-    pub fn config(&self) -> Result<Config, SettingsError> {
+    pub fn config(&self) -> anyhow::Result<Config> {
         Config::new(
             &self.poll,
             &self.store,
@@ -115,7 +114,7 @@ impl Config {
         embed: &EmbedSettings,
         viewers: ViewerSettings,
         server: ServerSettings,
-    ) -> Result<Self, SettingsError> {
+    ) -> anyhow::Result<Self> {
         // Some places are kept for the page, the API and the probes.
         let connections = server.connections.max_connections;
         let most = connections - connections / 20;

@@ -7,15 +7,12 @@ use std::{
     time::Duration,
 };
 
+use gzip::Gzippable;
 use jiff::Timestamp;
+use poll::{Poll, ballot::Choice};
+use retry::Backoff;
 use serde::Serialize;
-use shared::{
-    backoff::Backoff,
-    ballot::Choice,
-    gzip::Gzippable,
-    poll::Poll,
-    store::{Store, StoreError, TimelinePoint},
-};
+use store::{Store, StoreError, TimelinePoint};
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;

@@ -1,8 +1,8 @@
 //! The states of the pages: before, during and after the poll, the outcomes of a vote, and missing pages.
 
 use jiff::{Timestamp, ToSpan};
+use poll::Clock;
 use serde_json::json;
-use shared::poll::Clock;
 
 use super::{PRESSED, embedded};
 use crate::harness::{

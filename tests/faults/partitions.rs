@@ -2,13 +2,11 @@
 
 use std::{cell::RefCell, collections::HashSet, time::Duration};
 
+use poll::ballot::VoterId;
 use reqwest::StatusCode;
 use serde_json::Value;
-use shared::{
-    ballot::VoterId,
-    store::{Store, StoreConfig},
-};
 use sqlx::{Connection, PgConnection};
+use store::{Store, StoreConfig};
 use tokio::time::timeout;
 
 use super::{

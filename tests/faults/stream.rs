@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::ballot::{Ballot, VoterId};
+use poll::ballot::{Ballot, VoterId};
 
 use super::{start_ready, until_metric};
 use crate::harness::{
@@ -26,11 +26,7 @@ async fn enqueue(storage: &Storage, count: usize) {
 }
 
 /// Reads ballots without acknowledging them, like a worker that dies.
-async fn read_pending(
-    storage: &Storage,
-    name: &str,
-    count: usize,
-) -> Vec<shared::ballot::BallotId> {
+async fn read_pending(storage: &Storage, name: &str, count: usize) -> Vec<poll::ballot::BallotId> {
     let mut consumer = storage.queue().await.consumer(name);
     let mut taken = Vec::new();
     while taken.len() < count {

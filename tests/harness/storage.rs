@@ -2,12 +2,10 @@
 
 use std::{str::FromStr, time::Duration};
 
-use shared::{
-    poll::{Poll, Schedule},
-    queue::{DurabilityCheck, Queue, QueueConfig, QueueUrl, ShardedQueue},
-    store::{Store, StoreConfig, StoreUrl},
-};
+use poll::{Poll, Schedule};
+use queue::{DurabilityCheck, Queue, QueueConfig, QueueUrl, ShardedQueue};
 use sqlx::{Connection, PgConnection, SqliteConnection};
+use store::{Store, StoreConfig, StoreUrl};
 use tempfile::TempDir;
 
 use super::{PATIENCE, cluster, postgres, redis, unique};

@@ -1,9 +1,7 @@
 //! What happens to ballots on their way into the store, and to its connections.
 
-use shared::{
-    ballot::{Ballot, VoterId},
-    queue::Queue,
-};
+use poll::ballot::{Ballot, VoterId};
+use queue::Queue;
 use sqlx::{Executor, PgPool};
 
 use super::PROMPT;

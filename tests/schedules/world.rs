@@ -6,13 +6,11 @@ use std::{
 };
 
 use futures_util::TryStreamExt;
+use poll::ballot::{Ballot, BallotId, VoterId};
 use prometheus::Registry;
 use proptest::prelude::*;
-use shared::{
-    ballot::{Ballot, BallotId, VoterId},
-    queue::Queue,
-    store::{StandingVote, Store},
-};
+use queue::Queue;
+use store::{StandingVote, Store};
 use worker::{
     WorkerMetrics,
     mover::{MoveError, Mover, Pace, Progress, Step},

@@ -1,6 +1,6 @@
 //! A shard is lost and recovers.
 
-use shared::queue::Queue;
+use queue::Queue;
 
 use super::rig::{NO_SHARD, Rig, assert_accepted_elsewhere, assert_rejected_at_once};
 use crate::harness::{

@@ -31,14 +31,14 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use shared::{
-    http::{self, HttpMetrics, Listeners, Probes, manage},
+use queue::{Durability, Queue, ShardedQueue};
+use service::{
     lifecycle::{Lifecycle, Tasks},
-    metrics::ServiceMetrics,
     probe::{Check, Dependency},
-    queue::{Durability, Queue, ShardedQueue},
 };
+use telemetry::metrics::ServiceMetrics;
 use tokio_util::sync::CancellationToken;
+use web::{HttpMetrics, Listeners, Probes, manage};
 
 use admission::Admission;
 pub use intake::VoteMetrics;
@@ -123,7 +123,7 @@ pub async fn run(
         config.origins.as_ref(),
         &http_metrics,
     );
-    let answers = http::Answers::new(routes, http_metrics, config.site)
+    let answers = web::Answers::new(routes, http_metrics, config.site)
         .on_refused(routes::count_refused(metrics.clone()))
         .below(base_path)
         .waiting_for(enqueue_timeout);
@@ -155,7 +155,7 @@ pub async fn run(
     let (connections, ending) = (config.server.connections, lifecycle.clone());
     tasks.spawn(
         "server",
-        http::serve(listeners.public, answers, connections, ending),
+        web::serve(listeners.public, answers, connections, ending),
     );
     let ended = lifecycle.run(tasks).await;
     queue_thread.run(async move { queue.settle().await }).await;

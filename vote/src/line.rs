@@ -8,10 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shared::{
-    ballot::{Ballot, BallotId, Choice},
-    queue::{Queue, QueueError, Sending},
-};
+use poll::ballot::{Ballot, BallotId, Choice};
+use queue::{Queue, QueueError, Sending};
 use tokio::{
     spawn,
     sync::{mpsc, oneshot},

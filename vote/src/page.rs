@@ -9,11 +9,8 @@ use axum::{
     response::{IntoResponse, IntoResponseParts, Response},
 };
 use jiff::Timestamp;
-use shared::{
-    http::{TimeText, html, html_uncompressed},
-    language::Language,
-    poll::{Phase, Poll, PollOption},
-};
+use poll::{Phase, Poll, PollOption};
+use web::{TimeText, html, html_uncompressed, language::Language};
 
 use crate::{
     csrf::{self, Token},

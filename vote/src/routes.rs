@@ -4,16 +4,12 @@ use std::{ops::Deref, sync::Arc};
 
 use axum::{Router, http::Method};
 use jiff::Timestamp;
-use shared::{
-    http::{
-        AllowedOrigins, Api, BasePath, HttpMetrics, Pages, PublicOrigins, Refused, asset_routes,
-        documented_routes,
-    },
-    language::Translations,
-    links::LinkSettings,
-    poll::Poll,
-};
+use poll::Poll;
 use utoipa_axum::{router::OpenApiRouter, routes};
+use web::{
+    AllowedOrigins, Api, BasePath, HttpMetrics, Pages, PublicOrigins, Refused, asset_routes,
+    documented_routes, language::Translations, links::LinkSettings,
+};
 
 use crate::{
     api,
@@ -73,7 +69,7 @@ impl App {
             texts: texts::all(),
             assets: Assets::new(),
             links,
-            instance: shared::instance_name(),
+            instance: telemetry::instance_name(),
             pages: Pages::default(),
         }))
     }

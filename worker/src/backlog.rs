@@ -6,11 +6,9 @@ use std::{
 };
 
 use jiff::Timestamp;
-use shared::{
-    ballot::BallotId,
-    metrics::ServiceMetrics,
-    queue::{Backlog, Consumer, MAX_CLOCK_SKEW},
-};
+use poll::ballot::BallotId;
+use queue::{Backlog, Consumer, MAX_CLOCK_SKEW};
+use telemetry::metrics::ServiceMetrics;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 

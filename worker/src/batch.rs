@@ -1,11 +1,11 @@
 //! A batch of deliveries, sorted into ballots and dead letters, and its way into the store.
 
-use shared::{
+use poll::{
+    Poll,
     ballot::{BallotId, CastBallot, VoterId},
-    poll::Poll,
-    queue::Delivery,
-    store::{Applied, DeadLetter, ErrorClass, Store, StoreError},
 };
+use queue::Delivery;
+use store::{Applied, DeadLetter, ErrorClass, Store, StoreError};
 
 /// Deliveries, and what each of them turned out to be.
 pub struct Batch<'a> {
@@ -106,7 +106,7 @@ async fn ensure_others_are_taken(refused: &CastBallot, store: &Store) -> Result<
 
 fn dead_letter(delivery: &Delivery, reason: &impl ToString) -> DeadLetter {
     let _trace = delivery.enter_trace();
-    let letter = DeadLetter::new(delivery, reason);
+    let letter = DeadLetter::new(delivery.id, delivery.payload(), reason);
     tracing::warn!(ballot = %letter.id, reason = letter.reason, "a ballot can never be stored; it is kept as a dead letter");
     letter
 }

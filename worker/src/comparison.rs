@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::store::Store;
+use store::Store;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 

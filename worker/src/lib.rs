@@ -15,17 +15,17 @@ mod settings;
 
 use std::sync::Arc;
 
-use shared::{
-    backoff::Backoff,
-    http::{self, HttpMetrics, Listeners, Probes, manage, undocumented_routes},
+use queue::{Queue, ShardedQueue};
+use retry::Backoff;
+use service::{
     lifecycle::{Lifecycle, Tasks},
-    metrics::ServiceMetrics,
     probe::{Check, Dependency},
-    queue::{Queue, ShardedQueue},
-    store::{ErrorClass, Store},
 };
+use store::{ErrorClass, Store};
+use telemetry::metrics::ServiceMetrics;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use web::{HttpMetrics, Listeners, Probes, manage, undocumented_routes};
 
 use backlog::BacklogGauge;
 use heartbeat::Heartbeat;
@@ -88,7 +88,7 @@ pub async fn run(
     };
     let probe_routes = manage(probes, listeners.management, &http_metrics, &mut tasks);
     let routes = undocumented_routes(probe_routes, &http_metrics);
-    let answers = http::Answers::new(routes, http_metrics, http::Site::default());
+    let answers = web::Answers::new(routes, http_metrics, web::Site::default());
     let closing = lifecycle.closing.clone();
     {
         let (store, closing) = (store.clone(), closing.clone());
@@ -131,7 +131,7 @@ pub async fn run(
     }
     tasks.spawn(
         "server",
-        http::serve(
+        web::serve(
             listeners.public,
             answers,
             config.server.connections,

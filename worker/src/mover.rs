@@ -3,12 +3,9 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
-use shared::{
-    ballot::BallotId,
-    poll::Poll,
-    queue::{Consumer, Delivery, MAX_CLOCK_SKEW, QueueError},
-    store::{Store, StoreError},
-};
+use poll::{Poll, ballot::BallotId};
+use queue::{Consumer, Delivery, MAX_CLOCK_SKEW, QueueError};
+use store::{Store, StoreError};
 
 use crate::{
     backlog::{age_of, ahead_of_clock},
@@ -256,7 +253,7 @@ impl Mover {
             }
             Err(error) => {
                 entries("retry").inc_by(deliveries.len() as u64);
-                span.end_failed(&error);
+                span.end_failed(error.class.label(), &error);
                 Err(error)
             }
         }

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use shared::store::Store;
+use store::Store;
 
 /// The file to write.
 #[derive(Args, Clone, Debug)]

@@ -3,11 +3,9 @@
 use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
+use cli::{printable, printable_json};
 use serde_json::{Value, json};
-use shared::{
-    cli::{printable, printable_json},
-    store::{DeadLetter, Store},
-};
+use store::{DeadLetter, Store};
 
 use super::output::unless_closed;
 

@@ -14,10 +14,8 @@ use std::path::Path;
 
 use anyhow::ensure;
 use clap::Subcommand;
-use shared::{
-    queue::{QueueUrl, ShardedQueue},
-    store::{Store, StoreUrl},
-};
+use queue::{QueueUrl, ShardedQueue};
+use store::{Store, StoreUrl};
 
 use crate::Config;
 

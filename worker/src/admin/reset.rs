@@ -7,13 +7,11 @@ use std::{
 
 use anyhow::{bail, ensure};
 use clap::Args;
+use cli::duration;
 use futures_util::future::try_join_all;
-use shared::{
-    poll::Poll,
-    queue::{Queue, ShardedQueue},
-    settings::duration,
-    store::{Contents, Store},
-};
+use poll::Poll;
+use queue::{Queue, ShardedQueue};
+use store::{Contents, Store};
 use tokio::time::{Instant, sleep};
 
 use super::counted;
