@@ -205,9 +205,9 @@ fn program(name: &str, more: &[PathBuf]) -> anyhow::Result<PathBuf> {
         .find(|file| file.is_file());
     match found {
         Some(file) => Ok(file),
-        None => bail!(
-            "{name} is not on this machine; cargo bench needs redis-server, initdb and postgres"
-        ),
+        None => {
+            bail!("{name} is not installed; cargo bench needs redis-server, initdb and postgres")
+        }
     }
 }
 

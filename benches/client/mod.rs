@@ -176,7 +176,7 @@ fn announce_ready() {
 
 /// A histogram of latencies up to a minute, in microseconds.
 fn latencies() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 60_000_000, 3).expect("these are bounds")
+    Histogram::new_with_bounds(1, 60_000_000, 3).expect("the bounds are valid")
 }
 
 fn record(latencies: &mut Histogram<u64>, latency: Duration) {

@@ -89,7 +89,7 @@ async fn check_journey(engine: &str, proxy: (Software, Configuration)) -> Result
         crate::harness::voter::Voter::new(&app.vote)
             .must_vote_for("a")
             .await;
-        until_timeline(&app).await;
+        wait_for_timeline(&app).await;
         let (software, configuration) = proxy;
         let proxy = Proxy::start(software, configuration, &app.vote, &app.result)?;
         let vote = format!("http://{HOST}:{}/", proxy.port);
@@ -112,7 +112,7 @@ async fn check_journey(engine: &str, proxy: (Software, Configuration)) -> Result
     Ok(())
 }
 
-async fn until_timeline(app: &App) {
+async fn wait_for_timeline(app: &App) {
     let timeline = format!("{}/api/timeline", app.result);
     eventually(
         "a timeline",
@@ -173,7 +173,7 @@ async fn every_browser_votes_through_every_proxy() {
     }
 }
 
-/// WebKit's MiniBrowser, driven by its WebDriver.
+/// WebKit's `MiniBrowser`, driven by its WebDriver.
 struct WebKit {
     driver: WebDriver,
     _server: Server,
@@ -212,7 +212,7 @@ impl WebKit {
             arguments.push("--enable-javascript=false".to_owned());
         }
         let options = json!({"webkitgtk:browserOptions": {"binary": browser, "args": arguments}});
-        let options = options.as_object().expect("it is one").clone();
+        let options = options.as_object().expect("it is an object").clone();
         let url = format!("http://127.0.0.1:{port}");
         let driver = eventually(
             "WebKit's driver",
@@ -246,7 +246,7 @@ impl WebKit {
     async fn vote_for(&self, key: &str, expected: &str) {
         let button = self.driver.find(By::Css(format!("#{key}"))).await;
         button
-            .expect("it is there")
+            .expect("it exists")
             .click()
             .await
             .expect("it can be clicked");

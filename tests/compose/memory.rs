@@ -118,7 +118,7 @@ impl Drop for Container {
 /// Opens the maximum of connections by clients that send this request and read nothing. Probes must still succeed.
 async fn fill(address: SocketAddr, connections: usize, request: &str) {
     // The container may have just been started.
-    until_healthy(address).await;
+    wait_until_healthy(address).await;
     let mut clients = Vec::with_capacity(connections);
     while clients.len() < connections {
         let wave = (0..500).map(async |_| {
@@ -135,11 +135,11 @@ async fn fill(address: SocketAddr, connections: usize, request: &str) {
     }
     let open = clients.iter().flatten().count();
     assert!(open > connections * 9 / 10, "only {open} are connected");
-    until_healthy(address).await;
+    wait_until_healthy(address).await;
 }
 
 /// Waits until a probe succeeds: earlier connections may not be closed yet and use the reserve for probes.
-async fn until_healthy(address: SocketAddr) {
+async fn wait_until_healthy(address: SocketAddr) {
     let is_healthy = async || {
         let health = client().get(format!("http://{address}/health"));
         health

@@ -24,7 +24,7 @@ async fn start_rejected(names: [&str; 2], storage: &Storage, words: &[&str]) -> 
     services
 }
 
-async fn until_all_are_ready(services: &[Service]) {
+async fn wait_until_all_ready(services: &[Service]) {
     for service in services {
         until_ready(&service.url).await;
     }
@@ -61,7 +61,7 @@ async fn services_report_a_postgres_that_requires_tls_and_recover() {
     let words = ["sslmode", "DATABASE_URL"];
     let services = start_rejected(["worker", "result"], &storage, &words).await;
     set_hba_rules(&encrypted, "host all all all trust", &plain).await;
-    until_all_are_ready(&services).await;
+    wait_until_all_ready(&services).await;
 }
 
 /// Creates the role `known` with the password `right` and access to the tables. Returns its URL with a wrong password.
@@ -93,7 +93,7 @@ async fn services_report_a_wrong_postgres_password_and_recover() {
     let services = start_rejected(["worker", "result"], &storage, &words).await;
     server.url().clone_into(&mut storage.database_url);
     storage.execute("ALTER ROLE known PASSWORD 'wrong'").await;
-    until_all_are_ready(&services).await;
+    wait_until_all_ready(&services).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -105,7 +105,7 @@ async fn services_report_a_redis_users_wrong_password_and_recover() {
     let words = ["user and password", "QUEUE_URL"];
     let services = start_rejected(["vote", "worker"], &storage, &words).await;
     redis.set_user("known", ">wrong");
-    until_all_are_ready(&services).await;
+    wait_until_all_ready(&services).await;
 }
 
 /// An open connection stays open; the next one is rejected.
@@ -116,14 +116,14 @@ async fn services_report_a_changed_redis_password() {
     redis.set_user("known", "on >right ~* &* +@all");
     storage.queue_url = redis.url_for("known", "right");
     let services = ["vote", "worker"].map(|name| Service::start(name, &storage, &PROMPT));
-    until_all_are_ready(&services).await;
+    wait_until_all_ready(&services).await;
     redis.set_user("known", "resetpass >other");
     redis.disconnect("known");
     for service in &services {
         assert_reports(service, &["user and password", "QUEUE_URL"]).await;
     }
     redis.set_user("known", ">right");
-    until_all_are_ready(&services).await;
+    wait_until_all_ready(&services).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -133,7 +133,7 @@ async fn services_report_a_changed_postgres_password() {
     let wrong = create_known_user(&server, &mut storage).await;
     storage.database_url = wrong.replace("wrong", "right");
     let services = ["worker", "result"].map(|name| Service::start(name, &storage, &PROMPT));
-    until_all_are_ready(&services).await;
+    wait_until_all_ready(&services).await;
     server.url().clone_into(&mut storage.database_url);
     storage
         .execute(
@@ -147,7 +147,7 @@ async fn services_report_a_changed_postgres_password() {
     let stale = async || tally(&result.url).await["stale"] == true;
     eventually("a stale result", |stale| *stale, stale).await;
     storage.execute("ALTER ROLE known PASSWORD 'right'").await;
-    until_all_are_ready(&services).await;
+    wait_until_all_ready(&services).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -70,8 +70,8 @@ use crate::{
     store_contract::assert_counts_are_right,
 };
 
-/// Timeouts almost as short as in production, where a shared disk would exceed them. The default timeouts of the harness
-/// are longer.
+/// Timeouts almost as short as in production: a shared disk responds within these, but hardly within those of production.
+/// The default timeouts of the harness are longer.
 pub const PROMPT: [(&str, &str); 2] = [("ENQUEUE_TIMEOUT", "2s"), ("STORE_TIMEOUT", "2s")];
 
 /// The maximum latency of a rejection: less than the timeout of any client, and more than a busy machine adds to

@@ -38,12 +38,12 @@ const FAULTS: [Network; 4] = [
 /// if failed connections were not closed.
 const FEW_CONNECTIONS: [(&str, &str); 3] = [PROMPT[0], PROMPT[1], ("STORE_MAX_CONNECTIONS", "3")];
 
-async fn until_pool_would_be_exhausted(service: &Service) {
-    until_probes(service, "store", 5).await;
+async fn wait_until_pool_would_be_exhausted(service: &Service) {
+    wait_for_probes(service, "store", 5).await;
 }
 
 /// Waits until the service has probed a dependency this many times.
-pub async fn until_probes(service: &Service, dependency: &str, times: usize) {
+pub async fn wait_for_probes(service: &Service, dependency: &str, times: usize) {
     let probes = RefCell::new(HashSet::new());
     let count = async || {
         let metrics = get(&format!("{}/metrics", service.url)).await;
@@ -150,7 +150,7 @@ async fn assert_worker_recovers(storage: &Storage, worker: &Service, proxy: &Pro
         eventually("counted votes", |total| *total > wanted, total).await;
         proxy.make(fault);
         until_unready_because(worker, &[reason]).await;
-        until_pool_would_be_exhausted(worker).await;
+        wait_until_pool_would_be_exhausted(worker).await;
         crowd.accepts(20).await;
         end_fault(proxy, round);
         until_ready(&worker.url).await;
@@ -178,7 +178,7 @@ async fn result_recovers_from_a_partition_from_postgres() {
         })
         .await;
         assert_eq!(stale["total"], votes - 1, "the last tally is still shown");
-        until_pool_would_be_exhausted(&result).await;
+        wait_until_pool_would_be_exhausted(&result).await;
         let (ready, _) = get_json(&format!("{}/ready", result.url)).await;
         assert_eq!(ready, StatusCode::OK, "the result stays ready");
         end_fault(&proxy, usize::try_from(votes).unwrap());

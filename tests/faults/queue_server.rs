@@ -4,7 +4,7 @@ use reqwest::StatusCode;
 use tokio::{task::block_in_place, time::Instant};
 
 use super::{
-    AT_ONCE, PROMPT, assert_nothing_is_lost_or_doubled, partitions::until_probes, start_ready,
+    AT_ONCE, PROMPT, assert_nothing_is_lost_or_doubled, partitions::wait_for_probes, start_ready,
     until_ready, until_unready_because,
 };
 use crate::harness::{
@@ -175,7 +175,7 @@ async fn a_vote_may_wait_for_the_whole_enqueue_timeout() {
     let voting = async { voter.vote_for("a").await.status };
     let thawing = async {
         // Each probe takes almost a second.
-        until_probes(&vote, "queue", 9).await;
+        wait_for_probes(&vote, "queue", 9).await;
         redis.server.thaw();
     };
     let (status, ()) = tokio::join!(voting, thawing);

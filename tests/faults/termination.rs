@@ -21,7 +21,7 @@ use crate::harness::{
 /// A long shutdown timeout: a service that ends during the test has ended by itself.
 const LONG_SHUTDOWN_TIMEOUT: (&str, &str) = ("SHUTDOWN_TIMEOUT", "1h");
 
-async fn until_draining(service: &Service) {
+async fn wait_until_draining(service: &Service) {
     let ready = async || get_json(&format!("{}/ready", service.url)).await.0;
     let is_unready = |status: &StatusCode| *status == StatusCode::SERVICE_UNAVAILABLE;
     eventually("/ready", is_unready, ready).await;
@@ -38,7 +38,7 @@ async fn draining_services_close_their_connections() {
         client.send(request).await;
         let before = client.head().await;
         service.process.signal(Signal::TERM);
-        until_draining(&service).await;
+        wait_until_draining(&service).await;
         client.send(request).await;
         let after = client.until_closed().await;
         assert_eq!((status(&before), status(&after)), (200, 200));
@@ -83,7 +83,7 @@ async fn vote_fails_no_request_while_draining() {
     let crowd = Crowd::gather(&vote.url, 50);
     crowd.accepts(200).await;
     vote.process.signal(Signal::TERM);
-    until_draining(&vote).await;
+    wait_until_draining(&vote).await;
     crowd.accepts(100).await;
     let counts = crowd.go_home().await;
     assert!(vote.process.wait().success());

@@ -40,7 +40,10 @@ impl App {
             worker: listener().await,
         };
         let url = |listener: &TcpListener| {
-            format!("http://{}", listener.local_addr().expect("it is bound"))
+            format!(
+                "http://{}",
+                listener.local_addr().expect("the listener is bound")
+            )
         };
         let [vote, result, worker] = [
             &listeners.vote.public,
@@ -99,7 +102,7 @@ fn config(storage: &Storage, flags: &[&str]) -> Config {
         .mut_args(|arg| arg.env(None::<&str>));
     let matches = command.get_matches_from(["test"].iter().chain(&own).chain(flags));
     Settings::from_arg_matches(&matches)
-        .expect("the flags are good")
+        .expect("the flags are valid")
         .config()
-        .expect("the settings are good")
+        .expect("the settings are valid")
 }

@@ -29,7 +29,10 @@ static PERMITS: Semaphore = Semaphore::const_new(MAX_BROWSERS);
 
 /// A permit to run a browser other than [`Browser`].
 pub async fn browser_permit() -> SemaphorePermit<'static> {
-    PERMITS.acquire().await.expect("it is never closed")
+    PERMITS
+        .acquire()
+        .await
+        .expect("the semaphore is never closed")
 }
 
 /// The settings of a user's browser.
@@ -198,7 +201,7 @@ fn capabilities(settings: BrowserSettings) -> thirtyfour::ChromeCapabilities {
         &language,
     ];
     for flag in flags {
-        capabilities.add_arg(flag).expect("it is a flag");
+        capabilities.add_arg(flag).expect("the flag is valid");
     }
     let mut preferences = json!({});
     for (is_allowed, what) in [
@@ -211,7 +214,7 @@ fn capabilities(settings: BrowserSettings) -> thirtyfour::ChromeCapabilities {
     }
     capabilities
         .add_experimental_option("prefs", preferences)
-        .expect("they are preferences");
+        .expect("the preferences are valid");
     capabilities
 }
 

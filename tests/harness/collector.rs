@@ -46,11 +46,16 @@ impl Collector {
         let listener = TcpListener::bind((address, 0))
             .await
             .expect("a port is free");
-        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let url = format!(
+            "http://{}",
+            listener.local_addr().expect("the listener is bound")
+        );
         let received = Received::default();
         let routes = Router::new().fallback(receive).with_state(received.clone());
         let serving = tokio::spawn(async move {
-            axum::serve(listener, routes).await.expect("it serves");
+            axum::serve(listener, routes)
+                .await
+                .expect("the server runs");
         });
         Self {
             url,
@@ -79,7 +84,7 @@ impl Collector {
             matching.next()
         };
         let found = eventually(name, Option::is_some, find).await;
-        found.expect("it is there")
+        found.expect("it exists")
     }
 
     /// Waits for a span with this name that links to another one.
@@ -91,7 +96,7 @@ impl Collector {
             matching.find(|seen| seen.links().contains(&link))
         };
         let found = eventually(name, Option::is_some, find).await;
-        found.expect("it is there")
+        found.expect("it exists")
     }
 }
 

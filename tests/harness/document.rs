@@ -43,7 +43,7 @@ impl Document {
         let validator: Validator = jsonschema::options()
             .should_validate_formats(true)
             .build(&schema)
-            .expect("the schema is good");
+            .expect("the schema is valid");
         let errors: Vec<_> = validator
             .iter_errors(instance)
             .map(|error| format!("{error} at {}", error.instance_path()))

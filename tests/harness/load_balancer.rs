@@ -54,7 +54,10 @@ impl LoadBalancer {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a port is free");
-        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let url = format!(
+            "http://{}",
+            listener.local_addr().expect("the listener is bound")
+        );
         let client = Client::builder().no_proxy().build();
         let state = Arc::new(LoadBalancerState {
             client: client.expect("a client can be built"),

@@ -70,7 +70,7 @@ pub fn free_port() -> u16 {
     (0..1000)
         .map(|_| rand::random_range(15_000..30_000))
         .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .expect("one port of 15000 is free")
+        .expect("a port of 15000 is free")
 }
 
 /// A name that no other test uses.

@@ -58,7 +58,7 @@ pub fn synced_length(file: &Path) -> Option<u64> {
 /// Truncates a file at a random byte of its unsynced part. Returns the length of that part in bytes.
 pub fn truncate_unsynced(file: &Path, random: &mut impl Rng) -> u64 {
     let synced = synced_length(file).unwrap_or(0);
-    let length = file.metadata().expect("the file is there").len();
+    let length = file.metadata().expect("the file exists").len();
     let unsynced = length.saturating_sub(synced);
     if unsynced > 0 {
         let kept = random.random_range(0..=unsynced);

@@ -49,7 +49,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a port is free");
-        let port = listener.local_addr().expect("it is bound").port();
+        let port = listener.local_addr().expect("the listener is bound").port();
         let upstream = Arc::new(Mutex::new(address(&url)));
         let network = Arc::new(Mutex::new(watch::Sender::new(Network::Good)));
         let accepting = tokio::spawn(accept(listener, upstream.clone(), network.clone()));

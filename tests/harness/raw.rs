@@ -25,7 +25,7 @@ impl Raw {
     /// Opens a connection with a small receive buffer, so that the server has to buffer.
     pub async fn open_narrow(url: &str) -> Self {
         let address = url.trim_start_matches("http://");
-        let socket = TcpSocket::new_v4().expect("there are sockets");
+        let socket = TcpSocket::new_v4().expect("a socket can be created");
         socket.set_recv_buffer_size(2048).expect("it can be set");
         let address = address.parse().expect("it is an address");
         Self(socket.connect(address).await.expect("it accepts"))

@@ -299,14 +299,14 @@ impl RedisServer {
         acl.arg("SETUSER")
             .arg(name)
             .arg(rules.split(' ').collect::<Vec<_>>());
-        acl.exec(&mut self.connect()).expect("these are rules");
+        acl.exec(&mut self.connect()).expect("the rules are valid");
     }
 
     /// Closes the connections of a user.
     pub fn disconnect(&self, user: &str) {
         let mut kill = redis::cmd("CLIENT");
         kill.arg("KILL").arg("USER").arg(user);
-        kill.exec(&mut self.connect()).expect("it is a user");
+        kill.exec(&mut self.connect()).expect("the user exists");
     }
 
     /// The URL with this user and password.
@@ -322,12 +322,12 @@ impl RedisServer {
             .arg(setting)
             .arg(value)
             .exec(&mut self.connect())
-            .expect("it is a setting");
+            .expect("the setting exists");
     }
 
     /// The number of entries of a stream.
     pub fn length(&self, stream: &str) -> u64 {
-        self.connect().xlen(stream).expect("it is a stream")
+        self.connect().xlen(stream).expect("the stream exists")
     }
 
     /// Removes the limit on file sizes from the next start on.

@@ -56,7 +56,7 @@ impl Storage {
     pub fn queue_config(&self) -> QueueConfig {
         QueueConfig {
             durability: DurabilityCheck::Checked,
-            url: QueueUrl::from_str(&self.queue_url).expect("the URL is good"),
+            url: QueueUrl::from_str(&self.queue_url).expect("the URL is valid"),
             stream: self.stream.clone(),
             enqueue_timeout: PATIENCE,
         }
@@ -64,7 +64,7 @@ impl Storage {
 
     pub fn store_config(&self) -> StoreConfig {
         StoreConfig {
-            url: StoreUrl::from_str(&self.database_url).expect("the URL is good"),
+            url: StoreUrl::from_str(&self.database_url).expect("the URL is valid"),
             timeout: PATIENCE,
             max_connections: 4,
         }
@@ -73,7 +73,7 @@ impl Storage {
     /// The queue; with several shards the last one.
     pub async fn queue(&self) -> Queue {
         let shards = self.shards().await;
-        shards.shards().last().expect("there is one").clone()
+        shards.shards().last().expect("there is a shard").clone()
     }
 
     pub async fn shards(&self) -> ShardedQueue {
@@ -192,7 +192,7 @@ enum StoreConnection {
 pub fn poll() -> Poll {
     Poll {
         question: "Cats or Dogs?".into(),
-        options: "a=Cats,b=Dogs".parse().expect("it is a poll"),
+        options: "a=Cats,b=Dogs".parse().expect("the options are valid"),
         schedule: Schedule::always(),
     }
 }

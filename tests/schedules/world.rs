@@ -181,7 +181,7 @@ impl<'a> World<'a> {
 
     async fn poison(&mut self) {
         self.storage.enqueue_raw(&[("no", "ballot")]).await;
-        let id = self.queue.newest().await.unwrap().expect("it is there");
+        let id = self.queue.newest().await.unwrap().expect("it exists");
         self.poison.insert(id);
         self.not_yet_stored.insert(id, None);
     }

@@ -14,10 +14,10 @@ async fn a_replica_replaces_a_failed_master() {
 
     let before = rig.observe().await;
     cluster.masters[1].server.kill();
-    rig.until_shard_is(1, false).await;
-    rig.until_shard_is(1, true).await;
+    rig.wait_for_shard_state(1, false).await;
+    rig.wait_for_shard_state(1, true).await;
     let voting = rig.spawn_load(200.0);
-    rig.until_accepted(400.0).await;
+    rig.wait_for_accepted(400.0).await;
     let load = voting.stop().await;
     assert_accepted_elsewhere(&load, NO_SHARD);
     rig.assert_all_is_counted(&load, &before).await;
@@ -48,7 +48,7 @@ async fn a_stream_can_be_migrated_under_load() {
     for node in [to, from, &cluster.masters[1]] {
         node.cluster(&["SETSLOT", &slot, "NODE", &to.id()]);
     }
-    rig.until_accepted(400.0).await;
+    rig.wait_for_accepted(400.0).await;
     let exists: bool = redis::Commands::exists(&mut to.connect(), key).unwrap();
     assert!(exists, "the stream was moved");
     let load = voting.stop().await;

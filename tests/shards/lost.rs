@@ -28,10 +28,10 @@ async fn a_killed_shard_rejects_only_its_own_voters_and_loses_no_vote() {
     let (before, voting) = rig.start_load(RATE).await;
 
     servers[LOST_SHARD].server.kill();
-    rig.until_shard_is(LOST_SHARD, false).await;
-    rig.until_accepted(400.0).await;
-    rig.until_stored(50.0).await;
-    rig.until_all_are_ready().await;
+    rig.wait_for_shard_state(LOST_SHARD, false).await;
+    rig.wait_for_accepted(400.0).await;
+    rig.wait_for_stored(50.0).await;
+    rig.wait_until_all_ready().await;
     // The servers are independent: no other server has its ballots.
     let key = &rig.keys().await[LOST_SHARD];
     for other in [&servers[0], &servers[2]] {
@@ -44,13 +44,13 @@ async fn a_killed_shard_rejects_only_its_own_voters_and_loses_no_vote() {
 
     servers[LOST_SHARD].server.start();
     servers[LOST_SHARD].wait_until_ready().unwrap();
-    rig.until_shard_is(LOST_SHARD, true).await;
+    rig.wait_for_shard_state(LOST_SHARD, true).await;
     rig.assert_all_is_counted(&rejected, &before).await;
 
     // The shard accepts votes again.
     let before = rig.observe().await;
     let voting = rig.spawn_load(RATE);
-    rig.until_accepted(400.0).await;
+    rig.wait_for_accepted(400.0).await;
     let load = voting.stop().await;
     assert_accepted_elsewhere(&load, NO_SHARD);
     rig.assert_all_is_counted(&load, &before).await;
@@ -64,10 +64,10 @@ async fn a_frozen_shard_does_not_slow_other_shards() {
     let (before, voting) = rig.start_load(RATE).await;
 
     servers[LOST_SHARD].server.freeze();
-    rig.until_shard_is(LOST_SHARD, false).await;
-    rig.until_accepted(400.0).await;
-    rig.until_stored(50.0).await;
-    rig.until_all_are_ready().await;
+    rig.wait_for_shard_state(LOST_SHARD, false).await;
+    rig.wait_for_accepted(400.0).await;
+    rig.wait_for_stored(50.0).await;
+    rig.wait_until_all_ready().await;
     let reduced = rig.admission_limit().await;
     assert!(
         reduced < limit && reduced >= limit * 2.0 / 3.0,
@@ -76,7 +76,7 @@ async fn a_frozen_shard_does_not_slow_other_shards() {
     let rejected = voting.stop().await;
     servers[LOST_SHARD].server.thaw();
     assert_rejected_at_once(&rejected, LOST_SHARD);
-    rig.until_shard_is(LOST_SHARD, true).await;
+    rig.wait_for_shard_state(LOST_SHARD, true).await;
     rig.assert_all_is_counted(&rejected, &before).await;
 }
 
@@ -86,12 +86,12 @@ async fn a_failed_node_affects_only_its_slots_of_a_cluster() {
     let rig = or_skip!(Rig::new(cluster.queue_url()).await);
     let (before, voting) = rig.start_load(RATE).await;
     cluster.masters[LOST_SHARD].server.kill();
-    rig.until_shard_is(LOST_SHARD, false).await;
+    rig.wait_for_shard_state(LOST_SHARD, false).await;
     // Its URL named another shard's entry node; that shard is located through the third node.
-    rig.until_accepted(400.0).await;
+    rig.wait_for_accepted(400.0).await;
     let rejected = voting.stop().await;
     cluster.masters[LOST_SHARD].server.start();
-    rig.until_shard_is(LOST_SHARD, true).await;
+    rig.wait_for_shard_state(LOST_SHARD, true).await;
     assert_accepted_elsewhere(&rejected, LOST_SHARD);
     rig.assert_all_is_counted(&rejected, &before).await;
 

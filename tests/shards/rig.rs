@@ -69,7 +69,7 @@ impl Rig {
             watch,
         };
         for shard in 0..SHARDS {
-            rig.until_shard_is(shard, true).await;
+            rig.wait_for_shard_state(shard, true).await;
         }
         Ok(rig)
     }
@@ -114,7 +114,7 @@ impl Rig {
     }
 
     /// Waits until all services report that a shard is up or down.
-    pub async fn until_shard_is(&self, shard: usize, up: bool) {
+    pub async fn wait_for_shard_state(&self, shard: usize, up: bool) {
         let series = format!("dependency_up{{dependency=\"queue-{shard}\"}}");
         for service in self.votes.iter().chain(&self.workers) {
             let is_up = async || Scrape::of(&service.url).await.value(&series) > 0.5;
@@ -126,12 +126,12 @@ impl Rig {
     pub async fn start_load(&self, votes_per_second: f64) -> (Seen, RunningLoad) {
         let before = self.observe().await;
         let voting = self.spawn_load(votes_per_second);
-        self.until_accepted(200.0).await;
+        self.wait_for_accepted(200.0).await;
         (before, voting)
     }
 
     /// Waits until this many more votes are accepted.
-    pub async fn until_accepted(&self, more: f64) {
+    pub async fn wait_for_accepted(&self, more: f64) {
         let wanted = self.accepted().await + more;
         eventually(
             "accepted votes",
@@ -151,7 +151,7 @@ impl Rig {
     }
 
     /// Waits until this many more ballots are stored.
-    pub async fn until_stored(&self, more: f64) {
+    pub async fn wait_for_stored(&self, more: f64) {
         let stored = async || {
             self.sum(&self.workers, "worker_ballots_processed_total", "applied")
                 .await
@@ -174,7 +174,7 @@ impl Rig {
 
     /// Waits until every service is ready, although a shard may be lost. On a busy machine the store may seem unreachable for
     /// a moment, too.
-    pub async fn until_all_are_ready(&self) {
+    pub async fn wait_until_all_ready(&self) {
         for service in self.votes.iter().chain(&self.workers) {
             until_ready(&service.url).await;
         }

@@ -98,7 +98,7 @@ impl Mutant {
             copy_changed(&folder.join(part), &copy.join(part));
         }
         let file = copy.join(self.file);
-        let source = fs::read_to_string(&file).expect("there is such a file");
+        let source = fs::read_to_string(&file).expect("the file exists");
         let matches = source.matches(self.is).count();
         assert_eq!(matches, 1, "{:?} in {}", self.is, self.file);
         let mutated = source.replace(self.is, self.becomes);
@@ -107,14 +107,14 @@ impl Mutant {
         // version and the same path within their workspaces, and would overwrite the programs of the others.
         let workspace = copy.join("Cargo.toml");
         let version = concat!("version = \"", env!("CARGO_PKG_VERSION"), "\"");
-        let manifest = fs::read_to_string(&workspace).expect("there is such a file");
+        let manifest = fs::read_to_string(&workspace).expect("the file exists");
         assert_eq!(manifest.matches(version).count(), 1, "{version}");
         let broken = manifest.replace(version, "version = \"0.0.0-broken\"");
         fs::write(&workspace, broken).expect("the copy is ours");
         let program = format!("worker-{}", self.name.replace(' ', "-"));
         let manifest = copy.join("worker/Cargo.toml");
         let renamed = fs::read_to_string(&manifest)
-            .expect("there is such a file")
+            .expect("the file exists")
             .replace(
                 "[[bin]]\nname = \"worker\"",
                 &format!("[[bin]]\nname = \"{program}\""),

@@ -140,7 +140,7 @@ impl Rig {
             Fault::Freeze(Component::Redis) => block_in_place(|| self.redis.server.freeze()),
             Fault::Freeze(Component::Postgres) => block_in_place(|| self.postgres.server.freeze()),
             Fault::Freeze(component) => self.replica(component).signal(Signal::STOP).await,
-            Fault::PowerCut => {
+            Fault::PowerLoss => {
                 let mut random = self.random.lock().await;
                 block_in_place(|| self.redis.lose_power(&mut *random));
             }
@@ -151,7 +151,7 @@ impl Rig {
 
     async fn end_fault(&self, fault: Fault) {
         match fault {
-            Fault::Kill(Component::Redis) | Fault::PowerCut => {
+            Fault::Kill(Component::Redis) | Fault::PowerLoss => {
                 block_in_place(|| self.redis.server.start());
             }
             Fault::Kill(Component::Postgres) | Fault::Terminate(Component::Postgres) => {

@@ -36,7 +36,7 @@ pub enum Fault {
     /// SIGSTOP, and later SIGCONT.
     Freeze(Component),
     /// Unsynced data of Redis may be lost.
-    PowerCut,
+    PowerLoss,
     Network(Link, Network),
     /// Redis' clock, which was an hour ahead, is corrected: its ids continue within the last millisecond it had reached.
     ClockSetBack,
@@ -114,7 +114,7 @@ impl Fault {
             Self::Kill(component) | Self::Terminate(component) | Self::Freeze(component) => {
                 (Some(component), None)
             }
-            Self::PowerCut => (Some(Component::Redis), None),
+            Self::PowerLoss => (Some(Component::Redis), None),
             Self::Network(link, _) => (None, Some(link)),
             Self::ClockSetBack => (None, None),
         }
@@ -128,7 +128,7 @@ fn random_fault(random: &mut SmallRng) -> Fault {
         Component::Worker(replica),
         Component::Result,
     ];
-    let service = *services.choose(random).expect("there are some");
+    let service = *services.choose(random).expect("the list is not empty");
     let links = [
         Link::VotersToVote(replica),
         Link::VoteToRedis(replica),
@@ -136,7 +136,7 @@ fn random_fault(random: &mut SmallRng) -> Fault {
         Link::WorkerToPostgres(replica),
         Link::ResultToPostgres,
     ];
-    let link = *links.choose(random).expect("there are some");
+    let link = *links.choose(random).expect("the list is not empty");
     let networks = [
         Network::Slow(Duration::from_millis(300)),
         Network::BlackHole,
@@ -144,7 +144,7 @@ fn random_fault(random: &mut SmallRng) -> Fault {
         Network::NoAnswers,
         Network::Reset,
     ];
-    let network = *networks.choose(random).expect("there are some");
+    let network = *networks.choose(random).expect("the list is not empty");
     let faults = [
         Fault::Kill(service),
         Fault::Kill(service),
@@ -159,10 +159,10 @@ fn random_fault(random: &mut SmallRng) -> Fault {
         Fault::Terminate(Component::Postgres),
         Fault::Freeze(Component::Postgres),
         Fault::Kill(Component::Redis),
-        Fault::PowerCut,
+        Fault::PowerLoss,
         Fault::Freeze(Component::Redis),
     ];
-    *faults.choose(random).expect("there are some")
+    *faults.choose(random).expect("the list is not empty")
 }
 
 impl fmt::Display for Schedule {
