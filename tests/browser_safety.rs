@@ -1,4 +1,4 @@
-//! The security headers of all responses, which protect votes from other sites' pages and scripts.
+//! What every answer tells browsers, so that nobody else's page or script gets hold of a vote.
 
 use reqwest::{Method, Response, StatusCode};
 
@@ -11,11 +11,11 @@ use crate::harness::{
 
 on_both_storages! {
     every_answer_carries_the_security_headers,
-    hsts_is_sent_only_with_https,
-    missing_pages_and_methods_are_explained,
+    only_over_https_browsers_are_told_to_stay_there,
+    what_is_not_there_is_said_in_words,
 }
 
-async fn request(method: Method, url: &str) -> Response {
+async fn ask(method: Method, url: &str) -> Response {
     client().request(method, url).send().await.unwrap()
 }
 
@@ -32,9 +32,9 @@ async fn every_answer_carries_the_security_headers(storage: Storage) {
         (Method::GET, format!("{}/api/tally", app.result)),
         (Method::GET, format!("{}/ready", app.worker)),
     ] {
-        let response = request(method.clone(), &url).await;
+        let answer = ask(method.clone(), &url).await;
         let header = |name: &str| {
-            response
+            answer
                 .headers()
                 .get(name)
                 .and_then(|value| value.to_str().ok())
@@ -60,28 +60,28 @@ async fn every_answer_carries_the_security_headers(storage: Storage) {
             "same-origin",
             "{method} {url}"
         );
-        // Browsers ignore this header without HTTPS and log an error.
+        // Browsers ignore it where they do not come over HTTPS, with an error in the console.
         assert_eq!(header("cross-origin-opener-policy"), "", "{method} {url}");
         assert_eq!(header("strict-transport-security"), "", "{method} {url}");
     }
     app.stop().await;
 }
 
-async fn hsts_is_sent_only_with_https(storage: Storage) {
+async fn only_over_https_browsers_are_told_to_stay_there(storage: Storage) {
     let app = App::start(&storage, &["--public-https", "true"]).await;
     for url in [&app.vote, &app.result] {
-        let response = request(Method::GET, url).await;
+        let answer = ask(Method::GET, url).await;
         assert_eq!(
-            response.headers()["strict-transport-security"],
+            answer.headers()["strict-transport-security"],
             "max-age=31536000"
         );
         assert_eq!(
-            response.headers()["cross-origin-opener-policy"],
+            answer.headers()["cross-origin-opener-policy"],
             "same-origin"
         );
     }
-    let page = client().get(&app.vote).header("x-forwarded-proto", "https");
-    let cookie = page.send().await.unwrap().headers()["set-cookie"]
+    let request = client().get(&app.vote).header("x-forwarded-proto", "https");
+    let cookie = request.send().await.unwrap().headers()["set-cookie"]
         .to_str()
         .unwrap()
         .to_owned();
@@ -99,17 +99,17 @@ async fn hsts_is_sent_only_with_https(storage: Storage) {
     ] {
         let app = App::start(&storage, &["--public-https", "true", "--hsts", hsts]).await;
         for url in [&app.vote, &app.result] {
-            let response = request(Method::GET, url).await;
-            let sent = response.headers().get("strict-transport-security");
+            let answer = ask(Method::GET, url).await;
+            let sent = answer.headers().get("strict-transport-security");
             assert_eq!(sent.map(|value| value.to_str().unwrap()), header, "{url}");
         }
         app.stop().await;
     }
 }
 
-async fn missing_pages_and_methods_are_explained(storage: Storage) {
+async fn what_is_not_there_is_said_in_words(storage: Storage) {
     let app = App::start(&storage, &[]).await;
-    let missing = request(Method::GET, &format!("{}/nowhere", app.vote)).await;
+    let missing = ask(Method::GET, &format!("{}/nowhere", app.vote)).await;
     assert_eq!(missing.status(), StatusCode::NOT_FOUND);
     assert!(
         missing
@@ -137,7 +137,7 @@ async fn missing_pages_and_methods_are_explained(storage: Storage) {
         page.contains("Diese Seite gibt es nicht.") && page.contains("<a href=\"./\">"),
         "{page}"
     );
-    let wrong = request(Method::DELETE, &format!("{}/api/tally", app.result)).await;
+    let wrong = ask(Method::DELETE, &format!("{}/api/tally", app.result)).await;
     assert_eq!(wrong.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(wrong.headers()["allow"], "GET,HEAD,OPTIONS");
     assert!(
