@@ -28,7 +28,7 @@ pub struct Votes {
 impl Votes {
     pub fn prepare(url: String) -> anyhow::Result<Self> {
         block_on(async {
-            open(&url).await?.prepare().await?;
+            open(&url).await?.migrate().await?;
             anyhow::Ok(())
         })?;
         Ok(Self { url })

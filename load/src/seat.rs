@@ -72,7 +72,7 @@ impl Seat {
             if well {
                 pause.reset();
             } else {
-                let wait = sleep(pause.next_wait());
+                let wait = sleep(pause.next_delay());
                 room.stop.run_until_cancelled(wait).await;
             }
         }

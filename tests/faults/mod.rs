@@ -3,8 +3,8 @@
 //!
 //! | fault | test |
 //! |---|---|
-//! | Redis frozen, 200 clients | `queue_server::a_frozen_redis_is_a_fast_503_for_200_clients`; pages and probes: `outages::a_frozen_redis_is_a_fast_503_and_everything_else_goes_on` |
-//! | Redis killed | `queue_server::a_killed_redis_loses_no_accepted_vote`, `original_faults::a_redis_that_dies_costs_no_vote_and_no_patience` |
+//! | Redis frozen, 200 clients | `queue_server::a_frozen_redis_is_a_fast_503_for_200_clients`; pages and probes: `outages::a_frozen_redis_fails_votes_fast_and_nothing_else` |
+//! | Redis killed | `queue_server::a_killed_redis_loses_no_accepted_vote`, `original_app::a_killed_redis_loses_no_vote_and_votes_fail_fast` |
 //! | a connection to Redis breaks | `queue_server::in_flight_enqueues_are_not_retried_after_a_broken_connection`, `queue_server::the_first_vote_after_a_redis_outage_is_accepted` |
 //! | Redis out of memory | `queue_server::workers_drain_a_redis_that_is_out_of_memory`, `queue_server::the_first_worker_drains_a_redis_that_is_out_of_memory` |
 //! | Redis' disk is full | `disk_full::a_full_disk_stops_redis_without_losing_accepted_votes`, `disk_full::a_full_disk_is_a_503_with_everysec_fsync` |
@@ -12,23 +12,23 @@
 //! | a database dropped and recreated, tables dropped, a key of another type, a file removed or locked | all of `recreated` |
 //! | Redis made a replica | `failover::services_reconnect_when_the_master_becomes_a_replica` |
 //! | entries trimmed while pending | `stream::removed_pending_entries_of_a_dead_worker_are_counted_as_lost`, `queue_contract::entries_removed_while_pending_are_reported_as_lost` |
-//! | consumer group missing | `stream::a_running_worker_recreates_a_lost_consumer_group`, `queue_contract::a_lost_consumer_group_is_made_again_from_the_beginning` |
+//! | consumer group missing | `stream::a_running_worker_recreates_a_lost_consumer_group`, `queue_contract::a_lost_consumer_group_is_recreated_from_the_first_entry` |
 //! | consumers of dead workers | `stream::consumers_without_pending_entries_are_removed` |
-//! | Postgres frozen | `outages::a_frozen_postgres_does_not_hold_the_worker_for_ever` |
+//! | Postgres frozen | `outages::a_frozen_postgres_does_not_block_the_worker_forever` |
 //! | Postgres partitioned, Redis partitioned | all of `partitions` |
-//! | Postgres killed | `outages::voting_goes_on_while_postgres_is_away_and_the_result_says_how_old_it_is` |
+//! | Postgres killed | `outages::voting_continues_while_postgres_is_down_and_the_result_is_marked_stale` |
 //! | Postgres restarted, immediate | `store_server::services_recover_from_an_immediate_restart_of_postgres` |
 //! | Postgres read-only | `store_server::worker_reports_and_result_serves_a_read_only_postgres` |
-//! | worker killed between commit and acknowledgement | `worker_dies::a_crash_between_commit_and_acknowledgement_changes_nothing`, `mover::…::a_worker_that_died_between_commit_and_acknowledgement_changes_nothing` |
+//! | worker killed between commit and acknowledgement | `worker_dies::a_crash_between_commit_and_acknowledgement_changes_nothing`, `ballot_processor::…::a_crash_between_commit_and_acknowledgement_changes_no_vote` |
 //! | power loss from any unsynced byte on | all of `power` |
 //! | random faults at the same time | `random::random_faults_lose_no_accepted_vote`; the tests detect lost votes: `random::mutants`, `power::votes_lost_with_everysec_fsync_are_detected` |
 //! | a shard killed, a shard frozen, a node of a Redis Cluster replaced by its replica | all of `shards` |
 //! | more votes than the capacity of the queue | `overload::at_twice_the_capacity_half_of_the_votes_are_accepted_and_half_rejected` |
 //! | more votes than the CPU can process | `overload::cpu_overload_is_not_attributed_to_the_queue` |
-//! | any process killed under load | `processes::…::whatever_is_killed_no_accepted_vote_is_lost` |
-//! | several workers, reordered deliveries | `convergence::…::any_order_ends_in_the_same_tally`, `mover::…::workers_side_by_side_move_every_ballot_once`, all of `schedules`, `store_contract::…::writers_side_by_side_end_in_the_right_tally` |
-//! | invalid ballots | `mover::…::poison_becomes_a_dead_letter_and_blocks_nobody`, `mover::…::what_only_the_store_refuses_becomes_a_dead_letter_too`, `original_faults::…::a_300_character_post_does_not_break_the_worker` |
-//! | a voter twice in a batch | `store_contract::…::within_a_batch_only_the_newest_counts` |
+//! | any process killed under load | `processes::…::no_accepted_vote_is_lost_when_a_service_is_killed` |
+//! | several workers, reordered deliveries | `convergence::…::any_order_ends_in_the_same_tally`, `ballot_processor::…::concurrent_workers_process_every_ballot_once`, all of `schedules`, `store_contract::…::concurrent_writers_end_in_the_correct_tally` |
+//! | invalid ballots | `ballot_processor::…::invalid_ballots_become_dead_letters_and_block_no_others`, `ballot_processor::…::a_ballot_rejected_by_the_store_becomes_a_dead_letter`, `original_app::…::a_300_character_post_does_not_break_the_worker` |
+//! | a voter twice in a batch | `store_contract::…::within_a_batch_only_the_newest_ballot_counts` |
 //! | SIGTERM under load | all of `termination` |
 //! | the queue deleted, its ids go back | all of `ids_go_back` |
 //! | ids of the future, clocks set back, ballots removed before delivery | all of [`crate::clock`] |
@@ -124,7 +124,7 @@ pub async fn until_empty(storage: &Storage) {
     for shard in storage.shards().await.shards() {
         let length = async || {
             let backlog = shard.consumer("observer").trim().await;
-            backlog.map_or(u64::MAX, |backlog| backlog.pending + backlog.undelivered)
+            backlog.map_or(u64::MAX, |backlog| backlog.pending + backlog.lag)
         };
         let mut least = u64::MAX;
         while least > 0 {

@@ -30,7 +30,7 @@ async fn read_pending(storage: &Storage, name: &str, count: usize) -> Vec<poll::
     let mut consumer = storage.queue().await.consumer(name);
     let mut taken = Vec::new();
     while taken.len() < count {
-        let deliveries = consumer.next(count - taken.len(), SOON).await.unwrap();
+        let deliveries = consumer.read(count - taken.len(), SOON).await.unwrap();
         taken.extend(deliveries.iter().map(|delivery| delivery.id));
     }
     taken
@@ -92,7 +92,7 @@ async fn consumers_without_pending_entries_are_removed() {
     assert_eq!(
         queue
             .consumer("early")
-            .forget_others(Duration::ZERO)
+            .remove_idle_consumers(Duration::ZERO)
             .await
             .unwrap(),
         0,
@@ -105,13 +105,19 @@ async fn consumers_without_pending_entries_are_removed() {
     let mut observer = queue.consumer("observer");
     assert_eq!(
         observer
-            .forget_others(Duration::from_hours(1))
+            .remove_idle_consumers(Duration::from_hours(1))
             .await
             .unwrap(),
         0,
         "no consumer was idle for this long"
     );
-    assert_eq!(observer.forget_others(Duration::ZERO).await.unwrap(), 1);
+    assert_eq!(
+        observer
+            .remove_idle_consumers(Duration::ZERO)
+            .await
+            .unwrap(),
+        1
+    );
     assert_eq!(consumer_names(&storage), ["pending"]);
     let claimed = observer.claim(10, Duration::ZERO).await.unwrap().deliveries;
     assert_eq!(claimed[0].id, pending[0], "its pending entry is not lost");

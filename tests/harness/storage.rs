@@ -86,7 +86,7 @@ impl Storage {
         let store = Store::open(&self.store_config())
             .await
             .expect("the store opens");
-        store.prepare().await.expect("the tables can be made");
+        store.migrate().await.expect("the tables can be made");
         store
     }
 

@@ -162,7 +162,10 @@ impl<'a> World<'a> {
             Event::GroupLost => self.direct.destroy_group().await,
             Event::RemoveIdleConsumers => {
                 let mut consumer = self.queue.consumer("observer");
-                consumer.forget_others(Duration::ZERO).await.unwrap();
+                consumer
+                    .remove_idle_consumers(Duration::ZERO)
+                    .await
+                    .unwrap();
             }
         }
         self.check_no_ballot_lost().await
@@ -181,7 +184,7 @@ impl<'a> World<'a> {
 
     async fn poison(&mut self) {
         self.storage.enqueue_raw(&[("no", "ballot")]).await;
-        let id = self.queue.newest().await.unwrap().expect("it exists");
+        let id = self.queue.last_id().await.unwrap().expect("it exists");
         self.poison.insert(id);
         self.not_yet_stored.insert(id, None);
     }
@@ -237,7 +240,7 @@ impl<'a> World<'a> {
         prop_assert_eq!(self.direct.queued_ballots().await, BTreeSet::new());
         let backlog = self.queue.consumer("observer").trim().await.unwrap();
         prop_assert!(backlog.is_empty(), "{:?}", backlog);
-        prop_assert_eq!(self.queue.newest().await.unwrap(), None, "it is trimmed");
+        prop_assert_eq!(self.queue.last_id().await.unwrap(), None, "it is trimmed");
 
         let standing = self.standing_votes().await.into_iter();
         let standing: Vec<_> = standing

@@ -131,8 +131,8 @@ async fn a_lost_standalone_shard_is_not_located_in_a_cluster() {
         shard_of(&cluster.masters[LOST_SHARD]).await,
     ] {
         let probes = async || {
-            let standalone_shard = standalone_shard.probe_enqueue().await;
-            (standalone_shard.is_ok(), own.probe_enqueue().await.is_ok())
+            let standalone_shard = standalone_shard.check_write().await;
+            (standalone_shard.is_ok(), own.check_write().await.is_ok())
         };
         let probes = eventually("the shard of the cluster", |(_, own)| *own, probes).await;
         assert_eq!(probes, (false, true));

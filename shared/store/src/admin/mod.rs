@@ -16,7 +16,7 @@ use poll::ballot::{BallotId, CastBallot};
 
 /// How much the store holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Contents {
+pub struct Counts {
     /// Standing votes.
     pub votes: u64,
     /// Dead letters.
@@ -52,10 +52,10 @@ impl Store {
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn contents(&self) -> Result<Contents, StoreError> {
-        self.note(match &self.backend {
-            Backend::Sqlite(store) => store.contents().await,
-            Backend::Postgres(store) => store.contents().await,
+    pub async fn counts(&self) -> Result<Counts, StoreError> {
+        self.record_error(match &self.backend {
+            Backend::Sqlite(store) => store.counts().await,
+            Backend::Postgres(store) => store.counts().await,
         })
     }
 
@@ -70,7 +70,7 @@ impl Store {
             Backend::Sqlite(store) => store.standing_votes(),
             Backend::Postgres(store) => store.standing_votes(),
         };
-        votes.map(|vote| self.note(vote)).boxed()
+        votes.map(|vote| self.record_error(vote)).boxed()
     }
 
     /// Stores ballots that were dead letters and removes these dead letters, in one transaction. A ballot whose dead
@@ -79,7 +79,7 @@ impl Store {
     /// # Errors
     /// Nothing was changed; or, after a timeout or a broken connection, perhaps all of it. Doing it again is safe.
     pub async fn replay(&self, ballots: &[CastBallot]) -> Result<Replayed, StoreError> {
-        self.note(match &self.backend {
+        self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.replay(ballots).await,
             Backend::Postgres(store) => store.replay(ballots).await,
         })
@@ -90,7 +90,7 @@ impl Store {
     /// # Errors
     /// The store does not answer.
     pub async fn compare_counts(&self) -> Result<Comparison, StoreError> {
-        self.note(match &self.backend {
+        self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.compare_counts().await,
             Backend::Postgres(store) => store.compare_counts().await,
         })
@@ -102,7 +102,7 @@ impl Store {
     /// # Errors
     /// Nothing was changed; or, after a timeout or a broken connection, perhaps all of it. Doing it again is safe.
     pub async fn recount(&self) -> Result<Comparison, StoreError> {
-        self.note(match &self.backend {
+        self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.recount().await,
             Backend::Postgres(store) => store.recount().await,
         })
@@ -114,7 +114,7 @@ impl Store {
     /// Nothing was changed; or, after a timeout or a broken connection, perhaps all of it. Doing it again is safe.
     pub async fn bound_cast_times(&self, latest: Timestamp) -> Result<u64, StoreError> {
         let latest_ms = latest.as_millisecond();
-        self.note(match &self.backend {
+        self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.bound_cast_times(latest_ms).await,
             Backend::Postgres(store) => store.bound_cast_times(latest_ms).await,
         })
@@ -125,7 +125,7 @@ impl Store {
     /// # Errors
     /// The file cannot be written, or the store is a Postgres, which has programs of its own for that.
     pub async fn copy_to(&self, file: &Path) -> Result<(), StoreError> {
-        self.note(match &self.backend {
+        self.record_error(match &self.backend {
             Backend::Sqlite(store) => Ok(store.database().copy_to(file).await?),
             Backend::Postgres(_) => Err(StoreError::transient(
                 "a Postgres database is copied by pg_dump; see docs/operations.md",
@@ -137,8 +137,8 @@ impl Store {
     ///
     /// # Errors
     /// Nothing was deleted; or, after a timeout or a broken connection, perhaps all of it.
-    pub async fn reset(&self) -> Result<Contents, StoreError> {
-        self.note(match &self.backend {
+    pub async fn reset(&self) -> Result<Counts, StoreError> {
+        self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.reset().await,
             Backend::Postgres(store) => store.reset().await,
         })
@@ -174,8 +174,8 @@ impl From<VoteRow> for StandingVote {
 }
 
 /// Votes and dead letters, as counted by a query with these two columns.
-fn contents((votes, dead_letters): (i64, i64)) -> Contents {
-    Contents {
+fn counts((votes, dead_letters): (i64, i64)) -> Counts {
+    Counts {
         votes: votes.unsigned_abs(),
         dead_letters: dead_letters.unsigned_abs(),
     }

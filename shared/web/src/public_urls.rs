@@ -10,7 +10,7 @@ use crate::BasePath;
 /// Where browsers find the pages.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Network")]
-pub struct LinkSettings {
+pub struct PublicUrlSettings {
     /// The voting page as browsers reach it, with https:// or http://; the result page links to it, with a QR code. If
     /// not set, there is no such link
     #[arg(long, env = "VOTE_URL", value_parser = page_url)]

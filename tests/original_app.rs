@@ -1,4 +1,4 @@
-//! The faults of the original voting app, and what people rely on in it: each stays, or stays away.
+//! Faults of the original voting app do not return, and behaviour that users rely on stays.
 
 use std::{sync::Arc, time::Instant};
 
@@ -18,19 +18,19 @@ on_both_storages! {
     three_thousand_scripted_posts_are_three_thousand_votes,
     a_300_character_post_does_not_break_the_worker,
     labels_are_the_same_on_both_pages,
-    the_originals_query_gives_the_result,
-    pages_ask_nobody_else_for_anything,
-    the_totals_wording_is_kept,
+    the_query_of_the_original_app_returns_the_tally,
+    pages_load_nothing_from_other_sites,
+    the_wording_of_totals_is_kept,
 }
 
-/// `ab -n 3000 -c 50 -p`: no cookie, no Origin. It also takes a worker that manages more than 10 votes a second.
+/// As `ab -n 3000 -c 50 -p` sends them: no cookie, no Origin. The original worker stored 10 votes per second.
 async fn three_thousand_scripted_posts_are_three_thousand_votes(storage: Storage) {
     const POSTS: u64 = 3000;
     let app = App::start(&storage, &[]).await;
-    let (client, room) = (client(), Arc::new(Semaphore::new(50)));
+    let (client, slots) = (client(), Arc::new(Semaphore::new(50)));
     let mut posts = JoinSet::new();
     for index in 0..POSTS {
-        let permit = room.clone().acquire_owned().await.unwrap();
+        let permit = slots.clone().acquire_owned().await.unwrap();
         let choice = if index % 3 == 0 { "b" } else { "a" };
         let request = client.post(&app.vote).form(&[("vote", choice)]);
         posts.spawn(async move {
@@ -50,7 +50,7 @@ async fn three_thousand_scripted_posts_are_three_thousand_votes(storage: Storage
     app.stop().await;
 }
 
-/// There, one such post was accepted and then crashed the worker again and again.
+/// The original app accepted one such post, which then crashed its worker repeatedly.
 async fn a_300_character_post_does_not_break_the_worker(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     for body in [format!("vote={}", "x".repeat(300)), "vote=%00".into()] {
@@ -59,7 +59,7 @@ async fn a_300_character_post_does_not_break_the_worker(storage: Storage) {
             .await;
         assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
     }
-    // And should one get into the queue all the same:
+    // An entry of this kind in the queue does not break the worker either.
     storage
         .enqueue_raw(&[("voter", "v"), ("choice", &"x".repeat(300))])
         .await;
@@ -69,7 +69,7 @@ async fn a_300_character_post_does_not_break_the_worker(storage: Storage) {
     app.stop().await;
 }
 
-/// There, the result page had its own idea of what a and b are.
+/// The result page of the original app had its own labels for a and b.
 async fn labels_are_the_same_on_both_pages(storage: Storage) {
     let app = App::start(&storage, &["--option-a", "Tea", "--option-b", "Coffee"]).await;
     until_votes(&app.result, &[0, 0]).await;
@@ -83,22 +83,22 @@ async fn labels_are_the_same_on_both_pages(storage: Storage) {
     app.stop().await;
 }
 
-async fn the_originals_query_gives_the_result(storage: Storage) {
+async fn the_query_of_the_original_app_returns_the_tally(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     Voter::new(&app.vote).must_vote_for("b").await;
     until_votes(&app.result, &[0, 1]).await;
-    // `counted` is that query.
+    // `counted` runs that query.
     assert_eq!(storage.counted().await, [("b".to_owned(), 1)]);
     app.stop().await;
 }
 
-/// There, scripts came from elsewhere, over plain HTTP.
-async fn pages_ask_nobody_else_for_anything(storage: Storage) {
+/// The original app loaded scripts from other sites, over plain HTTP.
+async fn pages_load_nothing_from_other_sites(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     until_votes(&app.result, &[0, 0]).await;
     for url in [&app.vote, &app.result] {
         let page = get(url).await.text().await.unwrap();
-        // A link asks for nothing until somebody follows it.
+        // Links load nothing by themselves.
         let mut tags = page.split('<').filter(|tag| !tag.starts_with("a "));
         assert!(!tags.any(|tag| tag.contains("//")), "{page}");
         let files: Vec<_> = page
@@ -121,7 +121,7 @@ async fn pages_ask_nobody_else_for_anything(storage: Storage) {
     app.stop().await;
 }
 
-async fn the_totals_wording_is_kept(storage: Storage) {
+async fn the_wording_of_totals_is_kept(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let page = async || get(&app.result).await.text().await.unwrap();
     eventually(
@@ -130,8 +130,8 @@ async fn the_totals_wording_is_kept(storage: Storage) {
         page,
     )
     .await;
-    // There it was half and half.
-    assert!(page().await.contains("0.0%"), "no share of no votes");
+    // The original app showed 50% each.
+    assert!(page().await.contains("0.0%"), "no votes are 0.0%");
     Voter::new(&app.vote).must_vote_for("a").await;
     eventually("the first vote", |page| page.contains("1 vote<"), page).await;
     Voter::new(&app.vote).must_vote_for("a").await;
@@ -141,9 +141,9 @@ async fn the_totals_wording_is_kept(storage: Storage) {
     app.stop().await;
 }
 
-/// There, 50 of 50 queued votes were lost, and a voter got 500 after 4.4 seconds.
+/// In the original app, 50 of 50 queued votes were lost, and a voter got 500 after 4.4 seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_dies_costs_no_vote_and_no_patience() {
+async fn a_killed_redis_loses_no_vote_and_votes_fail_fast() {
     let redis = or_skip!(redis::own());
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     storage.queue_url.clone_from(&redis.url);
@@ -169,7 +169,7 @@ async fn a_redis_that_dies_costs_no_vote_and_no_patience() {
     assert_eq!(
         Voter::new(&app.vote).look().await.status,
         StatusCode::OK,
-        "the page itself is there"
+        "the page is still served"
     );
 
     redis.server.start();

@@ -15,7 +15,7 @@ use opentelemetry::{
 use opentelemetry_http::HeaderExtractor;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
-use super::{forwarded_scheme, measured::OTHER_METHOD};
+use super::{forwarded_scheme, request_metrics::OTHER_METHOD};
 use telemetry::{metrics::Exemplar, traces};
 
 /// The number of bytes of an unknown method that are kept; methods are of ASCII.
@@ -67,7 +67,7 @@ impl ServerSpan {
 
     /// What belongs to the request, logs and further spans, finds its trace.
     pub(super) fn around<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
-        traces::within(Some(&self.0), work)
+        traces::in_context(Some(&self.0), work)
     }
 
     /// The exemplar of a request that took so long, if its trace is sampled.

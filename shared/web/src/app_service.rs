@@ -17,13 +17,14 @@ use tokio::time::timeout;
 use tower::Service;
 
 use super::{
-    BasePath, HttpMetrics, Problem, ProblemKind, Site, framing,
+    BasePath, HttpMetrics, Problem, ProblemKind, Site,
+    connection_limit::Refused,
+    framing,
     headers::SafetyHeaders,
     host::HostCheck,
-    measured::{Measured, Routes},
     options,
     problem_page::Reader,
-    room::Refused,
+    request_metrics::{RequestMetrics, Routes},
 };
 
 /// How long an answer may take to begin.
@@ -31,7 +32,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A service's routes, and what all of them need around them. Cloning is cheap.
 #[derive(Clone)]
-pub struct Answers(Arc<Parts>);
+pub struct AppService(Arc<Parts>);
 
 struct Parts {
     routes: Router,
@@ -48,7 +49,7 @@ struct Parts {
 /// Called with the method and the path of each request that a limit on connections refuses.
 type OnRefused = dyn Fn(&Method, &str, Refused) + Send + Sync;
 
-impl Answers {
+impl AppService {
     /// The answers of these routes, whose expected ones are in the metrics already.
     #[must_use]
     pub fn new(routes: Router, metrics: HttpMetrics, site: Site) -> Self {
@@ -117,7 +118,7 @@ impl Answers {
     pub(super) async fn answer(&self, mut request: Request) -> Response {
         let reader = Reader::of(&request);
         let elsewhere = self.0.base_path.enter(&mut request);
-        let measured = Measured::begin(&self.0.metrics, &self.0.labels, &request);
+        let measured = RequestMetrics::begin(&self.0.metrics, &self.0.labels, &request);
         let checked = framing::check(&request).and_then(|()| self.0.hosts.check(&request));
         let response = match (elsewhere, checked) {
             (None, Ok(())) => {
@@ -146,7 +147,7 @@ impl Answers {
         let reader = Reader::of(&request);
         // Only for the path's label: outside of the base path the answer is the same.
         let _ = self.0.base_path.enter(&mut request);
-        let measured = Measured::begin(&self.0.metrics, &self.0.labels, &request);
+        let measured = RequestMetrics::begin(&self.0.metrics, &self.0.labels, &request);
         (self.0.on_refused)(request.method(), request.uri().path(), refused);
         let response = self.finish(Problem::from(refused).into_response(), &reader);
         measured.end(response.status());
@@ -227,7 +228,7 @@ mod tests {
 
     async fn answer_of(routes: fn() -> Router) -> Response {
         let metrics = HttpMetrics::for_methods(&Registry::new());
-        let answers = Answers::new(routes(), metrics, Site::default());
+        let answers = AppService::new(routes(), metrics, Site::default());
         let request = Request::get("/").header("host", "a.example");
         answers.answer(request.body(Body::empty()).unwrap()).await
     }

@@ -13,7 +13,7 @@ use prometheus::{
     proto::{Metric, MetricFamily},
 };
 
-use super::{assets, traced::ServerSpan};
+use super::{assets, server_span::ServerSpan};
 use telemetry::metrics::{ExemplarHistogramVec, LATENCY_SECONDS};
 
 telemetry::metrics! {
@@ -91,16 +91,16 @@ impl Routes {
 }
 
 /// A request that is being answered.
-pub(super) struct Measured<'a> {
+pub(super) struct RequestMetrics<'a> {
     metrics: &'a HttpMetrics,
     method: &'static str,
     route: Option<&'a str>,
     began: Instant,
     span: Option<ServerSpan>,
-    _active: Counted,
+    _active: GaugeGuard,
 }
 
-impl<'a> Measured<'a> {
+impl<'a> RequestMetrics<'a> {
     pub(super) fn begin(metrics: &'a HttpMetrics, routes: &'a Routes, request: &Request) -> Self {
         let method = method_label(request.method());
         let route = routes.label(request.uri().path());
@@ -110,7 +110,7 @@ impl<'a> Measured<'a> {
             method,
             route,
             span: ServerSpan::begin(request, method, route),
-            _active: Counted::new(active.with_label_values(&[method])),
+            _active: GaugeGuard::new(active.with_label_values(&[method])),
             began: Instant::now(),
         }
     }
@@ -154,16 +154,16 @@ fn method_label(method: &Method) -> &'static str {
 }
 
 /// Counts one thing up for as long as it lives: a request, also when its client goes away and the handler is dropped.
-pub(super) struct Counted(IntGauge);
+pub(super) struct GaugeGuard(IntGauge);
 
-impl Counted {
+impl GaugeGuard {
     pub(super) fn new(gauge: IntGauge) -> Self {
         gauge.inc();
         Self(gauge)
     }
 }
 
-impl Drop for Counted {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.dec();
     }

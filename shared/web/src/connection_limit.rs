@@ -6,8 +6,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     AddressLimit, ClientAddress, Share,
-    measured::{Counted, HttpMetrics},
     per_address::OverLimit,
+    request_metrics::{GaugeGuard, HttpMetrics},
 };
 use retry::Throttle;
 
@@ -38,7 +38,7 @@ impl From<OverLimit> for Refused {
 
 /// The places for connections.
 #[derive(Clone)]
-pub(super) struct Room {
+pub(super) struct ConnectionLimit {
     places: Arc<Semaphore>,
     reserve: Arc<Semaphore>,
     /// With fewer places left than this it is crowded.
@@ -50,7 +50,7 @@ pub(super) struct Room {
     log: Arc<Throttle>,
 }
 
-impl Room {
+impl ConnectionLimit {
     pub(super) fn new(places: usize, per_address: u32, metrics: HttpMetrics) -> Self {
         Self {
             places: Arc::new(Semaphore::new(places)),
@@ -65,7 +65,7 @@ impl Room {
     }
 
     /// A place for a connection; `None`: it must be closed. A proxy's has no client of its own.
-    pub(super) fn place(&self, client: Option<ClientAddress>) -> Option<Place> {
+    pub(super) fn place(&self, client: Option<ClientAddress>) -> Option<ConnectionPermit> {
         let (permit, share, refused) = match self.regular(client) {
             Ok((permit, share)) => (permit, share, None),
             Err(refused) => {
@@ -74,12 +74,12 @@ impl Room {
             }
         };
         let gauge = self.metrics.http_server_open_connections.clone();
-        Some(Place {
+        Some(ConnectionPermit {
             room: self.clone(),
             refused,
             _permit: permit,
             _share: share,
-            _counted: Counted::new(gauge),
+            _counted: GaugeGuard::new(gauge),
         })
     }
 
@@ -109,17 +109,17 @@ impl Room {
 }
 
 /// A connection's place, free again when this is dropped.
-pub(super) struct Place {
-    room: Room,
+pub(super) struct ConnectionPermit {
+    room: ConnectionLimit,
     /// The reason why this place is only for saying no, and for probes: a service that is full is not ill, and must not be
     /// replaced for it.
     pub(super) refused: Option<Refused>,
     _permit: OwnedSemaphorePermit,
     _share: Option<Share>,
-    _counted: Counted,
+    _counted: GaugeGuard,
 }
 
-impl Place {
+impl ConnectionPermit {
     /// How long to wait for the first request.
     pub(super) fn patience(&self) -> Duration {
         match self {
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn places_run_out_one_after_the_other_and_come_back() {
         let metrics = HttpMetrics::new(&Registry::new());
-        let room = Room::new(20, 1, metrics.clone());
+        let room = ConnectionLimit::new(20, 1, metrics.clone());
         let mut places: Vec<_> = (0..18).map(|_| room.place(None).unwrap()).collect();
         assert!(
             places
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn one_address_has_its_share_of_places_and_leaves_the_others() {
         let metrics = HttpMetrics::for_methods(&Registry::new());
-        let room = Room::new(20, 2, metrics.clone());
+        let room = ConnectionLimit::new(20, 2, metrics.clone());
         let client = |last| Some(ClientAddress([192, 0, 2, last].into()));
         let own: Vec<_> = (0..3).map(|_| room.place(client(1)).unwrap()).collect();
         let refused = own.iter().map(|place| place.refused);

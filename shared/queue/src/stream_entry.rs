@@ -27,13 +27,13 @@ pub(super) fn fields_of(ballot: &Ballot) -> impl Iterator<Item = (&'static str, 
 
 /// An entry of the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery {
+pub struct StreamEntry {
     /// Its place.
     pub id: BallotId,
     fields: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-impl Delivery {
+impl StreamEntry {
     pub(super) fn new(id: BallotId, fields: Vec<(Vec<u8>, Vec<u8>)>) -> Self {
         Self { id, fields }
     }
@@ -42,10 +42,10 @@ impl Delivery {
     ///
     /// # Errors
     /// The entry is no ballot of this poll and never will be.
-    pub fn open(&self, poll: &Poll) -> Result<CastBallot, Unstorable> {
+    pub fn open(&self, poll: &Poll) -> Result<CastBallot, InvalidBallot> {
         // The store keeps both numbers as 64-bit signed integers.
         if i64::try_from(self.id.ms).is_err() || i64::try_from(self.id.seq).is_err() {
-            return Err(Unstorable::IdTooGreat);
+            return Err(InvalidBallot::IdTooGreat);
         }
         let voter: VoterId = self.required(VOTER)?.parse()?;
         let choice = poll.choice(self.required(CHOICE)?)?;
@@ -82,25 +82,25 @@ impl Delivery {
             .and_then(Traceparent::parse)
     }
 
-    fn required(&self, name: &'static str) -> Result<&str, Unstorable> {
-        self.text(name)?.ok_or(Unstorable::Missing(name))
+    fn required(&self, name: &'static str) -> Result<&str, InvalidBallot> {
+        self.text(name)?.ok_or(InvalidBallot::Missing(name))
     }
 
-    fn text(&self, name: &'static str) -> Result<Option<&str>, Unstorable> {
+    fn text(&self, name: &'static str) -> Result<Option<&str>, InvalidBallot> {
         let value = self
             .fields
             .iter()
             .find(|(field, _)| field == name.as_bytes())
             .map(|(_, value)| value);
         value
-            .map(|bytes| std::str::from_utf8(bytes).map_err(|_| Unstorable::NotText(name)))
+            .map(|bytes| std::str::from_utf8(bytes).map_err(|_| InvalidBallot::NotText(name)))
             .transpose()
     }
 }
 
 /// Why an entry can never be stored.
 #[derive(Debug, PartialEq, thiserror::Error)]
-pub enum Unstorable {
+pub enum InvalidBallot {
     /// A field is not there.
     #[error("the entry has no field {0:?}")]
     Missing(&'static str),
@@ -136,12 +136,12 @@ mod tests {
 
     type Fields<'a> = &'a [(&'a str, &'a [u8])];
 
-    fn delivery(fields: Fields<'_>) -> Delivery {
+    fn delivery(fields: Fields<'_>) -> StreamEntry {
         let fields = fields
             .iter()
             .map(|(name, value)| (name.as_bytes().to_vec(), value.to_vec()))
             .collect();
-        Delivery::new(BallotId { ms: 1, seq: 0 }, fields)
+        StreamEntry::new(BallotId { ms: 1, seq: 0 }, fields)
     }
 
     #[test]
@@ -158,7 +158,7 @@ mod tests {
             .collect();
         let id = BallotId { ms: 5, seq: 7 };
         assert_eq!(
-            Delivery::new(id, fields).open(&poll()),
+            StreamEntry::new(id, fields).open(&poll()),
             Ok(CastBallot { id, ballot })
         );
     }
@@ -184,7 +184,7 @@ mod tests {
         }
         let mut far = delivery(&[voter, (CHOICE, b"a")]);
         far.id.ms = u64::MAX;
-        assert_eq!(far.open(&poll()), Err(Unstorable::IdTooGreat));
+        assert_eq!(far.open(&poll()), Err(InvalidBallot::IdTooGreat));
     }
 
     #[test]
@@ -200,7 +200,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_entry_makes_a_worker_panic(ms: u64, seq: u64, fields: Vec<(Vec<u8>, Vec<u8>)>) {
-            let delivery = Delivery::new(BallotId { ms, seq }, fields);
+            let delivery = StreamEntry::new(BallotId { ms, seq }, fields);
             let _ = (delivery.open(&poll()), delivery.payload());
         }
 
@@ -220,8 +220,8 @@ mod tests {
             ),
         ) {
             let fields = fields.into_iter().map(|(name, value)| (name.as_bytes().to_vec(), value));
-            let delivery = Delivery::new(BallotId { ms: 1, seq: 0 }, fields.collect());
-            let again = Delivery::from_payload(delivery.id, &delivery.payload()).unwrap();
+            let delivery = StreamEntry::new(BallotId { ms: 1, seq: 0 }, fields.collect());
+            let again = StreamEntry::from_payload(delivery.id, &delivery.payload()).unwrap();
             prop_assert_eq!(again.open(&poll()), delivery.open(&poll()));
         }
     }

@@ -12,18 +12,18 @@ use opentelemetry::{
     },
 };
 
-use super::{Consumer, Delivery, Queue, QueueError, TABLE};
+use super::{Consumer, Queue, QueueError, StreamEntry, TABLE};
 use poll::ballot::{Ballot, BallotId, Traceparent};
 use telemetry::traces;
 
 /// A ballot on its way into the queue.
-pub struct Sending {
+pub struct ProducerSpan {
     ballot: Ballot,
     /// `None`: its request has no trace that anybody looks at.
     context: Option<Context>,
 }
 
-impl Sending {
+impl ProducerSpan {
     /// Begins within the trace of the request that is being answered, so that a worker goes on where this part ends.
     #[must_use]
     pub fn begin(ballot: Ballot, queue: &Queue) -> Self {
@@ -90,11 +90,11 @@ pub struct BatchSpan(Option<Context>);
 impl Consumer {
     /// Begins the span of a batch that was read `since` then. There is none if no ballot's trace is sampled.
     #[must_use]
-    pub fn begin_batch(&self, deliveries: &[Delivery], since: SystemTime) -> BatchSpan {
+    pub fn begin_batch(&self, deliveries: &[StreamEntry], since: SystemTime) -> BatchSpan {
         let Some(tracer) = traces::tracer() else {
             return BatchSpan(None);
         };
-        let link = |delivery: &Delivery| {
+        let link = |delivery: &StreamEntry| {
             let sent = delivery.trace()?.span().span_context().clone();
             Some(Link::new(sent, vec![message_id(delivery.id)], 0))
         };
@@ -128,7 +128,7 @@ impl Consumer {
 impl BatchSpan {
     /// Runs the work on the batch within the span.
     pub fn around<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
-        traces::within(self.0.as_ref(), work)
+        traces::in_context(self.0.as_ref(), work)
     }
 
     /// Ends the span of a batch that was stored; these ballots of it became dead letters.
@@ -148,7 +148,7 @@ impl BatchSpan {
     }
 }
 
-impl Delivery {
+impl StreamEntry {
     /// While this lives, what is logged belongs to the ballot's trace.
     #[must_use]
     pub fn enter_trace(&self) -> Option<ContextGuard> {

@@ -13,7 +13,7 @@ use gzip::Gzippable;
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "it describes what is read by hand here")]
-pub struct Known {
+pub struct RequestConditions {
     /// The entity tags that the client has.
     #[param(
         rename = "If-None-Match",
@@ -29,7 +29,7 @@ pub struct Known {
 pub struct NotModified;
 
 /// The content, or 304 where the client has it already: where it names this tag.
-pub fn unless_known(
+pub fn conditional_response(
     tag: &str,
     headers: &HeaderMap,
     content_type: &str,
@@ -68,7 +68,7 @@ mod tests {
         let asked = asked
             .iter()
             .map(|tags| (header::IF_NONE_MATCH, tags.parse().unwrap()));
-        unless_known("1f", &asked.collect(), "text/plain", || "content".into()).status()
+        conditional_response("1f", &asked.collect(), "text/plain", || "content".into()).status()
     }
 
     #[test]

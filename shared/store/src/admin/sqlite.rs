@@ -8,9 +8,9 @@ use serde_json::json;
 use sqlx::SqliteConnection;
 
 use super::{
-    BOUND_TALLY, BOUND_VOTES, Comparison, Contents, Replayed, StandingVote, VoteRow,
+    BOUND_TALLY, BOUND_VOTES, Comparison, Counts, Replayed, StandingVote, VoteRow,
     comparison::{COMPARE_TALLY, COMPARE_TIMELINE, COUNT_ANEW},
-    contents, ids, outcome, still_dead,
+    counts, ids, outcome, still_dead,
 };
 use crate::{
     StoreError, newest_per_voter,
@@ -19,7 +19,7 @@ use crate::{
 use poll::ballot::CastBallot;
 
 impl SqliteStore {
-    pub(super) async fn contents(&self) -> Result<Contents, StoreError> {
+    pub(super) async fn counts(&self) -> Result<Counts, StoreError> {
         let mut reader = self.database().readers().acquire().await?;
         count(&mut reader).await
     }
@@ -77,7 +77,7 @@ impl SqliteStore {
         Ok(done.rows_affected())
     }
 
-    pub(super) async fn reset(&self) -> Result<Contents, StoreError> {
+    pub(super) async fn reset(&self) -> Result<Counts, StoreError> {
         let mut write = self.database().write().await?;
         let deleted = count(&mut write).await?;
         // The counts first: the trigger of each deleted vote then finds none to lower, which is faster.
@@ -104,9 +104,9 @@ async fn compare(connection: &mut SqliteConnection) -> Result<Comparison, StoreE
     })
 }
 
-async fn count(connection: &mut SqliteConnection) -> Result<Contents, StoreError> {
+async fn count(connection: &mut SqliteConnection) -> Result<Counts, StoreError> {
     let counted = sqlx::query_as(
         "SELECT (SELECT coalesce(sum(votes), 0) FROM tally), (SELECT count(*) FROM dead_letters)",
     );
-    Ok(contents(counted.fetch_one(connection).await?))
+    Ok(counts(counted.fetch_one(connection).await?))
 }

@@ -1,4 +1,4 @@
-//! What is no vote is refused with a readable 4xx, and nothing is queued.
+//! Invalid votes are rejected with a readable 4xx, and nothing is queued.
 
 use reqwest::StatusCode;
 
@@ -11,17 +11,17 @@ use crate::harness::{
 };
 
 on_both_storages! {
-    bad_forms_are_refused,
-    bad_documents_are_refused,
-    forms_in_parts_are_votes_too,
-    bodies_of_another_size_or_type_are_refused,
-    nobody_votes_as_somebody_else,
-    another_site_cannot_make_its_visitors_vote,
+    invalid_forms_are_rejected,
+    invalid_documents_are_rejected,
+    multipart_forms_are_accepted,
+    oversized_bodies_and_wrong_types_are_rejected,
+    forged_cookies_count_as_new_voters,
+    cross_site_votes_are_rejected,
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-async fn bad_forms_are_refused(storage: Storage) {
+async fn invalid_forms_are_rejected(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let voter = Voter::new(&app.vote);
     let long = format!("vote={}", "a".repeat(300));
@@ -106,7 +106,7 @@ async fn bad_forms_are_refused(storage: Storage) {
         );
         assert!(
             page.html.contains("<form method=\"post\""),
-            "there is a way back: {}",
+            "the page has the form: {}",
             page.html
         );
         assert_eq!(page.chosen(), [""; 0]);
@@ -115,7 +115,7 @@ async fn bad_forms_are_refused(storage: Storage) {
     app.stop().await;
 }
 
-async fn bad_documents_are_refused(storage: Storage) {
+async fn invalid_documents_are_rejected(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let voter = Voter::new(&app.vote);
     let cases = [
@@ -181,13 +181,13 @@ async fn bad_documents_are_refused(storage: Storage) {
         ),
     ];
     for (body, kind, reason) in cases {
-        let (answered, problem) = voter.api_vote(body).await;
+        let (actual_status, problem) = voter.api_vote(body).await;
         let status = match kind {
             "unknown-choice" => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::BAD_REQUEST,
         };
         assert_eq!(
-            (answered, problem["status"].as_u64()),
+            (actual_status, problem["status"].as_u64()),
             (status, Some(status.as_u16().into())),
             "{body}"
         );
@@ -202,7 +202,7 @@ async fn bad_documents_are_refused(storage: Storage) {
     app.stop().await;
 }
 
-async fn bodies_of_another_size_or_type_are_refused(storage: Storage) {
+async fn oversized_bodies_and_wrong_types_are_rejected(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let voter = Voter::new(&app.vote);
     let (status, _) = voter
@@ -224,8 +224,8 @@ async fn bodies_of_another_size_or_type_are_refused(storage: Storage) {
     app.stop().await;
 }
 
-/// As `curl -F vote=a` sends it.
-async fn forms_in_parts_are_votes_too(storage: Storage) {
+/// `curl -F vote=a` sends a multipart form.
+async fn multipart_forms_are_accepted(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let part = |name: &str, value: &str| {
         format!("--x\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
@@ -250,24 +250,24 @@ async fn forms_in_parts_are_votes_too(storage: Storage) {
         (part("vote", "b"), StatusCode::OK, "<bdi>Dogs</bdi> is in"),
     ];
     let voter = Voter::new(&app.vote);
-    for (parts, status, said) in cases {
+    for (parts, status, expected) in cases {
         let body = format!("{parts}--x--\r\n");
         let page = voter.post("multipart/form-data; boundary=x", body).await;
         assert_eq!(page.status, status, "{parts}");
-        assert!(page.html.contains(said), "{parts}: {}", page.html);
+        assert!(page.html.contains(expected), "{parts}: {}", page.html);
     }
     until_votes(&app.result, &[0, 1]).await;
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_names_its_host_once() {
+async fn a_request_needs_exactly_one_host() {
     let storage = Storage::new(crate::harness::storage::Kind::Embedded)
         .await
         .unwrap();
     let app = App::start(&storage, &[]).await;
     for url in [&app.vote, &app.result, &app.worker] {
-        for (version, hosts, wanted) in [
+        for (version, hosts, expected) in [
             ("1.1", "", 400),
             ("1.1", "host: a\r\nhost: b\r\n", 400),
             ("1.1", "host: a\r\nhost: a\r\n", 400),
@@ -276,9 +276,9 @@ async fn a_request_names_its_host_once() {
             ("1.0", "", 200),
         ] {
             let request = format!("GET /health HTTP/{version}\r\n{hosts}connection: close\r\n\r\n");
-            let answer = Raw::ask(url, request.as_bytes()).await;
-            let status = answer.split(' ').nth(1).unwrap_or_default();
-            assert_eq!(status, wanted.to_string(), "{request}: {answer}");
+            let response = Raw::ask(url, request.as_bytes()).await;
+            let status = response.split(' ').nth(1).unwrap_or_default();
+            assert_eq!(status, expected.to_string(), "{request}: {response}");
         }
     }
     app.stop().await;
@@ -289,43 +289,48 @@ async fn assert_nothing_was_queued(storage: &Storage) {
     let backlog = storage
         .queue()
         .await
-        .consumer("looks")
+        .consumer("observer")
         .trim()
         .await
         .unwrap();
-    assert_eq!((backlog.pending, backlog.undelivered), (0, 0));
+    assert_eq!((backlog.pending, backlog.lag), (0, 0));
     assert_eq!(storage.counted().await, []);
     assert_eq!(store.dead_letters().await.unwrap(), []);
 }
 
-async fn nobody_votes_as_somebody_else(storage: Storage) {
+async fn forged_cookies_count_as_new_voters(storage: Storage) {
     let app = App::start(&storage, &[]).await;
-    // A victim whose id has become known, for example from a backup of the votes table.
+    // The id of a voter has become known, for example from a backup of the votes table.
     Voter::new(&app.vote).must_vote_for("a").await;
     until_votes(&app.result, &[1, 0]).await;
-    let victim = storage.rows("SELECT id, cast_ms FROM votes").await[0]
+    let voter_id = storage.rows("SELECT id, cast_ms FROM votes").await[0]
         .0
         .clone();
-    // Every voter knows the name of the cookie.
-    let answer = client().get(&app.vote).send().await.unwrap();
-    let set = answer.headers()["set-cookie"].to_str().unwrap();
+    // The name of the cookie is public.
+    let response = client().get(&app.vote).send().await.unwrap();
+    let set = response.headers()["set-cookie"].to_str().unwrap();
     let name = set.split('=').next().unwrap();
     for (round, cookie) in [
-        format!("{name}={victim}"),
-        format!("voter_id={victim}.a"),
+        format!("{name}={voter_id}"),
+        format!("voter_id={voter_id}.a"),
         format!("{name}=AQ{}", "A".repeat(100)),
     ]
     .into_iter()
     .enumerate()
     {
-        let forged: Page = forge(&app.vote, &cookie).await;
-        assert_eq!(forged.status, StatusCode::OK, "they are a new voter");
+        let forged: Page = vote_with_cookie(&app.vote, &cookie).await;
+        assert_eq!(
+            forged.status,
+            StatusCode::OK,
+            "a forged cookie is a new voter"
+        );
         until_votes(&app.result, &[1, round as u64 + 1]).await;
     }
     app.stop().await;
 }
 
-async fn forge(vote: &str, cookie: &str) -> Page {
+/// Votes with this cookie.
+async fn vote_with_cookie(vote: &str, cookie: &str) -> Page {
     let request = client()
         .post(vote)
         .header("cookie", cookie)
@@ -339,7 +344,7 @@ async fn forge(vote: &str, cookie: &str) -> Page {
     }
 }
 
-async fn another_site_cannot_make_its_visitors_vote(storage: Storage) {
+async fn cross_site_votes_are_rejected(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let (form, document) = (app.vote.clone(), format!("{}/api/votes", app.vote));
     for (url, content_type, body) in [
@@ -356,22 +361,22 @@ async fn another_site_cannot_make_its_visitors_vote(storage: Storage) {
                 .header("content-type", content_type)
                 .header(name, value)
                 .body(body);
-            let answer = request.send().await.unwrap();
+            let response = request.send().await.unwrap();
             assert_eq!(
-                answer.status(),
+                response.status(),
                 StatusCode::FORBIDDEN,
                 "{url} with {name}: {value}"
             );
-            assert!(!answer.headers().contains_key("set-cookie"));
-            assert!(answer.text().await.unwrap().contains("another site"));
+            assert!(!response.headers().contains_key("set-cookie"));
+            assert!(response.text().await.unwrap().contains("another site"));
         }
     }
     assert_nothing_was_queued(&storage).await;
-    let own = client()
+    let same_origin = client()
         .post(&app.vote)
         .header("origin", &app.vote)
         .header("content-type", FORM)
         .body("vote=a");
-    assert_eq!(own.send().await.unwrap().status(), StatusCode::OK);
+    assert_eq!(same_origin.send().await.unwrap().status(), StatusCode::OK);
     app.stop().await;
 }

@@ -1,4 +1,4 @@
-//! What every answer tells browsers, so that nobody else's page or script gets hold of a vote.
+//! Security headers, and readable errors for unknown paths.
 
 use reqwest::{Method, Response, StatusCode};
 
@@ -10,16 +10,16 @@ use crate::harness::{
 };
 
 on_both_storages! {
-    every_answer_carries_the_security_headers,
-    only_over_https_browsers_are_told_to_stay_there,
-    what_is_not_there_is_said_in_words,
+    every_response_carries_the_security_headers,
+    hsts_is_sent_only_with_public_https,
+    unknown_paths_and_methods_get_readable_errors,
 }
 
-async fn ask(method: Method, url: &str) -> Response {
+async fn send(method: Method, url: &str) -> Response {
     client().request(method, url).send().await.unwrap()
 }
 
-async fn every_answer_carries_the_security_headers(storage: Storage) {
+async fn every_response_carries_the_security_headers(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     until_votes(&app.result, &[0, 0]).await;
     for (method, url) in [
@@ -32,9 +32,9 @@ async fn every_answer_carries_the_security_headers(storage: Storage) {
         (Method::GET, format!("{}/api/tally", app.result)),
         (Method::GET, format!("{}/ready", app.worker)),
     ] {
-        let answer = ask(method.clone(), &url).await;
+        let response = send(method.clone(), &url).await;
         let header = |name: &str| {
-            answer
+            response
                 .headers()
                 .get(name)
                 .and_then(|value| value.to_str().ok())
@@ -60,23 +60,23 @@ async fn every_answer_carries_the_security_headers(storage: Storage) {
             "same-origin",
             "{method} {url}"
         );
-        // Browsers ignore it where they do not come over HTTPS, with an error in the console.
+        // Over plain HTTP, browsers ignore this header and log an error in the console.
         assert_eq!(header("cross-origin-opener-policy"), "", "{method} {url}");
         assert_eq!(header("strict-transport-security"), "", "{method} {url}");
     }
     app.stop().await;
 }
 
-async fn only_over_https_browsers_are_told_to_stay_there(storage: Storage) {
+async fn hsts_is_sent_only_with_public_https(storage: Storage) {
     let app = App::start(&storage, &["--public-https", "true"]).await;
     for url in [&app.vote, &app.result] {
-        let answer = ask(Method::GET, url).await;
+        let response = send(Method::GET, url).await;
         assert_eq!(
-            answer.headers()["strict-transport-security"],
+            response.headers()["strict-transport-security"],
             "max-age=31536000"
         );
         assert_eq!(
-            answer.headers()["cross-origin-opener-policy"],
+            response.headers()["cross-origin-opener-policy"],
             "same-origin"
         );
     }
@@ -99,17 +99,21 @@ async fn only_over_https_browsers_are_told_to_stay_there(storage: Storage) {
     ] {
         let app = App::start(&storage, &["--public-https", "true", "--hsts", hsts]).await;
         for url in [&app.vote, &app.result] {
-            let answer = ask(Method::GET, url).await;
-            let sent = answer.headers().get("strict-transport-security");
-            assert_eq!(sent.map(|value| value.to_str().unwrap()), header, "{url}");
+            let response = send(Method::GET, url).await;
+            let hsts_header = response.headers().get("strict-transport-security");
+            assert_eq!(
+                hsts_header.map(|value| value.to_str().unwrap()),
+                header,
+                "{url}"
+            );
         }
         app.stop().await;
     }
 }
 
-async fn what_is_not_there_is_said_in_words(storage: Storage) {
+async fn unknown_paths_and_methods_get_readable_errors(storage: Storage) {
     let app = App::start(&storage, &[]).await;
-    let missing = ask(Method::GET, &format!("{}/nowhere", app.vote)).await;
+    let missing = send(Method::GET, &format!("{}/nowhere", app.vote)).await;
     assert_eq!(missing.status(), StatusCode::NOT_FOUND);
     assert!(
         missing
@@ -137,7 +141,7 @@ async fn what_is_not_there_is_said_in_words(storage: Storage) {
         page.contains("Diese Seite gibt es nicht.") && page.contains("<a href=\"./\">"),
         "{page}"
     );
-    let wrong = ask(Method::DELETE, &format!("{}/api/tally", app.result)).await;
+    let wrong = send(Method::DELETE, &format!("{}/api/tally", app.result)).await;
     assert_eq!(wrong.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(wrong.headers()["allow"], "GET,HEAD,OPTIONS");
     assert!(

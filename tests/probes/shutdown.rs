@@ -1,11 +1,11 @@
-//! What happens on SIGTERM, and in which order.
+//! The steps of a shutdown on SIGTERM, and their order.
 
 use std::time::Instant;
 
 use reqwest::StatusCode;
 use rustix::process::Signal;
 
-use super::rig::{Fault, Servers};
+use super::faults::{Fault, Servers};
 use crate::{
     faults::start_ready,
     harness::{
@@ -24,17 +24,17 @@ async fn ready(service: &Service) -> StatusCode {
     get_json(&format!("{}/ready", service.url)).await.0
 }
 
-/// The log says it first, before anything else happens.
-async fn begin_to_end(service: &Service) {
+/// Sends SIGTERM and checks that the service logs it, then becomes unready, and stays healthy.
+async fn terminate(service: &Service) {
     service.process.signal(Signal::TERM);
     service.process.line_with("draining");
     assert_eq!(ready(service).await, StatusCode::SERVICE_UNAVAILABLE);
     let (health, _) = get_json(&format!("{}/health", service.url)).await;
-    assert_eq!(health, StatusCode::OK, "there is nothing to restart");
+    assert_eq!(health, StatusCode::OK, "a draining service is healthy");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn services_say_no_then_serve_on_then_end_their_streams_and_themselves() {
+async fn on_sigterm_services_become_unready_then_drain_then_exit() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     let drains = [("DRAIN_DELAY", "8s")];
     let mut vote = start_ready("vote", &storage, &drains).await;
@@ -45,16 +45,16 @@ async fn services_say_no_then_serve_on_then_end_their_streams_and_themselves() {
 
     let began = Instant::now();
     for service in [&vote, &result, &worker] {
-        begin_to_end(service).await;
+        terminate(service).await;
     }
-    // All of it still works, up to the page that a viewer has open.
+    // All functions still work, including the open event stream of a viewer.
     Voter::new(&vote.url).must_vote_for("a").await;
     viewer.until_votes(&[1, 0]).await;
     let page = get(&result.url).await;
     assert_eq!(page.status(), StatusCode::OK);
     assert_eq!(ready(&vote).await, StatusCode::SERVICE_UNAVAILABLE);
     while let Some(event) = viewer.next().await {
-        // On a slow machine the tally may be sent again, because Postgres was late and is not any more.
+        // On a slow machine the tally can be sent again, because its staleness changed.
         if event.kind != "heartbeat" {
             assert_eq!(votes(&serde_json::from_str(&event.data).unwrap()), [1, 0]);
         }
@@ -65,22 +65,22 @@ async fn services_say_no_then_serve_on_then_end_their_streams_and_themselves() {
     }
 }
 
-/// However long something in hand would take: a client that never finishes, a server that never answers.
+/// In-flight work can take forever: a client that never finishes its request, a server that never replies.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_in_hand_outlives_the_deadline() {
+async fn in_flight_work_is_aborted_at_the_shutdown_timeout() {
     let servers = or_skip!(Servers::start().await);
-    let endless = [
+    let long_timeouts = [
         ("SHUTDOWN_TIMEOUT", "1s"),
         ("STORE_TIMEOUT", "1h"),
         ("ENQUEUE_TIMEOUT", "1h"),
     ];
-    let mut vote = start_ready("vote", &servers.storage, &endless).await;
-    let mut worker = start_ready("worker", &servers.storage, &endless).await;
-    let mut result = start_ready("result", &servers.storage, &endless).await;
-    servers.store.spoil(Fault::Frozen).await;
+    let mut vote = start_ready("vote", &servers.storage, &long_timeouts).await;
+    let mut worker = start_ready("worker", &servers.storage, &long_timeouts).await;
+    let mut result = start_ready("result", &servers.storage, &long_timeouts).await;
+    servers.store.inject(Fault::Frozen).await;
     Voter::new(&vote.url).must_vote_for("a").await;
-    let held = "worker_stream_pending_entries";
-    until(&worker.url, held, |held| held > 0.0).await;
+    let pending = "worker_stream_pending_entries";
+    until(&worker.url, pending, |pending| pending > 0.0).await;
     let mut half = Raw::open(&vote.url).await;
     half.send(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 6\r\n\r\nvo")
         .await;
@@ -91,11 +91,11 @@ async fn nothing_in_hand_outlives_the_deadline() {
     }
     worker.process.line_with("ending with work in hand");
     vote.process.line_with("ending with work in hand");
-    servers.store.mend(Fault::Frozen).await;
+    servers.store.clear(Fault::Frozen).await;
 
-    // Another one finds what was in hand.
-    let _heir = start_ready("worker", &servers.storage, &[]).await;
+    // Another worker claims the in-flight ballot.
+    let _worker_b = start_ready("worker", &servers.storage, &[]).await;
     let counted = async || servers.storage.counted().await;
     let one = |votes: &Vec<_>| *votes == [("a".to_owned(), 1)];
-    eventually("the vote in hand", one, counted).await;
+    eventually("the in-flight vote", one, counted).await;
 }

@@ -1,4 +1,4 @@
-//! A Redis and a Postgres that a test may spoil in every way, and mend.
+//! A Redis and a Postgres with fault injection.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use crate::harness::{
     storage::{Kind, Storage},
 };
 
-/// What is wrong with a server.
+/// A fault of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Its process is stopped; connections stay open.
+    /// The process is stopped; connections stay open.
     Frozen,
-    /// Nobody listens.
+    /// The server is stopped, so connections are refused.
     Refused,
-    /// Every answer takes longer than a probe waits.
+    /// Every reply takes longer than the timeout of a probe.
     Slow,
-    /// It answers, and takes no writes.
+    /// The server replies, but rejects writes.
     ReadOnly,
 }
 
@@ -28,7 +28,7 @@ pub const FAULTS: [Fault; 4] = [Fault::Frozen, Fault::Refused, Fault::Slow, Faul
 
 const SLOW: Network = Network::Slow(Duration::from_secs(3));
 
-/// Both servers, which services reach along a proxy each.
+/// Both servers, each behind a proxy.
 pub struct Servers {
     pub storage: Storage,
     pub queue: Queue,
@@ -43,7 +43,7 @@ pub struct Queue {
 pub struct Store {
     server: &'static PostgresServer,
     proxy: Proxy,
-    /// Past the proxy.
+    /// The URL without the proxy.
     url: String,
     _database: Database,
 }
@@ -74,41 +74,42 @@ impl Servers {
 }
 
 impl Queue {
-    pub fn spoil(&self, fault: Fault) {
+    pub fn inject(&self, fault: Fault) {
         match fault {
             Fault::Frozen => self.server.server.freeze(),
             Fault::Refused => self.server.server.kill(),
             Fault::Slow => self.proxy.make(SLOW),
-            Fault::ReadOnly => self.follow("127.0.0.1", "1"),
+            Fault::ReadOnly => self.replicate("127.0.0.1", "1"),
         }
     }
 
-    pub fn mend(&self, fault: Fault) {
+    pub fn clear(&self, fault: Fault) {
         match fault {
             Fault::Frozen => self.server.server.thaw(),
             Fault::Refused => self.server.server.start(),
             Fault::Slow => self.proxy.make(Network::Good),
-            Fault::ReadOnly => self.follow("NO", "ONE"),
+            Fault::ReadOnly => self.replicate("NO", "ONE"),
         }
     }
 
-    fn follow(&self, host: &str, port: &str) {
+    /// Makes the server a replica of this server, or a master with `NO ONE`.
+    fn replicate(&self, host: &str, port: &str) {
         let mut follow = ::redis::cmd("REPLICAOF");
         self.server.exec(follow.arg(host).arg(port)).unwrap();
     }
 }
 
 impl Store {
-    pub async fn spoil(&self, fault: Fault) {
+    pub async fn inject(&self, fault: Fault) {
         match fault {
             Fault::Frozen => self.server.server.freeze(),
             Fault::Refused => self.server.server.kill(),
             Fault::Slow => self.proxy.make(SLOW),
-            Fault::ReadOnly => self.take_writes(false).await,
+            Fault::ReadOnly => self.allow_writes(false).await,
         }
     }
 
-    pub async fn mend(&self, fault: Fault) {
+    pub async fn clear(&self, fault: Fault) {
         match fault {
             Fault::Frozen => self.server.server.thaw(),
             Fault::Refused => {
@@ -116,14 +117,14 @@ impl Store {
                 self.server.wait_until_ready().await;
             }
             Fault::Slow => self.proxy.make(Network::Good),
-            Fault::ReadOnly => self.take_writes(true).await,
+            Fault::ReadOnly => self.allow_writes(true).await,
         }
     }
 
-    /// In open connections, too.
-    async fn take_writes(&self, takes: bool) {
+    /// Allows or rejects writes, in open connections too.
+    async fn allow_writes(&self, is_allowed: bool) {
         let mut connection = PgConnection::connect(&self.url).await.unwrap();
-        let read_only = if takes { "off" } else { "on" };
+        let read_only = if is_allowed { "off" } else { "on" };
         for statement in [
             "SET default_transaction_read_only = off".to_owned(),
             format!("ALTER SYSTEM SET default_transaction_read_only = {read_only}"),
@@ -137,7 +138,7 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        // It is never dropped itself.
+        // The server is leaked, so it is never dropped.
         self.server.server.kill();
     }
 }

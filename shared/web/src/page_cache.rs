@@ -23,19 +23,19 @@ use gzip::Gzippable;
 /// The last version of each page. `K` tells one page from another, of which there must be few; `V` one version of it from
 /// another.
 #[derive(Debug)]
-pub struct Pages<K, V>(RwLock<HashMap<(Language, K), (V, Rendered)>>);
+pub struct PageCache<K, V>(RwLock<HashMap<(Language, K), (V, CachedPage)>>);
 
 /// A page as it is sent. Cloning is cheap; clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct Rendered(Gzippable);
+pub(super) struct CachedPage(Gzippable);
 
-impl<K, V> Default for Pages<K, V> {
+impl<K, V> Default for PageCache<K, V> {
     fn default() -> Self {
         Self(RwLock::default())
     }
 }
 
-impl<K: Eq + Hash, V: PartialEq> Pages<K, V> {
+impl<K: Eq + Hash, V: PartialEq> PageCache<K, V> {
     /// This version of a page, in this language and as the browser with these headers takes it. `page` is what to render
     /// where that has not been done yet.
     pub fn answer<T: Template>(
@@ -56,7 +56,7 @@ impl<K: Eq + Hash, V: PartialEq> Pages<K, V> {
         key: (Language, K),
         version: V,
         page: impl FnOnce() -> T,
-    ) -> askama::Result<Rendered> {
+    ) -> askama::Result<CachedPage> {
         let pages = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, rendered)) = pages.get(&key)
             && *known == version
@@ -64,14 +64,14 @@ impl<K: Eq + Hash, V: PartialEq> Pages<K, V> {
             return Ok(rendered.clone());
         }
         drop(pages);
-        let rendered = Rendered::new(&page())?;
+        let rendered = CachedPage::new(&page())?;
         let mut pages = self.0.write().unwrap_or_else(PoisonError::into_inner);
         pages.insert(key, (version, rendered.clone()));
         Ok(rendered)
     }
 }
 
-impl Rendered {
+impl CachedPage {
     pub(super) fn new(page: &impl Template) -> askama::Result<Self> {
         Ok(Self(page.render()?.into()))
     }
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_version_is_rendered_once_and_the_next_one_anew() {
-        let (pages, rendered) = (Pages::default(), Cell::new(0));
+        let (pages, rendered) = (PageCache::default(), Cell::new(0));
         let get = |language, key, version| {
             let page = || {
                 rendered.set(rendered.get() + 1);
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn an_answer_says_by_what_it_was_chosen() {
-        let rendered = Rendered::new(&Page { version: 7 }).unwrap();
+        let rendered = CachedPage::new(&Page { version: 7 }).unwrap();
         for (asked, coding) in [("gzip", Some("gzip")), ("identity", None)] {
             let answer = rendered.answer(&asking_for(asked), Language::English);
             let said = answer.headers().get(header::CONTENT_ENCODING);

@@ -1,4 +1,4 @@
-//! Scripts of other sites: they may read the API where the settings say so, and can never vote.
+//! Cross-origin requests: scripts of configured origins may read the API, and none may vote.
 
 use reqwest::{Method, Response, StatusCode};
 
@@ -10,11 +10,11 @@ use crate::harness::{
     voter::client,
 };
 
-const FRIEND: &str = "https://friend.example";
-const ALLOW: &str = "access-control-allow-origin";
+const ALLOWED: &str = "https://friend.example";
+const ALLOW_ORIGIN: &str = "access-control-allow-origin";
 
-/// Asks as a browser does for a script of this site.
-async fn ask(origin: &str, method: Method, url: &str, headers: &[(&str, &str)]) -> Response {
+/// Sends a request as a browser does for a script of this origin.
+async fn send(origin: &str, method: Method, url: &str, headers: &[(&str, &str)]) -> Response {
     let request = client().request(method, url).header("origin", origin);
     let request = headers.iter().fold(request, |request, (name, value)| {
         request.header(*name, *value)
@@ -23,26 +23,26 @@ async fn ask(origin: &str, method: Method, url: &str, headers: &[(&str, &str)]) 
 }
 
 async fn get(origin: &str, url: &str) -> Response {
-    ask(origin, Method::GET, url, &[]).await
+    send(origin, Method::GET, url, &[]).await
 }
 
-/// Asks first, as a browser does before a request that a page could not make without a script.
+/// Sends a preflight request, as a browser does before requests that HTML forms cannot send.
 async fn preflight(origin: &str, url: &str, method: &str, header: &str) -> Response {
     let headers = [
         ("access-control-request-method", method),
         ("access-control-request-headers", header),
     ];
-    ask(origin, Method::OPTIONS, url, &headers).await
+    send(origin, Method::OPTIONS, url, &headers).await
 }
 
-/// All that the answer's headers with this name say.
-fn header(answer: &Response, name: &str) -> String {
-    let values = answer.headers().get_all(name).iter();
+/// All values of the response headers with this name.
+fn header(response: &Response, name: &str) -> String {
+    let values = response.headers().get_all(name).iter();
     let values: Vec<_> = values.map(|value| value.to_str().unwrap()).collect();
     values.join(", ")
 }
 
-/// Everything that other sites may be allowed to read, but for the events.
+/// All URLs that other origins may be allowed to read, except the event stream.
 fn readable(app: &App) -> Vec<String> {
     let of_result = ["tally", "tally.csv", "timeline", "openapi.json"];
     let of_vote = ["poll", "openapi.json"];
@@ -56,7 +56,7 @@ fn readable(app: &App) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_is_allowed_unless_set() {
+async fn no_origin_is_allowed_by_default() {
     let storage = Storage::new(Kind::Embedded).await.unwrap();
     let app = App::start(&storage, &[]).await;
     until_complete(&app.result).await;
@@ -64,39 +64,39 @@ async fn nobody_is_allowed_unless_set() {
         .into_iter()
         .chain([format!("{}/events", app.result)])
     {
-        let answer = get(FRIEND, &url).await;
-        assert_eq!(answer.status(), StatusCode::OK, "{url}");
-        assert_eq!(header(&answer, ALLOW), "", "{url}");
-        let asked = preflight(FRIEND, &url, "GET", "if-none-match").await;
-        assert_eq!(asked.status(), StatusCode::NO_CONTENT, "{url}");
-        assert_eq!(header(&asked, "allow"), "GET,HEAD,OPTIONS", "{url}");
-        assert_eq!(header(&asked, ALLOW), "", "{url}");
+        let response = get(ALLOWED, &url).await;
+        assert_eq!(response.status(), StatusCode::OK, "{url}");
+        assert_eq!(header(&response, ALLOW_ORIGIN), "", "{url}");
+        let preflighted = preflight(ALLOWED, &url, "GET", "if-none-match").await;
+        assert_eq!(preflighted.status(), StatusCode::NO_CONTENT, "{url}");
+        assert_eq!(header(&preflighted, "allow"), "GET,HEAD,OPTIONS", "{url}");
+        assert_eq!(header(&preflighted, ALLOW_ORIGIN), "", "{url}");
     }
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn those_who_are_named_may_read_and_nobody_else() {
+async fn only_configured_origins_may_read() {
     let storage = Storage::new(Kind::Embedded).await.unwrap();
-    let named = format!("http://localhost:3000,{FRIEND}");
-    let app = App::start(&storage, &["--cors-allowed-origins", &named]).await;
+    let origins = format!("http://localhost:3000,{ALLOWED}");
+    let app = App::start(&storage, &["--cors-allowed-origins", &origins]).await;
     until_complete(&app.result).await;
     for url in readable(&app)
         .into_iter()
         .chain([format!("{}/events", app.result)])
     {
-        let answer = get(FRIEND, &url).await;
-        assert_eq!(header(&answer, ALLOW), FRIEND, "{url}");
+        let response = get(ALLOWED, &url).await;
+        assert_eq!(header(&response, ALLOW_ORIGIN), ALLOWED, "{url}");
         assert!(
-            header(&answer, "vary").contains("origin"),
-            "{url}: caches keep them apart"
+            header(&response, "vary").contains("origin"),
+            "{url}: caches must distinguish origins"
         );
         assert!(
-            header(&answer, "access-control-expose-headers").contains("etag"),
+            header(&response, "access-control-expose-headers").contains("etag"),
             "{url}"
         );
         assert_eq!(
-            header(&answer, "access-control-allow-credentials"),
+            header(&response, "access-control-allow-credentials"),
             "",
             "{url}"
         );
@@ -106,88 +106,88 @@ async fn those_who_are_named_may_read_and_nobody_else() {
             "https://friend.example:8443",
             "null",
         ] {
-            let answer = get(other, &url).await;
-            assert_eq!(header(&answer, ALLOW), "", "{url} from {other}");
+            let response = get(other, &url).await;
+            assert_eq!(header(&response, ALLOW_ORIGIN), "", "{url} from {other}");
             assert!(
-                header(&answer, "vary").contains("origin"),
-                "{url}: caches keep them apart"
+                header(&response, "vary").contains("origin"),
+                "{url}: caches must distinguish origins"
             );
         }
-        let asked = preflight(FRIEND, &url, "GET", "if-none-match").await;
-        assert_eq!(asked.status(), StatusCode::OK, "{url}");
-        assert_eq!(header(&asked, ALLOW), FRIEND, "{url}");
+        let preflighted = preflight(ALLOWED, &url, "GET", "if-none-match").await;
+        assert_eq!(preflighted.status(), StatusCode::OK, "{url}");
+        assert_eq!(header(&preflighted, ALLOW_ORIGIN), ALLOWED, "{url}");
         assert_eq!(
-            header(&asked, "access-control-allow-methods"),
+            header(&preflighted, "access-control-allow-methods"),
             "GET,HEAD",
             "{url}"
         );
         assert!(
-            header(&asked, "access-control-allow-headers").contains("if-none-match"),
+            header(&preflighted, "access-control-allow-headers").contains("if-none-match"),
             "{url}"
         );
-        let asked = preflight("https://other.example", &url, "GET", "if-none-match").await;
-        assert_eq!(header(&asked, ALLOW), "", "{url}");
-        // No preflight: a load balancer's probe, or a person.
-        let asked = client()
+        let preflighted = preflight("https://other.example", &url, "GET", "if-none-match").await;
+        assert_eq!(header(&preflighted, ALLOW_ORIGIN), "", "{url}");
+        // OPTIONS without preflight headers, as load balancers send it.
+        let preflighted = client()
             .request(Method::OPTIONS, &url)
             .send()
             .await
             .unwrap();
-        assert_eq!(asked.status(), StatusCode::NO_CONTENT, "{url}");
-        assert_eq!(header(&asked, "allow"), "GET,HEAD,OPTIONS", "{url}");
+        assert_eq!(preflighted.status(), StatusCode::NO_CONTENT, "{url}");
+        assert_eq!(header(&preflighted, "allow"), "GET,HEAD,OPTIONS", "{url}");
     }
     let tag = header(
-        &get(FRIEND, &format!("{}/api/tally", app.result)).await,
+        &get(ALLOWED, &format!("{}/api/tally", app.result)).await,
         "etag",
     );
     let known = [("if-none-match", tag.as_str())];
-    let same = ask(
-        FRIEND,
+    let unchanged = send(
+        ALLOWED,
         Method::GET,
         &format!("{}/api/tally", app.result),
         &known,
     )
     .await;
     assert_eq!(
-        (same.status(), header(&same, ALLOW)),
-        (StatusCode::NOT_MODIFIED, FRIEND.to_owned())
+        (unchanged.status(), header(&unchanged, ALLOW_ORIGIN)),
+        (StatusCode::NOT_MODIFIED, ALLOWED.to_owned())
     );
     for page in [&app.vote, &app.result] {
         assert_eq!(
-            header(&get(FRIEND, page).await, ALLOW),
+            header(&get(ALLOWED, page).await, ALLOW_ORIGIN),
             "",
-            "pages are not for scripts"
+            "pages are not readable"
         );
     }
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_may_read_still_cannot_vote() {
+async fn allowed_origins_cannot_vote() {
     let storage = Storage::new(Kind::Embedded).await.unwrap();
-    for origins in [FRIEND, "*"] {
+    for origins in [ALLOWED, "*"] {
         let app = App::start(&storage, &["--cors-allowed-origins", origins]).await;
         until_complete(&app.result).await;
-        let answer = get(FRIEND, &format!("{}/api/poll", app.vote)).await;
-        assert_eq!(header(&answer, ALLOW), origins);
+        let response = get(ALLOWED, &format!("{}/api/poll", app.vote)).await;
+        assert_eq!(header(&response, ALLOW_ORIGIN), origins);
         let votes = format!("{}/api/votes", app.vote);
-        let asked = preflight(FRIEND, &votes, "POST", "content-type").await;
-        assert_eq!(asked.status(), StatusCode::NO_CONTENT);
-        assert_eq!(header(&asked, ALLOW), "");
+        let preflighted = preflight(ALLOWED, &votes, "POST", "content-type").await;
+        assert_eq!(preflighted.status(), StatusCode::NO_CONTENT);
+        assert_eq!(header(&preflighted, ALLOW_ORIGIN), "");
         let request = client()
             .post(&votes)
-            .header("origin", FRIEND)
+            .header("origin", ALLOWED)
             .header("content-type", "application/json")
             .body(r#"{"choice":"a"}"#);
-        let answer = request.send().await.unwrap();
-        assert_eq!(answer.status(), StatusCode::FORBIDDEN);
-        assert_eq!(header(&answer, ALLOW), "");
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::FORBIDDEN);
+        assert_eq!(header(&response, ALLOW_ORIGIN), "");
         app.stop().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_path_says_which_methods_it_knows() {
+async fn options_lists_the_allowed_methods() {
     let storage = Storage::new(Kind::Embedded).await.unwrap();
     let app = App::start(&storage, &[]).await;
     until_complete(&app.result).await;
@@ -205,13 +205,16 @@ async fn every_path_says_which_methods_it_knows() {
         (&app.worker, "/ready", "GET,HEAD,OPTIONS"),
         (&app.worker, "*", "GET,HEAD,POST,OPTIONS"),
     ] {
-        // As haproxy's `option httpchk` does, without a Host.
+        // The `option httpchk` of HAProxy sends OPTIONS without a Host.
         let request = format!("OPTIONS {path} HTTP/1.0\r\n\r\n");
-        let answer = Raw::ask(service, request.as_bytes()).await;
-        assert!(answer.contains(" 204 No Content\r\n"), "{path}: {answer}");
+        let response = Raw::ask(service, request.as_bytes()).await;
+        assert!(
+            response.contains(" 204 No Content\r\n"),
+            "{path}: {response}"
+        );
         let allow = format!("allow: {methods}\r\n");
-        assert!(answer.contains(&allow), "{path}: {answer}");
-        assert!(answer.ends_with("\r\n\r\n"), "{path}: {answer}");
+        assert!(response.contains(&allow), "{path}: {response}");
+        assert!(response.ends_with("\r\n\r\n"), "{path}: {response}");
     }
     let nowhere = Raw::ask(&app.vote, b"OPTIONS /nowhere HTTP/1.0\r\n\r\n").await;
     assert!(nowhere.contains(" 404 "), "{nowhere}");

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use redis::{FromRedisValue, Value};
 
 use super::GROUP;
-use crate::Delivery;
+use crate::StreamEntry;
 use poll::ballot::BallotId;
 
 /// The id that XADD returns.
@@ -18,7 +18,7 @@ impl FromRedisValue for Added {
 }
 
 /// XREADGROUP: entries of one stream, or nil.
-pub struct Streams(pub Vec<Delivery>);
+pub struct Streams(pub Vec<StreamEntry>);
 
 impl FromRedisValue for Streams {
     fn from_redis_value(value: Value) -> Result<Self, redis::ParsingError> {
@@ -33,14 +33,14 @@ impl FromRedisValue for Streams {
 }
 
 /// Entries as XRANGE and XAUTOCLAIM return them.
-pub struct Entries(pub Vec<Delivery>);
+pub struct Entries(pub Vec<StreamEntry>);
 
 impl FromRedisValue for Entries {
     fn from_redis_value(value: Value) -> Result<Self, redis::ParsingError> {
         let entries = Vec::<(String, Vec<Vec<u8>>)>::from_redis_value(value)?;
         let deliveries = entries
             .into_iter()
-            .map(|(id, fields)| Ok(Delivery::new(parse_id(&id)?, in_pairs(fields))));
+            .map(|(id, fields)| Ok(StreamEntry::new(parse_id(&id)?, in_pairs(fields))));
         Ok(Self(
             deliveries.collect::<Result<_, redis::ParsingError>>()?,
         ))

@@ -11,13 +11,15 @@ use futures_util::{
 use sqlx::{PgConnection, error::DatabaseError};
 
 use super::{
-    BOUND_TALLY, BOUND_VOTES, Comparison, Contents, Replayed, StandingVote, VoteRow,
+    BOUND_TALLY, BOUND_VOTES, Comparison, Counts, Replayed, StandingVote, VoteRow,
     comparison::{COMPARE_TALLY, COMPARE_TIMELINE, COUNT_ANEW},
-    contents, ids, outcome, still_dead,
+    counts, ids, outcome, still_dead,
 };
 use crate::{
     StoreError, newest_per_voter,
-    postgres::{PostgresStore, PostgresTransaction, query, query_as, query_scalar, upsert, within},
+    postgres::{
+        PostgresStore, PostgresTransaction, query, query_as, query_scalar, upsert, with_timeout,
+    },
 };
 use poll::ballot::CastBallot;
 
@@ -27,8 +29,8 @@ const ROWS_TIMEOUT: Duration = Duration::from_mins(10);
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 impl PostgresStore {
-    pub(super) async fn contents(&self) -> Result<Contents, StoreError> {
-        within(self.timeout(), async {
+    pub(super) async fn counts(&self) -> Result<Counts, StoreError> {
+        with_timeout(self.timeout(), async {
             let mut transaction = self.begin().await?;
             let counted = count(transaction.connection()).await?;
             transaction.commit().await?;
@@ -48,7 +50,7 @@ impl PostgresStore {
 
     /// A cursor over all votes, of one moment.
     async fn open_votes(&self) -> Result<PostgresTransaction, StoreError> {
-        within(ROWS_TIMEOUT, async {
+        with_timeout(ROWS_TIMEOUT, async {
             let mut transaction = self.begin().await?;
             // Whoever reads the votes may take a while over them.
             let open = "SET LOCAL idle_in_transaction_session_timeout = '10min';
@@ -63,7 +65,7 @@ impl PostgresStore {
     }
 
     pub(super) async fn replay(&self, ballots: &[CastBallot]) -> Result<Replayed, StoreError> {
-        within(self.timeout(), async {
+        with_timeout(self.timeout(), async {
             let mut transaction = self.begin().await?;
             // Before looking at the dead letters. The first keeps off a reset, the second another replay; workers go on.
             sqlx::raw_sql(
@@ -89,7 +91,7 @@ impl PostgresStore {
     }
 
     pub(super) async fn compare_counts(&self) -> Result<Comparison, StoreError> {
-        within(ROWS_TIMEOUT, async {
+        with_timeout(ROWS_TIMEOUT, async {
             let mut transaction = self.begin().await?;
             // Both look at the same moment.
             sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -103,7 +105,7 @@ impl PostgresStore {
     }
 
     pub(super) async fn recount(&self) -> Result<Comparison, StoreError> {
-        within(ROWS_TIMEOUT, async {
+        with_timeout(ROWS_TIMEOUT, async {
             let mut transaction = self.begin().await?;
             // Keeps writers off; readers go on.
             lock(
@@ -128,7 +130,7 @@ impl PostgresStore {
     }
 
     pub(super) async fn bound_cast_times(&self, latest_ms: i64) -> Result<u64, StoreError> {
-        within(ROWS_TIMEOUT, async {
+        with_timeout(ROWS_TIMEOUT, async {
             let mut transaction = self.begin().await?;
             let done = query(BOUND_VOTES)
                 .bind(latest_ms)
@@ -144,8 +146,8 @@ impl PostgresStore {
         .await
     }
 
-    pub(super) async fn reset(&self) -> Result<Contents, StoreError> {
-        within(self.timeout(), async {
+    pub(super) async fn reset(&self) -> Result<Counts, StoreError> {
+        with_timeout(self.timeout(), async {
             let mut transaction = self.begin().await?;
             // Waits for the workers' transactions, and lets none begin: the counts have no other writer now.
             lock(
@@ -172,7 +174,7 @@ impl PostgresStore {
 async fn next_votes(
     mut transaction: PostgresTransaction,
 ) -> Result<Option<(Vec<StandingVote>, PostgresTransaction)>, StoreError> {
-    within(ROWS_TIMEOUT, async {
+    with_timeout(ROWS_TIMEOUT, async {
         let rows: Vec<VoteRow> = query_as("FETCH 1000 FROM standing_votes")
             .fetch_all(transaction.connection())
             .await?;
@@ -213,9 +215,9 @@ async fn compare(connection: &mut PgConnection) -> Result<Comparison, StoreError
     })
 }
 
-async fn count(connection: &mut PgConnection) -> Result<Contents, StoreError> {
+async fn count(connection: &mut PgConnection) -> Result<Counts, StoreError> {
     let counted = query_as(
         "SELECT (SELECT coalesce(sum(votes), 0)::bigint FROM tally), (SELECT count(*) FROM dead_letters)",
     );
-    Ok(contents(counted.fetch_one(connection).await?))
+    Ok(counts(counted.fetch_one(connection).await?))
 }

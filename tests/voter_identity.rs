@@ -1,4 +1,4 @@
-//! Voters are recognised: one voter has one vote, and nothing replaces a voter's cookie.
+//! Identification of voters: one voter has one vote, and requests do not replace the cookie of a voter.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::harness::{
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A client that keeps no cookies and goes nowhere by itself.
+/// A client that stores no cookies and follows no redirects.
 fn client() -> Client {
     Client::builder()
         .no_proxy()
@@ -27,7 +27,7 @@ fn client() -> Client {
 async fn app(flags: &[&str]) -> (App, Storage) {
     let storage = Storage::new(Kind::Embedded)
         .await
-        .expect("files can be made");
+        .expect("files can be created");
     (App::start(&storage, flags).await, storage)
 }
 
@@ -39,15 +39,16 @@ fn vote(url: &str, choice: &str) -> RequestBuilder {
         .body(format!("vote={choice}"))
 }
 
+/// Sends a request, which must succeed.
 async fn accepted(request: RequestBuilder) -> Response {
-    let answer = request.send().await.expect("it answers");
-    assert_eq!(answer.status(), StatusCode::OK);
-    answer
+    let response = request.send().await.expect("a response");
+    assert_eq!(response.status(), StatusCode::OK);
+    response
 }
 
-/// The cookies that the response sets, each a name and a value.
-fn cookies(answer: &Response) -> Vec<String> {
-    let set = answer.headers().get_all("set-cookie").iter();
+/// The cookies that the response sets, each as `name=value`.
+fn cookies(response: &Response) -> Vec<String> {
+    let set = response.headers().get_all("set-cookie").iter();
     set.map(|cookie| {
         cookie
             .to_str()
@@ -60,14 +61,15 @@ fn cookies(answer: &Response) -> Vec<String> {
     .collect()
 }
 
-fn cookie(answer: &Response) -> String {
-    let mut cookies = cookies(answer);
+/// The only cookie that the response sets.
+fn cookie(response: &Response) -> String {
+    let mut cookies = cookies(response);
     assert_eq!(cookies.len(), 1, "{cookies:?}");
     cookies.remove(0)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_voter_is_known_whatever_else_is_in_the_header() {
+async fn the_voter_cookie_is_found_among_other_cookies() {
     let (app, _storage) = app(&[]).await;
     let pair = cookie(&accepted(vote(&app.vote, "a")).await);
     let (name, value) = pair.split_once('=').unwrap();
@@ -92,27 +94,27 @@ async fn a_voter_is_known_whatever_else_is_in_the_header() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_polls_on_one_host_live_side_by_side() {
-    let ((one, _one), (other, _other)) = (app(&[]).await, app(&[]).await);
-    let mut jar = cookie(&accepted(vote(&one.vote, "a")).await);
-    let of_other = accepted(vote(&other.vote, "a").header("cookie", &jar)).await;
-    jar = format!("{jar}; {}", cookie(&of_other));
-    for app in [&one, &other] {
-        accepted(vote(&app.vote, "b").header("cookie", &jar)).await;
+async fn two_polls_on_one_host_use_separate_cookies() {
+    let ((poll_a, _storage_a), (poll_b, _storage_b)) = (app(&[]).await, app(&[]).await);
+    let mut cookie_header = cookie(&accepted(vote(&poll_a.vote, "a")).await);
+    let from_b = accepted(vote(&poll_b.vote, "a").header("cookie", &cookie_header)).await;
+    cookie_header = format!("{cookie_header}; {}", cookie(&from_b));
+    for app in [&poll_a, &poll_b] {
+        accepted(vote(&app.vote, "b").header("cookie", &cookie_header)).await;
         until_votes(&app.result, &[0, 1]).await;
     }
-    one.stop().await;
-    other.stop().await;
+    poll_a.stop().await;
+    poll_b.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_choice_of_another_poll_is_not_shown() {
     let (app, storage) = app(&[]).await;
-    let jar = cookie(&accepted(vote(&app.vote, "a")).await);
+    let cookie_header = cookie(&accepted(vote(&app.vote, "a")).await);
     until_votes(&app.result, &[1, 0]).await;
     app.stop().await;
     let page = async |app: &App| {
-        let request = client().get(&app.vote).header("cookie", &jar);
+        let request = client().get(&app.vote).header("cookie", &cookie_header);
         accepted(request).await.text().await.unwrap()
     };
     for (options, is_shown) in [("a=Cat,b=Dog", true), ("a=Cats,c=Cows", false)] {
@@ -131,59 +133,59 @@ async fn the_choice_of_another_poll_is_not_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn public_https_a_browser_that_came_by_http_is_one_voter_too() {
+async fn with_public_https_a_browser_on_http_stays_one_voter() {
     let (app, _storage) = app(&["--public-https", "true"]).await;
     let http = ("x-forwarded-proto", "http");
-    let answer = accepted(vote(&app.vote, "a").header(http.0, http.1)).await;
-    let set = answer.headers()["set-cookie"].to_str().unwrap();
+    let response = accepted(vote(&app.vote, "a").header(http.0, http.1)).await;
+    let set = response.headers()["set-cookie"].to_str().unwrap();
     assert!(!set.contains("Secure"), "a browser would drop it: {set}");
-    let jar = cookie(&answer);
+    let cookie_header = cookie(&response);
     let again = vote(&app.vote, "b")
         .header(http.0, http.1)
-        .header("cookie", &jar);
+        .header("cookie", &cookie_header);
     accepted(again).await;
     until_votes(&app.result, &[0, 1]).await;
-    // And one that goes on over HTTPS stays who it is.
+    // A browser that continues over HTTPS stays the same voter.
     let https = vote(&app.vote, "a").header("x-forwarded-proto", "https");
-    let answer = accepted(https.header("cookie", &jar)).await;
-    let secure = cookie(&answer);
+    let response = accepted(https.header("cookie", &cookie_header)).await;
+    let secure = cookie(&response);
     assert!(secure.starts_with("__Host-voter_id_"), "{secure}");
-    accepted(vote(&app.vote, "b").header("cookie", format!("{jar}; {secure}"))).await;
+    accepted(vote(&app.vote, "b").header("cookie", format!("{cookie_header}; {secure}"))).await;
     until_votes(&app.result, &[0, 1]).await;
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cookie_is_set_by_a_vote_and_by_a_form_that_needs_it_and_by_nothing_else() {
+async fn cookies_are_set_only_by_votes_and_by_forms_with_a_token() {
     let (app, _storage) = app(&[]).await;
     let browser = |request: RequestBuilder| request.header("sec-fetch-site", "same-origin");
     let page = accepted(browser(client().get(&app.vote))).await;
     assert_eq!(cookies(&page), [""; 0], "no vote was cast yet");
     assert!(!page.text().await.unwrap().contains("name=\"token\""));
     let old_browser = accepted(client().get(&app.vote)).await;
-    let jar = cookie(&old_browser);
+    let cookie_header = cookie(&old_browser);
     assert!(old_browser.text().await.unwrap().contains("name=\"token\""));
-    let known = accepted(client().get(&app.vote).header("cookie", jar)).await;
-    assert_eq!(cookies(&known), [""; 0], "it has one");
+    let known = accepted(client().get(&app.vote).header("cookie", cookie_header)).await;
+    assert_eq!(cookies(&known), [""; 0], "the browser has a cookie");
 
-    let refused = [
+    let rejected = [
         vote(&app.vote, "a").header("sec-fetch-site", "cross-site"),
         vote(&app.vote, "a").header("origin", "http://evil.example"),
         vote(&app.vote, "c"),
         client().post(&app.vote),
         client().post(format!("{}/api/votes", app.vote)).body("{}"),
     ];
-    for request in refused {
-        let answer = request.send().await.unwrap();
-        assert!(answer.status().is_client_error());
-        assert_eq!(cookies(&answer), [""; 0], "{}", answer.status());
+    for request in rejected {
+        let response = request.send().await.unwrap();
+        assert!(response.status().is_client_error());
+        assert_eq!(cookies(&response), [""; 0], "{}", response.status());
     }
     app.stop().await;
 }
 
-/// The queue may have it, so the vote that is sent again must be the same voter's.
+/// The queue may have the ballot, so a repeated vote must belong to the same voter.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_voter_whose_first_vote_is_uncertain_is_known_again() {
+async fn an_unconfirmed_first_vote_sets_the_voter_cookie() {
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     let (proxy, url) = Proxy::to(&storage.queue_url).await;
     storage.queue_url = url;
@@ -195,58 +197,58 @@ async fn a_voter_whose_first_vote_is_uncertain_is_known_again() {
         .header("content-type", "application/json")
         .body("{\"choice\":\"a\"}");
     for request in [vote(&app.vote, "a"), api] {
-        let answer = request.send().await.unwrap();
-        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(cookies(&answer).len(), 1);
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(cookies(&response).len(), 1);
     }
     proxy.make(Network::Good);
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_keeps_no_cookies_is_told_so() {
+async fn browsers_that_store_no_cookies_get_a_notice() {
     let (app, _storage) = app(&[]).await;
-    let not_kept = "does not keep our cookie";
-    // A script's vote from a page that had one before.
+    let notice = "does not keep our cookie";
+    // A vote by script from a page that had a cookie before.
     let again = client()
         .post(&app.vote)
         .form(&[("vote", "a"), ("has-cookie", "1")]);
     let page = accepted(again).await.text().await.unwrap();
     assert!(
-        page.contains(not_kept) && page.contains("Your vote is in."),
+        page.contains(notice) && page.contains("Your vote is in."),
         "{page}"
     );
-    // Without a script the browser goes to the page, and comes without what it was just given.
+    // Without a script the browser follows the redirect, without the cookie that it just received.
     let first = vote(&app.vote, "b")
         .header("sec-fetch-mode", "navigate")
         .header("sec-fetch-site", "same-origin");
-    let answer = first.send().await.unwrap();
-    assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+    let response = first.send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::SEE_OTHER);
     let page = format!(
         "{}/{}",
         app.vote,
-        answer.headers()["location"].to_str().unwrap()
+        response.headers()["location"].to_str().unwrap()
     );
     let next = |site: &str| client().get(&page).header("sec-fetch-site", site);
-    let said = accepted(next("same-origin")).await.text().await.unwrap();
-    assert!(said.contains(not_kept), "{said}");
-    let keeps = next("same-origin").header("cookie", cookie(&answer));
-    let said = accepted(keeps).await.text().await.unwrap();
+    let page = accepted(next("same-origin")).await.text().await.unwrap();
+    assert!(page.contains(notice), "{page}");
+    let with_cookie = next("same-origin").header("cookie", cookie(&response));
+    let page = accepted(with_cookie).await.text().await.unwrap();
     assert!(
-        said.contains("Your vote for <bdi>Dogs</bdi> is in."),
-        "{said}"
+        page.contains("Your vote for <bdi>Dogs</bdi> is in."),
+        "{page}"
     );
-    // A person who opens a shared link has not voted.
+    // A visitor who opens a shared link has not voted.
     for site in ["none", "cross-site"] {
-        let said = accepted(next(site)).await.text().await.unwrap();
-        assert!(said.contains("Choose one."), "{said}");
+        let page = accepted(next(site)).await.text().await.unwrap();
+        assert!(page.contains("Choose one."), "{page}");
     }
     until_votes(&app.result, &[1, 1]).await;
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_browser_goes_to_the_page_after_its_vote_and_a_program_stays() {
+async fn browsers_are_redirected_after_a_vote_and_programs_are_not() {
     let (app, _storage) = app(&[]).await;
     let html = "text/html,application/xhtml+xml,*/*;q=0.8";
     for (headers, status) in [
@@ -277,16 +279,16 @@ async fn a_browser_goes_to_the_page_after_its_vote_and_a_program_stays() {
             .fold(vote(&app.vote, "a"), |request, (name, value)| {
                 request.header(*name, *value)
             });
-        let answer = request.send().await.unwrap();
-        assert_eq!(answer.status(), status, "{headers:?}");
-        assert!(answer.headers()["cache-control"] == "no-store");
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), status, "{headers:?}");
+        assert!(response.headers()["cache-control"] == "no-store");
     }
     app.stop().await;
 }
 
-/// Before there is a cookie, too: a script sends the same word with a vote whose answer did not come.
+/// Even without a cookie: a script repeats a vote without a response with the same attempt id.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_vote_that_is_sent_again_is_the_same_voters() {
+async fn a_repeated_vote_belongs_to_the_same_voter() {
     let (app, _storage) = app(&[]).await;
     let send = |choice: &str, attempt: &str| {
         client()
@@ -294,12 +296,12 @@ async fn a_vote_that_is_sent_again_is_the_same_voters() {
             .form(&[("vote", choice), ("attempt", attempt)])
     };
     accepted(send("a", "one")).await;
-    let answer = accepted(send("b", "one")).await;
+    let response = accepted(send("b", "one")).await;
     until_votes(&app.result, &[0, 1]).await;
     accepted(send("b", "two")).await;
     until_votes(&app.result, &[0, 2]).await;
-    // A cookie goes before.
-    accepted(send("a", "three").header("cookie", cookie(&answer))).await;
+    // A cookie takes precedence over the attempt id.
+    accepted(send("a", "three").header("cookie", cookie(&response))).await;
     until_votes(&app.result, &[1, 1]).await;
     app.stop().await;
 }

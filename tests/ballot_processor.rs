@@ -1,4 +1,4 @@
-//! The worker's one turn after the other: read, store, acknowledge.
+//! The ballot processor of the worker: it reads, stores and acknowledges batches.
 
 use std::time::Duration;
 
@@ -16,39 +16,40 @@ use crate::{
 };
 
 on_both_storages! {
-    ballots_get_from_the_queue_into_the_tally,
-    poison_becomes_a_dead_letter_and_blocks_nobody,
-    what_only_the_store_refuses_becomes_a_dead_letter_too,
-    nothing_is_acknowledged_before_it_is_stored,
-    a_worker_that_died_between_commit_and_acknowledgement_changes_nothing,
-    workers_side_by_side_move_every_ballot_once,
+    ballots_move_from_the_queue_to_the_tally,
+    invalid_ballots_become_dead_letters_and_block_no_others,
+    a_ballot_rejected_by_the_store_becomes_a_dead_letter,
+    ballots_are_not_acknowledged_before_they_are_stored,
+    a_crash_between_commit_and_acknowledgement_changes_no_vote,
+    concurrent_workers_process_every_ballot_once,
 }
 
-const PACE: Pace = Pace {
+const CONFIG: Pace = Pace {
     batch: 100,
     wait: SOON,
     claim_min_idle: Duration::from_hours(1),
     restarts_ids: false,
 };
-const HEIR: Pace = Pace {
+/// Claims the entries of other consumers at once.
+const CLAIM_AT_ONCE: Pace = Pace {
     claim_min_idle: Duration::ZERO,
-    ..PACE
+    ..CONFIG
 };
 
 struct Worker {
-    mover: Mover,
+    processor: Mover,
     metrics: WorkerMetrics,
 }
 
-async fn worker(storage: &Storage, name: &str, pace: Pace) -> Worker {
+async fn worker(storage: &Storage, name: &str, config: Pace) -> Worker {
     let metrics = WorkerMetrics::for_outcomes(&prometheus::Registry::new());
     let consumer = storage.queue().await.consumer(name);
     Worker {
-        mover: Mover::new(
+        processor: Mover::new(
             consumer,
             storage.store().await,
             poll(),
-            pace,
+            config,
             metrics.clone(),
         ),
         metrics,
@@ -56,21 +57,22 @@ async fn worker(storage: &Storage, name: &str, pace: Pace) -> Worker {
 }
 
 impl Worker {
-    /// Turns until so many ballots are moved.
-    async fn move_all(&mut self, count: usize) {
+    /// Processes batches until this number of ballots is processed.
+    async fn process_all(&mut self, count: usize) {
         let mut left = count;
         for _ in 0..100 {
-            if let Progress::Moved(moved) = self.mover.run_next().await.unwrap() {
-                left -= moved;
+            if let Progress::Moved(processed_count) = self.processor.run_next().await.unwrap() {
+                left -= processed_count;
             }
             if left == 0 {
                 return;
             }
         }
-        panic!("{left} of {count} ballots were not moved");
+        panic!("{left} of {count} ballots were not processed");
     }
 
-    fn entries(&self, outcome: &str) -> u64 {
+    /// The number of processed ballots with this outcome.
+    fn processed(&self, outcome: &str) -> u64 {
         self.metrics
             .worker_ballots_processed_total
             .with_label_values(&[outcome])
@@ -78,7 +80,8 @@ impl Worker {
     }
 }
 
-async fn vote(queue: &Queue, voter: VoterId, choice: &str) {
+/// Enqueues a ballot.
+async fn enqueue(queue: &Queue, voter: VoterId, choice: &str) {
     let choice = poll().choice(choice).unwrap();
     queue
         .enqueue(&Ballot {
@@ -90,21 +93,24 @@ async fn vote(queue: &Queue, voter: VoterId, choice: &str) {
         .unwrap();
 }
 
-async fn ballots_get_from_the_queue_into_the_tally(storage: Storage) {
+async fn ballots_move_from_the_queue_to_the_tally(storage: Storage) {
     let queue = storage.queue().await;
-    let changes_their_mind = VoterId::random();
-    vote(&queue, changes_their_mind, "a").await;
-    vote(&queue, VoterId::random(), "a").await;
-    vote(&queue, changes_their_mind, "b").await;
-    let mut worker = worker(&storage, "worker", PACE).await;
-    worker.move_all(3).await;
+    let changes_vote = VoterId::random();
+    enqueue(&queue, changes_vote, "a").await;
+    enqueue(&queue, VoterId::random(), "a").await;
+    enqueue(&queue, changes_vote, "b").await;
+    let mut worker = worker(&storage, "worker", CONFIG).await;
+    worker.process_all(3).await;
     assert_eq!(
         storage.counted().await,
         [("a".to_owned(), 1), ("b".to_owned(), 1)]
     );
     assert_counts_are_right(&storage).await;
-    assert_eq!(worker.mover.run_next().await.unwrap(), Progress::Idle);
-    assert_eq!((worker.entries("applied"), worker.entries("stale")), (3, 0));
+    assert_eq!(worker.processor.run_next().await.unwrap(), Progress::Idle);
+    assert_eq!(
+        (worker.processed("applied"), worker.processed("stale")),
+        (3, 0)
+    );
     assert_eq!(
         worker
             .metrics
@@ -114,9 +120,9 @@ async fn ballots_get_from_the_queue_into_the_tally(storage: Storage) {
     );
 }
 
-async fn poison_becomes_a_dead_letter_and_blocks_nobody(storage: Storage) {
+async fn invalid_ballots_become_dead_letters_and_block_no_others(storage: Storage) {
     let queue = storage.queue().await;
-    vote(&queue, VoterId::random(), "a").await;
+    enqueue(&queue, VoterId::random(), "a").await;
     let voter = VoterId::random().to_string();
     storage
         .enqueue_raw(&[("voter", &voter), ("choice", "c")])
@@ -128,9 +134,9 @@ async fn poison_becomes_a_dead_letter_and_blocks_nobody(storage: Storage) {
         .enqueue_raw(&[("voter", "a\0"), ("choice", "a")])
         .await;
     storage.enqueue_raw(&[("nonsense", "\x01")]).await;
-    vote(&queue, VoterId::random(), "b").await;
-    let mut worker = worker(&storage, "worker", PACE).await;
-    worker.move_all(6).await;
+    enqueue(&queue, VoterId::random(), "b").await;
+    let mut worker = worker(&storage, "worker", CONFIG).await;
+    worker.process_all(6).await;
     assert_eq!(
         storage.counted().await,
         [("a".to_owned(), 1), ("b".to_owned(), 1)]
@@ -147,31 +153,30 @@ async fn poison_becomes_a_dead_letter_and_blocks_nobody(storage: Storage) {
     );
     assert!(
         letters[0].payload.contains(&voter),
-        "it can be looked into and replayed: {}",
+        "the payload is kept for a replay: {}",
         letters[0].payload
     );
-    assert_eq!(worker.entries("dead_letter"), 4);
+    assert_eq!(worker.processed("dead_letter"), 4);
 }
 
-async fn what_only_the_store_refuses_becomes_a_dead_letter_too(storage: Storage) {
+async fn a_ballot_rejected_by_the_store_becomes_a_dead_letter(storage: Storage) {
     let queue = storage.queue().await;
     let store = storage.store().await;
-    let refused = VoterId::random();
+    let rejected_voter = VoterId::random();
     let ballots = (0..9).map(|index| {
         if index == 4 {
-            refused
+            rejected_voter
         } else {
             VoterId::random()
         }
     });
     for voter in ballots {
-        vote(&queue, voter, "a").await;
+        enqueue(&queue, voter, "a").await;
     }
-    // A rule that an operator added to the table.
-    refuse_in_the_store(&storage, refused).await;
+    reject_in_the_store(&storage, rejected_voter).await;
     storage.enqueue_raw(&[("nonsense", "too")]).await;
-    let mut worker = worker(&storage, "worker", PACE).await;
-    worker.move_all(10).await;
+    let mut worker = worker(&storage, "worker", CONFIG).await;
+    worker.process_all(10).await;
     assert_eq!(storage.counted().await, [("a".to_owned(), 8)]);
     let letters = store.dead_letters().await.unwrap();
     assert_eq!(letters.len(), 2);
@@ -181,13 +186,13 @@ async fn what_only_the_store_refuses_becomes_a_dead_letter_too(storage: Storage)
         letters[0].reason
     );
     assert_eq!(
-        (worker.entries("applied"), worker.entries("dead_letter")),
+        (worker.processed("applied"), worker.processed("dead_letter")),
         (8, 2)
     );
 }
 
-/// A rule that an operator added: the store refuses this voter for ever.
-pub async fn refuse_in_the_store(storage: &Storage, voter: VoterId) {
+/// Adds a trigger, as an operator could, with which the store rejects every ballot of this voter.
+pub async fn reject_in_the_store(storage: &Storage, voter: VoterId) {
     let statement = if storage.database_url.starts_with("sqlite") {
         format!(
             "CREATE TRIGGER refuse BEFORE INSERT ON votes WHEN new.id = '{voter}'
@@ -203,101 +208,109 @@ pub async fn refuse_in_the_store(storage: &Storage, voter: VoterId) {
     storage.execute(&statement).await;
 }
 
-async fn nothing_is_acknowledged_before_it_is_stored(storage: Storage) {
+async fn ballots_are_not_acknowledged_before_they_are_stored(storage: Storage) {
     let queue = storage.queue().await;
-    let mut worker = worker(&storage, "worker", PACE).await;
-    worker.mover.run_next().await.unwrap();
-    vote(&queue, VoterId::random(), "a").await;
+    let mut worker = worker(&storage, "worker", CONFIG).await;
+    worker.processor.run_next().await.unwrap();
+    enqueue(&queue, VoterId::random(), "a").await;
     storage.execute("ALTER TABLE votes RENAME TO hidden").await;
     for _ in 0..3 {
-        let error = worker.mover.run_next().await.unwrap_err();
+        let error = worker.processor.run_next().await.unwrap_err();
         assert!(
             matches!(&error, MoveError::Store(error) if error.class == ErrorClass::Transient),
             "{error}"
         );
     }
-    let backlog = queue.consumer("looks").trim().await.unwrap();
+    let backlog = queue.consumer("observer").trim().await.unwrap();
     assert_eq!(
-        (backlog.pending, backlog.undelivered),
+        (backlog.pending, backlog.lag),
         (1, 0),
-        "the queue still has it"
+        "the ballot is still in the queue"
     );
-    assert_eq!(worker.entries("retry"), 3);
+    assert_eq!(worker.processed("retry"), 3);
     storage.execute("ALTER TABLE hidden RENAME TO votes").await;
-    worker.move_all(1).await;
+    worker.process_all(1).await;
     assert_eq!(storage.counted().await, [("a".to_owned(), 1)]);
-    assert_eq!(queue.consumer("looks").trim().await.unwrap().pending, 0);
+    assert_eq!(queue.consumer("observer").trim().await.unwrap().pending, 0);
 }
 
-async fn a_worker_that_died_between_commit_and_acknowledgement_changes_nothing(storage: Storage) {
+async fn a_crash_between_commit_and_acknowledgement_changes_no_vote(storage: Storage) {
     let queue = storage.queue().await;
     let voter = VoterId::random();
-    vote(&queue, voter, "a").await;
-    vote(&queue, VoterId::random(), "b").await;
+    enqueue(&queue, voter, "a").await;
+    enqueue(&queue, VoterId::random(), "b").await;
     let mut dying = queue.consumer("dying");
     let mut ballots = Vec::new();
     while ballots.len() < 2 {
-        let deliveries = dying.next(100, SOON).await.unwrap();
+        let deliveries = dying.read(100, SOON).await.unwrap();
         ballots.extend(
             deliveries
                 .iter()
                 .map(|delivery| delivery.open(&poll()).unwrap()),
         );
     }
-    storage.store().await.apply(&ballots, &[]).await.unwrap();
+    storage
+        .store()
+        .await
+        .upsert_ballots(&ballots, &[])
+        .await
+        .unwrap();
     drop(dying);
-    // Meanwhile the voter has changed their mind, and that has been counted already.
-    vote(&queue, voter, "b").await;
-    let mut quick = worker(&storage, "quick", PACE).await;
-    quick.move_all(1).await;
-    let mut heir = worker(&storage, "heir", HEIR).await;
-    heir.move_all(2).await;
+    // The voter has changed their vote, and the new vote is already stored.
+    enqueue(&queue, voter, "b").await;
+    let mut worker_a = worker(&storage, "a", CONFIG).await;
+    worker_a.process_all(1).await;
+    let mut worker_b = worker(&storage, "b", CLAIM_AT_ONCE).await;
+    worker_b.process_all(2).await;
     assert_eq!(
         (
-            heir.entries("stale"),
-            heir.metrics.worker_ballots_reclaimed_total.get()
+            worker_b.processed("stale"),
+            worker_b.metrics.worker_ballots_reclaimed_total.get()
         ),
         (2, 2)
     );
     assert_eq!(storage.counted().await, [("b".to_owned(), 2)]);
     assert_counts_are_right(&storage).await;
-    assert_eq!(queue.consumer("looks").trim().await.unwrap().oldest, None);
+    assert_eq!(
+        queue.consumer("observer").trim().await.unwrap().oldest,
+        None
+    );
 }
 
-async fn workers_side_by_side_move_every_ballot_once(storage: Storage) {
+async fn concurrent_workers_process_every_ballot_once(storage: Storage) {
     const BALLOTS: usize = 300;
     let queue = storage.queue().await;
     let voters: Vec<_> = (0..60_u8).map(|_| VoterId::random()).collect();
     for index in 0..BALLOTS {
-        vote(
+        enqueue(
             &queue,
             voters[index % voters.len()],
             if index * 7 % 3 == 0 { "a" } else { "b" },
         )
         .await;
     }
-    let pace = Pace { batch: 7, ..PACE };
+    let config = Pace { batch: 7, ..CONFIG };
     let mut workers = Vec::new();
     for name in ["one", "two", "three"] {
-        let mut worker = worker(&storage, name, pace).await;
+        let mut worker = worker(&storage, name, config).await;
         workers.push(tokio::spawn(async move {
-            let mut moved = 0;
+            let mut processed_count = 0;
             let mut idle = 0;
-            // The first turn may find the group just made, and so nothing.
+            // The first batch may be empty, because it creates the consumer group.
             while idle < 3 {
-                match worker.mover.run_next().await.unwrap() {
-                    Progress::Moved(count) => moved += count,
+                match worker.processor.run_next().await.unwrap() {
+                    Progress::Moved(count) => processed_count += count,
                     Progress::Idle => idle += 1,
                 }
             }
-            moved
+            processed_count
         }));
     }
-    let mut moved = 0;
+    let mut processed_count = 0;
     for worker in workers {
-        moved += worker.await.unwrap();
+        processed_count += worker.await.unwrap();
     }
-    assert_eq!(moved, BALLOTS);
+    assert_eq!(processed_count, BALLOTS);
     assert_counts_are_right(&storage).await;
     let last = i64::try_from(
         (BALLOTS - voters.len()..BALLOTS)
