@@ -5,7 +5,7 @@ use crate::harness::{
     browser::{Browser, DESKTOP},
     process::Service,
     skip::or_skip,
-    viewer::until_votes,
+    viewer::wait_for_votes,
     voter::Voter,
 };
 
@@ -17,7 +17,7 @@ async fn the_result_page_reports_votes_that_wait_to_be_counted() {
     let result = Service::start("result", &storage, &[]);
     let mut worker = Service::start("worker", &storage, &[]);
     Voter::new(&vote.url).must_vote_for("a").await;
-    until_votes(&result.url, &[1, 0]).await;
+    wait_for_votes(&result.url, &[1, 0]).await;
     browser.goto(&result.url).await;
     let live = |text: &str| text == "Live";
     browser.wait_for_text("#connection", live).await;

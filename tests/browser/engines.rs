@@ -13,7 +13,7 @@ use crate::{
         eventually, free_port,
         server::{Server, find_program},
         skip::or_skip,
-        viewer::{get_json, until_votes},
+        viewer::{get_json, wait_for_votes},
     },
     proxies::servers::{Configuration, HOST, Proxy, Software},
 };
@@ -84,7 +84,7 @@ async fn check_journey(engine: &str, proxy: (Software, Configuration)) -> Result
     for scripts in [true, false] {
         let storage = embedded().await;
         let app = App::start(&storage, &[]).await;
-        until_votes(&app.result, &[0, 0]).await;
+        wait_for_votes(&app.result, &[0, 0]).await;
         // A vote of another voter, so that the chart has lines.
         crate::harness::voter::Voter::new(&app.vote)
             .must_vote_for("a")
@@ -102,7 +102,7 @@ async fn check_journey(engine: &str, proxy: (Software, Configuration)) -> Result
             let notice = seen[step]["notice"].as_str().unwrap_or_default();
             assert!(notice.starts_with(expected), "{step}: {what}");
         }
-        until_votes(&app.result, &[1, 1]).await;
+        wait_for_votes(&app.result, &[1, 1]).await;
         // Chromium 80 does not tell the script which button was clicked, so it submits the form.
         let without_page_load = scripts && engine != "chromium-80";
         assert_eq!(seen["changed"]["kept"], without_page_load, "{what}");
@@ -266,7 +266,7 @@ async fn webkit_votes_and_shows_the_result() {
         let _turn = browser_permit().await;
         let webkit = or_skip!(WebKit::open(scripts).await);
         let app = App::start(&storage, &[]).await;
-        until_votes(&app.result, &[0, 0]).await;
+        wait_for_votes(&app.result, &[0, 0]).await;
         webkit.driver.goto(&app.vote).await.expect("the page loads");
         webkit.evaluate("window.same = true").await;
         webkit.vote_for("a", "Your vote for Cats is in.").await;
@@ -277,7 +277,7 @@ async fn webkit_votes_and_shows_the_result() {
             json!(scripts),
             "only without scripts the page is loaded again"
         );
-        until_votes(&app.result, &[0, 1]).await;
+        wait_for_votes(&app.result, &[0, 1]).await;
         webkit
             .driver
             .goto(&app.result)

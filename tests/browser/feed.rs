@@ -11,9 +11,9 @@ use crate::harness::{
     app::App,
     browser::{Browser, DESKTOP},
     load_balancer::LoadBalancer,
-    scrape::{exactly, until},
+    scrape::{exactly, wait_for_value},
     skip::or_skip,
-    viewer::{Viewer, until_complete, until_votes},
+    viewer::{Viewer, wait_for_votes, wait_until_complete},
     voter::Voter,
 };
 use crate::proxies::servers::{Configuration, Proxy, Software};
@@ -44,7 +44,7 @@ async fn a_page_polls_when_its_stream_is_held_back() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     let balancer = LoadBalancer::start(&[&app.result]).await;
     balancer.hold_streams(true);
     record_connection_states(&browser).await;
@@ -80,7 +80,7 @@ async fn a_page_retries_with_backoff_and_respects_retry_after() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     let balancer = LoadBalancer::start(&[&app.result]).await;
     browser.goto(&balancer.url).await;
     let waits = browser
@@ -124,7 +124,7 @@ async fn a_hidden_page_sends_no_requests_after_a_minute() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     // The minute ends at once, and the script hides the page, because a headless browser never does.
     let source = "
         const wait = window.setTimeout;
@@ -141,9 +141,9 @@ async fn a_hidden_page_sends_no_requests_after_a_minute() {
     let is_live = |text: &str| text == "Live";
     browser.wait_for_text("#connection", is_live).await;
     browser.evaluate("hide(true)").await;
-    until(&app.result, "result_sse_connections", exactly(0.0)).await;
+    wait_for_value(&app.result, "result_sse_connections", exactly(0.0)).await;
     Voter::new(&app.vote).must_vote_for("a").await;
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
     assert_eq!(browser.text("#total").await, "No votes yet");
     browser.evaluate("hide(false)").await;
     browser
@@ -159,7 +159,7 @@ async fn a_page_polls_behind_a_buffering_proxy() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     let nginx = or_skip!(Proxy::start(
         Software::Nginx,
         Configuration::Buffering,
@@ -188,7 +188,7 @@ async fn a_rejected_viewer_polls_and_gets_the_next_free_stream() {
     let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &["--max-viewers", "1"]).await;
     let viewer = Viewer::open(&app.result, None).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     browser.goto(&app.result).await;
     browser
         .wait_for_text("#connection", |text| text == POLLING)
@@ -201,7 +201,7 @@ async fn a_rejected_viewer_polls_and_gets_the_next_free_stream() {
     browser
         .wait_for_text("#connection", |text| text == "Live")
         .await;
-    until(&app.result, "result_sse_connections", exactly(1.0)).await;
+    wait_for_value(&app.result, "result_sse_connections", exactly(1.0)).await;
     browser.close().await;
     app.stop().await;
 }
@@ -213,8 +213,8 @@ async fn a_changed_vote_is_drawn_and_announced() {
     let app = App::start(&storage, &[]).await;
     let voter = Voter::new(&app.vote);
     voter.must_vote_for("a").await;
-    until_votes(&app.result, &[1, 0]).await;
-    until_complete(&app.result).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
+    wait_until_complete(&app.result).await;
     browser.goto(&app.result).await;
     browser
         .wait_for_text("#connection", |text| text == "Live")
@@ -244,8 +244,8 @@ async fn two_replicas_with_other_options_reload_a_page_once() {
         App::start(&storage, &[]).await,
         App::start(&storage, &more).await,
     );
-    until_votes(&old.result, &[0, 0]).await;
-    until_votes(&new.result, &[0, 0, 0]).await;
+    wait_for_votes(&old.result, &[0, 0]).await;
+    wait_for_votes(&new.result, &[0, 0, 0]).await;
     let balancer = LoadBalancer::start(&[&old.result, &new.result]).await;
     browser.goto(&balancer.url).await;
     for round in 1..=8 {
@@ -277,8 +277,8 @@ async fn a_closed_poll_names_the_winner_and_shows_no_invitation() {
     let closed = ["--poll-closes-at", "2020-01-01T00:00:00Z"];
     let flags = [closed[0], closed[1], "--vote-url", vote_url];
     let app = App::start(&storage, &flags).await;
-    until_votes(&app.result, &[0, 0]).await;
-    let page = Voter::new(&app.result).look().await.html;
+    wait_for_votes(&app.result, &[0, 0]).await;
+    let page = Voter::new(&app.result).get_page().await.html;
     let expected = [
         "No votes were cast.",
         ">No votes<",
@@ -290,22 +290,22 @@ async fn a_closed_poll_names_the_winner_and_shows_no_invitation() {
     }
     let votes = "INSERT INTO votes (id, vote) VALUES ('1', 'a'), ('2', 'b'), ('3', 'a')";
     storage.execute(votes).await;
-    until_votes(&app.result, &[2, 1]).await;
-    let page = Voter::new(&app.result).look().await.html;
+    wait_for_votes(&app.result, &[2, 1]).await;
+    let page = Voter::new(&app.result).get_page().await.html;
     assert!(page.contains("Cats wins with 66.7%."), "{page}");
     assert!(!page.contains("vote.example.org"), "{page}");
     storage
         .execute("INSERT INTO votes (id, vote) VALUES ('4', 'b')")
         .await;
-    until_votes(&app.result, &[2, 2]).await;
-    let page = Voter::new(&app.result).look().await.html;
+    wait_for_votes(&app.result, &[2, 2]).await;
+    let page = Voter::new(&app.result).get_page().await.html;
     assert!(page.contains("A tie: Cats, Dogs."), "{page}");
     app.stop().await;
 
     let opens_at = (Timestamp::now() + jiff::SignedDuration::from_hours(9)).to_string();
     let app = App::start(&storage, &["--poll-opens-at", &opens_at]).await;
-    until_votes(&app.result, &[2, 2]).await;
-    let page = Voter::new(&app.result).look().await.html;
+    wait_for_votes(&app.result, &[2, 2]).await;
+    let page = Voter::new(&app.result).get_page().await.html;
     assert!(page.contains("Voting begins at <time"), "{page}");
     app.stop().await;
 }

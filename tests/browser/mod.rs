@@ -21,8 +21,8 @@ use crate::harness::{
     eventually, free_port,
     process::Service,
     skip::or_skip,
-    storage::{Kind, Storage},
-    viewer::{get_json, until_votes},
+    storage::{Backend, Storage},
+    viewer::{get_json, wait_for_votes},
     voter::Voter,
 };
 
@@ -30,7 +30,7 @@ const PRESSED: &str =
     "return Array.from(document.querySelectorAll('[aria-pressed=true]'), (button) => button.id)";
 
 async fn embedded() -> Storage {
-    Storage::new(Kind::Embedded)
+    Storage::new(Backend::Embedded)
         .await
         .expect("embedded storage is always available")
 }
@@ -43,7 +43,7 @@ async fn start_large_poll(flags: &[&str]) -> (Storage, App) {
         .collect();
     let options = options.join(",");
     let app = App::start(&storage, &[&["--poll-options", &options], flags].concat()).await;
-    until_votes(&app.result, &[0; 20]).await;
+    wait_for_votes(&app.result, &[0; 20]).await;
     let now = Timestamp::now().as_millisecond();
     let mut votes = Vec::new();
     for step in 0..45 {
@@ -119,7 +119,7 @@ async fn a_vote_needs_no_page_load() {
         browser.text("#the_notice").await,
         "Your vote for Dogs is in. You can change it here."
     );
-    until_votes(&app.result, &[0, 1]).await;
+    wait_for_votes(&app.result, &[0, 1]).await;
     browser.close().await;
     app.stop().await;
 }
@@ -143,7 +143,7 @@ async fn two_windows_are_one_voter() {
 
     browser.driver.switch_to_window(first).await.unwrap();
     browser.wait_for_value(PRESSED, json!(["b"])).await;
-    until_votes(&app.result, &[0, 1]).await;
+    wait_for_votes(&app.result, &[0, 1]).await;
     browser.close().await;
     app.stop().await;
 }
@@ -153,7 +153,7 @@ async fn the_result_updates_live() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     browser.goto(&app.result).await;
     browser.evaluate("window.same = true").await;
     browser
@@ -218,7 +218,7 @@ async fn a_screen_reader_announces_the_result_at_intervals() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     browser.goto(&app.result).await;
     browser
         .wait_for_text("#connection", |text| text == "Live")
@@ -259,7 +259,7 @@ async fn a_lost_connection_is_reported_and_restored() {
     let address = format!("127.0.0.1:{}", free_port());
     let result = || Service::start("result", &storage, &[("LISTEN_ADDR", &address)]);
     let mut running = result();
-    until_votes(&running.url, &[0, 0]).await;
+    wait_for_votes(&running.url, &[0, 0]).await;
     browser.goto(&running.url).await;
     browser.evaluate("window.same = true").await;
     browser
@@ -284,7 +284,7 @@ async fn a_lost_connection_is_reported_and_restored() {
         json!(true),
         "without a page load"
     );
-    until_votes(&running.url, &[0, 1]).await;
+    wait_for_votes(&running.url, &[0, 1]).await;
     browser.close().await;
 }
 
@@ -407,7 +407,7 @@ async fn everything_works_without_scripts() {
             .await;
     }
 
-    until_votes(&app.result, &[0, 1]).await;
+    wait_for_votes(&app.result, &[0, 1]).await;
     browser.goto(&app.result).await;
     assert_eq!(browser.text("#total").await, "1 vote");
     assert_eq!(browser.text("#option-b .percent").await, "100.0%");
@@ -447,7 +447,7 @@ async fn the_pages_work_with_the_keyboard_alone() {
     browser.press(Key::Enter).await;
     browser.wait_for_value(PRESSED, json!(["b"])).await;
 
-    until_votes(&app.result, &[0, 1]).await;
+    wait_for_votes(&app.result, &[0, 1]).await;
     browser.goto(&app.result).await;
     let slider = "return document.getElementById('moment')?.hidden ?? null";
     // The chart may come a moment later than the page.
@@ -481,7 +481,7 @@ async fn the_pages_work_with_the_keyboard_alone() {
 async fn the_pages_are_in_the_users_language() {
     let storage = embedded().await;
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     for (language, tag, accepted, live, votes, percent) in [
         (
             "ko-KR",
@@ -656,7 +656,7 @@ async fn only_allowed_origins_can_embed_the_result() {
         let origin = format!("http://{}", host.local_addr().unwrap());
         let flags = ["--embed-allowed-origins", &origin];
         let app = App::start(&storage, if is_invited { &flags } else { &[] }).await;
-        until_votes(&app.result, &[0, 0]).await;
+        wait_for_votes(&app.result, &[0, 0]).await;
         let page = Html(format!("<iframe src=\"{}/embed\"></iframe>", app.result));
         let host =
             tokio::spawn(axum::serve(host, Router::new().fallback(async || page)).into_future());
@@ -675,8 +675,8 @@ async fn only_allowed_origins_can_embed_the_result() {
 async fn the_result_page_links_to_the_voting_page_with_a_qr_code() {
     let storage = embedded().await;
     let app = App::start(&storage, &["--vote-url", "https://vote.example.org/poll"]).await;
-    until_votes(&app.result, &[0, 0]).await;
-    let page = Voter::new(&app.result).look().await.html;
+    wait_for_votes(&app.result, &[0, 0]).await;
+    let page = Voter::new(&app.result).get_page().await.html;
     assert!(
         page.contains("<a href=\"https://vote.example.org/poll\">Vote here</a>"),
         "{page}"
@@ -689,7 +689,7 @@ async fn the_result_page_links_to_the_voting_page_with_a_qr_code() {
         .next()
         .unwrap();
     let picture = Voter::new(&format!("{}/{picture}", app.result))
-        .look()
+        .get_page()
         .await;
     assert!(picture.html.contains("<svg"), "{}", picture.html);
     app.stop().await;

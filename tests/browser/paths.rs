@@ -8,7 +8,7 @@ use crate::{
         app::App,
         browser::{Browser, BrowserSettings, DESKTOP},
         skip::or_skip,
-        viewer::until_votes,
+        viewer::wait_for_votes,
     },
     proxies::servers::{Configuration, HOST, Proxy, Software},
 };
@@ -50,7 +50,7 @@ async fn a_browser_votes_and_shows_the_result_below_base_paths() {
             }
             let same = "return window.same === true";
             assert_eq!(browser.evaluate(same).await, json!(scripts));
-            until_votes(&format!("{}{path}", app.result), &votes).await;
+            wait_for_votes(&format!("{}{path}", app.result), &votes).await;
 
             browser.goto(&format!("{site}/result/")).await;
             let total = if votes[1] == 1 { "1 vote" } else { "2 votes" };

@@ -7,9 +7,9 @@ use crate::{
     harness::{
         app::App,
         browser::{Browser, BrowserSettings, DESKTOP},
-        proxy::{self, Network},
+        proxy::{self, Toxic},
         skip::or_skip,
-        viewer::until_votes,
+        viewer::wait_for_votes,
     },
     proxies::servers::{Configuration, HOST, Proxy, Software},
 };
@@ -54,7 +54,7 @@ async fn a_browser_votes_through_every_proxy_with_and_without_scripts() {
             }
             browser.close().await;
             voters += 1;
-            until_votes(&app.result, &[0, voters]).await;
+            wait_for_votes(&app.result, &[0, voters]).await;
         }
     }
     app.stop().await;
@@ -91,11 +91,11 @@ async fn a_retried_first_vote_counts_once_after_a_lost_response() {
     let app = App::start(&storage, &[]).await;
     let (network, address) = proxy::Proxy::to(&app.vote).await;
     browser.goto(&address).await;
-    network.make(Network::NoAnswers);
+    network.set_toxic(Toxic::TimeoutDownstream);
     browser.click("#a").await;
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
     network.reset_open_connections();
-    network.make(Network::Good);
+    network.set_toxic(Toxic::None);
     // Chromium may retry by itself.
     browser
         .wait_for_text("#the_notice", |text| {
@@ -106,7 +106,7 @@ async fn a_retried_first_vote_counts_once_after_a_lost_response() {
     browser
         .wait_for_text("#the_notice", |text| text.contains("for Dogs is in"))
         .await;
-    until_votes(&app.result, &[0, 1]).await;
+    wait_for_votes(&app.result, &[0, 1]).await;
     browser.close().await;
     app.stop().await;
 }

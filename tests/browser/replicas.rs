@@ -6,7 +6,7 @@ use crate::{
         browser::{Browser, DESKTOP},
         proxy::Proxy,
         skip::or_skip,
-        storage::{Kind, Storage},
+        storage::{Backend, Storage},
         voter::Voter,
     },
 };
@@ -14,7 +14,7 @@ use crate::{
 /// The page stays loaded and continues with the data of another replica.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn browsers_reconnect_to_another_replica() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let browser = or_skip!(Browser::open(DESKTOP).await);
     let vote = start_ready("vote", &storage, &[]).await;
     let _worker = start_ready("worker", &storage, &[]).await;
@@ -30,7 +30,7 @@ async fn browsers_reconnect_to_another_replica() {
         .wait_for_text("#total", |text| text == "1 vote")
         .await;
 
-    proxy.lead_to(&other.url);
+    proxy.set_upstream(&other.url);
     assert!(replica.process.terminate().success());
     Voter::new(&vote.url).must_vote_for("b").await;
     browser

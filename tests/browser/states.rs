@@ -9,7 +9,7 @@ use crate::harness::{
     app::App,
     browser::{Axe, Browser, BrowserSettings, DESKTOP},
     skip::or_skip,
-    viewer::until_votes,
+    viewer::wait_for_votes,
     voter::Voter,
 };
 
@@ -74,7 +74,7 @@ async fn the_last_choice_wins_over_a_slow_vote() {
         browser.evaluate("return sent").await,
         json!(["a", "c", "a"])
     );
-    until_votes(&app.result, &[1, 0, 0]).await;
+    wait_for_votes(&app.result, &[1, 0, 0]).await;
     browser.close().await;
     app.stop().await;
 }
@@ -127,7 +127,7 @@ async fn option_keys_may_be_names_of_form_properties() {
     assert_eq!(browser.evaluate("return window.same").await, json!(true));
     let mut votes = [0; 20];
     votes[19] = 1;
-    until_votes(&app.result, &votes).await;
+    wait_for_votes(&app.result, &votes).await;
     browser.close().await;
     app.stop().await;
 }
@@ -162,7 +162,7 @@ async fn right_to_left_texts_are_displayed_right_to_left() {
     let label = "return document.querySelector('#the_notice bdi').textContent";
     assert_eq!(browser.evaluate(label).await, json!("قطط 2"));
     browser.screenshot("vote-rtl").await;
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
     browser.goto(&app.result).await;
     let table = directions("thead th:not(:first-child)");
     while browser.evaluate(&table).await == json!([]) {
@@ -187,7 +187,7 @@ async fn a_page_updates_the_phase_when_the_laptop_wakes() {
     let now = Timestamp::now();
     let (clock, control) = Clock::manual(now);
     let opens_at = (now + 1.hour()).to_string();
-    let app = App::start_by(clock, &storage, &["--poll-opens-at", &opens_at]).await;
+    let app = App::start_with_clock(clock, &storage, &["--poll-opens-at", &opens_at]).await;
     browser.goto(&app.vote).await;
     let shown = browser.text("#the_notice").await;
     assert_eq!(shown, "Voting has not begun yet.");
@@ -305,10 +305,10 @@ async fn a_returning_voter_sees_the_current_vote() {
         "--votes-burst",
         "1",
     ];
-    let app = App::start_by(clock, &storage, &flags).await;
+    let app = App::start_with_clock(clock, &storage, &flags).await;
     let voter = Voter::new(&app.vote);
     voter.must_vote_for("b").await;
-    let page = voter.look().await.html;
+    let page = voter.get_page().await.html;
     assert!(
         page.contains("Your vote for <bdi>Dogs</bdi> is in. You can change it here."),
         "{page}"
@@ -322,7 +322,7 @@ async fn a_returning_voter_sees_the_current_vote() {
     let wanted = format!("Please try again in {wait}.");
     assert!(rejected.html.contains(&wanted), "{}", rejected.html);
     control.set(now + 2.hours());
-    let page = voter.look().await.html;
+    let page = voter.get_page().await.html;
     let wanted = "Voting is over. Your vote for <bdi>Dogs</bdi> is in.";
     assert!(
         page.contains(wanted) && !page.contains("Choose one"),

@@ -9,9 +9,9 @@ use super::embedded;
 use crate::harness::{
     app::App,
     browser::{Browser, DESKTOP},
-    scrape::{exactly, until},
+    scrape::{exactly, wait_for_value},
     skip::or_skip,
-    viewer::until_votes,
+    viewer::wait_for_votes,
     voter::Voter,
 };
 
@@ -35,7 +35,7 @@ async fn seven_tabs_share_one_stream_and_another_tab_takes_over() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     let mut tabs = vec![browser.driver.window().await.unwrap()];
     for _ in 1..7 {
         tabs.push(browser.driver.new_tab().await.unwrap());
@@ -49,7 +49,7 @@ async fn seven_tabs_share_one_stream_and_another_tab_takes_over() {
     }
     let secure = "return isSecureContext || 'locks' in navigator";
     assert_eq!(browser.evaluate(secure).await, json!(false));
-    until(&app.result, STREAMS, exactly(1.0)).await;
+    wait_for_value(&app.result, STREAMS, exactly(1.0)).await;
     Voter::new(&app.vote).must_vote_for("a").await;
     for tab in &tabs {
         switch(&browser, tab).await;
@@ -71,7 +71,7 @@ async fn seven_tabs_share_one_stream_and_another_tab_takes_over() {
             .wait_for_text("#connection", |text| text == "Live")
             .await;
     }
-    until(&app.result, STREAMS, exactly(1.0)).await;
+    wait_for_value(&app.result, STREAMS, exactly(1.0)).await;
     browser.close().await;
     app.stop().await;
 }
@@ -83,7 +83,7 @@ async fn eight_frames_share_one_stream() {
     let host = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://host.test:{}", host.local_addr().unwrap().port());
     let app = App::start(&storage, &["--embed-allowed-origins", &origin]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     let frame = format!(
         "<iframe src=\"{}/embed\"></iframe>",
         with_remote_name(&app.result)
@@ -100,7 +100,7 @@ async fn eight_frames_share_one_stream() {
                 .await;
             browser.driver.enter_default_frame().await.unwrap();
         }
-        until(&app.result, STREAMS, exactly(1.0)).await;
+        wait_for_value(&app.result, STREAMS, exactly(1.0)).await;
         if total == "No votes yet" {
             Voter::new(&app.vote).must_vote_for("a").await;
         }

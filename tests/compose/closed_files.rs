@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use crate::harness::{folders, skip::or_skip, stack::Stack, viewer::until_votes, voter::Voter};
+use crate::harness::{folders, skip::or_skip, stack::Stack, viewer::wait_for_votes, voter::Voter};
 
 /// A user other than root.
 const OWNER: u32 = 12_345;
@@ -46,5 +46,5 @@ async fn a_checkout_readable_only_by_its_owner_starts() {
     let stack = or_skip!(Stack::in_folder(checkout.path().to_owned()));
     stack.up(&[]);
     Voter::new(&stack.vote).must_vote_for("a").await;
-    until_votes(&stack.result, &[1, 0]).await;
+    wait_for_votes(&stack.result, &[1, 0]).await;
 }

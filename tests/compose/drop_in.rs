@@ -6,7 +6,7 @@ use crate::harness::{
     eventually, folders,
     skip::or_skip,
     stack::{Stack, docker, text},
-    viewer::until_votes,
+    viewer::wait_for_votes,
     voter::Voter,
 };
 
@@ -86,9 +86,9 @@ async fn a_dump_of_the_original_app_restores_its_votes() {
     stack.shell(&commands);
     drop(original);
     stack.up(&[]);
-    until_votes(&stack.result, &[70, 30]).await;
+    wait_for_votes(&stack.result, &[70, 30]).await;
     Voter::new(&stack.vote).must_vote_for("b").await;
-    until_votes(&stack.result, &[70, 31]).await;
+    wait_for_votes(&stack.result, &[70, 31]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,7 +100,7 @@ async fn a_volume_of_the_same_postgres_keeps_its_votes() {
     docker(&["stop", &original.0]);
     drop(original);
     stack.up(&[]);
-    until_votes(&stack.result, &[70, 30]).await;
+    wait_for_votes(&stack.result, &[70, 30]).await;
 }
 
 #[test]

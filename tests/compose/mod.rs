@@ -24,7 +24,7 @@ use crate::harness::{
     eventually,
     skip::or_skip,
     stack::{REVISION, Stack, docker, dockerfile_images, images, text, uses_dockerfile_images},
-    viewer::{get, tally, until_votes, votes},
+    viewer::{get, tally, votes, wait_for_votes},
     voter::{Voter, client},
 };
 
@@ -122,13 +122,13 @@ async fn a_stack_counts_seeds_and_keeps_every_vote() {
     stack.up(&[]);
     let voter = Voter::new(&stack.vote);
     voter.must_vote_for("a").await;
-    until_votes(&stack.result, &[1, 0]).await;
+    wait_for_votes(&stack.result, &[1, 0]).await;
     let output = stack.compose(&["--profile", "seed", "run", "--rm", "seed"]);
     assert!(
         output.contains("2000 votes for a") && output.contains("1000 votes for b"),
         "{output}"
     );
-    until_votes(&stack.result, &[2001, 1000]).await;
+    wait_for_votes(&stack.result, &[2001, 1000]).await;
 
     // All containers are confined.
     for service in ["vote", "worker", "result", "redis", "db"] {
@@ -149,14 +149,14 @@ async fn a_stack_counts_seeds_and_keeps_every_vote() {
         );
     }
     stack.up(&[]);
-    until_votes(&stack.result, &[2001, 1000]).await;
+    wait_for_votes(&stack.result, &[2001, 1000]).await;
     assert_eq!(
-        voter.look().await.chosen(),
+        voter.get_page().await.selected_options(),
         ["a"],
         "the cookie key is kept, too"
     );
     voter.must_vote_for("b").await;
-    until_votes(&stack.result, &[2000, 1001]).await;
+    wait_for_votes(&stack.result, &[2000, 1001]).await;
 
     assert_admin_commands_work(&stack).await;
 
@@ -174,7 +174,7 @@ async fn a_stack_counts_seeds_and_keeps_every_vote() {
     stack.up(&[]);
     assert_no_secret_is_shown(&stack);
     Voter::new(&stack.vote).must_vote_for("c").await;
-    until_votes(&stack.result, &[0, 1, 1]).await;
+    wait_for_votes(&stack.result, &[0, 1, 1]).await;
 }
 
 #[test]
@@ -206,9 +206,9 @@ async fn assert_admin_commands_work(stack: &Stack) {
         output.ends_with("deleted 3001 votes and 0 dead letters\n"),
         "{output}"
     );
-    until_votes(&stack.result, &[0, 0]).await;
+    wait_for_votes(&stack.result, &[0, 0]).await;
     Voter::new(&stack.vote).must_vote_for("b").await;
-    until_votes(&stack.result, &[0, 1]).await;
+    wait_for_votes(&stack.result, &[0, 1]).await;
 }
 
 fn assert_confined(service: &str, container: &Value) {
@@ -494,7 +494,7 @@ async fn replicas_share_the_work() {
             .await;
     }
     for result in &result {
-        until_votes(result, &[15, 15]).await;
+        wait_for_votes(result, &[15, 15]).await;
     }
     let pages = [
         get(&vote[0]).await.text().await.unwrap(),

@@ -37,7 +37,7 @@ async fn passwords_can_be_changed_while_votes_are_cast() {
     assert!(ping(&stack, &first).contains("WRONGPASS"));
     assert_eq!(ping(&stack, &second), "PONG\n");
     assert_eq!(
-        voter.look().await.chosen(),
+        voter.get_page().await.selected_options(),
         ["b"],
         "the voter is still recognised"
     );

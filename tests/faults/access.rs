@@ -2,14 +2,14 @@
 
 use sqlx::{Connection, PgConnection};
 
-use super::{PROMPT, assert_reports, until_ready};
+use super::{SHORT_TIMEOUTS, assert_reports, wait_until_ready};
 use crate::harness::{
     eventually,
     postgres::{self, PostgresServer},
     process::Service,
     redis,
     skip::or_skip,
-    storage::{Kind, Storage},
+    storage::{Backend, Storage},
     tls::Certificate,
     unique,
     viewer::tally,
@@ -17,7 +17,7 @@ use crate::harness::{
 
 /// Starts these services and asserts that each reports these words.
 async fn start_rejected(names: [&str; 2], storage: &Storage, words: &[&str]) -> [Service; 2] {
-    let services = names.map(|name| Service::start(name, storage, &PROMPT));
+    let services = names.map(|name| Service::start(name, storage, &SHORT_TIMEOUTS));
     for service in &services {
         assert_reports(service, words).await;
     }
@@ -26,7 +26,7 @@ async fn start_rejected(names: [&str; 2], storage: &Storage, words: &[&str]) -> 
 
 async fn wait_until_all_ready(services: &[Service]) {
     for service in services {
-        until_ready(&service.url).await;
+        wait_until_ready(&service.url).await;
     }
 }
 
@@ -50,8 +50,8 @@ async fn set_hba_rules(superuser: &str, rules: &str, changes_for: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_report_a_postgres_that_requires_tls_and_recover() {
-    let server = or_skip!(postgres::secured(&Certificate::new()));
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let server = or_skip!(postgres::with_tls(&Certificate::new()));
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     let [encrypted, plain] =
         ["require", "disable"].map(|mode| format!("{}?sslmode={mode}", server.url));
     let responds = async || PgConnection::connect(&encrypted).await.is_ok();
@@ -85,8 +85,8 @@ async fn create_known_user(server: &PostgresServer, storage: &mut Storage) -> St
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_report_a_wrong_postgres_password_and_recover() {
-    let server = or_skip!(postgres::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let server = or_skip!(postgres::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     let wrong = create_known_user(&server, &mut storage).await;
     storage.database_url = wrong;
     let words = ["user and password", "DATABASE_URL"];
@@ -98,8 +98,8 @@ async fn services_report_a_wrong_postgres_password_and_recover() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_report_a_redis_users_wrong_password_and_recover() {
-    let redis = or_skip!(redis::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     redis.set_user("known", "on >right ~* &* +@all");
     storage.queue_url = redis.url_for("known", "wrong");
     let words = ["user and password", "QUEUE_URL"];
@@ -111,11 +111,11 @@ async fn services_report_a_redis_users_wrong_password_and_recover() {
 /// An open connection stays open; the next one is rejected.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_report_a_changed_redis_password() {
-    let redis = or_skip!(redis::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     redis.set_user("known", "on >right ~* &* +@all");
     storage.queue_url = redis.url_for("known", "right");
-    let services = ["vote", "worker"].map(|name| Service::start(name, &storage, &PROMPT));
+    let services = ["vote", "worker"].map(|name| Service::start(name, &storage, &SHORT_TIMEOUTS));
     wait_until_all_ready(&services).await;
     redis.set_user("known", "resetpass >other");
     redis.disconnect("known");
@@ -128,11 +128,11 @@ async fn services_report_a_changed_redis_password() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_report_a_changed_postgres_password() {
-    let server = or_skip!(postgres::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let server = or_skip!(postgres::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     let wrong = create_known_user(&server, &mut storage).await;
     storage.database_url = wrong.replace("wrong", "right");
-    let services = ["worker", "result"].map(|name| Service::start(name, &storage, &PROMPT));
+    let services = ["worker", "result"].map(|name| Service::start(name, &storage, &SHORT_TIMEOUTS));
     wait_until_all_ready(&services).await;
     server.url().clone_into(&mut storage.database_url);
     storage
@@ -152,8 +152,8 @@ async fn services_report_a_changed_postgres_password() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_report_a_missing_redis_permission_and_recover() {
-    let redis = or_skip!(redis::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     let permissions = [
         ("vote", "xadd"),
         // Before any worker has loaded the scripts.
@@ -171,10 +171,10 @@ async fn services_report_a_missing_redis_permission_and_recover() {
         storage.queue_url = redis.url_for(&user, "secret");
         // A stream for which no other worker has created the group.
         storage.stream = unique("ballots");
-        let service = Service::start(name, &storage, &PROMPT);
+        let service = Service::start(name, &storage, &SHORT_TIMEOUTS);
         let reason = format!("'{command}' command");
         assert_reports(&service, &[&reason, "has not all the rights", "QUEUE_URL"]).await;
         redis.set_user(&user, &format!("+{command}"));
-        until_ready(&service.url).await;
+        wait_until_ready(&service.url).await;
     }
 }

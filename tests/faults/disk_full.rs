@@ -7,16 +7,17 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{
-    PROMPT, assert_nothing_is_lost_or_doubled, start_ready, until_ready, until_unready_because,
+    SHORT_TIMEOUTS, assert_no_vote_lost_or_duplicated, start_ready, wait_until_ready,
+    wait_until_unready,
 };
 use crate::harness::{
-    crowd::Crowd,
+    client_pool::ClientPool,
     eventually,
     process::{Process, program},
     redis,
     skip::or_skip,
-    storage::{Kind, Storage},
-    viewer::{get_json, until_votes},
+    storage::{Backend, Storage},
+    viewer::{get_json, wait_for_votes},
     voter::Voter,
 };
 
@@ -24,21 +25,21 @@ use crate::harness::{
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_stops_redis_without_losing_accepted_votes() {
     let redis = or_skip!(redis::with_full_disk());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.queue_url.clone_from(&redis.url);
-    let vote = start_ready("vote", &storage, &PROMPT).await;
-    let _worker = start_ready("worker", &storage, &PROMPT).await;
-    let crowd = Crowd::gather(&vote.url, 10);
+    let vote = start_ready("vote", &storage, &SHORT_TIMEOUTS).await;
+    let _worker = start_ready("worker", &storage, &SHORT_TIMEOUTS).await;
+    let clients = ClientPool::start(&vote.url, 10);
     redis.server.wait();
-    crowd.is_refused(20).await;
+    clients.wait_for_rejected(20).await;
 
     redis.free_disk_space();
     redis.server.start();
     redis.wait_until_ready().unwrap();
-    crowd.accepts(300).await;
-    let counts = crowd.go_home().await;
-    assert_eq!((counts.broken(), counts.impolite()), (0, 0));
-    assert_nothing_is_lost_or_doubled(&storage, &counts).await;
+    clients.wait_for_accepted(300).await;
+    let counts = clients.stop().await;
+    assert_eq!((counts.failed(), counts.without_retry_after()), (0, 0));
+    assert_no_vote_lost_or_duplicated(&storage, &counts).await;
 }
 
 /// With `appendfsync everysec` Redis keeps running and rejects writes until there is space.
@@ -46,28 +47,28 @@ async fn a_full_disk_stops_redis_without_losing_accepted_votes() {
 async fn a_full_disk_is_a_503_with_everysec_fsync() {
     let redis = or_skip!(redis::with_full_disk());
     redis.set("appendfsync", "everysec");
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.queue_url.clone_from(&redis.url);
-    let vote = start_ready("vote", &storage, &PROMPT).await;
-    let crowd = Crowd::gather(&vote.url, 10);
-    crowd.is_refused(20).await;
-    until_unready_because(&vote, &["MISCONF"]).await;
-    let counts = crowd.go_home().await;
-    assert_eq!((counts.broken(), counts.impolite()), (0, 0));
+    let vote = start_ready("vote", &storage, &SHORT_TIMEOUTS).await;
+    let clients = ClientPool::start(&vote.url, 10);
+    clients.wait_for_rejected(20).await;
+    wait_until_unready(&vote, &["MISCONF"]).await;
+    let counts = clients.stop().await;
+    assert_eq!((counts.failed(), counts.without_retry_after()), (0, 0));
 }
 
 /// The embedded database on a file system of 2 MiB, which another file fills temporarily.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_embedded_database_recovers_from_a_full_disk() {
     let disk = or_skip!(SmallDisk::new());
-    let storage = Storage::new(Kind::Embedded).await.unwrap();
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
     let app = disk.start("voting-app", &storage);
     let [vote, result, worker] = ["vote    ", "result  ", "worker  "].map(|name| app.url_in(name));
     for url in [&vote, &worker] {
-        until_ready(url).await;
+        wait_until_ready(url).await;
     }
     Voter::new(&vote).must_vote_for("a").await;
-    until_votes(&result, &[1, 0]).await;
+    wait_for_votes(&result, &[1, 0]).await;
 
     let filler = disk.path(&app).join("filler");
     // Fills the file system.
@@ -86,10 +87,10 @@ async fn the_embedded_database_recovers_from_a_full_disk() {
 
     std::fs::remove_file(&filler).unwrap();
     for url in [&vote, &worker] {
-        until_ready(url).await;
+        wait_until_ready(url).await;
     }
     Voter::new(&vote).must_vote_for("b").await;
-    until_votes(&result, &[1, 1]).await;
+    wait_for_votes(&result, &[1, 1]).await;
 }
 
 /// A small file system in a mount namespace of its own, in which a program runs.

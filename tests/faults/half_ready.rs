@@ -1,17 +1,17 @@
 //! The queue's server is running but not ready when services start.
 
-use super::{PROMPT, assert_reports, until_ready};
+use super::{SHORT_TIMEOUTS, assert_reports, wait_until_ready};
 use crate::harness::{
     process::Service,
     redis,
     skip::or_skip,
-    storage::{Kind, Storage},
+    storage::{Backend, Storage},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_report_and_wait_for_a_loading_redis() {
     let redis = or_skip!(redis::slow_to_load());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.queue_url.clone_from(&redis.url);
     let keys = "for key = 1, 100000 do redis.call('SET', key, '') end";
     let fill = ::redis::cmd("EVAL")
@@ -21,7 +21,7 @@ async fn services_report_and_wait_for_a_loading_redis() {
     fill.unwrap();
     redis.server.kill();
     redis.server.start();
-    let services = ["vote", "worker"].map(|name| Service::start(name, &storage, &PROMPT));
+    let services = ["vote", "worker"].map(|name| Service::start(name, &storage, &SHORT_TIMEOUTS));
     for service in &services {
         assert_reports(service, &["loading the dataset"]).await;
     }
@@ -29,15 +29,15 @@ async fn services_report_and_wait_for_a_loading_redis() {
     no_delay.arg("SET").arg("key-load-delay").arg(0);
     redis.exec(&no_delay).unwrap();
     for service in &services {
-        until_ready(&service.url).await;
+        wait_until_ready(&service.url).await;
     }
 }
 
 /// A replica without a master that serves no stale data.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_report_and_wait_for_a_replica_without_master() {
-    let redis = or_skip!(redis::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.queue_url.clone_from(&redis.url);
     redis.set("replica-serve-stale-data", "no");
     // Otherwise the first error is that it is a read-only replica.
@@ -47,7 +47,7 @@ async fn services_report_and_wait_for_a_replica_without_master() {
         redis.exec(replicaof.arg(host).arg(port)).unwrap();
     };
     replica_of("127.0.0.1", "1");
-    let services = ["vote", "worker"].map(|name| Service::start(name, &storage, &PROMPT));
+    let services = ["vote", "worker"].map(|name| Service::start(name, &storage, &SHORT_TIMEOUTS));
     for service in &services {
         let words = [
             "Link with MASTER is down",
@@ -57,6 +57,6 @@ async fn services_report_and_wait_for_a_replica_without_master() {
     }
     replica_of("NO", "ONE");
     for service in &services {
-        until_ready(&service.url).await;
+        wait_until_ready(&service.url).await;
     }
 }

@@ -2,12 +2,12 @@
 
 use ::redis::{Commands, cmd};
 
-use super::{start_ready, until_metric};
+use super::{start_ready, wait_for_metric};
 use crate::harness::{
     eventually, redis,
     skip::or_skip,
-    storage::{Kind, Storage},
-    viewer::until_votes,
+    storage::{Backend, Storage},
+    viewer::wait_for_votes,
     voter::Voter,
 };
 
@@ -45,14 +45,14 @@ fn delete_stream(storage: &Storage) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_running_worker_raises_the_ids_of_a_wiped_queue() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     set_ids_ahead(&storage);
     let vote = start_ready("vote", &storage, &[]).await;
     let result = start_ready("result", &storage, &[]).await;
     let worker = start_ready("worker", &storage, &SLOW_TO_CLAIM).await;
     let voter = Voter::new(&vote.url);
     voter.must_vote_for("a").await;
-    until_votes(&result.url, &[1, 0]).await;
+    wait_for_votes(&result.url, &[1, 0]).await;
 
     delete_stream(&storage);
     let last_id = async || {
@@ -69,8 +69,8 @@ async fn a_running_worker_raises_the_ids_of_a_wiped_queue() {
     let is_ahead = |last: &Option<String>| last.as_ref().is_some_and(|last| *last > now);
     eventually("greater ids", is_ahead, last_id).await;
     voter.must_vote_for("b").await;
-    until_votes(&result.url, &[0, 1]).await;
-    until_metric(
+    wait_for_votes(&result.url, &[0, 1]).await;
+    wait_for_metric(
         &worker,
         "worker_ballots_processed_total{outcome=\"stale\"} 0",
     )
@@ -81,27 +81,27 @@ async fn a_running_worker_raises_the_ids_of_a_wiped_queue() {
 /// next vote counts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_vote_cast_before_the_worker_restarts_is_counted_as_stale() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     set_ids_ahead(&storage);
     let vote = start_ready("vote", &storage, &[]).await;
     let result = start_ready("result", &storage, &[]).await;
     let mut worker = start_ready("worker", &storage, &SLOW_TO_CLAIM).await;
     let (voter, newcomer) = (Voter::new(&vote.url), Voter::new(&vote.url));
     voter.must_vote_for("a").await;
-    until_votes(&result.url, &[1, 0]).await;
+    wait_for_votes(&result.url, &[1, 0]).await;
     assert!(worker.process.terminate().success());
 
     delete_stream(&storage);
     voter.must_vote_for("b").await;
     newcomer.must_vote_for("b").await;
     let worker = start_ready("worker", &storage, &SLOW_TO_CLAIM).await;
-    until_metric(
+    wait_for_metric(
         &worker,
         "worker_ballots_processed_total{outcome=\"stale\"} 1",
     )
     .await;
-    until_votes(&result.url, &[1, 1]).await;
-    worker.process.line_with("ids had gone back");
+    wait_for_votes(&result.url, &[1, 1]).await;
+    worker.process.wait_for_line("ids had gone back");
     voter.must_vote_for("b").await;
-    until_votes(&result.url, &[0, 2]).await;
+    wait_for_votes(&result.url, &[0, 2]).await;
 }

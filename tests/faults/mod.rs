@@ -61,7 +61,7 @@ use reqwest::StatusCode;
 
 use crate::{
     harness::{
-        crowd::Counts,
+        client_pool::Counts,
         eventually,
         process::Service,
         storage::Storage,
@@ -72,26 +72,26 @@ use crate::{
 
 /// Timeouts almost as short as in production: a shared disk responds within these, but hardly within those of production.
 /// The default timeouts of the harness are longer.
-pub const PROMPT: [(&str, &str); 2] = [("ENQUEUE_TIMEOUT", "2s"), ("STORE_TIMEOUT", "2s")];
+pub const SHORT_TIMEOUTS: [(&str, &str); 2] = [("ENQUEUE_TIMEOUT", "2s"), ("STORE_TIMEOUT", "2s")];
 
 /// The maximum latency of a rejection: less than the timeout of any client, and more than a busy machine adds to
-/// [`PROMPT`].
-pub const AT_ONCE: Duration = Duration::from_secs(15);
+/// [`SHORT_TIMEOUTS`].
+pub const MAX_REJECTION_LATENCY: Duration = Duration::from_secs(15);
 
 /// Starts a service, and waits until it is ready.
 pub async fn start_ready(name: &str, storage: &Storage, more: &[(&str, &str)]) -> Service {
     let service = Service::start(name, storage, more);
-    until_ready(&service.url).await;
+    wait_until_ready(&service.url).await;
     service
 }
 
-pub async fn until_ready(url: &str) {
+pub async fn wait_until_ready(url: &str) {
     let ready = async || get_json(&format!("{url}/ready")).await;
     eventually("/ready", |(status, _)| *status == StatusCode::OK, ready).await;
 }
 
 /// Waits until `/ready` is a 503 whose reason contains all of these words.
-pub async fn until_unready_because(service: &Service, words: &[&str]) {
+pub async fn wait_until_unready(service: &Service, words: &[&str]) {
     let has_reason = |(status, body): &(StatusCode, serde_json::Value)| {
         let reason = body["checks"].to_string();
         *status == StatusCode::SERVICE_UNAVAILABLE && words.iter().all(|word| reason.contains(word))
@@ -104,12 +104,12 @@ pub async fn until_unready_because(service: &Service, words: &[&str]) {
 
 /// Asserts that the service reports the fault in its log and in `/ready`.
 async fn assert_reports(service: &Service, words: &[&str]) {
-    service.process.line_with(words[0]);
-    until_unready_because(service, words).await;
+    service.process.wait_for_line(words[0]);
+    wait_until_unready(service, words).await;
 }
 
 /// Waits until the service's metrics contain this line.
-pub async fn until_metric(service: &Service, line: &str) {
+pub async fn wait_for_metric(service: &Service, line: &str) {
     let has = |metrics: &String| metrics.lines().any(|found| found == line);
     eventually(line, has, async || {
         let metrics = get(&format!("{}/metrics", service.url)).await;
@@ -120,7 +120,7 @@ pub async fn until_metric(service: &Service, line: &str) {
 
 /// Waits until every ballot is stored and acknowledged. The timeout restarts whenever the queue gets shorter, because the
 /// throughput of a worker depends on the disk.
-pub async fn until_empty(storage: &Storage) {
+pub async fn wait_until_empty(storage: &Storage) {
     for shard in storage.shards().await.shards() {
         let length = async || {
             let backlog = shard.consumer("observer").trim().await;
@@ -134,9 +134,14 @@ pub async fn until_empty(storage: &Storage) {
 }
 
 /// Waits until the queue is empty, then asserts accepted ⊆ counted ⊆ attempted, and that the tally equals the votes.
-pub async fn assert_nothing_is_lost_or_doubled(storage: &Storage, counts: &Counts) {
-    until_empty(storage).await;
-    let counted: i64 = storage.counted().await.iter().map(|(_, votes)| votes).sum();
+pub async fn assert_no_vote_lost_or_duplicated(storage: &Storage, counts: &Counts) {
+    wait_until_empty(storage).await;
+    let counted: i64 = storage
+        .count_votes()
+        .await
+        .iter()
+        .map(|(_, votes)| votes)
+        .sum();
     let counted = counted.unsigned_abs();
     assert!(
         counts.accepted() <= counted && counted <= counts.attempted(),

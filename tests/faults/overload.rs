@@ -7,18 +7,18 @@ use std::time::Duration;
 use load::{Load, LoadConfig, Watch, pace::Plan};
 use tokio_util::sync::CancellationToken;
 
-use super::{start_ready, until_empty};
+use super::{start_ready, wait_until_empty};
 use crate::harness::{
-    PATIENCE,
+    TIMEOUT,
     process::Service,
-    proxy::{Network, Proxy},
+    proxy::{Proxy, Toxic},
     skip::or_skip,
-    storage::{Kind, Storage},
+    storage::{Backend, Storage},
     viewer::get,
 };
 
 /// A bandwidth to the queue that is the bottleneck instead of the machine.
-const BANDWIDTH: Network = Network::Narrow(40_000);
+const BANDWIDTH: Toxic = Toxic::Bandwidth(40_000);
 /// So many voters that the last of them would wait longer than the enqueue timeout.
 const VOTERS: usize = 600;
 /// Long compared with the latency that a busy machine adds.
@@ -47,7 +47,7 @@ async fn votes(vote: &Service, connections: usize, plan: Plan) -> Load {
         connections,
         plan,
         seed: 1,
-        request_timeout: PATIENCE,
+        request_timeout: TIMEOUT,
     };
     let load = Load::run(&config, CancellationToken::new()).await;
     load.unwrap()
@@ -82,12 +82,12 @@ async fn with_outcome(vote: &Service, outcome: &str) -> u64 {
 #[ignore = "needs an idle machine; run it with --ignored"]
 async fn at_twice_the_capacity_half_of_the_votes_are_accepted_and_half_rejected() {
     // Each attempt has storage of its own, because leftovers of an attempt would disturb the next.
-    let _requires_servers = or_skip!(Storage::new(Kind::Servers).await);
+    let _requires_servers = or_skip!(Storage::new(Backend::Servers).await);
     observed_once(twice_the_capacity).await;
 }
 
 async fn twice_the_capacity() -> Result<(), String> {
-    let mut storage = Storage::new(Kind::Servers).await?;
+    let mut storage = Storage::new(Backend::Servers).await?;
     let _worker = start_ready("worker", &storage, &[]).await;
     let result = start_ready("result", &storage, &[]).await;
     let store = storage.store_config();
@@ -96,7 +96,7 @@ async fn twice_the_capacity() -> Result<(), String> {
     let (proxy, url) = Proxy::to(&storage.queue_url).await;
     storage.queue_url = url;
     let vote = start_ready("vote", &storage, &[ENQUEUE_TIMEOUT]).await;
-    proxy.make(BANDWIDTH);
+    proxy.set_toxic(BANDWIDTH);
 
     let for_a_while = |rate, seconds| Plan {
         rate,
@@ -111,7 +111,7 @@ async fn twice_the_capacity() -> Result<(), String> {
             "{sustained_count} of {attempts} votes were accepted: the sustained load is already too high"
         ));
     }
-    until_empty(&storage).await;
+    wait_until_empty(&storage).await;
     let before = watch.before().await.unwrap();
     #[expect(clippy::cast_precision_loss, reason = "the count is a few hundred")]
     let rate = 2.0 * sustained_count as f64 / sustained.took.as_secs_f64();
@@ -133,8 +133,8 @@ async fn twice_the_capacity() -> Result<(), String> {
     let accepted_after = after.latencies.accepted.count();
     let mut history = over.history;
     history.voters.extend(after.history.voters);
-    proxy.make(Network::Good);
-    let verdict = watch.settle(&history, &before, PATIENCE).await.unwrap();
+    proxy.set_toxic(Toxic::None);
+    let verdict = watch.settle(&history, &before, TIMEOUT).await.unwrap();
     assert_eq!((verdict.violations, verdict.at_rest), (Vec::new(), true));
     // The throughput stays at least at half of the sustained one, and once the limit has adapted, accepted votes are in time.
     let is_correct =
@@ -151,7 +151,7 @@ async fn twice_the_capacity() -> Result<(), String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs an idle machine; run it with --ignored"]
 async fn cpu_overload_is_not_attributed_to_the_queue() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     observed_once(async || cpu_overload(&storage).await).await;
 }
 

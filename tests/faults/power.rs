@@ -7,19 +7,19 @@ use rand::{SeedableRng, rngs::SmallRng};
 use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
 
-use super::{PROMPT, start_ready, until_empty, until_ready};
+use super::{SHORT_TIMEOUTS, start_ready, wait_until_empty, wait_until_ready};
 use crate::harness::{
-    PATIENCE, eventually, power,
+    TIMEOUT, eventually, power,
     process::Service,
     redis::{self, RedisServer},
     skip::or_skip,
-    storage::{Kind, Storage},
+    storage::{Backend, Storage},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_keeps_every_accepted_vote() {
     let redis = or_skip!(redis::with_power_loss());
-    let violations = or_skip!(lose_power_under_load(&redis, 5, PATIENCE).await);
+    let violations = or_skip!(lose_power_under_load(&redis, 5, TIMEOUT).await);
     assert_eq!(violations, []);
 }
 
@@ -46,14 +46,14 @@ async fn lose_power_under_load(
     times: usize,
     timeout: Duration,
 ) -> Result<Vec<Violation>, String> {
-    let mut storage = Storage::new(Kind::Servers).await?;
+    let mut storage = Storage::new(Backend::Servers).await?;
     storage.queue_url.clone_from(&redis.url);
-    let vote = start_ready("vote", &storage, &PROMPT).await;
-    let result = start_ready("result", &storage, &PROMPT).await;
+    let vote = start_ready("vote", &storage, &SHORT_TIMEOUTS).await;
+    let result = start_ready("result", &storage, &SHORT_TIMEOUTS).await;
     let store = storage.store_config();
     let watch = Watch::new(result.url.parse().unwrap(), Some(&store)).await;
     let watch = watch.unwrap();
-    let worker = start_ready("worker", &storage, &PROMPT).await;
+    let worker = start_ready("worker", &storage, &SHORT_TIMEOUTS).await;
     let before = watch.before().await.unwrap();
     drop(worker);
     let stop = CancellationToken::new();
@@ -73,11 +73,11 @@ async fn lose_power_under_load(
         }
         block_in_place(|| redis.server.start());
         redis.wait_until_ready()?;
-        until_ready(&vote.url).await;
+        wait_until_ready(&vote.url).await;
     }
     let load = voting.await.unwrap().unwrap();
-    let _worker = start_ready("worker", &storage, &PROMPT).await;
-    until_empty(&storage).await;
+    let _worker = start_ready("worker", &storage, &SHORT_TIMEOUTS).await;
+    wait_until_empty(&storage).await;
     let verdict = watch.settle(&load.history, &before, timeout).await;
     Ok(verdict.unwrap().violations)
 }
@@ -87,7 +87,7 @@ async fn the_embedded_storage_keeps_every_accepted_vote() {
     // SQLite restarts its log after 1000 pages, and then its length says nothing.
     const MAX_LOG_LENGTH: u64 = 1000 * 4096;
     let library = or_skip!(power::library()).display().to_string();
-    let storage = or_skip!(Storage::new(Kind::Embedded).await);
+    let storage = or_skip!(Storage::new(Backend::Embedded).await);
     let log = storage.folder.path().join("voting.db-wal");
     let preload = [("LD_PRELOAD", &*library)];
     let start = async || {
@@ -123,10 +123,10 @@ async fn the_embedded_storage_keeps_every_accepted_vote() {
         );
         services = start().await;
         let watch = self::watch(&services[2], &storage).await;
-        let verdict = watch.settle(&load.history, &before, PATIENCE).await;
+        let verdict = watch.settle(&load.history, &before, TIMEOUT).await;
         assert_eq!(verdict.unwrap().violations, []);
         // Unacknowledged ballots of the stopped worker are claimed now, so that they do not count among the next votes.
-        until_empty(&storage).await;
+        wait_until_empty(&storage).await;
     }
 }
 

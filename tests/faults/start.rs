@@ -2,24 +2,25 @@
 //! exits on a fault that needs another build or another setting.
 
 use super::{
-    PROMPT, assert_reports, start_ready, until_metric, until_ready, until_unready_because,
+    SHORT_TIMEOUTS, assert_reports, start_ready, wait_for_metric, wait_until_ready,
+    wait_until_unready,
 };
 use crate::harness::{
     eventually, postgres,
     process::{Process, Service, command, output},
     redis,
     skip::or_skip,
-    storage::{Kind, Storage},
+    storage::{Backend, Storage},
     tls::Certificate,
     unique,
-    viewer::{get, until_votes},
+    viewer::{get, wait_for_votes},
     voter::Voter,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_use_and_report_a_redis_without_durable_settings() {
-    let redis = or_skip!(redis::own());
-    let mut storage = Storage::new(Kind::Embedded).await.unwrap();
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = Storage::new(Backend::Embedded).await.unwrap();
     storage.queue_url.clone_from(&redis.url);
     for (setting, weak, good) in [
         ("appendfsync", "everysec", "always"),
@@ -28,18 +29,18 @@ async fn services_use_and_report_a_redis_without_durable_settings() {
         redis.set(setting, weak);
         let vote = start_ready("vote", &storage, &[]).await;
         vote.process
-            .line_with(&format!("{setting} is {weak} and should be {good}"));
-        until_metric(&vote, "queue_durable 0").await;
+            .wait_for_line(&format!("{setting} is {weak} and should be {good}"));
+        wait_for_metric(&vote, "queue_durable 0").await;
         Voter::new(&vote.url).must_vote_for("a").await;
         redis.set(setting, good);
     }
     let vote = start_ready("vote", &storage, &[]).await;
-    until_metric(&vote, "queue_durable 1").await;
+    wait_for_metric(&vote, "queue_durable 1").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_schema_is_migrated_with_its_votes() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.store().await;
     storage
         .execute(
@@ -52,14 +53,14 @@ async fn an_older_schema_is_migrated_with_its_votes() {
     let result = start_ready("result", &storage, &[]).await;
     storage.enqueue_raw(&[("nonsense", "a dead letter")]).await;
     Voter::new(&vote.url).must_vote_for("a").await;
-    until_votes(&result.url, &[1, 1]).await;
+    wait_for_votes(&result.url, &[1, 1]).await;
     assert_eq!(storage.store().await.dead_letters().await.unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn worker_and_result_exit_with_an_error_on_a_newer_schema() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
-    storage.prepare_by_a_newer_version().await;
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
+    storage.migrate_to_newer_version().await;
     for name in ["worker", "result"] {
         let ended = output(&mut command(
             name,
@@ -84,15 +85,15 @@ async fn worker_and_result_exit_with_an_error_on_a_newer_schema() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_report_a_wrong_redis_password_and_recover() {
-    let redis = or_skip!(redis::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     let with_password = |word: &str| redis.url.replace("redis://", &format!("redis://:{word}@"));
     redis.set("requirepass", "right");
     let mut services = Vec::new();
     for url in [with_password("fixed"), redis.url.clone()] {
         storage.queue_url = url;
         for name in ["vote", "worker"] {
-            let service = Service::start(name, &storage, &PROMPT);
+            let service = Service::start(name, &storage, &SHORT_TIMEOUTS);
             assert_reports(&service, &["user and password", "QUEUE_URL"]).await;
             services.push(service);
         }
@@ -107,14 +108,14 @@ async fn services_report_a_wrong_redis_password_and_recover() {
         acl.arg("SETUSER").arg("default").arg(rule);
         acl.exec(&mut connection).unwrap();
         for service in services {
-            until_ready(&service.url).await;
+            wait_until_ready(&service.url).await;
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_report_an_unknown_postgres_user_and_recover() {
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.store().await;
     let role = unique("late");
     let direct = storage.database_url.clone();
@@ -124,7 +125,7 @@ async fn services_report_an_unknown_postgres_user_and_recover() {
     storage.database_url = url.into();
     let mut services = Vec::new();
     for name in ["worker", "result"] {
-        let service = Service::start(name, &storage, &PROMPT);
+        let service = Service::start(name, &storage, &SHORT_TIMEOUTS);
         assert_reports(&service, &["user and password", "DATABASE_URL"]).await;
         services.push(service);
     }
@@ -135,7 +136,7 @@ async fn services_report_an_unknown_postgres_user_and_recover() {
         ))
         .await;
     for service in &services {
-        until_ready(&service.url).await;
+        wait_until_ready(&service.url).await;
     }
     drop(services);
     storage
@@ -145,34 +146,34 @@ async fn services_report_an_unknown_postgres_user_and_recover() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_report_a_server_without_tls() {
-    let redis = or_skip!(redis::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.database_url = format!("{}?sslmode=require", storage.database_url);
-    let result = Service::start("result", &storage, &PROMPT);
+    let result = Service::start("result", &storage, &SHORT_TIMEOUTS);
     assert_reports(&result, &["sslmode", "DATABASE_URL"]).await;
     storage.queue_url = redis.url.replace("redis://", "rediss://");
-    let vote = Service::start("vote", &storage, &PROMPT);
+    let vote = Service::start("vote", &storage, &SHORT_TIMEOUTS);
     assert_reports(&vote, &["QUEUE_URL begins with rediss://", "speak TLS"]).await;
-    let worker = Service::start("worker", &storage, &PROMPT);
+    let worker = Service::start("worker", &storage, &SHORT_TIMEOUTS);
     assert_reports(&worker, &["QUEUE_URL begins with rediss://", "speak TLS"]).await;
-    until_unready_because(&worker, &["sslmode", "DATABASE_URL"]).await;
+    wait_until_unready(&worker, &["sslmode", "DATABASE_URL"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn vote_reports_a_redis_that_requires_tls() {
     let certificate = Certificate::new();
-    let redis = or_skip!(redis::secured(&certificate, "alice", "s3cret"));
-    let mut storage = Storage::new(Kind::Embedded).await.unwrap();
+    let redis = or_skip!(redis::with_tls(&certificate, "alice", "s3cret"));
+    let mut storage = Storage::new(Backend::Embedded).await.unwrap();
     storage.queue_url = redis.url.replace("rediss://", "redis://");
-    let vote = Service::start("vote", &storage, &PROMPT);
+    let vote = Service::start("vote", &storage, &SHORT_TIMEOUTS);
     assert_reports(&vote, &["QUEUE_URL must begin with rediss://", "TLS only"]).await;
 }
 
 /// The program with all three services reports the faults and retries, too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_combined_program_waits_for_its_servers() {
-    let server = or_skip!(postgres::own());
-    let redis = or_skip!(redis::own());
+    let server = or_skip!(postgres::dedicated());
+    let redis = or_skip!(redis::dedicated());
     redis.set("requirepass", "right");
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().display().to_string();
@@ -188,24 +189,24 @@ async fn the_combined_program_waits_for_its_servers() {
             ("DATABASE_URL", &url),
         ],
     ));
-    app.line_with("QUEUE_URL must name a user and password");
-    app.line_with("DATABASE_URL must name a user and password");
+    app.wait_for_line("QUEUE_URL must name a user and password");
+    app.wait_for_line("DATABASE_URL must name a user and password");
 }
 
 /// Replication is asynchronous, so the service reports what a failover may lose.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn vote_reports_what_a_failover_may_lose() {
-    let (primary, replica) = (or_skip!(redis::own()), or_skip!(redis::own()));
-    let mut storage = Storage::new(Kind::Embedded).await.unwrap();
+    let (primary, replica) = (or_skip!(redis::dedicated()), or_skip!(redis::dedicated()));
+    let mut storage = Storage::new(Backend::Embedded).await.unwrap();
     storage.queue_url.clone_from(&primary.url);
     follow(&replica, &primary).await;
     let vote = start_ready("vote", &storage, &[]).await;
     vote.process
-        .line_with("1 replicas and min-replicas-to-write is 0");
-    until_metric(&vote, "queue_durable 0").await;
+        .wait_for_line("1 replicas and min-replicas-to-write is 0");
+    wait_for_metric(&vote, "queue_durable 0").await;
     primary.set("min-replicas-to-write", "1");
     let vote = start_ready("vote", &storage, &[]).await;
-    until_metric(&vote, "queue_durable 1").await;
+    wait_for_metric(&vote, "queue_durable 1").await;
     Voter::new(&vote.url).must_vote_for("a").await;
 }
 
@@ -231,15 +232,15 @@ async fn follow(replica: &redis::RedisServer, primary: &redis::RedisServer) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn result_polls_for_changes_on_a_read_replica() {
     let (primary, replica) = or_skip!(postgres::with_replica());
-    let mut storage = Storage::new(Kind::Embedded).await.unwrap();
+    let mut storage = Storage::new(Backend::Embedded).await.unwrap();
     storage.database_url = primary.url().to_owned();
     let vote = start_ready("vote", &storage, &[]).await;
     let _worker = start_ready("worker", &storage, &[]).await;
     storage.database_url = replica.url().to_owned();
     let result = start_ready("result", &storage, &[]).await;
-    result.process.line_with("the server is a read replica");
+    result.process.wait_for_line("the server is a read replica");
     Voter::new(&vote.url).must_vote_for("a").await;
-    until_votes(&result.url, &[1, 0]).await;
+    wait_for_votes(&result.url, &[1, 0]).await;
     let metrics = get(&format!("{}/metrics", result.url)).await.text().await;
     let refused = "db_errors_total{class=\"transient\"} 0";
     assert!(
@@ -248,5 +249,5 @@ async fn result_polls_for_changes_on_a_read_replica() {
     );
     storage.database_url = replica.url().to_owned();
     let worker = Service::start("worker", &storage, &[]);
-    until_unready_because(&worker, &["takes no writes"]).await;
+    wait_until_unready(&worker, &["takes no writes"]).await;
 }

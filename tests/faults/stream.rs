@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use poll::ballot::{Ballot, VoterId};
 
-use super::{start_ready, until_metric};
+use super::{start_ready, wait_for_metric};
 use crate::harness::{
     redis,
     skip::or_skip,
-    storage::{Kind, SOON, Storage, poll},
-    viewer::until_votes,
+    storage::{Backend, READ_TIMEOUT, Storage, poll},
+    viewer::wait_for_votes,
     voter::Voter,
 };
 
@@ -30,7 +30,10 @@ async fn read_pending(storage: &Storage, name: &str, count: usize) -> Vec<poll::
     let mut consumer = storage.queue().await.consumer(name);
     let mut taken = Vec::new();
     while taken.len() < count {
-        let deliveries = consumer.read(count - taken.len(), SOON).await.unwrap();
+        let deliveries = consumer
+            .read(count - taken.len(), READ_TIMEOUT)
+            .await
+            .unwrap();
         taken.extend(deliveries.iter().map(|delivery| delivery.id));
     }
     taken
@@ -38,7 +41,7 @@ async fn read_pending(storage: &Storage, name: &str, count: usize) -> Vec<poll::
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn removed_pending_entries_of_a_dead_worker_are_counted_as_lost() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     enqueue(&storage, 3).await;
     let taken = read_pending(&storage, "dead", 3).await;
     ::redis::cmd("XTRIM")
@@ -48,24 +51,24 @@ async fn removed_pending_entries_of_a_dead_worker_are_counted_as_lost() {
         .exec(&mut redis::shared().unwrap().connect())
         .unwrap();
     let worker = start_ready("worker", &storage, &[]).await;
-    until_metric(&worker, "worker_ballots_lost_total 2").await;
-    until_metric(
+    wait_for_metric(&worker, "worker_ballots_lost_total 2").await;
+    wait_for_metric(
         &worker,
         "worker_ballots_processed_total{outcome=\"applied\"} 1",
     )
     .await;
-    assert_eq!(storage.counted().await, [("a".to_owned(), 1)]);
+    assert_eq!(storage.count_votes().await, [("a".to_owned(), 1)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_running_worker_recreates_a_lost_consumer_group() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let vote = start_ready("vote", &storage, &[]).await;
     let result = start_ready("result", &storage, &[]).await;
     let _worker = start_ready("worker", &storage, &[]).await;
     let voter = Voter::new(&vote.url);
     voter.must_vote_for("a").await;
-    until_votes(&result.url, &[1, 0]).await;
+    wait_for_votes(&result.url, &[1, 0]).await;
     // One transaction: the vote is added while there is no group.
     let mut together = ::redis::pipe();
     together.atomic();
@@ -80,14 +83,14 @@ async fn a_running_worker_recreates_a_lost_consumer_group() {
     together
         .exec(&mut redis::shared().unwrap().connect())
         .unwrap();
-    until_votes(&result.url, &[1, 1]).await;
+    wait_for_votes(&result.url, &[1, 1]).await;
     voter.must_vote_for("b").await;
-    until_votes(&result.url, &[0, 2]).await;
+    wait_for_votes(&result.url, &[0, 2]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn consumers_without_pending_entries_are_removed() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let queue = storage.queue().await;
     assert_eq!(
         queue
@@ -126,7 +129,7 @@ async fn consumers_without_pending_entries_are_removed() {
     observer.acknowledge(&pending).await.unwrap();
     let own_name = [("WORKER_NAME", "survivor"), ("WORKER_CLAIM_MIN_IDLE", "0s")];
     let mut worker = start_ready("worker", &storage, &own_name).await;
-    worker.process.line_with("removed the names");
+    worker.process.wait_for_line("removed the names");
     assert!(
         consumer_names(&storage)
             .iter()

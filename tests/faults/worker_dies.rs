@@ -3,14 +3,14 @@
 use reqwest::StatusCode;
 use sqlx::{Connection, PgConnection};
 
-use super::{start_ready, until_metric, until_unready_because};
+use super::{start_ready, wait_for_metric, wait_until_unready};
 use crate::{
     harness::{
         eventually, postgres,
         process::Service,
         redis,
         skip::or_skip,
-        storage::{Kind, Storage},
+        storage::{Backend, Storage},
         viewer::get_json,
         voter::Voter,
     },
@@ -19,8 +19,8 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_between_commit_and_acknowledgement_changes_nothing() {
-    let redis = or_skip!(redis::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.queue_url.clone_from(&redis.url);
     let may_acknowledge = |rule: &str| {
         let mut acl = ::redis::cmd("ACL");
@@ -34,16 +34,16 @@ async fn a_crash_between_commit_and_acknowledgement_changes_nothing() {
     let voter = Voter::new(&vote.url);
     voter.must_vote_for("a").await;
     Voter::new(&vote.url).must_vote_for("b").await;
-    let counted = async || storage.counted().await;
+    let counted = async || storage.count_votes().await;
     let both = [("a".to_owned(), 1), ("b".to_owned(), 1)];
     // It may store one ballot before the other, which is then still in the queue.
     eventually("a commit", |votes| !votes.is_empty(), counted).await;
-    worker.process.line_with("cannot be moved");
+    worker.process.wait_for_line("cannot be moved");
     worker.process.kill();
     may_acknowledge("+xack");
 
     let worker = start_ready("worker", &storage, &[]).await;
-    until_metric(&worker, "worker_stream_pending_entries 0").await;
+    wait_for_metric(&worker, "worker_stream_pending_entries 0").await;
     eventually("both votes", |votes| *votes == both, counted).await;
     let queue = storage.queue().await;
     let oldest = async || queue.consumer("observer").trim().await.unwrap().oldest;
@@ -60,8 +60,8 @@ async fn a_crash_between_commit_and_acknowledgement_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn health_reports_a_hanging_loop_but_not_a_long_migration() {
-    let server: &'static _ = Box::leak(Box::new(or_skip!(postgres::own())));
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let server: &'static _ = Box::leak(Box::new(or_skip!(postgres::dedicated())));
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     let database = server.database().await;
     storage.database_url = database.url();
     // The table of the original app, locked by another connection: the migration waits for the lock.
@@ -88,11 +88,11 @@ async fn health_reports_a_hanging_loop_but_not_a_long_migration() {
     tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
     let health = async || get_json(&format!("{}/health", worker.url)).await.0;
     assert_eq!(health().await, StatusCode::OK);
-    until_unready_because(&worker, &["tables", "mover"]).await;
+    wait_until_unready(&worker, &["tables", "mover"]).await;
     sqlx::raw_sql("COMMIT").execute(&mut holder).await.unwrap();
     let vote = start_ready("vote", &storage, &[]).await;
     Voter::new(&vote.url).must_vote_for("a").await;
-    let counted = async || storage.counted_if_ready().await;
+    let counted = async || storage.count_votes_if_ready().await;
     eventually("the first vote", |votes| !votes.is_empty(), counted).await;
 
     server.server.freeze();

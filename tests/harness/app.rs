@@ -20,11 +20,11 @@ pub struct App {
 impl App {
     /// Starts it on this storage, with additional command-line flags.
     pub async fn start(storage: &Storage, flags: &[&str]) -> Self {
-        Self::start_by(Clock::default(), storage, flags).await
+        Self::start_with_clock(Clock::default(), storage, flags).await
     }
 
     /// Starts it with a clock for the opening and closing of the poll.
-    pub async fn start_by(clock: Clock, storage: &Storage, flags: &[&str]) -> Self {
+    pub async fn start_with_clock(clock: Clock, storage: &Storage, flags: &[&str]) -> Self {
         let mut config = config(storage, flags);
         for poll in [&mut config.vote.poll, &mut config.result.poll] {
             poll.schedule = poll.schedule.clone().with_clock(clock.clone());
@@ -72,7 +72,7 @@ impl App {
     }
 
     /// Begins the shutdown, without waiting.
-    pub fn begin_to_stop(&self) {
+    pub fn request_shutdown(&self) {
         self.shutdown.cancel();
     }
 }

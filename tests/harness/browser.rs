@@ -16,7 +16,7 @@ use thirtyfour::{
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
-    PATIENCE, eventually_every, folders, free_port,
+    TIMEOUT, eventually_every, folders, free_port,
     server::{Server, find_program},
 };
 
@@ -257,7 +257,7 @@ fn start() -> Result<(String, Server), String> {
             ]
         },
     )?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         if Instant::now() > deadline {
             return Err("chromedriver does not start".into());

@@ -9,7 +9,7 @@ use std::{
 use redis::Value;
 
 use super::{
-    PATIENCE, free_port,
+    TIMEOUT, free_port,
     redis::RedisServer,
     server::{Server, find_program},
 };
@@ -105,7 +105,7 @@ impl Cluster {
         what: &str,
         condition: impl Fn(&RedisServer) -> bool,
     ) -> Result<(), String> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !self.nodes().all(&condition) {
             if Instant::now() > deadline {
                 return Err(format!("the nodes of the Redis Cluster do not {what}"));

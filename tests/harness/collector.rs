@@ -27,11 +27,11 @@ pub struct Collector {
     _serving: AbortOnDropHandle<()>,
 }
 
-type Received = Arc<Mutex<Vec<Seen>>>;
+type Received = Arc<Mutex<Vec<ReceivedSpan>>>;
 
 /// A span and the service that sent it.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct ReceivedSpan {
     pub service: String,
     pub span: Span,
 }
@@ -72,15 +72,16 @@ impl Collector {
         ]
     }
 
-    pub fn spans(&self) -> Vec<Seen> {
+    pub fn spans(&self) -> Vec<ReceivedSpan> {
         self.received.lock().unwrap().clone()
     }
 
     /// Waits for the span with this name in this trace.
-    pub async fn span(&self, trace: &str, name: &str) -> Seen {
+    pub async fn span(&self, trace: &str, name: &str) -> ReceivedSpan {
         let find = async || {
             let spans = self.spans().into_iter();
-            let mut matching = spans.filter(|seen| seen.trace() == trace && seen.span.name == name);
+            let mut matching =
+                spans.filter(|received| received.trace() == trace && received.span.name == name);
             matching.next()
         };
         let found = eventually(name, Option::is_some, find).await;
@@ -88,19 +89,19 @@ impl Collector {
     }
 
     /// Waits for a span with this name that links to another one.
-    pub async fn span_linked_to(&self, sent: &Seen, name: &str) -> Seen {
+    pub async fn span_linked_to(&self, sent: &ReceivedSpan, name: &str) -> ReceivedSpan {
         let link = (sent.trace(), sent.id());
         let find = async || {
             let spans = self.spans().into_iter();
-            let mut matching = spans.filter(|seen| seen.span.name == name);
-            matching.find(|seen| seen.links().contains(&link))
+            let mut matching = spans.filter(|received| received.span.name == name);
+            matching.find(|received| received.links().contains(&link))
         };
         let found = eventually(name, Option::is_some, find).await;
         found.expect("it exists")
     }
 }
 
-impl Seen {
+impl ReceivedSpan {
     /// The trace ids and span ids that this span links to.
     pub fn links(&self) -> Vec<(String, String)> {
         let links = self.span.links.iter();
@@ -149,7 +150,7 @@ async fn receive(State(received): State<Received>, uri: Uri, body: Bytes) -> Res
         let resource = group.resource.unwrap_or_default();
         let service = text_of(&resource.attributes, "service.name");
         let spans = group.scope_spans.into_iter().flat_map(|scope| scope.spans);
-        received.extend(spans.map(|span| Seen {
+        received.extend(spans.map(|span| ReceivedSpan {
             service: service.clone(),
             span,
         }));

@@ -59,7 +59,7 @@ impl Document {
     }
 
     /// Asserts that the document describes this response of an operation: status, headers, content type and body.
-    pub async fn check_answer(&self, method: &Method, path: &str, response: Response) {
+    pub async fn check_response(&self, method: &Method, path: &str, response: Response) {
         let (status, headers) = (response.status(), response.headers().clone());
         let what = format!("{method} {path} → {status}");
         let documented = &self.operation(method, path)["responses"][status.as_str()];

@@ -2,9 +2,9 @@
 
 pub mod app;
 pub mod browser;
+pub mod client_pool;
 pub mod cluster;
 pub mod collector;
-pub mod crowd;
 pub mod debian;
 pub mod document;
 pub mod folders;
@@ -33,7 +33,7 @@ use tokio::time::{Instant, sleep};
 
 /// Time limit for everything that a test waits for. Long, because machines are shared; a test that passes does not wait
 /// this long.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+pub const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Polls until the value fulfils the condition; panics with the last value after the timeout.
 pub async fn eventually<T: std::fmt::Debug>(
@@ -51,7 +51,7 @@ pub async fn eventually_every<T: std::fmt::Debug>(
     condition: impl Fn(&T) -> bool,
     poll: impl AsyncFn() -> T,
 ) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let value = poll().await;
         if condition(&value) {

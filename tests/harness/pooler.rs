@@ -6,7 +6,7 @@ use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    PATIENCE, debian, free_port,
+    TIMEOUT, debian, free_port,
     postgres::Database,
     server::{Server, find_program},
 };
@@ -92,7 +92,7 @@ impl Pooler {
     async fn wait_until_ready(&self) -> Result<(), String> {
         let options: PgConnectOptions = self.url.parse().expect("it is a URL");
         let options = options.extra_float_digits(None);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             match PgConnection::connect_with(&options).await {
                 Ok(connection) => {

@@ -13,7 +13,7 @@ use testcontainers::ImageExt;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    PATIENCE, block_on_thread, free_port,
+    TIMEOUT, block_on_thread, free_port,
     server::{self, Server, find_program},
     tls::Certificate,
     unique,
@@ -36,7 +36,7 @@ pub struct PostgresServer {
 pub fn shared() -> Result<&'static PostgresServer, String> {
     static SHARED: OnceLock<Result<PostgresServer, String>> = OnceLock::new();
     SHARED
-        .get_or_init(|| external().unwrap_or_else(own))
+        .get_or_init(|| external().unwrap_or_else(dedicated))
         .as_ref()
         .map_err(Clone::clone)
 }
@@ -49,7 +49,7 @@ fn external() -> Option<Result<PostgresServer, String>> {
 }
 
 /// Starts a Postgres for one test, which may break it.
-pub fn own() -> Result<PostgresServer, String> {
+pub fn dedicated() -> Result<PostgresServer, String> {
     let (server, port) = start(None)?;
     PostgresServer::new(url(port), server)
 }
@@ -82,15 +82,15 @@ pub fn with_replica() -> Result<(PostgresServer, PostgresServer), String> {
 }
 
 /// A Postgres that accepts TLS connections. It may not be ready yet.
-pub struct SecuredPostgres {
+pub struct TlsPostgres {
     pub url: String,
     _server: Server,
 }
 
 /// Starts a Postgres with this certificate.
-pub fn secured(certificate: &Certificate) -> Result<SecuredPostgres, String> {
+pub fn with_tls(certificate: &Certificate) -> Result<TlsPostgres, String> {
     let (server, port) = start(Some(certificate))?;
-    Ok(SecuredPostgres {
+    Ok(TlsPostgres {
         url: url(port).replace("127.0.0.1", "localhost"),
         _server: server,
     })
@@ -282,7 +282,7 @@ impl PostgresServer {
 }
 
 async fn wait_until_ready(options: &PgConnectOptions) -> Result<(), String> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         match PgConnection::connect_with(options).await {
             Ok(connection) => return connection.close().await.map_err(|error| error.to_string()),

@@ -11,7 +11,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{PATIENCE, folders, storage::Storage};
+use super::{TIMEOUT, folders, storage::Storage};
 
 /// The path of a program of this workspace.
 pub fn program(name: &str) -> PathBuf {
@@ -77,8 +77,8 @@ impl Process {
     }
 
     /// Waits for an output line that contains this text, and returns it.
-    pub fn line_with(&self, text: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+    pub fn wait_for_line(&self, text: &str) -> String {
+        let deadline = Instant::now() + TIMEOUT;
         let mut lines = self.captured.lines.lock().unwrap();
         loop {
             if let Some(line) = lines.iter().find(|line| line.contains(text)) {
@@ -97,7 +97,7 @@ impl Process {
 
     /// The URL or the address in the line with this text, as a URL.
     pub fn url_in(&self, text: &str) -> String {
-        let line = self.line_with(text);
+        let line = self.wait_for_line(text);
         let after = |mark| {
             line.split(mark)
                 .nth(1)
@@ -133,7 +133,7 @@ impl Process {
     }
 
     pub fn wait(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             if let Some(status) = self.child.try_wait().expect("it can be waited for") {
                 return status;

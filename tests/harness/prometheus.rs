@@ -43,7 +43,7 @@ impl Prometheus {
     }
 
     /// The `data` of a response of its API; null before it listens.
-    pub async fn ask(&self, path_and_query: &str) -> Value {
+    pub async fn query(&self, path_and_query: &str) -> Value {
         let url = format!("{}/api/v1/{path_and_query}", self.url);
         let Ok(response) = reqwest::get(url).await else {
             return Value::Null;

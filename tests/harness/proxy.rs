@@ -17,20 +17,20 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// A network fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Network {
-    Good,
+pub enum Toxic {
+    None,
     /// Data is delayed by this time.
-    Slow(Duration),
+    Latency(Duration),
     /// At most this many bytes per second pass in each direction; more are queued.
-    Narrow(u32),
+    Bandwidth(u32),
     /// Connections are accepted, and no data passes.
-    BlackHole,
+    Timeout,
     /// No data passes from the client to the server.
-    NoRequests,
+    TimeoutUpstream,
     /// No data passes from the server to the client.
-    NoAnswers,
+    TimeoutDownstream,
     /// Connections are reset at once.
-    Reset,
+    ResetPeer,
 }
 
 /// A proxy in front of a server.
@@ -38,7 +38,7 @@ pub struct Proxy {
     /// The server of new connections.
     upstream: Arc<Mutex<String>>,
     /// A connection stays subscribed to the sender under which it was accepted.
-    network: Arc<Mutex<watch::Sender<Network>>>,
+    toxic: Arc<Mutex<watch::Sender<Toxic>>>,
     _accepting: AbortOnDropHandle<()>,
 }
 
@@ -51,42 +51,42 @@ impl Proxy {
             .expect("a port is free");
         let port = listener.local_addr().expect("the listener is bound").port();
         let upstream = Arc::new(Mutex::new(address(&url)));
-        let network = Arc::new(Mutex::new(watch::Sender::new(Network::Good)));
-        let accepting = tokio::spawn(accept(listener, upstream.clone(), network.clone()));
+        let toxic = Arc::new(Mutex::new(watch::Sender::new(Toxic::None)));
+        let accepting = tokio::spawn(accept(listener, upstream.clone(), toxic.clone()));
         url.set_host(Some("127.0.0.1")).expect("it has a host");
         url.set_port(Some(port)).expect("it has a port");
         let proxy = Self {
             upstream,
-            network,
+            toxic,
             _accepting: AbortOnDropHandle::new(accepting),
         };
         (proxy, url.into())
     }
 
     /// Directs new connections to another server, as a DNS name does after a failover. Open connections stay.
-    pub fn lead_to(&self, url: &str) {
+    pub fn set_upstream(&self, url: &str) {
         *self.upstream.lock().unwrap() = address(&url::Url::parse(url).expect("it is a URL"));
     }
 
     /// Sets the fault for new and open connections. Data that was held back passes once the fault allows it.
-    pub fn make(&self, network: Network) {
-        self.network.lock().unwrap().send_replace(network);
+    pub fn set_toxic(&self, toxic: Toxic) {
+        self.toxic.lock().unwrap().send_replace(toxic);
     }
 
     /// Resets the open connections; new ones have no fault.
     pub fn reset_open_connections(&self) {
-        self.replace_sender().send_replace(Network::Reset);
+        self.replace_sender().send_replace(Toxic::ResetPeer);
     }
 
     /// Removes the fault for new connections only: open ones stay silent for ever, as when a router has lost their state.
-    pub fn mend_for_new_connections(&self) {
+    pub fn clear_toxic_for_new_connections(&self) {
         drop(self.replace_sender());
     }
 
     /// Replaces the fault of new connections by none. Returns the sender of the open ones.
-    fn replace_sender(&self) -> watch::Sender<Network> {
-        let good = watch::Sender::new(Network::Good);
-        mem::replace(&mut *self.network.lock().unwrap(), good)
+    fn replace_sender(&self) -> watch::Sender<Toxic> {
+        let good = watch::Sender::new(Toxic::None);
+        mem::replace(&mut *self.toxic.lock().unwrap(), good)
     }
 }
 
@@ -98,22 +98,22 @@ fn address(url: &url::Url) -> String {
 async fn accept(
     listener: TcpListener,
     upstream: Arc<Mutex<String>>,
-    network: Arc<Mutex<watch::Sender<Network>>>,
+    toxic: Arc<Mutex<watch::Sender<Toxic>>>,
 ) {
     // The connections end with the proxy.
     let open = CancellationToken::new();
     let _close = open.clone().drop_guard();
     while let Ok((client, _)) = listener.accept().await {
         let upstream = upstream.lock().unwrap().clone();
-        let network = network.lock().unwrap().subscribe();
+        let toxic = toxic.lock().unwrap().subscribe();
         let connection = open
             .clone()
-            .run_until_cancelled_owned(connect(client, upstream, network));
+            .run_until_cancelled_owned(connect(client, upstream, toxic));
         tokio::spawn(connection);
     }
 }
 
-async fn connect(mut client: TcpStream, upstream: String, network: watch::Receiver<Network>) {
+async fn connect(mut client: TcpStream, upstream: String, toxic: watch::Receiver<Toxic>) {
     let Ok(mut server) = TcpStream::connect(upstream).await else {
         return;
     };
@@ -121,19 +121,19 @@ async fn connect(mut client: TcpStream, upstream: String, network: watch::Receiv
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
         // Data that was held back must not pass when the connection is reset.
-        let holds_requests = |network| {
-            use Network::{BlackHole, NoRequests, Reset};
-            matches!(network, BlackHole | NoRequests | Reset)
+        let holds_requests = |toxic| {
+            use Toxic::{ResetPeer, Timeout, TimeoutUpstream};
+            matches!(toxic, Timeout | TimeoutUpstream | ResetPeer)
         };
-        let holds_responses = |network| {
-            use Network::{BlackHole, NoAnswers, Reset};
-            matches!(network, BlackHole | NoAnswers | Reset)
+        let holds_responses = |toxic| {
+            use Toxic::{ResetPeer, Timeout, TimeoutDownstream};
+            matches!(toxic, Timeout | TimeoutDownstream | ResetPeer)
         };
-        let mut resets = network.clone();
+        let mut resets = toxic.clone();
         tokio::select! {
-            () = forward(from_client, to_server, network.clone(), holds_requests) => return,
-            () = forward(from_server, to_client, network, holds_responses) => return,
-            _ = wait_until(&mut resets, |network| network == Network::Reset) => {}
+            () = forward(from_client, to_server, toxic.clone(), holds_requests) => return,
+            () = forward(from_server, to_client, toxic, holds_responses) => return,
+            _ = wait_until(&mut resets, |toxic| toxic == Toxic::ResetPeer) => {}
         }
     }
     let _ = client.set_zero_linger();
@@ -143,23 +143,23 @@ async fn connect(mut client: TcpStream, upstream: String, network: watch::Receiv
 async fn forward(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    mut network: watch::Receiver<Network>,
-    holds: impl Fn(Network) -> bool,
+    mut toxic: watch::Receiver<Toxic>,
+    holds: impl Fn(Toxic) -> bool,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        let passes = |network| !holds(network);
-        let chunk = match wait_until(&mut network, passes).await {
-            Network::Slow(delay) => {
+        let passes = |toxic| !holds(toxic);
+        let chunk = match wait_until(&mut toxic, passes).await {
+            Toxic::Latency(delay) => {
                 sleep(delay).await;
                 count
             }
-            Network::Narrow(bytes_per_second) => (bytes_per_second / 100) as usize,
+            Toxic::Bandwidth(bytes_per_second) => (bytes_per_second / 100) as usize,
             _ => count,
         };
         for chunk in buffer[..count].chunks(chunk) {
-            let is_narrow = matches!(*network.borrow(), Network::Narrow(_));
-            if is_narrow {
+            let is_limited = matches!(*toxic.borrow(), Toxic::Bandwidth(_));
+            if is_limited {
                 sleep(Duration::from_millis(10)).await;
             }
             if to.write_all(chunk).await.is_err() {
@@ -168,16 +168,16 @@ async fn forward(
         }
     }
     // The end of the stream is held back, too.
-    wait_until(&mut network, |network| !holds(network)).await;
+    wait_until(&mut toxic, |toxic| !holds(toxic)).await;
 }
 
 /// Waits until the fault fulfils the condition: for ever, if the sender of this connection was replaced.
 async fn wait_until(
-    network: &mut watch::Receiver<Network>,
-    condition: impl Fn(Network) -> bool,
-) -> Network {
-    let now = network
-        .wait_for(|network| condition(*network))
+    toxic: &mut watch::Receiver<Toxic>,
+    condition: impl Fn(Toxic) -> bool,
+) -> Toxic {
+    let now = toxic
+        .wait_for(|toxic| condition(*toxic))
         .await
         .map(|now| *now);
     match now {

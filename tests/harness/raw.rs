@@ -8,15 +8,15 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
 /// The marker of a reset connection. Some systems discard the received part of a response on a reset.
 pub const RESET: &str = "(reset)";
 
 /// An open connection.
-pub struct Raw(TcpStream);
+pub struct RawClient(TcpStream);
 
-impl Raw {
+impl RawClient {
     pub async fn open(url: &str) -> Self {
         let address = url.trim_start_matches("http://");
         Self(TcpStream::connect(address).await.expect("it accepts"))
@@ -33,12 +33,12 @@ impl Raw {
 
     /// Sends these bytes. Returns whether the server accepted all of them before it closed.
     pub async fn send(&mut self, bytes: &[u8]) -> bool {
-        let sent = timeout(PATIENCE, self.0.write_all(bytes)).await;
+        let sent = timeout(TIMEOUT, self.0.write_all(bytes)).await;
         sent.expect("the server reads or closes").is_ok()
     }
 
     /// The head of the next response.
-    pub async fn head(&mut self) -> String {
+    pub async fn read_head(&mut self) -> String {
         let mut received = Vec::new();
         let head = async {
             while !received.ends_with(b"\r\n\r\n") {
@@ -46,7 +46,7 @@ impl Raw {
             }
             std::io::Result::Ok(())
         };
-        let outcome = timeout(PATIENCE, head).await;
+        let outcome = timeout(TIMEOUT, head).await;
         outcome
             .expect("the server responds")
             .expect("the connection is open");
@@ -54,7 +54,7 @@ impl Raw {
     }
 
     /// Sends this chunk repeatedly, a few times a second, until the server closes. Returns the response.
-    pub async fn drip(self, chunk: &[u8]) -> String {
+    pub async fn send_repeatedly(self, chunk: &[u8]) -> String {
         let (mut reading, mut writing) = self.0.into_split();
         let sending = async {
             while writing.write_all(chunk).await.is_ok() {
@@ -64,7 +64,7 @@ impl Raw {
         };
         let mut received = Vec::new();
         let ended = tokio::select! {
-            ended = timeout(PATIENCE, reading.read_to_end(&mut received)) => ended,
+            ended = timeout(TIMEOUT, reading.read_to_end(&mut received)) => ended,
             never = sending => never,
         };
         // A reset is an end like any other; the data before it counts.
@@ -73,31 +73,31 @@ impl Raw {
     }
 
     /// Sends these bytes until the server stops reading.
-    pub async fn send_unread(&mut self, bytes: &[u8]) {
+    pub async fn send_until_stalled(&mut self, bytes: &[u8]) {
         const STALLED: Duration = Duration::from_secs(1);
         let _ = timeout(STALLED, self.0.write_all(bytes)).await;
     }
 
     /// Shuts down the sending side.
-    pub async fn finish(&mut self) {
+    pub async fn shutdown_write(&mut self) {
         // The server may have closed already.
         let _ = self.0.shutdown().await;
     }
 
     /// Reads until the server closes, and appends [`RESET`] if it reset the connection.
-    pub async fn until_closed(mut self) -> String {
+    pub async fn read_until_closed(mut self) -> String {
         let mut received = Vec::new();
-        let ended = timeout(PATIENCE, self.0.read_to_end(&mut received)).await;
+        let ended = timeout(TIMEOUT, self.0.read_to_end(&mut received)).await;
         let ended = ended.expect("the server closes");
         let received = String::from_utf8_lossy(&received).into_owned();
         received + ended.map_or(RESET, |_| "")
     }
 
     /// Sends a request and reads until the server closes.
-    pub async fn ask(url: &str, request: &[u8]) -> String {
+    pub async fn exchange(url: &str, request: &[u8]) -> String {
         let mut connection = Self::open(url).await;
         let sent = connection.send(request).await;
-        let response = connection.until_closed().await;
+        let response = connection.read_until_closed().await;
         if sent { response } else { response + RESET }
     }
 }

@@ -12,7 +12,7 @@ use redis::{Client, Commands, Connection};
 use testcontainers::ImageExt;
 
 use super::{
-    PATIENCE, free_port, power,
+    TIMEOUT, free_port, power,
     server::{self, Server, find_program},
     tls::Certificate,
 };
@@ -43,7 +43,7 @@ pub struct RedisServer {
 pub fn shared() -> Result<&'static RedisServer, String> {
     static SHARED: OnceLock<Result<RedisServer, String>> = OnceLock::new();
     SHARED
-        .get_or_init(|| external().map_or_else(own, Ok))
+        .get_or_init(|| external().map_or_else(dedicated, Ok))
         .as_ref()
         .map_err(Clone::clone)
 }
@@ -59,7 +59,7 @@ fn external() -> Option<RedisServer> {
 }
 
 /// Starts a Redis for one test, which may break it.
-pub fn own() -> Result<RedisServer, String> {
+pub fn dedicated() -> Result<RedisServer, String> {
     let redis = start(&Options::default(), |port| {
         vec!["--port".into(), port.to_string()]
     })?;
@@ -111,24 +111,24 @@ pub fn with_full_disk() -> Result<RedisServer, String> {
 }
 
 /// Starts a Redis that accepts only this user, and only over TLS. It may not be ready yet.
-pub fn secured(
+pub fn with_tls(
     certificate: &Certificate,
     user: &str,
     password: &str,
 ) -> Result<RedisServer, String> {
-    start_secured(certificate, user, password, "no")
+    start_with_tls(certificate, user, password, "no")
 }
 
 /// The same with client certificates (mutual TLS).
-pub fn secured_both_ways(
+pub fn with_mutual_tls(
     certificate: &Certificate,
     user: &str,
     password: &str,
 ) -> Result<RedisServer, String> {
-    start_secured(certificate, user, password, "yes")
+    start_with_tls(certificate, user, password, "yes")
 }
 
-fn start_secured(
+fn start_with_tls(
     certificate: &Certificate,
     user: &str,
     password: &str,
@@ -271,7 +271,7 @@ impl RedisServer {
 
     /// Sends a command until it succeeds.
     pub fn exec(&self, command: &redis::Cmd) -> Result<(), String> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let exec = || -> redis::RedisResult<()> {
             command.exec(&mut self.connect_within(Duration::from_secs(1))?)
         };
@@ -290,7 +290,7 @@ impl RedisServer {
 
     /// A connection for inspection.
     pub fn connect(&self) -> Connection {
-        self.connect_within(PATIENCE).expect("Redis replies")
+        self.connect_within(TIMEOUT).expect("Redis replies")
     }
 
     /// Changes the permissions of a user, and creates the user if necessary.

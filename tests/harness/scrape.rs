@@ -44,7 +44,7 @@ pub async fn value(url: &str, series: &str) -> f64 {
 }
 
 /// Waits until the value of a series fulfils the condition.
-pub async fn until(url: &str, series: &str, condition: impl Fn(f64) -> bool) -> f64 {
+pub async fn wait_for_value(url: &str, series: &str, condition: impl Fn(f64) -> bool) -> f64 {
     let find = async || Scrape::of(url).await.find(series);
     let found = eventually(series, |value| value.is_some_and(&condition), find).await;
     found.expect("it fulfils the condition")

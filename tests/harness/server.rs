@@ -19,7 +19,7 @@ use testcontainers::{
     ContainerRequest, GenericImage, ImageExt, core::IntoContainerPort, runners::AsyncRunner,
 };
 
-use super::{PATIENCE, block_on_thread, free_port};
+use super::{TIMEOUT, block_on_thread, free_port};
 
 /// A server, running or stopped.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ impl Server {
     }
 
     fn signal_until_ended(&self, signal: impl Fn()) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         signal();
         while self.is_running() {
             assert!(Instant::now() < deadline, "{self:?} does not end");
@@ -297,7 +297,7 @@ impl Drop for Guard {
 /// Pauses a container, and retries if the container runtime gave up: on a busy machine the kernel may need longer to
 /// freeze all processes than the runtime waits.
 fn pause(id: &str) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let output = Command::new("docker").args(["pause", id]).output();
         let output = output.expect("docker can be run");

@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-use super::{PATIENCE, folders, free_port, unique};
+use super::{TIMEOUT, folders, free_port, unique};
 
 /// A project, removed with its volumes when this value is dropped.
 pub struct Stack {
@@ -169,7 +169,7 @@ impl Stack {
 
     /// Runs a program in the network of the servers and returns its standard and error output.
     pub fn run_in_back_tier(&self, volume: &str, image: &str, command: &[&str]) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let output = self.run("back-tier", volume, image, command);
             let printed = text(&output.stdout) + text(&output.stderr).as_str();

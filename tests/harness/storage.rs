@@ -8,11 +8,11 @@ use sqlx::{Connection, PgConnection, SqliteConnection};
 use store::{Store, StoreConfig, StoreUrl};
 use tempfile::TempDir;
 
-use super::{PATIENCE, cluster, postgres, redis, unique};
+use super::{TIMEOUT, cluster, postgres, redis, unique};
 
 /// A storage backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum Backend {
     /// An SQLite file.
     Embedded,
     /// Redis and Postgres.
@@ -32,7 +32,7 @@ pub struct Storage {
 
 impl Storage {
     /// Creates empty storage. Fails with the reason if its servers are not installed.
-    pub async fn new(kind: Kind) -> Result<Self, String> {
+    pub async fn new(kind: Backend) -> Result<Self, String> {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let file = format!("sqlite://{}", folder.path().join("voting.db").display());
         let servers = async |queue_url: String| {
@@ -40,9 +40,9 @@ impl Storage {
             Ok::<_, String>((queue_url, database.url(), Some(database)))
         };
         let (queue_url, database_url, database) = match kind {
-            Kind::Embedded => (file.clone(), file, None),
-            Kind::Servers => servers(redis::shared()?.url.clone()).await?,
-            Kind::Cluster => servers(cluster::shared()?.queue_url()).await?,
+            Backend::Embedded => (file.clone(), file, None),
+            Backend::Servers => servers(redis::shared()?.url.clone()).await?,
+            Backend::Cluster => servers(cluster::shared()?.queue_url()).await?,
         };
         Ok(Self {
             folder,
@@ -58,14 +58,14 @@ impl Storage {
             durability: DurabilityCheck::Checked,
             url: QueueUrl::from_str(&self.queue_url).expect("the URL is valid"),
             stream: self.stream.clone(),
-            enqueue_timeout: PATIENCE,
+            enqueue_timeout: TIMEOUT,
         }
     }
 
     pub fn store_config(&self) -> StoreConfig {
         StoreConfig {
             url: StoreUrl::from_str(&self.database_url).expect("the URL is valid"),
-            timeout: PATIENCE,
+            timeout: TIMEOUT,
             max_connections: 4,
         }
     }
@@ -91,7 +91,7 @@ impl Storage {
     }
 
     /// Migrates the tables to a version with the migration 9999.
-    pub async fn prepare_by_a_newer_version(&self) {
+    pub async fn migrate_to_newer_version(&self) {
         self.store().await;
         self.execute(
             "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
@@ -101,7 +101,7 @@ impl Storage {
     }
 
     /// The current votes, counted by the query of the original app.
-    pub async fn counted(&self) -> Vec<(String, i64)> {
+    pub async fn count_votes(&self) -> Vec<(String, i64)> {
         let query = "SELECT vote, COUNT(id) AS count FROM votes GROUP BY vote ORDER BY vote";
         self.rows(query).await
     }
@@ -130,7 +130,7 @@ impl Storage {
     }
 
     /// The same as `count_votes`; empty if the tables do not exist yet.
-    pub async fn counted_if_ready(&self) -> Vec<(String, i64)> {
+    pub async fn count_votes_if_ready(&self) -> Vec<(String, i64)> {
         let store = Store::open(&self.store_config())
             .await
             .expect("the store opens");
@@ -146,7 +146,7 @@ impl Storage {
         if self.queue_url.starts_with("redis") {
             let queue = self.queue().await;
             let mut add = ::redis::cmd("XADD");
-            self.at_its_node(add.arg(queue.name()).arg("*").arg(fields));
+            self.exec_on_owner_node(add.arg(queue.name()).arg("*").arg(fields));
         } else {
             let fields: serde_json::Map<_, _> = fields
                 .iter()
@@ -164,7 +164,7 @@ impl Storage {
     }
 
     /// Executes a command at the node of the Redis Cluster that owns the key.
-    pub fn at_its_node(&self, command: &::redis::Cmd) {
+    pub fn exec_on_owner_node(&self, command: &::redis::Cmd) {
         let done = self
             .queue_url
             .split(',')
@@ -198,7 +198,7 @@ pub fn poll() -> Poll {
 }
 
 /// The block timeout of a read of a ballot that is in the queue.
-pub const SOON: Duration = Duration::from_millis(300);
+pub const READ_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Makes each of these functions, which take [`Storage`], a test on this backend.
 macro_rules! on_storage {
@@ -207,7 +207,7 @@ macro_rules! on_storage {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 super::$test($crate::harness::skip::or_skip!(
-                    $crate::harness::storage::Storage::new($crate::harness::storage::Kind::$kind).await
+                    $crate::harness::storage::Storage::new($crate::harness::storage::Backend::$kind).await
                 )).await;
             })+
         }

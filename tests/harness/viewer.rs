@@ -5,7 +5,7 @@ use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::{PATIENCE, eventually, voter::client};
+use super::{TIMEOUT, eventually, voter::client};
 
 /// The tally as JSON; null if there is none.
 pub async fn tally(result: &str) -> Value {
@@ -34,7 +34,7 @@ pub fn votes(tally: &Value) -> Vec<u64> {
 }
 
 /// Waits until the result shows these votes.
-pub async fn until_votes(result: &str, wanted: &[u64]) -> Value {
+pub async fn wait_for_votes(result: &str, wanted: &[u64]) -> Value {
     let what = format!("the result {wanted:?}");
     eventually(
         &what,
@@ -45,7 +45,7 @@ pub async fn until_votes(result: &str, wanted: &[u64]) -> Value {
 }
 
 /// Waits until all forms of the result are available: the timeline is read after the tally.
-pub async fn until_complete(result: &str) {
+pub async fn wait_until_complete(result: &str) {
     let timeline = async || get(&format!("{result}/api/timeline")).await.status();
     eventually("the timeline", |status| *status == StatusCode::OK, timeline).await;
 }
@@ -103,7 +103,7 @@ impl Viewer {
                     return Some(event);
                 }
             }
-            let chunk = timeout(PATIENCE, self.stream.next())
+            let chunk = timeout(TIMEOUT, self.stream.next())
                 .await
                 .expect("events arrive in time")?;
             self.received
@@ -112,7 +112,7 @@ impl Viewer {
     }
 
     /// Waits for the event that shows these votes.
-    pub async fn until_votes(&mut self, wanted: &[u64]) -> Event {
+    pub async fn wait_for_votes(&mut self, wanted: &[u64]) -> Event {
         loop {
             let event = self.next().await.expect("the stream has not ended");
             if event.kind == "tally"

@@ -50,7 +50,7 @@ impl Voter {
         }
     }
 
-    pub async fn look(&self) -> Page {
+    pub async fn get_page(&self) -> Page {
         page(
             self.client
                 .get(&self.vote)
@@ -124,7 +124,7 @@ async fn page(response: Response) -> Page {
 
 impl Page {
     /// The keys of the options that are marked as the voter's choice.
-    pub fn chosen(&self) -> Vec<&str> {
+    pub fn selected_options(&self) -> Vec<&str> {
         self.html
             .split("<button ")
             .skip(1)

@@ -15,7 +15,7 @@ use proptest::{
 use crate::harness::{
     postgres, redis,
     skip::or_skip,
-    storage::{Kind, Storage},
+    storage::{Backend, Storage},
 };
 use world::World;
 
@@ -65,7 +65,7 @@ struct Successor {
     claims: bool,
 }
 
-fn events(kind: Kind) -> BoxedStrategy<Event> {
+fn events(kind: Backend) -> BoxedStrategy<Event> {
     let processor = 0..PROCESSORS;
     let vote = (0..VOTERS, select(&["a", "b"][..]));
     let steps = (processor.clone(), 1..=4_usize);
@@ -86,7 +86,7 @@ fn events(kind: Kind) -> BoxedStrategy<Event> {
         1 => Just(Event::RemoveIdleConsumers),
     ];
     // Embedded storage has one writer at a time, so concurrent steps would only make runs non-deterministic.
-    if kind == Kind::Embedded {
+    if kind == Backend::Embedded {
         return sequential.boxed();
     }
     let concurrent = (processor.clone(), processor, 1..=3_usize);
@@ -100,17 +100,17 @@ fn events(kind: Kind) -> BoxedStrategy<Event> {
 
 #[test]
 fn embedded_storage_is_correct_under_any_schedule() {
-    run_schedules(Kind::Embedded, 60);
+    run_schedules(Backend::Embedded, 60);
 }
 
 #[test]
 fn servers_are_correct_under_any_schedule() {
     or_skip!(redis::shared());
     or_skip!(postgres::shared());
-    run_schedules(Kind::Servers, 20);
+    run_schedules(Backend::Servers, 20);
 }
 
-fn run_schedules(kind: Kind, cases: u32) {
+fn run_schedules(kind: Backend, cases: u32) {
     let cases_are_set = std::env::var_os("PROPTEST_CASES").is_some();
     let defaults = Config::default();
     let mut runner = TestRunner::new(Config {

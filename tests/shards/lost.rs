@@ -10,7 +10,7 @@ use crate::harness::{
     redis::RedisServer,
     scrape::Scrape,
     skip::or_skip,
-    storage::{Kind, Storage},
+    storage::{Backend, Storage},
 };
 
 const RATE: f64 = 200.0;
@@ -115,7 +115,7 @@ async fn a_failed_node_affects_only_its_slots_of_a_cluster() {
 async fn a_lost_standalone_shard_is_not_located_in_a_cluster() {
     let cluster = or_skip!(Cluster::start(3, false));
     let standalone = or_skip!(cluster::servers(1)).remove(0);
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     standalone.server.kill();
     cluster.masters[LOST_SHARD].server.kill();
     // The first of three shards, whose own server is down. Another node of the cluster has its slot.

@@ -12,13 +12,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    faults::{AT_ONCE, start_ready, until_ready},
+    faults::{MAX_REJECTION_LATENCY, start_ready, wait_until_ready},
     harness::{
-        PATIENCE, eventually,
+        TIMEOUT, eventually,
         process::Service,
         scrape::Scrape,
-        storage::{Kind, Storage},
-        viewer::until_complete,
+        storage::{Backend, Storage},
+        viewer::wait_until_complete,
     },
 };
 
@@ -51,13 +51,13 @@ pub struct RunningLoad {
 
 impl Rig {
     pub async fn new(queue_url: String) -> Result<Self, String> {
-        let mut storage = Storage::new(Kind::Servers).await?;
+        let mut storage = Storage::new(Backend::Servers).await?;
         storage.queue_url = queue_url;
         let start = async |name| start_ready(name, &storage, &SETTINGS).await;
         let workers = [start("worker").await, start("worker").await];
         let votes = [start("vote").await, start("vote").await];
         let result = start("result").await;
-        until_complete(&result.url).await;
+        wait_until_complete(&result.url).await;
         let store = storage.store_config();
         let watch = Watch::new(result.url.parse().expect("it is a URL"), Some(&store)).await;
         let watch = watch.map_err(|error| error.to_string())?;
@@ -95,7 +95,7 @@ impl Rig {
                 ..Plan::default()
             },
             seed: 1,
-            request_timeout: PATIENCE,
+            request_timeout: TIMEOUT,
         };
         let stop = CancellationToken::new();
         let stopped = stop.clone();
@@ -108,7 +108,7 @@ impl Rig {
 
     /// Asserts that all accepted votes are counted, and no others.
     pub async fn assert_all_is_counted(&self, load: &Load, before: &Seen) {
-        let verdict = self.watch.settle(&load.history, before, PATIENCE).await;
+        let verdict = self.watch.settle(&load.history, before, TIMEOUT).await;
         let verdict = verdict.expect("the result can be observed");
         assert_eq!((verdict.violations, verdict.at_rest), (Vec::new(), true));
     }
@@ -176,7 +176,7 @@ impl Rig {
     /// a moment, too.
     pub async fn wait_until_all_ready(&self) {
         for service in self.votes.iter().chain(&self.workers) {
-            until_ready(&service.url).await;
+            wait_until_ready(&service.url).await;
         }
     }
 
@@ -219,7 +219,7 @@ pub fn assert_accepted_elsewhere(load: &Load, lost: usize) {
 pub fn assert_rejected_at_once(load: &Load, lost: usize) {
     assert_accepted_elsewhere(load, lost);
     let slowest = slowest_rejection(load);
-    assert!(slowest < AT_ONCE, "{slowest:?}");
+    assert!(slowest < MAX_REJECTION_LATENCY, "{slowest:?}");
 }
 
 /// The highest latency of a vote that was not accepted.

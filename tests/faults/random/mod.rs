@@ -18,8 +18,8 @@ use self::{
     rig::{Programs, Rig},
     schedule::Schedule,
 };
-use super::until_empty;
-use crate::harness::{PATIENCE, skip::or_skip};
+use super::wait_until_empty;
+use crate::harness::{TIMEOUT, skip::or_skip};
 
 /// Votes per second: a load that a debug build on a small machine accepts easily.
 const RATE: f64 = 300.0;
@@ -43,7 +43,7 @@ async fn random_faults_lose_no_accepted_vote() {
     let schedule = Schedule::of(seed, length.expect("a duration, such as 3m"));
     println!("FAULT_RUN_SEED={seed}\n{schedule}");
     let rig = or_skip!(Rig::new(seed, &Programs::current()).await);
-    let (rig, outcome) = run(rig, seed, schedule, PATIENCE).await;
+    let (rig, outcome) = run(rig, seed, schedule, TIMEOUT).await;
     let Outcome {
         report, recovery, ..
     } = outcome;
@@ -53,7 +53,7 @@ async fn random_faults_lose_no_accepted_vote() {
     }
     assert!(report.violations.is_empty() && report.at_rest);
     assert!(report.outcomes["accepted"].count > 0);
-    until_empty(&rig.storage).await;
+    wait_until_empty(&rig.storage).await;
     assert_eq!(rig.storage.store().await.dead_letters().await.unwrap(), []);
     rig.stop().await;
 }
@@ -98,7 +98,7 @@ async fn run(rig: Rig, seed: u64, schedule: Schedule, timeout: Duration) -> (Arc
     stop.cancel();
     let load = voting.await.unwrap().unwrap();
     let ended = Instant::now();
-    rig.until_ready().await;
+    rig.wait_until_ready().await;
     let verdict = watch.settle(&load.history, &before, timeout).await.unwrap();
     let outcome = Outcome {
         report: Report::new(seed, &load, &before, &verdict),

@@ -12,14 +12,14 @@ use tokio::{sync::Mutex, task::block_in_place};
 
 use super::schedule::{Component, Event, Fault, Link, REPLICAS, Target};
 use crate::{
-    faults::{PROMPT, until_ready},
+    faults::{SHORT_TIMEOUTS, wait_until_ready},
     harness::{
         free_port,
         postgres::{self, PostgresServer},
         process::{Service, program},
-        proxy::{Network, Proxy},
+        proxy::{Proxy, Toxic},
         redis::{self, RedisServer},
-        storage::{Kind, Storage},
+        storage::{Backend, Storage},
     },
 };
 
@@ -77,8 +77,8 @@ impl Rig {
     /// Starts everything and waits until it is ready.
     pub async fn new(seed: u64, programs: &Programs) -> Result<Self, String> {
         let redis = redis::with_power_loss()?;
-        let postgres = postgres::own()?;
-        let mut storage = Storage::new(Kind::Embedded).await?;
+        let postgres = postgres::dedicated()?;
+        let mut storage = Storage::new(Backend::Embedded).await?;
         storage.queue_url.clone_from(&redis.url);
         postgres.url().clone_into(&mut storage.database_url);
         let replica = async |name| Replica::new(name, &storage, programs).await;
@@ -95,7 +95,7 @@ impl Rig {
         for replica in rig.services() {
             replica.start(&rig.storage).await;
         }
-        rig.until_ready().await;
+        rig.wait_until_ready().await;
         Ok(rig)
     }
 
@@ -144,7 +144,7 @@ impl Rig {
                 let mut random = self.random.lock().await;
                 block_in_place(|| self.redis.lose_power(&mut *random));
             }
-            Fault::Network(link, network) => self.proxy(link).make(network),
+            Fault::Toxic(link, network) => self.proxy(link).set_toxic(network),
             Fault::ClockSetBack => self.set_ids_ahead(),
         }
     }
@@ -164,8 +164,10 @@ impl Rig {
             Fault::Freeze(Component::Postgres) => block_in_place(|| self.postgres.server.thaw()),
             Fault::Freeze(component) => self.replica(component).signal(Signal::CONT).await,
             // The old connections stay open and silent.
-            Fault::Network(link, Network::BlackHole) => self.proxy(link).mend_for_new_connections(),
-            Fault::Network(link, _) => self.proxy(link).make(Network::Good),
+            Fault::Toxic(link, Toxic::Timeout) => {
+                self.proxy(link).clear_toxic_for_new_connections()
+            }
+            Fault::Toxic(link, _) => self.proxy(link).set_toxic(Toxic::None),
             Fault::ClockSetBack => {}
         }
     }
@@ -179,11 +181,11 @@ impl Rig {
     }
 
     /// Waits until every service is ready.
-    pub async fn until_ready(&self) {
+    pub async fn wait_until_ready(&self) {
         block_in_place(|| self.redis.wait_until_ready()).expect("Redis runs");
         self.postgres.wait_until_ready().await;
         for replica in self.services() {
-            until_ready(&replica.url).await;
+            wait_until_ready(&replica.url).await;
         }
     }
 
@@ -264,7 +266,7 @@ impl Replica {
 
     async fn start(&self, storage: &Storage) {
         let own = self.variables.iter();
-        let variables: Vec<_> = PROMPT
+        let variables: Vec<_> = SHORT_TIMEOUTS
             .into_iter()
             .chain(own.map(|(name, value)| (*name, value.as_str())))
             .collect();

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use rand::{RngExt, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
 
-use crate::harness::proxy::Network;
+use crate::harness::proxy::Toxic;
 
 /// A process that can have a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,7 +37,7 @@ pub enum Fault {
     Freeze(Component),
     /// Unsynced data of Redis may be lost.
     PowerLoss,
-    Network(Link, Network),
+    Toxic(Link, Toxic),
     /// Redis' clock, which was an hour ahead, is corrected: its ids continue within the last millisecond it had reached.
     ClockSetBack,
 }
@@ -115,7 +115,7 @@ impl Fault {
                 (Some(component), None)
             }
             Self::PowerLoss => (Some(Component::Redis), None),
-            Self::Network(link, _) => (None, Some(link)),
+            Self::Toxic(link, _) => (None, Some(link)),
             Self::ClockSetBack => (None, None),
         }
     }
@@ -138,11 +138,11 @@ fn random_fault(random: &mut SmallRng) -> Fault {
     ];
     let link = *links.choose(random).expect("the list is not empty");
     let networks = [
-        Network::Slow(Duration::from_millis(300)),
-        Network::BlackHole,
-        Network::NoRequests,
-        Network::NoAnswers,
-        Network::Reset,
+        Toxic::Latency(Duration::from_millis(300)),
+        Toxic::Timeout,
+        Toxic::TimeoutUpstream,
+        Toxic::TimeoutDownstream,
+        Toxic::ResetPeer,
     ];
     let network = *networks.choose(random).expect("the list is not empty");
     let faults = [
@@ -151,10 +151,10 @@ fn random_fault(random: &mut SmallRng) -> Fault {
         Fault::Terminate(service),
         Fault::Freeze(service),
         Fault::Freeze(service),
-        Fault::Network(link, network),
-        Fault::Network(link, network),
-        Fault::Network(link, network),
-        Fault::Network(link, network),
+        Fault::Toxic(link, network),
+        Fault::Toxic(link, network),
+        Fault::Toxic(link, network),
+        Fault::Toxic(link, network),
         Fault::Kill(Component::Postgres),
         Fault::Terminate(Component::Postgres),
         Fault::Freeze(Component::Postgres),

@@ -14,7 +14,7 @@ use tokio::{task::JoinHandle, time::Instant};
 use super::{eventually, voter::client};
 
 /// Clients that vote repeatedly, each time as a new voter, so that votes can be counted.
-pub struct Crowd {
+pub struct ClientPool {
     stop: Arc<AtomicBool>,
     counts: Arc<Counts>,
     voters: Vec<JoinHandle<()>>,
@@ -33,13 +33,13 @@ pub struct Counts {
     slowest_rejection_ms: AtomicU64,
 }
 
-impl Crowd {
-    pub fn gather(vote: &str, size: usize) -> Self {
-        Self::gather_again(vote, size, Arc::default())
+impl ClientPool {
+    pub fn start(vote: &str, size: usize) -> Self {
+        Self::start_with_counts(vote, size, Arc::default())
     }
 
     /// Starts clients that continue the counts of an earlier pool.
-    pub fn gather_again(vote: &str, size: usize, counts: Arc<Counts>) -> Self {
+    pub fn start_with_counts(vote: &str, size: usize, counts: Arc<Counts>) -> Self {
         let stop = Arc::<AtomicBool>::default();
         let client = client();
         let voters = (0..size).map(|_| {
@@ -60,21 +60,21 @@ impl Crowd {
     }
 
     /// Waits until this many more votes are accepted.
-    pub async fn accepts(&self, more: u64) {
+    pub async fn wait_for_accepted(&self, more: u64) {
         let wanted = self.counts.accepted() + more;
         let enough = |accepted: &u64| *accepted >= wanted;
         eventually("accepted votes", enough, async || self.counts.accepted()).await;
     }
 
     /// Waits until this many more votes are rejected.
-    pub async fn is_refused(&self, more: u64) {
-        let wanted = self.counts.refused() + more;
+    pub async fn wait_for_rejected(&self, more: u64) {
+        let wanted = self.counts.rejected() + more;
         let enough = |rejected: &u64| *rejected >= wanted;
-        eventually("rejected votes", enough, async || self.counts.refused()).await;
+        eventually("rejected votes", enough, async || self.counts.rejected()).await;
     }
 
     /// Stops the clients and waits for the last responses.
-    pub async fn go_home(self) -> Arc<Counts> {
+    pub async fn stop(self) -> Arc<Counts> {
         self.stop.store(true, Ordering::Relaxed);
         for voter in self.voters {
             voter.await.expect("voters do not panic");
@@ -114,19 +114,19 @@ impl Counts {
         self.accepted.load(Ordering::Relaxed)
     }
 
-    pub fn refused(&self) -> u64 {
+    pub fn rejected(&self) -> u64 {
         self.rejected.load(Ordering::Relaxed)
     }
 
-    pub fn broken(&self) -> u64 {
+    pub fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
     }
 
-    pub fn impolite(&self) -> u64 {
+    pub fn without_retry_after(&self) -> u64 {
         self.without_retry_after.load(Ordering::Relaxed)
     }
 
-    pub fn slowest_refusal(&self) -> Duration {
+    pub fn slowest_rejection(&self) -> Duration {
         Duration::from_millis(self.slowest_rejection_ms.load(Ordering::Relaxed))
     }
 }
