@@ -89,13 +89,13 @@ async fn a_retried_first_vote_counts_once_after_a_lost_response() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &[]).await;
-    let (network, address) = proxy::Proxy::to(&app.vote).await;
+    let (vote_proxy, address) = proxy::Proxy::to(&app.vote).await;
     browser.goto(&address).await;
-    network.set_toxic(Toxic::TimeoutDownstream);
+    vote_proxy.set_toxic(Toxic::TimeoutDownstream);
     browser.click("#a").await;
     wait_for_votes(&app.result, &[1, 0]).await;
-    network.reset_open_connections();
-    network.set_toxic(Toxic::None);
+    vote_proxy.reset_open_connections();
+    vote_proxy.set_toxic(Toxic::None);
     // Chromium may retry by itself.
     browser
         .wait_for_text("#the_notice", |text| {

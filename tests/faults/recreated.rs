@@ -108,8 +108,8 @@ async fn votes_are_rejected_after_the_database_file_is_removed() {
         let (status, _) = get_json(&format!("{}/ready", service.url)).await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "at once");
     }
-    let refused = voter.vote_for("b").await;
-    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    let rejected = voter.vote_for("b").await;
+    assert_eq!(rejected.status, StatusCode::SERVICE_UNAVAILABLE);
     for service in [&vote, &worker] {
         wait_until_unready(service, &["voting.db was removed or replaced"]).await;
     }

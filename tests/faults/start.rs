@@ -242,9 +242,9 @@ async fn result_polls_for_changes_on_a_read_replica() {
     Voter::new(&vote.url).must_vote_for("a").await;
     wait_for_votes(&result.url, &[1, 0]).await;
     let metrics = get(&format!("{}/metrics", result.url)).await.text().await;
-    let refused = "db_errors_total{class=\"transient\"} 0";
+    let no_errors = "db_errors_total{class=\"transient\"} 0";
     assert!(
-        metrics.unwrap().contains(refused),
+        metrics.unwrap().contains(no_errors),
         "no query fails permanently"
     );
     storage.database_url = replica.url().to_owned();

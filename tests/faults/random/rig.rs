@@ -144,7 +144,7 @@ impl Rig {
                 let mut random = self.random.lock().await;
                 block_in_place(|| self.redis.lose_power(&mut *random));
             }
-            Fault::Toxic(link, network) => self.proxy(link).set_toxic(network),
+            Fault::Toxic(link, toxic) => self.proxy(link).set_toxic(toxic),
             Fault::ClockSetBack => self.set_ids_ahead(),
         }
     }

@@ -137,24 +137,24 @@ fn random_fault(random: &mut SmallRng) -> Fault {
         Link::ResultToPostgres,
     ];
     let link = *links.choose(random).expect("the list is not empty");
-    let networks = [
+    let toxics = [
         Toxic::Latency(Duration::from_millis(300)),
         Toxic::Timeout,
         Toxic::TimeoutUpstream,
         Toxic::TimeoutDownstream,
         Toxic::ResetPeer,
     ];
-    let network = *networks.choose(random).expect("the list is not empty");
+    let toxic = *toxics.choose(random).expect("the list is not empty");
     let faults = [
         Fault::Kill(service),
         Fault::Kill(service),
         Fault::Terminate(service),
         Fault::Freeze(service),
         Fault::Freeze(service),
-        Fault::Toxic(link, network),
-        Fault::Toxic(link, network),
-        Fault::Toxic(link, network),
-        Fault::Toxic(link, network),
+        Fault::Toxic(link, toxic),
+        Fault::Toxic(link, toxic),
+        Fault::Toxic(link, toxic),
+        Fault::Toxic(link, toxic),
         Fault::Kill(Component::Postgres),
         Fault::Terminate(Component::Postgres),
         Fault::Freeze(Component::Postgres),
