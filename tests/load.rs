@@ -13,12 +13,12 @@ use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{
-    PATIENCE,
+    TIMEOUT,
     app::App,
     eventually,
     process::{Process, Service, command, output},
     storage::{Storage, on_both_storages},
-    viewer::{tally, until_votes},
+    viewer::{tally, wait_for_votes},
     voter::Voter,
 };
 
@@ -42,7 +42,7 @@ fn plan(vote: &[&str], votes: u64) -> LoadConfig {
             ..Plan::default()
         },
         seed: 1,
-        request_timeout: PATIENCE,
+        request_timeout: TIMEOUT,
     }
 }
 
@@ -68,16 +68,13 @@ fn rules(violations: &[Violation]) -> Vec<&'static str> {
 async fn voters_who_change_their_vote_are_all_counted(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     Voter::new(&app.vote).must_vote_for("a").await;
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
     let watch = watch(&app.result, &storage).await;
     let before = watch.before().await.unwrap();
     let load = Load::run(&plan(&[&app.vote], 300), CancellationToken::new())
         .await
         .unwrap();
-    let verdict = watch
-        .settle(&load.history, &before, PATIENCE)
-        .await
-        .unwrap();
+    let verdict = watch.settle(&load.history, &before, TIMEOUT).await.unwrap();
     assert_eq!((verdict.violations, verdict.at_rest), (Vec::new(), true));
     assert_eq!(load.latencies.accepted.count(), 300);
     assert_eq!(load.history.voters.len(), 12);
@@ -96,7 +93,7 @@ async fn voters_who_change_their_vote_are_all_counted(storage: Storage) {
 
 async fn the_report_contains_the_results(storage: Storage) {
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     let json = storage.folder.path().join("report.json");
     let run = |variables: &[(&str, &str)]| {
         let urls = [("VOTE_URL", &*app.vote), ("RESULT_URL", &app.result)];
@@ -128,7 +125,7 @@ async fn the_report_contains_the_results(storage: Storage) {
 
 async fn every_kind_of_tampering_is_reported(storage: Storage) {
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     let watch = watch(&app.result, &storage).await;
     let unknown_voter = "f".repeat(32);
     let cases = [
@@ -155,7 +152,7 @@ async fn every_kind_of_tampering_is_reported(storage: Storage) {
         let load = Load::run(&plan(&[&app.vote], 40), CancellationToken::new())
             .await
             .unwrap();
-        let settled = watch.settle(&load.history, &before, PATIENCE);
+        let settled = watch.settle(&load.history, &before, TIMEOUT);
         assert_eq!(
             rules(&settled.await.unwrap().violations),
             [""; 0],
@@ -193,7 +190,7 @@ async fn the_program_fails_when_votes_are_wrong(storage: Storage) {
              SELECT 'unknown-' || i, 'b', 1, 1 FROM n;"
     );
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     for (database_url, names) in [
         (
             Some(&storage.database_url),
@@ -203,7 +200,7 @@ async fn the_program_fails_when_votes_are_wrong(storage: Storage) {
     ] {
         storage.execute("DELETE FROM votes").await;
         Voter::new(&app.vote).must_vote_for("a").await;
-        until_votes(&app.result, &[1, 0]).await;
+        wait_for_votes(&app.result, &[1, 0]).await;
         let mut load = command(
             "load",
             &[("VOTE_URL", &app.vote), ("RESULT_URL", &app.result)],
@@ -211,7 +208,7 @@ async fn the_program_fails_when_votes_are_wrong(storage: Storage) {
         load.args(["--rate", "50", "--duration", "10m", "--settle", "0s"]);
         load.envs(database_url.map(|url| ("DATABASE_URL", url)));
         let mut load = Process::start(load);
-        block_in_place(|| load.line_with("1 votes before"));
+        block_in_place(|| load.wait_for_line("1 votes before"));
         storage.execute(&tampering).await;
         // The violation is visible without the store only after the result page shows it.
         let total = async || tally(&app.result).await["total"].as_u64();
@@ -224,8 +221,8 @@ async fn the_program_fails_when_votes_are_wrong(storage: Storage) {
         load.signal(Signal::INT);
         let ended = block_in_place(|| load.wait());
         assert!(!ended.success());
-        load.line_with(names);
-        assert!(load.line_with("error: ").contains("broken"));
+        load.wait_for_line(names);
+        assert!(load.wait_for_line("error: ").contains("broken"));
         // The last votes must be stored before the next round deletes all votes.
         let queue = storage.queue().await;
         let drained = async || queue.consumer("observer").trim().await.unwrap().oldest;
@@ -252,7 +249,7 @@ async fn a_killed_replica_leaves_ambiguous_votes_and_loses_none(storage: Storage
     let running = tokio::spawn(async move { Load::run(&config, CancellationToken::new()).await });
     let counted = async || {
         storage
-            .counted_if_ready()
+            .count_votes_if_ready()
             .await
             .iter()
             .map(|count| count.1)
@@ -261,10 +258,7 @@ async fn a_killed_replica_leaves_ambiguous_votes_and_loses_none(storage: Storage
     eventually("votes", |counted: &i64| *counted > 6, counted).await;
     killed.process.kill();
     let load = running.await.unwrap().unwrap();
-    let verdict = watch
-        .settle(&load.history, &before, PATIENCE)
-        .await
-        .unwrap();
+    let verdict = watch.settle(&load.history, &before, TIMEOUT).await.unwrap();
     assert_eq!(verdict.violations, []);
     assert!(
         load.latencies.not_sent.count() > 0,
