@@ -205,9 +205,9 @@ fn browser_scheme(headers: &HeaderMap) -> Scheme {
 /// Pairs are parsed one by one and as bytes, so that an invalid cookie of another application on this host has no effect.
 /// Source: <https://www.rfc-editor.org/rfc/rfc6265#section-4.1.1>.
 fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-    let lines = headers.get_all(header::COOKIE).into_iter();
-    lines
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+    let headers = headers.get_all(header::COOKIE).into_iter();
+    headers
+        .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
         .filter_map(move |pair| {
             let value = pair.trim_ascii().strip_prefix(name.as_bytes())?;
             let value = value

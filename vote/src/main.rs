@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use cli::build;
 use service::lifecycle;
-use telemetry;
 use vote::seed::{self, SeedSettings};
 use web::settings::ListenSettings;
 
