@@ -19,6 +19,7 @@ mod page;
 mod page_cache;
 mod page_template;
 mod rate_limit;
+mod rate_settings;
 mod routes;
 pub mod seed;
 mod settings;
@@ -30,7 +31,7 @@ mod vote_error;
 mod vote_request;
 mod vote_service;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use queue::{Queue, ShardedQueue};
 use service::{
@@ -39,14 +40,14 @@ use service::{
 };
 use telemetry::metrics::ServiceMetrics;
 use tokio_util::sync::CancellationToken;
-use web::{HttpMetrics, Listeners, Probes, manage};
+use web::{HttpMetrics, Listeners, Probes, PublicOrigins, manage};
 
 use csrf::CsrfCheck;
 use enqueue::{ConcurrencyLimit, EnqueueBatcher, QueueRuntime};
 use metrics::Audience;
 pub use metrics::VoteMetrics;
 use rate_limit::RateLimits;
-pub use rate_limit::{RateConfig, RateSettings};
+pub use rate_settings::{RateConfig, RateSettings};
 pub use settings::{Config, CookieSettings, Settings};
 use shard_monitor::ShardMonitor;
 use state::AppState;
@@ -69,11 +70,7 @@ pub async fn run(
     let queue = queue_runtime
         .run(async move { ShardedQueue::open(&config.queue).await })
         .await?;
-    let batcher = |shard: &Queue| {
-        let limit = ConcurrencyLimit::new(enqueue_timeout / 2);
-        EnqueueBatcher::start(shard.clone(), limit, &queue_runtime)
-    };
-    let shards: Arc<[_]> = queue.shards().iter().map(batcher).collect();
+    let shards = start_batchers(&queue, enqueue_timeout, &queue_runtime);
 
     let service_metrics = ServiceMetrics::new("vote");
     let audience = Audience::for_poll(&config.poll, listeners.management.is_some());
@@ -92,13 +89,12 @@ pub async fn run(
     let management = manage(probes, listeners.management, &http_metrics, &mut tasks);
 
     let base_path = config.links.vote_base_path.clone().unwrap_or_default();
-    let public_origins = config.site.public_origins.clone();
     let votes = VoteService {
         poll: Arc::new(config.poll),
-        csrf: CsrfCheck::new(match &config.links.vote_url {
-            Some(url) => public_origins.with_page(url),
-            None => public_origins,
-        }),
+        csrf: csrf_check(
+            config.site.public_origins.clone(),
+            config.links.vote_url.as_deref(),
+        ),
         shards,
         metrics: metrics.clone(),
         audience,
@@ -126,6 +122,25 @@ pub async fn run(
     let result = lifecycle.run(tasks).await;
     queue_runtime.run(async move { queue.settle().await }).await;
     result
+}
+
+fn start_batchers(
+    queue: &ShardedQueue,
+    enqueue_timeout: Duration,
+    runtime: &QueueRuntime,
+) -> Arc<[EnqueueBatcher]> {
+    let start = |shard: &Queue| {
+        let limit = ConcurrencyLimit::new(enqueue_timeout / 2);
+        EnqueueBatcher::start(shard.clone(), limit, runtime)
+    };
+    queue.shards().iter().map(start).collect()
+}
+
+fn csrf_check(public_origins: PublicOrigins, vote_url: Option<&str>) -> CsrfCheck {
+    CsrfCheck::new(match vote_url {
+        Some(url) => public_origins.with_page(url),
+        None => public_origins,
+    })
 }
 
 fn probes(

@@ -9,99 +9,25 @@ use std::{
     time::Duration,
 };
 
-use clap::Args;
-use cli::whole_number;
 use governor::{
     DefaultDirectRateLimiter, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
 };
 use hashlink::LruCache;
 use poll::ballot::VoterId;
-use web::{ClientAddress, TrustedProxies};
+use web::ClientAddress;
 
-use crate::vote_error::VoteError;
+use crate::{rate_settings::RateConfig, vote_error::VoteError};
 
-/// Default burst, in minutes' worth of the rate.
-const BURST_MINUTES: u32 = 10;
 /// Capacity of each LRU cache of buckets or voters, in entries; each takes about 10 MB. A new entry replaces the one that was
 /// used least recently.
 const MAX_TRACKED: usize = 100_000;
-/// Prefix lengths of the IPv6 networks of one subscriber and of one site, such as a school with many networks. Source: <https://www.rfc-editor.org/rfc/rfc6177>.
+/// Prefix lengths of the IPv6 networks of one subscriber and of one site, such as a school with many networks.
+/// Source: <https://www.rfc-editor.org/rfc/rfc6177>.
 const SUBSCRIBER_BITS: u32 = 64;
 const SITE_BITS: u32 = 48;
 /// Quota of an IPv6 site, as a multiple of the quota of a subscriber.
 const SITE_QUOTAS: NonZeroU32 = NonZeroU32::new(4).unwrap();
-
-/// Settings of the limits per client address.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Limits per address")]
-pub struct RateSettings {
-    /// Votes per minute from one address, in the long run; if not set, unlimited. IPv6 addresses with the same first 64 bits
-    /// count as one address, and all with the same first 48 bits may send four times as many
-    #[arg(long, env = "VOTES_PER_MINUTE", value_parser = number())]
-    pub votes_per_minute: Option<u32>,
-
-    /// Votes that one address may send at once; if not set, ten minutes' worth
-    #[arg(long, env = "VOTES_BURST", value_parser = number())]
-    pub votes_burst: Option<u32>,
-
-    /// New voters per minute from one address, in the long run; if not set, unlimited. A voter is new at the first vote since
-    /// this service started
-    #[arg(long, env = "NEW_VOTERS_PER_MINUTE", value_parser = number())]
-    pub new_voters_per_minute: Option<u32>,
-
-    /// New voters that may vote from one address at once; if not set, ten minutes' worth
-    #[arg(long, env = "NEW_VOTERS_BURST", value_parser = number())]
-    pub new_voters_burst: Option<u32>,
-}
-
-fn number() -> impl Fn(&str) -> Result<u32, String> + Clone + Send + Sync {
-    whole_number(1..=1_000_000)
-}
-
-/// Validated settings.
-#[derive(Clone, Debug, Default)]
-pub struct RateConfig {
-    votes: Option<Quota>,
-    new_voters: Option<Quota>,
-    trusted_proxies: TrustedProxies,
-}
-
-impl RateSettings {
-    /// Validates the settings.
-    ///
-    /// # Errors
-    /// A burst is set without its rate.
-    pub fn config(&self, trusted_proxies: TrustedProxies) -> Result<RateConfig, BurstWithoutRate> {
-        Ok(RateConfig {
-            votes: quota("VOTES", self.votes_per_minute, self.votes_burst)?,
-            new_voters: quota(
-                "NEW_VOTERS",
-                self.new_voters_per_minute,
-                self.new_voters_burst,
-            )?,
-            trusted_proxies,
-        })
-    }
-}
-
-fn quota(
-    name: &'static str,
-    per_minute: Option<u32>,
-    burst: Option<u32>,
-) -> Result<Option<Quota>, BurstWithoutRate> {
-    let Some(per_minute) = per_minute.and_then(NonZeroU32::new) else {
-        return burst.map_or(Ok(None), |_| Err(BurstWithoutRate(name)));
-    };
-    let worth = per_minute.saturating_mul(NonZeroU32::MIN.saturating_add(BURST_MINUTES - 1));
-    let burst = burst.and_then(NonZeroU32::new).unwrap_or(worth);
-    Ok(Some(Quota::per_minute(per_minute).allow_burst(burst)))
-}
-
-/// A burst is set without its rate.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}_BURST is set, but {0}_PER_MINUTE is not; set both, or leave {0}_BURST out")]
-pub struct BurstWithoutRate(&'static str);
 
 /// Rate limits of this process.
 pub struct RateLimits {
@@ -230,21 +156,7 @@ fn whole_seconds(wait: Duration) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
-
-    #[derive(Parser)]
-    struct Cli {
-        #[command(flatten)]
-        rates: RateSettings,
-    }
-
-    fn config(flags: &[&str]) -> Result<RateConfig, String> {
-        let cli =
-            Cli::try_parse_from([&["test"], flags].concat()).map_err(|error| error.to_string())?;
-        cli.rates
-            .config(TrustedProxies::default())
-            .map_err(|error| error.to_string())
-    }
+    use crate::rate_settings::tests::config;
 
     fn limits(flags: &[&str]) -> RateLimits {
         RateLimits::new(&config(flags).unwrap())
@@ -347,19 +259,6 @@ mod tests {
                 seconds,
                 "{wait} ms"
             );
-        }
-    }
-
-    #[test]
-    fn errors_about_settings_name_the_allowed_values() {
-        for (flags, allowed) in [
-            (&["--votes-per-minute", "0"][..], "from 1 to 1000000"),
-            (&["--new-voters-burst", "lots"], "from 1 to 1000000"),
-            (&["--votes-burst", "5"], "VOTES_PER_MINUTE is not; set both"),
-            (&["--new-voters-burst", "5"], "NEW_VOTERS_PER_MINUTE is not"),
-        ] {
-            let error = config(flags).unwrap_err();
-            assert!(error.contains(allowed), "{flags:?}: {error}");
         }
     }
 }

@@ -15,7 +15,7 @@ use web::{
 
 use crate::{
     cookie_key::CookieKeys,
-    rate_limit::{RateConfig, RateSettings},
+    rate_settings::{RateConfig, RateSettings},
 };
 
 /// Settings of the service when it runs as a program of its own.
