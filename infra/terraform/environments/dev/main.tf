@@ -1,4 +1,4 @@
-# Cheap: everything on one machine, without a gateway. The load balancer comes with enable_alb = true.
+# Low cost: everything on one machine, without a NAT gateway. enable_alb = true adds the load balancer.
 
 locals {
   poll = {}

@@ -1,9 +1,10 @@
-# Three zones, nothing that stops it alone but the queue, whose content is in two zones at least; cannot be deleted by mistake.
+# Three zones. No single failure interrupts service, except that of the queue, whose data is in at least two zones. Deletion
+# protection is on.
 
 locals {
-  # Machines of a release that sets no size.
+  # Size of the group of a release that sets no size.
   size = { min = 2, desired = 2, max = 10 }
-  # Many people share an office's or a school's address; the README says what the limits mean.
+  # Many people share the address of an office or a school; the README explains the limits.
   poll = {
     VOTES_PER_MINUTE      = "600"
     NEW_VOTERS_PER_MINUTE = "300"

@@ -1,7 +1,7 @@
-# Production's parts, the smallest of each kind, in two zones with one gateway.
+# The same components as prod, the smallest of each kind, in two zones with one NAT gateway.
 
 locals {
-  # Machines of a release that sets no size.
+  # Size of the group of a release that sets no size.
   size = { min = 1, desired = 1, max = 2 }
   poll = {}
 }

@@ -1,4 +1,4 @@
-# Which request goes where.
+# Routing of requests to the services.
 
 locals {
   serves_https = var.https ? toset(["this"]) : toset([])
@@ -8,7 +8,7 @@ locals {
     result = { priority = 11, service = "result", host = try(var.hosts.result, null) }
   }
 
-  # Under one name: the two services have no path in common but / and some files that are the same in both.
+  # Both services under one name: they have no path in common but / and some files that are the same in both.
   by_path = {
     result-page  = { priority = 20, service = "result", paths = ["/result", "/result/*"], rewrite = [{ regex = "^/result/?(.*)$", replace = "/$1" }] }
     result       = { priority = 21, service = "result", paths = ["/events", "/embed", "/timeline", "/api/tally*", "/api/timeline"] }
@@ -16,7 +16,7 @@ locals {
     vote         = { priority = 30, service = "vote", paths = ["/", "/api/poll", "/api/votes", "/api/openapi.json", "/static/*"] }
   }
 
-  # By HTTP the load balancer's own name goes on beside the pages': people have links to it. No certificate is for it.
+  # By HTTP, the load balancer's own name is served beside the pages' names, because links to it exist. No certificate covers it.
   by_http = merge({ for name, rule in local.by_host : "host-${name}" => rule if var.hosts != null }, { for name, rule in local.by_path : name => merge(rule, {
     https = { host = try(var.hosts[rule.service], "#{host}"), path = var.hosts != null && name == "result-page" ? "/" : "/#{path}" }
   }) })
@@ -48,6 +48,6 @@ module "http" {
   release_weights   = var.release_weights
   target_group_arns = local.target_group_arns
 
-  # It leads to HTTPS once that serves, and serves again before HTTPS goes.
+  # HTTP redirects only when HTTPS serves, and HTTP serves again before HTTPS is removed.
   depends_on = [module.https]
 }

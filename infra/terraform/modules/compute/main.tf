@@ -1,4 +1,4 @@
-# Machines that run the services: what they are made from. How many there are is in fleet.tf or single.tf.
+# The launch template of the machines. The number of machines is in fleet.tf or single.tf.
 
 data "aws_region" "this" {}
 
@@ -31,7 +31,7 @@ resource "aws_launch_template" "this" {
     arn = aws_iam_instance_profile.this.arn
   }
 
-  # A single machine has its own in single.tf, which outlives it.
+  # A single machine has a persistent network interface (single.tf).
   dynamic "network_interfaces" {
     for_each = local.fleet
 
@@ -46,7 +46,7 @@ resource "aws_launch_template" "this" {
     http_endpoint          = "enabled"
     http_tokens            = "required"
     instance_metadata_tags = "enabled"
-    # Containers are one hop too far away. Those that need the role, Prometheus and Alertmanager, are in the machine's own network
+    # Containers are one hop too far to reach the metadata service. Prometheus and Alertmanager need the role and use the host network
     # (infra/monitoring/prometheus/ec2.yml).
     http_put_response_hop_limit = 1
   }
@@ -71,7 +71,7 @@ resource "aws_launch_template" "this" {
   }
 
   dynamic "tag_specifications" {
-    # A single machine's interface is there already.
+    # A single machine's network interface exists already.
     for_each = toset(concat(["instance", "volume"], var.single ? [] : ["network-interface"]))
 
     content {

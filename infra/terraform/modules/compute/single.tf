@@ -1,11 +1,10 @@
-# One machine. Its data disk and its addresses outlive it: a new machine, for a new release or a new image, takes them over.
+# A single machine. Its data disk and its addresses are kept when it is replaced, for a new release or a new image.
 
-# Made before the machine, so that the machine has its address from its first moment on: one that it is given later breaks what it
-# downloads meanwhile.
+# Created before the machine, so that it has its address from the start: an address that is assigned later interrupts its downloads.
 resource "aws_network_interface" "this" {
   for_each = local.single
 
-  description     = "The address of ${var.name}"
+  description     = "Address of ${var.name}"
   subnet_id       = var.subnet_ids[0]
   security_groups = var.security_group_ids
 
@@ -28,7 +27,7 @@ resource "aws_instance" "this" {
     network_interface_id = aws_network_interface.this[each.key].id
   }
 
-  # The template gives them too. Not declared here, the next apply would take them away.
+  # The launch template sets these too. Without them here, the next apply would remove them.
   tags = local.tags
 
   launch_template {
@@ -51,7 +50,7 @@ resource "aws_ebs_volume" "this" {
   size              = var.data_gb
   encrypted         = true
   snapshot_id       = var.data_snapshot
-  # Whoever deletes the disk gets a last snapshot of it.
+  # Deleting the disk creates a final snapshot.
   final_snapshot = true
 
   tags = { Name = "${var.name}-data", Snapshots = var.name }
@@ -77,12 +76,12 @@ resource "aws_lb_target_group_attachment" "this" {
   target_id        = aws_instance.this["this"].id
 }
 
-# Its start has not come to its end, its engine or a service is gone for good, or all of it is.
+# Its boot has not completed, the Docker engine or a service does not recover, or the machine is down.
 resource "aws_cloudwatch_metric_alarm" "alive" {
   for_each = local.single
 
   alarm_name          = "${var.name}-alive"
-  alarm_description   = "The machine has not said for a quarter of an hour that its services are alive. Log group, stream …/boot."
+  alarm_description   = "The machine has not reported for 15 minutes that its services are alive. Log group, stream …/boot."
   namespace           = "VotingApp"
   metric_name         = "Alive"
   dimensions          = { Machine = var.name }
@@ -96,12 +95,12 @@ resource "aws_cloudwatch_metric_alarm" "alive" {
   ok_actions          = var.alarm_topic_arn == null ? [] : [var.alarm_topic_arn]
 }
 
-# The hardware under it fails: AWS starts it again elsewhere, with its disks and addresses.
+# On a hardware failure, AWS restarts the machine on other hardware, with the same disks and addresses.
 resource "aws_cloudwatch_metric_alarm" "recovery" {
   for_each = local.single
 
   alarm_name          = "${var.name}-recovery"
-  alarm_description   = "The machine's hardware failed; it is started again elsewhere."
+  alarm_description   = "The machine's hardware failed. AWS is restarting it on other hardware."
   namespace           = "AWS/EC2"
   metric_name         = "StatusCheckFailed_System"
   dimensions          = { InstanceId = aws_instance.this[each.key].id }

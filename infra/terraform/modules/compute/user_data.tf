@@ -1,12 +1,12 @@
-# What a machine does when it starts, put together from files/. Nothing in here is secret: secrets are fetched there.
+# User data of the machines, built from files/. It contains no secrets: machines fetch them at boot.
 
 locals {
   project = "${path.module}/../../../.."
 
-  # The registry of the images, where it is Amazon's ECR.
+  # Parts of the image registry's name, if it is ECR.
   ecr = one([for found in regexall("^([0-9]{12})\\.dkr\\.ecr\\.([a-z0-9-]+)\\.amazonaws\\.com(?:\\.cn)?/(.+)$", var.images.registry) : { account = found[0], region = found[1], path = found[2] }])
 
-  # Any other registry, as Docker calls it in its settings. Docker Hub has another name there.
+  # Any other registry, by its name in Docker's configuration. Docker Hub has a different name there.
   registry = split("/", var.images.registry)[0]
   pull_secret = var.images.pull_secret == null || local.ecr != null ? {} : {
     "registry:${local.registry == "docker.io" ? "https://index.docker.io/v1/" : local.registry}" = { from = var.images.pull_secret, template = "{}" }
@@ -19,7 +19,8 @@ locals {
     monitoring = []
   }[var.role]
 
-  # Of containers everywhere; of queue and store where these are. The monitoring machine's are in its playbook.
+  # Exporters for containers on every machine, and for queue and store on the machine that runs them. The playbook deploys those of the
+  # monitoring machine.
   exporters = {
     front      = ["cadvisor"]
     worker     = ["cadvisor"]
@@ -38,7 +39,7 @@ locals {
     GROUP              = var.single ? "" : var.name
     BOOT_SECONDS       = var.boot_seconds
     SETTINGS_PARAMETER = try(var.settings.parameter, "")
-    # In a group, other settings mean other machines. A single one fetches them itself.
+    # In a group, new settings replace the machines. A single machine fetches them itself.
     SETTINGS_VERSION = var.single ? "" : try(tostring(var.settings.version), "")
     DATABASE_CA_URL  = try(var.store.ca_url, "")
     DATA_DEVICE      = var.single ? "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${replace(aws_ebs_volume.this["this"].id, "-", "")}" : ""
@@ -49,7 +50,7 @@ locals {
     REPOSITORY_REF   = try(var.playbook.ref, "")
   }
 
-  # What compose is told on every machine.
+  # Variables of compose on every machine.
   fixed = {
     IMAGES         = var.images.registry
     PULL_POLICY    = "missing"
@@ -98,9 +99,9 @@ locals {
     "watch.service"         = templatefile("${path.module}/files/watch.service.tftpl", { home = var.home })
   }
 
-  # The compose stack of the project's root, so that a laptop and AWS run the same.
+  # The compose stack of the repository's root, so that a laptop and AWS run the same.
   commented_stack = {
-    # Monitoring has a machine of its own here, but for exporters.
+    # Monitoring has a machine of its own here, except for exporters.
     "docker-compose.yml"                             = replace(file("${local.project}/docker-compose.yml"), "/(?m)^include: .*$/", "")
     "on-aws.yml"                                     = file("${path.module}/files/${var.role == "everything" ? "everything" : "fleet"}.yml")
     "infra/compose/make-secrets"                     = file("${local.project}/infra/compose/make-secrets")
@@ -110,7 +111,7 @@ locals {
     "infra/monitoring/prometheus/docker-compose.yml" = file("${local.project}/infra/monitoring/prometheus/docker-compose.yml")
   }
 
-  # EC2 takes 16 KB of user data. The comments of YAML files are for readers of the project.
+  # EC2 limits user data to 16 KB, so comments of YAML files are removed.
   stack = { for path, content in local.commented_stack : path => endswith(path, ".yml") ? replace(content, "/(?m)^ *#.*\n/", "") : content }
 
   files = merge(

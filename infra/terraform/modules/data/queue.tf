@@ -1,6 +1,6 @@
 locals {
-  # The same rights as the compose stack gives them, but for CONFIG, with which AWS takes no user: vote adds ballots, worker
-  # moves them, monitor reads how the server does. AWS's guide of access strings knows no %R~, so monitor has ~ballots; none of its
+  # The same permissions as in the compose stack, except for CONFIG, which AWS does not allow: vote adds ballots, worker moves them,
+  # monitor reads the server's state. AWS's documentation of access strings does not list %R~, so monitor has ~ballots; none of its
   # commands writes (https://docs.aws.amazon.com/memorydb/latest/devguide/clusters.acls.html).
   queue_rights = {
     vote    = "on resetchannels ~ballots ~ballots:probe -@all +ping +xadd +role +client|setinfo"
@@ -9,9 +9,9 @@ locals {
   }
 }
 
-# MemoryDB answers a write when it is in a log in two zones at least, so one node is enough to lose nothing. It is one node
-# also because a service, and the exporter of its figures, connects to one address: a second node would answer at the same address,
-# and send it on. An exporter of more nodes needs REDIS_EXPORTER_IS_CLUSTER, and its user `cluster|slots`
+# MemoryDB acknowledges a write when it is in a log in at least two zones, so one node is enough to lose nothing. There is only one
+# node because a service, like the exporter, connects to one address: a second node would be reached at the same address and would
+# redirect. An exporter for more nodes needs REDIS_EXPORTER_IS_CLUSTER, and `cluster|slots` for its user
 # (https://github.com/oliver006/redis_exporter/blob/v1.86.0/exporter/redis.go).
 
 resource "aws_memorydb_subnet_group" "this" {
@@ -27,7 +27,7 @@ resource "aws_memorydb_parameter_group" "this" {
   name   = var.name
   family = "memorydb_valkey7"
 
-  # A full queue refuses votes and never drops one.
+  # A full queue rejects ballots and never evicts one.
   parameter {
     name  = "maxmemory-policy"
     value = "noeviction"
@@ -73,13 +73,13 @@ resource "aws_memorydb_cluster" "this" {
   snapshot_name              = var.queue_snapshot
   final_snapshot_name        = local.last
 
-  # Both are of the moment at which it is made.
+  # Both are used only at creation.
   lifecycle {
     ignore_changes = [snapshot_name, final_snapshot_name]
   }
 }
 
-# ElastiCache answers before its replica has the write: a failover takes a minute less, and may cost the last votes.
+# ElastiCache acknowledges a write before its replica has it: a failover is a minute shorter, and may lose the last votes.
 
 resource "aws_elasticache_subnet_group" "this" {
   for_each = local.elasticache
@@ -126,7 +126,7 @@ resource "aws_elasticache_replication_group" "this" {
   for_each = local.elasticache
 
   replication_group_id       = var.name
-  description                = "The queue of ${var.name}"
+  description                = "Queue of ${var.name}"
   engine                     = "valkey"
   engine_version             = "8.2"
   auto_minor_version_upgrade = true

@@ -9,16 +9,16 @@ resource "aws_db_parameter_group" "this" {
   for_each = local.store_count
 
   name_prefix = "${var.name}-"
-  family      = "postgres18" # which takes connections with TLS only, without being told
+  family      = "postgres18" # requires TLS by default
 
-  # What takes longer than a second is worth a line in the log.
+  # Logs statements that take longer than a second.
   parameter {
     name  = "log_min_duration_statement"
     value = "1000"
   }
 
-  # Voters are random, so each first change of a page after a checkpoint writes all of it to the log: fewer checkpoints,
-  # a smaller log. In MB, a tenth of the disk.
+  # Voters are random, so the first change of a page after a checkpoint writes the full page to the WAL: fewer checkpoints make a
+  # smaller WAL. In MB, a tenth of the disk.
   parameter {
     name  = "max_wal_size"
     value = tostring(floor(var.store_gb * 1024 / 10))
@@ -35,7 +35,7 @@ resource "aws_db_parameter_group" "this" {
   }
 }
 
-# RDS would make them itself, and keep them for ever.
+# RDS would create these log groups itself, without an expiry.
 resource "aws_cloudwatch_log_group" "store" {
   for_each = var.store == "rds" ? toset(local.store_logs) : toset([])
 
@@ -83,7 +83,7 @@ resource "aws_db_instance" "this" {
 
   depends_on = [aws_cloudwatch_log_group.store]
 
-  # Both are of the moment at which it is made.
+  # Both are used only at creation.
   lifecycle {
     ignore_changes = [snapshot_identifier, final_snapshot_identifier]
   }

@@ -1,25 +1,25 @@
-# Alarms on what AWS itself measures. What the services measure is Prometheus' business, with one exception: if nobody takes
-# ballots out of the queue, somebody should hear of it even when the monitoring machine is away.
+# Alarms on metrics of AWS. Prometheus alerts on the services' metrics, with one exception: an alarm on ballots that no worker
+# processes must work even when the monitoring machine is down.
 
 locals {
   load_balancer_alarms = merge([for load_balancer in var.load_balancer[*] : merge(
     {
       "5xx" = {
-        why        = "The load balancer or the services answer many requests with errors"
+        why        = "Many responses of the load balancer or the services are errors"
         namespace  = "AWS/ApplicationELB", metric = "HTTPCode_Target_5XX_Count", statistic = "Sum"
         dimensions = { LoadBalancer = load_balancer.name }
         above      = 25, minutes = 3, missing = "notBreaching"
       }
       "5xx-without-target" = {
-        why        = "The load balancer finds nobody to answer"
+        why        = "The load balancer has no healthy target"
         namespace  = "AWS/ApplicationELB", metric = "HTTPCode_ELB_5XX_Count", statistic = "Sum"
         dimensions = { LoadBalancer = load_balancer.name }
         above      = 25, minutes = 3, missing = "notBreaching"
       }
       "latency" = {
-        why       = "One request in a hundred takes longer than a quarter of a second"
+        why       = "The 99th percentile of the latency of votes is above 250 ms"
         namespace = "AWS/ApplicationELB", metric = "TargetResponseTime", statistic = "p99"
-        # The result's live events last as long as somebody looks, so only votes count.
+        # Requests for the result's live events last as long as the page is open, so only those for votes are measured.
         dimensions = { LoadBalancer = load_balancer.name, TargetGroup = load_balancer.target_groups[local.measured] }
         above      = 0.25, minutes = 10, missing = "notBreaching"
       }
@@ -35,7 +35,7 @@ locals {
   measured = try([for key in sort(keys(var.load_balancer.target_groups)) : key if startswith(key, "vote")][0], "")
 
   group_alarms = { for group, min in var.groups : "machines-${group}" => {
-    why        = "${group} has fewer machines than it should have at least"
+    why        = "${group} has fewer machines than its minimum"
     namespace  = "AWS/AutoScaling", metric = "GroupInServiceInstances", statistic = "Minimum"
     dimensions = { AutoScalingGroupName = group }
     below      = min, minutes = 10, missing = "breaching"
@@ -57,7 +57,7 @@ locals {
       above      = 90, minutes = 15, missing = "notBreaching"
     }
     "status-${machine}" = {
-      why        = "${machine} does not answer AWS"
+      why        = "${machine} fails AWS's status checks"
       namespace  = "AWS/EC2", metric = "StatusCheckFailed", statistic = "Maximum"
       dimensions = { InstanceId = id }
       above      = 0, minutes = 5, missing = "breaching"
@@ -66,7 +66,7 @@ locals {
 
   store_alarms = merge([for store in var.store[*] : {
     "store-cpu" = {
-      why        = "The store is busy"
+      why        = "The store's CPU utilization is high"
       namespace  = "AWS/RDS", metric = "CPUUtilization", statistic = "Average"
       dimensions = { DBInstanceIdentifier = store.identifier }
       above      = 80, minutes = 15, missing = "breaching"
@@ -78,7 +78,7 @@ locals {
       below      = floor(store.gb * 0.15 * 1024 * 1024 * 1024), minutes = 10, missing = "breaching"
     }
     "store-memory" = {
-      why        = "The store has less than 128 MB of memory to spare"
+      why        = "The store has less than 128 MB of free memory"
       namespace  = "AWS/RDS", metric = "FreeableMemory", statistic = "Minimum"
       dimensions = { DBInstanceIdentifier = store.identifier }
       below      = 134217728, minutes = 15, missing = "breaching"
@@ -92,13 +92,13 @@ locals {
 
   queue_alarms = merge([for queue in var.queue[*] : {
     "queue-memory" = {
-      why        = "The queue is nearly full, and then it takes no votes"
+      why        = "The queue is nearly full; a full queue rejects ballots"
       namespace  = queue.kind == "memorydb" ? "AWS/MemoryDB" : "AWS/ElastiCache", metric = "DatabaseMemoryUsagePercentage", statistic = "Maximum"
       dimensions = local.queue_dimensions[queue.kind]
       above      = 80, minutes = 5, missing = "breaching"
     }
     "queue-cpu" = {
-      why        = "The queue is busy"
+      why        = "The queue's CPU utilization is high"
       namespace  = queue.kind == "memorydb" ? "AWS/MemoryDB" : "AWS/ElastiCache", metric = "EngineCPUUtilization", statistic = "Average"
       dimensions = local.queue_dimensions[queue.kind]
       above      = 80, minutes = 10, missing = "breaching"
@@ -107,7 +107,7 @@ locals {
 
   backlog_alarm = {
     "backlog" = {
-      why        = "Ballots wait longer than a minute, or no worker says how long"
+      why        = "The oldest ballot has waited longer than a minute, or no worker reports its age"
       namespace  = "VotingApp", metric = "OldestBallotAge", statistic = "Minimum"
       dimensions = { Environment = var.environment }
       above      = 60, minutes = 5, missing = "breaching"

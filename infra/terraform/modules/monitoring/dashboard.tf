@@ -1,4 +1,4 @@
-# One page of graphs: each alarm with its threshold, in the order of their names, and above them what is on fire now.
+# A dashboard: a graph with its threshold for each alarm, sorted by name, below a list of the alarms that are firing.
 
 resource "aws_cloudwatch_dashboard" "this" {
   dashboard_name = var.name

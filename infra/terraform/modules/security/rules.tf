@@ -1,9 +1,9 @@
-# The rules as tables, keyed by what they say of themselves.
+# Tables of the rules. The keys are the descriptions.
 
 locals {
   machines = ["front", "worker", "monitoring"]
 
-  # Between our own groups: one line is one rule at each end.
+  # Between the environment's own groups: one line is an ingress and an egress rule.
   between = merge(
     {
       "vote: queue"                   = { from = "front", to = "queue", port = var.ports.queue }
@@ -19,7 +19,7 @@ locals {
       "Prometheus: front containers"  = { from = "monitoring", to = "front", port = var.ports.cadvisor }
       "Prometheus: worker containers" = { from = "monitoring", to = "worker", port = var.ports.cadvisor }
     },
-    # The exporters of queue and store are where these are, or on the monitoring machine.
+    # The exporters of queue and store run beside these, or on the monitoring machine.
     var.self_hosted_data ? {
       "Prometheus: queue exporter"    = { from = "monitoring", to = "front", port = var.ports.redis_exporter }
       "Prometheus: database exporter" = { from = "monitoring", to = "front", port = var.ports.postgres_exporter }
@@ -34,7 +34,7 @@ locals {
     var.endpoints ? { for group in local.machines : "${group}: AWS's services" => { from = group, to = "endpoints", port = 443 } } : {},
   )
 
-  # The world: 80 and 443 of the load balancer, or the ports of the two pages, or both.
+  # Public ingress: 80 and 443 of the load balancer, or the ports of the two pages, or both.
   doors = { for name, door in {
     "HTTP"   = { to = "load_balancer", port = 80 }
     "HTTPS"  = { to = "load_balancer", port = 443 }
@@ -56,13 +56,13 @@ locals {
     cidr = try(rule.cidr, null)
   } }
 
-  # Packages, images, the playbook, and AWS's own services where they have no endpoint. A CIDR of its own in each key would
-  # replace the rules for everywhere by equal ones, which AWS refuses while the former exist.
+  # Packages, images, the playbook, and AWS services without an endpoint. With the CIDR in every key, the rules for 0.0.0.0/0 would be
+  # replaced by equal ones, which AWS rejects while the old ones exist.
   outside = merge(flatten([for group in local.machines : [for cidr in var.outbound_cidrs : {
     "${group}: HTTPS ${cidr == "0.0.0.0/0" ? "out" : "to ${cidr}"}" = { from = group, port = 443, cidr = cidr }
     "${group}: HTTP ${cidr == "0.0.0.0/0" ? "out" : "to ${cidr}"}"  = { from = group, port = 80, cidr = cidr }
   }]])...)
-  # The gateway endpoint: AWS's agents, and the layers of images in ECR.
+  # S3's gateway endpoint: AWS's agents, and the layers of images in ECR.
   buckets = var.endpoints ? { for group in local.machines : "${group}: S3" => { from = group, port = 443, list = var.s3_prefix_list_id } } : {}
 
   egress = { for name, rule in merge(local.between, local.outside, local.buckets) : name => {

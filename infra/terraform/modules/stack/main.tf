@@ -1,9 +1,9 @@
-# The whole thing, put together from the modules beside this one. An environment is these with other values.
+# An environment, composed of the other modules.
 
 locals {
   name = "voting-app-${var.environment}"
 
-  # The same numbers as in the compose stack and in the services themselves.
+  # The same ports as in the compose stack and in the services' defaults.
   ports = {
     vote              = 8080
     result            = 8081
@@ -22,7 +22,7 @@ locals {
   health_path   = "/ready"
   drain_seconds = 35
 
-  # Services of AWS that machines must reach.
+  # AWS services that machines need.
   needed_endpoints = toset(concat(
     ["ec2", "logs", "monitoring", "ssm", "ssmmessages"],
     var.single ? [] : ["autoscaling"],
@@ -123,7 +123,7 @@ module "monitoring" {
     store              = local.store
     secrets = merge(
       { "grafana/admin-password" = local.secret["grafana-admin-password"] },
-      # On a single machine the exporters are beside queue and store.
+      # On a single machine, the exporters run beside queue and store.
       { for server in ["queue", "store"] : "exporters/${server}-password" => local.secret["monitor-${server}-password"] if !var.single },
       { for name in local.alert_secrets : "alertmanager/${trimprefix(name, "alert-")}" => local.secret[name] },
     )

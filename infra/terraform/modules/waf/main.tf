@@ -1,4 +1,4 @@
-# Turns known attackers and floods away before they reach the services.
+# Blocks known attackers and floods before they reach the services.
 
 locals {
   managed = {
@@ -13,7 +13,7 @@ locals {
     SampledRequestsEnabled   = true
   } }
 
-  # Behind a delivery network all requests come from its addresses; the visitor's is in a header that it writes itself.
+  # Behind a CDN all requests come from its addresses; the client's address is in a header that the CDN writes.
   counted = merge(
     { AggregateKeyType = var.address_header == null ? "IP" : "FORWARDED_IP" },
     { for key, value in { ForwardedIPConfig = { HeaderName = var.address_header, FallbackBehavior = "MATCH" } } : key => value if var.address_header != null },
@@ -57,7 +57,7 @@ resource "aws_wafv2_web_acl_association" "this" {
   web_acl_arn  = aws_wafv2_web_acl.this.arn
 }
 
-# AWS demands that the name begins so.
+# WAF requires this prefix of the name.
 resource "aws_cloudwatch_log_group" "this" {
   name              = "aws-waf-logs-${var.name}"
   retention_in_days = var.log_retention_days
@@ -67,7 +67,7 @@ resource "aws_wafv2_web_acl_logging_configuration" "this" {
   resource_arn            = aws_wafv2_web_acl.this.arn
   log_destination_configs = [aws_cloudwatch_log_group.this.arn]
 
-  # Cookies tell voters apart; they stay out of logs.
+  # Cookies identify voters; they are redacted from logs.
   redacted_fields {
     single_header {
       name = "cookie"

@@ -1,7 +1,7 @@
-# The rules of one listener: which request goes to which service, or by which address to HTTPS. Lower priorities come first;
-# what no rule wants is the listener's default.
+# Rules of one listener: each forwards requests to a service, or redirects them to HTTPS. Lower priorities are evaluated first;
+# the listener's default action handles requests that match no rule.
 
-# What operators measure is nobody else's business.
+# Metrics are for operators only.
 resource "aws_lb_listener_rule" "no_metrics" {
   listener_arn = var.listener_arn
   priority     = 1
@@ -49,7 +49,7 @@ resource "aws_lb_listener_rule" "this" {
           }
         }
 
-        # While two releases run, a browser stays with one: the files of its page have that release's names.
+        # While two releases run, a browser stays with one, because the names of its page's files belong to that release.
         dynamic "stickiness" {
           for_each = length(var.release_weights) > 1 ? [1] : []
 
@@ -113,7 +113,7 @@ resource "aws_lb_listener_rule" "this" {
     }
   }
 
-  # A listener that goes serves until another one has taken over.
+  # A listener that is replaced serves until its successor does.
   lifecycle {
     create_before_destroy = true
   }
