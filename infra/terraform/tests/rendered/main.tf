@@ -1,4 +1,4 @@
-# What machines do when they start, rendered for tests that do it.
+# User data of the machines, rendered for tests that run it.
 
 terraform {
   required_version = ">= 1.11"

@@ -1,5 +1,5 @@
-# What the modules together refuse. A plan of all of them takes seconds, so that one breaks the rules of several
-# variables: of such that do not refer to each other, because Terraform looks at a rule only where what it refers to is right.
+# Validations of the modules together. A plan of all modules takes seconds, so each run violates several variables' rules at once.
+# These do not refer to each other, because Terraform evaluates a validation only if the variables that it refers to are valid.
 
 mock_provider "aws" {
   mock_data "aws_region" {
@@ -52,7 +52,7 @@ variables {
   budget_usd     = 100
 }
 
-run "a_single_machine_without_a_load_balancer_refuses_what_needs_more" {
+run "a_single_machine_without_a_load_balancer_rejects_what_needs_more" {
   command = plan
 
   variables {
@@ -60,12 +60,12 @@ run "a_single_machine_without_a_load_balancer_refuses_what_needs_more" {
     single       = true
     enable_alb   = false
 
-    # Two releases need groups of machines.
+    # Two releases need auto scaling groups.
     releases = { blue = { tag = "1.0.0" }, green = { tag = "1.1.0" } }
-    # So do a store and a queue of their own.
+    # A managed store and queue need groups too.
     store = "rds"
     queue = "memorydb"
-    # Names and the firewall need the load balancer.
+    # The domain and the WAF need the load balancer.
     domain     = { zone_id = "Z0123456789ABC", vote = "vote.example.org", result = "result.example.org" }
     enable_waf = true
 
@@ -76,14 +76,14 @@ run "a_single_machine_without_a_load_balancer_refuses_what_needs_more" {
   expect_failures = [var.releases, var.store, var.queue, var.domain, var.enable_waf, var.certificate_arn]
 }
 
-run "values_that_are_none_are_refused" {
+run "invalid_values_are_rejected" {
   command = plan
 
   variables {
     # Too long for the names of target groups.
     environment = "production"
     releases    = { red = { tag = "1.0.0" } }
-    # Misspelt, and it would have been dropped in silence.
+    # Misspelled; it would otherwise be ignored silently.
     poll = { POLL_QUESTIONS = "Cats?" }
     # Machines have no key for it.
     repository = { url = "git@github.com:example/voting-app.git", ref = "main" }
@@ -98,20 +98,20 @@ run "values_that_are_none_are_refused" {
   expect_failures = [var.environment, var.releases, var.poll, var.repository, var.monitoring_urls, var.pagerduty_url, var.enable_cdn, var.allow_plain_http]
 }
 
-run "traffic_without_a_machine_and_https_without_a_certificate_are_refused" {
+run "traffic_without_a_machine_and_https_without_a_certificate_are_rejected" {
   command = plan
 
   variables {
     releases = { blue = { tag = "1.0.0", size = { min = 0, desired = 0, max = 1 } } }
     https    = true
-    # It would end its line.
+    # A line break would end the setting.
     poll = { POLL_QUESTION = "Cats or\ndogs?" }
   }
 
   expect_failures = [var.releases, var.https, var.poll]
 }
 
-run "groups_and_https_without_a_load_balancer_are_refused" {
+run "groups_and_https_without_a_load_balancer_are_rejected" {
   command = plan
 
   variables {
@@ -120,14 +120,14 @@ run "groups_and_https_without_a_load_balancer_are_refused" {
     certificate_arn = "arn:aws:acm:ap-northeast-2:123456789012:certificate/1"
     # A secret.
     poll = { COOKIE_KEY = "0123456789" }
-    # Nobody would get in here either.
+    # The machine would not be reachable at all.
     direct_access = false
   }
 
   expect_failures = [var.single, var.https, var.poll, var.direct_access]
 }
 
-run "doors_that_nobody_comes_through_are_refused" {
+run "access_settings_without_effect_are_rejected" {
   command = plan
 
   variables {
@@ -142,7 +142,7 @@ run "doors_that_nobody_comes_through_are_refused" {
   expect_failures = [var.cdn_only, var.admin_cidrs, var.outbound_cidrs]
 }
 
-run "an_existing_network_that_is_no_id_is_refused" {
+run "an_invalid_vpc_id_is_rejected" {
   command = plan
 
   variables {
@@ -156,7 +156,7 @@ run "an_existing_network_that_is_no_id_is_refused" {
   expect_failures = [var.existing_network]
 }
 
-run "an_existing_network_with_host_bits_is_refused" {
+run "an_existing_network_with_host_bits_is_rejected" {
   command = plan
 
   variables {
@@ -170,7 +170,7 @@ run "an_existing_network_with_host_bits_is_refused" {
   expect_failures = [var.existing_network]
 }
 
-run "an_existing_network_in_one_zone_is_refused" {
+run "an_existing_network_in_one_zone_is_rejected" {
   command = plan
 
   variables {
@@ -184,7 +184,7 @@ run "an_existing_network_in_one_zone_is_refused" {
   expect_failures = [var.existing_network]
 }
 
-run "an_existing_subnet_that_is_no_id_is_refused" {
+run "an_invalid_subnet_id_is_rejected" {
   command = plan
 
   variables {
@@ -198,7 +198,7 @@ run "an_existing_subnet_that_is_no_id_is_refused" {
   expect_failures = [var.existing_network]
 }
 
-run "machines_without_an_existing_subnet_are_refused" {
+run "machines_without_an_existing_subnet_are_rejected" {
   command = plan
 
   variables {
@@ -212,7 +212,7 @@ run "machines_without_an_existing_subnet_are_refused" {
   expect_failures = [var.existing_network]
 }
 
-run "data_in_public_subnets_are_refused" {
+run "data_in_public_subnets_is_rejected" {
   command = plan
 
   variables {
@@ -227,7 +227,7 @@ run "data_in_public_subnets_are_refused" {
   expect_failures = [var.existing_network]
 }
 
-run "endpoints_in_an_existing_network_are_refused" {
+run "endpoints_in_an_existing_network_are_rejected" {
   command = plan
 
   variables {
