@@ -175,7 +175,7 @@ compose() {{
         for _ in range(30):
             self.old.vote("a")
         threading.Timer(8, docker, ["unpause", f"{self.old.name}-worker"]).start()
-        stop = "Stop voting, and let the queue run empty"
+        stop = "Stop voting and drain the queue"
         self.assert_done(block(stop, 0) + block(stop, 1) + block(stop, 2))
         self.assertEqual((self.folder / "systemctl.log").read_text(), "stop voting-app-watch\n")
         self.assertEqual(self.old.tally(), {"a": "31", "b": "20"})
