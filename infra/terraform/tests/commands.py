@@ -1,4 +1,4 @@
-"""Whether programs would understand what a runbook asks of them. Nothing is done."""
+"""Checks the command lines of runbooks against the programs' own descriptions, without executing them."""
 
 import contextlib
 import functools
@@ -12,7 +12,7 @@ from unittest import mock
 
 from awscli.clidriver import create_clidriver
 
-# What stands in a program's place writes down where it was called, as what, and with which arguments.
+# A stub for a program. It records the folder, its name and its arguments.
 RECORDER = """#!/bin/bash
 printf '%s\\037' "$PWD" "${0##*/}" "$@" $'\\036' >>"$CALLS"
 """
@@ -23,26 +23,26 @@ NOWHERE = {
 
 
 def calls(recorded):
-    """Each call that was written down: the folder, the program and its arguments."""
+    """The recorded calls: folder, program and arguments of each."""
     for record in recorded.split("\036\037")[:-1]:
         folder, program, *arguments = record.split("\037")[:-1]
         yield folder, program, arguments
 
 
 def complaint(folder, program, arguments):
-    """What the program would not understand, or nothing."""
+    """The error of an invalid call, or an empty string."""
     check = {"aws": aws, "terraform": terraform}.get(program)
     return check(folder, arguments) if check else ""
 
 
 @functools.cache
 def driver():
-    """The AWS CLI in this process, because each start of it takes a second."""
+    """The AWS CLI in this process, because starting it takes a second."""
     return create_clidriver()
 
 
 def aws(folder, arguments):
-    """The CLI checks a request against AWS's own description before it sends it: to nowhere, here."""
+    """Runs the CLI, which validates a request against AWS's own description before it sends it. The endpoint does not exist."""
     with mock.patch.dict(os.environ, NOWHERE), contextlib.chdir(folder), contextlib.redirect_stderr(io.StringIO()) as said:
         with contextlib.suppress(SystemExit):
             driver().main(arguments)
@@ -56,7 +56,7 @@ def usage(*command):
 
 
 def terraform(folder, arguments):
-    """Each flag is one that the command's help knows, and each -var a variable of the folder."""
+    """Checks that the command's help lists each flag, and that each -var is a variable of the folder."""
     command = arguments[: 2 if arguments[0] == "state" else 1]
     # apply and destroy take the options of plan too.
     known = usage(*command) + (usage("plan") if command[0] in ["apply", "destroy"] else "")

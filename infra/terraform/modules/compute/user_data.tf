@@ -87,7 +87,7 @@ locals {
     }
   }
 
-  programs = { for program in ["boot", "install", "secrets", "start", "lifecycle", "metadata", "watch", "tell"] :
+  programs = { for program in ["boot", "install", "secrets", "start", "lifecycle", "metadata", "watch", "report"] :
     "bin/${program}" => { mode = 755, content = file("${path.module}/files/${program}") }
   }
 
