@@ -12,14 +12,14 @@ locals {
   account   = data.aws_caller_identity.this.account_id
   partition = data.aws_partition.this.partition
 
-  looking = var.github_repository == null ? {} : {
-    plan   = { subject = "repo:${var.github_repository}:pull_request", environments = var.pull_request_environments, keeps_plans = false }
-    review = { subject = "repo:${var.github_repository}:ref:refs/heads/main", environments = var.environments, keeps_plans = true }
+  plan_roles = var.github_repository == null ? {} : {
+    plan   = { subject = "repo:${var.github_repository}:pull_request", environments = var.pull_request_environments, stores_plans = false }
+    review = { subject = "repo:${var.github_repository}:ref:refs/heads/main", environments = var.environments, stores_plans = true }
   }
-  applying = var.github_repository == null ? {} : {
+  apply_roles = var.github_repository == null ? {} : {
     for environment in var.environments : "apply-${environment}" => { subject = "repo:${var.github_repository}:environment:${environment}", environment = environment }
   }
-  subjects = merge({ for key, role in local.looking : key => role.subject }, { for key, role in local.applying : key => role.subject })
+  subjects = merge({ for key, role in local.plan_roles : key => role.subject }, { for key, role in local.apply_roles : key => role.subject })
 
   state = aws_s3_bucket.state.arn
 }
@@ -69,17 +69,17 @@ resource "aws_iam_role_policy" "locks" {
 }
 
 # A plan reads everything that an environment consists of, including its secrets in the state and in the parameter store.
-resource "aws_iam_role_policy_attachment" "look" {
-  for_each = local.looking
+resource "aws_iam_role_policy_attachment" "read" {
+  for_each = local.plan_roles
 
   role       = aws_iam_role.github[each.key].name
   policy_arn = "arn:${local.partition}:iam::aws:policy/ReadOnlyAccess"
 }
 
-resource "aws_iam_role_policy" "look" {
-  for_each = local.looking
+resource "aws_iam_role_policy" "read" {
+  for_each = local.plan_roles
 
-  name = "look"
+  name = "read"
   role = aws_iam_role.github[each.key].id
 
   policy = jsonencode({
@@ -98,7 +98,7 @@ resource "aws_iam_role_policy" "look" {
         },
       ],
       # The approved plan is the one that is applied, so it is stored. It is in the state's bucket because it has the same secrets.
-      each.value.keeps_plans ? [{ Effect = "Allow", Action = ["s3:PutObject"], Resource = "${local.state}/plans/*" }] : [],
+      each.value.stores_plans ? [{ Effect = "Allow", Action = ["s3:PutObject"], Resource = "${local.state}/plans/*" }] : [],
       # ReadOnlyAccess would allow reading them too.
       [{ Effect = "Deny", Action = ["s3:GetObject*"], Resource = concat(["${local.state}/plans/*"], [for environment in setsubtract(var.environments, each.value.environments) : "${local.state}/${environment}/*"]) }],
     )
@@ -107,16 +107,16 @@ resource "aws_iam_role_policy" "look" {
 
 # Access to nearly all of AWS's services, except for resources of other environments.
 resource "aws_iam_role_policy_attachment" "apply" {
-  for_each = local.applying
+  for_each = local.apply_roles
 
   role       = aws_iam_role.github[each.key].name
   policy_arn = "arn:${local.partition}:iam::aws:policy/PowerUserAccess"
 }
 
 resource "aws_iam_role_policy" "apply" {
-  for_each = local.applying
+  for_each = local.apply_roles
 
-  name = "one-environment"
+  name = "apply-environment"
   role = aws_iam_role.github[each.key].id
 
   policy = jsonencode({
@@ -151,13 +151,13 @@ resource "aws_iam_role_policy" "apply" {
           ]
         },
       ],
-      local.not_of_others[each.key],
+      local.deny_other_environments[each.key],
     )
   })
 }
 
 locals {
-  not_of_others = { for key, role in local.applying : key => [{
+  deny_other_environments = { for key, role in local.apply_roles : key => [{
     Effect    = "Deny"
     Action    = ["*"]
     Resource  = ["*"]
@@ -167,7 +167,7 @@ locals {
 
 # Permissions boundary of an environment's roles: the permissions that machines, snapshots and flow logs need.
 resource "aws_iam_policy" "boundary" {
-  for_each = local.applying
+  for_each = local.apply_roles
 
   name        = "voting-app-${each.value.environment}-boundary"
   description = "Permissions boundary of the roles of voting-app-${each.value.environment}"
@@ -191,7 +191,7 @@ resource "aws_iam_policy" "boundary" {
         ]
         Resource = "*"
       }],
-      local.not_of_others[each.key],
+      local.deny_other_environments[each.key],
     )
   })
 }

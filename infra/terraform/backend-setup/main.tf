@@ -99,13 +99,13 @@ resource "aws_s3_bucket_lifecycle_configuration" "state" {
   bucket = aws_s3_bucket.state.id
 
   rule {
-    id     = "forget-old-versions"
+    id     = "expire-noncurrent-versions"
     status = "Enabled"
 
     filter {}
 
     noncurrent_version_expiration {
-      noncurrent_days = var.old_version_days
+      noncurrent_days = var.noncurrent_version_days
     }
 
     abort_incomplete_multipart_upload {

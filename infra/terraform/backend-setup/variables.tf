@@ -20,14 +20,14 @@ variable "name" {
   }
 }
 
-variable "old_version_days" {
+variable "noncurrent_version_days" {
   description = "Retention of noncurrent versions of the state, in days"
   type        = number
   default     = 90
 
   validation {
-    condition     = var.old_version_days >= 7 && var.old_version_days <= 3650
-    error_message = "old_version_days must be 7 to 3650: less than a week is too short to notice that an old state is needed."
+    condition     = var.noncurrent_version_days >= 7 && var.noncurrent_version_days <= 3650
+    error_message = "noncurrent_version_days must be 7 to 3650: less than a week is too short to notice that an old state is needed."
   }
 }
 

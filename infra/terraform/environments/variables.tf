@@ -125,7 +125,7 @@ variable "direct_access" {
   default     = true
 }
 
-variable "poll" {
+variable "service_settings" {
   description = "Settings of the services, as in the README's table"
   type        = map(string)
   default     = {}

@@ -234,7 +234,7 @@ class Permissions(unittest.TestCase):
     def test_the_queue_s_users_have_the_same_permissions_in_compose_and_terraform(self):
         lines = re.findall(r"(?m)^user (\w+) on #\$\(hash \S+\) (.*)$", text("infra/compose/make-secrets"))
         in_compose = {user: rights.split() for user, rights in lines}
-        block = re.search(r"(?s)  queue_rights = \{\n(.*?)\n  \}", text("infra/terraform/modules/data/queue.tf"))[1]
+        block = re.search(r"(?s)  queue_permissions = \{\n(.*?)\n  \}", text("infra/terraform/modules/data/queue.tf"))[1]
         in_terraform = {user: rights.split()[1:] for user, rights in re.findall(r'(\w+) += "([^"]*)"', block)}
         # AWS does not support %R~; monitor has no command that writes.
         in_compose = {user: [rule.replace("%R~", "~") for rule in rights if not is_restricted(rule)] for user, rights in in_compose.items()}

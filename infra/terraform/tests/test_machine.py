@@ -163,7 +163,7 @@ class Images(unittest.TestCase):
         machine = Machine(**settings)
         self.addCleanup(machine.remove)
         shutil.copy(FILES / program, machine.folder / "bin" / program)
-        for file in ["fixed.env", "secrets.list"]:
+        for file in ["deployment.env", "secrets.list"]:
             (machine.folder / file).touch()
         return machine
 

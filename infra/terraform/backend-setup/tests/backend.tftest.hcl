@@ -96,7 +96,7 @@ run "a_workflow_changes_only_the_approved_environment" {
   }
 
   assert {
-    condition     = keys(aws_iam_role_policy_attachment.apply) == ["apply-dev", "apply-prod", "apply-staging"] && alltrue([for attachment in aws_iam_role_policy_attachment.look : endswith(attachment.policy_arn, "ReadOnlyAccess")])
+    condition     = keys(aws_iam_role_policy_attachment.apply) == ["apply-dev", "apply-prod", "apply-staging"] && alltrue([for attachment in aws_iam_role_policy_attachment.read : endswith(attachment.policy_arn, "ReadOnlyAccess")])
     error_message = "A pull request has write permissions."
   }
 
@@ -118,12 +118,12 @@ run "a_workflow_changes_only_the_approved_environment" {
   }
 
   assert {
-    condition     = anytrue([for statement in jsondecode(aws_iam_role_policy.look["plan"].policy).Statement : statement.Effect == "Deny" && contains(statement.Action, "s3:GetObject*") && contains(flatten([statement.Resource]), "arn:aws:s3:::the-state/prod/*")]) && !strcontains(jsonencode([for statement in jsondecode(aws_iam_role_policy.look["plan"].policy).Statement : statement if statement.Effect == "Allow"]), "prod")
+    condition     = anytrue([for statement in jsondecode(aws_iam_role_policy.read["plan"].policy).Statement : statement.Effect == "Deny" && contains(statement.Action, "s3:GetObject*") && contains(flatten([statement.Resource]), "arn:aws:s3:::the-state/prod/*")]) && !strcontains(jsonencode([for statement in jsondecode(aws_iam_role_policy.read["plan"].policy).Statement : statement if statement.Effect == "Allow"]), "prod")
     error_message = "A pull request may read prod's secrets."
   }
 
   assert {
-    condition     = [for key, role in local.looking : key if anytrue([for statement in jsondecode(aws_iam_role_policy.look[key].policy).Statement : statement.Effect == "Allow" && contains(flatten([statement.Resource]), "arn:aws:s3:::the-state/plans/*")])] == ["review"]
+    condition     = [for key, role in local.plan_roles : key if anytrue([for statement in jsondecode(aws_iam_role_policy.read[key].policy).Statement : statement.Effect == "Allow" && contains(flatten([statement.Resource]), "arn:aws:s3:::the-state/plans/*")])] == ["review"]
     error_message = "A plan could be replaced between its approval and its apply."
   }
 }
@@ -157,10 +157,10 @@ run "less_than_a_week_of_old_versions_is_rejected" {
   command = plan
 
   variables {
-    old_version_days = 1
+    noncurrent_version_days = 1
   }
 
-  expect_failures = [var.old_version_days]
+  expect_failures = [var.noncurrent_version_days]
 }
 
 run "an_invalid_region_is_rejected" {

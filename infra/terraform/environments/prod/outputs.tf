@@ -3,9 +3,9 @@ output "urls" {
   value       = module.voting_app.urls
 }
 
-output "enter" {
+output "shell_commands" {
   description = "Commands that open a shell on a machine"
-  value       = module.voting_app.enter
+  value       = module.voting_app.shell_commands
 }
 
 output "grafana" {

@@ -8,7 +8,7 @@ data "aws_region" "this" {}
 
 resource "aws_s3_bucket" "logs" {
   bucket_prefix = "${var.name}-access-logs-"
-  force_destroy = !var.protected
+  force_destroy = !var.deletion_protection
 }
 
 resource "aws_s3_bucket_public_access_block" "logs" {
@@ -51,13 +51,13 @@ resource "aws_s3_bucket_lifecycle_configuration" "logs" {
   bucket = aws_s3_bucket.logs.id
 
   rule {
-    id     = "forget"
+    id     = "expire"
     status = "Enabled"
 
     filter {}
 
     expiration {
-      days = var.log_days
+      days = var.log_retention_days
     }
 
     noncurrent_version_expiration {

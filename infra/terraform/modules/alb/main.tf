@@ -15,7 +15,7 @@ resource "aws_lb" "this" {
 
   drop_invalid_header_fields = true
   desync_mitigation_mode     = "strictest"
-  enable_deletion_protection = var.protected
+  enable_deletion_protection = var.deletion_protection
   # The live result sends an event at least every ten seconds. The services keep idle connections open longer than this.
   idle_timeout = 60
 
@@ -90,7 +90,7 @@ resource "aws_lb_listener" "http" {
 }
 
 resource "aws_lb_listener" "https" {
-  for_each = local.serves_https
+  for_each = local.with_https
 
   load_balancer_arn = aws_lb.this.arn
   port              = 443

@@ -95,19 +95,19 @@ variable "drain_seconds" {
   }
 }
 
-variable "protected" {
+variable "deletion_protection" {
   description = "Deletion protection of the load balancer and its logs"
   type        = bool
   default     = true
 }
 
-variable "log_days" {
+variable "log_retention_days" {
   description = "Retention of access logs, in days"
   type        = number
   default     = 30
 
   validation {
-    condition     = var.log_days >= 1 && var.log_days <= 3650
-    error_message = "log_days must be 1 to 3650."
+    condition     = var.log_retention_days >= 1 && var.log_retention_days <= 3650
+    error_message = "log_retention_days must be 1 to 3650."
   }
 }

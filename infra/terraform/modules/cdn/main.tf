@@ -6,10 +6,10 @@ locals {
   # AWS's managed policies, by their fixed ids.
   caching_disabled  = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
   caching_optimized = "658327ea-f89d-4fab-a63d-7e88639e58f6"
-  everything_passes = "216adef6-5c7f-47e4-b989-5492eafa07d3"
+  all_viewer        = "216adef6-5c7f-47e4-b989-5492eafa07d3"
   origin            = "load-balancer"
 
-  address_header = "x-visitor-address"
+  address_header = "x-client-address"
 }
 
 data "aws_region" "this" {}
@@ -18,7 +18,7 @@ data "aws_region" "this" {}
 resource "aws_cloudfront_function" "address" {
   name    = "${var.name}-${data.aws_region.this.region}-address"
   runtime = "cloudfront-js-2.0"
-  comment = "Says the visitor's address to the load balancer"
+  comment = "Sends the client's address to the load balancer"
   publish = true
   code    = <<-JAVASCRIPT
     function handler(event) {
@@ -74,7 +74,7 @@ resource "aws_cloudfront_distribution" "this" {
     allowed_methods          = ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"]
     cached_methods           = ["GET", "HEAD"]
     cache_policy_id          = local.caching_disabled
-    origin_request_policy_id = local.everything_passes
+    origin_request_policy_id = local.all_viewer
 
     function_association {
       event_type   = "viewer-request"
@@ -91,7 +91,7 @@ resource "aws_cloudfront_distribution" "this" {
     cached_methods           = ["GET", "HEAD"]
     compress                 = true
     cache_policy_id          = local.caching_optimized
-    origin_request_policy_id = local.everything_passes
+    origin_request_policy_id = local.all_viewer
 
     function_association {
       event_type   = "viewer-request"

@@ -1,7 +1,7 @@
 # Permissions of the machines: Session Manager, logs and metrics, and those that their role needs.
 
 locals {
-  group_statements = var.single ? [] : [{
+  group_statements = var.single_instance ? [] : [{
     actions   = ["autoscaling:CompleteLifecycleAction", "autoscaling:SetInstanceHealth"]
     condition = {}
     resources = ["arn:${data.aws_partition.this.partition}:autoscaling:${local.aws_region}:${data.aws_caller_identity.this.account_id}:autoScalingGroup:*:autoScalingGroupName/${var.name}"]

@@ -7,9 +7,9 @@ data "aws_caller_identity" "this" {}
 data "aws_partition" "this" {}
 
 locals {
-  fleet      = var.single ? toset([]) : toset(["this"])
-  single     = var.single ? toset(["this"]) : toset([])
-  aws_region = data.aws_region.this.region
+  fleet           = var.single_instance ? toset([]) : toset(["this"])
+  single_instance = var.single_instance ? toset(["this"]) : toset([])
+  aws_region      = data.aws_region.this.region
 
   tags = {
     Name        = var.name
@@ -64,7 +64,7 @@ resource "aws_launch_template" "this" {
 
     ebs {
       volume_type           = "gp3"
-      volume_size           = var.root_gb
+      volume_size           = var.root_volume_size
       encrypted             = true
       delete_on_termination = true
     }
@@ -72,7 +72,7 @@ resource "aws_launch_template" "this" {
 
   dynamic "tag_specifications" {
     # A single machine's network interface exists already.
-    for_each = toset(concat(["instance", "volume"], var.single ? [] : ["network-interface"]))
+    for_each = toset(concat(["instance", "volume"], var.single_instance ? [] : ["network-interface"]))
 
     content {
       resource_type = tag_specifications.value

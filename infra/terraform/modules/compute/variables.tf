@@ -23,14 +23,14 @@ variable "role" {
   }
 }
 
-variable "single" {
+variable "single_instance" {
   description = "One machine with a persistent data disk, instead of an auto scaling group"
   type        = bool
   default     = false
 
   validation {
-    condition     = var.single || !contains(["everything", "monitoring"], var.role)
-    error_message = "everything and monitoring store data on their machine: they must be single."
+    condition     = var.single_instance || !contains(["everything", "monitoring"], var.role)
+    error_message = "everything and monitoring store data on their machine: set single_instance = true."
   }
 }
 
@@ -39,7 +39,7 @@ variable "subnet_ids" {
   type        = list(string)
 
   validation {
-    condition     = var.single ? length(var.subnet_ids) >= 1 : length(var.subnet_ids) >= 2
+    condition     = var.single_instance ? length(var.subnet_ids) >= 1 : length(var.subnet_ids) >= 2
     error_message = "subnet_ids must be at least two, each in another zone, so that one zone may fail; one is enough for a single machine."
   }
 }
@@ -50,7 +50,7 @@ variable "zone" {
   default     = null
 
   validation {
-    condition     = !var.single || var.zone != null
+    condition     = !var.single_instance || var.zone != null
     error_message = "A single machine needs the zone of its data disk."
   }
 }
@@ -159,36 +159,36 @@ variable "boot_seconds" {
   }
 }
 
-variable "root_gb" {
+variable "root_volume_size" {
   description = "Size of the root disk in GB"
   type        = number
   default     = 16
 
   validation {
-    condition     = var.root_gb >= 8 && var.root_gb <= 1024
-    error_message = "root_gb must be 8 to 1024."
+    condition     = var.root_volume_size >= 8 && var.root_volume_size <= 1024
+    error_message = "root_volume_size must be 8 to 1024."
   }
 }
 
-variable "data_gb" {
+variable "data_volume_size" {
   description = "Size of a single machine's data disk in GB"
   type        = number
   default     = 16
 
   validation {
-    condition     = var.data_gb >= 8 && var.data_gb <= 4096
-    error_message = "data_gb must be 8 to 4096."
+    condition     = var.data_volume_size >= 8 && var.data_volume_size <= 4096
+    error_message = "data_volume_size must be 8 to 4096."
   }
 }
 
-variable "snapshot_days" {
+variable "snapshot_retention_days" {
   description = "Retention of the data disk's daily snapshots, in days"
   type        = number
   default     = 7
 
   validation {
-    condition     = var.snapshot_days >= 1 && var.snapshot_days <= 365
-    error_message = "snapshot_days must be 1 to 365."
+    condition     = var.snapshot_retention_days >= 1 && var.snapshot_retention_days <= 365
+    error_message = "snapshot_retention_days must be 1 to 365."
   }
 }
 

@@ -3,10 +3,10 @@
 
 locals {
   store_logs  = ["postgresql", "upgrade"]
-  store_count = var.store == "rds" ? toset(["this"]) : toset([])
+  rds         = var.store == "rds" ? toset(["this"]) : toset([])
   memorydb    = var.queue == "memorydb" ? toset(["this"]) : toset([])
   elasticache = var.queue == "elasticache" ? toset(["this"]) : toset([])
 
   # Suffix of the final snapshot's name. A replacement needs another name for its own.
-  last = "${var.name}-last-${formatdate("YYYYMMDD-hhmm", plantimestamp())}"
+  final_snapshot_name = "${var.name}-final-${formatdate("YYYYMMDD-hhmm", plantimestamp())}"
 }

@@ -48,29 +48,29 @@ variable "ports" {
   type        = object({ database = number, queue = number })
 }
 
-variable "store_class" {
+variable "store_instance_class" {
   description = "Instance class of the store"
   type        = string
   default     = "db.t4g.small"
 
   validation {
-    condition     = can(regex("^db\\.[a-z0-9]+\\.(micro|small|medium|x?large|[0-9]+xlarge)$", var.store_class))
-    error_message = "store_class must be an RDS class such as db.t4g.small."
+    condition     = can(regex("^db\\.[a-z0-9]+\\.(micro|small|medium|x?large|[0-9]+xlarge)$", var.store_instance_class))
+    error_message = "store_instance_class must be an RDS class such as db.t4g.small."
   }
 }
 
-variable "store_gb" {
+variable "store_allocated_storage" {
   description = "Size of the store's disk in GB; it grows automatically up to four times this size"
   type        = number
   default     = 20
 
   validation {
-    condition     = var.store_gb >= 20 && var.store_gb <= 16384
-    error_message = "store_gb must be 20 to 16384, the limits of gp3 disks of RDS."
+    condition     = var.store_allocated_storage >= 20 && var.store_allocated_storage <= 16384
+    error_message = "store_allocated_storage must be 20 to 16384, the limits of gp3 disks of RDS."
   }
 }
 
-variable "queue_class" {
+variable "queue_node_type" {
   description = "Node type of the queue, such as db.t4g.small for memorydb or cache.t4g.small for elasticache"
   type        = string
   default     = "db.t4g.small"
@@ -78,33 +78,33 @@ variable "queue_class" {
   validation {
     condition = (
       var.queue == "self-hosted" ||
-      (var.queue == "memorydb" && can(regex("^db\\.(t4g|r[0-9]+gd?)\\.(small|medium|x?large|[0-9]+xlarge)$", var.queue_class))) ||
-      (var.queue == "elasticache" && can(regex("^cache\\.[a-z0-9]+\\.(micro|small|medium|x?large|[0-9]+xlarge)$", var.queue_class)))
+      (var.queue == "memorydb" && can(regex("^db\\.(t4g|r[0-9]+gd?)\\.(small|medium|x?large|[0-9]+xlarge)$", var.queue_node_type))) ||
+      (var.queue == "elasticache" && can(regex("^cache\\.[a-z0-9]+\\.(micro|small|medium|x?large|[0-9]+xlarge)$", var.queue_node_type)))
     )
-    error_message = "queue_class must begin with db. for memorydb, such as db.t4g.small, and with cache. for elasticache, such as cache.t4g.small."
+    error_message = "queue_node_type must begin with db. for memorydb, such as db.t4g.small, and with cache. for elasticache, such as cache.t4g.small."
   }
 }
 
-variable "highly_available" {
+variable "multi_az" {
   description = "Standby of the store in another zone"
   type        = bool
   default     = false
 }
 
-variable "protected" {
+variable "deletion_protection" {
   description = "Deletion protection, and a final snapshot on deletion"
   type        = bool
   default     = true
 }
 
-variable "backup_days" {
+variable "backup_retention_days" {
   description = "Retention of backups, in days"
   type        = number
   default     = 7
 
   validation {
-    condition     = var.backup_days >= 1 && var.backup_days <= 35
-    error_message = "backup_days must be 1 to 35."
+    condition     = var.backup_retention_days >= 1 && var.backup_retention_days <= 35
+    error_message = "backup_retention_days must be 1 to 35."
   }
 }
 

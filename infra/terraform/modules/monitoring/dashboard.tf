@@ -20,7 +20,7 @@ resource "aws_cloudwatch_dashboard" "this" {
         width  = 8
         height = 6
         properties = {
-          title       = local.alarms[name].why
+          title       = local.alarms[name].description
           region      = data.aws_region.this.region
           period      = 60
           stat        = local.alarms[name].statistic

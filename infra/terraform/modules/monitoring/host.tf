@@ -7,7 +7,7 @@ module "host" {
   name                     = "${var.name}-monitoring"
   environment              = var.environment
   role                     = "monitoring"
-  single                   = true
+  single_instance          = true
   zone                     = var.host.zone
   subnet_ids               = var.host.subnet_ids
   public_address           = var.host.public_address

@@ -60,7 +60,7 @@ variable "machines" {
 
 variable "store" {
   description = "Identifier of the store and size of its disk, if it is managed by AWS"
-  type        = object({ identifier = string, gb = number })
+  type        = object({ identifier = string, allocated_storage = number })
   default     = null
 }
 

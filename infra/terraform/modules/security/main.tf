@@ -47,8 +47,8 @@ resource "aws_vpc_security_group_ingress_rule" "this" {
 
 # A CDN's prefix list counts as many rules as it has entries, so the limit of a group allows one port only. The rule is created before
 # the other ingress rules are removed.
-resource "aws_vpc_security_group_ingress_rule" "delivered" {
-  for_each = local.delivered
+resource "aws_vpc_security_group_ingress_rule" "cdn" {
+  for_each = local.cdn
 
   security_group_id = aws_security_group.this["load_balancer"].id
   description       = "HTTPS from the CDN"

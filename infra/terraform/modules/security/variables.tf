@@ -42,7 +42,7 @@ variable "load_balancer" {
   type        = bool
 }
 
-variable "direct" {
+variable "direct_access" {
   description = "Public access to the ports of the two pages in addition to the load balancer"
   type        = bool
   default     = false

@@ -14,10 +14,10 @@ output "urls" {
   value       = local.pages
 }
 
-output "enter" {
+output "shell_commands" {
   description = "Commands that open a shell on a machine, by Session Manager"
   value = merge(
-    { for role in(var.single ? ["everything"] : ["front", "worker"]) : role => replace(local.by_tag, "ROLE", role) },
+    { for role in(var.single_instance ? ["everything"] : ["front", "worker"]) : role => replace(local.by_tag, "ROLE", role) },
     { for role in ["monitoring"] : role => replace(local.by_tag, "ROLE", role) if var.repository != null },
   )
 }

@@ -65,7 +65,7 @@ variable "existing_network" {
   }
 
   validation {
-    condition     = var.existing_network == null || var.single || alltrue([for subnets in values(try(var.existing_network.zones, {})) : subnets.data != null || subnets.private != null])
+    condition     = var.existing_network == null || var.single_instance || alltrue([for subnets in values(try(var.existing_network.zones, {})) : subnets.data != null || subnets.private != null])
     error_message = "Each of existing_network.zones needs a subnet data or private for store and queue."
   }
 }
@@ -93,13 +93,13 @@ variable "admin_cidrs" {
   }
 }
 
-variable "single" {
+variable "single_instance" {
   description = "Everything on one machine, including queue and store, instead of auto scaling groups with managed data services"
   type        = bool
 
   validation {
-    condition     = var.single || var.enable_alb
-    error_message = "Auto scaling groups need the load balancer: set enable_alb = true, or single = true."
+    condition     = var.single_instance || var.enable_alb
+    error_message = "Auto scaling groups need the load balancer: set enable_alb = true, or single_instance = true."
   }
 }
 
@@ -117,7 +117,7 @@ variable "releases" {
   }))
 
   validation {
-    condition     = !var.single || (length(var.releases) == 1)
+    condition     = !var.single_instance || (length(var.releases) == 1)
     error_message = "A single machine runs only one release."
   }
 
@@ -127,7 +127,7 @@ variable "releases" {
   }
 
   validation {
-    condition     = alltrue([for release in values(var.releases) : var.single || release.weight == 0 || release.size.min >= 1])
+    condition     = alltrue([for release in values(var.releases) : var.single_instance || release.weight == 0 || release.size.min >= 1])
     error_message = "A release with traffic needs at least one machine: set its size, or its weight to 0."
   }
 }
@@ -169,12 +169,12 @@ variable "queue" {
   type        = string
 
   validation {
-    condition     = var.single == (var.queue == "self-hosted")
+    condition     = var.single_instance == (var.queue == "self-hosted")
     error_message = "queue must be self-hosted on a single machine, and memorydb or elasticache for auto scaling groups."
   }
 }
 
-variable "queue_class" {
+variable "queue_node_type" {
   description = "Node type of the queue"
   type        = string
   default     = "db.t4g.small"
@@ -185,35 +185,35 @@ variable "store" {
   type        = string
 
   validation {
-    condition     = var.single == (var.store == "self-hosted")
+    condition     = var.single_instance == (var.store == "self-hosted")
     error_message = "store must be self-hosted on a single machine, and rds for auto scaling groups."
   }
 }
 
-variable "store_class" {
+variable "store_instance_class" {
   description = "Instance class of the store"
   type        = string
   default     = "db.t4g.small"
 }
 
-variable "store_gb" {
+variable "store_allocated_storage" {
   description = "Size of the store's disk in GB"
   type        = number
   default     = 20
 }
 
-variable "highly_available" {
+variable "multi_az" {
   description = "Standby of the store in another zone"
   type        = bool
   default     = false
 }
 
-variable "protected" {
+variable "deletion_protection" {
   description = "Deletion protection of load balancer, data and logs"
   type        = bool
 }
 
-variable "backup_days" {
+variable "backup_retention_days" {
   description = "Retention of backups, in days"
   type        = number
   default     = 7
@@ -247,7 +247,7 @@ variable "allow_plain_http" {
   default     = false
 
   validation {
-    condition     = !var.protected || var.https || var.allow_plain_http
+    condition     = !var.deletion_protection || var.https || var.allow_plain_http
     error_message = "Without HTTPS, anyone on the network path can read and change votes: set https = true and a domain or certificate_arn, or allow_plain_http = true."
   }
 }
@@ -318,19 +318,19 @@ variable "direct_access" {
   }
 }
 
-variable "poll" {
+variable "service_settings" {
   description = "Settings of the services, as in the README's table, such as POLL_QUESTION"
   type        = map(string)
   default     = {}
 
   validation {
-    condition     = length(setsubtract(keys(var.poll), local.settings_of_services)) == 0
-    error_message = "poll has unknown settings, or settings that this module sets: ${join(", ", setsubtract(keys(var.poll), local.settings_of_services))}. Available are ${join(", ", sort(local.settings_of_services))}."
+    condition     = length(setsubtract(keys(var.service_settings), local.known_settings)) == 0
+    error_message = "service_settings has unknown settings, or settings that this module sets: ${join(", ", setsubtract(keys(var.service_settings), local.known_settings))}. Available are ${join(", ", sort(local.known_settings))}."
   }
 
   validation {
-    condition     = alltrue([for value in values(var.poll) : !can(regex("[\n\\\\]", value))])
-    error_message = "Values in poll must have no line break and no backslash."
+    condition     = alltrue([for value in values(var.service_settings) : !can(regex("[\n\\\\]", value))])
+    error_message = "Values in service_settings must have no line break and no backslash."
   }
 }
 

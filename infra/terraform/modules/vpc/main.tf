@@ -26,8 +26,8 @@ data "aws_availability_zones" "this" {
 }
 
 locals {
-  chosen = length(var.zone_names) > 0 ? sort(var.zone_names) : slice(data.aws_availability_zones.this.names, 0, min(var.zones, length(data.aws_availability_zones.this.names)))
-  zones  = { for index, zone in local.chosen : zone => index }
+  zone_names = length(var.zone_names) > 0 ? sort(var.zone_names) : slice(data.aws_availability_zones.this.names, 0, min(var.zones, length(data.aws_availability_zones.this.names)))
+  zones      = { for index, zone in local.zone_names : zone => index }
 
   # Zones with a NAT gateway, and the gateway of each private subnet.
   gateway_zones = {

@@ -2,7 +2,7 @@
 # the listener's default action handles requests that match no rule.
 
 # Metrics are for operators only.
-resource "aws_lb_listener_rule" "no_metrics" {
+resource "aws_lb_listener_rule" "block_metrics" {
   listener_arn = var.listener_arn
   priority     = 1
 
@@ -34,7 +34,7 @@ resource "aws_lb_listener_rule" "this" {
   priority     = each.value.priority
 
   dynamic "action" {
-    for_each = var.leads_to_https ? [] : [each.value.service]
+    for_each = var.redirect_to_https ? [] : [each.value.service]
 
     content {
       type = "forward"
@@ -63,7 +63,7 @@ resource "aws_lb_listener_rule" "this" {
   }
 
   dynamic "action" {
-    for_each = var.leads_to_https ? [each.value.https] : []
+    for_each = var.redirect_to_https ? [each.value.https] : []
 
     content {
       type = "redirect"
@@ -99,7 +99,7 @@ resource "aws_lb_listener_rule" "this" {
   }
 
   dynamic "transform" {
-    for_each = var.leads_to_https ? [] : each.value.rewrite
+    for_each = var.redirect_to_https ? [] : each.value.rewrite
 
     content {
       type = "url-rewrite"

@@ -3,7 +3,7 @@ output "rules" {
   value       = aws_lb_listener_rule.this
 }
 
-output "no_metrics" {
+output "block_metrics" {
   description = "ARN of the rule that blocks /metrics"
-  value       = aws_lb_listener_rule.no_metrics
+  value       = aws_lb_listener_rule.block_metrics
 }

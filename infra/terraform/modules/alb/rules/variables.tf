@@ -15,7 +15,7 @@ variable "rules" {
   }))
 }
 
-variable "leads_to_https" {
+variable "redirect_to_https" {
   description = "Redirect of requests to HTTPS, instead of forwarding"
   type        = bool
 }

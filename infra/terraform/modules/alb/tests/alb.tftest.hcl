@@ -48,7 +48,7 @@ run "metrics_are_blocked_by_the_first_rule" {
   }
 
   assert {
-    condition     = alltrue([for rule in [module.http.no_metrics, module.https["this"].no_metrics] : rule.priority == 1 && rule.action[0].fixed_response[0].status_code == "404" && contains(flatten([for condition in rule.condition : [for pattern in condition.path_pattern : tolist(pattern.values)]]), "/metrics")])
+    condition     = alltrue([for rule in [module.http.block_metrics, module.https["this"].block_metrics] : rule.priority == 1 && rule.action[0].fixed_response[0].status_code == "404" && contains(flatten([for condition in rule.condition : [for pattern in condition.path_pattern : tolist(pattern.values)]]), "/metrics")])
     error_message = "/metrics is not blocked."
   }
 
@@ -226,8 +226,8 @@ run "log_retention_of_zero_days_is_rejected" {
   command = plan
 
   variables {
-    log_days = 0
+    log_retention_days = 0
   }
 
-  expect_failures = [var.log_days]
+  expect_failures = [var.log_retention_days]
 }

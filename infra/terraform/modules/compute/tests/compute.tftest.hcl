@@ -222,7 +222,7 @@ run "docker_hub_has_another_name_in_docker_s_configuration" {
 run "a_single_machine_keeps_its_disk_and_is_recovered" {
   variables {
     role            = "everything"
-    single          = true
+    single_instance = true
     zone            = "ap-northeast-2a"
     alarm_topic_arn = "arn:topic"
     public_address  = true
@@ -271,10 +271,10 @@ run "a_single_machine_keeps_its_disk_and_is_recovered" {
 
 run "containers_cannot_use_the_role_of_the_monitoring_machine" {
   variables {
-    role     = "monitoring"
-    single   = true
-    zone     = "ap-northeast-2a"
-    playbook = { repository = "https://github.com/example/voting-app.git", ref = "v1.0.0", variables = {} }
+    role            = "monitoring"
+    single_instance = true
+    zone            = "ap-northeast-2a"
+    playbook        = { repository = "https://github.com/example/voting-app.git", ref = "v1.0.0", variables = {} }
   }
 
   assert {
@@ -300,7 +300,7 @@ run "everything_in_a_group_is_rejected" {
     role = "everything"
   }
 
-  expect_failures = [var.single]
+  expect_failures = [var.single_instance]
 }
 
 run "a_group_in_one_zone_is_rejected" {
@@ -317,7 +317,7 @@ run "a_single_machine_without_a_zone_is_rejected" {
   command = plan
 
   variables {
-    single = true
+    single_instance = true
   }
 
   expect_failures = [var.zone]
@@ -408,9 +408,9 @@ run "a_monitoring_machine_without_a_playbook_is_rejected" {
   command = plan
 
   variables {
-    role   = "monitoring"
-    single = true
-    zone   = "ap-northeast-2a"
+    role            = "monitoring"
+    single_instance = true
+    zone            = "ap-northeast-2a"
   }
 
   expect_failures = [var.playbook]
@@ -470,20 +470,20 @@ run "a_root_disk_that_is_too_small_is_rejected" {
   command = plan
 
   variables {
-    root_gb = 2
+    root_volume_size = 2
   }
 
-  expect_failures = [var.root_gb]
+  expect_failures = [var.root_volume_size]
 }
 
 run "a_data_disk_that_is_too_small_is_rejected" {
   command = plan
 
   variables {
-    data_gb = 1
+    data_volume_size = 1
   }
 
-  expect_failures = [var.data_gb]
+  expect_failures = [var.data_volume_size]
 }
 
 run "an_invalid_snapshot_is_rejected" {
@@ -500,10 +500,10 @@ run "zero_snapshots_are_rejected" {
   command = plan
 
   variables {
-    snapshot_days = 0
+    snapshot_retention_days = 0
   }
 
-  expect_failures = [var.snapshot_days]
+  expect_failures = [var.snapshot_retention_days]
 }
 
 run "a_name_with_capitals_and_spaces_is_rejected" {

@@ -36,8 +36,8 @@ run "the_store_is_encrypted_private_and_has_a_managed_password" {
 
 run "production_has_deletion_protection_and_a_standby" {
   variables {
-    highly_available = true
-    protected        = true
+    multi_az            = true
+    deletion_protection = true
   }
 
   assert {
@@ -48,7 +48,7 @@ run "production_has_deletion_protection_and_a_standby" {
 
 run "a_store_without_deletion_protection_can_be_destroyed" {
   variables {
-    protected = false
+    deletion_protection = false
   }
 
   assert {
@@ -64,7 +64,7 @@ run "a_restored_store_has_its_own_final_snapshot_name" {
   }
 
   assert {
-    condition     = can(regex("^voting-app-test-last-[0-9]{8}-[0-9]{4}$", aws_db_instance.this["this"].final_snapshot_identifier)) && can(regex("^voting-app-test-last-[0-9]{8}-[0-9]{4}$", aws_memorydb_cluster.this["this"].final_snapshot_name))
+    condition     = can(regex("^voting-app-test-final-[0-9]{8}-[0-9]{4}$", aws_db_instance.this["this"].final_snapshot_identifier)) && can(regex("^voting-app-test-final-[0-9]{8}-[0-9]{4}$", aws_memorydb_cluster.this["this"].final_snapshot_name))
     error_message = "The final snapshot has the name of the previous one, so a second destroy fails."
   }
 }
@@ -98,8 +98,8 @@ run "the_queue_is_durable_and_has_its_users" {
 
 run "elasticache_has_a_replica_encryption_and_the_same_users" {
   variables {
-    queue       = "elasticache"
-    queue_class = "cache.t4g.small"
+    queue           = "elasticache"
+    queue_node_type = "cache.t4g.small"
   }
 
   assert {
@@ -149,40 +149,40 @@ run "a_class_of_the_other_service_is_rejected" {
   command = plan
 
   variables {
-    queue_class = "cache.t4g.small"
+    queue_node_type = "cache.t4g.small"
   }
 
-  expect_failures = [var.queue_class]
+  expect_failures = [var.queue_node_type]
 }
 
 run "a_store_class_of_ec2_is_rejected" {
   command = plan
 
   variables {
-    store_class = "t4g.small"
+    store_instance_class = "t4g.small"
   }
 
-  expect_failures = [var.store_class]
+  expect_failures = [var.store_instance_class]
 }
 
 run "a_disk_that_is_too_small_is_rejected" {
   command = plan
 
   variables {
-    store_gb = 5
+    store_allocated_storage = 5
   }
 
-  expect_failures = [var.store_gb]
+  expect_failures = [var.store_allocated_storage]
 }
 
 run "backup_retention_of_a_year_is_rejected" {
   command = plan
 
   variables {
-    backup_days = 365
+    backup_retention_days = 365
   }
 
-  expect_failures = [var.backup_days]
+  expect_failures = [var.backup_retention_days]
 }
 
 run "one_subnet_is_rejected" {

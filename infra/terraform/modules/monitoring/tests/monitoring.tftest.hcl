@@ -41,7 +41,7 @@ run "existing_resources_have_alarms" {
     load_balancer = { name = "app/x/1", target_groups = { vote-blue = "targetgroup/vote/1", result-blue = "targetgroup/result/2" } }
     groups        = { front = 2, worker = 1, resting = 0 }
     machines      = { monitoring = "i-1" }
-    store         = { identifier = "voting-app-test", gb = 20 }
+    store         = { identifier = "voting-app-test", allocated_storage = 20 }
     queue         = { kind = "memorydb", identifier = "voting-app-test" }
   }
 

@@ -122,7 +122,7 @@ run "a_cdn_replaces_public_ingress" {
   }
 
   assert {
-    condition     = [for rule in aws_vpc_security_group_ingress_rule.delivered : rule.from_port if rule.prefix_list_id == "pl-1"] == [443] && length([for rule in aws_vpc_security_group_ingress_rule.this : rule if rule.cidr_ipv4 == "0.0.0.0/0"]) == 0
+    condition     = [for rule in aws_vpc_security_group_ingress_rule.cdn : rule.from_port if rule.prefix_list_id == "pl-1"] == [443] && length([for rule in aws_vpc_security_group_ingress_rule.this : rule if rule.cidr_ipv4 == "0.0.0.0/0"]) == 0
     error_message = "Behind a CDN, the load balancer must accept connections from there only."
   }
 }

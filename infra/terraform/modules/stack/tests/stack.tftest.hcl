@@ -41,17 +41,17 @@ mock_provider "aws" {
 }
 
 variables {
-  environment    = "test"
-  cidr           = "10.9.0.0/16"
-  nat_gateways   = "one"
-  single         = false
-  enable_alb     = true
-  store          = "rds"
-  queue          = "memorydb"
-  protected      = false
-  image_registry = "ghcr.io/example/voting-app"
-  releases       = { blue = { tag = "1.0.0" } }
-  budget_usd     = 100
+  environment         = "test"
+  cidr                = "10.9.0.0/16"
+  nat_gateways        = "one"
+  single_instance     = false
+  enable_alb          = true
+  store               = "rds"
+  queue               = "memorydb"
+  deletion_protection = false
+  image_registry      = "ghcr.io/example/voting-app"
+  releases            = { blue = { tag = "1.0.0" } }
+  budget_usd          = 100
 }
 
 run "groups_run_their_services_and_only_the_load_balancer_is_public" {
@@ -61,7 +61,7 @@ run "groups_run_their_services_and_only_the_load_balancer_is_public" {
   }
 
   assert {
-    condition     = alltrue([for role in ["front-blue", "worker"] : strcontains(output.user_data[role], "\nregistry:ghcr.io /voting-app-test/secrets/image-pull-secret {}")]) && alltrue([for role in ["front", "worker", "everything"] : contains(local.readable[role], "image-pull-secret")])
+    condition     = alltrue([for role in ["front-blue", "worker"] : strcontains(output.user_data[role], "\nregistry:ghcr.io /voting-app-test/secrets/image-pull-secret {}")]) && alltrue([for role in ["front", "worker", "everything"] : contains(local.readable_secrets[role], "image-pull-secret")])
     error_message = "Machines cannot pull private images."
   }
 
@@ -83,11 +83,11 @@ run "groups_run_their_services_and_only_the_load_balancer_is_public" {
 
 run "a_single_machine_serves_the_pages_at_its_own_address" {
   variables {
-    single       = true
-    enable_alb   = false
-    store        = "self-hosted"
-    queue        = "self-hosted"
-    nat_gateways = "none"
+    single_instance = true
+    enable_alb      = false
+    store           = "self-hosted"
+    queue           = "self-hosted"
+    nat_gateways    = "none"
   }
 
   assert {
@@ -96,22 +96,22 @@ run "a_single_machine_serves_the_pages_at_its_own_address" {
   }
 
   assert {
-    condition     = strcontains(output.user_data["everything"], "export EXPORTERS='cadvisor redis-exporter postgres-exporter'") && length(local.exporters) == 0 && !contains(local.readable.monitoring, "monitor-store-password")
+    condition     = strcontains(output.user_data["everything"], "export EXPORTERS='cadvisor redis-exporter postgres-exporter'") && length(local.exporter_variables) == 0 && !contains(local.readable_secrets.monitoring, "monitor-store-password")
     error_message = "The exporters of queue and store must run beside these, and not on the monitoring machine."
   }
 
   assert {
-    condition     = !strcontains(aws_ssm_parameter.settings.value, "TRUSTED_PROXIES") && keys(output.enter) == ["everything"] && output.grafana == null
+    condition     = !strcontains(aws_ssm_parameter.settings.value, "TRUSTED_PROXIES") && keys(output.shell_commands) == ["everything"] && output.grafana == null
     error_message = "Another proxy would be trusted, or there is an unnecessary machine."
   }
 }
 
 run "enable_alb_adds_the_load_balancer" {
   variables {
-    single       = true
-    store        = "self-hosted"
-    queue        = "self-hosted"
-    nat_gateways = "none"
+    single_instance = true
+    store           = "self-hosted"
+    queue           = "self-hosted"
+    nat_gateways    = "none"
   }
 
   assert {
@@ -138,7 +138,7 @@ run "images_in_ecr_need_no_secret" {
   }
 
   assert {
-    condition     = alltrue([for script in values(output.user_data) : !strcontains(script, "image-pull-secret")]) && !strcontains(jsonencode(local.readable), "image-pull-secret")
+    condition     = alltrue([for script in values(output.user_data) : !strcontains(script, "image-pull-secret")]) && !strcontains(jsonencode(local.readable_secrets), "image-pull-secret")
     error_message = "A machine reads a secret that it does not need."
   }
 }
@@ -194,7 +194,7 @@ run "links_of_notifications_use_monitoring_urls" {
   }
 
   assert {
-    condition = local.links == {
+    condition = local.notification_urls == {
       prometheus_url   = "https://prometheus.example.org"
       alertmanager_url = "https://alertmanager.example.org"
       grafana_url      = "https://grafana.example.org/"
@@ -220,7 +220,7 @@ run "the_monitoring_machine_runs_the_repository_s_playbook" {
   assert {
     condition = alltrue(concat(
       [for name in ["page-url", "page-slack-url", "page-teams-url", "page-pagerduty-key", "ticket-url", "ticket-slack-url", "ticket-teams-url", "ticket-pagerduty-key", "watchdog-url"] : strcontains(output.user_data["monitoring"], "alertmanager/${name} /voting-app-test/secrets/alert-${name} {}")],
-      [for name in local.alert_secrets : contains(local.readable.monitoring, name)],
+      [for name in local.alert_secrets : contains(local.readable_secrets.monitoring, name)],
     ))
     error_message = "Alertmanager lacks a receiver, or may not read its parameter."
   }
@@ -244,7 +244,7 @@ run "the_monitoring_machine_runs_the_repository_s_playbook" {
   }
 
   assert {
-    condition     = toset([for role, secrets in local.readable : role if contains(secrets, "monitor-queue-password")]) == toset(["everything", "monitoring"]) && toset([for role, secrets in local.readable : role if contains(secrets, "monitor-store-password")]) == toset(["everything", "monitoring", "worker"])
+    condition     = toset([for role, secrets in local.readable_secrets : role if contains(secrets, "monitor-queue-password")]) == toset(["everything", "monitoring"]) && toset([for role, secrets in local.readable_secrets : role if contains(secrets, "monitor-store-password")]) == toset(["everything", "monitoring", "worker"])
     error_message = "A machine reads the password of an exporter that it does not need, or one that needs it does not."
   }
 
@@ -254,7 +254,7 @@ run "the_monitoring_machine_runs_the_repository_s_playbook" {
   }
 
   assert {
-    condition     = output.grafana.url == "http://203.0.113.80:3000/" && strcontains(output.grafana.tunnel, "AWS-StartPortForwardingSession") && strcontains(output.grafana.password, "/voting-app-test/secrets/grafana-admin-password") && contains(keys(output.enter), "monitoring")
+    condition     = output.grafana.url == "http://203.0.113.80:3000/" && strcontains(output.grafana.tunnel, "AWS-StartPortForwardingSession") && strcontains(output.grafana.password, "/voting-app-test/secrets/grafana-admin-password") && contains(keys(output.shell_commands), "monitoring")
     error_message = "The output lacks the access to Grafana."
   }
 }
@@ -307,11 +307,11 @@ run "an_existing_network_is_used_instead_of_creating_one" {
 
 run "machines_without_a_gateway_are_in_the_public_subnets_of_an_existing_network" {
   variables {
-    single       = true
-    enable_alb   = false
-    store        = "self-hosted"
-    queue        = "self-hosted"
-    nat_gateways = "none"
+    single_instance = true
+    enable_alb      = false
+    store           = "self-hosted"
+    queue           = "self-hosted"
+    nat_gateways    = "none"
     existing_network = {
       vpc_id = "vpc-0123456789abcdef0"
       cidr   = "10.77.0.0/16"

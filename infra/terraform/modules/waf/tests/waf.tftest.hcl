@@ -31,11 +31,11 @@ run "floods_are_counted_by_client_address" {
 
 run "floods_behind_a_cdn_are_counted_by_client_address" {
   variables {
-    address_header = "x-visitor-address"
+    address_header = "x-client-address"
   }
 
   assert {
-    condition     = jsondecode(aws_wafv2_web_acl.this.rule_json)[0].Statement.RateBasedStatement.AggregateKeyType == "FORWARDED_IP" && jsondecode(aws_wafv2_web_acl.this.rule_json)[0].Statement.RateBasedStatement.ForwardedIPConfig.HeaderName == "x-visitor-address"
+    condition     = jsondecode(aws_wafv2_web_acl.this.rule_json)[0].Statement.RateBasedStatement.AggregateKeyType == "FORWARDED_IP" && jsondecode(aws_wafv2_web_acl.this.rule_json)[0].Statement.RateBasedStatement.ForwardedIPConfig.HeaderName == "x-client-address"
     error_message = "The CDN itself would be blocked as a flood."
   }
 }

@@ -22,13 +22,13 @@ module "alb" {
     vote   = { port = local.ports.vote, health_path = local.health_path }
     result = { port = local.ports.result, health_path = local.health_path }
   }
-  release_weights = var.single ? { for release in keys(var.releases) : release => 100 } : { for release, settings in var.releases : release => settings.weight }
-  https           = var.https
-  certificate_arn = var.certificate_arn != null ? var.certificate_arn : one([for dns in module.dns : dns.certificate_arn])
-  hosts           = local.hosts
-  drain_seconds   = local.drain_seconds
-  protected       = var.protected
-  log_days        = var.log_retention_days
+  release_weights     = var.single_instance ? { for release in keys(var.releases) : release => 100 } : { for release, settings in var.releases : release => settings.weight }
+  https               = var.https
+  certificate_arn     = var.certificate_arn != null ? var.certificate_arn : one([for dns in module.dns : dns.certificate_arn])
+  hosts               = local.hosts
+  drain_seconds       = local.drain_seconds
+  deletion_protection = var.deletion_protection
+  log_retention_days  = var.log_retention_days
 }
 
 module "waf" {

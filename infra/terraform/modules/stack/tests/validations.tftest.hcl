@@ -39,26 +39,26 @@ mock_provider "aws" {
 }
 
 variables {
-  environment    = "test"
-  cidr           = "10.9.0.0/16"
-  nat_gateways   = "one"
-  single         = false
-  enable_alb     = true
-  store          = "rds"
-  queue          = "memorydb"
-  protected      = false
-  image_registry = "ghcr.io/example/voting-app"
-  releases       = { blue = { tag = "1.0.0" } }
-  budget_usd     = 100
+  environment         = "test"
+  cidr                = "10.9.0.0/16"
+  nat_gateways        = "one"
+  single_instance     = false
+  enable_alb          = true
+  store               = "rds"
+  queue               = "memorydb"
+  deletion_protection = false
+  image_registry      = "ghcr.io/example/voting-app"
+  releases            = { blue = { tag = "1.0.0" } }
+  budget_usd          = 100
 }
 
 run "a_single_machine_without_a_load_balancer_rejects_what_needs_more" {
   command = plan
 
   variables {
-    nat_gateways = "none"
-    single       = true
-    enable_alb   = false
+    nat_gateways    = "none"
+    single_instance = true
+    enable_alb      = false
 
     # Two releases need auto scaling groups.
     releases = { blue = { tag = "1.0.0" }, green = { tag = "1.1.0" } }
@@ -84,18 +84,18 @@ run "invalid_values_are_rejected" {
     environment = "production"
     releases    = { red = { tag = "1.0.0" } }
     # Misspelled; it would otherwise be ignored silently.
-    poll = { POLL_QUESTIONS = "Cats?" }
+    service_settings = { POLL_QUESTIONS = "Cats?" }
     # Machines have no key for it.
     repository = { url = "git@github.com:example/voting-app.git", ref = "main" }
     # No URLs.
     monitoring_urls = { prometheus = "prometheus.example.org" }
     pagerduty_url   = "events.eu.pagerduty.com"
     # Without HTTPS.
-    enable_cdn = true
-    protected  = true
+    enable_cdn          = true
+    deletion_protection = true
   }
 
-  expect_failures = [var.environment, var.releases, var.poll, var.repository, var.monitoring_urls, var.pagerduty_url, var.enable_cdn, var.allow_plain_http]
+  expect_failures = [var.environment, var.releases, var.service_settings, var.repository, var.monitoring_urls, var.pagerduty_url, var.enable_cdn, var.allow_plain_http]
 }
 
 run "traffic_without_a_machine_and_https_without_a_certificate_are_rejected" {
@@ -105,10 +105,10 @@ run "traffic_without_a_machine_and_https_without_a_certificate_are_rejected" {
     releases = { blue = { tag = "1.0.0", size = { min = 0, desired = 0, max = 1 } } }
     https    = true
     # A line break would end the setting.
-    poll = { POLL_QUESTION = "Cats or\ndogs?" }
+    service_settings = { POLL_QUESTION = "Cats or\ndogs?" }
   }
 
-  expect_failures = [var.releases, var.https, var.poll]
+  expect_failures = [var.releases, var.https, var.service_settings]
 }
 
 run "groups_and_https_without_a_load_balancer_are_rejected" {
@@ -119,12 +119,12 @@ run "groups_and_https_without_a_load_balancer_are_rejected" {
     https           = true
     certificate_arn = "arn:aws:acm:ap-northeast-2:123456789012:certificate/1"
     # A secret.
-    poll = { COOKIE_KEY = "0123456789" }
+    service_settings = { COOKIE_KEY = "0123456789" }
     # The machine would not be reachable at all.
     direct_access = false
   }
 
-  expect_failures = [var.single, var.https, var.poll, var.direct_access]
+  expect_failures = [var.single_instance, var.https, var.service_settings, var.direct_access]
 }
 
 run "access_settings_without_effect_are_rejected" {
