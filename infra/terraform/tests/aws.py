@@ -81,15 +81,15 @@ class HeldProgram:
 
     def __init__(self, name):
         self.name = name
-        self.refused, self.released = threading.Event(), threading.Event()
+        self.rejected, self.released = threading.Event(), threading.Event()
 
     def answer(self, application, environ, start_response):
-        if self.refused.is_set():
+        if self.rejected.is_set():
             self.released.wait()
         answer = application(environ, start_response)
         # A rejected attempt ends with a request for the lock's owner.
         if environ["REQUEST_METHOD"] == "GET" and environ["PATH_INFO"].endswith(".tflock"):
-            self.refused.set()
+            self.rejected.set()
         return answer
 
 

@@ -16,7 +16,7 @@ from awscli.clidriver import create_clidriver
 RECORDER = """#!/bin/bash
 printf '%s\\037' "$PWD" "${0##*/}" "$@" $'\\036' >>"$CALLS"
 """
-NOWHERE = {
+NO_ENDPOINT = {
     "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_DEFAULT_REGION": "ap-northeast-2", "AWS_CONFIG_FILE": os.devnull,
     "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1",
 }  # fmt: skip
@@ -29,7 +29,7 @@ def calls(recorded):
         yield folder, program, arguments
 
 
-def complaint(folder, program, arguments):
+def call_error(folder, program, arguments):
     """The error of an invalid call, or an empty string."""
     check = {"aws": aws, "terraform": terraform}.get(program)
     return check(folder, arguments) if check else ""
@@ -43,10 +43,10 @@ def driver():
 
 def aws(folder, arguments):
     """Runs the CLI, which validates a request against AWS's own description before it sends it. The endpoint does not exist."""
-    with mock.patch.dict(os.environ, NOWHERE), contextlib.chdir(folder), contextlib.redirect_stderr(io.StringIO()) as said:
+    with mock.patch.dict(os.environ, NO_ENDPOINT), contextlib.chdir(folder), contextlib.redirect_stderr(io.StringIO()) as stderr:
         with contextlib.suppress(SystemExit):
             driver().main(arguments)
-    return "" if "Could not connect to the endpoint URL" in said.getvalue() else f"aws {' '.join(arguments)}: {said.getvalue()}"
+    return "" if "Could not connect to the endpoint URL" in stderr.getvalue() else f"aws {' '.join(arguments)}: {stderr.getvalue()}"
 
 
 @functools.cache

@@ -83,21 +83,21 @@ def locked(file):
         yield
 
 
-def made_once(name, make):
+def cached(name, make):
     """The result of `make`, as JSON, cached for these inputs. Results for other inputs are removed."""
     if not CAN_PLAN:
         raise unittest.SkipTest("the provider plans nothing without an account")
-    kept = PLANS / inputs() / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with locked(kept.with_suffix(".lock")):
-        if not kept.exists():
-            new = kept.with_suffix(".new")
+    file = PLANS / inputs() / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with locked(file.with_suffix(".lock")):
+        if not file.exists():
+            new = file.with_suffix(".new")
             new.write_text(json.dumps(make()))
-            new.rename(kept)
+            new.rename(file)
             for old in PLANS.iterdir():
-                if old != kept.parent:
+                if old != file.parent:
                     shutil.rmtree(old, ignore_errors=True)
-        return json.loads(kept.read_text())
+        return json.loads(file.read_text())
 
 
 def flags(variables):
@@ -119,7 +119,7 @@ def make_plan_errors(environment, *arguments):
 
 @functools.cache
 def plan_of(environment, settings):
-    return made_once(f"plan {environment} {settings}", lambda: make_plan(environment, *flags(json.loads(settings))))
+    return cached(f"plan {environment} {settings}", lambda: make_plan(environment, *flags(json.loads(settings))))
 
 
 def plan(environment, **variables):
@@ -136,12 +136,12 @@ def plan_with_file(environment, content):
             file.flush()
             return make_plan(environment, f"-var-file={file.name}")
 
-    return made_once(f"plan {environment} with {content}", make)
+    return cached(f"plan {environment} with {content}", make)
 
 
 def plan_errors(environment, **variables):
     """The error messages of a plan that fails."""
-    return made_once(f"errors {environment} {json.dumps(variables)}", lambda: make_plan_errors(environment, *flags(variables)))
+    return cached(f"errors {environment} {json.dumps(variables)}", lambda: make_plan_errors(environment, *flags(variables)))
 
 
 def resources(described):

@@ -28,7 +28,7 @@ class Environment:
             steps = [json.loads(line) for line in log]
         return [(step["op"], step["type"], step["name"]) for step in steps]
 
-    def left(self, **variables):
+    def remaining_changes(self, **variables):
         """The changes in a second plan with the same values."""
         done = terraform(self.folder, "plan", "-detailed-exitcode", *self.arguments(variables), check=False)
         assert done.returncode in (0, 2), done.stderr

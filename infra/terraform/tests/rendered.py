@@ -4,7 +4,7 @@ import functools
 import json
 import tempfile
 
-from environments import PROJECT, TERRAFORM, made_once, root, terraform
+from environments import PROJECT, TERRAFORM, cached, root, terraform
 
 __all__ = ["PROJECT", "TERRAFORM", "password_requests", "user_data"]
 
@@ -39,7 +39,7 @@ def modules(module):
 
 @functools.cache
 def rendered():
-    return made_once("rendered", render)
+    return cached("rendered", render)
 
 
 def render():

@@ -56,10 +56,10 @@ def free_port():
 
 def status(port, path):
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
-            return answer.status
-    except urllib.error.HTTPError as answer:
-        return answer.code
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as response:
+            return response.status
+    except urllib.error.HTTPError as response:
+        return response.code
     except OSError:
         return None
 
@@ -67,8 +67,8 @@ def status(port, path):
 def metrics(port):
     """The lines of an exporter's metrics at this port; none while it is unreachable."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
-            return set(answer.read().decode().splitlines())
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as response:
+            return set(response.read().decode().splitlines())
     except OSError:
         return set()
 
@@ -294,12 +294,12 @@ class Boot(unittest.TestCase):
         request = urllib.request.Request(
             f"http://127.0.0.1:{vote}/api/votes", json.dumps({"choice": "b"}).encode(), {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
-            self.assertEqual(answer.status, 202)
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+            self.assertEqual(response.status, 202)
 
         def counted():
-            with urllib.request.urlopen(f"http://127.0.0.1:{result}/api/tally", timeout=TIMEOUT) as answer:
-                return '"b"' in (text := answer.read().decode()) and re.search(r'"votes":\s*1\b', text)
+            with urllib.request.urlopen(f"http://127.0.0.1:{result}/api/tally", timeout=TIMEOUT) as response:
+                return '"b"' in (text := response.read().decode()) and re.search(r'"votes":\s*1\b', text)
 
         until("the vote on the result page", counted)
 
@@ -389,23 +389,23 @@ class Boot(unittest.TestCase):
         with self.subTest("Prometheus discovers the machines of its environment"):
             until("Prometheus", lambda: status(ports["prometheus"], "/-/ready") == 200)
             self.assertEqual(status(ports["alertmanager"], "/-/ready"), 200)
-            with urllib.request.urlopen(f"http://127.0.0.1:{ports['prometheus']}/api/v1/status/config", timeout=TIMEOUT) as answer:
-                settings = json.load(answer)["data"]["yaml"]
+            with urllib.request.urlopen(f"http://127.0.0.1:{ports['prometheus']}/api/v1/status/config", timeout=TIMEOUT) as response:
+                settings = json.load(response)["data"]["yaml"]
             for wanted in ["region: us-east-1", "name: tag:Environment", "- fleet", "environment: fleet", "cluster: us-east-1", "runbooks_url: "]:
                 self.assertIn(wanted, settings)
 
         with self.subTest("Prometheus scrapes queue and store by their exporters, and all else on its machine"):
-            def answer(path):
+            def api(path):
                 with urllib.request.urlopen(f"http://127.0.0.1:{ports['prometheus']}/api/v1/{path}", timeout=TIMEOUT) as response:
                     return json.load(response)["data"]
 
             def health():
-                return {target["labels"]["job"]: target["health"] for target in answer("targets?state=active")["activeTargets"]}
+                return {target["labels"]["job"]: target["health"] for target in api("targets?state=active")["activeTargets"]}
 
             until("its targets", lambda: health() == dict.fromkeys(["prometheus", "alertmanager", "node", "redis", "postgres", "blackbox", "probe"], "up"))
             for metric in ["redis_up", 'redis_key_size{key="ballots"}', "pg_up", 'pg_stat_database_xact_commit{datname="voting"}']:
-                until(metric, lambda: answer(f"query?query={urllib.parse.quote(metric)}")["result"])
-            self.assertEqual([answer(f"query?query={up}")["result"][0]["value"][1] for up in ["redis_up", "pg_up"]], ["1", "1"])
+                until(metric, lambda: api(f"query?query={urllib.parse.quote(metric)}")["result"])
+            self.assertEqual([api(f"query?query={up}")["result"][0]["value"][1] for up in ["redis_up", "pg_up"]], ["1", "1"])
 
         with self.subTest("only Prometheus and Alertmanager can use the machine's role"):
             networks = run("docker", "inspect", "--format={{.HostConfig.NetworkMode}} {{index .Config.Labels \"com.docker.compose.service\"}}", *role.containers()).splitlines()

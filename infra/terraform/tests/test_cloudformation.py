@@ -56,15 +56,15 @@ def unjustified(described, **options):
     return [each for each in findings(described, **options) if (each[0], f"{each[1]} {each[2]}".strip()) not in ARTEFACTS]
 
 
-def wrong(described):
+def with_mistakes(described):
     """A copy of a resource of the plan for each mistake, with the mistake in it."""
     changes = []
-    for number, (pattern, way, value) in enumerate(MISTAKES):
+    for number, (pattern, path, value) in enumerate(MISTAKES):
         change = copy.deepcopy(next(each for each in described["resource_changes"] if each["mode"] == "managed" and re.search(pattern, each["address"])))
-        place = change["change"]["after"]
-        for step in way[:-1]:
-            place = place[step]
-        place[way[-1]] = value
+        container = change["change"]["after"]
+        for step in path[:-1]:
+            container = container[step]
+        container[path[-1]] = value
         changes.append({**change, "address": f"mistake{number}"})
     return {"resource_changes": changes}
 
@@ -89,7 +89,7 @@ class CloudFormation(unittest.TestCase):
         self.assertNotEqual(unjustified(described, region="eu-west-3"), [])
 
     def test_mistakes_are_detected(self):
-        detected = {address for *_, address in unjustified(wrong(plan("prod", **PLANS["prod"])))}
+        detected = {address for *_, address in unjustified(with_mistakes(plan("prod", **PLANS["prod"])))}
         missed = [mistake for number, mistake in enumerate(MISTAKES) if f"mistake{number}" not in detected]
         self.assertEqual(missed, [])
 

@@ -39,8 +39,8 @@ class Environments(unittest.TestCase):
         self.assertEqual(sorted(listed), sorted([*PRICES["hourly"], *PRICES["monthly"]]))
 
     def test_enable_alb_adds_the_load_balancer(self):
-        without, having = resources(plan("dev")), resources(plan("dev", enable_alb=True))
-        added, removed = having.keys() - without.keys(), without.keys() - having.keys()
+        without, with_alb = resources(plan("dev")), resources(plan("dev", enable_alb=True))
+        added, removed = with_alb.keys() - without.keys(), without.keys() - with_alb.keys()
         self.assertFalse([address for address in without if ALB.search(address)])
         self.assertIn('module.voting_app.module.alb["this"].aws_lb.this', added)
         # In addition: its access to the machine, and its alarms.
@@ -48,7 +48,7 @@ class Environments(unittest.TestCase):
             self.assertRegex(address, rf'{ALB.pattern}|module\.security\..*"(load balancer: |HTTPS? from )|aws_lb_target_group_attachment|aws_cloudwatch_metric_alarm')
         # The machine's own ports remain open until direct_access is false.
         self.assertEqual(removed, set())
-        closed = having.keys() - resources(plan("dev", enable_alb=True, direct_access=False)).keys()
+        closed = with_alb.keys() - resources(plan("dev", enable_alb=True, direct_access=False)).keys()
         self.assertEqual({re.search(r'\["(\w+) from 0.0.0.0/0"\]$', address)[1] for address in closed}, {"vote", "result"})
 
     def test_environments_with_groups_have_a_load_balancer_by_default(self):

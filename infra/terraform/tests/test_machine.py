@@ -131,16 +131,16 @@ class Boot(unittest.TestCase):
     def boot(self, machine):
         self.addCleanup(machine.remove)
         booting = machine.start("boot")
-        said, _ = booting.communicate(timeout=60)
-        return booting.returncode, said
+        output, _ = booting.communicate(timeout=60)
+        return booting.returncode, output
 
     def test_failed_steps_are_retried(self):
         for step in ["install", "secrets", "start"]:
             with self.subTest(step):
                 machine = Machine()
                 machine.program(f"bin/{step}", f"[[ $(grep --count '^{step} ' {machine.calls}) -ge 8 ]]")
-                code, said = self.boot(machine)
-                self.assertEqual(code, 0, said)
+                code, output = self.boot(machine)
+                self.assertEqual(code, 0, output)
                 self.assertTrue((machine.folder / "started").exists())
                 self.assertIn("--lifecycle-hook-name ready --lifecycle-action-result CONTINUE", machine.called()[-1])
 
@@ -149,9 +149,9 @@ class Boot(unittest.TestCase):
             with self.subTest(failure):
                 machine = Machine(BOOT_SECONDS=32)
                 machine.program("bin/start", failure)
-                code, said = self.boot(machine)
+                code, output = self.boot(machine)
                 self.assertEqual(code, 1)
-                self.assertIn("gave up at start", said)
+                self.assertIn("gave up at start", output)
                 self.assertIn("--lifecycle-hook-name ready --lifecycle-action-result ABANDON", machine.called()[-1])
                 self.assertFalse((machine.folder / "started").exists())
 
@@ -171,12 +171,12 @@ class Images(unittest.TestCase):
         (machine.folder / "secrets.list").write_text("registry:ghcr.io /the/pull-secret {}\n")
         machine.program("stubs/aws", f"case $* in *--name\\ /the/pull-secret*) echo '{pull_secret}' ;; *) echo 7 ;; esac")
         running = machine.start("secrets")
-        said, _ = running.communicate(timeout=60)
-        return running.returncode, said, machine.folder / "docker" / "config.json"
+        output, _ = running.communicate(timeout=60)
+        return running.returncode, output, machine.folder / "docker" / "config.json"
 
     def test_a_pull_secret_becomes_a_login_that_only_root_can_read(self):
-        code, said, config = self.secrets(self.machine("secrets"), "robot:a-token:with=signs")
-        self.assertEqual(code, 0, said)
+        code, output, config = self.secrets(self.machine("secrets"), "robot:a-token:with=signs")
+        self.assertEqual(code, 0, output)
         auth = base64.b64encode(b"robot:a-token:with=signs").decode()
         self.assertEqual(json.loads(config.read_text()), {"auths": {"ghcr.io": {"auth": auth}}})
         self.assertEqual([f"{path.stat().st_mode & 0o777:o}" for path in [config, config.parent]], ["600", "700"])
@@ -184,15 +184,15 @@ class Images(unittest.TestCase):
     def test_without_a_pull_secret_there_is_no_login(self):
         machine = self.machine("secrets")
         self.secrets(machine, "robot:a-token")
-        code, said, config = self.secrets(machine, "none")
-        self.assertEqual(code, 0, said)
+        code, output, config = self.secrets(machine, "none")
+        self.assertEqual(code, 0, output)
         self.assertFalse(config.exists(), "the previous login was not removed")
 
     def test_a_pull_secret_without_a_user_is_rejected(self):
-        code, said, config = self.secrets(self.machine("secrets"), "a-token")
+        code, output, config = self.secrets(self.machine("secrets"), "a-token")
         self.assertEqual(code, 1)
-        self.assertIn("the pull secret of ghcr.io must be USER:TOKEN, or none for public images", said)
-        self.assertNotIn("a-token", said)
+        self.assertIn("the pull secret of ghcr.io must be USER:TOKEN, or none for public images", output)
+        self.assertNotIn("a-token", output)
         self.assertFalse(config.exists())
 
     def test_a_machine_logs_in_to_ecr_before_it_pulls(self):
@@ -201,8 +201,8 @@ class Images(unittest.TestCase):
         machine.program("stubs/aws", "case $* in *get-login-password*) echo a-password ;; esac")
         machine.program("stubs/docker", f'case $* in login*) cat >{machine.folder}/password ;; esac; echo "config $DOCKER_CONFIG" >>{machine.calls}')
         running = machine.start("start")
-        said, _ = running.communicate(timeout=60)
-        self.assertEqual(running.returncode, 0, said)
+        output, _ = running.communicate(timeout=60)
+        self.assertEqual(running.returncode, 0, output)
         called = [call for call in machine.called() if not call.startswith("config ")]
         self.assertIn("aws ecr get-login-password --region eu-central-1", called)
         pull = next(position for position, call in enumerate(called) if " pull " in call)
@@ -214,9 +214,9 @@ class Images(unittest.TestCase):
         machine = self.machine("start", ECR_REGISTRY="123456789012.dkr.ecr.eu-central-1.amazonaws.com", ECR_REGION="eu-central-1")
         machine.program("stubs/aws", "echo no credentials >&2; exit 255")
         running = machine.start("start")
-        said, _ = running.communicate(timeout=60)
+        output, _ = running.communicate(timeout=60)
         self.assertNotEqual(running.returncode, 0)
-        self.assertIn("no credentials", said)
+        self.assertIn("no credentials", output)
         self.assertFalse([call for call in machine.called() if " pull " in call])
 
 

@@ -101,9 +101,9 @@ class Side:
         request = urllib.request.Request(f"http://127.0.0.1:{self.port('vote', 8080)}/api/votes", json.dumps({"choice": choice}).encode(), {"Content-Type": "application/json"})
         if cookie:
             request.add_header("Cookie", cookie)
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
-            assert answer.status == 202
-            given = http.cookies.SimpleCookie(answer.headers["Set-Cookie"])
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+            assert response.status == 202
+            given = http.cookies.SimpleCookie(response.headers["Set-Cookie"])
         return "; ".join(f"{name}={value.coded_value}" for name, value in given.items())
 
     def sql(self, command):

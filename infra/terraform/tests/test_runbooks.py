@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import unittest
 
-from commands import RECORDER, calls, complaint
+from commands import RECORDER, call_error, calls
 from environments import TERRAFORM, plan, plan_with_file, resources
 
 RUNBOOKS = sorted((TERRAFORM / "runbooks").glob("*.md"))
@@ -34,7 +34,7 @@ class Runbooks(unittest.TestCase):
         (self.folder / "bin" / "sleep").write_text("#!/bin/sh\nexit 1\n")
         (self.folder / "bin" / "sleep").chmod(0o755)
 
-    def complaints(self, block, known):
+    def block_errors(self, block, known):
         """The errors of a block of commands, run in a folder with the files that it needs."""
         at = pathlib.Path(tempfile.mkdtemp(dir=self.folder)) / "environments" / "dev"
         source = TERRAFORM / ("backend-setup" if "github_repository" in block else "environments/dev")
@@ -50,15 +50,15 @@ class Runbooks(unittest.TestCase):
         called.touch()
         environment = {"PATH": f"{self.folder}/bin:/usr/bin:/bin", "HOME": str(self.folder), "CALLS": str(called), "BUCKET": "the-state", "VERSION": "a-version", "OLD": "postgres://old", "NEW": "postgres://new"}
         done = subprocess.run(["bash", "-c", script], cwd=at, env=environment, text=True, capture_output=True)
-        wrong = [complaint(*call) for call in calls(called.read_text())]
-        return [said for said in [done.stderr if done.returncode else "", *wrong] if said]
+        errors = [call_error(*call) for call in calls(called.read_text())]
+        return [error for error in [done.stderr if done.returncode else "", *errors] if error]
 
     def test_commands_have_valid_options(self):
         for file in RUNBOOKS:
             known = []
             for block in blocks(file, "sh"):
                 with self.subTest(file.name, block=block):
-                    self.assertEqual(self.complaints(block, known), [])
+                    self.assertEqual(self.block_errors(block, known), [])
                 # Later blocks use functions of earlier ones.
                 known += re.findall(r"(?m)^\w+\(\) \{.*\}$", block)
 
@@ -71,7 +71,7 @@ class Runbooks(unittest.TestCase):
             "aws autoscaling begin-instance-refresh --auto-scaling-group-name x",
         ]:
             with self.subTest(command):
-                self.assertEqual(len(self.complaints(command, [])), 1)
+                self.assertEqual(len(self.block_errors(command, [])), 1)
 
     def test_settings_can_be_planned(self):
         shown = [(file, block) for file in RUNBOOKS for block in blocks(file, "hcl")]

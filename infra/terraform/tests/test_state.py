@@ -162,9 +162,9 @@ class State(unittest.TestCase):
         cls.stores = 0
 
     def setUp(self):
-        self.begin_anew()
+        self.use_new_store()
 
-    def begin_anew(self):
+    def use_new_store(self):
         """Switches to an empty bucket and an empty table."""
         State.stores += 1
         self.store = Store(self.moto, State.stores)
@@ -200,7 +200,7 @@ class State(unittest.TestCase):
     def test_only_one_apply_changes_an_environment_at_a_time(self):
         for name, settings in LOCKS.items():
             with self.subTest(name):
-                self.begin_anew()
+                self.use_new_store()
                 first, second = self.root("staging", settings=settings), self.root("staging", settings=settings)
                 before = len(self.store.versions(self.key("staging")))
                 with first.applying(f"first {name}") as process:
@@ -218,7 +218,7 @@ class State(unittest.TestCase):
     def test_one_lock_is_enough_to_block_a_command_that_uses_both(self):
         for name, settings in {"the lock file": LOCKFILE, "the table": ONLY_TABLE}.items():
             with self.subTest(name):
-                self.begin_anew()
+                self.use_new_store()
                 with self.root(settings=settings).applying(f"alone with {name}"):
                     self.assertIn("Error acquiring the state lock", self.root().apply("both", fails=True))
 
@@ -229,7 +229,7 @@ class State(unittest.TestCase):
         with self.moto.holding("the-second") as held:
             with first.applying("first"):
                 waiting = second.start("apply", "-auto-approve", "-no-color", f"-lock-timeout={TIMEOUT}s", "-var=content=second", TF_APPEND_USER_AGENT="the-second")
-                self.assertTrue(held.refused.wait(TIMEOUT), "the second has not tried to acquire the lock")
+                self.assertTrue(held.rejected.wait(TIMEOUT), "the second has not tried to acquire the lock")
                 self.assertIsNone(waiting.poll())
             self.assertEqual(self.store.locks(), ([], []))
         printed = waiting.communicate(timeout=TIMEOUT)[0]
@@ -240,7 +240,7 @@ class State(unittest.TestCase):
     def test_the_lock_of_a_killed_process_is_removed_by_its_id(self):
         for name, settings in LOCKS.items():
             with self.subTest(name):
-                self.begin_anew()
+                self.use_new_store()
                 root = self.root(settings=settings)
                 with root.applying(f"never with {name}") as process:
                     os.killpg(process.pid, 9)
@@ -287,7 +287,7 @@ class State(unittest.TestCase):
     def test_an_older_state_is_pushed_back(self):
         for name, settings in LOCKS.items():
             with self.subTest(name):
-                self.begin_anew()
+                self.use_new_store()
                 root = self.root(settings=settings)
                 good = self.old_version(root)
                 self.store.s3.download_file(self.store.bucket, self.key(), root.folder / "good.tfstate", ExtraArgs={"VersionId": good})

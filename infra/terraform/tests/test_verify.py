@@ -43,9 +43,9 @@ class Verify(unittest.TestCase):
         self.addCleanup(pages.server_close)
         self.addCleanup(pages.shutdown)
         url = f"http://127.0.0.1:{pages.server_port}"
-        answers = "\n".join(f"{index}) echo '{text}' ;;" for index, text in enumerate(refreshes, 1))
+        outputs = "\n".join(f"{index}) echo '{text}' ;;" for index, text in enumerate(refreshes, 1))
         stubs = {
-            "aws": ("refreshes", f"case $* in logs*) echo 'vote: it does not start, for this reason' ;; *refreshes*) case $n in {answers}\n*) echo '{refreshes[-1]}' ;; esac ;; esac"),
+            "aws": ("refreshes", f"case $* in logs*) echo 'vote: it does not start, for this reason' ;; *refreshes*) case $n in {outputs}\n*) echo '{refreshes[-1]}' ;; esac ;; esac"),
             "terraform": ("output", f"case $* in *groups) echo '[\"front\"]' ;; *urls) echo '{json.dumps({'vote': f'{url}/', 'result': f'{url}/result'})}' ;; esac"),
         }
         for name, (about, does) in stubs.items():

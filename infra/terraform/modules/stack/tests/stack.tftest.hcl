@@ -231,10 +231,10 @@ run "the_monitoring_machine_runs_the_repository_s_playbook" {
   }
 
   assert {
-    condition = alltrue([for told in [
+    condition = alltrue([for text in [
       "exporters/queue-password /voting-app-test/secrets/monitor-queue-password {}", "exporters/store-password /voting-app-test/secrets/monitor-store-password {}",
       "\"redis_address\":\"rediss://", "\"redis_user\":\"voting-app-test-monitor\"", "sslmode=verify-full\\u0026sslrootcert=/run/secrets/postgres-exporter/authorities.pem", "export DATABASE_CA_URL='https://",
-    ] : strcontains(output.user_data["monitoring"], told)])
+    ] : strcontains(output.user_data["monitoring"], text)])
     error_message = "The exporters on the monitoring machine lack the queue, the store, their users, or the certificate authorities."
   }
 
