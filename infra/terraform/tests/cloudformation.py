@@ -165,7 +165,7 @@ def restated(kind, values, unknown):
 
 def template(described):
     """A CloudFormation template of the resources in a plan, as far as they can be translated."""
-    made = {}
+    resources = {}
     for change in described["resource_changes"]:
         kind = TYPES.get(change["type"])
         if change["mode"] != "managed" or not kind or not change["change"]["after"]:
@@ -173,22 +173,22 @@ def template(described):
         values, unknown = restated(change["type"], change["change"]["after"], change["change"].get("after_unknown") or {})
         whole = schema(kind)
         properties = translated(values, unknown, {"properties": whole["properties"], "type": "object"}, whole, NAMES.get(change["type"], {}))
-        made[re.sub("[^A-Za-z0-9]", "", change["address"].title())] = {"Type": kind, "Properties": properties or {}, "Metadata": {"address": change["address"]}}
-    return {"AWSTemplateFormatVersion": "2010-09-09", "Resources": made}
+        resources[re.sub("[^A-Za-z0-9]", "", change["address"].title())] = {"Type": kind, "Properties": properties or {}, "Metadata": {"address": change["address"]}}
+    return {"AWSTemplateFormatVersion": "2010-09-09", "Resources": resources}
 
 
 def findings(described, region=REGION):
     """The values that AWS would reject: (rule, type, property, message, address)."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        made = template(described)
-        json.dump(made, file)
+        translation = template(described)
+        json.dump(translation, file)
         file.flush()
         done = subprocess.run([pathlib.Path(sys.executable).parent / "cfn-lint", "--format=json", f"--regions={region}", file.name], text=True, capture_output=True)
     assert done.returncode in (0, 2, 4, 6, 8, 10, 12, 14), done.stderr
     found = set()
     for each in json.loads(done.stdout or "[]"):
         path = each["Location"]["Path"] or []
-        resource = made["Resources"].get(path[1]) if len(path) > 1 else None
+        resource = translation["Resources"].get(path[1]) if len(path) > 1 else None
         properties = ".".join(str(step) for step in path[3:] if not isinstance(step, int))
         found.add((each["Rule"]["Id"], resource["Type"] if resource else "", properties, each["Message"], resource["Metadata"]["address"] if resource else ""))
     return sorted(found)

@@ -22,23 +22,23 @@ def price(item):
     return PRICES["hourly"][item] * HOURS if item in PRICES["hourly"] else PRICES["monthly"][item]
 
 
-def machines(made):
+def machines(planned):
     """Launch templates, each with its initial number of machines."""
-    for address, template in made.items():
+    for address, template in planned.items():
         module, found, _ = address.rpartition(".aws_launch_template.")
         if found:
-            group = made.get(f'{module}.aws_autoscaling_group.this["this"]')
+            group = planned.get(f'{module}.aws_autoscaling_group.this["this"]')
             yield template, group["desired_capacity"] if group else 1
 
 
 def amounts(column):
     """The amount of each billed item in an environment."""
-    made = resources(plan(column.split()[0], **COLUMNS[column]))
+    planned = resources(plan(column.split()[0], **COLUMNS[column]))
     of = collections.defaultdict(list)
-    for address, values in made.items():
+    for address, values in planned.items():
         of[re.search(r"(?:^|\.)(aws_\w+)\.", address)[1]].append(values)
     has = collections.Counter(PRICES["use"][column])
-    for template, number in machines(made):
+    for template, number in machines(planned):
         has[template["instance_type"]] += number
         has["GB of disk (gp3)"] += number * template["block_device_mappings"][0]["ebs"][0]["volume_size"]
         has["metric"] += number * METRICS_OF_A_MACHINE

@@ -59,10 +59,10 @@ class Adopt(unittest.TestCase):
     def test_each_address_exists_in_an_environment(self):
         self.assertGreater(len(IMPORTS), 8)
         # The runbook's zones differ from those of the plan.
-        made = {re.sub(r'"[a-z]+-[a-z]+-\d[a-z]"', '"ZONE"', address) for address in resources(plan("dev"))}
+        planned = {re.sub(r'"[a-z]+-[a-z]+-\d[a-z]"', '"ZONE"', address) for address in resources(plan("dev"))}
         for address, _ in IMPORTS:
             with self.subTest(address):
-                self.assertIn(re.sub(r'"[a-z]+-[a-z]+-\d[a-z]"', '"ZONE"', address), made)
+                self.assertIn(re.sub(r'"[a-z]+-[a-z]+-\d[a-z]"', '"ZONE"', address), planned)
 
     def test_each_id_matches_its_type(self):
         for address, identity in IMPORTS:

@@ -359,7 +359,7 @@ class Boot(unittest.TestCase):
         self.addCleanup(store.stop)
         self.addCleanup(queue.stop)
         store.create_roles({role: self.world.secret(f"/voting-app-fleet/secrets/{role}-store-password") for role in ["worker", "result", "monitor"]})
-        # Its files come from a repository, at a tag. Grafana's and cAdvisor's images are not available here.
+        # The machine's files come from a repository, at a tag. Grafana's and cAdvisor's images are not available here.
         repository = self.world.folder / "repository"
         run("git", "clone", "--quiet", "--depth=1", f"file://{PROJECT}", str(repository))
         for changed in run("git", "-C", str(PROJECT), "ls-files", "--modified", "--others", "--exclude-standard", "infra").split():
@@ -377,7 +377,7 @@ class Boot(unittest.TestCase):
             replace=[
                 ("https://repository.example/voting-app.git", f"file://{repository}"),
                 ('"environment_name":', f'{json.dumps(variables)[1:-1]},"environment_name":'),
-                # Addresses are invented where no AWS gives any; the queue is without TLS, for its certificate would be of AWS's authority.
+                # Without AWS, addresses are placeholders. The queue has no TLS, because an authority of AWS would have to sign its certificate.
                 ("rediss://:6379", f"redis://{queue.address}"),
                 (re.search(r'"postgres_address":"([^"/]*/)', user_data()["monitoring"])[1], f"{store.address}/"),
                 ("https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem", f"file://{self.world.folder}/authority.pem"),
@@ -439,7 +439,7 @@ class Boot(unittest.TestCase):
         store, queue = Store(self.world), QueueServer(self.world)
         self.addCleanup(store.stop)
         self.addCleanup(queue.stop)
-        # Addresses are invented where no AWS gives any; the queue is without TLS, for its certificate would be of AWS's authority.
+        # Without AWS, addresses are placeholders. The queue has no TLS, because an authority of AWS would have to sign its certificate.
         invented = re.search(r"@([^@/:]*):5432/", user_data()["worker"])[1]
         of_front = [
             ("@:6379", f"@{queue.address}"),
@@ -461,8 +461,8 @@ class Boot(unittest.TestCase):
 
         with self.subTest("the worker's machine has created a role that reads metrics but no votes"):
             monitor = self.world.secrets["/voting-app-fleet/secrets/monitor-store-password"]
-            self.assertRegex(store.ask("monitor", monitor, "SELECT count(*) FROM pg_stat_activity WHERE query <> '<insufficient privilege>'"), "[1-9]")
-            self.assertIn("permission denied", store.ask("monitor", monitor, "SELECT * FROM votes"))
+            self.assertRegex(store.query("monitor", monitor, "SELECT count(*) FROM pg_stat_activity WHERE query <> '<insufficient privilege>'"), "[1-9]")
+            self.assertIn("permission denied", store.query("monitor", monitor, "SELECT * FROM votes"))
 
         managed = {f"{service}_management": free_port() for service in ["vote", "result"]}
         front = self.role("front", {"vote": ports["vote"], "result": ports["result"], **managed}, replace=of_front)
@@ -537,7 +537,7 @@ class Store:
         for statement in [f"CREATE ROLE voting_admin LOGIN CREATEROLE CREATEDB PASSWORD '{self.password}'", "GRANT pg_monitor TO voting_admin WITH ADMIN OPTION", "CREATE DATABASE voting OWNER voting_admin"]:
             run("docker", "exec", self.name, "psql", "--host=127.0.0.1", "--username=postgres", "--command", statement, "postgresql://postgres:superuser@127.0.0.1/postgres")
 
-    def ask(self, role, password, statement):
+    def query(self, role, password, statement):
         """The output of a statement, or its error."""
         done = subprocess.run(["docker", "exec", self.name, "psql", "--tuples-only", "--command", statement, f"postgresql://{role}:{password}@127.0.0.1/voting"], text=True, capture_output=True)
         return done.stdout + done.stderr
@@ -563,9 +563,9 @@ class QueueServer:
         self.name = f"voting-app-queue-{secrets.token_hex(4)}"
         run("docker", "run", "--detach", "--rm", "--name", self.name, f"--publish={port}:6379", "redis:8.2", "redis-server", "--appendonly", "yes", "--appendfsync", "always", "--protected-mode", "no", "--cluster-enabled", "yes")
         until("the queue", lambda: subprocess.run(["docker", "exec", self.name, "redis-cli", "ping"], capture_output=True).returncode == 0)
-        for user, rights in re.findall(r'(?m)^    (vote|worker|monitor)\s*= "(on .*)"$', (TERRAFORM / "modules/data/queue.tf").read_text()):
+        for user, permissions in re.findall(r'(?m)^    (vote|worker|monitor)\s*= "(on .*)"$', (TERRAFORM / "modules/data/queue.tf").read_text()):
             password = world.secret(f"/voting-app-fleet/secrets/{user}-queue-password")
-            run("docker", "exec", self.name, "redis-cli", "ACL", "SETUSER", f"voting-app-fleet-{user}", *rights.split(), f">{password}")
+            run("docker", "exec", self.name, "redis-cli", "ACL", "SETUSER", f"voting-app-fleet-{user}", *permissions.split(), f">{password}")
         run("docker", "exec", self.name, "redis-cli", "CLUSTER", "ADDSLOTSRANGE", "0", "16383")
         run("docker", "exec", self.name, "redis-cli", "ACL", "SETUSER", "default", "off")
 

@@ -39,7 +39,7 @@ def compose(*overrides):
 
 
 def values(plan_of_environment, kind):
-    return [made for address, made in resources(plan_of_environment).items() if re.search(rf"(^|\.){kind}\.", address)]
+    return [entry for address, entry in resources(plan_of_environment).items() if re.search(rf"(^|\.){kind}\.", address)]
 
 
 def ports_of_stack():
@@ -67,9 +67,9 @@ class Ports(unittest.TestCase):
                 self.assertEqual(int(only(rf"names: \[{service}\], type: A, port: (\d+)", "infra/monitoring/prometheus/prometheus.yml")), port)
                 on_aws = only(rf"(?s)job_name: {service}\n.*?port: (\d+)", "infra/monitoring/prometheus/prometheus-ec2.yml")
                 self.assertEqual(int(on_aws), port)
-                self.assertNotIn(port, [made["target"] for made in compose()[service].get("ports", [])], "a laptop must not publish it")
+                self.assertNotIn(port, [entry["target"] for entry in compose()[service].get("ports", [])], "a laptop must not publish it")
                 for files in ["everything.yml", "fleet.yml"]:
-                    self.assertIn(port, [made["target"] for made in compose(files)[service]["ports"]], files)
+                    self.assertIn(port, [entry["target"] for entry in compose(files)[service]["ports"]], files)
 
     def test_prometheus_scrapes_the_ports_that_machines_publish_for_exporters(self):
         ports = ports_of_stack()
@@ -80,9 +80,9 @@ class Ports(unittest.TestCase):
                 self.assertEqual(re.findall(rf"job_name: {job}\n.*?port: (\d+)", ec2), [str(port)])
                 for files in ["everything.yml", *(["fleet.yml"] if everywhere else [])]:
                     published = compose(files)[exporter]["ports"]
-                    self.assertEqual([made["published"] for made in published], [str(port)], files)
+                    self.assertEqual([entry["published"] for entry in published], [str(port)], files)
                     listens = only(rf"names: \[{exporter}\], type: A, port: (\d+)", "infra/monitoring/prometheus/prometheus-hosts.yml")
-                    self.assertEqual([made["target"] for made in published], [int(listens)], files)
+                    self.assertEqual([entry["target"] for entry in published], [int(listens)], files)
                 self.assertNotIn("ports", compose()[exporter], "a laptop must not publish it")
 
     def test_machines_run_the_exporters_that_prometheus_scrapes(self):
@@ -97,18 +97,18 @@ class Ports(unittest.TestCase):
         self.assertEqual({int(port) for port in re.findall(r"redis:(\d{4,5})", text("infra/compose/make-secrets"))}, {ports["queue"]})
         fleet = plan("staging")
         for kind in ["aws_memorydb_cluster", "aws_db_instance"]:
-            self.assertEqual([made["port"] for made in values(fleet, kind)], [ports["queue" if "memorydb" in kind else "database"]])
+            self.assertEqual([entry["port"] for entry in values(fleet, kind)], [ports["queue" if "memorydb" in kind else "database"]])
         # Compose uses the default port of Postgres.
         self.assertEqual(ports["database"], 5432)
 
     def test_every_rule_is_for_a_port_in_use(self):
-        opened = {made["from_port"] for made in values(plan("dev", enable_alb=True, admin_cidrs=["203.0.113.7/32"]), "aws_vpc_security_group_ingress_rule")}
+        opened = {entry["from_port"] for entry in values(plan("dev", enable_alb=True, admin_cidrs=["203.0.113.7/32"]), "aws_vpc_security_group_ingress_rule")}
         self.assertEqual(opened, {80, 443, *ports_of_stack().values()})
 
     def test_targets_have_the_ports_of_services(self):
         for environment, variables in {"dev": {"enable_alb": True}, "staging": {}, "prod": {}}.items():
             with self.subTest(environment):
-                targets = {made["name"]: made["port"] for made in values(plan(environment, **variables), "aws_lb_target_group")}
+                targets = {entry["name"]: entry["port"] for entry in values(plan(environment, **variables), "aws_lb_target_group")}
                 self.assertEqual(targets, {f"voting-app-{environment}-{service}-blue": ports_of_stack()[service] for service in ["vote", "result"]})
 
 
@@ -116,16 +116,16 @@ class Probes(unittest.TestCase):
     def test_health_checks_use_the_readiness_path_of_services(self):
         ready = only(r'path = "(/ready)"[^#]*async fn ready_status', "shared/src/http/probes.rs")
         for environment, variables in {"dev": {"enable_alb": True}, "staging": {}, "prod": {}}.items():
-            for made in values(plan(environment, **variables), "aws_lb_target_group"):
-                with self.subTest(made["name"]):
-                    self.assertEqual(made["health_check"][0]["path"], ready)
+            for entry in values(plan(environment, **variables), "aws_lb_target_group"):
+                with self.subTest(entry["name"]):
+                    self.assertEqual(entry["health_check"][0]["path"], ready)
 
     def test_a_drain_is_longer_than_the_detection_by_health_checks(self):
-        for made in values(plan("staging"), "aws_lb_target_group"):
-            check = made["health_check"][0]
+        for entry in values(plan("staging"), "aws_lb_target_group"):
+            check = entry["health_check"][0]
             drain = int(only(r"drain_seconds = (\d+)", "infra/terraform/modules/stack/main.tf"))
             self.assertGreater(drain, check["interval"] * check["unhealthy_threshold"])
-            self.assertGreater(int(made["deregistration_delay"]), drain)
+            self.assertGreater(int(entry["deregistration_delay"]), drain)
 
     def test_compose_uses_the_services_healthcheck_command(self):
         for service in SERVICES:
@@ -133,7 +133,7 @@ class Probes(unittest.TestCase):
 
     def test_metrics_are_blocked_at_the_load_balancer(self):
         path = only(r'path = "(/metrics)"', "shared/src/http/probes.rs")
-        blocked = [made for made in values(plan("prod"), "aws_lb_listener_rule") if made["action"][0]["type"] == "fixed-response"]
+        blocked = [entry for entry in values(plan("prod"), "aws_lb_listener_rule") if entry["action"][0]["type"] == "fixed-response"]
         self.assertIn(path, blocked[0]["condition"][0]["path_pattern"][0]["values"])
 
 
@@ -143,7 +143,7 @@ class Paths(unittest.TestCase):
     def test_every_path_is_routed_to_its_service(self):
         from fnmatch import fnmatchcase
 
-        rules = sorted((made for made in values(plan("staging"), "aws_lb_listener_rule") if made["action"][0]["type"] == "forward"), key=lambda made: made["priority"])
+        rules = sorted((entry for entry in values(plan("staging"), "aws_lb_listener_rule") if entry["action"][0]["type"] == "forward"), key=lambda entry: entry["priority"])
         services = [
             change["address"].split('["')[-1].split('"')[0] for change in sorted(
                 (change for change in plan("staging")["resource_changes"] if change["type"] == "aws_lb_listener_rule" and change["change"]["after"]["action"][0]["type"] == "forward"),
@@ -233,11 +233,11 @@ class Permissions(unittest.TestCase):
 
     def test_the_queue_s_users_have_the_same_permissions_in_compose_and_terraform(self):
         lines = re.findall(r"(?m)^user (\w+) on #\$\(hash \S+\) (.*)$", text("infra/compose/make-secrets"))
-        in_compose = {user: rights.split() for user, rights in lines}
+        in_compose = {user: permissions.split() for user, permissions in lines}
         block = re.search(r"(?s)  queue_permissions = \{\n(.*?)\n  \}", text("infra/terraform/modules/data/queue.tf"))[1]
-        in_terraform = {user: rights.split()[1:] for user, rights in re.findall(r'(\w+) += "([^"]*)"', block)}
+        in_terraform = {user: permissions.split()[1:] for user, permissions in re.findall(r'(\w+) += "([^"]*)"', block)}
         # AWS does not support %R~; monitor has no command that writes.
-        in_compose = {user: [rule.replace("%R~", "~") for rule in rights if not is_restricted(rule)] for user, rights in in_compose.items()}
+        in_compose = {user: [rule.replace("%R~", "~") for rule in permissions if not is_restricted(rule)] for user, permissions in in_compose.items()}
         self.assertEqual(in_compose.keys(), {"vote", "worker", "monitor"})
         self.assertEqual(in_terraform, in_compose)
 

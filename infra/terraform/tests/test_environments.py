@@ -11,8 +11,8 @@ from environments import ENVIRONMENTS, EXISTING_NETWORK, TERRAFORM, plan, plan_e
 ALB = re.compile(r'\.module\.alb\["this"\]\.')
 
 
-def of_type(made, kind):
-    return [values for address, values in made.items() if re.search(rf"\.{kind}\.", address)]
+def of_type(planned, kind):
+    return [values for address, values in planned.items() if re.search(rf"\.{kind}\.", address)]
 
 
 def text(environment, file):
@@ -95,21 +95,21 @@ class Environments(unittest.TestCase):
         for environment in ENVIRONMENTS:
             with self.subTest(environment):
                 described = plan(environment, existing_network=EXISTING_NETWORK)
-                made = resources(described)
+                planned = resources(described)
                 kinds = {change["type"] for change in described["resource_changes"] if change["mode"] == "managed"}
                 self.assertFalse([kind for kind in kinds if re.search("aws_(vpc|subnet|internet_gateway|nat_gateway|route|flow_log)$", kind)])
-                groups = {address: values for address, values in made.items() if ".aws_security_group." in address}
+                groups = {address: values for address, values in planned.items() if ".aws_security_group." in address}
                 self.assertEqual(len(groups), 6)
-                self.assertEqual({values["vpc_id"] for values in [*groups.values(), *of_type(made, "aws_lb_target_group")]}, {EXISTING_NETWORK["vpc_id"]})
+                self.assertEqual({values["vpc_id"] for values in [*groups.values(), *of_type(planned, "aws_lb_target_group")]}, {EXISTING_NETWORK["vpc_id"]})
                 subnets = {tier: [zone[tier] for zone in EXISTING_NETWORK["zones"].values()] for tier in ["public", "private", "data"]}
-                for values in of_type(made, "aws_lb"):
+                for values in of_type(planned, "aws_lb"):
                     self.assertEqual(sorted(values["subnets"]), subnets["public"])
-                for values in of_type(made, "aws_autoscaling_group"):
+                for values in of_type(planned, "aws_autoscaling_group"):
                     self.assertEqual(sorted(values["vpc_zone_identifier"]), subnets["private"])
                 for kind in ["aws_db_subnet_group", "aws_memorydb_subnet_group"]:
-                    for values in of_type(made, kind):
+                    for values in of_type(planned, kind):
                         self.assertEqual(sorted(values["subnet_ids"]), subnets["data"])
-                for values in of_type(made, "aws_ebs_volume"):
+                for values in of_type(planned, "aws_ebs_volume"):
                     self.assertEqual(values["availability_zone"], sorted(EXISTING_NETWORK["zones"])[0])
 
     def test_the_region_is_only_a_variable(self):

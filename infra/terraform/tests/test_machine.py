@@ -121,8 +121,8 @@ class Watch(unittest.TestCase):
         machine.watch(self)
         machine.until("start ")
         self.assertLess(machine.called().index("secrets "), machine.called().index("start "))
-        asked = sum("get-parameter" in call for call in machine.called())
-        while sum("get-parameter" in call for call in machine.called()) < asked + 2:
+        before = sum("get-parameter" in call for call in machine.called())
+        while sum("get-parameter" in call for call in machine.called()) < before + 2:
             time.sleep(0.05)
         self.assertEqual(machine.called().count("start "), 1, "it must apply them once")
 

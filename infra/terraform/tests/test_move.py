@@ -23,7 +23,7 @@ TAG = os.environ.get("TAG", "under-test")
 TIMEOUT = 120
 COOKIE_KEY = secrets.token_hex(64)
 PASSWORD = secrets.token_hex(12)
-RIGHTS = re.search(r"(?m)^user worker on #.* (resetchannels .*)$", (PROJECT / "infra/compose/make-secrets").read_text())[1]
+PERMISSIONS = re.search(r"(?m)^user worker on #.* (resetchannels .*)$", (PROJECT / "infra/compose/make-secrets").read_text())[1]
 
 
 def docker(*command, check=True):
@@ -56,11 +56,11 @@ class Side:
     def __init__(self, name):
         self.name = f"move-{name}-{secrets.token_hex(4)}"
 
-    def make(self):
+    def create(self):
         docker("network", "create", self.name)
         self.run("db", "--env=POSTGRES_PASSWORD=none", "--tmpfs=/run/secrets/db", f"--volume={PROJECT}/infra/compose/roles.sql:/roles.sql:ro", "--publish=127.0.0.1::5432", image("postgres"), "postgres", "-c", "fsync=off")
         # The worker has the same permissions as in the compose stack.
-        self.run("redis", image("redis"), "redis-server", "--user", "worker", "on", f">{PASSWORD}", *RIGHTS.split(), "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction")
+        self.run("redis", image("redis"), "redis-server", "--user", "worker", "on", f">{PASSWORD}", *PERMISSIONS.split(), "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction")
 
     def run(self, service, *arguments):
         docker("run", "--detach", "--name", f"{self.name}-{service}", "--network", self.name, "--network-alias", service, *arguments)
@@ -125,7 +125,7 @@ class Move(unittest.TestCase):
         cls.old, cls.new = Side("old"), Side("new")
         for side in [cls.old, cls.new]:
             cls.addClassCleanup(side.remove)
-            side.make()
+            side.create()
         for side in [cls.old, cls.new]:
             side.start()
 

@@ -76,7 +76,7 @@ resource "aws_lb_target_group_attachment" "this" {
   target_id        = aws_instance.this["this"].id
 }
 
-# Its boot has not completed, the Docker engine or a service does not recover, or the machine is down.
+# Fires if the boot does not complete, the Docker engine or a service does not recover, or the machine is down.
 resource "aws_cloudwatch_metric_alarm" "alive" {
   for_each = local.single_instance
 

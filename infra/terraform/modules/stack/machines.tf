@@ -120,7 +120,7 @@ locals {
       # Only when HTTPS serves: the URLs begin with https then.
       PUBLIC_HTTPS = tostring(var.enable_alb && startswith(try(module.alb["this"].urls.vote, ""), "https:"))
     },
-    # Its configuration cannot be read. It stores every write in two zones before it acknowledges.
+    # MemoryDB's configuration cannot be read. It stores every write in two zones before it acknowledges.
     var.queue == "memorydb" ? { QUEUE_DURABILITY = "managed" } : {},
     # Limits per address trust the load balancer's X-Forwarded-For, and CloudFront's if it is in front, and no other.
     var.enable_alb ? { TRUSTED_PROXIES = join(",", concat([local.network.cidr], sort(flatten([for list in data.aws_ec2_managed_prefix_list.cloudfront : [for entry in list.entries : entry.cidr]])))) } : {},
