@@ -8,7 +8,7 @@ locals {
     monitoring    = "Machine of Prometheus and Grafana"
     queue         = "Queue, if it is an AWS service"
     database      = "Store, if it is an AWS service"
-  }, var.endpoints ? { endpoints = "Interface endpoints of AWS's services" } : {})
+  }, var.endpoints ? { endpoints = "Interface endpoints of AWS services" } : {})
 }
 
 resource "aws_security_group" "this" {

@@ -31,7 +31,7 @@ locals {
       "load balancer: vote"   = { from = "load_balancer", to = "front", port = var.ports.vote }
       "load balancer: result" = { from = "load_balancer", to = "front", port = var.ports.result }
     } : {},
-    var.endpoints ? { for group in local.machines : "${group}: AWS's services" => { from = group, to = "endpoints", port = 443 } } : {},
+    var.endpoints ? { for group in local.machines : "${group}: AWS services" => { from = group, to = "endpoints", port = 443 } } : {},
   )
 
   # Public ingress: 80 and 443 of the load balancer, or the ports of the two pages, or both.
