@@ -55,8 +55,3 @@ resource "aws_ssm_parameter" "external" {
     ignore_changes = [value]
   }
 }
-
-moved {
-  from = aws_ssm_parameter.address
-  to   = aws_ssm_parameter.external
-}

@@ -11,11 +11,11 @@ locals {
   queue_url = { for service in ["vote", "worker"] : service => "rediss://${try(module.data.queue.user_prefix, "")}${service}:{}@${try(module.data.queue.address, "")}:${local.ports.queue}" }
   store_url = { for service in ["worker", "result"] : service => "postgres://${service}:{}@${try(module.data.store.address, "")}:${local.ports.database}/${try(module.data.store.database, "")}?sslmode=verify-full" }
 
-  plain_secrets = { for key, name in module.secrets.names : key => { from = name, template = "{}" } }
+  secret_sources = { for key, name in module.secrets.names : key => { from = name, template = "{}" } }
 
   front_secrets = {
     "vote/queue-url"           = { from = module.secrets.names["vote-queue-password"], template = local.queue_url.vote }
-    "vote/cookie-key"          = local.plain_secrets["cookie-key"]
+    "vote/cookie-key"          = local.secret_sources["cookie-key"]
     "vote/cookie-key-previous" = { from = "${module.secrets.names["cookie-key"]}:previous", template = "{}" }
     "result/database-url"      = { from = module.secrets.names["result-store-password"], template = local.store_url.result }
   }
@@ -47,21 +47,21 @@ locals {
   worker_secrets = {
     "worker/queue-url"    = { from = module.secrets.names["worker-queue-password"], template = local.queue_url.worker }
     "worker/database-url" = { from = module.secrets.names["worker-store-password"], template = local.store_url.worker }
-    "db/worker-password"  = local.plain_secrets["worker-store-password"]
-    "db/result-password"  = local.plain_secrets["result-store-password"]
-    "db/monitor-password" = local.plain_secrets["monitor-store-password"]
+    "db/worker-password"  = local.secret_sources["worker-store-password"]
+    "db/result-password"  = local.secret_sources["result-store-password"]
+    "db/monitor-password" = local.secret_sources["monitor-store-password"]
     "db/admin-password"   = { from = try(module.data.store.secret_arn, ""), template = "{}" }
   }
 
   everything_secrets = {
-    "env:COOKIE_KEY"             = local.plain_secrets["cookie-key"]
+    "env:COOKIE_KEY"             = local.secret_sources["cookie-key"]
     "env:COOKIE_KEY_PREVIOUS"    = { from = "${module.secrets.names["cookie-key"]}:previous", template = "{}" }
-    "env:VOTE_REDIS_PASSWORD"    = local.plain_secrets["vote-queue-password"]
-    "env:WORKER_REDIS_PASSWORD"  = local.plain_secrets["worker-queue-password"]
-    "env:MONITOR_REDIS_PASSWORD" = local.plain_secrets["monitor-queue-password"]
-    "env:WORKER_DB_PASSWORD"     = local.plain_secrets["worker-store-password"]
-    "env:RESULT_DB_PASSWORD"     = local.plain_secrets["result-store-password"]
-    "env:MONITOR_DB_PASSWORD"    = local.plain_secrets["monitor-store-password"]
+    "env:VOTE_REDIS_PASSWORD"    = local.secret_sources["vote-queue-password"]
+    "env:WORKER_REDIS_PASSWORD"  = local.secret_sources["worker-queue-password"]
+    "env:MONITOR_REDIS_PASSWORD" = local.secret_sources["monitor-queue-password"]
+    "env:WORKER_DB_PASSWORD"     = local.secret_sources["worker-store-password"]
+    "env:RESULT_DB_PASSWORD"     = local.secret_sources["result-store-password"]
+    "env:MONITOR_DB_PASSWORD"    = local.secret_sources["monitor-store-password"]
   }
 
   # Receivers of alerts. Each name without its prefix is a file of infra/monitoring/alertmanager/receivers.

@@ -122,10 +122,10 @@ module "monitoring" {
     statements         = local.read_statements.monitoring
     store              = local.store
     secrets = merge(
-      { "grafana/admin-password" = local.plain_secrets["grafana-admin-password"] },
+      { "grafana/admin-password" = local.secret_sources["grafana-admin-password"] },
       # On a single machine, the exporters run beside queue and store.
-      { for server in ["queue", "store"] : "exporters/${server}-password" => local.plain_secrets["monitor-${server}-password"] if !var.single_instance },
-      { for name in local.alert_secrets : "alertmanager/${trimprefix(name, "alert-")}" => local.plain_secrets[name] },
+      { for server in ["queue", "store"] : "exporters/${server}-password" => local.secret_sources["monitor-${server}-password"] if !var.single_instance },
+      { for name in local.alert_secrets : "alertmanager/${trimprefix(name, "alert-")}" => local.secret_sources[name] },
     )
     playbook = {
       repository = var.repository.url

@@ -46,11 +46,6 @@ module "vpc" {
   permissions_boundary_arn = var.permissions_boundary_arn
 }
 
-moved {
-  from = module.vpc
-  to   = module.vpc["this"]
-}
-
 # These data sources check existing_network: a plan fails if the addresses, a subnet's network or its zone differ.
 data "aws_vpc" "existing" {
   for_each = { for key, network in { this = var.existing_network } : key => network if network != null }
