@@ -5,8 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shared::store::{Store, StoreConfig};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use store::{Store, StoreConfig};
 
 /// As many as a worker stores at once.
 const BATCH: u64 = 1000;
@@ -28,7 +28,7 @@ pub struct Votes {
 impl Votes {
     pub fn prepare(url: String) -> anyhow::Result<Self> {
         block_on(async {
-            open(&url).await?.prepare().await?;
+            open(&url).await?.migrate().await?;
             anyhow::Ok(())
         })?;
         Ok(Self { url })

@@ -4,9 +4,9 @@ mod settings;
 
 use std::sync::Arc;
 
-use shared::http::{self, BasePath};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
+use web::BasePath;
 
 pub use settings::{Addresses, Config, Settings};
 
@@ -14,9 +14,9 @@ pub use settings::{Addresses, Config, Settings};
 #[derive(Debug)]
 pub struct Listeners {
     /// For the voting page.
-    pub vote: http::Listeners,
+    pub vote: web::Listeners,
     /// For the result page.
-    pub result: http::Listeners,
+    pub result: web::Listeners,
     /// For the worker's probes and metrics.
     pub worker: TcpListener,
 }

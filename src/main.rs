@@ -3,7 +3,9 @@
 use std::{net::SocketAddr, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use shared::{build, cli, lifecycle, telemetry::TelemetrySettings};
+use cli::build;
+use service::lifecycle;
+use telemetry::TelemetrySettings;
 use voting_app::Settings;
 use worker::admin;
 
@@ -46,7 +48,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         }
         None => {}
     }
-    shared::telemetry::init(&telemetry, "voting-app")?;
+    telemetry::init(&telemetry, "voting-app")?;
     let config = settings.config()?;
     let listeners = settings.addresses.bind().await?;
     println!("vote    {}", url(listeners.vote.public.local_addr()?));

@@ -4,16 +4,15 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::Context;
 use clap::Args;
+use cli::socket_address;
+use embedded::DataSettings;
+use poll::settings::PollSettings;
+use queue::QueueSettings;
 use result::{EmbedSettings, ViewerSettings};
-use shared::{
-    cli, http,
-    lifecycle::{listen, listen_for_management},
-    settings::{
-        BrowserSettings, DataSettings, PollSettings, QueueSettings, ServerSettings, SettingsError,
-        StoreSettings, socket_address,
-    },
-};
+use service::lifecycle::{listen, listen_for_management};
+use store::StoreSettings;
 use vote::{CookieSettings, RateSettings};
+use web::settings::{BrowserSettings, ServerSettings};
 use worker::PaceSettings;
 
 use crate::Listeners;
@@ -84,7 +83,7 @@ impl Addresses {
     /// # Errors
     /// An address cannot be used; the message names its variable.
     pub async fn bind(&self) -> anyhow::Result<Listeners> {
-        let vote = http::Listeners {
+        let vote = web::Listeners {
             public: listen(self.vote_listen_addr)
                 .await
                 .context("VOTE_LISTEN_ADDR")?,
@@ -94,7 +93,7 @@ impl Addresses {
             )
             .await?,
         };
-        let result = http::Listeners {
+        let result = web::Listeners {
             public: listen(self.result_listen_addr)
                 .await
                 .context("RESULT_LISTEN_ADDR")?,
@@ -158,7 +157,7 @@ impl Settings {
         } = self;
         if queue.config(data)?.url.is_embedded() || store.config(data)?.url.is_embedded() {
             let folder = &data.data_dir;
-            shared::private::create_folder(folder).with_context(|| {
+            embedded::private::create_folder(folder).with_context(|| {
                 format!("DATA_DIR: the folder {} cannot be used", folder.display())
             })?;
         }
@@ -173,7 +172,7 @@ impl Settings {
     ///
     /// # Errors
     /// They cannot be used; the message names the variable and what is allowed.
-    pub fn worker(&self) -> Result<worker::Config, SettingsError> {
+    pub fn worker(&self) -> anyhow::Result<worker::Config> {
         let Self {
             poll,
             data,

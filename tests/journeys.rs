@@ -1,9 +1,9 @@
-//! What voters and viewers do, from the page to the page.
+//! User journeys of voters and viewers, from the voting page to the result page.
 
 use jiff::{SignedDuration, Timestamp};
+use poll::Clock;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use shared::poll::Clock;
 
 use crate::harness::{
     app::App,
@@ -16,14 +16,14 @@ use crate::harness::{
 on_both_storages! {
     a_vote_is_counted_and_can_be_changed,
     the_page_remembers_the_choice,
-    the_api_takes_votes_too,
-    viewers_see_votes_come_in,
-    a_viewer_who_comes_back_gets_what_was_missed,
+    the_api_accepts_votes,
+    viewers_receive_new_votes,
+    a_returning_viewer_receives_the_missed_tally,
     the_result_can_be_downloaded,
     a_poll_may_have_many_options,
-    a_poll_is_open_when_its_settings_say_so,
+    votes_are_accepted_only_while_the_poll_is_open,
     hidden_results_appear_when_the_poll_closes,
-    a_second_start_finds_the_votes_again,
+    votes_survive_a_restart,
 }
 
 async fn a_vote_is_counted_and_can_be_changed(storage: Storage) {
@@ -50,7 +50,7 @@ async fn the_page_remembers_the_choice(storage: Storage) {
     assert_eq!(page.chosen(), [""; 0]);
     assert!(
         page.html.contains("Tea &#38; biscuits?"),
-        "what the settings say is text, not HTML: {}",
+        "settings are escaped as text: {}",
         page.html
     );
     assert!(page.html.contains("id=\"a\"") && page.html.contains("id=\"b\""));
@@ -61,12 +61,12 @@ async fn the_page_remembers_the_choice(storage: Storage) {
     assert_eq!(
         Voter::new(&app.vote).look().await.chosen(),
         [""; 0],
-        "somebody else"
+        "another voter"
     );
     app.stop().await;
 }
 
-async fn the_api_takes_votes_too(storage: Storage) {
+async fn the_api_accepts_votes(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let (status, poll) = get_json(&format!("{}/api/poll", app.vote)).await;
     assert_eq!(status, StatusCode::OK);
@@ -92,12 +92,12 @@ async fn the_api_takes_votes_too(storage: Storage) {
     assert_eq!(
         voter.look().await.chosen(),
         ["a"],
-        "the page and the API know the same voter"
+        "the page and the API use the same voter"
     );
     app.stop().await;
 }
 
-async fn viewers_see_votes_come_in(storage: Storage) {
+async fn viewers_receive_new_votes(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let mut viewers = [
         Viewer::open(&app.result, None).await,
@@ -111,7 +111,7 @@ async fn viewers_see_votes_come_in(storage: Storage) {
     for viewer in &mut viewers {
         ids.push(viewer.until_votes(&[1, 0]).await.id);
     }
-    assert_eq!(ids[0], ids[1], "all see the same event");
+    assert_eq!(ids[0], ids[1], "all viewers receive the same event");
     let page = get(&app.result).await.text().await.unwrap();
     for text in ["1 vote", "100.0%", "Cats", "width=\"100%\""] {
         assert!(
@@ -122,18 +122,18 @@ async fn viewers_see_votes_come_in(storage: Storage) {
     app.stop().await;
 }
 
-async fn a_viewer_who_comes_back_gets_what_was_missed(storage: Storage) {
+async fn a_returning_viewer_receives_the_missed_tally(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let mut viewer = Viewer::open(&app.result, None).await;
     let seen = viewer.until_votes(&[0, 0]).await;
     drop(viewer);
     let mut unchanged = Viewer::open(&app.result, Some(&seen.id)).await;
-    let first = unchanged.next().await.expect("it hears at once");
-    assert_eq!(first.kind, "heartbeat", "there is nothing new");
+    let first = unchanged.next().await.expect("an event is sent at once");
+    assert_eq!(first.kind, "heartbeat", "the tally has not changed");
     Voter::new(&app.vote).must_vote_for("b").await;
-    let mut back = Viewer::open(&app.result, Some(&seen.id)).await;
-    let news = back.until_votes(&[0, 1]).await;
-    assert_eq!(unchanged.until_votes(&[0, 1]).await, news);
+    let mut returning = Viewer::open(&app.result, Some(&seen.id)).await;
+    let update = returning.until_votes(&[0, 1]).await;
+    assert_eq!(unchanged.until_votes(&[0, 1]).await, update);
     app.stop().await;
 }
 
@@ -190,9 +190,9 @@ async fn a_poll_may_have_many_options(storage: Storage) {
     for n in [20, 20, 3] {
         Voter::new(&app.vote).must_vote_for(&format!("o-{n}")).await;
     }
-    let mut wanted = [0; 20];
-    (wanted[19], wanted[2]) = (2, 1);
-    let tally = until_votes(&app.result, &wanted).await;
+    let mut expected = [0; 20];
+    (expected[19], expected[2]) = (2, 1);
+    let tally = until_votes(&app.result, &expected).await;
     let percents = tally["options"]
         .as_array()
         .unwrap()
@@ -202,9 +202,9 @@ async fn a_poll_may_have_many_options(storage: Storage) {
     app.stop().await;
 }
 
-async fn a_poll_is_open_when_its_settings_say_so(storage: Storage) {
-    let moment = |seconds| (Timestamp::now() + SignedDuration::from_secs(seconds)).to_string();
-    let early = App::start(&storage, &["--poll-opens-at", &moment(3600)]).await;
+async fn votes_are_accepted_only_while_the_poll_is_open(storage: Storage) {
+    let time_after = |seconds| (Timestamp::now() + SignedDuration::from_secs(seconds)).to_string();
+    let early = App::start(&storage, &["--poll-opens-at", &time_after(3600)]).await;
     let page = Voter::new(&early.vote).vote_for("a").await;
     assert_eq!(page.status, StatusCode::CONFLICT);
     assert!(
@@ -214,7 +214,7 @@ async fn a_poll_is_open_when_its_settings_say_so(storage: Storage) {
     );
     early.stop().await;
 
-    let late = App::start(&storage, &["--poll-closes-at", &moment(-1)]).await;
+    let late = App::start(&storage, &["--poll-closes-at", &time_after(-1)]).await;
     let page = Voter::new(&late.vote).vote_for("a").await;
     assert_eq!(page.status, StatusCode::CONFLICT);
     assert!(
@@ -232,7 +232,7 @@ async fn a_poll_is_open_when_its_settings_say_so(storage: Storage) {
         storage
             .queue()
             .await
-            .consumer("looks")
+            .consumer("observer")
             .trim()
             .await
             .unwrap()
@@ -244,7 +244,7 @@ async fn a_poll_is_open_when_its_settings_say_so(storage: Storage) {
 
 async fn hidden_results_appear_when_the_poll_closes(storage: Storage) {
     let closes_at = Timestamp::now() + SignedDuration::from_hours(1);
-    let (clock, hand) = Clock::manual(Timestamp::now());
+    let (clock, clock_control) = Clock::manual(Timestamp::now());
     let flags = [
         "--poll-closes-at",
         &closes_at.to_string(),
@@ -276,7 +276,7 @@ async fn hidden_results_appear_when_the_poll_closes(storage: Storage) {
             (StatusCode::FORBIDDEN, &json!("/problems/result-hidden"))
         );
     }
-    hand.set(closes_at);
+    clock_control.set(closes_at);
     viewer.until_votes(&[0, 1]).await;
     assert_eq!(
         get(&format!("{}/api/tally.csv", app.result)).await.status(),
@@ -285,7 +285,7 @@ async fn hidden_results_appear_when_the_poll_closes(storage: Storage) {
     app.stop().await;
 }
 
-async fn a_second_start_finds_the_votes_again(storage: Storage) {
+async fn votes_survive_a_restart(storage: Storage) {
     let first = App::start(&storage, &[]).await;
     let voter = Voter::new(&first.vote);
     voter.must_vote_for("a").await;

@@ -2,11 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use shared::{
-    ballot::BallotId,
-    poll::{Poll, Schedule},
-    queue::Delivery,
-};
+use poll::{ballot::BallotId, Poll, Schedule};
+use queue::Delivery;
 
 fuzz_target!(|payload: &str| {
     let id = BallotId { ms: 1, seq: 0 };

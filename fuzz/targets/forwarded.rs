@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
-use shared::http::TrustedProxies;
+use web::TrustedProxies;
 
 fuzz_target!(|data: &[u8]| {
     let name = HeaderName::from_static("x-forwarded-for");

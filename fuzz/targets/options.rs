@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use shared::poll::Options;
+use poll::Options;
 
 fuzz_target!(|raw: &str| {
     let Ok(options) = raw.parse::<Options>() else {

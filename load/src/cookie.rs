@@ -1,7 +1,7 @@
 //! A voter's cookie: all that a browser keeps, and who the voter is.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use shared::ballot::VoterId;
+use poll::ballot::VoterId;
 
 /// The cookie as it is sent back: its name and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use shared::ballot::{BallotId, VoterId};
+use poll::ballot::{BallotId, VoterId};
 
 /// How many of a voter's attempts are kept to be shown.
 const SHOWN: usize = 6;

@@ -4,8 +4,9 @@ use std::{fs::File, process::ExitCode};
 
 use anyhow::{Context, bail};
 use clap::Parser;
+use cli::build;
 use load::{Config, Load, Report, Settings, Watch};
-use shared::{build, cli, lifecycle};
+use service::lifecycle;
 
 const RULES: &str = "\
 Rules, and what begins the line of one that is broken:

@@ -7,9 +7,10 @@ use hyper::{
     StatusCode,
     header::{self, HeaderValue},
 };
+use poll::ballot::BallotId;
 use rand::{RngExt, rngs::SmallRng};
+use retry::Backoff;
 use serde::Deserialize;
-use shared::{backoff::Backoff, ballot::BallotId};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -71,7 +72,7 @@ impl Seat {
             if well {
                 pause.reset();
             } else {
-                let wait = sleep(pause.next_wait());
+                let wait = sleep(pause.next_delay());
                 room.stop.run_until_cancelled(wait).await;
             }
         }
@@ -184,7 +185,7 @@ fn milliseconds(duration: Duration) -> u32 {
 mod tests {
     use super::*;
     use crate::cookie::pair_of;
-    use shared::ballot::VoterId;
+    use poll::ballot::VoterId;
 
     fn cookie(voter: VoterId, choice: &str) -> String {
         pair_of(voter, choice)

@@ -3,10 +3,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
-use shared::{
-    settings::{SettingsError, duration, secret, whole_number},
-    store::StoreConfig,
-};
+use cli::{duration, secret, whole_number};
+use store::StoreConfig;
 
 use crate::{LoadConfig, http::Target, pace::Plan};
 
@@ -99,7 +97,7 @@ impl Settings {
     ///
     /// # Errors
     /// The store's URL is none, or its file cannot be read.
-    pub fn config(&self) -> Result<Config, SettingsError> {
+    pub fn config(&self) -> anyhow::Result<Config> {
         let url = secret(
             "DATABASE_URL",
             self.database_url.as_deref(),

@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use futures_util::TryStreamExt;
-use shared::{
-    ballot::BallotId,
-    store::{Store, StoreError},
-};
+use poll::ballot::BallotId;
+use store::{Store, StoreError};
 
 /// Every standing vote, and the tally kept beside them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,10 +2,8 @@
 
 use std::{io, time::Duration};
 
-use shared::{
-    sqlite::OpenError,
-    store::{Store, StoreConfig, StoreError, StoreUrl},
-};
+use embedded::OpenError;
+use store::{Store, StoreConfig, StoreError, StoreUrl};
 use tokio::time::{Instant, sleep};
 
 use crate::{

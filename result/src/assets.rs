@@ -1,7 +1,7 @@
 //! The static files of the result page.
 
 use qrcode::{QrCode, render::svg};
-use shared::http::{Asset, SharedAssets};
+use web::{Asset, SharedAssets};
 
 /// The page's script: a file for each subject, and one request for all of them.
 const SCRIPT: &str = concat!(

@@ -1,7 +1,7 @@
 //! Votes over time as a picture and as a table: the votes counted up to each moment.
 
 use jiff::Timestamp;
-use shared::poll::Poll;
+use poll::Poll;
 
 use crate::timeline::{Step, TimelineDocument};
 
@@ -112,7 +112,7 @@ fn round_up(votes: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::poll::Schedule;
+    use poll::Schedule;
 
     fn poll() -> Poll {
         Poll {

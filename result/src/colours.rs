@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 const RESULT: &str = include_str!("../assets/result.css");
-const BASE: &str = include_str!("../../shared/assets/base.css");
+const BASE: &str = include_str!("../../shared/web/assets/base.css");
 
 const OPTIONS: usize = 20;
 /// CIEDE2000, in which 1 is just noticeable side by side; lines of a chart are not side by side.

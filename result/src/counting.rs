@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::Serialize;
-use shared::store::{ProgressReport, Store};
+use store::{ProgressReport, Store};
 use utoipa::ToSchema;
 
 /// The interval at which reports are read: workers report every 2 seconds.

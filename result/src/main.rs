@@ -3,7 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use shared::{build, cli, lifecycle, settings::ListenSettings, telemetry};
+use cli::build;
+use service::lifecycle;
+use telemetry;
+use web::settings::ListenSettings;
 
 /// The live result page and its API.
 #[derive(Parser)]

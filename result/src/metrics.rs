@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Registry};
-use shared::metrics::ServiceMetrics;
+use telemetry::metrics::ServiceMetrics;
 use tokio::sync::watch;
 
 use crate::refresher::Latest;
 
-shared::metrics! {
+telemetry::metrics! {
     /// What the result service measures.
     pub struct ResultMetrics {
         /// Seconds since the tally that viewers see was read from the store, or since the start where none has been read yet.
@@ -39,7 +39,7 @@ impl ResultMetrics {
     /// The age is that of the moment when it is asked for: while the store hangs, nothing else happens.
     pub fn tell_age_of(&self, latest: watch::Receiver<Latest>, service: &ServiceMetrics) {
         let (age, started) = (self.result_snapshot_age_seconds.clone(), Timestamp::now());
-        service.before_each_scrape(move || {
+        service.on_scrape(move || {
             let read_at = latest
                 .borrow()
                 .as_ref()

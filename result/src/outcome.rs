@@ -1,6 +1,6 @@
 //! The outcome of a poll that is closed, in words. The page's script says the same.
 
-use shared::poll::Phase;
+use poll::Phase;
 
 use crate::{snapshot::TallyDocument, texts::Texts};
 
@@ -29,11 +29,9 @@ mod tests {
     use super::*;
     use crate::{counting::CountingDocument, snapshot::Snapshot, texts};
     use jiff::Timestamp;
-    use shared::{
-        language::Language,
-        poll::{Poll, ResultsMode, Schedule},
-        store::{OptionCount, Tally},
-    };
+    use poll::{Poll, ResultsMode, Schedule};
+    use store::{OptionCount, Tally};
+    use web::language::Language;
 
     const CLOSES: Timestamp = Timestamp::UNIX_EPOCH;
 

@@ -1,15 +1,14 @@
 //! What the service needs to know.
 
 use clap::Args;
-use shared::{
-    http::{AllowedOrigins, Site},
-    links::{self, LinkSettings},
-    poll::Poll,
-    settings::{
-        BrowserSettings, DataSettings, PollSettings, ServerSettings, SettingsError, StoreSettings,
-        whole_number,
-    },
-    store::StoreConfig,
+use cli::whole_number;
+use embedded::DataSettings;
+use poll::{Poll, settings::PollSettings};
+use store::{StoreConfig, StoreSettings};
+use web::{
+    AllowedOrigins, Site,
+    public_urls::{self, PublicUrlSettings},
+    settings::{BrowserSettings, ServerSettings},
 };
 
 /// The settings of the service when it runs alone.
@@ -50,7 +49,7 @@ pub struct ViewerSettings {
 pub struct EmbedSettings {
     /// The origins whose pages may show /embed in a frame, separated by commas: scheme, host and port; if not set,
     /// none
-    #[arg(long, env = "EMBED_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = links::origin)]
+    #[arg(long, env = "EMBED_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = public_urls::origin)]
     pub embed_allowed_origins: Vec<String>,
 }
 
@@ -58,7 +57,7 @@ pub struct EmbedSettings {
 #[derive(Clone, Debug)]
 pub struct PageConfig {
     /// Where browsers find the pages.
-    pub links: LinkSettings,
+    pub links: PublicUrlSettings,
     /// Whose pages may show the result in a frame.
     pub embed_allowed_origins: Vec<String>,
 }
@@ -89,7 +88,7 @@ impl Settings {
     ///
     /// # Errors
     /// They cannot be used; the message names the variable and what is allowed.
-    pub fn config(&self) -> Result<Config, SettingsError> {
+    pub fn config(&self) -> anyhow::Result<Config> {
         Config::new(
             &self.poll,
             &self.store,
@@ -115,7 +114,7 @@ impl Config {
         embed: &EmbedSettings,
         viewers: ViewerSettings,
         server: ServerSettings,
-    ) -> Result<Self, SettingsError> {
+    ) -> anyhow::Result<Self> {
         // Some places are kept for the page, the API and the probes.
         let connections = server.connections.max_connections;
         let most = connections - connections / 20;

@@ -7,15 +7,12 @@ use std::{
 };
 
 use bytes::Bytes;
+use gzip::Gzippable;
 use jiff::Timestamp;
+use poll::{Phase, Poll, ballot::Choice};
+use queue::MAX_CLOCK_SKEW;
 use serde::Serialize;
-use shared::{
-    ballot::Choice,
-    gzip::Gzippable,
-    poll::{Phase, Poll},
-    queue::MAX_CLOCK_SKEW,
-    store::Tally,
-};
+use store::Tally;
 use utoipa::ToSchema;
 
 use crate::{counting::CountingDocument, percent::tenths_of_percent};
@@ -182,10 +179,8 @@ pub fn is_of_the_future(cast_at: Timestamp, now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::{
-        poll::{ResultsMode, Schedule},
-        store::OptionCount,
-    };
+    use poll::{ResultsMode, Schedule};
+    use store::OptionCount;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()

@@ -1,7 +1,7 @@
 //! What the result page says, in every language. The texts are in `result/locales`.
 
 use serde::Deserialize;
-use shared::language::Translations;
+use web::language::Translations;
 
 /// The texts of one language. A field that a file lacks, or one that is not here, is an error.
 ///
@@ -96,7 +96,7 @@ impl Texts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::language::Language;
+    use web::language::Language;
 
     #[test]
     fn every_language_has_every_text() {

@@ -7,15 +7,12 @@ use std::{
     time::Duration,
 };
 
+use gzip::Gzippable;
 use jiff::Timestamp;
+use poll::{Poll, ballot::Choice};
+use retry::Backoff;
 use serde::Serialize;
-use shared::{
-    backoff::Backoff,
-    ballot::Choice,
-    gzip::Gzippable,
-    poll::Poll,
-    store::{Store, StoreError, TimelinePoint},
-};
+use store::{Store, StoreError, TimelinePoint};
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
@@ -88,10 +85,10 @@ pub async fn keep_fresh(
     poll: &Poll,
     mut tally: watch::Receiver<Latest>,
     publisher: &watch::Sender<LatestTimeline>,
-    closing: &CancellationToken,
+    shutting_down: &CancellationToken,
 ) {
     let mut backoff = Backoff::default();
-    while let Some(Ok(())) = closing.run_until_cancelled(tally.changed()).await {
+    while let Some(Ok(())) = shutting_down.run_until_cancelled(tally.changed()).await {
         let wait = match read(store, poll).await {
             Ok(timeline) => {
                 backoff.reset();
@@ -99,13 +96,13 @@ pub async fn keep_fresh(
                 AT_MOST_EVERY
             }
             Err(error) => {
-                let wait = backoff.next_wait();
+                let wait = backoff.next_delay();
                 tracing::warn!(%error, ?wait, "the votes over time cannot be read; viewers see the last ones");
                 tally.mark_changed();
                 wait
             }
         };
-        closing.run_until_cancelled(sleep(wait)).await;
+        shutting_down.run_until_cancelled(sleep(wait)).await;
     }
 }
 

@@ -2,8 +2,8 @@
 //! there.
 
 use jiff::{Timestamp, ToSpan};
+use poll::Clock;
 use serde_json::json;
-use shared::poll::Clock;
 
 use super::{PRESSED, embedded};
 use crate::harness::{

@@ -66,13 +66,13 @@ fn originals_image() -> &'static str {
     }
 }
 
-/// The commands in the part of the README that is about the original.
+/// The commands of the guide for operators that migrate from the original app.
 fn commands() -> String {
-    let readme = std::fs::read_to_string(folders::root().join("README.md")).unwrap();
-    let part = readme.split("\n#### From the original\n").nth(1);
+    let guide = std::fs::read_to_string(folders::root().join("docs/operations.md")).unwrap();
+    let part = guide.split("\n## Migrate from the original app\n").nth(1);
     let block = part.and_then(|part| part.split("```sh\n").nth(1));
     let block = block.and_then(|block| block.split("```").next());
-    block.expect("the README has it").to_owned()
+    block.expect("the guide has the commands").to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

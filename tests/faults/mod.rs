@@ -3,8 +3,8 @@
 //!
 //! | fault | test |
 //! |---|---|
-//! | Redis frozen, 200 voters | `queue_server::a_frozen_redis_is_a_fast_503_for_a_whole_crowd`; pages and probes: `outages::a_frozen_redis_is_a_fast_503_and_everything_else_goes_on` |
-//! | Redis killed | `queue_server::a_killed_redis_loses_no_accepted_vote`, `original_faults::a_redis_that_dies_costs_no_vote_and_no_patience` |
+//! | Redis frozen, 200 voters | `queue_server::a_frozen_redis_is_a_fast_503_for_a_whole_crowd`; pages and probes: `outages::a_frozen_redis_fails_votes_fast_and_nothing_else` |
+//! | Redis killed | `queue_server::a_killed_redis_loses_no_accepted_vote`, `original_app::a_killed_redis_loses_no_vote_and_votes_fail_fast` |
 //! | a connection to Redis breaks | `queue_server::what_was_in_flight_when_a_connection_broke_is_not_sent_again`, `queue_server::the_first_voter_after_an_outage_of_redis_is_served` |
 //! | Redis out of memory | `queue_server::a_redis_out_of_memory_is_emptied_all_the_same`, `queue_server::a_redis_out_of_memory_is_emptied_by_the_first_worker_too` |
 //! | Redis' disk is full | `disk_full::a_full_disk_ends_redis_and_costs_no_accepted_vote`, `disk_full::a_full_disk_is_a_503_where_redis_syncs_every_second` |
@@ -12,23 +12,23 @@
 //! | a database dropped and made anew, tables dropped, a key of another type, a file removed or locked | all of `recreated` |
 //! | Redis made a replica | `failover::a_master_that_became_a_replica_is_left` |
 //! | entries trimmed while pending | `stream::entries_removed_in_a_dead_workers_hands_are_counted_as_lost`, `queue_contract::entries_removed_while_pending_are_reported_as_lost` |
-//! | consumer group missing | `stream::a_lost_group_is_made_again_under_a_running_worker`, `queue_contract::a_lost_consumer_group_is_made_again_from_the_beginning` |
+//! | consumer group missing | `stream::a_lost_group_is_made_again_under_a_running_worker`, `queue_contract::a_lost_consumer_group_is_recreated_from_the_first_entry` |
 //! | dead workers' names | `stream::names_of_workers_that_hold_nothing_are_forgotten` |
-//! | Postgres frozen | `outages::a_frozen_postgres_does_not_hold_the_worker_for_ever` |
+//! | Postgres frozen | `outages::a_frozen_postgres_does_not_block_the_worker_forever` |
 //! | Postgres partitioned, Redis partitioned | all of `partitions` |
-//! | Postgres killed | `outages::voting_goes_on_while_postgres_is_away_and_the_result_says_how_old_it_is` |
+//! | Postgres killed | `outages::voting_continues_while_postgres_is_down_and_the_result_is_marked_stale` |
 //! | Postgres restarted, immediate | `store_server::an_immediate_restart_of_postgres_heals_alone` |
 //! | Postgres takes no writes | `store_server::a_postgres_that_takes_no_writes_is_said_by_the_worker_and_shown_by_the_result` |
-//! | worker killed between commit and acknowledgement | `worker_dies::between_commit_and_acknowledgement_nothing_changes`, `mover::…::a_worker_that_died_between_commit_and_acknowledgement_changes_nothing` |
+//! | worker killed between commit and acknowledgement | `worker_dies::between_commit_and_acknowledgement_nothing_changes`, `ballot_processor::…::a_crash_between_commit_and_acknowledgement_changes_no_vote` |
 //! | the power goes, from any unsynced byte on | all of `power` |
 //! | all of it by chance, at the same time | `random::whatever_breaks_nothing_accepted_is_lost`; that it would notice: `random::mutants`, `power::a_redis_that_syncs_every_second_is_found_out` |
 //! | a shard killed, a shard frozen, a node of a Redis Cluster replaced by its replica | all of `shards` |
 //! | more votes than the queue keeps | `overload::of_twice_what_the_queue_keeps_half_is_kept_in_time_and_half_is_refused_at_once` |
 //! | more votes than the processor keeps up with | `overload::a_service_with_too_much_to_do_does_not_blame_the_queue` |
-//! | anything killed under load | `processes::…::whatever_is_killed_no_accepted_vote_is_lost` |
-//! | several workers, reordered deliveries | `convergence::…::any_order_ends_in_the_same_tally`, `mover::…::workers_side_by_side_move_every_ballot_once`, all of `schedules`, `store_contract::…::writers_side_by_side_end_in_the_right_tally` |
-//! | poison | `mover::…::poison_becomes_a_dead_letter_and_blocks_nobody`, `mover::…::what_only_the_store_refuses_becomes_a_dead_letter_too`, `original_faults::…::a_300_character_post_does_not_break_the_worker` |
-//! | a voter twice in a batch | `store_contract::…::within_a_batch_only_the_newest_counts` |
+//! | anything killed under load | `processes::…::no_accepted_vote_is_lost_when_a_service_is_killed` |
+//! | several workers, reordered deliveries | `convergence::…::any_order_ends_in_the_same_tally`, `ballot_processor::…::concurrent_workers_process_every_ballot_once`, all of `schedules`, `store_contract::…::concurrent_writers_end_in_the_correct_tally` |
+//! | poison | `ballot_processor::…::invalid_ballots_become_dead_letters_and_block_no_others`, `ballot_processor::…::a_ballot_rejected_by_the_store_becomes_a_dead_letter`, `original_app::…::a_300_character_post_does_not_break_the_worker` |
+//! | a voter twice in a batch | `store_contract::…::within_a_batch_only_the_newest_ballot_counts` |
 //! | SIGTERM under load | all of `termination` |
 //! | the queue wiped, its ids go back | all of `ids_go_back` |
 //! | ids of the future, clocks set back, ballots removed before delivery | all of [`crate::clock`] |
@@ -124,7 +124,7 @@ pub async fn until_empty(storage: &Storage) {
     for shard in storage.shards().await.shards() {
         let left = async || {
             let backlog = shard.consumer("looks").trim().await;
-            backlog.map_or(u64::MAX, |backlog| backlog.pending + backlog.undelivered)
+            backlog.map_or(u64::MAX, |backlog| backlog.pending + backlog.lag)
         };
         let mut least = u64::MAX;
         while least > 0 {

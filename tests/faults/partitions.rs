@@ -2,13 +2,11 @@
 
 use std::{cell::RefCell, collections::HashSet, time::Duration};
 
+use poll::ballot::VoterId;
 use reqwest::StatusCode;
 use serde_json::Value;
-use shared::{
-    ballot::VoterId,
-    store::{Store, StoreConfig},
-};
 use sqlx::{Connection, PgConnection};
+use store::{Store, StoreConfig};
 use tokio::time::timeout;
 
 use super::{
@@ -208,7 +206,8 @@ async fn a_worker_that_vanished_in_a_transaction_locks_nobody_out() {
         .unwrap();
     let voter = VoterId::random();
     let ballot = [cast(voter, "a", 1, 0)];
-    let applying = tokio::spawn(async move { lost.apply(&ballot, &[dead(2, "poison")]).await });
+    let applying =
+        tokio::spawn(async move { lost.upsert_ballots(&ballot, &[dead(2, "poison")]).await });
     let waits = "SELECT 'waits', count(*) FROM pg_locks
                  WHERE NOT granted AND relation = 'dead_letters'::regclass";
     let waiting = async || storage.rows(waits).await[0].1;
@@ -224,7 +223,7 @@ async fn a_worker_that_vanished_in_a_transaction_locks_nobody_out() {
     proxy.mend_for_new_connections();
 
     let newer = [cast(voter, "b", 3, 0)];
-    let stored = timeout(PATIENCE, store.apply(&newer, &[])).await;
+    let stored = timeout(PATIENCE, store.upsert_ballots(&newer, &[])).await;
     assert_eq!(stored.expect("nothing is locked").unwrap().applied, 1);
 }
 
@@ -238,6 +237,6 @@ async fn a_slow_postgres_has_the_time_that_is_set() {
     proxy.make(Network::Slow(Duration::from_secs(1)));
     let store = Store::open(&storage.store_config()).await.unwrap();
     let ballot = [cast(VoterId::random(), "a", 1, 0)];
-    let stored = store.apply(&ballot, &[]).await;
+    let stored = store.upsert_ballots(&ballot, &[]).await;
     assert_eq!(stored.unwrap().applied, 1);
 }

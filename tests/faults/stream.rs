@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::ballot::{Ballot, VoterId};
+use poll::ballot::{Ballot, VoterId};
 
 use super::{start_ready, until_metric};
 use crate::harness::{
@@ -26,11 +26,11 @@ async fn enqueue(storage: &Storage, count: usize) {
 }
 
 /// Takes ballots, as a worker that dies with them in hand.
-async fn take(storage: &Storage, name: &str, count: usize) -> Vec<shared::ballot::BallotId> {
+async fn take(storage: &Storage, name: &str, count: usize) -> Vec<poll::ballot::BallotId> {
     let mut consumer = storage.queue().await.consumer(name);
     let mut taken = Vec::new();
     while taken.len() < count {
-        let deliveries = consumer.next(count - taken.len(), SOON).await.unwrap();
+        let deliveries = consumer.read(count - taken.len(), SOON).await.unwrap();
         taken.extend(deliveries.iter().map(|delivery| delivery.id));
     }
     taken
@@ -92,7 +92,7 @@ async fn names_of_workers_that_hold_nothing_are_forgotten() {
     assert_eq!(
         queue
             .consumer("early")
-            .forget_others(Duration::ZERO)
+            .remove_idle_consumers(Duration::ZERO)
             .await
             .unwrap(),
         0,
@@ -104,11 +104,17 @@ async fn names_of_workers_that_hold_nothing_are_forgotten() {
     let held = take(&storage, "holds", 1).await;
     let mut looks = queue.consumer("looks");
     assert_eq!(
-        looks.forget_others(Duration::from_hours(1)).await.unwrap(),
+        looks
+            .remove_idle_consumers(Duration::from_hours(1))
+            .await
+            .unwrap(),
         0,
         "nobody was silent for so long"
     );
-    assert_eq!(looks.forget_others(Duration::ZERO).await.unwrap(), 1);
+    assert_eq!(
+        looks.remove_idle_consumers(Duration::ZERO).await.unwrap(),
+        1
+    );
     assert_eq!(names(&storage), ["holds"]);
     let claimed = looks.claim(10, Duration::ZERO).await.unwrap().deliveries;
     assert_eq!(claimed[0].id, held[0], "what it holds is not lost");

@@ -1,7 +1,7 @@
 //! The whole application, running inside the test on free ports.
 
 use clap::{Args, Command, FromArgMatches};
-use shared::poll::Clock;
+use poll::Clock;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use voting_app::{Config, Listeners, Settings};

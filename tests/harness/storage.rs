@@ -2,12 +2,10 @@
 
 use std::{str::FromStr, time::Duration};
 
-use shared::{
-    poll::{Poll, Schedule},
-    queue::{DurabilityCheck, Queue, QueueConfig, QueueUrl, ShardedQueue},
-    store::{Store, StoreConfig, StoreUrl},
-};
+use poll::{Poll, Schedule};
+use queue::{DurabilityCheck, Queue, QueueConfig, QueueUrl, ShardedQueue};
 use sqlx::{Connection, PgConnection, SqliteConnection};
+use store::{Store, StoreConfig, StoreUrl};
 use tempfile::TempDir;
 
 use super::{PATIENCE, cluster, postgres, redis, unique};
@@ -88,7 +86,7 @@ impl Storage {
         let store = Store::open(&self.store_config())
             .await
             .expect("the store opens");
-        store.prepare().await.expect("the tables can be made");
+        store.migrate().await.expect("the tables can be made");
         store
     }
 

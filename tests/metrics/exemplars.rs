@@ -1,4 +1,4 @@
-//! A real Prometheus reads OpenMetrics, and keeps the exemplars.
+//! A real Prometheus scrapes OpenMetrics and stores the exemplars.
 
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn prometheus_leads_from_a_latency_to_its_trace() {
+async fn prometheus_stores_exemplars_with_trace_ids() {
     let storage = or_skip!(Storage::new(Kind::Embedded).await);
     let collector = Collector::start().await;
     let vote = start_ready("vote", &storage, &collector.settings()).await;
@@ -33,9 +33,9 @@ async fn prometheus_leads_from_a_latency_to_its_trace() {
         let path = "query_exemplars?query=http_server_request_duration_seconds_bucket&start=0&end=9999999999";
         prometheus.ask(path).await
     };
-    let has_it = |found: &Value| found.to_string().contains(&trace);
-    eventually("the exemplar", has_it, exemplars).await;
-    // All of it was read, and counters have the names that they have in the other format.
+    let has_trace = |found: &Value| found.to_string().contains(&trace);
+    eventually("the exemplar", has_trace, exemplars).await;
+    // The whole scrape was parsed, and counters have the same names as in the text format.
     for query in [
         "up",
         "vote_submissions_total{choice=\"a\",outcome=\"accepted\"}",

@@ -1,4 +1,4 @@
-//! Requests, by what was asked and answered.
+//! Requests, by method, route and status, and connections.
 
 use reqwest::Method;
 
@@ -15,31 +15,32 @@ use crate::{
     },
 };
 
-fn answers(method: &str, route: &str, status: u16) -> String {
+/// The series that counts responses with these labels.
+fn request_count(method: &str, route: &str, status: u16) -> String {
     format!(
         "http_server_request_duration_seconds_count{{http_request_method=\"{method}\",http_response_status_code=\"{status}\",http_route=\"{route}\"}}"
     )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_service_counts_requests_by_what_they_are_and_never_by_what_somebody_tries() {
+async fn unknown_paths_and_methods_add_no_label_values() {
     let (_storage, services) = or_skip!(services(Kind::Embedded).await);
     for (name, service) in &services {
-        let ask = async |method: &str, path: &str| {
+        let send = async |method: &str, path: &str| {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
             let request = client().request(method, format!("{}{path}", service.url));
             request.send().await.unwrap();
         };
-        ask("GET", "/health").await;
-        ask("GET", "/no/such/path?or=query").await;
-        ask("PROPFIND", "/health").await;
-        ask("PROPFIND", "/no/such/path").await;
+        send("GET", "/health").await;
+        send("GET", "/no/such/path?or=query").await;
+        send("PROPFIND", "/health").await;
+        send("PROPFIND", "/no/such/path").await;
         let now = Scrape::of(&service.url).await;
         for series in [
-            answers("GET", "/health", 200),
-            answers("GET", "unmatched", 404),
-            answers("_OTHER", "/health", 405),
-            answers("_OTHER", "unmatched", 404),
+            request_count("GET", "/health", 200),
+            request_count("GET", "unmatched", 404),
+            request_count("_OTHER", "/health", 405),
+            request_count("_OTHER", "unmatched", 404),
         ] {
             assert_eq!(now.find(&series), Some(1.0), "{name}: {series}");
         }
@@ -48,7 +49,7 @@ async fn every_service_counts_requests_by_what_they_are_and_never_by_what_somebo
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_in_hand_and_open_connections_are_counted_up_and_down() {
+async fn active_requests_and_open_connections_are_counted_up_and_down() {
     let redis = or_skip!(redis::own());
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     storage.queue_url.clone_from(&redis.url);
@@ -66,14 +67,14 @@ async fn requests_in_hand_and_open_connections_are_counted_up_and_down() {
     voting.await.unwrap();
     until(&vote.url, posts, exactly(0.0)).await;
 
-    let others = {
-        let mut others = Vec::new();
+    let connections = {
+        let mut connections = Vec::new();
         for _ in 0..50 {
-            others.push(Raw::open(&vote.url).await);
+            connections.push(Raw::open(&vote.url).await);
         }
-        others
+        connections
     };
     until(&vote.url, open, |open| open >= 50.0).await;
-    drop(others);
+    drop(connections);
     until(&vote.url, open, |open| open < 50.0).await;
 }

@@ -1,6 +1,6 @@
-//! What viewers get, and how old it is.
+//! Connections of viewers, the events that they receive, and the age of the tally.
 
-use super::PROMPT;
+use super::SHORT_TIMEOUTS;
 use crate::{
     faults::start_ready,
     harness::{
@@ -15,7 +15,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn viewers_and_what_they_are_sent_are_counted() {
+async fn viewers_and_sent_events_are_counted() {
     let storage = or_skip!(Storage::new(Kind::Servers).await);
     let vote = start_ready("vote", &storage, &[]).await;
     let _worker = start_ready("worker", &storage, &[]).await;
@@ -57,24 +57,24 @@ async fn viewers_and_what_they_are_sent_are_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tally_ages_while_the_store_hangs() {
+async fn the_snapshot_age_grows_while_the_store_hangs() {
     let server: &'static _ = Box::leak(Box::new(or_skip!(postgres::own())));
     let mut storage = or_skip!(Storage::new(Kind::Servers).await);
     let database = server.database().await;
     storage.database_url = database.url();
-    // One attempt to read it takes longer than the test.
-    let patient = [("STORE_TIMEOUT", "1h")];
-    let result = start_ready("result", &storage, &patient).await;
+    // A single attempt to read the tally takes longer than the test.
+    let long_timeout = [("STORE_TIMEOUT", "1h")];
+    let result = start_ready("result", &storage, &long_timeout).await;
     let age = "result_snapshot_age_seconds";
     server.server.freeze();
     until(&result.url, age, |age| age > 4.0).await;
     server.server.thaw();
     until(&result.url, age, |age| age < 4.0).await;
 
-    // Where there has never been one, the time without counts.
+    // Without any tally, the age is the time since the start.
     server.server.freeze();
-    let blind = Service::start("result", &storage, &PROMPT);
-    until(&blind.url, age, |age| age > 1.0).await;
+    let without_tally = Service::start("result", &storage, &SHORT_TIMEOUTS);
+    until(&without_tally.url, age, |age| age > 1.0).await;
     drop(database);
     server.server.kill();
 }

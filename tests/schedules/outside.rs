@@ -6,7 +6,7 @@ use ::redis::{
     Commands, Connection, cmd,
     streams::{StreamInfoGroupsReply, StreamPendingCountReply, StreamRangeReply},
 };
-use shared::ballot::BallotId;
+use poll::ballot::BallotId;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::harness::{redis, storage::Storage};

@@ -6,13 +6,11 @@ use std::{
 };
 
 use futures_util::TryStreamExt;
+use poll::ballot::{Ballot, BallotId, VoterId};
 use prometheus::Registry;
 use proptest::prelude::*;
-use shared::{
-    ballot::{Ballot, BallotId, VoterId},
-    queue::Queue,
-    store::{StandingVote, Store},
-};
+use queue::Queue;
+use store::{StandingVote, Store};
 use worker::{
     WorkerMetrics,
     mover::{MoveError, Mover, Pace, Progress, Step},
@@ -157,7 +155,7 @@ impl<'a> World<'a> {
             Event::GroupIsLost => self.outside.lose_group().await,
             Event::IdleNamesAreForgotten => {
                 let mut forgets = self.queue.consumer("forgets");
-                forgets.forget_others(Duration::ZERO).await.unwrap();
+                forgets.remove_idle_consumers(Duration::ZERO).await.unwrap();
             }
         }
         self.nothing_has_vanished().await
@@ -176,7 +174,7 @@ impl<'a> World<'a> {
 
     async fn poison(&mut self) {
         self.storage.enqueue_raw(&[("no", "ballot")]).await;
-        let id = self.queue.newest().await.unwrap().expect("it is there");
+        let id = self.queue.last_id().await.unwrap().expect("it is there");
         self.poison.insert(id);
         self.not_yet_stored.insert(id, None);
     }
@@ -232,7 +230,7 @@ impl<'a> World<'a> {
         prop_assert_eq!(self.outside.kept_by_the_queue().await, BTreeSet::new());
         let backlog = self.queue.consumer("looks").trim().await.unwrap();
         prop_assert!(backlog.is_empty(), "{:?}", backlog);
-        prop_assert_eq!(self.queue.newest().await.unwrap(), None, "it is trimmed");
+        prop_assert_eq!(self.queue.last_id().await.unwrap(), None, "it is trimmed");
 
         let standing = self.standing_votes().await.into_iter();
         let standing: Vec<_> = standing

@@ -1,6 +1,6 @@
 //! A shard is lost, and comes back.
 
-use shared::queue::Queue;
+use queue::Queue;
 
 use super::rig::{NONE, Rig, assert_accepted_elsewhere, assert_refused_at_once};
 use crate::harness::{
@@ -126,8 +126,8 @@ async fn a_lost_shard_is_not_looked_for_in_a_cluster_that_does_not_know_it() {
         shard_of(&cluster.masters[LOST]).await,
     ] {
         let probes = async || {
-            let strange = strange.probe_enqueue().await;
-            (strange.is_ok(), own.probe_enqueue().await.is_ok())
+            let strange = strange.check_write().await;
+            (strange.is_ok(), own.check_write().await.is_ok())
         };
         let probes = eventually("the way to the own shard", |(_, own)| *own, probes).await;
         assert_eq!(probes, (false, true));

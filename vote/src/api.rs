@@ -9,13 +9,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
+use poll::{Phase, ResultsMode, ballot::Choice};
 use serde::Serialize;
-use shared::{
-    ballot::Choice,
-    http::Problem,
-    poll::{Phase, ResultsMode},
-};
 use utoipa::ToSchema;
+use web::Problem;
 
 use crate::{
     csrf::Token,
@@ -78,7 +75,7 @@ struct ReceiptDocument {
 )]
 pub async fn poll(State(app): State<App>) -> Response {
     let schedule = &app.poll().schedule;
-    let option = |option: &shared::poll::PollOption| OptionDocument {
+    let option = |option: &poll::PollOption| OptionDocument {
         key: option.key.clone(),
         label: option.label.clone(),
     };

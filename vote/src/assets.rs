@@ -1,6 +1,6 @@
 //! The static files of the voting page.
 
-use shared::http::{Asset, SharedAssets};
+use web::{Asset, SharedAssets};
 
 /// The static files of the voting page.
 pub struct Assets {

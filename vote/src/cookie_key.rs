@@ -7,9 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use embedded::private;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use shared::private;
 
 const KEY_FILE: &str = "cookie.key";
 const KEY_BYTES: usize = 64;

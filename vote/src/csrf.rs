@@ -19,10 +19,8 @@
 //! same host is accepted. It gets this one's cookies from the browser anyway, because cookies ignore ports.
 
 use axum::http::{HeaderMap, header};
-use shared::{
-    http::{Origin, PublicOrigins, forwarded_hosts},
-    throttle::Throttle,
-};
+use retry::Throttle;
+use web::{Origin, PublicOrigins, forwarded_hosts};
 
 use crate::refusal::Refusal;
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use shared::http::{page_responses, problem_responses};
 use utoipa::{
     IntoResponses,
     openapi::{RefOr, Response},
 };
+use web::{page_responses, problem_responses};
 
 use crate::refusal::Refusal;
 

@@ -7,7 +7,7 @@ use std::{borrow::Cow, convert::Infallible};
 use axum::body::Bytes;
 use futures_util::stream;
 use multer::Multipart;
-use shared::ballot::Choice;
+use poll::ballot::Choice;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{ObjectBuilder, RefOr, Schema, Type},

@@ -17,10 +17,8 @@ use axum::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
-use shared::{
-    ballot::{Choice, VoterId},
-    http::{Origin, forwarded_scheme},
-};
+use poll::ballot::{Choice, VoterId};
+use web::{Origin, forwarded_scheme};
 
 use crate::{
     cookie_key::{CookieKeys, Key, Purpose, SIGNATURE_BYTES},

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry};
-use shared::{
+use poll::{
+    Phase, Poll, ResultsMode,
     ballot::{Ballot, Choice, Traceparent, VoterId},
-    http::{ClientAddress, Refused},
-    metrics::LATENCY_SECONDS,
-    poll::{Phase, Poll, ResultsMode},
-    throttle::Throttle,
 };
+use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry};
+use retry::Throttle;
+use telemetry::metrics::LATENCY_SECONDS;
+use web::{ClientAddress, Refused};
 
 use crate::{
     line::{Line, Receipt},
@@ -18,7 +18,7 @@ use crate::{
     refusal::Refusal,
 };
 
-shared::metrics! {
+telemetry::metrics! {
     /// What the voting service counts.
     pub struct VoteMetrics {
         /// Votes that came in, by the option's key (none: not an option; hidden: any option, as long as results are hidden and everybody may read this) and what became of them.

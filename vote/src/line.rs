@@ -8,10 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shared::{
-    ballot::{Ballot, BallotId, Choice},
-    queue::{Queue, QueueError, Sending},
-};
+use poll::ballot::{Ballot, BallotId, Choice};
+use queue::{ProducerSpan, Queue, QueueError};
 use tokio::{
     spawn,
     sync::{mpsc, oneshot},
@@ -57,7 +55,7 @@ pub struct Answer {
 }
 
 struct Waiting {
-    sending: Sending,
+    sending: ProducerSpan,
     since: Instant,
     admitted: Admitted,
     answer: oneshot::Sender<Answer>,
@@ -82,7 +80,7 @@ impl Line {
         let (answer, answered) = oneshot::channel();
         let since = Instant::now();
         let waiting = Waiting {
-            sending: Sending::begin(ballot, &self.queue),
+            sending: ProducerSpan::begin(ballot, &self.queue),
             since,
             admitted,
             answer,

@@ -3,8 +3,11 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use shared::{build, cli, lifecycle, settings::ListenSettings, telemetry};
+use cli::build;
+use service::lifecycle;
+use telemetry;
 use vote::seed::{self, SeedSettings};
+use web::settings::ListenSettings;
 
 /// A vote asks for memory dozens of times, and gives it back on another thread: glibc took a fifth of its time for that.
 #[global_allocator]

@@ -11,16 +11,14 @@ use std::{
 };
 
 use clap::Args;
+use cli::whole_number;
 use governor::{
     DefaultDirectRateLimiter, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
 };
 use hashlink::LruCache;
-use shared::{
-    ballot::VoterId,
-    http::{ClientAddress, TrustedProxies},
-    settings::whole_number,
-};
+use poll::ballot::VoterId;
+use web::{ClientAddress, TrustedProxies};
 
 use crate::refusal::Refusal;
 

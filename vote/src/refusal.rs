@@ -2,11 +2,9 @@
 
 use axum::http::StatusCode;
 use jiff::Timestamp;
-use shared::{
-    http::{Problem, ProblemKind},
-    poll::UnknownChoice,
-    queue::QueueError,
-};
+use poll::UnknownChoice;
+use queue::QueueError;
+use web::{Problem, ProblemKind};
 
 /// A vote that is not accepted.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -4,16 +4,12 @@ use std::{ops::Deref, sync::Arc};
 
 use axum::{Router, http::Method};
 use jiff::Timestamp;
-use shared::{
-    http::{
-        AllowedOrigins, Api, BasePath, HttpMetrics, Pages, PublicOrigins, Refused, asset_routes,
-        documented_routes,
-    },
-    language::Translations,
-    links::LinkSettings,
-    poll::Poll,
-};
+use poll::Poll;
 use utoipa_axum::{router::OpenApiRouter, routes};
+use web::{
+    AllowedOrigins, Api, BasePath, HttpMetrics, PageCache, PublicOrigins, Refused, asset_routes,
+    documented_routes, language::Translations, public_urls::PublicUrlSettings,
+};
 
 use crate::{
     api,
@@ -41,9 +37,9 @@ pub struct Parts {
     pub(crate) intake: Intake,
     pub(crate) texts: Translations<Texts>,
     pub(crate) assets: Assets,
-    pub(crate) links: LinkSettings,
+    pub(crate) links: PublicUrlSettings,
     pub(crate) instance: String,
-    pub(crate) pages: Pages<page::Kind, page::Version>,
+    pub(crate) pages: PageCache<page::Kind, page::Version>,
 }
 
 impl Deref for App {
@@ -58,7 +54,7 @@ impl App {
     pub(crate) fn new(
         intake: Intake,
         keys: CookieKeys,
-        links: LinkSettings,
+        links: PublicUrlSettings,
         public_origins: PublicOrigins,
     ) -> Self {
         let own = match &links.vote_url {
@@ -73,8 +69,8 @@ impl App {
             texts: texts::all(),
             assets: Assets::new(),
             links,
-            instance: shared::instance_name(),
-            pages: Pages::default(),
+            instance: telemetry::instance_name(),
+            pages: PageCache::default(),
         }))
     }
 

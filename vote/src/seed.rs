@@ -8,12 +8,13 @@ use axum::{
     http::{Request, StatusCode, Uri, header},
 };
 use clap::Args;
+use cli::whole_number;
 use http_body_util::Full;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use shared::{backoff::Backoff, settings::whole_number};
+use retry::Backoff;
 use tokio::{
     sync::Semaphore,
     task::JoinSet,
@@ -92,7 +93,7 @@ async fn vote(client: &HttpClient, url: &Uri, option: &str) -> anyhow::Result<()
                 let status = unsuccessful?;
                 bail!("{url} does not take votes in: {status}");
             }
-            Ok(_) | Err(_) => sleep(backoff.next_wait()).await,
+            Ok(_) | Err(_) => sleep(backoff.next_delay()).await,
         }
     }
 }

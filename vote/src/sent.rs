@@ -8,8 +8,9 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use http_body_util::LengthLimitError;
-use shared::{ballot::Traceparent, http::ClientAddress};
+use poll::ballot::Traceparent;
 use tokio::time::timeout;
+use web::ClientAddress;
 
 use crate::refusal::Refusal;
 

@@ -3,20 +3,19 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use shared::{
-    http::{AllowedOrigins, Site},
-    links::LinkSettings,
-    poll::Poll,
-    queue::{QueueConfig, QueueUrl},
-    settings::{
-        BrowserSettings, DataSettings, PollSettings, QueueSettings, ServerSettings, SettingsError,
-        secret,
-    },
+use cli::secret;
+use embedded::DataSettings;
+use poll::{Poll, settings::PollSettings};
+use queue::{QueueConfig, QueueSettings, QueueUrl};
+use web::{
+    AllowedOrigins, Site,
+    public_urls::PublicUrlSettings,
+    settings::{BrowserSettings, ServerSettings},
 };
 
 use crate::{
-    cookie_key::{CookieKeys, InvalidCookieKey},
-    rate_limit::{RateConfig, RateSettings, RateWithoutNumber},
+    cookie_key::CookieKeys,
+    rate_limit::{RateConfig, RateSettings},
 };
 
 /// The settings of the service when it runs alone.
@@ -76,7 +75,7 @@ pub struct Config {
     /// Which other sites may read the poll.
     pub origins: Option<AllowedOrigins>,
     /// Where browsers find the pages.
-    pub links: LinkSettings,
+    pub links: PublicUrlSettings,
     /// The outside of the installation: origins, HTTPS, proxies.
     pub site: Site,
     /// How much one address may vote.
@@ -90,7 +89,7 @@ impl Settings {
     ///
     /// # Errors
     /// They cannot be used; the message names the variable and what is allowed.
-    pub fn config(&self) -> Result<Config, ConfigError> {
+    pub fn config(&self) -> anyhow::Result<Config> {
         Config::new(
             &self.poll,
             &self.queue,
@@ -116,7 +115,7 @@ impl Config {
         browser: &BrowserSettings,
         rates: &RateSettings,
         server: ServerSettings,
-    ) -> Result<Self, ConfigError> {
+    ) -> anyhow::Result<Self> {
         let queue = queue.config(data)?;
         let current = secret(
             "COOKIE_KEY",
@@ -148,18 +147,4 @@ impl Config {
             server,
         })
     }
-}
-
-/// The settings cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// One that other services have too.
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
-    /// A key for cookies.
-    #[error(transparent)]
-    CookieKey(#[from] InvalidCookieKey),
-    /// A limit per address.
-    #[error(transparent)]
-    Rate(#[from] RateWithoutNumber),
 }

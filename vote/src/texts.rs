@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use askama::Template;
 use serde::Deserialize;
-use shared::language::Translations;
+use web::language::Translations;
 
 use crate::refusal::Refusal;
 
@@ -126,7 +126,8 @@ impl Texts {
 mod tests {
     use std::time::Duration;
 
-    use shared::{language::Language, queue::QueueError};
+    use queue::QueueError;
+    use web::language::Language;
 
     use super::*;
 

@@ -15,7 +15,7 @@ const FIELD: &str = "choice";
 #[serde(deny_unknown_fields)]
 pub struct VoteDocument {
     /// The key of the option.
-    #[schema(value_type = shared::ballot::Choice)]
+    #[schema(value_type = poll::ballot::Choice)]
     choice: String,
 }
 
@@ -60,7 +60,7 @@ fn fault(body: &[u8]) -> String {
         return format!("its body is {}, not an object", kind(&value));
     };
     if let Some(name) = fields.keys().find(|name| *name != FIELD) {
-        return format!("the field {:?} is unknown", shared::poll::abbreviated(name));
+        return format!("the field {:?} is unknown", poll::abbreviated(name));
     }
     match fields.get(FIELD) {
         None => format!("the field {FIELD:?} is missing"),

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shared::probe::Check;
+use service::probe::Check;
 
 /// When the loop last began a turn, and how the last one ended. Cloning is cheap; clones share what they know.
 #[derive(Clone, Debug)]

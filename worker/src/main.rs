@@ -3,7 +3,10 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use shared::{build, cli, lifecycle, settings::ListenSettings, telemetry};
+use cli::build;
+use service::lifecycle;
+use telemetry;
+use web::settings::ListenSettings;
 use worker::admin;
 
 /// Moves ballots from the queue into the store, and counts them.

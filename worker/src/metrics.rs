@@ -7,7 +7,7 @@ const PIPELINE_SECONDS: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0,
 ];
 
-shared::metrics! {
+telemetry::metrics! {
     /// What a worker measures. Every worker tells of the whole queue.
     pub struct WorkerMetrics {
         /// Entries of the queue, by what became of them: applied, stale (a newer ballot of the voter was stored before), dead_letter, retry (counted once for each failed attempt).

@@ -3,15 +3,12 @@
 use std::time::Duration;
 
 use clap::Args;
-use shared::{
-    poll::Poll,
-    queue::QueueConfig,
-    settings::{
-        DataSettings, PollSettings, QueueSettings, ServerSettings, SettingsError, StoreSettings,
-        duration, whole_number,
-    },
-    store::StoreConfig,
-};
+use cli::{duration, whole_number};
+use embedded::DataSettings;
+use poll::{Poll, settings::PollSettings};
+use queue::{QueueConfig, QueueSettings};
+use store::{StoreConfig, StoreSettings};
+use web::settings::ServerSettings;
 
 use crate::mover::Pace;
 
@@ -85,7 +82,7 @@ impl Settings {
     ///
     /// # Errors
     /// They cannot be used; the message names the variable and what is allowed.
-    pub fn config(&self) -> Result<Config, SettingsError> {
+    pub fn config(&self) -> anyhow::Result<Config> {
         Config::new(
             &self.poll,
             &self.queue,
@@ -109,8 +106,14 @@ impl Config {
         data: &DataSettings,
         pace: &PaceSettings,
         server: ServerSettings,
-    ) -> Result<Self, SettingsError> {
-        let generated = || format!("{}-{:08x}", shared::instance_name(), rand::random::<u32>());
+    ) -> anyhow::Result<Self> {
+        let generated = || {
+            format!(
+                "{}-{:08x}",
+                telemetry::instance_name(),
+                rand::random::<u32>()
+            )
+        };
         let name = pace.worker_name.clone().unwrap_or_else(generated);
         let (queue, store) = (queue.config(data)?, store.config(data)?);
         // An embedded database has one writer at a time.

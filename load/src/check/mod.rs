@@ -28,7 +28,7 @@ mod violation;
 use std::collections::HashMap;
 
 pub use bounds::{Bounds, Range};
-use shared::ballot::BallotId;
+use poll::ballot::BallotId;
 pub use violation::{Violation, Who};
 
 use crate::{

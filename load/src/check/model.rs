@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use poll::ballot::VoterId;
 use proptest::prelude::*;
-use shared::ballot::VoterId;
 
 use super::*;
 use crate::history::{Attempt, Doubt, Outcome};

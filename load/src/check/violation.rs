@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use shared::ballot::{BallotId, VoterId};
+use poll::ballot::{BallotId, VoterId};
 
 use super::Range;
 use crate::{

@@ -38,9 +38,8 @@ async fn whatever_breaks_nothing_accepted_is_lost() {
     let setting = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let seed = setting("FAULT_RUN_SEED").map(|seed| seed.parse().expect("a seed is a number"));
     let seed = seed.unwrap_or_else(rand::random);
-    let length = setting("FAULT_RUN_DURATION").map_or(Ok(Duration::from_secs(20)), |length| {
-        shared::settings::duration(&length)
-    });
+    let length = setting("FAULT_RUN_DURATION")
+        .map_or(Ok(Duration::from_secs(20)), |length| cli::duration(&length));
     let schedule = Schedule::of(seed, length.expect("a duration, such as 3m"));
     println!("FAULT_RUN_SEED={seed}\n{schedule}");
     let rig = or_skip!(Rig::new(seed, &Programs::ours()).await);

@@ -33,13 +33,13 @@ const MUTANTS: [Mutant; 3] = [
     },
     Mutant {
         name: "whatever is stored last stands",
-        file: "shared/src/store/postgres/mod.rs",
+        file: "shared/store/src/postgres/mod.rs",
         is: "WHERE (excluded.cast_ms, excluded.cast_seq) > (votes.cast_ms, votes.cast_seq)",
         becomes: "",
     },
     Mutant {
         name: "ids are compared as text",
-        file: "shared/src/store/postgres/mod.rs",
+        file: "shared/store/src/postgres/mod.rs",
         is: "WHERE (excluded.cast_ms, excluded.cast_seq) > (votes.cast_ms, votes.cast_seq)",
         becomes: "WHERE (excluded.cast_ms || '-' || excluded.cast_seq) > (votes.cast_ms || '-' || votes.cast_seq)",
     },

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use shared::store::Store;
+use store::Store;
 
 /// The file to write.
 #[derive(Args, Clone, Debug)]
@@ -39,7 +39,7 @@ impl Settings {
         let sync = File::open(&copy).and_then(|copy| copy.sync_all());
         sync.with_context(unwritable)?;
         fs::rename(&copy, file).with_context(unwritable)?;
-        let contents = store.contents().await?;
+        let contents = store.counts().await?;
         println!(
             "{} written, with about {}",
             file.display(),

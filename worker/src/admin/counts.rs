@@ -1,7 +1,7 @@
 //! Compares the running counts with the votes, and makes them anew.
 
 use anyhow::bail;
-use shared::store::Store;
+use store::Store;
 
 /// Prints the differences.
 ///

@@ -8,11 +8,9 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::Args;
+use cli::spreadsheet::{BYTE_ORDER_MARK, text_cell};
 use futures_util::TryStreamExt;
-use shared::{
-    spreadsheet::{BYTE_ORDER_MARK, text_cell},
-    store::{StandingVote, Store, StoreError},
-};
+use store::{StandingVote, Store, StoreError};
 use tempfile::NamedTempFile;
 
 use super::{counted, output::unless_closed};

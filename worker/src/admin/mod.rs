@@ -14,10 +14,8 @@ use std::path::Path;
 
 use anyhow::ensure;
 use clap::Subcommand;
-use shared::{
-    queue::{QueueUrl, ShardedQueue},
-    store::{Store, StoreUrl},
-};
+use queue::{QueueUrl, ShardedQueue};
+use store::{Store, StoreUrl};
 
 use crate::Config;
 
@@ -98,7 +96,7 @@ async fn store(config: &Config) -> anyhow::Result<Store> {
         ensure_exists(file, "DATABASE_URL")?;
     }
     let store = Store::open(&config.store).await?;
-    store.prepare().await?;
+    store.migrate().await?;
     Ok(store)
 }
 

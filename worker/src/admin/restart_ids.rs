@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use anyhow::{bail, ensure};
 use prometheus::Registry;
-use shared::{
-    queue::{MAX_CLOCK_SKEW, ShardedQueue},
-    store::Store,
-};
+use queue::{MAX_CLOCK_SKEW, ShardedQueue};
+use store::Store;
 use tokio::time::sleep;
 
 use crate::{

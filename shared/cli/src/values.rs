@@ -1,0 +1,86 @@
+//! Values of settings.
+
+use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
+
+use jiff::SignedDuration;
+
+/// A length of time, such as `400ms`, `5s` or `1m 30s`.
+///
+/// # Errors
+/// The text is none, or negative.
+pub fn duration(raw: &str) -> Result<Duration, String> {
+    let parsed = raw
+        .parse::<SignedDuration>()
+        .ok()
+        .and_then(|duration| Duration::try_from(duration).ok());
+    parsed.ok_or_else(|| "write a length of time, such as 400ms, 5s or 2m".into())
+}
+
+/// Reads a whole number within these bounds.
+pub fn whole_number<T>(
+    allowed: RangeInclusive<T>,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync
+where
+    T: FromStr + PartialOrd + Display + Clone + Send + Sync,
+{
+    move |raw| {
+        let number = raw.parse().ok().filter(|number| allowed.contains(number));
+        number.ok_or_else(|| {
+            let (least, most) = (allowed.start(), allowed.end());
+            format!("write a whole number from {least} to {most}")
+        })
+    }
+}
+
+/// Reads an address to listen on.
+///
+/// # Errors
+/// The address or the port is missing or cannot be read. The names of hosts are not looked up.
+pub fn socket_address(raw: &str) -> Result<SocketAddr, String> {
+    raw.parse().map_err(|_| {
+        "write an IP address and a port from 0 to 65535, such as 127.0.0.1:8080 for this machine alone, 0.0.0.0:8080 for \
+         all networks, or [::1]:8080"
+            .into()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_outside_of_their_bounds_are_refused_with_the_bounds() {
+        let number = whole_number(3_u32..=100);
+        assert_eq!((number("3"), number("100")), (Ok(3), Ok(100)));
+        for bad in ["", "2", "101", "-4", "4.5", "many", "99999999999"] {
+            let allowed = "write a whole number from 3 to 100".to_owned();
+            assert_eq!(number(bad), Err(allowed), "{bad}");
+        }
+    }
+
+    #[test]
+    fn addresses_to_listen_on_have_a_port() {
+        assert!(socket_address("127.0.0.1:0").is_ok() && socket_address("[::]:8080").is_ok());
+        for bad in [
+            "8080",
+            ":8080",
+            "127.0.0.1",
+            "localhost:8080",
+            "127.0.0.1:80808",
+        ] {
+            assert!(
+                socket_address(bad).unwrap_err().contains("127.0.0.1:8080"),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn lengths_of_time_are_read() {
+        assert_eq!(duration("400ms"), Ok(Duration::from_millis(400)));
+        assert_eq!(duration("1m 30s"), Ok(Duration::from_secs(90)));
+        for bad in ["", "5", "-1s", "soon"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}

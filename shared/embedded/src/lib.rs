@@ -1,0 +1,346 @@
+//! The embedded database: one SQLite file that holds the queue, the store, or both.
+//!
+//! It is real storage: WAL with `synchronous=FULL`, so a commit is on the disk before it is answered, and any number of
+//! processes on one machine may share the file.
+
+mod error;
+mod file;
+pub mod private;
+mod settings;
+mod write;
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::{Arc, LazyLock, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+use sqlx::{
+    ConnectOptions, Connection, SqlitePool,
+    migrate::Migrator,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use tokio::time::timeout;
+
+use error::Cause;
+pub use error::{OpenError, message};
+use file::OpenedFile;
+use service::probe::Check;
+pub use settings::DataSettings;
+pub use write::WriteTransaction;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// How long a writer waits for another process's transaction to end.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const READERS: u32 = 4;
+/// The time limit of a probe's write.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(800);
+
+/// An open database file. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Database(Arc<Connections>);
+
+#[derive(Debug)]
+struct Connections {
+    readers: SqlitePool,
+    /// One connection: SQLite has one writer at a time, and waiting here in line is fairer than polling for its lock.
+    writer: SqlitePool,
+    file: OpenedFile,
+}
+
+/// The files this process has open, so that the queue and the store in one file share one writing connection.
+static OPEN: LazyLock<Mutex<HashMap<PathBuf, Weak<Connections>>>> = LazyLock::new(Mutex::default);
+
+impl Database {
+    /// Opens the file, creating it and its folder where they are missing, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// The folder or the file cannot be written, the file system lacks what SQLite needs, or the file is not such a
+    /// database or was made by a newer version.
+    pub async fn open(path: &Path) -> Result<Self, OpenError> {
+        let failed = |source| OpenError {
+            path: path.to_owned(),
+            source,
+        };
+        if path.to_str().is_none() {
+            return Err(failed(Cause::NotUnicode));
+        }
+        let path = prepare_folder(path).map_err(|error| failed(error.into()))?;
+        let database = Self::shared(&path);
+        database.migrate(&path).await.map_err(failed)?;
+        Ok(database)
+    }
+
+    fn shared(path: &Path) -> Self {
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|_, connections| connections.strong_count() > 0);
+        if let Some(connections) = open.get(path).and_then(Weak::upgrade) {
+            return Self(connections);
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool = |connections| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .idle_timeout(None)
+                .max_lifetime(None)
+        };
+        let connections = Arc::new(Connections {
+            readers: pool(READERS).connect_lazy_with(options.clone().create_if_missing(false)),
+            writer: pool(1).connect_lazy_with(options.clone()),
+            file: OpenedFile::new(path),
+        });
+        open.insert(path.to_owned(), Arc::downgrade(&connections));
+        Self(connections)
+    }
+
+    /// Connections for reading.
+    #[must_use]
+    pub fn readers(&self) -> &SqlitePool {
+        &self.0.readers
+    }
+
+    /// How many connections there are, and how many of them are idle.
+    #[must_use]
+    pub fn connections(&self) -> (u32, usize) {
+        let Connections {
+            readers, writer, ..
+        } = &*self.0;
+        let all = readers.size() + writer.size();
+        (all, readers.num_idle() + writer.num_idle())
+    }
+
+    /// Checks that the open file is still the one at its path.
+    ///
+    /// # Errors
+    /// It was removed, moved or replaced.
+    pub fn ensure_in_place(&self) -> Result<(), sqlx::Error> {
+        Ok(self.0.file.ensure_in_place()?)
+    }
+
+    /// The check of this name that fails where the file is no longer at its path: nothing can be lost on the way to it, so
+    /// once is enough.
+    #[must_use]
+    pub fn removed(&self, name: &'static str) -> Option<Check> {
+        let error = self.ensure_in_place().err()?;
+        Some(Check {
+            name,
+            outcome: Err(message(&error)),
+        })
+    }
+
+    /// Begins a transaction that holds SQLite's write lock from the start.
+    ///
+    /// # Errors
+    /// Another process kept the lock too long, the file cannot be read, or it was removed.
+    pub async fn write(&self) -> Result<WriteTransaction, sqlx::Error> {
+        WriteTransaction::begin(&self.0.writer, self.0.file.clone()).await
+    }
+
+    /// Checks that the file is in its place and takes writes, by changing it, unless that was done a moment ago.
+    ///
+    /// # Errors
+    /// It was removed, the disk is full, or another process keeps the write lock.
+    pub async fn probe(&self) -> Result<(), sqlx::Error> {
+        self.ensure_in_place()?;
+        if self.0.file.was_changed_within(PROBE_TIMEOUT) {
+            return Ok(());
+        }
+        let probe = async {
+            let mut write = self.write().await?;
+            // A number for programs that use the file, which this one does not need otherwise.
+            sqlx::query("PRAGMA user_version = 0")
+                .execute(&mut *write)
+                .await?;
+            write.commit().await
+        };
+        timeout(PROBE_TIMEOUT, probe).await.unwrap_or_else(|_| {
+            let message = format!(
+                "no write within {PROBE_TIMEOUT:?}; another process may have locked the database"
+            );
+            Err(std::io::Error::new(ErrorKind::TimedOut, message).into())
+        })
+    }
+
+    /// Moves what is in the write-ahead log into the file, so that the file alone holds everything. Failing that, it says so.
+    pub async fn settle(&self) {
+        let checkpoint = async {
+            self.ensure_in_place()?;
+            let mut writer = self.0.writer.acquire().await?;
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+                .execute(&mut *writer)
+                .await
+        };
+        if let Err(error) = checkpoint.await {
+            let error = message(&error);
+            tracing::warn!(
+                error,
+                "the write-ahead log stays beside the database file, and is needed with it"
+            );
+        }
+    }
+
+    /// Writes a copy of the database, as it is at one moment, into a file that does not exist yet.
+    ///
+    /// # Errors
+    /// The file exists or cannot be written.
+    pub async fn copy_to(&self, file: &Path) -> Result<(), sqlx::Error> {
+        let file = file
+            .to_str()
+            .ok_or_else(|| std::io::Error::new(ErrorKind::InvalidInput, "the path is not UTF-8"))?;
+        let mut reader = self.0.readers.acquire().await?;
+        sqlx::query("VACUUM INTO ?1")
+            .bind(file)
+            .execute(&mut *reader)
+            .await
+            .map(drop)
+    }
+
+    async fn migrate(&self, path: &Path) -> Result<(), Cause> {
+        // SQLite has no advisory locks: a lock file keeps two starting processes from migrating at once.
+        let lock = path.with_added_extension("lock");
+        let held = tokio::task::spawn_blocking(move || lock_file(&lock))
+            .await
+            .map_err(std::io::Error::other)??;
+        // What SQLite makes beside it has the same rights.
+        private::open_or_create(path)?;
+        refuse_foreign(path).await?;
+        let mut writer = self.0.writer.acquire().await?;
+        MIGRATIONS.run_direct(None, &mut *writer, false).await?;
+        self.0.file.remember();
+        drop(held);
+        Ok(())
+    }
+}
+
+/// Refuses a database that another program made, before anything in it is changed.
+async fn refuse_foreign(path: &Path) -> Result<(), Cause> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let mut connection = SqliteConnectOptions::new().filename(path).connect().await?;
+    // The last of our migrations may not have been run yet.
+    let foreign: Option<String> = sqlx::query_scalar(
+        "SELECT name FROM sqlite_schema
+         WHERE type = 'table' AND name NOT LIKE 'sqlite%'
+             AND name NOT IN ('_sqlx_migrations', 'votes', 'tally', 'timeline', 'dead_letters')
+             AND NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'last_ballot')
+         LIMIT 1",
+    )
+    .fetch_optional(&mut connection)
+    .await?;
+    connection.close().await?;
+    foreign.map_or(Ok(()), |table| Err(Cause::Foreign(table)))
+}
+
+/// The path as it is used, whatever folder the process is in later.
+#[must_use]
+pub fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn prepare_folder(path: &Path) -> std::io::Result<PathBuf> {
+    let path = absolute(path);
+    if let Some(folder) = path.parent() {
+        private::create_folder(folder)?;
+    }
+    Ok(path)
+}
+
+fn lock_file(path: &Path) -> std::io::Result<File> {
+    let file = private::open_or_create(path)?;
+    file.lock()?;
+    Ok(file)
+}
+
+/// Where the file of a `sqlite://` URL is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqlitePath(pub PathBuf);
+
+impl FromStr for SqlitePath {
+    type Err = &'static str;
+
+    fn from_str(url: &str) -> Result<Self, Self::Err> {
+        const ALLOWED: &str = "write sqlite://FOLDER/FILE, such as sqlite://data/voting.db or sqlite:///var/lib/voting.db";
+        match url.strip_prefix("sqlite://") {
+            Some(path)
+                if !path.is_empty() && !path.ends_with('/') && !path.contains(['?', '#']) =>
+            {
+                Ok(Self(path.into()))
+            }
+            _ => Err(ALLOWED),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_a_file() {
+        assert_eq!(
+            "sqlite://data/voting.db".parse(),
+            Ok(SqlitePath("data/voting.db".into()))
+        );
+        assert_eq!(
+            "sqlite:///srv/v.db".parse(),
+            Ok(SqlitePath("/srv/v.db".into()))
+        );
+        for bad in [
+            "sqlite://",
+            "sqlite:x.db",
+            "sqlite://folder/",
+            "sqlite://x.db?mode=memory",
+        ] {
+            assert!(bad.parse::<SqlitePath>().is_err(), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn commits_are_synchronous_and_in_the_write_ahead_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("new/folder/v.db"))
+            .await
+            .unwrap();
+        let mut write = database.write().await.unwrap();
+        let mode: String = sqlx::query_scalar("PRAGMA journal_mode")
+            .fetch_one(&mut *write)
+            .await
+            .unwrap();
+        let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous")
+            .fetch_one(&mut *write)
+            .await
+            .unwrap();
+        assert_eq!((mode.as_str(), synchronous), ("wal", 2));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("v.db");
+        std::fs::write(&path, "not a database, and long enough to be read as one").unwrap();
+        let message = format!(
+            "{:#}",
+            anyhow::Error::from(Database::open(&path).await.unwrap_err())
+        );
+        assert!(
+            message.contains("v.db cannot be used: it is not an SQLite database; "),
+            "{message}"
+        );
+        assert_eq!(
+            message.matches("database").count(),
+            2,
+            "it is said once: {message}"
+        );
+    }
+}

@@ -1,0 +1,267 @@
+//! The ballot: one voter's choice, and its place in the order of all ballots.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use serde::Serialize;
+
+/// The place of a ballot in the queue: a stream id `ms-seq`.
+///
+/// Two integers compared as numbers, milliseconds first. Of two ballots by one voter the greater id is the newer.
+/// Source: the entry ids of Redis streams, <https://redis.io/docs/latest/develop/data-types/streams/>.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct BallotId {
+    /// Milliseconds since the Unix epoch, by the queue's clock.
+    pub ms: u64,
+    /// Counts the ballots within one millisecond, from 0.
+    pub seq: u64,
+}
+
+impl fmt::Display for BallotId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.ms, self.seq)
+    }
+}
+
+impl FromStr for BallotId {
+    type Err = InvalidBallotId;
+
+    fn from_str(raw: &str) -> Result<Self, InvalidBallotId> {
+        let parts = raw
+            .split_once('-')
+            .and_then(|(ms, seq)| Some((decimal(ms)?, decimal(seq)?)));
+        let (ms, seq) = parts.ok_or_else(|| InvalidBallotId(raw.to_owned()))?;
+        Ok(Self { ms, seq })
+    }
+}
+
+/// `u64::from_str` also takes a leading `+`, which no stream id has.
+fn decimal(raw: &str) -> Option<u64> {
+    raw.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| raw.parse().ok())
+        .flatten()
+}
+
+/// The text is not a stream id.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0:?} is not a ballot id: two whole numbers joined by a hyphen are, such as 1763900000000-0"
+)]
+pub struct InvalidBallotId(String);
+
+/// How many hexadecimal digits a voter id has.
+const VOTER_DIGITS: usize = 32;
+
+/// Who voted: 128 random bits, written as 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VoterId(u128);
+
+impl VoterId {
+    /// A voter never seen before.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(rand::random())
+    }
+
+    /// The id's 16 bytes.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; VOTER_DIGITS / 2] {
+        self.0.to_be_bytes()
+    }
+
+    /// The id of these bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; VOTER_DIGITS / 2]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+
+    /// Which of so many shards of the queue has this voter's ballots, counted from 0: the id's remainder. Ids are random
+    /// bits, so every shard has its share of voters.
+    #[must_use]
+    pub fn shard(self, shards: usize) -> usize {
+        // It is less than a number that fits.
+        usize::try_from(self.0 % shards as u128).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for VoterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut digits = [0; VOTER_DIGITS];
+        hex::encode_to_slice(self.0.to_be_bytes(), &mut digits).expect("two digits for each byte");
+        f.write_str(str::from_utf8(&digits).expect("digits are ASCII"))
+    }
+}
+
+/// Logs never show who voted.
+impl fmt::Debug for VoterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("VoterId(…)")
+    }
+}
+
+impl FromStr for VoterId {
+    type Err = InvalidVoterId;
+
+    fn from_str(raw: &str) -> Result<Self, InvalidVoterId> {
+        let digits = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if !raw.bytes().all(digits) {
+            return Err(InvalidVoterId);
+        }
+        let mut id = [0; VOTER_DIGITS / 2];
+        hex::decode_to_slice(raw, &mut id).map_err(|_| InvalidVoterId)?;
+        Ok(Self(u128::from_be_bytes(id)))
+    }
+}
+
+/// The text is not a voter id. It is not repeated here: it may be somebody's.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the voter id is not 32 lowercase hexadecimal digits")]
+pub struct InvalidVoterId;
+
+/// What a voter chose: the key of one of the poll's options.
+///
+/// Made only by [`Poll::choice`](crate::Poll::choice), so a `Choice` is always one the poll offers. Cloning is cheap.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Choice(pub(crate) Arc<str>);
+
+impl Choice {
+    /// The option's key, such as `a`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The trace a request belongs to: `version-trace-span-flags` in hexadecimal digits.
+///
+/// Source: <https://www.w3.org/TR/trace-context/#traceparent-header>.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traceparent(String);
+
+impl Traceparent {
+    /// The trace that this header names; `None` where it names none. A broken header costs nobody a vote.
+    #[must_use]
+    pub fn parse(raw: &str) -> Option<Self> {
+        let hex = |part: &str, length| {
+            part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit())
+        };
+        let parts: Vec<_> = raw.splitn(5, '-').collect();
+        let well_formed = matches!(parts[..], [version, trace, span, flags]
+            if hex(version, 2) && hex(trace, 32) && hex(span, 16) && hex(flags, 2));
+        well_formed.then(|| Self(raw.to_owned()))
+    }
+
+    /// As the header has it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// One voter's choice, before the queue has given it a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ballot {
+    /// Who voted.
+    pub voter: VoterId,
+    /// For what.
+    pub choice: Choice,
+    /// The trace the vote belongs to.
+    pub traceparent: Option<Traceparent>,
+}
+
+/// A ballot in its place in the order of all ballots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CastBallot {
+    /// Where it stands: the greatest of a voter's ids is the vote that counts.
+    pub id: BallotId,
+    /// What it says.
+    pub ballot: Ballot,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn ids_are_compared_as_numbers_not_as_text() {
+        let id = |raw: &str| raw.parse::<BallotId>().unwrap();
+        assert!(id("999-0") < id("1000-0"));
+        assert!(id("1000-9") < id("1000-10"));
+        assert!(id("1000-10") < id("1001-0"));
+    }
+
+    #[test]
+    fn what_is_not_an_id_is_refused() {
+        for raw in [
+            "",
+            "-",
+            "1",
+            "1-",
+            "-1",
+            "a-0",
+            "1-0-0",
+            "+1-0",
+            "1-+0",
+            " 1-0",
+            "18446744073709551616-0",
+        ] {
+            assert!(raw.parse::<BallotId>().is_err(), "{raw:?}");
+        }
+    }
+
+    /// Ballots of one voter in two shards would lose their order, so a new version must not think otherwise.
+    #[test]
+    fn a_voters_shard_is_the_remainder_of_the_id() {
+        let voter: VoterId = "ffffffffffffffffffffffffffffffff".parse().unwrap();
+        assert_eq!(
+            (1..=8)
+                .map(|shards| voter.shard(shards))
+                .collect::<Vec<_>>(),
+            [0, 1, 0, 3, 0, 3, 3, 7]
+        );
+    }
+
+    #[test]
+    fn what_is_not_a_voter_is_refused() {
+        let good = VoterId::random().to_string();
+        for raw in [
+            "",
+            "0",
+            &good[1..],
+            &format!("{good}0"),
+            &format!("+{}", &good[1..]),
+            &"G".repeat(32),
+            &"A".repeat(32),
+        ] {
+            assert!(raw.parse::<VoterId>().is_err(), "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn a_voter_does_not_appear_in_debug_output() {
+        let voter = VoterId::random();
+        assert!(!format!("{voter:?}").contains(&voter.to_string()));
+    }
+
+    proptest! {
+        #[test]
+        fn an_id_survives_writing_and_reading(ms: u64, seq: u64) {
+            let id = BallotId { ms, seq };
+            prop_assert_eq!(id.to_string().parse::<BallotId>().unwrap(), id);
+        }
+
+        #[test]
+        fn a_voter_survives_writing_and_reading(bits: u128) {
+            let text = VoterId(bits).to_string();
+            prop_assert_eq!(text.len(), 32);
+            prop_assert_eq!(text.parse::<VoterId>().unwrap(), VoterId(bits));
+        }
+    }
+}

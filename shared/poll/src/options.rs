@@ -1,0 +1,314 @@
+//! The options of a poll: `a=Cats,b=Dogs`, or labels alone, `Cats,Dogs`, whose keys are then a, b, ….
+//!
+//! A backslash takes its meaning from a comma, an equals sign or a backslash: `Yes\, really,1+1\=2`.
+
+use std::{collections::HashSet, fmt, mem, str::FromStr, sync::Arc};
+
+use crate::ballot::Choice;
+
+const MIN_OPTIONS: usize = 2;
+const MAX_OPTIONS: usize = 20;
+const MAX_KEY: usize = 32;
+const MAX_LABEL: usize = 100;
+
+/// One answer to the question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PollOption {
+    /// What is stored and counted, such as `a`.
+    pub key: Choice,
+    /// What voters read, such as `Cats`.
+    pub label: String,
+}
+
+/// The answers, in the order they are shown: 2 to 20, each with a key of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options(Vec<PollOption>);
+
+impl Options {
+    /// The answers, in the order they are shown.
+    pub fn iter(&self) -> std::slice::Iter<'_, PollOption> {
+        self.0.iter()
+    }
+
+    /// All keys, for a message: `a, b`.
+    #[must_use]
+    pub fn keys(&self) -> String {
+        self.iter()
+            .map(|option| option.key.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    /// Gives the option with this key another label; `false` where there is no such option.
+    pub fn relabel(&mut self, key: &str, label: &str) -> Result<bool, InvalidOptions> {
+        let label = parse_label(key, label)?;
+        let option = self.0.iter_mut().find(|option| option.key.as_str() == key);
+        Ok(option.map(|option| option.label = label).is_some())
+    }
+
+    /// Refuses labels that voters cannot tell apart: a browser shows any white space as one space.
+    pub fn check_labels(&self) -> Result<(), InvalidOptions> {
+        let mut seen = HashSet::new();
+        let shown = |option: &PollOption| {
+            let words: Vec<_> = option.label.split_whitespace().collect();
+            words.join(" ")
+        };
+        match self.iter().find(|option| !seen.insert(shown(option))) {
+            Some(twice) => Err(InvalidOptions::SameLabel(twice.label.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<'a> IntoIterator for &'a Options {
+    type Item = &'a PollOption;
+    type IntoIter = std::slice::Iter<'a, PollOption>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, option) in self.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            let label = option.label.replace('\\', r"\\").replace(',', r"\,");
+            write!(f, "{comma}{}={label}", option.key)?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Options {
+    type Err = InvalidOptions;
+
+    fn from_str(raw: &str) -> Result<Self, InvalidOptions> {
+        let entries = entries(raw);
+        if !(MIN_OPTIONS..=MAX_OPTIONS).contains(&entries.len()) {
+            return Err(InvalidOptions::Count(entries.len()));
+        }
+        if let Some(place) = entries.iter().position(Entry::is_empty) {
+            return Err(InvalidOptions::Empty(place + 1));
+        }
+        let have_keys = entries.iter().any(|entry| entry.key.is_some());
+        let options = ('a'..).zip(entries).map(|(letter, entry)| {
+            let key = match entry.key {
+                Some(key) => parse_key(&key)?,
+                None if have_keys => {
+                    return Err(InvalidOptions::NoKey(entry.label.trim().to_owned()));
+                }
+                None => Choice(Arc::from(letter.encode_utf8(&mut [0; 1]) as &str)),
+            };
+            let label = parse_label(key.as_str(), &entry.label)?;
+            Ok(PollOption { key, label })
+        });
+        let options = options.collect::<Result<Vec<_>, _>>()?;
+        let mut seen = HashSet::new();
+        if let Some(twice) = options.iter().find(|option| !seen.insert(&option.key)) {
+            return Err(InvalidOptions::SameKey(twice.key.to_string()));
+        }
+        let options = Self(options);
+        options.check_labels()?;
+        Ok(options)
+    }
+}
+
+/// An option as it is written, without its escapes.
+#[derive(Default)]
+struct Entry {
+    /// The text before the first equals sign, if there is one.
+    key: Option<String>,
+    /// The text behind that, or all of it.
+    label: String,
+}
+
+impl Entry {
+    fn is_empty(&self) -> bool {
+        self.key.is_none() && self.label.trim().is_empty()
+    }
+}
+
+/// Splits a list at its commas: one entry at least.
+fn entries(raw: &str) -> Vec<Entry> {
+    let (mut entries, mut entry) = (Vec::new(), Entry::default());
+    let mut rest = raw.chars().peekable();
+    while let Some(character) = rest.next() {
+        match character {
+            '\\' => {
+                let escaped = rest.next_if(|next| matches!(next, ',' | '=' | '\\'));
+                entry.label.push(escaped.unwrap_or(character));
+            }
+            ',' => entries.push(mem::take(&mut entry)),
+            '=' if entry.key.is_none() => entry.key = Some(mem::take(&mut entry.label)),
+            other => entry.label.push(other),
+        }
+    }
+    entries.push(entry);
+    entries
+}
+
+fn parse_key(key: &str) -> Result<Choice, InvalidOptions> {
+    let key = key.trim();
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if key.is_empty() || key.len() > MAX_KEY || !key.bytes().all(allowed) {
+        return Err(InvalidOptions::Key(key.to_owned()));
+    }
+    Ok(Choice(Arc::from(key)))
+}
+
+fn parse_label(key: &str, label: &str) -> Result<String, InvalidOptions> {
+    let label = label.trim();
+    if label.is_empty() || label.chars().count() > MAX_LABEL || label.chars().any(char::is_control)
+    {
+        return Err(InvalidOptions::Label(key.to_owned()));
+    }
+    Ok(label.to_owned())
+}
+
+/// The options cannot be voted on.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidOptions {
+    /// Too few or too many.
+    #[error("a poll has {MIN_OPTIONS} to {MAX_OPTIONS} options, not {0}")]
+    Count(usize),
+    /// Nothing between two commas, or at an end.
+    #[error(
+        "option {0} is empty; write one comma between two options, such as Cats,Dogs or a=Cats,b=Dogs"
+    )]
+    Empty(usize),
+    /// An option without a key among others that have one.
+    #[error(
+        "the option {0:?} has no key, but others have; give all of them a key, as in a=Cats,b=Dogs, or none, as in \
+         Cats,Dogs; in a label a comma is written \\, and an equals sign \\="
+    )]
+    NoKey(String),
+    /// A key that could not be stored and compared everywhere.
+    #[error(
+        "{0:?} is not an option's key; allowed are 1 to {MAX_KEY} of a-z, 0-9 and hyphen; in a label an equals sign is \
+         written \\="
+    )]
+    Key(String),
+    /// Nothing a voter could read.
+    #[error(
+        "the label of option {0:?} must have 1 to {MAX_LABEL} characters and no control characters"
+    )]
+    Label(String),
+    /// The same key twice.
+    #[error("the option {0:?} is there twice; every option has a key of its own")]
+    SameKey(String),
+    /// The same label twice.
+    #[error("the label {0:?} is there twice; voters could not tell these options apart")]
+    SameLabel(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn labels_may_hold_spaces_signs_and_any_script() {
+        let options: Options = "a = Cats & co , b=개=🐶".parse().unwrap();
+        assert_eq!(options.to_string(), "a=Cats & co,b=개=🐶");
+        assert_eq!(options.keys(), "a, b");
+    }
+
+    #[test]
+    fn labels_alone_get_letters_as_keys() {
+        let options: Options = " Pizza ,Soup, Anything else".parse().unwrap();
+        assert_eq!(options.to_string(), "a=Pizza,b=Soup,c=Anything else");
+        let labels: Vec<_> = (1..=20).map(|number| format!("Option {number}")).collect();
+        let options: Options = labels.join(",").parse().unwrap();
+        assert!(options.keys().ends_with("r, s, t"), "{}", options.keys());
+    }
+
+    #[test]
+    fn a_backslash_takes_the_meaning_from_signs() {
+        for (raw, first) in [
+            (r"a=Yes\, really,b=No", "Yes, really"),
+            (r"Yes\, really,No", "Yes, really"),
+            (r"1+1\=2,No", "1+1=2"),
+            (r"a=1+1=2,b=No", "1+1=2"),
+            (r"C:\\,D:", r"C:\"),
+            (r"C:\dir,D:", r"C:\dir"),
+            (r"a=x\\\,y,b=No", r"x\,y"),
+        ] {
+            let options: Options = raw.parse().unwrap();
+            let labels: Vec<_> = options.iter().map(|option| &option.label).collect();
+            assert_eq!((labels.len(), labels[0].as_str()), (2, first), "{raw}");
+        }
+        let options: Options = r"Yes,No\".parse().unwrap();
+        assert_eq!(options.to_string(), r"a=Yes,b=No\\");
+    }
+
+    #[test]
+    fn labels_that_look_alike_are_refused() {
+        for raw in ["a=Cats,b=Cats", "Cats,Dogs, Cats", "Hot  soup,Hot soup"] {
+            let error = raw.parse::<Options>().unwrap_err();
+            assert!(matches!(error, InvalidOptions::SameLabel(_)), "{raw}");
+        }
+    }
+
+    #[test]
+    fn impossible_polls_are_refused() {
+        use InvalidOptions as No;
+        let cases = [
+            ("a=Cats", No::Count(1)),
+            ("", No::Count(1)),
+            ("Cats", No::Count(1)),
+            (",", No::Empty(1)),
+            ("Cats,,Dogs", No::Empty(2)),
+            ("a=Cats,b=Dogs, ", No::Empty(3)),
+            ("a=Cats,b", No::NoKey("b".into())),
+            ("Cats,b=Dogs", No::NoKey("Cats".into())),
+            ("a=Yes, really,b=No", No::NoKey("really".into())),
+            ("1+1=2,1+1=3", No::Key("1+1".into())),
+            (r"a\,b=Cats,b=Dogs", No::Key("a,b".into())),
+            ("Cats,\u{7}", No::Label("b".into())),
+            ("a=Cats,b=", No::Label("b".into())),
+            ("a=Cats,b=\u{7}", No::Label("b".into())),
+            ("a=Cats,B=Dogs", No::Key("B".into())),
+            ("a=Cats,=Dogs", No::Key(String::new())),
+            ("a=Cats,a=Dogs", No::SameKey("a".into())),
+        ];
+        for (raw, why) in cases {
+            assert_eq!(raw.parse::<Options>().unwrap_err(), why, "{raw:?}");
+        }
+        let many = |count| {
+            (0..count)
+                .map(|n| format!("o{n}=x {n}"))
+                .collect::<Vec<_>>()
+                .join(",")
+                .parse::<Options>()
+        };
+        assert!(many(20).is_ok());
+        assert_eq!(many(21).unwrap_err(), No::Count(21));
+        assert!(
+            format!("{}=x,b=y", "k".repeat(32))
+                .parse::<Options>()
+                .is_ok()
+        );
+        assert!(
+            format!("{}=x,b=y", "k".repeat(33))
+                .parse::<Options>()
+                .is_err()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn options_survive_writing_and_reading(labels in proptest::collection::btree_map("[a-z0-9-]{1,32}", r"[a-c,=\\]{0,9}", 2..=20)) {
+            // What begins with its key differs from the others.
+            let option = |(key, label)| PollOption { label: format!("{key}{label}"), key: Choice(Arc::from(key)) };
+            let options = Options(labels.into_iter().map(option).collect());
+            prop_assume!(options.check_labels().is_ok());
+            prop_assert_eq!(options.to_string().parse::<Options>().unwrap(), options);
+        }
+
+        #[test]
+        fn no_text_makes_parsing_panic(raw in "\\PC*") {
+            let _ = raw.parse::<Options>();
+        }
+    }
+}

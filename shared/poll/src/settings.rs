@@ -1,0 +1,246 @@
+//! The settings of the poll.
+
+use std::str::FromStr;
+
+use clap::Args;
+
+use crate::{InvalidOptions, InvalidSchedule, Moment, Options, Poll, ResultsMode, Schedule};
+
+/// What is voted on. The same for every service.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Poll")]
+pub struct PollSettings {
+    /// What the voters are asked; if not set, which of two options, such as Cats or Dogs?
+    #[arg(long, env = "POLL_QUESTION", value_parser = question)]
+    pub poll_question: Option<String>,
+
+    /// The options: 2 to 20 of key=label, such as a=Cats,b=Dogs, where a key has 1 to 32 of a-z, 0-9 and hyphen; or
+    /// labels alone, such as Cats,Dogs, whose keys are a, b, …; in a label a comma is written \, and an equals sign \=
+    #[arg(long, env = "POLL_OPTIONS", default_value = "a=Cats,b=Dogs", value_parser = Options::from_str)]
+    pub poll_options: Options,
+
+    /// The label of option a, as in the original app
+    #[arg(long, env = "OPTION_A")]
+    pub option_a: Option<String>,
+
+    /// The label of option b, as in the original app
+    #[arg(long, env = "OPTION_B")]
+    pub option_b: Option<String>,
+
+    /// The time at which voting begins, such as 2027-03-01T09:00:00+01:00 or 2027-03-01T09:00[Europe/Berlin]; if not set, it always has
+    #[arg(long, env = "POLL_OPENS_AT", value_parser = Moment::from_str)]
+    pub poll_opens_at: Option<Moment>,
+
+    /// When voting ends; if not set, never
+    #[arg(long, env = "POLL_CLOSES_AT", value_parser = Moment::from_str)]
+    pub poll_closes_at: Option<Moment>,
+
+    /// When the result may be seen
+    #[arg(long, env = "POLL_RESULTS", value_enum, default_value_t)]
+    pub poll_results: ResultsMode,
+}
+
+impl PollSettings {
+    /// The poll these settings describe.
+    ///
+    /// # Errors
+    /// No such poll can be held.
+    pub fn poll(&self) -> Result<Poll, InvalidPoll> {
+        let mut options = self.poll_options.clone();
+        for (variable, key, label) in [
+            ("OPTION_A", "a", &self.option_a),
+            ("OPTION_B", "b", &self.option_b),
+        ] {
+            if let Some(label) = label
+                && !options
+                    .relabel(key, label)
+                    .map_err(|source| InvalidPoll::Label { variable, source })?
+            {
+                return Err(InvalidPoll::NoSuchOption { variable, key });
+            }
+        }
+        options.check_labels().map_err(InvalidPoll::SameLabel)?;
+        let question = self
+            .poll_question
+            .clone()
+            .unwrap_or_else(|| default_question(&options));
+        let schedule = self.schedule()?;
+        Ok(Poll {
+            question,
+            options,
+            schedule,
+        })
+    }
+
+    fn schedule(&self) -> Result<Schedule, InvalidPoll> {
+        let (opens_at, closes_at) = (&self.poll_opens_at, &self.poll_closes_at);
+        let [opens, closes] = [opens_at, closes_at].map(|at| at.as_ref().map(Moment::timestamp));
+        let schedule = Schedule::new(opens, closes, self.poll_results);
+        schedule.map_err(|error| match (error, opens_at, closes_at) {
+            // The times as they are set, not in UTC.
+            (InvalidSchedule::ClosesBeforeItOpens { .. }, Some(opens_at), Some(closes_at)) => {
+                InvalidPoll::ClosesBeforeItOpens {
+                    opens_at: opens_at.clone(),
+                    closes_at: closes_at.clone(),
+                }
+            }
+            (error, ..) => error.into(),
+        })
+    }
+}
+
+/// "Cats or Dogs?", in the manner of the original's title.
+fn default_question(options: &Options) -> String {
+    let labels: Vec<_> = options.iter().map(|option| option.label.as_str()).collect();
+    match &labels[..] {
+        [first, second] => format!("{first} or {second}?"),
+        _ => "What do you choose?".to_owned(),
+    }
+}
+
+fn question(raw: &str) -> Result<String, String> {
+    const MOST: usize = 300;
+    let question = raw.trim();
+    if question.is_empty()
+        || question.chars().count() > MOST
+        || question.chars().any(char::is_control)
+    {
+        return Err(format!(
+            "a question has 1 to {MOST} characters and no control characters"
+        ));
+    }
+    Ok(question.to_owned())
+}
+
+/// Settings that describe no poll. The sources say why.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidPoll {
+    /// The poll's times.
+    #[error(transparent)]
+    Schedule(#[from] InvalidSchedule),
+    /// Nobody could ever vote.
+    #[error("POLL_CLOSES_AT ({closes_at}) must be later than POLL_OPENS_AT ({opens_at})")]
+    ClosesBeforeItOpens {
+        /// As set.
+        opens_at: Moment,
+        /// As set.
+        closes_at: Moment,
+    },
+    /// A label from the original's variables.
+    #[error("{variable}")]
+    Label {
+        /// Which one.
+        variable: &'static str,
+        /// What is wrong with it.
+        source: InvalidOptions,
+    },
+    /// Two labels, one of them from the original's variables.
+    #[error("OPTION_A or OPTION_B")]
+    SameLabel(#[source] InvalidOptions),
+    /// A label for an option that is not there.
+    #[error(
+        "{variable} names the option {key:?}, which POLL_OPTIONS does not have; leave {variable} out"
+    )]
+    NoSuchOption {
+        /// Which one.
+        variable: &'static str,
+        /// The option it would name.
+        key: &'static str,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        poll: PollSettings,
+    }
+
+    fn poll(flags: &[&str]) -> Result<Poll, String> {
+        let cli =
+            Cli::try_parse_from([&["test"], flags].concat()).map_err(|error| error.to_string())?;
+        cli.poll.poll().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn nothing_set_means_cats_or_dogs() {
+        let poll = poll(&[]).unwrap();
+        assert_eq!(
+            (poll.question.as_str(), poll.options.to_string().as_str()),
+            ("Cats or Dogs?", "a=Cats,b=Dogs")
+        );
+    }
+
+    #[test]
+    fn the_originals_variables_name_the_options() {
+        let poll = poll(&["--option-a", "Tea", "--option-b", "Coffee"]).unwrap();
+        assert_eq!(
+            (poll.question.as_str(), poll.options.to_string().as_str()),
+            ("Tea or Coffee?", "a=Tea,b=Coffee")
+        );
+    }
+
+    #[test]
+    fn a_label_for_a_missing_option_is_refused() {
+        let message = poll(&["--poll-options", "x=X,y=Y", "--option-a", "Tea"]).unwrap_err();
+        assert!(
+            message.starts_with("OPTION_A names the option \"a\""),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn impossible_times_are_refused() {
+        let closes_first = [
+            "--poll-opens-at",
+            "2027-01-02T00:00:00Z",
+            "--poll-closes-at",
+            "2027-01-01T00:00:00+01:00",
+        ];
+        assert!(
+            poll(&closes_first)
+                .unwrap_err()
+                .contains("must be later than POLL_OPENS_AT")
+        );
+        assert!(
+            poll(&["--poll-results", "after-close"])
+                .unwrap_err()
+                .contains("needs POLL_CLOSES_AT")
+        );
+        assert!(
+            poll(&["--poll-opens-at", "tomorrow"])
+                .unwrap_err()
+                .contains("write a date and a time")
+        );
+    }
+
+    #[test]
+    fn impossible_times_are_said_in_the_time_zones_in_which_they_are_set() {
+        let closes_first = [
+            "--poll-opens-at",
+            "2026-12-01T18:00[Europe/Berlin]",
+            "--poll-closes-at",
+            "2026-12-01T18:00:00+02:00",
+        ];
+        assert_eq!(
+            poll(&closes_first).unwrap_err(),
+            "POLL_CLOSES_AT (2026-12-01T18:00:00+02:00) must be later than POLL_OPENS_AT \
+             (2026-12-01T18:00:00+01:00[Europe/Berlin])"
+        );
+    }
+
+    #[test]
+    fn labels_may_be_swapped_but_not_equal() {
+        let swapped = poll(&["--option-a", "Dogs", "--option-b", "Cats"]).unwrap();
+        assert_eq!(swapped.options.to_string(), "a=Dogs,b=Cats");
+        assert!(
+            poll(&["--option-a", "Dogs"])
+                .unwrap_err()
+                .starts_with("OPTION_A or OPTION_B")
+        );
+    }
+}

@@ -1,0 +1,7 @@
+//! Waits between attempts, and log lines at most once a second.
+
+mod backoff;
+mod throttle;
+
+pub use backoff::Backoff;
+pub use throttle::Throttle;

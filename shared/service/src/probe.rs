@@ -1,0 +1,215 @@
+//! Probes of the dependencies: each in a task of its own, so that a frozen one does not delay noticing another, and
+//! `/ready` answers from memory.
+
+use std::{
+    fmt::Display,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use prometheus::{Gauge, IntGauge};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use telemetry::metrics::CommonMetrics;
+
+const INTERVAL: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
+/// One lost packet does not take a replica out of service.
+const FAILURE_THRESHOLD: u32 = 3;
+
+/// What is known of a dependency.
+#[derive(Clone, Debug)]
+pub struct Dependency {
+    name: &'static str,
+    /// What metrics and logs call it: its name, and of several the number.
+    label: String,
+    state: Arc<Mutex<State>>,
+    up: IntGauge,
+    probed_at: Gauge,
+}
+
+#[derive(Debug)]
+struct State {
+    failures: u32,
+    last: Result<(), String>,
+}
+
+impl Dependency {
+    /// A dependency that has not answered yet.
+    #[must_use]
+    pub fn new(name: &'static str, metrics: &CommonMetrics) -> Self {
+        Self::labelled(name, name.to_owned(), metrics)
+    }
+
+    /// The same for each of so many shards of it: `queue-0` and so on in metrics, where there are several.
+    #[must_use]
+    pub fn shards(name: &'static str, count: usize, metrics: &CommonMetrics) -> Vec<Self> {
+        let label = |shard| match count {
+            1 => name.to_owned(),
+            _ => format!("{name}-{shard}"),
+        };
+        (0..count)
+            .map(|shard| Self::labelled(name, label(shard), metrics))
+            .collect()
+    }
+
+    fn labelled(name: &'static str, label: String, metrics: &CommonMetrics) -> Self {
+        let state = State {
+            failures: FAILURE_THRESHOLD,
+            last: Err("not probed yet".into()),
+        };
+        Self {
+            name,
+            state: Arc::new(Mutex::new(state)),
+            up: metrics.dependency_up.with_label_values(&[&label]),
+            probed_at: metrics
+                .dependency_probe_timestamp_seconds
+                .with_label_values(&[&label]),
+            label,
+        }
+    }
+
+    /// Probes every second until the service closes. `on_up` is called whenever the dependency answers again.
+    pub async fn watch<P, E, U>(
+        self,
+        shutting_down: CancellationToken,
+        probe: impl Fn() -> P,
+        on_up: impl Fn() -> U,
+    ) where
+        P: Future<Output = Result<(), E>>,
+        E: Display,
+        U: Future,
+    {
+        let mut ticks = interval(INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while shutting_down
+            .run_until_cancelled(ticks.tick())
+            .await
+            .is_some()
+        {
+            let outcome = match timeout(TIMEOUT, probe()).await {
+                Ok(outcome) => outcome.map_err(|error| error.to_string()),
+                Err(_) => Err(format!("no answer within {TIMEOUT:?}")),
+            };
+            self.up.set(outcome.is_ok().into());
+            self.probed_at
+                .set(Timestamp::now().as_duration().as_secs_f64());
+            if self.record(outcome) {
+                on_up().await;
+            }
+        }
+    }
+
+    /// Notes a probe's outcome; `true` when the dependency has just come up.
+    fn record(&self, outcome: Result<(), String>) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_up = state.last.is_ok();
+        match &outcome {
+            Ok(()) if !was_up => tracing::info!(dependency = self.label, "dependency is up"),
+            // Once for each reason: at the start, too, when it has never been up.
+            Err(error) if state.last != outcome => {
+                tracing::warn!(dependency = self.label, error, "dependency is down");
+            }
+            _ => {}
+        }
+        state.failures = if outcome.is_ok() {
+            0
+        } else {
+            state.failures.saturating_add(1)
+        };
+        state.last = outcome;
+        !was_up && state.last.is_ok()
+    }
+
+    /// The outcome of the last probe, as `/ready` shows it. An error counts only from the third in a row on.
+    #[must_use]
+    pub fn check(&self) -> Check {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = if state.failures < FAILURE_THRESHOLD {
+            Ok(())
+        } else {
+            state.last.clone()
+        };
+        Check {
+            name: self.name,
+            outcome,
+        }
+    }
+}
+
+/// One of the things a service needs to be ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What was checked.
+    pub name: &'static str,
+    /// What is wrong with it.
+    pub outcome: Result<(), String>,
+}
+
+impl Check {
+    /// What is made of shards serves while one of them does: where none does, the first says why.
+    pub fn any(shards: impl IntoIterator<Item = Self>) -> Option<Self> {
+        shards.into_iter().reduce(|first, next| {
+            if first.outcome.is_err() && next.outcome.is_ok() {
+                next
+            } else {
+                first
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dependency_is_down_until_it_answers_and_after_three_failures_in_a_row() {
+        let metrics = CommonMetrics::new(&prometheus::Registry::new());
+        let dependency = Dependency::new("queue", &metrics);
+        let fail = || dependency.record(Err("gone".into()));
+        assert!(dependency.check().outcome.is_err());
+        assert!(dependency.record(Ok(())), "it came up");
+        assert!(!dependency.record(Ok(())), "it was up before");
+        fail();
+        fail();
+        assert_eq!(dependency.check().outcome, Ok(()));
+        fail();
+        assert_eq!(dependency.check().outcome, Err("gone".into()));
+        assert!(dependency.record(Ok(())), "it came up again");
+        assert_eq!(dependency.check().outcome, Ok(()));
+    }
+
+    #[test]
+    fn shards_are_told_apart_in_metrics_and_one_is_enough_to_serve() {
+        let metrics = CommonMetrics::new(&prometheus::Registry::new());
+        let shards = Dependency::shards("queue", 3, &metrics);
+        let any = || Check::any(shards.iter().map(Dependency::check)).unwrap();
+        assert_eq!(any().outcome, Err("not probed yet".into()));
+        shards[1].record(Ok(()));
+        assert_eq!(any().outcome, Ok(()));
+        let labels: Vec<_> = shards.iter().map(|shard| &*shard.label).collect();
+        assert_eq!(labels, ["queue-0", "queue-1", "queue-2"]);
+        assert_eq!(Dependency::shards("queue", 1, &metrics)[0].label, "queue");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_hangs_is_given_up_and_counts_as_a_failure() {
+        let metrics = CommonMetrics::new(&prometheus::Registry::new());
+        let dependency = Dependency::new("store", &metrics);
+        dependency.record(Ok(()));
+        let hangs = std::future::pending::<Result<(), &str>>;
+        let watching = dependency
+            .clone()
+            .watch(CancellationToken::new(), hangs, async || {});
+        tokio::pin!(watching);
+        for (after, is_up) in [(2500, true), (1000, false)] {
+            let passed = timeout(Duration::from_millis(after), &mut watching).await;
+            assert!(passed.is_err(), "it goes on");
+            assert_eq!(dependency.check().outcome.is_ok(), is_up);
+        }
+        assert_eq!(dependency.up.get(), 0);
+    }
+}

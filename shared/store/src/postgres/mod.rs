@@ -1,0 +1,282 @@
+//! The store in Postgres.
+
+mod prepare;
+mod session;
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, PgPool, postgres::PgConnectOptions};
+
+use super::{
+    DeadLetter, ProgressReport, REPORT_RETENTION, StoreConfig, StoreError, StoreMetrics, Tally,
+    TimelinePoint, WorkerProgress, dead_letter,
+    progress::{self, ProgressRow},
+};
+use poll::ballot::CastBallot;
+use session::Sessions;
+pub(super) use session::{PostgresTransaction, query, query_as, query_scalar, with_timeout};
+
+/// The time limit of a probe.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(800);
+
+/// A Postgres database. Cloning is cheap; clones share connections.
+#[derive(Clone)]
+pub struct PostgresStore(Sessions);
+
+impl PostgresStore {
+    pub(super) fn new(
+        options: PgConnectOptions,
+        config: &StoreConfig,
+        metrics: StoreMetrics,
+    ) -> Self {
+        Self(Sessions::new(options, config, metrics))
+    }
+
+    pub(super) fn metrics(&self) -> &StoreMetrics {
+        self.0.metrics()
+    }
+
+    pub(super) fn pool(&self) -> &PgPool {
+        self.0.pool()
+    }
+
+    pub(super) fn timeout(&self) -> Duration {
+        self.0.timeout()
+    }
+
+    pub(super) async fn begin(&self) -> Result<PostgresTransaction, StoreError> {
+        self.0.begin().await
+    }
+
+    pub(super) async fn migrate(&self) -> Result<(), StoreError> {
+        prepare::migrate(&self.0).await
+    }
+
+    pub(super) async fn upsert_ballots(
+        &self,
+        newest: &[&CastBallot],
+        dead: &[DeadLetter],
+    ) -> Result<u64, StoreError> {
+        with_timeout(self.timeout(), async {
+            let mut transaction = self.begin().await?;
+            let changed = if newest.is_empty() {
+                0
+            } else {
+                upsert(transaction.connection(), newest).await?
+            };
+            if !dead.is_empty() {
+                insert_dead_letters(transaction.connection(), dead).await?;
+            }
+            transaction.commit().await?;
+            Ok(changed)
+        })
+        .await
+    }
+
+    pub(super) async fn tally(&self) -> Result<Tally, StoreError> {
+        with_timeout(self.timeout(), async {
+            let mut transaction = self.begin().await?;
+            let rows = query_as(
+                "SELECT option, votes, last_cast_ms FROM tally ORDER BY option COLLATE \"C\"",
+            );
+            let rows = rows.fetch_all(transaction.connection()).await?;
+            transaction.commit().await?;
+            Ok(Tally(rows))
+        })
+        .await
+    }
+
+    pub(super) async fn timeline(
+        &self,
+        from_ms: i64,
+        step_ms: i64,
+    ) -> Result<Vec<TimelinePoint>, StoreError> {
+        with_timeout(self.timeout(), async {
+            let mut transaction = self.begin().await?;
+            let points = query_as(
+                "SELECT bucket / $2 * $2 AS bucket, option, sum(votes)::bigint AS votes FROM timeline
+                 WHERE bucket >= $1 AND votes > 0 GROUP BY 1, 2 ORDER BY 1, 2",
+            );
+            let points = points.bind(from_ms).bind(step_ms).fetch_all(transaction.connection()).await?;
+            transaction.commit().await?;
+            Ok(points)
+        })
+        .await
+    }
+
+    pub(super) async fn timeline_extent(&self) -> Result<Option<(i64, i64)>, StoreError> {
+        with_timeout(self.timeout(), async {
+            let mut transaction = self.begin().await?;
+            let extent = query_as("SELECT min(bucket), max(bucket) FROM timeline WHERE votes > 0");
+            let (first, last): (Option<i64>, Option<i64>) =
+                extent.fetch_one(transaction.connection()).await?;
+            transaction.commit().await?;
+            Ok(first.zip(last))
+        })
+        .await
+    }
+
+    pub(super) async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
+        with_timeout(self.timeout(), async {
+            let mut transaction = self.begin().await?;
+            let rows = query_as(
+                "SELECT ballot, reason, payload,
+                     CASE WHEN isfinite(received_at) THEN floor(extract(epoch FROM received_at) * 1000)::bigint ELSE 0 END
+                         AS received_ms
+                 FROM dead_letters",
+            );
+            let rows = rows.fetch_all(transaction.connection()).await?;
+            transaction.commit().await?;
+            Ok(dead_letter::from_rows(rows))
+        })
+        .await
+    }
+
+    pub(super) async fn report_progress(
+        &self,
+        progress: &WorkerProgress,
+    ) -> Result<(), StoreError> {
+        with_timeout(self.timeout(), async {
+            let mut transaction = self.begin().await?;
+            // The clock of the server: workers on machines whose clocks differ are compared by it.
+            let report = query(
+                "WITH forgotten AS (
+                     DELETE FROM progress
+                     WHERE worker <> $1 AND abs(extract(epoch FROM clock_timestamp() - reported_at)) > $4
+                 )
+                 INSERT INTO progress (worker, reported_at, last_batch_at, oldest_waits_ms)
+                 VALUES ($1, clock_timestamp(), to_timestamp($2 / 1000.0), $3)
+                 ON CONFLICT (worker) DO UPDATE
+                     SET reported_at = excluded.reported_at, last_batch_at = excluded.last_batch_at,
+                         oldest_waits_ms = excluded.oldest_waits_ms",
+            );
+            report
+                .bind(&progress.worker)
+                .bind(progress.last_batch_ms())
+                .bind(progress.oldest_waits_ms())
+                .bind(REPORT_RETENTION.as_secs_f64())
+                .execute(transaction.connection())
+                .await?;
+            transaction.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    pub(super) async fn progress(&self) -> Result<Vec<ProgressReport>, StoreError> {
+        with_timeout(self.timeout(), async {
+            let mut transaction = self.begin().await?;
+            let rows: Vec<ProgressRow> = query_as(
+                "SELECT floor(extract(epoch FROM reported_at) * 1000)::bigint AS reported_ms,
+                     floor(extract(epoch FROM clock_timestamp() - reported_at) * 1000)::bigint AS age_ms, oldest_waits_ms
+                 FROM progress",
+            )
+            .fetch_all(transaction.connection())
+            .await?;
+            transaction.commit().await?;
+            Ok(progress::reports(&rows))
+        })
+        .await
+    }
+
+    /// Checks that a ballot like this one would be stored.
+    pub(super) async fn try_upsert(&self, ballot: &CastBallot) -> Result<(), StoreError> {
+        with_timeout(self.timeout(), async {
+            let mut transaction = self.begin().await?;
+            upsert(transaction.connection(), &[ballot]).await?;
+            transaction.roll_back().await
+        })
+        .await
+    }
+
+    /// Does what storing a batch takes, with a batch of none, and writes that to the server's log.
+    pub(super) async fn probe_writes(&self, is_prepared: bool) -> Result<(), StoreError> {
+        let statements = if is_prepared {
+            STORE_NOTHING
+        } else {
+            "SELECT 1"
+        };
+        with_timeout(PROBE_TIMEOUT, self.0.run(statements)).await
+    }
+
+    pub(super) async fn probe(&self, is_prepared: bool) -> Result<(), StoreError> {
+        let statement = if is_prepared {
+            "SELECT count(votes) FROM tally"
+        } else {
+            "SELECT 1"
+        };
+        with_timeout(PROBE_TIMEOUT, self.0.run(statement)).await
+    }
+}
+
+/// All in one message. Nobody waits until it is on the disk.
+const STORE_NOTHING: &str = "
+    BEGIN;
+    SET LOCAL lock_timeout = 800;
+    SET LOCAL synchronous_commit = off;
+    INSERT INTO votes AS v (id, vote, cast_ms, cast_seq) SELECT '', '', 0, 0 WHERE false
+        ON CONFLICT (id) DO UPDATE SET vote = excluded.vote, cast_ms = excluded.cast_ms, cast_seq = excluded.cast_seq
+        WHERE (excluded.cast_ms, excluded.cast_seq) > (v.cast_ms, v.cast_seq);
+    INSERT INTO dead_letters (ballot, reason, payload, received_at) SELECT '', '', '', now() WHERE false
+        ON CONFLICT (ballot) DO NOTHING;
+    SELECT txid_current();
+    COMMIT";
+
+/// The guard keeps the newest vote in whatever order ballots arrive; triggers keep the counts in the same transaction.
+pub(super) async fn upsert(
+    transaction: &mut PgConnection,
+    newest: &[&CastBallot],
+) -> Result<u64, StoreError> {
+    let voters: Vec<_> = newest
+        .iter()
+        .map(|cast| cast.ballot.voter.to_string())
+        .collect();
+    let choices: Vec<_> = newest
+        .iter()
+        .map(|cast| cast.ballot.choice.as_str())
+        .collect();
+    let ms: Vec<_> = newest.iter().map(|cast| cast.id.ms.cast_signed()).collect();
+    let seq: Vec<_> = newest
+        .iter()
+        .map(|cast| cast.id.seq.cast_signed())
+        .collect();
+    let done = query(
+        "INSERT INTO votes (id, vote, cast_ms, cast_seq)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+         ON CONFLICT (id) DO UPDATE
+             SET vote = excluded.vote, cast_ms = excluded.cast_ms, cast_seq = excluded.cast_seq
+             WHERE (excluded.cast_ms, excluded.cast_seq) > (votes.cast_ms, votes.cast_seq)",
+    )
+    .bind(voters)
+    .bind(choices)
+    .bind(ms)
+    .bind(seq)
+    .execute(transaction)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+async fn insert_dead_letters(
+    transaction: &mut PgConnection,
+    dead: &[DeadLetter],
+) -> Result<(), StoreError> {
+    let ids: Vec<_> = dead.iter().map(|letter| letter.id.to_string()).collect();
+    let reasons: Vec<_> = dead.iter().map(|letter| letter.reason.as_str()).collect();
+    let payloads: Vec<_> = dead.iter().map(|letter| letter.payload.as_str()).collect();
+    let received: Vec<_> = dead
+        .iter()
+        .map(|letter| letter.received_at.to_string())
+        .collect();
+    query(
+        "INSERT INTO dead_letters (ballot, reason, payload, received_at)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]::timestamptz[])
+         ON CONFLICT (ballot) DO NOTHING",
+    )
+    .bind(ids)
+    .bind(reasons)
+    .bind(payloads)
+    .bind(received)
+    .execute(transaction)
+    .await?;
+    Ok(())
+}

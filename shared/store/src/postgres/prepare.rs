@@ -1,0 +1,125 @@
+//! Bringing the tables in Postgres up to date.
+
+use std::{collections::HashSet, sync::LazyLock, time::Duration};
+
+use sqlx::{Connection, PgConnection, migrate::Migrator};
+
+use super::session::{Sessions, query, query_scalar, with_timeout};
+use crate::StoreError;
+
+/// The library's own lock belongs to a session, and a pooler may give each transaction another one.
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let mut migrations = sqlx::migrate!("./migrations");
+    migrations.set_locking(false);
+    migrations
+});
+
+/// Filling the counts of a large table that the original app left may take its time.
+const MIGRATION_TIMEOUT: Duration = Duration::from_mins(10);
+/// Any number, the same for all services.
+const MIGRATION_LOCK: i64 = 0x766f_7465;
+
+/// Brings the tables up to date, in one transaction.
+pub async fn migrate(sessions: &Sessions) -> Result<(), StoreError> {
+    with_timeout(MIGRATION_TIMEOUT, async {
+        let mut connection = sessions.acquire().await?;
+        // Whatever comes of it: this is done once.
+        connection.close_on_drop();
+        // The library's own transaction, for it counts those in which it makes others.
+        let mut transaction = connection.begin().await?;
+        if is_up_to_date(&mut transaction).await? {
+            return Ok(transaction.commit().await?);
+        }
+        refuse_encoding(&mut transaction).await?;
+        // A statement of the library's that has a name must not meet one of another client of the same pooler.
+        sqlx::raw_sql("DEALLOCATE ALL")
+            .execute(&mut *transaction)
+            .await?;
+        // Another process may be at it, however long that takes.
+        query("SELECT pg_advisory_xact_lock($1)")
+            .bind(MIGRATION_LOCK)
+            .execute(&mut *transaction)
+            .await?;
+        if is_up_to_date(&mut transaction).await? {
+            return Ok(transaction.commit().await?);
+        }
+        // `run` does the same, but its future cannot be proved to be Send.
+        MIGRATIONS
+            .run_direct(None, &mut *transaction, false)
+            .await
+            .map_err(from_migration)?;
+        sqlx::raw_sql("DEALLOCATE ALL")
+            .execute(&mut *transaction)
+            .await?;
+        Ok(transaction.commit().await?)
+    })
+    .await
+}
+
+/// Classifies a failed migration: rows of the original app may be mended there, another version of this program may not.
+fn from_migration(error: sqlx::migrate::MigrateError) -> StoreError {
+    use sqlx::migrate::MigrateError::{Execute, ExecuteMigration};
+    let is_sql = matches!(error, Execute(_) | ExecuteMigration(..));
+    let error = StoreError::from(error);
+    if is_sql {
+        error
+            .that_may_pass()
+            .because("its tables cannot be brought up to date")
+    } else {
+        error
+    }
+}
+
+/// Looks before anything is written: a role that may only read can start on tables that are up to date.
+async fn is_up_to_date(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    let exists: bool = query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await?;
+    if !exists {
+        return Ok(false);
+    }
+    let applied: Vec<i64> = query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
+        .fetch_all(&mut *connection)
+        .await?;
+    let known: HashSet<i64> = MIGRATIONS
+        .iter()
+        .map(|migration| migration.version)
+        .collect();
+    if let Some(newer) = applied.iter().find(|version| !known.contains(version)) {
+        let message = format!(
+            "its tables were made by a newer version of this program: migration {newer} is unknown here"
+        );
+        return Err(StoreError::permanent(message));
+    }
+    Ok(applied.len() == known.len())
+}
+
+/// Questions, labels and dead letters may have any character.
+async fn refuse_encoding(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let encoding: String = query_scalar("SELECT current_setting('server_encoding')")
+        .fetch_one(connection)
+        .await?;
+    if encoding == "UTF8" {
+        return Ok(());
+    }
+    Err(StoreError::transient(format!(
+        "the database has the encoding {encoding}; it must be UTF8 (CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0)"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A database may have an encoding that lacks other characters.
+    #[test]
+    fn migrations_are_ascii() {
+        for migration in MIGRATIONS.iter() {
+            assert!(
+                migration.sql.as_str().is_ascii(),
+                "{}",
+                migration.description
+            );
+        }
+    }
+}

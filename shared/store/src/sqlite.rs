@@ -1,0 +1,208 @@
+//! The store in the embedded database.
+
+use jiff::Timestamp;
+use serde_json::json;
+use sqlx::{Sqlite, SqliteConnection, pool::PoolConnection};
+
+use super::{
+    DeadLetter, ProgressReport, REPORT_RETENTION, StoreError, StoreMetrics, Tally, TimelinePoint,
+    WorkerProgress, dead_letter,
+    progress::{self, ProgressRow},
+};
+use embedded::{Database, WriteTransaction};
+use poll::ballot::CastBallot;
+
+/// Tables of the embedded database. Cloning is cheap.
+#[derive(Clone)]
+pub struct SqliteStore {
+    database: Database,
+    metrics: StoreMetrics,
+}
+
+impl SqliteStore {
+    pub(super) fn new(database: Database, metrics: StoreMetrics) -> Self {
+        Self { database, metrics }
+    }
+
+    pub(super) fn metrics(&self) -> &StoreMetrics {
+        &self.metrics
+    }
+
+    pub(super) async fn reader(&self) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
+        let _waiting = self.metrics.waiting();
+        self.database.readers().acquire().await
+    }
+
+    pub(super) async fn write(&self) -> Result<WriteTransaction, sqlx::Error> {
+        let _waiting = self.metrics.waiting();
+        self.database.write().await
+    }
+
+    pub(super) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    pub(super) async fn upsert_ballots(
+        &self,
+        newest: &[&CastBallot],
+        dead: &[DeadLetter],
+    ) -> Result<u64, StoreError> {
+        let mut write = self.write().await?;
+        let changed = upsert(&mut write, newest).await?;
+        if !dead.is_empty() {
+            insert_dead_letters(&mut write, dead).await?;
+        }
+        write.commit().await?;
+        Ok(changed)
+    }
+
+    pub(super) async fn tally(&self) -> Result<Tally, StoreError> {
+        let rows = sqlx::query_as("SELECT option, votes, last_cast_ms FROM tally ORDER BY option");
+        Ok(Tally(rows.fetch_all(&mut *self.reader().await?).await?))
+    }
+
+    pub(super) async fn timeline(
+        &self,
+        from_ms: i64,
+        step_ms: i64,
+    ) -> Result<Vec<TimelinePoint>, StoreError> {
+        let points = sqlx::query_as(
+            "SELECT bucket / ?2 * ?2 AS bucket, option, sum(votes) AS votes FROM timeline
+             WHERE bucket >= ?1 AND votes > 0 GROUP BY 1, 2 ORDER BY 1, 2",
+        );
+        Ok(points
+            .bind(from_ms)
+            .bind(step_ms)
+            .fetch_all(&mut *self.reader().await?)
+            .await?)
+    }
+
+    pub(super) async fn timeline_extent(&self) -> Result<Option<(i64, i64)>, StoreError> {
+        let extent =
+            sqlx::query_as("SELECT min(bucket), max(bucket) FROM timeline WHERE votes > 0");
+        let (first, last): (Option<i64>, Option<i64>) =
+            extent.fetch_one(&mut *self.reader().await?).await?;
+        Ok(first.zip(last))
+    }
+
+    pub(super) async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
+        // unixepoch has whole seconds or a fraction that is rounded; julianday is exact to the millisecond.
+        let rows = sqlx::query_as(
+            "SELECT ballot, reason, payload,
+                 coalesce(CAST(round((julianday(received_at) - 2440587.5) * 86400000) AS INTEGER), 0) AS received_ms
+             FROM dead_letters",
+        );
+        let rows = rows.fetch_all(&mut *self.reader().await?).await?;
+        Ok(dead_letter::from_rows(rows))
+    }
+
+    pub(super) async fn report_progress(
+        &self,
+        progress: &WorkerProgress,
+    ) -> Result<(), StoreError> {
+        let mut write = self.write().await?;
+        sqlx::query("DELETE FROM progress WHERE worker <> ?1 AND abs(?2 - reported_ms) > ?3")
+            .bind(&progress.worker)
+            .bind(now_ms())
+            .bind(i64::try_from(REPORT_RETENTION.as_millis()).unwrap_or(i64::MAX))
+            .execute(&mut *write)
+            .await?;
+        sqlx::query(
+            "INSERT INTO progress (worker, reported_ms, last_batch_ms, oldest_waits_ms) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (worker) DO UPDATE
+                 SET reported_ms = excluded.reported_ms, last_batch_ms = excluded.last_batch_ms,
+                     oldest_waits_ms = excluded.oldest_waits_ms",
+        )
+        .bind(&progress.worker)
+        .bind(now_ms())
+        .bind(progress.last_batch_ms())
+        .bind(progress.oldest_waits_ms())
+        .execute(&mut *write)
+        .await?;
+        write.commit().await?;
+        Ok(())
+    }
+
+    pub(super) async fn progress(&self) -> Result<Vec<ProgressReport>, StoreError> {
+        let rows: Vec<ProgressRow> = sqlx::query_as(
+            "SELECT reported_ms, ?1 - reported_ms AS age_ms, oldest_waits_ms FROM progress",
+        )
+        .bind(now_ms())
+        .fetch_all(&mut *self.reader().await?)
+        .await?;
+        Ok(progress::reports(&rows))
+    }
+
+    pub(super) async fn probe(&self) -> Result<(), StoreError> {
+        self.database.ensure_in_place()?;
+        self.tally().await.map(drop)
+    }
+
+    pub(super) async fn probe_writes(&self) -> Result<(), StoreError> {
+        self.probe().await?;
+        Ok(self.database.probe().await?)
+    }
+
+    /// Checks that a ballot like this one would be stored.
+    pub(super) async fn try_upsert(&self, ballot: &CastBallot) -> Result<(), StoreError> {
+        let mut write = self.write().await?;
+        upsert(&mut write, &[ballot]).await.map(drop)
+    }
+}
+
+/// All who use the file are on one machine and share its clock.
+fn now_ms() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+/// The guard keeps the newest vote in whatever order ballots arrive; triggers keep the counts in the same transaction.
+pub(super) async fn upsert(
+    write: &mut SqliteConnection,
+    newest: &[&CastBallot],
+) -> Result<u64, StoreError> {
+    let row = |cast: &&CastBallot| {
+        json!([
+            cast.ballot.voter.to_string(),
+            cast.ballot.choice,
+            cast.id.ms,
+            cast.id.seq
+        ])
+    };
+    let rows: Vec<_> = newest.iter().map(row).collect();
+    // WHERE true: without it SQLite would read ON as part of a join.
+    let done = sqlx::query(
+        "INSERT INTO votes (id, vote, cast_ms, cast_seq)
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?1) WHERE true
+         ON CONFLICT (id) DO UPDATE
+             SET vote = excluded.vote, cast_ms = excluded.cast_ms, cast_seq = excluded.cast_seq
+             WHERE (excluded.cast_ms, excluded.cast_seq) > (votes.cast_ms, votes.cast_seq)",
+    )
+    .bind(json!(rows).to_string())
+    .execute(write)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+async fn insert_dead_letters(
+    write: &mut SqliteConnection,
+    dead: &[DeadLetter],
+) -> Result<(), StoreError> {
+    let row = |letter: &DeadLetter| {
+        json!([
+            letter.id.to_string(),
+            letter.reason,
+            letter.payload,
+            letter.received_at.to_string()
+        ])
+    };
+    let rows: Vec<_> = dead.iter().map(row).collect();
+    sqlx::query(
+        "INSERT INTO dead_letters (ballot, reason, payload, received_at)
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?1) WHERE true
+         ON CONFLICT (ballot) DO NOTHING",
+    )
+    .bind(json!(rows).to_string())
+    .execute(write)
+    .await?;
+    Ok(())
+}

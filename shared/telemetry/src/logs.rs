@@ -1,0 +1,65 @@
+//! Logs: a readable message with fields, as text or as JSON, on standard error.
+
+mod with_trace;
+
+use std::io::IsTerminal;
+
+use clap::{Args, ValueEnum};
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+
+use with_trace::WithTrace;
+
+/// How to log.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Logs")]
+pub struct LogSettings {
+    /// The form of the logs
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+
+    /// What to log: error, warn, info, debug or trace, also per module, such as info,vote=debug
+    #[arg(long, env = "RUST_LOG", default_value = "info", value_parser = parse_filter)]
+    pub log_filter: String,
+}
+
+/// The form of the logs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line, for machines.
+    Json,
+}
+
+fn parse_filter(raw: &str) -> Result<String, String> {
+    EnvFilter::try_new(raw)
+        .map(|_| raw.to_owned())
+        .map_err(|error| {
+            format!("{error}; write a level, or more of MODULE=LEVEL joined by commas")
+        })
+}
+
+/// Starts logging, unless it was started before.
+pub fn start(settings: &LogSettings) {
+    let filter = EnvFilter::new(&settings.log_filter);
+    let registry = tracing_subscriber::registry().with(filter);
+    let is_terminal = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(is_terminal);
+    let started = match settings.log_format {
+        LogFormat::Text => {
+            let lines = lines.map_event_format(|line| WithTrace::text(line.with_ansi(is_terminal)));
+            registry.with(lines).try_init()
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true);
+            registry
+                .with(lines.map_event_format(WithTrace::json))
+                .try_init()
+        }
+    };
+    // Only a second call in one process fails: the first one's settings stand.
+    drop(started);
+}

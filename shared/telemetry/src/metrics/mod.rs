@@ -1,0 +1,130 @@
+//! Metrics: fields of a struct, whose doc comment is the help text. `infra/monitoring/metrics.md` lists them all.
+
+mod exemplars;
+mod exposition;
+mod openmetrics;
+mod runtime;
+mod service;
+
+use prometheus::{
+    Counter, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
+};
+
+pub use exemplars::{Exemplar, ExemplarHistogramVec};
+pub use exposition::{Exposition, Format};
+pub use runtime::RuntimeMetrics;
+pub use service::{CommonMetrics, ServiceMetrics};
+
+/// Declares a struct of metrics. A field's name is the metric's name, its doc comment the help text; labels stand in
+/// brackets, and a histogram's upper bounds follow an arrow.
+///
+/// ```
+/// telemetry::metrics! {
+///     /// What the kitchen counts.
+///     pub struct KitchenMetrics {
+///         /// Dishes that left the kitchen, by course.
+///         pub kitchen_dishes_total: prometheus::IntCounterVec["course"],
+///         /// Seconds from order to table.
+///         pub kitchen_duration_seconds: prometheus::Histogram => [60.0, 600.0],
+///     }
+/// }
+/// let registry = prometheus::Registry::new();
+/// let metrics = KitchenMetrics::new(&registry);
+/// metrics.kitchen_dishes_total.with_label_values(&["soup"]).inc();
+/// assert_eq!(registry.gather()[0].help(), "Dishes that left the kitchen, by course.");
+/// ```
+#[macro_export]
+macro_rules! metrics {
+    (
+        $(#[$about:meta])*
+        pub struct $name:ident {
+            $(
+                $(#[doc = $help:literal])+
+                pub $metric:ident: $kind:ty $([$($label:literal),+])? $(=> $buckets:expr)?,
+            )+
+        }
+    ) => {
+        $(#[$about])*
+        #[derive(Clone, Debug)]
+        #[allow(clippy::struct_field_names, reason = "the names of metrics begin with what they belong to")]
+        pub struct $name {
+            $($(#[doc = $help])+ pub $metric: $kind,)+
+        }
+
+        impl $name {
+            /// Makes the metrics and registers them.
+            ///
+            /// # Panics
+            /// A metric of this name is registered already, or its name or labels are malformed: mistakes in the code.
+            #[must_use]
+            pub fn new(registry: &prometheus::Registry) -> Self {
+                Self {
+                    $($metric: $crate::metrics::register(
+                        registry,
+                        stringify!($metric),
+                        concat!($($help),+).trim(),
+                        &[$($($label),+)?],
+                        &[$(&$buckets[..])?],
+                    ),)+
+                }
+            }
+        }
+    };
+}
+
+/// A kind of metric that [`metrics!`](crate::metrics!) can make.
+pub trait Metric: Collector + Clone + 'static {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// Its name or its labels are malformed.
+    fn make(opts: Opts, labels: &[&str], buckets: &[f64]) -> prometheus::Result<Self>;
+}
+
+macro_rules! metric {
+    ($($kind:ty => |$opts:ident, $labels:ident, $buckets:ident| $make:expr;)+) => {$(
+        impl Metric for $kind {
+            fn make($opts: Opts, $labels: &[&str], $buckets: &[f64]) -> prometheus::Result<Self> {
+                $make
+            }
+        }
+    )+};
+}
+
+metric! {
+    Counter => |opts, _labels, _buckets| Self::with_opts(opts);
+    IntCounter => |opts, _labels, _buckets| Self::with_opts(opts);
+    IntCounterVec => |opts, labels, _buckets| Self::new(opts, labels);
+    IntGauge => |opts, _labels, _buckets| Self::with_opts(opts);
+    IntGaugeVec => |opts, labels, _buckets| Self::new(opts, labels);
+    Gauge => |opts, _labels, _buckets| Self::with_opts(opts);
+    GaugeVec => |opts, labels, _buckets| Self::new(opts, labels);
+    Histogram => |opts, _labels, buckets| Self::with_opts(HistogramOpts { common_opts: opts, buckets: buckets.to_vec() });
+    HistogramVec => |opts, labels, buckets| Self::new(HistogramOpts { common_opts: opts, buckets: buckets.to_vec() }, labels);
+}
+
+/// Makes a metric and registers it.
+///
+/// # Panics
+/// See [`metrics!`](crate::metrics!).
+#[must_use]
+pub fn register<M: Metric>(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+    buckets: &[&[f64]],
+) -> M {
+    let metric = M::make(Opts::new(name, help), labels, &buckets.concat())
+        .expect("a metric's name and labels are well formed");
+    registry
+        .register(Box::new(metric.clone()))
+        .expect("a metric is registered once");
+    metric
+}
+
+/// Upper bounds of the seconds that answers take, with the service-level bounds 0.25 and 0.5 among them.
+pub const LATENCY_SECONDS: [f64; 12] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0,
+];

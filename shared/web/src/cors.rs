@@ -1,0 +1,119 @@
+//! Which other sites' scripts may read the API: none, unless set.
+
+use std::{str::FromStr, time::Duration};
+
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::public_urls;
+
+/// How long a browser may remember that it may ask.
+const REMEMBERED: Duration = Duration::from_hours(1);
+
+/// The origins whose scripts may read the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllowedOrigins {
+    /// Every one.
+    Any,
+    /// These.
+    These(Vec<HeaderValue>),
+}
+
+impl AllowedOrigins {
+    /// Tells browsers, on every answer, that scripts of these origins may read it. Cookies are never sent along.
+    pub fn layer(&self) -> CorsLayer {
+        let origins = match self {
+            Self::Any => AllowOrigin::any(),
+            Self::These(origins) => AllowOrigin::list(origins.iter().cloned()),
+        };
+        CorsLayer::new()
+            .allow_origin(origins)
+            .allow_methods([Method::GET, Method::HEAD])
+            .allow_headers([
+                header::IF_NONE_MATCH,
+                HeaderName::from_static("last-event-id"),
+            ])
+            .expose_headers([header::ETAG, header::RETRY_AFTER])
+            .max_age(REMEMBERED)
+    }
+}
+
+impl FromStr for AllowedOrigins {
+    type Err = InvalidOrigin;
+
+    fn from_str(raw: &str) -> Result<Self, InvalidOrigin> {
+        if raw.trim() == "*" {
+            return Ok(Self::Any);
+        }
+        raw.split(',')
+            .map(origin)
+            .collect::<Result<_, _>>()
+            .map(Self::These)
+    }
+}
+
+/// An origin exactly as a browser writes it: it is compared as text.
+fn origin(raw: &str) -> Result<HeaderValue, InvalidOrigin> {
+    let origin = public_urls::origin(raw)
+        .ok()
+        .filter(|origin| !origin.contains('*'));
+    origin
+        .and_then(|origin| HeaderValue::try_from(origin).ok())
+        .ok_or_else(|| InvalidOrigin(raw.trim().to_owned()))
+}
+
+/// No origin of a website.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not an origin; write *, or a list such as https://example.com,http://localhost:3000: http or https, the \
+     host in small letters, the port where it is not the usual one, and nothing after it"
+)]
+pub struct InvalidOrigin(String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exact_origins_are_taken() {
+        let origins: AllowedOrigins =
+            "https://example.com, http://localhost:3000,http://[::1]:8080"
+                .parse()
+                .unwrap();
+        let these = [
+            "https://example.com",
+            "http://localhost:3000",
+            "http://[::1]:8080",
+        ];
+        assert_eq!(
+            origins,
+            AllowedOrigins::These(these.map(HeaderValue::from_static).into())
+        );
+        assert_eq!(" * ".parse(), Ok(AllowedOrigins::Any));
+    }
+
+    #[test]
+    fn what_no_browser_would_send_is_refused() {
+        for raw in [
+            "",
+            "null",
+            "example.com",
+            "ftp://example.com",
+            "https://example.com/",
+            "https://example.com/page",
+            "https://example.com:443",
+            "https://Example.com",
+            "https://user@example.com",
+            "https://*.example.com",
+            "https://example.com,",
+            "https://example.com,*",
+            "https://exämple.com",
+        ] {
+            let error = raw.parse::<AllowedOrigins>().unwrap_err().to_string();
+            assert!(
+                error.contains("is not an origin; write *"),
+                "{raw}: {error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Pages.
+
+use askama::Template;
+use axum::{
+    http::{HeaderMap, HeaderName, header},
+    response::{IntoResponse, Response},
+};
+use jiff::Timestamp;
+
+use super::{Problem, ProblemKind, page_cache::CachedPage};
+use crate::language::Language;
+
+/// A page in this language, as the browser with these headers takes it.
+#[must_use]
+pub fn html(page: &impl Template, language: Language, headers: &HeaderMap) -> Response {
+    CachedPage::new(page).map_or_else(
+        |error| cannot_be_rendered(&error),
+        |rendered| rendered.answer(headers, language),
+    )
+}
+
+/// The same, uncompressed: a page with a secret, whose length after compression would depend on what else is in it
+/// (BREACH, <https://www.breachattack.com>).
+#[must_use]
+pub fn html_uncompressed(page: &impl Template, language: Language) -> Response {
+    html(page, language, &HeaderMap::new())
+}
+
+/// What is said of every page.
+pub(super) fn about(language: Language) -> [(HeaderName, &'static str); 2] {
+    [
+        (header::CONTENT_LANGUAGE, language.tag()),
+        (header::VARY, "accept-language, accept-encoding"),
+    ]
+}
+
+pub(super) fn cannot_be_rendered(error: &askama::Error) -> Response {
+    tracing::error!(%error, "a page cannot be rendered");
+    let detail = "The page cannot be shown. Please try again.";
+    Problem::new(ProblemKind::InternalError, detail).into_response()
+}
+
+/// A text with a moment in it. Scripts show the moment as the reader's clock has it; without one it is in UTC.
+#[derive(Template)]
+#[template(
+    ext = "html",
+    source = r#"{{ before }}<time datetime="{{ moment }}">{{ moment.strftime("%Y-%m-%d %H:%M:%S UTC") }}</time>{{ after }}"#
+)]
+pub struct TimeText<'a> {
+    before: &'a str,
+    moment: Timestamp,
+    after: &'a str,
+}
+
+impl<'a> TimeText<'a> {
+    /// The moment takes the place of `{time}` in the text.
+    #[must_use]
+    pub fn new(text: &'a str, moment: Timestamp) -> Self {
+        let (before, after) = text.split_once("{time}").unwrap_or((text, ""));
+        Self {
+            before,
+            moment,
+            after,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_stands_where_the_text_says() {
+        let moment = "2027-03-01T09:30:00.123+01:00".parse().unwrap();
+        let html = TimeText::new("It's <at> {time}.", moment).to_string();
+        assert_eq!(
+            html,
+            "It&#39;s &#60;at&#62; <time datetime=\"2027-03-01T08:30:00.123Z\">2027-03-01 08:30:00 UTC</time>."
+        );
+    }
+}

@@ -1,0 +1,165 @@
+//! `/health`, `/ready` and `/metrics`.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::encoding::encoded;
+use service::{lifecycle::Lifecycle, probe::Check};
+use telemetry::metrics::{Format, ServiceMetrics};
+
+/// What the probes answer from.
+#[derive(Clone)]
+pub struct Probes {
+    /// Whether the process itself is alive. It never looks at a dependency: restarting does not mend those.
+    pub alive: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// What the service needs to serve, from memory.
+    pub checks: Arc<dyn Fn() -> Vec<Check> + Send + Sync>,
+    /// Whether the service is about to end.
+    pub lifecycle: Lifecycle,
+    /// The service's metrics.
+    pub metrics: ServiceMetrics,
+}
+
+/// Whether the process is alive.
+#[derive(Serialize, ToSchema)]
+struct HealthDocument {
+    /// `healthy` or `unhealthy`.
+    #[schema(value_type = String)]
+    status: &'static str,
+}
+
+/// Whether the service should get requests.
+#[derive(Serialize, ToSchema)]
+struct ReadinessDocument {
+    /// `ready` or `not ready`.
+    #[schema(value_type = String)]
+    status: &'static str,
+    /// The outcome of every check, `ok` or what is wrong; left out when all is well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    checks: Option<BTreeMap<String, String>>,
+}
+
+impl Probes {
+    /// The outcome of every check.
+    fn outcomes(&self) -> Vec<Check> {
+        let mut checks = (self.checks)();
+        if self.lifecycle.draining.is_cancelled() {
+            checks.push(Check {
+                name: "draining",
+                outcome: Err("the service is about to end".into()),
+            });
+        }
+        checks
+    }
+}
+
+/// The routes of all probes, for operators and Prometheus.
+pub fn probe_routes(probes: Probes) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(health))
+        .routes(routes!(ready))
+        .routes(routes!(metrics))
+        .with_state(probes)
+}
+
+/// The routes of the probes for load balancers, which say no more than a status: everybody may ask them.
+pub(super) fn status_routes(probes: Probes) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(health))
+        .routes(routes!(ready_status))
+        .with_state(probes)
+}
+
+/// Whether the process is alive
+///
+/// It never looks at a dependency: restarting does not mend those.
+#[utoipa::path(get, path = "/health", tag = "probes", operation_id = "get_health", responses(
+    (status = OK, description = "It is alive.", body = HealthDocument),
+    (status = SERVICE_UNAVAILABLE, description = "It should be restarted.", body = HealthDocument),
+))]
+async fn health(State(probes): State<Probes>) -> impl IntoResponse {
+    let (code, status) = if (probes.alive)() {
+        (StatusCode::OK, "healthy")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "unhealthy")
+    };
+    (code, Json(HealthDocument { status }))
+}
+
+/// Whether the service should get requests
+///
+/// Answered from memory.
+#[utoipa::path(get, path = "/ready", tag = "probes", operation_id = "get_readiness", responses(
+    (status = OK, description = "It should.", body = ReadinessDocument),
+    (status = SERVICE_UNAVAILABLE, description = "It should not, for these reasons.", body = ReadinessDocument),
+))]
+async fn ready(State(probes): State<Probes>) -> impl IntoResponse {
+    let checks = probes.outcomes();
+    if checks.iter().all(|check| check.outcome.is_ok()) {
+        return readiness(true);
+    }
+    let outcomes = checks
+        .into_iter()
+        .map(|check| {
+            (
+                check.name.to_owned(),
+                check.outcome.map_or_else(Into::into, |()| "ok".into()),
+            )
+        })
+        .collect();
+    let document = ReadinessDocument {
+        status: "not ready",
+        checks: Some(outcomes),
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, Json(document))
+}
+
+/// The readiness of the service
+///
+/// Answered from memory. The management port says why it should not get requests.
+#[utoipa::path(get, path = "/ready", tag = "probes", operation_id = "get_readiness", responses(
+    (status = OK, description = "It should.", body = ReadinessDocument),
+    (status = SERVICE_UNAVAILABLE, description = "It should not.", body = ReadinessDocument),
+))]
+async fn ready_status(State(probes): State<Probes>) -> impl IntoResponse {
+    let checks = probes.outcomes();
+    readiness(checks.iter().all(|check| check.outcome.is_ok()))
+}
+
+fn readiness(is_ready: bool) -> (StatusCode, Json<ReadinessDocument>) {
+    let (code, status) = if is_ready {
+        (StatusCode::OK, "ready")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready")
+    };
+    let checks = None;
+    (code, Json(ReadinessDocument { status, checks }))
+}
+
+/// The service's metrics, for Prometheus
+#[utoipa::path(get, path = "/metrics", tag = "probes", operation_id = "get_metrics", responses(
+    (status = OK, description = "The metrics as text: of Prometheus, or of OpenMetrics for clients that prefer it.",
+        content((String = "text/plain"), (String = "application/openmetrics-text"))),
+))]
+async fn metrics(State(probes): State<Probes>, headers: HeaderMap) -> Response {
+    let accept = headers.get_all(header::ACCEPT).into_iter();
+    let accept: Vec<_> = accept.filter_map(|value| value.to_str().ok()).collect();
+    let format = Format::preferred(&accept.join(","));
+    let exposition = probes.metrics.exposition(format);
+    let about = [
+        (header::CONTENT_TYPE, format.content_type()),
+        (header::VARY, "accept, accept-encoding"),
+    ];
+    let body = encoded(&headers, || exposition.plain(), || exposition.gzip());
+    (about, body).into_response()
+}
