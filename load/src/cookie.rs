@@ -49,7 +49,11 @@ impl Cookie {
 #[cfg(test)]
 pub(crate) fn cookie_pair(voter: VoterId, rest: &str) -> String {
     let value = [&[FORMAT_VERSION], &voter.to_bytes()[..], rest.as_bytes()].concat();
-    format!("{}0a1b2c3d={}", NAME_PREFIXES[0], URL_SAFE_NO_PAD.encode(value))
+    format!(
+        "{}0a1b2c3d={}",
+        NAME_PREFIXES[0],
+        URL_SAFE_NO_PAD.encode(value)
+    )
 }
 
 #[cfg(test)]

@@ -89,7 +89,9 @@ impl Target {
 
     fn set_address(&self, path: &str, request: &mut Request) {
         let path = format!("{}{path}", self.path);
-        *request.uri_mut() = path.parse().expect("the concatenation of two paths is a path");
+        *request.uri_mut() = path
+            .parse()
+            .expect("the concatenation of two paths is a path");
         let headers = request.headers_mut();
         headers.insert(header::HOST, self.host.clone());
     }

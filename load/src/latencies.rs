@@ -71,7 +71,10 @@ impl Latencies {
     /// Returns the number of all attempts.
     #[must_use]
     pub fn attempts(&self) -> u64 {
-        self.all().iter().map(|(_, histogram)| histogram.count()).sum()
+        self.all()
+            .iter()
+            .map(|(_, histogram)| histogram.count())
+            .sum()
     }
 }
 

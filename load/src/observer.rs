@@ -95,9 +95,7 @@ impl Observer {
                 .as_ref()
                 .is_none_or(|store| observation.reported.matches(store))
         };
-        let (observation, quiescent) = self
-            .wait_quiescent(BASELINE_TIMEOUT, is_consistent)
-            .await?;
+        let (observation, quiescent) = self.wait_quiescent(BASELINE_TIMEOUT, is_consistent).await?;
         quiescent
             .then_some(observation)
             .ok_or(ObserveError::NotQuiescent)
@@ -113,8 +111,7 @@ impl Observer {
         baseline: &Observation,
         timeout: Duration,
     ) -> Result<Verdict, ObserveError> {
-        let is_valid =
-            |observation: &Observation| check(history, baseline, observation).is_empty();
+        let is_valid = |observation: &Observation| check(history, baseline, observation).is_empty();
         let (observation, quiescent) = self.wait_quiescent(timeout, is_valid).await?;
         Ok(Verdict {
             violations: check(history, baseline, &observation),

@@ -65,10 +65,7 @@ impl Schedule {
         let Some(rate) = self.plan.rate else {
             return Some(Instant::now());
         };
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "no run sends 2^53 votes"
-        )]
+        #[expect(clippy::cast_precision_loss, reason = "no run sends 2^53 votes")]
         let offset = Duration::try_from_secs_f64(number as f64 / rate).ok()?;
         let is_within = self.plan.duration.is_none_or(|duration| offset < duration);
         is_within.then(|| self.started_at + offset)

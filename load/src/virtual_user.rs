@@ -120,7 +120,9 @@ impl VirtualUser {
         request.headers_mut().insert(header::COOKIE, cookie);
         let started_at = context.schedule.started_at();
         let sent_at = Instant::now();
-        let response = client.send(request, sent_at + context.request_timeout).await;
+        let response = client
+            .send(request, sent_at + context.request_timeout)
+            .await;
         let completed_at = Instant::now();
         let outcome = classify(response, &mut voter.cookie);
         // Measured from the due time: the latency includes the wait for a connection.
