@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use load::{
-    Load, LoadConfig, Watch,
-    check::{Seen, Violation},
-    pace::Plan,
+    Load, LoadConfig, Observer,
+    check::{Observation, Violation},
+    schedule::Plan,
 };
 use rustix::process::Signal;
 use serde_json::Value;
@@ -46,16 +46,21 @@ fn plan(vote: &[&str], votes: u64) -> LoadConfig {
     }
 }
 
-async fn watch(result: &str, storage: &Storage) -> Watch {
+async fn watch(result: &str, storage: &Storage) -> Observer {
     let store = storage.store_config();
-    Watch::new(result.parse().unwrap(), Some(&store))
+    Observer::new(result.parse().unwrap(), Some(&store))
         .await
         .unwrap()
 }
 
 /// What there is, as soon as the services have begun.
-async fn first_look(watch: &Watch) -> Seen {
-    let look = async || watch.before().await.map_err(|error| error.to_string());
+async fn first_look(watch: &Observer) -> Observation {
+    let look = async || {
+        watch
+            .observe_baseline()
+            .await
+            .map_err(|error| error.to_string())
+    };
     eventually("a first look", Result::is_ok, look)
         .await
         .unwrap()
@@ -70,7 +75,7 @@ async fn voters_who_change_their_minds_are_all_counted(storage: Storage) {
     Voter::new(&app.vote).must_vote_for("a").await;
     until_votes(&app.result, &[1, 0]).await;
     let watch = watch(&app.result, &storage).await;
-    let before = watch.before().await.unwrap();
+    let before = watch.observe_baseline().await.unwrap();
     let load = Load::run(&plan(&[&app.vote], 300), CancellationToken::new())
         .await
         .unwrap();
@@ -78,10 +83,10 @@ async fn voters_who_change_their_minds_are_all_counted(storage: Storage) {
         .settle(&load.history, &before, PATIENCE)
         .await
         .unwrap();
-    assert_eq!((verdict.violations, verdict.at_rest), (Vec::new(), true));
+    assert_eq!((verdict.violations, verdict.quiescent), (Vec::new(), true));
     assert_eq!(load.latencies.accepted.count(), 300);
     assert_eq!(load.history.voters.len(), 12);
-    assert_eq!(verdict.seen.shown.total, 1 + 12);
+    assert_eq!(verdict.observation.reported.total, 1 + 12);
     let changed = |record: &load::history::VoterRecord| {
         let mut choices = record.recent.iter().map(|attempt| attempt.choice);
         let first = choices.next();
@@ -96,7 +101,10 @@ async fn the_program_reports_what_it_found(storage: Storage) {
     until_votes(&app.result, &[0, 0]).await;
     let json = storage.folder.path().join("report.json");
     let run = |variables: &[(&str, &str)]| {
-        let urls = [("VOTE_URL", &*app.vote), ("RESULT_URL", &app.result)];
+        let urls = [
+            ("LOAD_VOTE_URL", &*app.vote),
+            ("LOAD_RESULT_URL", &app.result),
+        ];
         let mut load = command("load", &[&urls, variables].concat());
         let arguments = ["--votes", "60", "--voters", "7", "--rate", "600", "--json"];
         let ended = block_in_place(|| output(load.args(arguments).arg(&json)));
@@ -131,7 +139,7 @@ async fn what_is_changed_behind_its_back_is_named(storage: Storage) {
     let cases = [
         (
             "UPDATE votes SET vote = CASE vote WHEN 'a' THEN 'b' ELSE 'a' END WHERE id = 'VOTER'",
-            "never cast",
+            "phantom",
         ),
         (
             "UPDATE votes SET cast_ms = cast_ms - 1 WHERE id = 'VOTER'",
@@ -148,7 +156,7 @@ async fn what_is_changed_behind_its_back_is_named(storage: Storage) {
         ),
     ];
     for (statement, rule) in cases {
-        let before = watch.before().await.unwrap();
+        let before = watch.observe_baseline().await.unwrap();
         let load = Load::run(&plan(&[&app.vote], 40), CancellationToken::new())
             .await
             .unwrap();
@@ -196,14 +204,17 @@ async fn the_program_fails_where_votes_are_wrong(storage: Storage) {
             Some(&storage.database_url),
             "VIOLATION changed: a vote for \"a\"",
         ),
-        (None, "VIOLATION shown: the result shows"),
+        (None, "VIOLATION reported-tally: the result page shows"),
     ] {
         storage.execute("DELETE FROM votes").await;
         Voter::new(&app.vote).must_vote_for("a").await;
         until_votes(&app.result, &[1, 0]).await;
         let mut load = command(
             "load",
-            &[("VOTE_URL", &app.vote), ("RESULT_URL", &app.result)],
+            &[
+                ("LOAD_VOTE_URL", &app.vote),
+                ("LOAD_RESULT_URL", &app.result),
+            ],
         );
         load.args(["--rate", "50", "--duration", "10m", "--settle", "0s"]);
         load.envs(database_url.map(|url| ("DATABASE_URL", url)));
@@ -273,5 +284,8 @@ async fn replicas_that_do_not_know_each_others_voters_are_named(storage: Storage
         .unwrap();
     let after = watch.settle(&load.history, &before, Duration::ZERO);
     let violations = after.await.unwrap().violations;
-    assert!(rules(&violations).contains(&"estranged"), "{violations:?}");
+    assert!(
+        rules(&violations).contains(&"voter-mismatch"),
+        "{violations:?}"
+    );
 }

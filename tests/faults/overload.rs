@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use load::{Load, LoadConfig, Watch, pace::Plan};
+use load::{Load, LoadConfig, Observer, schedule::Plan};
 use tokio_util::sync::CancellationToken;
 
 use super::{start_ready, until_empty};
@@ -88,7 +88,7 @@ async fn twice_what_the_queue_keeps() -> Result<(), String> {
     let _worker = start_ready("worker", &storage, &[]).await;
     let result = start_ready("result", &storage, &[]).await;
     let store = storage.store_config();
-    let watch = Watch::new(result.url.parse().unwrap(), Some(&store));
+    let watch = Observer::new(result.url.parse().unwrap(), Some(&store));
     let watch = watch.await.unwrap();
     let (proxy, url) = Proxy::to(&storage.queue_url).await;
     storage.queue_url = url;
@@ -109,9 +109,9 @@ async fn twice_what_the_queue_keeps() -> Result<(), String> {
         ));
     }
     until_empty(&storage).await;
-    let before = watch.before().await.unwrap();
+    let before = watch.observe_baseline().await.unwrap();
     #[expect(clippy::cast_precision_loss, reason = "it is some hundred")]
-    let rate = 2.0 * kept as f64 / sustained.took.as_secs_f64();
+    let rate = 2.0 * kept as f64 / sustained.elapsed.as_secs_f64();
     let over = votes(&vote, VOTERS, for_a_while(Some(rate), 10)).await;
 
     let accepted = over.latencies.accepted.count();
@@ -132,7 +132,7 @@ async fn twice_what_the_queue_keeps() -> Result<(), String> {
     history.voters.extend(after.history.voters);
     proxy.make(Network::Good);
     let verdict = watch.settle(&history, &before, PATIENCE).await.unwrap();
-    assert_eq!((verdict.violations, verdict.at_rest), (Vec::new(), true));
+    assert_eq!((verdict.violations, verdict.quiescent), (Vec::new(), true));
     // The line does not eat up the service; whoever is not refused is in time, once it is learnt.
     let is_right = accepted >= kept / 2 && late < accepted / 2 && refused > kept / 4;
     let figures = format!(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use load::{Load, LoadConfig, Watch, check::Violation, pace::Plan};
+use load::{Load, LoadConfig, Observer, check::Violation, schedule::Plan};
 use rand::{SeedableRng, rngs::SmallRng};
 use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
@@ -51,10 +51,10 @@ async fn cut_the_power_of(
     let vote = start_ready("vote", &storage, &PROMPT).await;
     let result = start_ready("result", &storage, &PROMPT).await;
     let store = storage.store_config();
-    let watch = Watch::new(result.url.parse().unwrap(), Some(&store)).await;
+    let watch = Observer::new(result.url.parse().unwrap(), Some(&store)).await;
     let watch = watch.unwrap();
     let worker = start_ready("worker", &storage, &PROMPT).await;
-    let before = watch.before().await.unwrap();
+    let before = watch.observe_baseline().await.unwrap();
     drop(worker);
     let stop = CancellationToken::new();
     let voting = {
@@ -101,7 +101,7 @@ async fn the_embedded_storage_keeps_every_accepted_vote() {
     let mut services = start().await;
     for _ in 0..8 {
         let watch = watch(&services[2], &storage).await;
-        let before = watch.before().await.unwrap();
+        let before = watch.observe_baseline().await.unwrap();
         drop(watch);
         let config = voters_at(&services[0].url, Some(400.0));
         let stop = CancellationToken::new();
@@ -127,9 +127,9 @@ async fn the_embedded_storage_keeps_every_accepted_vote() {
     }
 }
 
-async fn watch(result: &Service, storage: &Storage) -> Watch {
+async fn watch(result: &Service, storage: &Storage) -> Observer {
     let store = storage.store_config();
-    let watch = Watch::new(result.url.parse().unwrap(), Some(&store)).await;
+    let watch = Observer::new(result.url.parse().unwrap(), Some(&store)).await;
     watch.unwrap()
 }
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use load::{
-    Load, LoadConfig, Watch,
-    check::Seen,
+    Load, LoadConfig, Observer,
+    check::Observation,
     history::{Attempt, Outcome, VoterRecord},
-    pace::Plan,
+    schedule::Plan,
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -40,7 +40,7 @@ pub struct Rig {
     pub votes: [Service; 2],
     pub workers: [Service; 2],
     pub result: Service,
-    watch: Watch,
+    watch: Observer,
 }
 
 /// Voters who go on until they are stopped.
@@ -59,7 +59,7 @@ impl Rig {
         let result = start("result").await;
         until_complete(&result.url).await;
         let store = storage.store_config();
-        let watch = Watch::new(result.url.parse().expect("it is a URL"), Some(&store)).await;
+        let watch = Observer::new(result.url.parse().expect("it is a URL"), Some(&store)).await;
         let watch = watch.map_err(|error| error.to_string())?;
         let rig = Self {
             storage,
@@ -74,8 +74,11 @@ impl Rig {
         Ok(rig)
     }
 
-    pub async fn look(&self) -> Seen {
-        self.watch.before().await.expect("what counts can be seen")
+    pub async fn look(&self) -> Observation {
+        self.watch
+            .observe_baseline()
+            .await
+            .expect("what counts can be seen")
     }
 
     pub fn begin(&self, votes_per_second: f64) -> Voting {
@@ -104,10 +107,10 @@ impl Rig {
     }
 
     /// Everything accepted is counted, and nothing else.
-    pub async fn assert_all_is_counted(&self, load: &Load, before: &Seen) {
+    pub async fn assert_all_is_counted(&self, load: &Load, before: &Observation) {
         let verdict = self.watch.settle(&load.history, before, PATIENCE).await;
         let verdict = verdict.expect("what counts can be seen");
-        assert_eq!((verdict.violations, verdict.at_rest), (Vec::new(), true));
+        assert_eq!((verdict.violations, verdict.quiescent), (Vec::new(), true));
     }
 
     /// Waits until the services say so of a shard.
@@ -120,7 +123,7 @@ impl Rig {
     }
 
     /// Begins, and waits until votes flow. Returns what was there before, too.
-    pub async fn under_load(&self, votes_per_second: f64) -> (Seen, Voting) {
+    pub async fn under_load(&self, votes_per_second: f64) -> (Observation, Voting) {
         let before = self.look().await;
         let voting = self.begin(votes_per_second);
         self.until_accepted(200.0).await;
@@ -224,7 +227,7 @@ fn slowest_refusal(load: &Load) -> Duration {
     let attempts = load.history.voters.iter().flat_map(|voter| &voter.recent);
     let refused = attempts.filter(|attempt| !matches!(attempt.outcome, Outcome::Accepted(_)));
     let took = refused
-        .map(|attempt| attempt.known_ms - attempt.sent_ms)
+        .map(|attempt| attempt.completed_ms - attempt.sent_ms)
         .max();
     Duration::from_millis(took.expect("somebody was refused").into())
 }

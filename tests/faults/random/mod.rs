@@ -7,7 +7,7 @@ mod schedule;
 
 use std::{sync::Arc, time::Duration};
 
-use load::{Load, LoadConfig, Report, Watch, pace::Plan};
+use load::{Load, LoadConfig, Observer, Report, schedule::Plan};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep_until},
@@ -51,7 +51,7 @@ async fn whatever_breaks_nothing_accepted_is_lost() {
     for broken in &report.violations {
         println!("VIOLATION {}", broken.text);
     }
-    assert!(report.violations.is_empty() && report.at_rest);
+    assert!(report.violations.is_empty() && report.quiescent);
     assert!(report.outcomes["accepted"].count > 0);
     until_empty(&rig.storage).await;
     assert_eq!(rig.storage.store().await.dead_letters().await.unwrap(), []);
@@ -62,9 +62,9 @@ async fn whatever_breaks_nothing_accepted_is_lost() {
 async fn run(rig: Rig, seed: u64, schedule: Schedule, patience: Duration) -> (Arc<Rig>, Outcome) {
     let rig = Arc::new(rig);
     let store = rig.storage.store_config();
-    let watch = Watch::new(rig.result_url().parse().unwrap(), Some(&store)).await;
+    let watch = Observer::new(rig.result_url().parse().unwrap(), Some(&store)).await;
     let watch = watch.unwrap();
-    let before = watch.before().await.unwrap();
+    let before = watch.observe_baseline().await.unwrap();
     let config = LoadConfig {
         vote: rig
             .vote_urls()
