@@ -11,7 +11,7 @@ use crate::{
     store_snapshot::StoreSnapshot,
 };
 
-/// Time limit of one request.
+/// Timeout of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Error of a request to a service's API.
@@ -72,7 +72,7 @@ pub struct ReportedTally {
     pub total: u64,
     /// Votes for each option, by key; `None`: hidden.
     pub options: BTreeMap<String, Option<u64>>,
-    /// Whether the service's last reads of the store failed.
+    /// True if the service's last reads of the store failed.
     pub stale: bool,
 }
 

@@ -56,11 +56,11 @@ pub struct LoadConfig {
     pub plan: Plan,
     /// Seed for the order of the voters, their choices and replicas.
     pub seed: u64,
-    /// Time limit of one request.
+    /// Timeout of one request.
     pub request_timeout: Duration,
 }
 
-/// Outcome of one run.
+/// Results of one run.
 #[derive(Clone, Debug)]
 pub struct Load {
     /// All voters' attempts and their outcomes.

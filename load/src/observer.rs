@@ -16,7 +16,7 @@ use crate::{
 
 /// Interval between observations. Two equal ones in a row are quiescent.
 const OBSERVATION_INTERVAL: Duration = Duration::from_millis(500);
-/// Time limit for counting the votes cast before the run.
+/// Timeout for counting the votes cast before the run.
 const BASELINE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Reads a result service and, if configured, the store.
@@ -33,7 +33,7 @@ pub struct Verdict {
     pub violations: Vec<Violation>,
     /// The last observation.
     pub observation: Observation,
-    /// Whether the state was quiescent: equal in two observations, and not stale.
+    /// True if the state was quiescent: equal in two observations, and not stale.
     pub quiescent: bool,
 }
 
@@ -53,7 +53,7 @@ pub enum ObserveError {
     #[error("DATABASE_URL: there is no database {0}")]
     NoFile(String),
     /// The result changes although no vote of this run was cast yet.
-    #[error("the result keeps changing; nobody else may vote during the run")]
+    #[error("the result keeps changing; no other votes may be cast during the run")]
     NotQuiescent,
     /// No root certificates are installed.
     #[error("no trusted root certificates found")]
@@ -87,7 +87,7 @@ impl Observer {
     /// # Errors
     /// The result or the store cannot be read, or the state does not become quiescent.
     pub async fn observe_baseline(&self) -> Result<Observation, ObserveError> {
-        // Fails at once if a service is missing, without the timeout.
+        // Fails at once if a service is unreachable, instead of after the timeout.
         self.observe().await?;
         let is_consistent = |observation: &Observation| {
             observation

@@ -33,12 +33,12 @@ pub struct Report {
     pub counted_voters: i64,
     /// Voters whose newest accepted vote is not counted, nor is a newer one.
     pub lost: u64,
-    /// Whether each vote in the store was checked, and not only the sums on the result page.
+    /// True if each vote in the store was checked, and not only the sums on the result page.
     pub store_checked: bool,
-    /// Whether the result was complete and did not change any more.
+    /// True if the result was quiescent.
     pub quiescent: bool,
     /// Violations of the rules.
-    pub violations: Vec<ReportedViolation>,
+    pub violations: Vec<ViolationSummary>,
 }
 
 /// Count and latencies of one outcome.
@@ -54,9 +54,9 @@ pub struct OutcomeStats {
     pub max_ms: f64,
 }
 
-/// Violation as it is reported.
+/// Rule and description of a violation.
 #[derive(Clone, Debug, Serialize)]
-pub struct ReportedViolation {
+pub struct ViolationSummary {
     /// Name of the rule.
     pub rule: &'static str,
     /// Description in one line, with the voter and its attempts.
@@ -91,7 +91,7 @@ impl Report {
             };
             (name, stats)
         });
-        let reported = |violation: &Violation| ReportedViolation {
+        let summary = |violation: &Violation| ViolationSummary {
             rule: violation.rule(),
             text: violation.to_string(),
         };
@@ -108,7 +108,7 @@ impl Report {
             lost: missing.max(lost.count() as u64),
             store_checked: verdict.observation.store.is_some(),
             quiescent: verdict.quiescent,
-            violations: verdict.violations.iter().map(reported).collect(),
+            violations: verdict.violations.iter().map(summary).collect(),
         }
     }
 }

@@ -10,9 +10,9 @@ use crate::{LoadConfig, http_client::Target, schedule::Plan};
 
 /// Default length of the run.
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
-/// Time limit of one store transaction.
+/// Timeout of one store transaction.
 const STORE_TIMEOUT: Duration = Duration::from_secs(20);
-/// Minimum pool size of a store, because the services need connections too.
+/// Smallest pool size that a store supports, because the services need connections too.
 const MAX_STORE_CONNECTIONS: u32 = 3;
 
 /// Settings from the command line and the environment.
@@ -52,7 +52,7 @@ pub struct Settings {
     #[arg(long, value_parser = rate)]
     rate: Option<f64>,
 
-    /// Length of the run; 10s if --votes is not set either. Ctrl-C ends the run and starts the checks
+    /// Length of the run; if neither this nor --votes is set, 10s. Ctrl-C ends the run and starts the checks
     #[arg(long, value_parser = duration)]
     duration: Option<Duration>,
 
@@ -68,7 +68,7 @@ pub struct Settings {
     #[arg(long, default_value = "5s", value_parser = duration)]
     request_timeout: Duration,
 
-    /// Time limit for the result to catch up after the run, before violations are reported
+    /// Timeout for the result to catch up after the run; violations that remain then are reported
     #[arg(long, default_value = "60s", value_parser = duration)]
     settle: Duration,
 
@@ -86,7 +86,7 @@ pub struct Config {
     pub result: Target,
     /// Store, if it is checked.
     pub store: Option<StoreConfig>,
-    /// Time limit for the result to catch up after the run.
+    /// Timeout for the result to catch up after the run.
     pub settle: Duration,
     /// File for the report as JSON.
     pub json: Option<PathBuf>,

@@ -25,7 +25,8 @@ pub struct StoredVote {
 }
 
 impl StoreSnapshot {
-    /// Reads all votes, with about 150 bytes of memory for each. Votes and tally are consistent only while nobody votes.
+    /// Reads all votes, with about 150 bytes of memory for each. Votes and tally are consistent only if no
+    /// votes are stored meanwhile.
     ///
     /// # Errors
     /// The store cannot be read.

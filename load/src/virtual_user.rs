@@ -28,9 +28,9 @@ pub struct SharedContext {
     pub bodies: Vec<Bytes>,
     /// Due times of the votes.
     pub schedule: Schedule,
-    /// Whether votes are sent at a fixed rate, without a backoff after failures.
+    /// True if votes are sent at a fixed rate, without a backoff after failures.
     pub open_loop: bool,
-    /// Time limit of one request.
+    /// Timeout of one request.
     pub request_timeout: Duration,
     /// Latencies of all attempts.
     pub latencies: Mutex<Latencies>,

@@ -19,7 +19,7 @@
 //! Without the store, only sums are known and no ids. Then only the choice is checked: it is that of the newest accepted
 //! attempt or of any ambiguous one. Without ambiguous attempts this allows exactly one sum for each option.
 //!
-//! Votes stored before the run must be unchanged, so the rules hold only while nobody but the recorded voters votes.
+//! Votes stored before the run must be unchanged, so the rules hold only if all votes during the run are recorded.
 
 mod bounds;
 #[cfg(test)]
