@@ -1,8 +1,8 @@
 //! Load generator with verification: many voters vote and change their votes over HTTP. Afterwards the rules of
 //! [`mod@check`] verify that every accepted vote is counted, that no other vote is, and that the tally is right.
 //!
-//! [`Load::run`] votes and returns the history, [`Observer`] reads the stored votes and the result, and [`check()`] compares
-//! them. Each can be used alone, for example while servers are killed.
+//! [`Load::run`] votes and returns the history, [`Observer`] reads the stored votes and the result, and [`check()`]
+//! compares them. Each can be used alone, for example while servers are killed.
 
 pub mod api;
 pub mod check;

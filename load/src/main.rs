@@ -20,8 +20,8 @@ Rules; each violation is one line that begins with:
   VIOLATION tally           the stored tally differs from the stored votes
   VIOLATION reported-tally  the result page shows an impossible tally";
 
-/// Casts votes as many voters do and then verifies that no accepted vote is lost. No other votes may be cast during the run.
-/// The exit code is 0 only if every rule holds. The votes stay in the deployment.
+/// Casts votes as many voters do and then verifies that no accepted vote is lost. No other votes may be cast during the
+/// run. The exit code is 0 only if every rule holds. The votes stay in the deployment.
 #[derive(Parser)]
 #[command(name = "load", version = build::LONG, after_help = RULES)]
 struct Cli {
@@ -60,7 +60,10 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     }
     match report.violations.len() {
         0 if report.quiescent => Ok(()),
-        0 => bail!("the result is stale or still changes after {:?}", config.settle),
+        0 => bail!(
+            "the result is stale or still changes after {:?}",
+            config.settle
+        ),
         1 => bail!("1 rule is broken"),
         count => bail!("{count} rules are broken"),
     }

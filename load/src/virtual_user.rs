@@ -80,8 +80,8 @@ impl VirtualUser {
         records.filter(|record| record.attempts > 0).collect()
     }
 
-    /// Requests the voting page for a new voter, to obtain its cookie. Without a cookie, a first vote whose response is lost
-    /// could not be attributed to a voter.
+    /// Requests the voting page for a new voter, to obtain its cookie. Without a cookie, a first vote whose response is
+    /// lost could not be attributed to a voter.
     async fn obtain_cookie(&mut self, context: &SharedContext, replica: usize) -> Option<Voter> {
         let client = &mut self.clients[replica];
         let request = client.target().get("/");

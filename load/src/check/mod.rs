@@ -12,7 +12,7 @@
 //!     **sent later or earlier**: a request that timed out may be delayed by a server or network and enter the queue after
 //!     the accepted one, which took another replica or another connection to the queue. So the choice is that of any
 //!     ambiguous attempt. It is not that of an accepted attempt, because a ballot enters the queue once.
-//! - **There is no accepted attempt.** Then there may be no vote. The choice of a stored vote is that of an ambiguous attempt.
+//! - **There is no accepted attempt.** Then there may be no vote. A stored vote has the choice of an ambiguous attempt.
 //! - Rejected and unsent votes are never counted. The ballot ids of a voter's accepted attempts increase.
 //!
 //! An ambiguous attempt older than the newest accepted one may therefore be the stored vote, but only with `k > m`.
