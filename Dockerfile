@@ -1,18 +1,18 @@
-# The three services, each an image of its own: docker build --target vote|worker|result .
-# Needs BuildKit. The programs are compiled here; with `--build-arg PROGRAMS=prebuilt` they come from target/programs/amd64
-# or arm64, where `.ci/images` and the release workflow put what is compiled already.
+# One image for each of the three services: docker build --target vote|worker|result .
+# Needs BuildKit. The build compiles the programs; with `--build-arg PROGRAMS=prebuilt` it copies compiled programs from
+# target/programs/amd64 or arm64, where `.ci/images` and the release workflow put them.
 
-# Tags, so that any machine can build. Releases are built with the digests of .github/base-images/Dockerfile.
+# Tags, so that any machine can build. Releases use the digests in .github/base-images/Dockerfile.
 ARG RUST_IMAGE=rust:1.95-slim-trixie
 ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian13:nonroot
 ARG PROGRAMS=build
-# Where a bill of materials is asked for, it lists the crates in Cargo.lock, too.
+# If the build creates a software bill of materials, it also lists the crates in Cargo.lock.
 ARG BUILDKIT_SBOM_SCAN_CONTEXT=true
 
 # hadolint ignore=DL3006
 FROM ${RUST_IMAGE} AS build
 WORKDIR /source
-# Not `COPY . .`: a program that is put into target/programs would count as a change of the sources.
+# Not `COPY . .`: a new file in target/programs would count as a change of the sources.
 COPY Cargo.toml Cargo.lock ./
 COPY src src
 COPY shared shared
@@ -24,16 +24,16 @@ COPY tests tests
 COPY benches benches
 ARG REVISION=unknown
 ENV REVISION=${REVISION}
-# Cargo reads it. Checks set it to 0, which compiles in less than half the time.
+# Read by Cargo. Checks set it to 0, which compiles in less than half the time.
 ARG CARGO_PROFILE_RELEASE_OPT_LEVEL
-# The caches keep the dependencies and their compiled form from one build to the next.
+# The caches keep downloaded and compiled dependencies between builds.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target,sharing=locked \
     cargo build --release --locked --package vote --package worker --package result \
     && mkdir /out \
     && cp target/release/vote target/release/worker target/release/result /out/
 
-# The compiled programs alone, for other builds: docker build --target compiled --output FOLDER .
+# Only the compiled programs, for other builds: docker build --target compiled --output FOLDER .
 FROM scratch AS compiled
 COPY --from=build /out /
 
@@ -55,7 +55,7 @@ LABEL org.opencontainers.image.vendor="The voting-app contributors" \
       org.opencontainers.image.version="${VERSION}"
 ENV LOG_FORMAT=json
 USER 65532:65532
-# What a service would keep in memory only, it is given by its settings: nothing is written in the image.
+# Nothing is written in the image: values that must survive a restart, such as the cookie key, come from the settings.
 WORKDIR /
 
 FROM runtime AS vote

@@ -1,13 +1,13 @@
-# The stages of the checks, each a command of its own. `just` alone lists them.
+# One command for each stage of the checks. `just` without arguments lists them.
 
 _default:
     @just --list --unsorted
 
-# Everything, as continuous integration runs it
+# All stages
 ci:
     .ci/run
 
-# Format, lints, documentation, licences, scripts, container files and workflows
+# Formatting, spelling, lints, documentation, licences, scripts, container files and workflows
 lint:
     .ci/stage lint
 
@@ -15,7 +15,7 @@ lint:
 test:
     .ci/stage test
 
-# The pages in a real browser
+# The pages in real browsers
 browser:
     .ci/stage browser
 
@@ -23,7 +23,7 @@ browser:
 compose:
     .ci/stage compose
 
-# Faults, and workers broken on purpose
+# Single and random faults, and workers broken on purpose
 faults:
     .ci/stage faults
 
@@ -39,18 +39,18 @@ infrastructure:
 kubernetes:
     .ci/stage kubernetes
 
-# Made-up requests and slow clients
+# OpenAPI documents, generated requests, fuzz targets and slow clients
 attacks:
     .ci/stage attacks
 
-# Small versions of all benches
+# Behaviour under overload, and short versions of all benches
 speed:
     .ci/stage speed
 
-# The licences of all crates in the programs, written anew
+# Regenerates the licences of all crates in the programs
 licenses:
     .ci/checks/licenses --write
 
-# The tables of inputs and outputs in Terraform's READMEs, written anew
+# Regenerates the tables of inputs and outputs in Terraform's READMEs
 terraform-readmes:
     .ci/checks/terraform-readmes --write

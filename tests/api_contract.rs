@@ -1,4 +1,4 @@
-//! What the services say of their API, in their OpenAPI documents, is what they do.
+//! The services behave as their OpenAPI documents describe.
 
 use std::collections::BTreeSet;
 
@@ -10,37 +10,37 @@ use crate::harness::{
     app::App,
     document::{Document, essence},
     eventually,
-    storage::{Kind, Storage, on_both_storages},
-    viewer::{get, get_json, until_complete, until_votes},
+    storage::{Backend, Storage, on_both_storages},
+    viewer::{get, get_json, wait_for_votes, wait_until_complete},
     voter::{Voter, client},
 };
 
 on_both_storages! {
-    every_documented_operation_answers_as_documented,
-    bad_requests_are_answered_as_documented,
-    votes_out_of_time_are_answered_as_documented,
-    a_client_that_has_the_answer_gets_304,
-    head_answers_as_get_does_without_a_body,
+    every_operation_responds_as_documented,
+    invalid_requests_get_the_documented_problems,
+    votes_outside_the_voting_period_get_the_documented_problems,
+    a_matching_etag_gets_304,
+    head_responds_like_get_without_a_body,
 }
 
 fn send(service: &str, method: &Method, path: &str) -> RequestBuilder {
     client().request(method.clone(), format!("{service}{path}"))
 }
 
-/// A good request for each operation of the two services.
-fn good(service: &str, method: &Method, path: &str) -> RequestBuilder {
+/// A valid request for each operation of the two services.
+fn valid_request(service: &str, method: &Method, path: &str) -> RequestBuilder {
     let request = send(service, method, path);
     match (method, path) {
         (&Method::POST, "/") => request.form(&[("vote", "a")]),
         (&Method::POST, "/api/votes") => request.json(&json!({"choice": "b"})),
         (&Method::GET, _) => request,
-        _ => panic!("nobody has told this test how to ask for {method} {path}"),
+        _ => panic!("this test has no request for {method} {path}"),
     }
 }
 
-async fn every_documented_operation_answers_as_documented(storage: Storage) {
+async fn every_operation_responds_as_documented(storage: Storage) {
     let app = App::start(&storage, &[]).await;
-    until_complete(&app.result).await;
+    wait_until_complete(&app.result).await;
     let probes = ["GET /health", "GET /metrics", "GET /ready"];
     for (service, own) in [
         (
@@ -70,7 +70,7 @@ async fn every_documented_operation_answers_as_documented(storage: Storage) {
         let ready = async || get(&format!("{service}/ready")).await.status();
         eventually("/ready", |status| *status == StatusCode::OK, ready).await;
         let document = Document::of(service).await;
-        let named: BTreeSet<_> = document
+        let documented: BTreeSet<_> = document
             .operations()
             .iter()
             .map(|(method, path, _)| format!("{method} {path}"))
@@ -78,7 +78,7 @@ async fn every_documented_operation_answers_as_documented(storage: Storage) {
         let license = &document.0["info"]["license"];
         assert_eq!(license["identifier"], "MIT OR Apache-2.0");
         assert_eq!(
-            named,
+            documented,
             own.iter()
                 .chain(&probes)
                 .map(|name| (*name).to_owned())
@@ -89,44 +89,48 @@ async fn every_documented_operation_answers_as_documented(storage: Storage) {
             .iter()
             .map(|(.., operation)| operation["operationId"].to_string())
             .collect();
-        assert_eq!(ids.len(), named.len(), "each has an id of its own: {ids:?}");
+        assert_eq!(
+            ids.len(),
+            documented.len(),
+            "operation ids are unique: {ids:?}"
+        );
         for (method, path, operation) in document.operations() {
             for part in ["summary", "tags", "operationId"] {
                 assert!(!operation[part].is_null(), "{method} {path} has no {part}");
             }
-            // Its answer has no end; see the test of the events.
+            // The event stream never ends; `api_guide` tests it.
             if path != "/events" {
-                let answer = good(service, &method, path).send().await.unwrap();
+                let response = valid_request(service, &method, path).send().await.unwrap();
                 assert!(
-                    answer.status().is_success(),
+                    response.status().is_success(),
                     "{method} {path} → {}",
-                    answer.status()
+                    response.status()
                 );
-                document.check_answer(&method, path, answer).await;
+                document.check_response(&method, path, response).await;
             }
         }
     }
-    until_votes(&app.result, &[1, 1]).await;
+    wait_for_votes(&app.result, &[1, 1]).await;
     let document = Document::of(&app.result).await;
     for path in ["/api/tally", "/api/timeline"] {
-        let answer = send(&app.result, &Method::GET, path).send().await.unwrap();
-        document.check_answer(&Method::GET, path, answer).await;
+        let response = send(&app.result, &Method::GET, path).send().await.unwrap();
+        document.check_response(&Method::GET, path, response).await;
     }
     let (_, tally) = get_json(&format!("{}/api/tally", app.result)).await;
     for name in ["as_of", "last_vote_at"] {
-        let moment = tally[name].as_str().unwrap_or_default();
+        let time = tally[name].as_str().unwrap_or_default();
         // Such as 2026-11-23T20:15:31.214Z.
         assert!(
-            moment.len() <= 24,
-            "{name} is finer than milliseconds: {moment}"
+            time.len() <= 24,
+            "{name} is finer than milliseconds: {time}"
         );
     }
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_document_knows_the_options_of_the_poll() {
-    let storage = Storage::new(Kind::Embedded).await.unwrap();
+async fn the_document_lists_the_options_of_the_poll() {
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
     let app = App::start(
         &storage,
         &["--poll-options", "tea=Tea,coffee=Coffee,none=-"],
@@ -143,13 +147,13 @@ async fn the_document_knows_the_options_of_the_poll() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_paths_of_the_document_are_below_its_server() {
-    let storage = Storage::new(Kind::Embedded).await.unwrap();
+async fn the_server_url_of_the_document_resolves_to_the_service_root() {
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
     let app = App::start(&storage, &[]).await;
     for service in [&app.vote, &app.result] {
         let Document(document) = Document::of(service).await;
         let server = document["servers"][0]["url"].as_str().unwrap();
-        // A reader joins the server with where it has the document from.
+        // Clients resolve the server URL against the URL of the document.
         let root = |document: &str| Url::parse(document).unwrap().join(server).unwrap();
         assert_eq!(
             root(&format!("{service}/api/openapi.json")).as_str(),
@@ -164,14 +168,16 @@ async fn the_paths_of_the_document_are_below_its_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_voters_cookie_is_a_scheme_that_need_not_be_used() {
+async fn the_voter_cookie_is_an_optional_security_scheme() {
     for flags in [&["--public-https", "false"], &["--public-https", "true"]] {
-        let storage = Storage::new(Kind::Embedded).await.unwrap();
+        let storage = Storage::new(Backend::Embedded).await.unwrap();
         let app = App::start(&storage, flags).await;
         let Document(document) = Document::of(&app.vote).await;
-        let answer = good(&app.vote, &Method::POST, "/api/votes").send().await;
-        let answer = answer.unwrap();
-        let set = answer.headers()["set-cookie"].to_str().unwrap();
+        let response = valid_request(&app.vote, &Method::POST, "/api/votes")
+            .send()
+            .await;
+        let response = response.unwrap();
+        let set = response.headers()["set-cookie"].to_str().unwrap();
         let scheme = &document["components"]["securitySchemes"]["voter"];
         assert_eq!(
             (&scheme["type"], &scheme["in"]),
@@ -188,30 +194,34 @@ async fn the_voters_cookie_is_a_scheme_that_need_not_be_used() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn too_many_votes_are_a_documented_problem() {
-    let storage = Storage::new(Kind::Embedded).await.unwrap();
+async fn exceeding_the_rate_limit_is_a_documented_problem() {
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
     let app = App::start(&storage, &["--votes-per-minute", "1", "--votes-burst", "1"]).await;
-    let vote = || good(&app.vote, &Method::POST, "/api/votes");
+    let vote = || valid_request(&app.vote, &Method::POST, "/api/votes");
     assert_eq!(vote().send().await.unwrap().status(), StatusCode::ACCEPTED);
     let document = Document::of(&app.vote).await;
     let kind = ProblemKind::RateLimited;
-    must_be(kind, &document, Method::POST, "/api/votes", vote()).await;
+    assert_problem(kind, &document, Method::POST, "/api/votes", vote()).await;
     app.stop().await;
 }
 
-/// Asks, and checks that the answer is a documented problem of this kind.
-async fn must_be(
+/// Sends the request and checks that the response is a documented problem of this kind.
+async fn assert_problem(
     kind: ProblemKind,
     document: &Document,
     method: Method,
     path: &str,
     request: RequestBuilder,
 ) {
-    let answer = request.send().await.unwrap();
-    assert_eq!(answer.status(), kind.status(), "{kind:?}: {method} {path}");
-    let headers = answer.headers().clone();
+    let response = request.send().await.unwrap();
+    assert_eq!(
+        response.status(),
+        kind.status(),
+        "{kind:?}: {method} {path}"
+    );
+    let headers = response.headers().clone();
     assert_eq!(essence(&headers), "application/problem+json", "{kind:?}");
-    let problem: Value = answer.json().await.unwrap();
+    let problem: Value = response.json().await.unwrap();
     assert_eq!(problem["type"], kind.uri());
     document.check_schema("Problem", &problem);
     let status = kind.status();
@@ -245,7 +255,7 @@ async fn must_be(
     document.check_schema("Problem", example);
 }
 
-async fn bad_requests_are_answered_as_documented(storage: Storage) {
+async fn invalid_requests_get_the_documented_problems(storage: Storage) {
     let app = App::start(
         &storage,
         &[
@@ -262,13 +272,13 @@ async fn bad_requests_are_answered_as_documented(storage: Storage) {
     let vote = Document::of(&app.vote).await;
     let post =
         || send(&app.vote, &Method::POST, "/api/votes").header("content-type", "application/json");
-    let good = r#"{"choice": "a"}"#;
+    let valid = r#"{"choice": "a"}"#;
     let long = "x".repeat(5000);
     for (kind, request) in [
         (ProblemKind::MalformedRequest, post().body("{")),
         (
             ProblemKind::UnknownHost,
-            post().header("host", "evil.example").body(good),
+            post().header("host", "evil.example").body(valid),
         ),
         (
             ProblemKind::UnknownChoice,
@@ -277,24 +287,24 @@ async fn bad_requests_are_answered_as_documented(storage: Storage) {
         (ProblemKind::RequestTooLarge, post().body(long)),
         (
             ProblemKind::CrossSiteRequest,
-            post().body(good).header("sec-fetch-site", "cross-site"),
+            post().body(valid).header("sec-fetch-site", "cross-site"),
         ),
         (
             ProblemKind::UnsupportedContentType,
-            send(&app.vote, &Method::POST, "/api/votes").body(good),
+            send(&app.vote, &Method::POST, "/api/votes").body(valid),
         ),
     ] {
-        must_be(kind, &vote, Method::POST, "/api/votes", request).await;
+        assert_problem(kind, &vote, Method::POST, "/api/votes", request).await;
     }
     let result = Document::of(&app.result).await;
     for (document, service) in [(&vote, &app.vote), (&result, &app.result)] {
-        let nowhere = send(service, &Method::GET, "/api/nowhere");
-        must_be(
+        let unknown_path = send(service, &Method::GET, "/api/nowhere");
+        assert_problem(
             ProblemKind::NotFound,
             document,
             Method::GET,
             "/api/nowhere",
-            nowhere,
+            unknown_path,
         )
         .await;
         for (method, path) in [
@@ -304,7 +314,7 @@ async fn bad_requests_are_answered_as_documented(storage: Storage) {
             (Method::from_bytes(b"foo").unwrap(), "/"),
         ] {
             let request = send(service, &method, path);
-            must_be(
+            assert_problem(
                 ProblemKind::MethodNotAllowed,
                 document,
                 method,
@@ -316,7 +326,7 @@ async fn bad_requests_are_answered_as_documented(storage: Storage) {
     }
     for path in ["/api/tally.csv", "/api/timeline"] {
         let request = send(&app.result, &Method::GET, path);
-        must_be(
+        assert_problem(
             ProblemKind::ResultHidden,
             &result,
             Method::GET,
@@ -329,12 +339,14 @@ async fn bad_requests_are_answered_as_documented(storage: Storage) {
         .send()
         .await
         .unwrap();
-    result.check_answer(&Method::GET, "/api/tally", tally).await;
+    result
+        .check_response(&Method::GET, "/api/tally", tally)
+        .await;
     app.stop().await;
 }
 
-async fn votes_out_of_time_are_answered_as_documented(storage: Storage) {
-    let when = |flag: &'static str, moment: &'static str| [flag, moment];
+async fn votes_outside_the_voting_period_get_the_documented_problems(storage: Storage) {
+    let when = |flag: &'static str, time: &'static str| [flag, time];
     for (flags, kind) in [
         (
             when("--poll-opens-at", "2126-01-01T00:00:00Z"),
@@ -348,19 +360,21 @@ async fn votes_out_of_time_are_answered_as_documented(storage: Storage) {
         let app = App::start(&storage, &flags).await;
         let document = Document::of(&app.vote).await;
         let request = send(&app.vote, &Method::POST, "/api/votes").json(&json!({"choice": "a"}));
-        must_be(kind, &document, Method::POST, "/api/votes", request).await;
+        assert_problem(kind, &document, Method::POST, "/api/votes", request).await;
         let poll = send(&app.vote, &Method::GET, "/api/poll")
             .send()
             .await
             .unwrap();
-        document.check_answer(&Method::GET, "/api/poll", poll).await;
+        document
+            .check_response(&Method::GET, "/api/poll", poll)
+            .await;
         let page = send(&app.vote, &Method::POST, "/")
             .form(&[("vote", "a")])
             .send()
             .await
             .unwrap();
         assert_eq!(page.status(), kind.status());
-        document.check_answer(&Method::POST, "/", page).await;
+        document.check_response(&Method::POST, "/", page).await;
         app.stop().await;
     }
 }
@@ -376,10 +390,10 @@ async fn until_hidden(result: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dependency_that_is_gone_is_a_documented_problem() {
-    let storage = Storage::new(Kind::Embedded).await.unwrap();
-    // Nobody listens there.
-    let gone = [
+async fn an_unreachable_dependency_is_a_documented_problem() {
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
+    // No server listens at these addresses.
+    let unreachable = [
         "--queue-url",
         "redis://127.0.0.1:1",
         "--database-url",
@@ -387,10 +401,10 @@ async fn a_dependency_that_is_gone_is_a_documented_problem() {
         "--enqueue-timeout",
         "200ms",
     ];
-    let app = App::start(&storage, &gone).await;
+    let app = App::start(&storage, &unreachable).await;
     let vote = Document::of(&app.vote).await;
     let request = send(&app.vote, &Method::POST, "/api/votes").json(&json!({"choice": "a"}));
-    must_be(
+    assert_problem(
         ProblemKind::QueueUnavailable,
         &vote,
         Method::POST,
@@ -401,7 +415,7 @@ async fn a_dependency_that_is_gone_is_a_documented_problem() {
     let result = Document::of(&app.result).await;
     for path in ["/api/tally", "/api/tally.csv", "/api/timeline"] {
         let request = send(&app.result, &Method::GET, path);
-        must_be(
+        assert_problem(
             ProblemKind::ResultUnavailable,
             &result,
             Method::GET,
@@ -415,16 +429,16 @@ async fn a_dependency_that_is_gone_is_a_documented_problem() {
         (&result, &app.result, "/ready"),
         (&result, &app.result, "/"),
     ] {
-        let answer = get(&format!("{service}{path}")).await;
-        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-        document.check_answer(&Method::GET, path, answer).await;
+        let response = get(&format!("{service}{path}")).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        document.check_response(&Method::GET, path, response).await;
     }
     app.stop().await;
 }
 
-async fn a_client_that_has_the_answer_gets_304(storage: Storage) {
+async fn a_matching_etag_gets_304(storage: Storage) {
     let app = App::start(&storage, &[]).await;
-    until_complete(&app.result).await;
+    wait_until_complete(&app.result).await;
     for (service, path) in [
         (&app.vote, "/api/openapi.json"),
         (&app.result, "/api/openapi.json"),
@@ -445,7 +459,7 @@ async fn a_client_that_has_the_answer_gets_304(storage: Storage) {
                 "{path} with {known}"
             );
             assert_eq!(again.headers()["etag"], *tag);
-            document.check_answer(&Method::GET, path, again).await;
+            document.check_response(&Method::GET, path, again).await;
         }
         let other = send(service, &Method::GET, path).header("if-none-match", "\"other\"");
         assert_eq!(
@@ -456,15 +470,15 @@ async fn a_client_that_has_the_answer_gets_304(storage: Storage) {
     }
     let before = get(&format!("{}/api/tally", app.result)).await.headers()["etag"].clone();
     Voter::new(&app.vote).must_vote_for("a").await;
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
     let changed = send(&app.result, &Method::GET, "/api/tally").header("if-none-match", before);
     assert_eq!(changed.send().await.unwrap().status(), StatusCode::OK);
     app.stop().await;
 }
 
-async fn head_answers_as_get_does_without_a_body(storage: Storage) {
+async fn head_responds_like_get_without_a_body(storage: Storage) {
     let app = App::start(&storage, &[]).await;
-    until_complete(&app.result).await;
+    wait_until_complete(&app.result).await;
     for (service, path) in [
         (&app.vote, "/"),
         (&app.vote, "/api/poll"),

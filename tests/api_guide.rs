@@ -1,4 +1,4 @@
-//! What docs/api.md says is so.
+//! The statements of docs/api.md hold.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use web::ProblemKind;
 use crate::harness::{
     app::App,
     document::Document,
-    storage::{Kind, Storage, on_both_storages},
+    storage::{Backend, Storage, on_both_storages},
     viewer::{Event, Viewer, get},
     voter::Voter,
 };
@@ -23,7 +23,7 @@ async fn events_are_as_documented(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let document = Document::of(&app.result).await;
     let mut viewer = Viewer::open(&app.result, None).await;
-    let first = viewer.until_votes(&[0, 0]).await;
+    let first = viewer.wait_for_votes(&[0, 0]).await;
     check_event(&document, &first);
     let tag = get(&format!("{}/api/tally", app.result)).await.headers()["etag"].clone();
     assert_eq!(
@@ -31,16 +31,19 @@ async fn events_are_as_documented(storage: Storage) {
         format!("W/\"{}\"", first.id),
         "the id is the entity tag"
     );
-    let mut back = Viewer::open(&app.result, Some(&first.id)).await;
-    let beat = back.next().await.expect("a heartbeat comes");
-    assert_eq!(beat.kind, "heartbeat", "what is known is not sent again");
-    check_event(&document, &beat);
+    let mut returning = Viewer::open(&app.result, Some(&first.id)).await;
+    let heartbeat = returning.next().await.expect("a heartbeat is sent");
+    assert_eq!(
+        heartbeat.kind, "heartbeat",
+        "a known tally is not sent again"
+    );
+    check_event(&document, &heartbeat);
     Voter::new(&app.vote).must_vote_for("a").await;
-    check_event(&document, &back.until_votes(&[1, 0]).await);
+    check_event(&document, &returning.wait_for_votes(&[1, 0]).await);
     app.stop().await;
 }
 
-/// Checks that docs/api.md names this kind of event, and that it carries what is promised.
+/// Checks that docs/api.md names this kind of event, and that the event has the documented content.
 fn check_event(document: &Document, event: &Event) {
     assert!(
         API_GUIDE.contains(&format!("\nevent: {}\n", event.kind)),
@@ -60,7 +63,7 @@ fn check_event_data(document: &Document, kind: &str, id: &str, data: &Value) {
     document.check_schema("Event", &event);
 }
 
-/// The blocks of docs/api.md in this language.
+/// The code blocks of docs/api.md in this language.
 fn blocks(language: &str) -> Vec<&'static str> {
     let fence = format!("```{language}\n");
     API_GUIDE
@@ -71,7 +74,7 @@ fn blocks(language: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn the_guide_names_every_problem_and_no_other() {
+fn the_guide_lists_exactly_the_problems_of_the_api() {
     let row = |kind: &ProblemKind| {
         format!(
             "| {} | `{}` | {} |",
@@ -88,20 +91,20 @@ fn the_guide_names_every_problem_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_examples_of_the_guide_are_as_documented() {
-    let storage = Storage::new(Kind::Embedded).await.unwrap();
+async fn the_examples_of_the_guide_match_the_schemas() {
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
     let app = App::start(&storage, &[]).await;
     let (vote, result) = (
         Document::of(&app.vote).await,
         Document::of(&app.result).await,
     );
-    let of = |path: &str| match path {
+    let schema_of = |path: &str| match path {
         "/api/poll" => (&vote, "PollDocument"),
         "/api/votes" => (&vote, "ReceiptDocument"),
         "/api/tally" => (&result, "TallyDocument"),
         "/api/timeline" => (&result, "TimelineDocument"),
         "problem" => (&vote, "Problem"),
-        other => panic!("nobody knows an example of {other:?}"),
+        other => panic!("there is no schema for {other:?}"),
     };
     let examples = blocks("json");
     assert_eq!(examples.len(), 5);
@@ -117,7 +120,7 @@ async fn the_examples_of_the_guide_are_as_documented() {
     {
         let example =
             serde_json::from_str(example).unwrap_or_else(|error| panic!("{path}: {error}"));
-        let (document, schema) = of(path);
+        let (document, schema) = schema_of(path);
         document.check_schema(schema, &example);
     }
     let [stream] = blocks("text/event-stream")[..] else {
@@ -140,7 +143,7 @@ async fn the_examples_of_the_guide_are_as_documented() {
 }
 
 #[test]
-fn the_guide_says_which_problems_come_with_a_time_to_wait() {
+fn the_guide_lists_the_statuses_with_retry_after() {
     let statuses: BTreeSet<_> = ProblemKind::ALL
         .iter()
         .filter(|kind| kind.has_retry_after())
@@ -151,13 +154,16 @@ fn the_guide_says_which_problems_come_with_a_time_to_wait() {
 }
 
 #[test]
-fn the_guide_and_the_descriptions_say_which_votes_may_be_stored_although_they_were_not_confirmed() {
+fn the_guide_says_which_unconfirmed_votes_may_be_stored() {
     for kind in ProblemKind::ALL {
-        let about = kind.about();
-        let is_certain = about.contains("not stored");
+        let description = kind.about();
+        let is_certain = description.contains("not stored");
         let expected = match kind {
             ProblemKind::QueueUnavailable | ProblemKind::TimedOut => {
-                assert!(about.contains("may or may not be stored"), "{about}");
+                assert!(
+                    description.contains("may or may not be stored"),
+                    "{description}"
+                );
                 false
             }
             ProblemKind::Overloaded | ProblemKind::TooManyConnections => true,
@@ -170,7 +176,7 @@ fn the_guide_and_the_descriptions_say_which_votes_may_be_stored_although_they_we
 }
 
 #[test]
-fn the_guide_names_every_path_and_the_times_of_the_events() {
+fn the_guide_names_every_path_and_the_heartbeat_interval() {
     for path in [
         "/api/poll",
         "/api/votes",

@@ -1,4 +1,4 @@
-//! Clocks that are wrong, were wrong, or are set back.
+//! Clocks that are ahead, were ahead, or are set back.
 
 use std::time::{Duration, Instant};
 
@@ -7,13 +7,15 @@ use poll::ballot::BallotId;
 use serde_json::Value;
 
 use crate::{
-    faults::{start_ready, until_empty, until_metric, until_ready, until_unready_because},
+    faults::{
+        start_ready, wait_for_metric, wait_until_empty, wait_until_ready, wait_until_unready,
+    },
     harness::{
-        PATIENCE, eventually,
+        TIMEOUT, eventually,
         process::{command, output},
         skip::or_skip,
-        storage::{Kind, Storage, on_both_storages},
-        viewer::{get, get_json, tally, until_votes},
+        storage::{Backend, Storage, on_both_storages},
+        viewer::{get, get_json, tally, wait_for_votes},
         voter::Voter,
     },
 };
@@ -24,8 +26,8 @@ fn now_ms() -> u64 {
     Timestamp::now().as_millisecond().unsigned_abs()
 }
 
-/// Puts a ballot into the queue that was cast in the future, as it is after a clock was ahead.
-async fn enqueue_in_the_future(storage: &Storage) {
+/// Enqueues a ballot whose id is in the future, as a clock that was ahead leaves it.
+async fn enqueue_with_future_id(storage: &Storage) {
     let ms = now_ms() + YEAR_MS;
     let voter = "0123456789abcdef0123456789abcdef";
     if storage.queue_url.starts_with("redis") {
@@ -33,7 +35,7 @@ async fn enqueue_in_the_future(storage: &Storage) {
         let mut add = ::redis::cmd("XADD");
         add.arg(queue.name()).arg(format!("{ms}-0"));
         add.arg(&[("voter", voter), ("choice", "b")]);
-        storage.at_its_node(&add);
+        storage.exec_on_owner_node(&add);
     } else {
         let statement = format!(
             "UPDATE last_ballot SET ms = {ms}, seq = 0;
@@ -43,61 +45,64 @@ async fn enqueue_in_the_future(storage: &Storage) {
     }
 }
 
-async fn a_ballot_of_the_future_is_counted_and_an_operator_lets_ids_follow_the_clock(
+async fn a_ballot_with_a_future_id_is_counted_and_restart_ids_restores_current_ids(
     storage: Storage,
 ) {
     let vote = start_ready("vote", &storage, &[]).await;
     let voter = Voter::new(&vote.url);
-    enqueue_in_the_future(&storage).await;
-    // Its id is behind that of the future, and so is one of the future, too.
+    enqueue_with_future_id(&storage).await;
+    // The queue continues from the future id, so the id of this ballot is in the future too.
     voter.must_vote_for("a").await;
     let mut worker = start_ready("worker", &storage, &[]).await;
     let result = start_ready("result", &storage, &[]).await;
-    until_votes(&result.url, &[1, 1]).await;
+    wait_for_votes(&result.url, &[1, 1]).await;
     let shown = tally(&result.url).await;
-    assert!(shown["last_vote_at"].is_null(), "it is not known: {shown}");
+    assert!(
+        shown["last_vote_at"].is_null(),
+        "the time of the last vote is unknown: {shown}"
+    );
 
-    let restart = || {
+    let restart_ids = || {
         let variables = [
             ("QUEUE_URL", &*storage.queue_url),
             ("QUEUE_STREAM", &*storage.stream),
             ("DATABASE_URL", &*storage.database_url),
         ];
         let output = output(command("worker", &variables).args(["admin", "restart-ids"]));
-        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        (output.status.success(), said)
+        let message = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.success(), message)
     };
-    let (is_done, said) = restart();
+    let (succeeded, message) = restart_ids();
     assert!(
-        !is_done && said.contains("stop all workers first"),
-        "{said}"
+        !succeeded && message.contains("stop all workers first"),
+        "{message}"
     );
     assert!(worker.process.terminate().success());
-    // What comes meanwhile is counted by the command.
+    // The command counts ballots that are enqueued while no worker runs.
     voter.must_vote_for("b").await;
-    let stopped = async || restart();
-    let (_, said) = eventually("a stopped worker", |(is_done, _)| *is_done, stopped).await;
-    assert!(said.contains("they follow it again"), "{said}");
-    until_votes(&result.url, &[0, 2]).await;
+    let stopped = async || restart_ids();
+    let (_, message) = eventually("a stopped worker", |(succeeded, _)| *succeeded, stopped).await;
+    assert!(message.contains("they follow it again"), "{message}");
+    wait_for_votes(&result.url, &[0, 2]).await;
     voter.must_vote_for("a").await;
     let worker = start_ready("worker", &storage, &[]).await;
-    until_votes(&result.url, &[1, 1]).await;
-    until_metric(&worker, "worker_queue_clock_ahead_seconds 0").await;
-    // A change is newer than what was cast in the future.
+    wait_for_votes(&result.url, &[1, 1]).await;
+    wait_for_metric(&worker, "worker_queue_clock_ahead_seconds 0").await;
+    // A changed vote is newer than the ballot with the future id.
     voter.must_vote_for("b").await;
-    until_votes(&result.url, &[0, 2]).await;
-    until_empty(&storage).await;
+    wait_for_votes(&result.url, &[0, 2]).await;
+    wait_until_empty(&storage).await;
     let newest = storage.store().await.tally().await.unwrap().0;
     for count in newest {
         assert!(count.last_cast_ms.unsigned_abs() <= now_ms(), "{count:?}");
     }
-    let is_of_today = |timeline: &Value| {
+    let is_current = |timeline: &Value| {
         timeline["step_seconds"] == 10
             && timeline["steps"]
                 .as_array()
                 .is_some_and(|steps| !steps.is_empty())
     };
-    eventually("a timeline of today", is_of_today, async || {
+    eventually("a timeline of the current day", is_current, async || {
         get_json(&format!("{}/api/timeline", result.url)).await.1
     })
     .await;
@@ -106,14 +111,14 @@ async fn a_ballot_of_the_future_is_counted_and_an_operator_lets_ids_follow_the_c
     assert!(last <= Timestamp::now());
 }
 
-/// While no worker can store it, its age is measured by how long it is seen.
-async fn a_ballot_of_the_future_that_waits_has_an_age(storage: Storage) {
+/// While no worker can store the ballot, its age is the time since it was first seen.
+async fn a_waiting_ballot_with_a_future_id_has_an_age(storage: Storage) {
     storage.store().await;
-    let mut broken = Storage::new(Kind::Embedded).await.unwrap();
+    let mut broken = Storage::new(Backend::Embedded).await.unwrap();
     broken.queue_url.clone_from(&storage.queue_url);
     broken.stream.clone_from(&storage.stream);
     broken.database_url = "postgres://nowhere.invalid/none".into();
-    enqueue_in_the_future(&storage).await;
+    enqueue_with_future_id(&storage).await;
     let worker = crate::harness::process::Service::start("worker", &broken, &[]);
     let metrics = async || {
         get(&format!("{}/metrics", worker.url))
@@ -126,35 +131,38 @@ async fn a_ballot_of_the_future_that_waits_has_an_age(storage: Storage) {
         let line = metrics.lines().find(|line| line.starts_with(name))?;
         line.split(' ').nth(1)?.parse::<f64>().ok()
     };
-    let is_seen = |metrics: &String| {
+    let is_measured = |metrics: &String| {
         value(metrics, "worker_oldest_unacked_age_seconds").is_some_and(|age| age > 2.0)
             && value(metrics, "worker_queue_clock_ahead_seconds").is_some_and(|ahead| ahead > 1e7)
     };
-    eventually("an age", is_seen, metrics).await;
+    eventually("the age of the ballot", is_measured, metrics).await;
 }
 
-async fn what_a_dead_worker_was_handed_before_the_clock_was_set_back_is_claimed(storage: Storage) {
+async fn entries_delivered_before_the_clock_was_set_back_are_claimed(storage: Storage) {
     let queue = storage.queue().await;
     storage
         .enqueue_raw(&[("voter", "x"), ("choice", "a")])
         .await;
     let mut dead = queue.consumer("dead");
-    let held = read_one(&mut dead).await;
+    let pending_id = read_one(&mut dead).await;
     let future = now_ms() + YEAR_MS;
     if storage.queue_url.starts_with("redis") {
         let mut deliver = ::redis::cmd("XCLAIM");
         deliver.arg(queue.name()).arg("workers").arg("dead").arg(0);
-        deliver.arg(held.to_string()).arg("TIME").arg(future);
-        storage.at_its_node(&deliver);
+        deliver.arg(pending_id.to_string()).arg("TIME").arg(future);
+        storage.exec_on_owner_node(&deliver);
     } else {
         storage
             .execute(&format!("UPDATE ballots SET delivered_ms = {future}"))
             .await;
     }
-    let mut heir = queue.consumer("heir");
-    let deadline = Instant::now() + PATIENCE;
+    let mut consumer_b = queue.consumer("consumer-b");
+    let deadline = Instant::now() + TIMEOUT;
     let claimed = loop {
-        let claimed = heir.claim(10, Duration::from_millis(100)).await.unwrap();
+        let claimed = consumer_b
+            .claim(10, Duration::from_millis(100))
+            .await
+            .unwrap();
         if !claimed.deliveries.is_empty() || Instant::now() > deadline {
             break claimed;
         }
@@ -164,12 +172,12 @@ async fn what_a_dead_worker_was_handed_before_the_clock_was_set_back_is_claimed(
         .iter()
         .map(|delivery| delivery.id)
         .collect();
-    assert_eq!(ids, [held]);
+    assert_eq!(ids, [pending_id]);
 }
 
 async fn read_one(consumer: &mut queue::Consumer) -> BallotId {
     loop {
-        let read = consumer.next(1, Duration::from_secs(1)).await.unwrap();
+        let read = consumer.read(1, Duration::from_secs(1)).await.unwrap();
         if let Some(delivery) = read.first() {
             return delivery.id;
         }
@@ -177,36 +185,36 @@ async fn read_one(consumer: &mut queue::Consumer) -> BallotId {
 }
 
 on_both_storages! {
-    a_ballot_of_the_future_is_counted_and_an_operator_lets_ids_follow_the_clock,
-    a_ballot_of_the_future_that_waits_has_an_age,
-    what_a_dead_worker_was_handed_before_the_clock_was_set_back_is_claimed,
+    a_ballot_with_a_future_id_is_counted_and_restart_ids_restores_current_ids,
+    a_waiting_ballot_with_a_future_id_has_an_age,
+    entries_delivered_before_the_clock_was_set_back_are_claimed,
 }
 
-/// By a command, by eviction, or by a restart without persistence.
+/// Ballots can be removed by a command, by eviction, or by a restart without persistence.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ballots_removed_before_delivery_are_counted_as_lost() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let vote = start_ready("vote", &storage, &[]).await;
     {
         let _worker = start_ready("worker", &storage, &[]).await;
         Voter::new(&vote.url).must_vote_for("a").await;
-        until_empty(&storage).await;
+        wait_until_empty(&storage).await;
     }
     for _ in 0..4 {
         Voter::new(&vote.url).must_vote_for("a").await;
     }
     let mut trim = ::redis::cmd("XTRIM");
-    storage.at_its_node(trim.arg(&storage.stream).arg("MAXLEN").arg(1));
+    storage.exec_on_owner_node(trim.arg(&storage.stream).arg("MAXLEN").arg(1));
     let worker = start_ready("worker", &storage, &[]).await;
-    until_metric(&worker, "worker_ballots_lost_total 3").await;
-    until_empty(&storage).await;
-    until_metric(&worker, "worker_ballots_lost_total 3").await;
+    wait_for_metric(&worker, "worker_ballots_lost_total 3").await;
+    wait_until_empty(&storage).await;
+    wait_for_metric(&worker, "worker_ballots_lost_total 3").await;
 }
 
-/// Whoever may add a ballot may add one with the greatest id there is, after which Redis gives no other.
+/// A client that can add entries can add one with the greatest possible id, after which Redis assigns no further ids.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_greatest_id_makes_vote_unready_until_an_operator_has_ids_begin_anew() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn the_greatest_id_makes_vote_unready_until_restart_ids() {
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let vote = start_ready("vote", &storage, &[]).await;
     let result = start_ready("result", &storage, &[]).await;
     let voter = Voter::new(&vote.url);
@@ -218,13 +226,13 @@ async fn the_greatest_id_makes_vote_unready_until_an_operator_has_ids_begin_anew
         ("voter", "0123456789abcdef0123456789abcdef"),
         ("choice", "b"),
     ]);
-    storage.at_its_node(&add);
+    storage.exec_on_owner_node(&add);
 
-    let refused = Voter::new(&vote.url).vote_for("a").await;
-    assert_eq!(refused.status, reqwest::StatusCode::SERVICE_UNAVAILABLE);
-    until_unready_because(&vote, &["exhausted", "restart-ids"]).await;
+    let rejected = Voter::new(&vote.url).vote_for("a").await;
+    assert_eq!(rejected.status, reqwest::StatusCode::SERVICE_UNAVAILABLE);
+    wait_until_unready(&vote, &["exhausted", "restart-ids"]).await;
     let mut worker = start_ready("worker", &storage, &[]).await;
-    until_votes(&result.url, &[1, 0]).await;
+    wait_for_votes(&result.url, &[1, 0]).await;
     assert!(worker.process.terminate().success());
     let restarted = async || {
         let variables = [
@@ -235,10 +243,10 @@ async fn the_greatest_id_makes_vote_unready_until_an_operator_has_ids_begin_anew
         let output = output(command("worker", &variables).args(["admin", "restart-ids"]));
         String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
     };
-    let done = |said: &String| said.contains("they follow it again");
+    let done = |message: &String| message.contains("they follow it again");
     eventually("ids that follow the clock", done, restarted).await;
-    until_ready(&vote.url).await;
+    wait_until_ready(&vote.url).await;
     voter.must_vote_for("b").await;
     let _worker = start_ready("worker", &storage, &[]).await;
-    until_votes(&result.url, &[0, 1]).await;
+    wait_for_votes(&result.url, &[0, 1]).await;
 }

@@ -1,4 +1,4 @@
-//! What somebody sees who types `cargo run`.
+//! The command line of `voting-app`: start, settings, errors and help.
 
 use std::{ffi::OsStr, net::TcpListener, os::unix::ffi::OsStrExt, path::Path};
 
@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use crate::harness::{
     eventually,
     process::{Process, command, output},
-    viewer::{get, until_votes},
+    viewer::{get, wait_for_votes},
     voter::Voter,
 };
 
@@ -27,7 +27,7 @@ fn environment<'a>(folder: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_application_starts_with_nothing_but_a_folder() {
+async fn the_application_needs_only_a_data_folder() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("new/data");
     let data = data.display().to_string();
@@ -36,12 +36,12 @@ async fn the_application_starts_with_nothing_but_a_folder() {
         let [vote, result, worker] =
             ["vote    ", "result  ", "worker  "].map(|line| app.url_in(line));
         assert!(
-            app.line_with("data    ")
+            app.wait_for_line("data    ")
                 .ends_with(&format!("{data}/voting.db")),
-            "it says where the data is"
+            "the location of the data is printed"
         );
         Voter::new(&vote).must_vote_for("a").await;
-        until_votes(&result, &[votes, 0]).await;
+        wait_for_votes(&result, &[votes, 0]).await;
         let ready = async || get(&format!("{worker}/ready")).await.status();
         eventually(
             "the worker's /ready",
@@ -50,56 +50,56 @@ async fn the_application_starts_with_nothing_but_a_folder() {
         )
         .await;
         app.signal(signal);
-        assert!(app.wait().success(), "{signal:?} ends it well");
+        assert!(app.wait().success(), "{signal:?} stops it successfully");
     }
 }
 
-/// Runs the program, which must fail with one sentence, and returns that sentence.
-fn sentence(variables: &[(&str, &str)]) -> String {
+/// Runs the program, which must fail with one error message, and returns that message.
+fn error_message(variables: &[(&str, &str)]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().display().to_string();
     let ended = output(&mut command("voting-app", &environment(&folder, variables)));
     assert!(!ended.status.success());
-    let said = String::from_utf8(ended.stderr).unwrap();
-    let errors: Vec<_> = said
+    let message = String::from_utf8(ended.stderr).unwrap();
+    let errors: Vec<_> = message
         .lines()
         .filter(|line| !line.contains(" WARN ") && !line.contains(" INFO "))
         .collect();
-    assert_eq!(errors.len(), 1, "one sentence: {said}");
+    assert_eq!(errors.len(), 1, "one error message: {message}");
     errors[0]
         .strip_prefix("error: ")
-        .unwrap_or_else(|| panic!("{said}"))
+        .unwrap_or_else(|| panic!("{message}"))
         .to_owned()
 }
 
 #[test]
-fn a_port_in_use_is_said_by_name() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let said = sentence(&[("RESULT_LISTEN_ADDR", &address)]);
+fn a_port_in_use_is_reported_with_its_setting() {
+    let occupied = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = occupied.local_addr().unwrap().to_string();
+    let message = error_message(&[("RESULT_LISTEN_ADDR", &address)]);
     assert!(
-        said.starts_with("RESULT_LISTEN_ADDR: cannot listen on ")
-            && said.contains(&address)
-            && said.contains("another program is using this port"),
-        "{said}"
+        message.starts_with("RESULT_LISTEN_ADDR: cannot listen on ")
+            && message.contains(&address)
+            && message.contains("another program is using this port"),
+        "{message}"
     );
 }
 
 #[test]
-fn an_address_of_another_machine_is_said_by_name() {
-    // For documentation only: no machine has it.
-    let said = sentence(&[("VOTE_LISTEN_ADDR", "192.0.2.1:8080")]);
+fn an_address_of_another_machine_is_reported_with_its_setting() {
+    // A documentation address (RFC 5737), which no machine has.
+    let message = error_message(&[("VOTE_LISTEN_ADDR", "192.0.2.1:8080")]);
     assert_eq!(
-        said,
+        message,
         "VOTE_LISTEN_ADDR: cannot listen on 192.0.2.1:8080: this machine has no such address; choose one of its own, \
          127.0.0.1 for this machine alone, or 0.0.0.0 for all"
     );
 }
 
 #[test]
-fn a_service_names_the_variable_that_set_its_port() {
-    let taken = TcpListener::bind("0.0.0.0:0").unwrap();
-    let port = taken.local_addr().unwrap().port().to_string();
+fn a_service_reports_the_variable_that_set_its_port() {
+    let occupied = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = occupied.local_addr().unwrap().port().to_string();
     let address = format!("0.0.0.0:{port}");
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().display().to_string();
@@ -107,15 +107,15 @@ fn a_service_names_the_variable_that_set_its_port() {
         for (variable, value) in [("PORT", &port), ("LISTEN_ADDR", &address)] {
             let environment = [(variable, value.as_str()), ("DATA_DIR", folder.as_str())];
             let ended = output(&mut command(program, &environment));
-            let said = String::from_utf8(ended.stderr).unwrap();
+            let message = String::from_utf8(ended.stderr).unwrap();
             let expected = format!("error: {variable}: cannot listen on ");
-            assert!(said.contains(&expected), "{program}: {said}");
+            assert!(message.contains(&expected), "{program}: {message}");
         }
     }
 }
 
 #[test]
-fn a_value_that_is_not_text_is_said_by_name() {
+fn a_value_that_is_not_utf8_is_reported_with_its_setting() {
     let mut command = command("voting-app", &PORTS);
     command.env("POLL_QUESTION", OsStr::from_bytes(b"\xe9t\xe9?"));
     let ended = output(&mut command);
@@ -126,40 +126,40 @@ fn a_value_that_is_not_text_is_said_by_name() {
 }
 
 #[test]
-fn a_file_that_is_not_a_database_is_said_once() {
+fn a_file_that_is_not_a_database_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let content = "not a database, and long enough to be read as one".repeat(10);
     std::fs::write(folder.path().join("voting.db"), content).unwrap();
     let folder = folder.path().display().to_string();
     let ended = output(&mut command("voting-app", &environment(&folder, &[])));
-    let said = String::from_utf8(ended.stderr).unwrap();
-    let error = said.lines().find(|line| line.starts_with("error: "));
+    let message = String::from_utf8(ended.stderr).unwrap();
+    let error = message.lines().find(|line| line.starts_with("error: "));
     assert!(
         error.is_some_and(|error| error.ends_with(
             "/voting.db cannot be used: it is not an SQLite database; move it away, or choose another folder or file"
         )),
-        "{said}"
+        "{message}"
     );
 }
 
 #[test]
-fn a_folder_that_cannot_be_used_is_said_by_name() {
+fn an_unusable_data_folder_is_reported_with_its_setting() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let folder = file.path().display().to_string();
-    let said = sentence(&[("DATA_DIR", &folder)]);
+    let message = error_message(&[("DATA_DIR", &folder)]);
     assert!(
-        said.starts_with("DATA_DIR: ") && said.contains(&folder),
-        "{said}"
+        message.starts_with("DATA_DIR: ") && message.contains(&folder),
+        "{message}"
     );
-    // A folder that is there, in which nothing can be written: also for root.
+    // An existing folder in which even root cannot write.
     if Path::new("/proc/self").is_dir() {
-        let said = sentence(&[("DATA_DIR", "/proc/self")]);
-        assert!(said.contains("/proc/self/"), "{said}");
+        let message = error_message(&[("DATA_DIR", "/proc/self")]);
+        assert!(message.contains("/proc/self/"), "{message}");
     }
 }
 
 #[test]
-fn bad_settings_are_refused_with_the_variable_and_what_is_allowed() {
+fn invalid_settings_are_rejected_with_the_variable_and_the_allowed_values() {
     let cases = [
         ("POLL_OPTIONS", "a=Cats", "2 to 20 options, not 1"),
         ("POLL_OPTIONS", "a=Cats,a=Dogs", "\"a\" is there twice"),
@@ -231,27 +231,31 @@ fn bad_settings_are_refused_with_the_variable_and_what_is_allowed() {
         ("OPTION_A", "\u{7}", "option \"a\""),
     ];
     for (variable, value, allowed) in cases {
-        let said = sentence(&[(variable, value)]);
+        let message = error_message(&[(variable, value)]);
         assert!(
-            said.contains(variable) && said.contains(allowed),
-            "{variable}={value:?}: {said}"
+            message.contains(variable) && message.contains(allowed),
+            "{variable}={value:?}: {message}"
         );
-        assert!(!said.contains("user:"), "a secret is shown: {said}");
-        assert_eq!(said.matches(allowed).count(), 1, "it is said once: {said}");
+        assert!(!message.contains("user:"), "a secret is printed: {message}");
+        assert_eq!(
+            message.matches(allowed).count(),
+            1,
+            "the rule is printed once: {message}"
+        );
     }
-    let said = sentence(&[
+    let message = error_message(&[
         ("POLL_OPENS_AT", "2027-01-02T00:00:00Z"),
         ("POLL_CLOSES_AT", "2027-01-01T18:00[Europe/Berlin]"),
     ]);
     assert_eq!(
-        said,
+        message,
         "POLL_CLOSES_AT (2027-01-01T18:00:00+01:00[Europe/Berlin]) must be later than POLL_OPENS_AT \
          (2027-01-02T00:00:00+00:00[UTC])"
     );
 }
 
 #[test]
-fn an_empty_variable_is_not_set() {
+fn an_empty_variable_counts_as_unset() {
     let ended = output(
         command(
             "voting-app",
@@ -263,7 +267,7 @@ fn an_empty_variable_is_not_set() {
 }
 
 #[test]
-fn help_lists_every_setting_and_version_the_revision() {
+fn help_lists_every_setting_and_version_shows_the_revision() {
     let help = String::from_utf8(output(command("voting-app", &[]).arg("--help")).stdout).unwrap();
     for variable in [
         "VOTE_LISTEN_ADDR",
@@ -327,7 +331,7 @@ fn help_lists_every_setting_and_version_the_revision() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_healthcheck_tells_by_its_exit_code() {
+async fn the_healthcheck_reports_by_its_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().display().to_string();
     let app = Process::start(command("voting-app", &environment(&folder, &[])));
@@ -352,7 +356,7 @@ async fn the_healthcheck_tells_by_its_exit_code() {
     assert!(!ended.status.success());
     assert!(
         String::from_utf8(ended.stderr).unwrap().contains("/health"),
-        "it says what it asked"
+        "the error names the URL"
     );
 }
 
@@ -364,7 +368,7 @@ fn logs_can_be_json() {
         "voting-app",
         &environment(&folder, &[("LOG_FORMAT", "json")]),
     ));
-    let line = app.line_with("dependency is up");
+    let line = app.wait_for_line("dependency is up");
     let entry: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(
         (&entry["level"], &entry["message"]),
@@ -373,9 +377,9 @@ fn logs_can_be_json() {
     );
 }
 
-/// Everybody on the machine can read it in the list of processes.
+/// Every user of the machine can read arguments in the list of processes.
 #[test]
-fn a_secret_in_the_command_line_is_refused_without_being_said() {
+fn a_secret_in_an_argument_is_rejected_and_not_printed() {
     let key = "0123456789abcdef".repeat(8);
     for (program, flag, value) in [
         ("vote", "--cookie-key", &*key),
@@ -388,15 +392,21 @@ fn a_secret_in_the_command_line_is_refused_without_being_said() {
         ("voting-app", "--queue-url", "redis://a,redis://u:S3cr3t@b"),
     ] {
         let ended = output(command(program, &[]).args([flag, value]));
-        let said = String::from_utf8(ended.stderr).unwrap();
-        assert_eq!(ended.status.code(), Some(2), "{said}");
+        let message = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(2), "{message}");
         let variable = flag[2..].replace('-', "_").to_uppercase();
-        assert!(said.contains(flag) && said.contains(&variable), "{said}");
-        assert!(!said.contains("S3cr3t") && !said.contains(&key), "{said}");
+        assert!(
+            message.contains(flag) && message.contains(&variable),
+            "{message}"
+        );
+        assert!(
+            !message.contains("S3cr3t") && !message.contains(&key),
+            "{message}"
+        );
     }
-    // A URL without a password is no secret.
+    // A URL without a password is not a secret.
     let flags = ["--queue-url", "redis://nowhere.invalid:1", "healthcheck"];
     let ended = output(command("vote", &[("LISTEN_ADDR", "127.0.0.1:1")]).args(flags));
-    let said = String::from_utf8(ended.stderr).unwrap();
-    assert!(said.contains("127.0.0.1:1/health"), "{said}");
+    let message = String::from_utf8(ended.stderr).unwrap();
+    assert!(message.contains("127.0.0.1:1/health"), "{message}");
 }

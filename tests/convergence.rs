@@ -1,4 +1,4 @@
-//! Any duplication, delay and reordering of deliveries ends in the same tally.
+//! The tally does not depend on duplication, delay or reordering of deliveries.
 
 use std::collections::BTreeMap;
 
@@ -17,11 +17,11 @@ use crate::{
 
 on_both_storages! { any_order_ends_in_the_same_tally }
 
-/// What happened: voters who vote again and again, each ballot with its place.
+/// The ballots of voters who vote repeatedly, each with its id, and their deliveries.
 #[derive(Clone, Debug)]
 struct Election {
     cast: Vec<CastBallot>,
-    /// Batches of indices into `cast`, as they reach the store: in any order, some of them several times.
+    /// Batches of indices into `cast` in the order of their delivery: any order, with duplicates.
     deliveries: Vec<Vec<usize>>,
 }
 
@@ -36,7 +36,7 @@ fn elections() -> impl Strategy<Value = Election> {
         let voters: Vec<VoterId> = (0..6_u8)
             .map(|voter| format!("{voter:032x}").parse().unwrap())
             .collect();
-        let mut places: BTreeMap<BallotId, CastBallot> = BTreeMap::new();
+        let mut by_id: BTreeMap<BallotId, CastBallot> = BTreeMap::new();
         for (voter, cats, ms, seq) in ballots {
             let choice = poll().choice(if cats { "a" } else { "b" }).unwrap();
             let id = BallotId { ms, seq };
@@ -45,13 +45,13 @@ fn elections() -> impl Strategy<Value = Election> {
                 choice,
                 traceparent: None,
             };
-            places.entry(id).or_insert(CastBallot { id, ballot });
+            by_id.entry(id).or_insert(CastBallot { id, ballot });
         }
-        let cast: Vec<_> = places.into_values().collect();
+        let cast: Vec<_> = by_id.into_values().collect();
         let each_at_least_once: Vec<usize> = (0..cast.len()).collect();
-        let again = prop::collection::vec(0..cast.len(), 0..20);
-        (Just(cast), again, 1..10_usize).prop_flat_map(move |(cast, again, batch)| {
-            let all = [each_at_least_once.clone(), again].concat();
+        let duplicates = prop::collection::vec(0..cast.len(), 0..20);
+        (Just(cast), duplicates, 1..10_usize).prop_flat_map(move |(cast, duplicates, batch)| {
+            let all = [each_at_least_once.clone(), duplicates].concat();
             (Just(cast), Just(all).prop_shuffle(), Just(batch)).prop_map(|(cast, order, batch)| {
                 Election {
                     cast,
@@ -63,13 +63,13 @@ fn elections() -> impl Strategy<Value = Election> {
 }
 
 impl Election {
-    /// What must come out: of each voter the ballot with the greatest id.
-    fn outcome(&self) -> Vec<(String, i64)> {
+    /// The expected tally: of each voter, the ballot with the greatest id.
+    fn expected_tally(&self) -> Vec<(String, i64)> {
         let mut newest: BTreeMap<VoterId, &CastBallot> = BTreeMap::new();
         for cast in &self.cast {
-            let standing = newest.entry(cast.ballot.voter).or_insert(cast);
-            if cast.id > standing.id {
-                *standing = cast;
+            let current = newest.entry(cast.ballot.voter).or_insert(cast);
+            if cast.id > current.id {
+                *current = cast;
             }
         }
         let mut tally: BTreeMap<String, i64> = BTreeMap::new();
@@ -79,25 +79,30 @@ impl Election {
         tally.into_iter().collect()
     }
 
-    async fn hold(&self, store: &Store) {
+    /// Applies all batches to the store.
+    async fn deliver_to(&self, store: &Store) {
         for batch in &self.deliveries {
             let ballots: Vec<_> = batch
                 .iter()
                 .map(|index| self.cast[*index].clone())
                 .collect();
-            store.apply(&ballots, &[]).await.unwrap();
+            store.upsert_ballots(&ballots, &[]).await.unwrap();
         }
     }
 }
 
 async fn any_order_ends_in_the_same_tally(storage: Storage) {
     let store = storage.store().await;
-    // The generator is synchronous and the stores are not, so elections are drawn first and held then.
+    // The generator is synchronous and the stores are not, so each election is generated before it is delivered.
     let mut runner = TestRunner::new(Config::default());
     for _ in 0..48 {
         let election = elections().new_tree(&mut runner).unwrap().current();
-        election.hold(&store).await;
-        assert_eq!(storage.counted().await, election.outcome(), "{election:#?}");
+        election.deliver_to(&store).await;
+        assert_eq!(
+            storage.count_votes().await,
+            election.expected_tally(),
+            "{election:#?}"
+        );
         assert_counts_are_right(&storage).await;
         storage.execute("DELETE FROM votes").await;
     }

@@ -1,13 +1,13 @@
-//! Folders and files for embedded storage that are unusual, or cannot be used.
+//! Unusual and unusable folders and files for embedded storage.
 
 use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, path::Path, process::Command};
 
 use sqlx::{Connection, SqliteConnection};
 
 use crate::{
-    faults::until_ready,
+    faults::wait_until_ready,
     harness::process::{Process, output, program},
-    harness::{viewer::until_votes, voter::Voter},
+    harness::{viewer::wait_for_votes, voter::Voter},
 };
 
 fn app(data_dir: &Path) -> Command {
@@ -23,40 +23,40 @@ fn app(data_dir: &Path) -> Command {
     command
 }
 
-/// What it complains of when it cannot start: the last line.
-fn complaint(data_dir: &Path) -> String {
+/// The error message of a start that must fail: the last line of standard error.
+fn error_message(data_dir: &Path) -> String {
     let ended = output(&mut app(data_dir));
     assert!(!ended.status.success());
-    let said = String::from_utf8(ended.stderr).unwrap();
-    let last = said.trim().lines().last().expect("it says something");
-    assert!(last.starts_with("error: "), "{said}");
+    let message = String::from_utf8(ended.stderr).unwrap();
+    let last = message.trim().lines().last().expect("an error message");
+    assert!(last.starts_with("error: "), "{message}");
     last.to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_folder_may_have_the_characters_of_a_url() {
+async fn a_folder_name_may_contain_url_characters() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("is it? #1 100%25");
     let process = Process::start(app(&data));
     let [vote, result] = ["vote    ", "result  "].map(|name| process.url_in(name));
-    until_ready(&vote).await;
+    wait_until_ready(&vote).await;
     Voter::new(&vote).must_vote_for("a").await;
-    until_votes(&result, &[1, 0]).await;
+    wait_for_votes(&result, &[1, 0]).await;
     assert!(data.join("voting.db").is_file());
 }
 
 #[test]
-fn a_folder_whose_name_is_no_text_is_refused() {
+fn a_folder_name_that_is_not_utf8_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
-    let said = complaint(&folder.path().join(OsStr::from_bytes(b"no\xfftext")));
+    let message = error_message(&folder.path().join(OsStr::from_bytes(b"no\xfftext")));
     assert!(
-        said.contains("its path is not UTF-8") && said.contains("DATA_DIR"),
-        "{said}"
+        message.contains("its path is not UTF-8") && message.contains("DATA_DIR"),
+        "{message}"
     );
 }
 
 #[tokio::test]
-async fn a_database_of_another_program_is_left_as_it_is() {
+async fn a_database_of_another_program_is_not_changed() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("voting.db");
     let url = format!("sqlite://{}?mode=rwc", file.display());
@@ -67,8 +67,8 @@ async fn a_database_of_another_program_is_left_as_it_is() {
         .unwrap();
     other.close().await.unwrap();
     let before = fs::read(&file).unwrap();
-    let said = complaint(folder.path());
+    let message = error_message(folder.path());
     let words = "it is the database of another program (it has a table \"bookmarks\")";
-    assert!(said.contains(words), "{said}");
+    assert!(message.contains(words), "{message}");
     assert_eq!(fs::read(&file).unwrap(), before);
 }

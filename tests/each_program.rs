@@ -1,12 +1,12 @@
-//! Help and version of one program: each package with a program of its own runs this file as a test.
+//! Help and version of a program. Every package with a program runs this file as a test.
 
 use std::process::Command;
 
 const NAME: &str = env!("CARGO_PKG_NAME");
 
 #[test]
-fn help_lists_the_settings_and_version_the_revision() {
-    let said = |argument| {
+fn help_lists_the_settings_and_version_shows_the_revision() {
+    let stdout_of = |argument| {
         let output = Command::new(env!(concat!("CARGO_BIN_EXE_", env!("CARGO_PKG_NAME"))))
             .arg(argument)
             .env_clear()
@@ -15,8 +15,8 @@ fn help_lists_the_settings_and_version_the_revision() {
         assert!(output.status.success());
         String::from_utf8(output.stdout).unwrap()
     };
-    let help = said("--help");
-    let listens: &[_] = match NAME {
+    let help = stdout_of("--help");
+    let listen_variables: &[_] = match NAME {
         "voting-app" => &[
             "VOTE_LISTEN_ADDR",
             "RESULT_LISTEN_ADDR",
@@ -25,13 +25,13 @@ fn help_lists_the_settings_and_version_the_revision() {
         _ => &["LISTEN_ADDR", "PORT"],
     };
     let common = ["DATA_DIR", "POLL_OPTIONS", "DRAIN_DELAY", "LOG_FORMAT"];
-    for variable in listens.iter().chain(&common) {
+    for variable in listen_variables.iter().chain(&common) {
         assert!(
             help.contains(&format!("[env: {variable}=")),
             "{variable} is missing in {help}"
         );
     }
-    let licenses = said("--licenses");
+    let licenses = stdout_of("--licenses");
     for part in [
         "\n  axum 0.",
         "Permission is hereby granted, free of charge",
@@ -39,7 +39,7 @@ fn help_lists_the_settings_and_version_the_revision() {
         assert!(licenses.contains(part), "{part:?} is missing");
     }
     assert_eq!(
-        said("--version").trim(),
+        stdout_of("--version").trim(),
         format!("{NAME} {}", cli::build::LONG)
     );
 }

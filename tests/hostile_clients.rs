@@ -1,4 +1,4 @@
-//! Clients that are too many, too slow or out of their minds do not keep anybody else from voting.
+//! Too many, too slow and malformed clients do not prevent other clients from voting.
 
 use std::fmt::Write;
 
@@ -8,29 +8,29 @@ use reqwest::{StatusCode, header::CONTENT_TYPE};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
-    faults::until_ready,
+    faults::wait_until_ready,
     harness::{
         app::App,
         eventually,
         process::{Process, command},
-        raw::{RESET, Raw, status},
-        storage::{Kind, Storage},
-        viewer::{Viewer, get, get_json, until_votes},
+        raw::{RESET, RawClient, status},
+        storage::{Backend, Storage},
+        viewer::{Viewer, get, get_json, wait_for_votes},
         voter::{Voter, client},
     },
 };
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// The application inside the test, on storage of its own.
+/// The application in the process of the test, with its own storage.
 async fn app(flags: &[&str]) -> (App, Storage) {
-    let storage = Storage::new(Kind::Embedded)
+    let storage = Storage::new(Backend::Embedded)
         .await
-        .expect("files can be made");
+        .expect("files can be created");
     (App::start(&storage, flags).await, storage)
 }
 
-/// The application as a process, whose memory and files are its own.
+/// The application as a separate process, whose memory and open files can be measured.
 struct Program {
     process: Process,
     vote: String,
@@ -58,18 +58,19 @@ impl Program {
         }
     }
 
-    /// A figure from the voting page's metrics.
-    async fn figure(&self, name: &str) -> f64 {
-        figure(&self.vote, name).await
+    /// The value of a metric of the voting page.
+    async fn metric(&self, name: &str) -> f64 {
+        metric(&self.vote, name).await
     }
 
-    /// Ends it, which must still go well.
+    /// Stops the process, which must exit successfully.
     fn stop(mut self) {
         assert!(self.process.terminate().success());
     }
 }
 
-async fn figure(url: &str, name: &str) -> f64 {
+/// The value of a metric of a service.
+async fn metric(url: &str, name: &str) -> f64 {
     let metrics = get(&format!("{url}/metrics")).await.text().await.unwrap();
     let value = metrics
         .lines()
@@ -78,26 +79,26 @@ async fn figure(url: &str, name: &str) -> f64 {
     value.parse().unwrap()
 }
 
-/// How many connections a service has open besides the one that asks.
-async fn others(url: &str) -> usize {
-    let open = figure(url, "http_server_open_connections").await;
-    // Counts are small and whole.
+/// The number of open connections of a service without the one of this request.
+async fn other_connections(url: &str) -> usize {
+    let open = metric(url, "http_server_open_connections").await;
+    // The count is a small integer.
     format!("{:.0}", open - 1.0).parse().unwrap()
 }
 
-/// Connections that ask nothing.
-async fn idle(url: &str, many: usize) -> Vec<Raw> {
-    let mut connections = Vec::with_capacity(many);
-    while connections.len() < many {
-        // Wave by wave: more at once than the kernel queues for the server would have to knock again.
-        let wave = (many - connections.len()).min(500);
-        connections.extend(join_all((0..wave).map(|_| Raw::open(url))).await);
+/// Opens connections that send no request.
+async fn open_idle(url: &str, count: usize) -> Vec<RawClient> {
+    let mut connections = Vec::with_capacity(count);
+    while connections.len() < count {
+        // In batches: connections beyond the accept queue of the kernel would have to be retried.
+        let batch = (count - connections.len()).min(500);
+        connections.extend(join_all((0..batch).map(|_| RawClient::open(url))).await);
     }
     connections
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn heads_that_are_too_large_are_refused_in_words() {
+async fn oversized_request_heads_get_431() {
     let (app, _storage) = app(&[]).await;
     let mut many = String::new();
     for number in 0..200 {
@@ -113,19 +114,22 @@ async fn heads_that_are_too_large_are_refused_in_words() {
         format!("GET /{path} HTTP/1.1\r\nhost: x\r\n\r\n"),
     ] {
         for url in [&app.vote, &app.result, &app.worker] {
-            let answer = Raw::ask(url, head.as_bytes()).await;
-            assert_eq!(status(&answer), 431, "{} bytes: {answer}", head.len());
+            let response = RawClient::exchange(url, head.as_bytes()).await;
+            assert_eq!(status(&response), 431, "{} bytes: {response}", head.len());
         }
     }
-    // What fits is served.
+    // A head below the limit is served.
     let fits = format!("x: {}\r\n", "y".repeat(15 * 1024));
     let head = format!("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{fits}\r\n");
-    assert_eq!(status(&Raw::ask(&app.vote, head.as_bytes()).await), 200);
+    assert_eq!(
+        status(&RawClient::exchange(&app.vote, head.as_bytes()).await),
+        200
+    );
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_that_is_too_large_is_refused_although_it_is_still_being_sent() {
+async fn an_oversized_body_is_rejected_while_it_is_sent() {
     let (app, _storage) = app(&[]).await;
     let body = "x".repeat(1024 * 1024);
     for (path, content_type) in [("/", FORM), ("/api/votes", "application/json")] {
@@ -133,15 +137,15 @@ async fn a_body_that_is_too_large_is_refused_although_it_is_still_being_sent() {
             "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
-        let answer = Raw::ask(&app.vote, format!("{head}{body}").as_bytes()).await;
-        assert_eq!(status(&answer), 413, "{path}: {answer}");
-        assert!(!answer.contains(RESET), "{path}: {answer}");
+        let response = RawClient::exchange(&app.vote, format!("{head}{body}").as_bytes()).await;
+        assert_eq!(status(&response), 413, "{path}: {response}");
+        assert!(!response.contains(RESET), "{path}: {response}");
     }
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_http_is_not_served() {
+async fn malformed_http_is_rejected() {
     let (app, _storage) = app(&[]).await;
     let mut random = StdRng::seed_from_u64(7);
     let noise: Vec<Vec<u8>> = (0..200)
@@ -165,71 +169,74 @@ async fn what_is_no_http_is_not_served() {
         not_chunked,
     ];
     let known = known.into_iter().map(<[u8]>::to_vec);
-    let answers = known.chain(noise).map(async |bytes| {
-        let mut connection = Raw::open(&app.vote).await;
+    let responses = known.chain(noise).map(async |bytes| {
+        let mut connection = RawClient::open(&app.vote).await;
         connection.send(&bytes).await;
-        // A client that says no more: what it said may have been the beginning of something.
-        connection.finish().await;
-        (bytes, connection.until_closed().await)
+        // The client closes its side, because these bytes can be the beginning of a valid request.
+        connection.shutdown_write().await;
+        (bytes, connection.read_until_closed().await)
     });
-    for (bytes, answer) in join_all(answers).await {
-        let status = status(&answer);
+    for (bytes, response) in join_all(responses).await {
+        let status = status(&response);
         assert!(
             status == 0 || (400..500).contains(&status),
-            "{:?}: {answer}",
+            "{:?}: {response}",
             String::from_utf8_lossy(&bytes)
         );
     }
     Voter::new(&app.vote).must_vote_for("a").await;
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
     app.stop().await;
 }
 
-/// A proxy in front may see another end of the request.
+/// A proxy in front may see a different end of the request, which allows request smuggling.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_chunks_are_a_transfer_coding() {
+async fn only_chunked_transfer_encoding_is_accepted() {
     let (app, _storage) = app(&[]).await;
     for coding in ["gzip, chunked", "identity, chunked", "chunked, chunked"] {
         let request = format!(
             "POST / HTTP/1.1\r\nhost: x\r\ncontent-type: {FORM}\r\nconnection: close\r\n\
              transfer-encoding: {coding}\r\n\r\n6\r\nvote=a\r\n0\r\n\r\n"
         );
-        let answer = Raw::ask(&app.vote, request.as_bytes()).await;
-        assert!([400, 501].contains(&status(&answer)), "{coding}: {answer}");
+        let response = RawClient::exchange(&app.vote, request.as_bytes()).await;
+        assert!(
+            [400, 501].contains(&status(&response)),
+            "{coding}: {response}"
+        );
         if coding.starts_with("gzip") {
-            assert!(answer.contains("501 Not Implemented"), "{answer}");
+            assert!(response.contains("501 Not Implemented"), "{response}");
         }
     }
     Voter::new(&app.vote).must_vote_for("b").await;
-    until_votes(&app.result, &[0, 1]).await;
+    wait_for_votes(&app.result, &[0, 1]).await;
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_that_cannot_be_read_are_counted() {
+async fn unreadable_requests_are_counted() {
     let (app, _storage) = app(&[]).await;
     let long = format!(
         "GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n",
         "y".repeat(20 * 1024)
     );
     for request in ["GET / HTTP/1.1\r\nno colon\r\n\r\n", &long] {
-        Raw::ask(&app.vote, request.as_bytes()).await;
+        RawClient::exchange(&app.vote, request.as_bytes()).await;
     }
-    let counted = async || figure(&app.vote, "http_server_unreadable_requests_total").await;
+    let counted = async || metric(&app.vote, "http_server_unreadable_requests_total").await;
     eventually("two requests", |counted| *counted > 1.5, counted).await;
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn random_bodies_are_refused_and_cost_no_memory() {
+async fn random_bodies_are_rejected_without_memory_growth() {
     let program = Program::start(&[]);
     let mut random = StdRng::seed_from_u64(42);
     let hostile = client();
-    let resident = async || program.figure("process_resident_memory_bytes").await;
+    let resident = async || program.metric("process_resident_memory_bytes").await;
     let mut before = 0.0;
     for number in 0..10_000 {
         if number == 1000 {
-            // Pools and caches have their size by now.
+            // Pools and caches have reached their final size.
             before = resident().await;
         }
         let length = random.random_range(0..6000);
@@ -239,24 +246,24 @@ async fn random_bodies_are_refused_and_cost_no_memory() {
             .post(format!("{}{path}", program.vote))
             .header(CONTENT_TYPE, content_type)
             .body(body);
-        let answer = request.send().await.expect("it answers");
+        let response = request.send().await.expect("a response");
         assert!(
-            answer.status().is_client_error(),
+            response.status().is_client_error(),
             "{number}: {}",
-            answer.status()
+            response.status()
         );
-        // Read to its end, a connection is used again.
-        answer.bytes().await.expect("it answers in full");
+        // A connection is reused only after its response was read to the end.
+        response.bytes().await.expect("a complete response");
     }
     let grown = resident().await - before;
     assert!(grown < 8.0 * 1024.0 * 1024.0, "{grown} bytes more");
     Voter::new(&program.vote).must_vote_for("b").await;
-    until_votes(&program.result, &[0, 1]).await;
+    wait_for_votes(&program.result, &[0, 1]).await;
     program.stop();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn thousands_that_ask_nothing_are_in_nobodys_way() {
+async fn thousands_of_idle_connections_do_not_block_voters() {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(
         Resource::Nofile,
@@ -266,73 +273,76 @@ async fn thousands_that_ask_nothing_are_in_nobodys_way() {
         },
     );
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let many = usize::try_from((files / 2).min(5000)).unwrap();
-    // The disk may be busy.
+    let count = usize::try_from((files / 2).min(5000)).unwrap();
+    // Long timeouts, because the disk may be busy.
     let program = Program::start(&[
         ("ENQUEUE_TIMEOUT", "20s"),
         ("MAX_CONNECTIONS_PER_ADDRESS", "10000"),
     ]);
-    let hostile = idle(&program.vote, many).await;
-    assert!(others(&program.vote).await > many / 2, "they are in");
-    // Each with a connection of its own, for as long as the others are there.
-    let mut good = 0;
-    while others(&program.vote).await > many / 2 {
+    let hostile = open_idle(&program.vote, count).await;
+    assert!(
+        other_connections(&program.vote).await > count / 2,
+        "the idle connections are open"
+    );
+    // Each voter opens a new connection, while the idle connections are open.
+    let mut accepted_votes = 0;
+    while other_connections(&program.vote).await > count / 2 {
         Voter::new(&program.vote).must_vote_for("a").await;
-        good += 1;
+        accepted_votes += 1;
     }
-    assert!(good > 0);
-    let left = async || others(&program.vote).await;
-    eventually("an empty house", |others| *others < 100, left).await;
-    until_votes(&program.result, &[good, 0]).await;
+    assert!(accepted_votes > 0);
+    let remaining = async || other_connections(&program.vote).await;
+    eventually("closed connections", |count| *count < 100, remaining).await;
+    wait_for_votes(&program.result, &[accepted_votes, 0]).await;
     drop(hostile);
     program.stop();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_head_that_comes_drop_by_drop_is_cut_off() {
+async fn a_slow_request_head_times_out() {
     let (app, _storage) = app(&[]).await;
-    let mut hostile = Raw::open(&app.vote).await;
+    let mut hostile = RawClient::open(&app.vote).await;
     hostile.send(b"GET / HTTP/1.1\r\n").await;
     assert_eq!(
-        hostile.drip(b"x: y\r\n").await,
+        hostile.send_repeatedly(b"x: y\r\n").await,
         "",
-        "there is nothing to answer"
+        "no response is sent"
     );
     Voter::new(&app.vote).must_vote_for("a").await;
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_idle_connection_is_closed_when_the_settings_say_so() {
+async fn an_idle_connection_is_closed_after_the_keep_alive_timeout() {
     let (app, _storage) = app(&["--keep-alive-timeout", "1s"]).await;
     for url in [&app.vote, &app.result, &app.worker] {
-        let mut idle = Raw::open(url).await;
+        let mut idle = RawClient::open(url).await;
         idle.send(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await;
-        // Sooner than it would be by default.
-        assert_eq!(status(&idle.until_closed().await), 200);
+        // The default timeout is longer.
+        assert_eq!(status(&idle.read_until_closed().await), 200);
     }
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_that_comes_drop_by_drop_is_refused() {
+async fn a_slow_request_body_gets_408() {
     let (app, _storage) = app(&[]).await;
     let slow = async |path: &str, content_type: &str| {
-        let mut hostile = Raw::open(&app.vote).await;
+        let mut hostile = RawClient::open(&app.vote).await;
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {content_type}\r\ncontent-length: 4000\r\n\r\n"
         );
         hostile.send(head.as_bytes()).await;
-        hostile.drip(b"x").await
+        hostile.send_repeatedly(b"x").await
     };
     let (page, problem) = tokio::join!(slow("/", FORM), slow("/api/votes", "application/json"));
-    for answer in [&page, &problem] {
-        assert_eq!(status(answer), 408, "{answer}");
-        assert!(answer.contains("connection: close\r\n"), "{answer}");
+    for response in [&page, &problem] {
+        assert_eq!(status(response), 408, "{response}");
+        assert!(response.contains("connection: close\r\n"), "{response}");
         assert_eq!(
-            answer.matches("HTTP/1.1 ").count(),
+            response.matches("HTTP/1.1 ").count(),
             1,
-            "what came late is no request"
+            "the rest of the body is not read as a request"
         );
     }
     assert!(page.contains("NOT counted"), "{page}");
@@ -340,8 +350,8 @@ async fn a_body_that_comes_drop_by_drop_is_refused() {
     app.stop().await;
 }
 
-/// The kernel's memory for what a client does not take, and for what the server does not read, belongs to the service.
-/// Source: <https://docs.kernel.org/networking/proc_net_tcp.html>.
+/// Checks the socket buffers of the kernel, for data that clients do not read and data that the server does not read. The
+/// kernel charges both to the service. Source: <https://docs.kernel.org/networking/proc_net_tcp.html>.
 #[cfg(target_os = "linux")]
 fn assert_little_is_queued(url: &str) {
     let port: u16 = url.rsplit(':').next().unwrap().parse().unwrap();
@@ -353,38 +363,44 @@ fn assert_little_is_queued(url: &str) {
         let bytes = |queue| u64::from_str_radix(queue, 16).ok();
         (fields[1].ends_with(&own)).then(|| Some(bytes(sent)? + bytes(received)?))?
     });
-    let stuck: Vec<u64> = queued.filter(|bytes| *bytes > 4096).collect();
-    assert!(stuck.len() >= 50, "they leave something unread: {stuck:?}");
-    let average = stuck.iter().sum::<u64>() / stuck.len() as u64;
-    assert!(average < 80 * 1024, "{average} of {stuck:?}");
+    let unread: Vec<u64> = queued.filter(|bytes| *bytes > 4096).collect();
+    assert!(
+        unread.len() >= 50,
+        "every connection has unread data: {unread:?}"
+    );
+    let average = unread.iter().sum::<u64>() / unread.len() as u64;
+    assert!(average < 80 * 1024, "{average} of {unread:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn those_who_ask_and_never_read_are_cut_off() {
+async fn clients_that_never_read_are_disconnected() {
     let program = Program::start(&[]);
     let request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
-    let before = program.figure("process_resident_memory_bytes").await;
+    let before = program.metric("process_resident_memory_bytes").await;
     let hostile = join_all((0..50).map(async |_| {
-        let mut connection = Raw::open_narrow(&program.vote).await;
-        // Answers for some MB, of which none is taken.
-        connection.send_unread(&request.repeat(20_000)).await;
+        let mut connection = RawClient::open_narrow(&program.vote).await;
+        // Responses of some MB, of which the client reads nothing.
+        connection.send_until_stalled(&request.repeat(20_000)).await;
         connection
     }))
     .await;
-    let grown = program.figure("process_resident_memory_bytes").await - before;
+    let grown = program.metric("process_resident_memory_bytes").await - before;
     assert!(grown < 32.0 * 1024.0 * 1024.0, "{grown} bytes more");
-    assert!(others(&program.vote).await >= 50, "they are in");
+    assert!(
+        other_connections(&program.vote).await >= 50,
+        "the idle connections are open"
+    );
     #[cfg(target_os = "linux")]
     assert_little_is_queued(&program.vote);
     Voter::new(&program.vote).must_vote_for("a").await;
-    let left = async || others(&program.vote).await;
-    eventually("an empty house", |others| *others < 10, left).await;
+    let remaining = async || other_connections(&program.vote).await;
+    eventually("closed connections", |count| *count < 10, remaining).await;
     drop(hostile);
     program.stop();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_finds_no_place_is_told_so_and_gets_one_when_others_have_gone() {
+async fn connections_beyond_the_limit_get_503_until_others_close() {
     let (app, _storage) = app(&[
         "--max-connections",
         "8",
@@ -392,69 +408,79 @@ async fn who_finds_no_place_is_told_so_and_gets_one_when_others_have_gone() {
         "100",
     ])
     .await;
-    let hostile = idle(&app.vote, 8).await;
+    let hostile = open_idle(&app.vote, 8).await;
     let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-    let full = async || Raw::ask(&app.vote, request).await;
-    let answer = eventually("a full house", |answer| status(answer) == 503, full).await;
+    let full = async || RawClient::exchange(&app.vote, request).await;
+    let response = eventually("a full service", |response| status(response) == 503, full).await;
     for line in [
         "connection: close\r\n",
         "retry-after: 5\r\n",
         "/problems/too-many-connections",
     ] {
-        assert!(answer.contains(line), "{line} is missing in {answer}");
+        assert!(response.contains(line), "{line} is missing in {response}");
     }
-    let refused = Voter::new(&app.vote).vote_for("a").await;
-    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(refused.retry_after.as_deref(), Some("5"));
+    let rejected = Voter::new(&app.vote).vote_for("a").await;
+    assert_eq!(rejected.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(rejected.retry_after.as_deref(), Some("5"));
     for path in ["/health", "/ready"] {
         let probe = async || get(&format!("{}{path}", app.vote)).await.status();
-        let what = format!("{path}: a full house is not on fire");
+        let what = format!("{path}: a full service is healthy and ready");
         eventually(&what, |status| *status == StatusCode::OK, probe).await;
     }
-    assert!(figure(&app.vote, "http_server_connections_rejected_total").await >= 2.0);
-    // Another service has places of its own.
+    assert!(metric(&app.vote, "http_server_connections_rejected_total").await >= 2.0);
+    // Another service has its own connection limit.
     assert_eq!(
         get_json(&format!("{}/health", app.result)).await.0,
         StatusCode::OK
     );
     drop(hostile);
     let accepted = async || Voter::new(&app.vote).vote_for("a").await.status;
-    eventually("a free place", |status| *status == StatusCode::OK, accepted).await;
+    eventually(
+        "a free connection",
+        |status| *status == StatusCode::OK,
+        accepted,
+    )
+    .await;
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_viewer_who_finds_no_place_is_told_so_and_gets_one_when_others_have_gone() {
+async fn viewers_beyond_the_limit_get_503_until_others_leave() {
     let (app, _storage) = app(&["--max-viewers", "2", "--max-viewers-per-address", "2"]).await;
     let first = Viewer::open(&app.result, None).await;
     let mut second = Viewer::open(&app.result, None).await;
     let url = format!("{}/events", app.result);
-    let refused = get(&url).await;
-    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(refused.headers()["retry-after"], "5");
+    let rejected = get(&url).await;
+    assert_eq!(rejected.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(rejected.headers()["retry-after"], "5");
     assert_eq!(
-        refused.headers()["content-type"],
+        rejected.headers()["content-type"],
         "application/problem+json"
     );
     assert!(
-        refused
+        rejected
             .text()
             .await
             .unwrap()
             .contains("/problems/too-many-viewers")
     );
-    assert!((figure(&app.result, "result_sse_connections_rejected_total").await - 1.0).abs() < 0.1);
+    assert!((metric(&app.result, "result_sse_connections_rejected_total").await - 1.0).abs() < 0.1);
     Voter::new(&app.vote).must_vote_for("a").await;
-    second.until_votes(&[1, 0]).await;
+    second.wait_for_votes(&[1, 0]).await;
     drop(first);
     let again = async || get(&url).await.status();
-    eventually("a free place", |status| *status == StatusCode::OK, again).await;
+    eventually(
+        "a free connection",
+        |status| *status == StatusCode::OK,
+        again,
+    )
+    .await;
     app.stop().await;
 }
 
-/// A client with another address of this machine.
+/// A client with another IP address of this machine.
 #[cfg(target_os = "linux")]
-fn neighbour() -> reqwest::Client {
+fn client_with_other_address() -> reqwest::Client {
     let address = std::net::IpAddr::from([127, 0, 0, 2]);
     let client = reqwest::Client::builder().no_proxy().local_address(address);
     client.build().expect("a client can be built")
@@ -464,24 +490,26 @@ const PER_ADDRESS: &str = "http_server_connections_rejected_per_address_total";
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_address_leaves_places_to_the_others() {
+async fn one_address_cannot_use_all_connections() {
     let (app, _storage) = app(&["--max-connections", "40"]).await;
-    let hostile = idle(&app.vote, 200).await;
+    let hostile = open_idle(&app.vote, 200).await;
     let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-    let answer = Raw::ask(&app.vote, request).await;
-    assert_eq!(status(&answer), 503, "{answer}");
+    let response = RawClient::exchange(&app.vote, request).await;
+    assert_eq!(status(&response), 503, "{response}");
     assert!(
-        answer.contains("20 connections open already") && answer.contains("retry-after: 5\r\n"),
-        "{answer}"
+        response.contains("20 connections open already") && response.contains("retry-after: 5\r\n"),
+        "{response}"
     );
-    let vote = neighbour().post(&app.vote).header(CONTENT_TYPE, FORM);
+    let vote = client_with_other_address()
+        .post(&app.vote)
+        .header(CONTENT_TYPE, FORM);
     let accepted = vote.body("vote=a").send().await.unwrap();
     assert_eq!(
         accepted.status(),
         StatusCode::OK,
-        "while the others are there"
+        "while the idle connections are open"
     );
-    let metrics = neighbour()
+    let metrics = client_with_other_address()
         .get(format!("{}/metrics", app.vote))
         .send()
         .await;
@@ -497,30 +525,31 @@ async fn one_address_leaves_places_to_the_others() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_address_leaves_the_live_result_to_the_others() {
+async fn one_address_cannot_use_all_event_streams() {
     let (app, _storage) = app(&["--max-viewers", "6"]).await;
     let mut viewers = Vec::new();
     for _ in 0..3 {
         viewers.push(Viewer::open(&app.result, None).await);
     }
     let url = format!("{}/events", app.result);
-    let refused = get(&url).await;
-    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
-    let refused = refused.text().await.unwrap();
+    let rejected = get(&url).await;
+    assert_eq!(rejected.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let rejected = rejected.text().await.unwrap();
     assert!(
-        refused.contains("3 viewers of the live result already") && refused.contains("/api/tally"),
-        "{refused}"
+        rejected.contains("3 viewers of the live result already")
+            && rejected.contains("/api/tally"),
+        "{rejected}"
     );
-    let other = neighbour().get(&url).send().await.unwrap();
+    let other = client_with_other_address().get(&url).send().await.unwrap();
     assert_eq!(other.status(), StatusCode::OK);
     let series = format!("{PER_ADDRESS}{{what=\"stream\"}}");
-    assert!((figure(&app.result, &series).await - 1.0).abs() < 0.1);
+    assert!((metric(&app.result, &series).await - 1.0).abs() < 0.1);
     app.stop().await;
 }
 
-/// All of them come over the proxy's connections.
+/// All of these clients use the connections of the proxy.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_of_a_proxy_leaves_it_to_the_others() {
+async fn the_limit_per_address_applies_to_clients_behind_a_proxy() {
     let flags = [
         "--trusted-proxies",
         "127.0.0.0/8",
@@ -528,7 +557,7 @@ async fn a_client_of_a_proxy_leaves_it_to_the_others() {
         "3",
     ];
     let (app, _storage) = app(&flags).await;
-    until_ready(&app.result).await;
+    wait_until_ready(&app.result).await;
     let ask = async |client_address: &str, url: String| {
         let request = client().get(url).header("x-forwarded-for", client_address);
         request.send().await.unwrap()
@@ -538,20 +567,29 @@ async fn a_client_of_a_proxy_leaves_it_to_the_others() {
     for _ in 0..3 {
         unfinished.push(ask("198.51.100.1", events()).await);
     }
-    let refused = ask("198.51.100.1", app.result.clone()).await;
-    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let rejected = ask("198.51.100.1", app.result.clone()).await;
+    assert_eq!(rejected.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(
-        refused
+        rejected
             .text()
             .await
             .unwrap()
             .contains("3 connections open already")
     );
     let probe = ask("198.51.100.1", format!("{}/ready", app.result)).await;
-    assert_eq!(probe.status(), StatusCode::OK, "probes are nobody's");
+    assert_eq!(
+        probe.status(),
+        StatusCode::OK,
+        "probes do not count against the limit"
+    );
     assert_eq!(ask("198.51.100.2", events()).await.status(), StatusCode::OK);
     drop(unfinished);
     let again = async || ask("198.51.100.1", app.result.clone()).await.status();
-    eventually("a free place", |status| *status == StatusCode::OK, again).await;
+    eventually(
+        "a free connection",
+        |status| *status == StatusCode::OK,
+        again,
+    )
+    .await;
     app.stop().await;
 }

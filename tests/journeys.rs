@@ -1,4 +1,4 @@
-//! What voters and viewers do, from the page to the page.
+//! User journeys of voters and viewers, from the voting page to the result page.
 
 use jiff::{SignedDuration, Timestamp};
 use poll::Clock;
@@ -9,33 +9,33 @@ use crate::harness::{
     app::App,
     eventually,
     storage::{Storage, on_both_storages},
-    viewer::{Viewer, get, get_json, tally, until_votes, votes},
+    viewer::{Viewer, get, get_json, tally, votes, wait_for_votes},
     voter::Voter,
 };
 
 on_both_storages! {
     a_vote_is_counted_and_can_be_changed,
     the_page_remembers_the_choice,
-    the_api_takes_votes_too,
-    viewers_see_votes_come_in,
-    a_viewer_who_comes_back_gets_what_was_missed,
+    the_api_accepts_votes,
+    viewers_receive_new_votes,
+    a_returning_viewer_receives_the_missed_tally,
     the_result_can_be_downloaded,
     a_poll_may_have_many_options,
-    a_poll_is_open_when_its_settings_say_so,
+    votes_are_accepted_only_while_the_poll_is_open,
     hidden_results_appear_when_the_poll_closes,
-    a_second_start_finds_the_votes_again,
+    votes_survive_a_restart,
 }
 
 async fn a_vote_is_counted_and_can_be_changed(storage: Storage) {
     let app = App::start(&storage, &[]).await;
-    assert_eq!(votes(&until_votes(&app.result, &[0, 0]).await), [0, 0]);
+    assert_eq!(votes(&wait_for_votes(&app.result, &[0, 0]).await), [0, 0]);
     let voter = Voter::new(&app.vote);
     voter.must_vote_for("a").await;
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
     voter.must_vote_for("b").await;
-    until_votes(&app.result, &[0, 1]).await;
+    wait_for_votes(&app.result, &[0, 1]).await;
     Voter::new(&app.vote).must_vote_for("b").await;
-    let tally = until_votes(&app.result, &[0, 2]).await;
+    let tally = wait_for_votes(&app.result, &[0, 2]).await;
     assert_eq!(
         (&tally["total"], &tally["options"][1]["percent"]),
         (&json!(2), &json!(100.0))
@@ -46,27 +46,31 @@ async fn a_vote_is_counted_and_can_be_changed(storage: Storage) {
 async fn the_page_remembers_the_choice(storage: Storage) {
     let app = App::start(&storage, &["--poll-question", "Tea & biscuits?"]).await;
     let voter = Voter::new(&app.vote);
-    let page = voter.look().await;
-    assert_eq!(page.chosen(), [""; 0]);
+    let page = voter.get_page().await;
+    assert_eq!(page.selected_options(), [""; 0]);
     assert!(
         page.html.contains("Tea &#38; biscuits?"),
-        "what the settings say is text, not HTML: {}",
+        "settings are escaped as text: {}",
         page.html
     );
     assert!(page.html.contains("id=\"a\"") && page.html.contains("id=\"b\""));
-    assert_eq!(voter.vote_for("b").await.chosen(), ["b"]);
-    assert_eq!(voter.look().await.chosen(), ["b"], "after a reload");
-    assert_eq!(voter.vote_for("a").await.chosen(), ["a"]);
-    assert_eq!(voter.look().await.chosen(), ["a"]);
+    assert_eq!(voter.vote_for("b").await.selected_options(), ["b"]);
     assert_eq!(
-        Voter::new(&app.vote).look().await.chosen(),
+        voter.get_page().await.selected_options(),
+        ["b"],
+        "after a reload"
+    );
+    assert_eq!(voter.vote_for("a").await.selected_options(), ["a"]);
+    assert_eq!(voter.get_page().await.selected_options(), ["a"]);
+    assert_eq!(
+        Voter::new(&app.vote).get_page().await.selected_options(),
         [""; 0],
-        "somebody else"
+        "another voter"
     );
     app.stop().await;
 }
 
-async fn the_api_takes_votes_too(storage: Storage) {
+async fn the_api_accepts_votes(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let (status, poll) = get_json(&format!("{}/api/poll", app.vote)).await;
     assert_eq!(status, StatusCode::OK);
@@ -88,30 +92,30 @@ async fn the_api_takes_votes_too(storage: Storage) {
         ballot.split('-').all(|part| part.parse::<u64>().is_ok()),
         "{ballot}"
     );
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
     assert_eq!(
-        voter.look().await.chosen(),
+        voter.get_page().await.selected_options(),
         ["a"],
-        "the page and the API know the same voter"
+        "the page and the API use the same voter"
     );
     app.stop().await;
 }
 
-async fn viewers_see_votes_come_in(storage: Storage) {
+async fn viewers_receive_new_votes(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let mut viewers = [
         Viewer::open(&app.result, None).await,
         Viewer::open(&app.result, None).await,
     ];
     for viewer in &mut viewers {
-        viewer.until_votes(&[0, 0]).await;
+        viewer.wait_for_votes(&[0, 0]).await;
     }
     Voter::new(&app.vote).must_vote_for("a").await;
     let mut ids = Vec::new();
     for viewer in &mut viewers {
-        ids.push(viewer.until_votes(&[1, 0]).await.id);
+        ids.push(viewer.wait_for_votes(&[1, 0]).await.id);
     }
-    assert_eq!(ids[0], ids[1], "all see the same event");
+    assert_eq!(ids[0], ids[1], "all viewers receive the same event");
     let page = get(&app.result).await.text().await.unwrap();
     for text in ["1 vote", "100.0%", "Cats", "width=\"100%\""] {
         assert!(
@@ -122,18 +126,18 @@ async fn viewers_see_votes_come_in(storage: Storage) {
     app.stop().await;
 }
 
-async fn a_viewer_who_comes_back_gets_what_was_missed(storage: Storage) {
+async fn a_returning_viewer_receives_the_missed_tally(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let mut viewer = Viewer::open(&app.result, None).await;
-    let seen = viewer.until_votes(&[0, 0]).await;
+    let seen = viewer.wait_for_votes(&[0, 0]).await;
     drop(viewer);
     let mut unchanged = Viewer::open(&app.result, Some(&seen.id)).await;
-    let first = unchanged.next().await.expect("it hears at once");
-    assert_eq!(first.kind, "heartbeat", "there is nothing new");
+    let first = unchanged.next().await.expect("an event is sent at once");
+    assert_eq!(first.kind, "heartbeat", "the tally has not changed");
     Voter::new(&app.vote).must_vote_for("b").await;
-    let mut back = Viewer::open(&app.result, Some(&seen.id)).await;
-    let news = back.until_votes(&[0, 1]).await;
-    assert_eq!(unchanged.until_votes(&[0, 1]).await, news);
+    let mut returning = Viewer::open(&app.result, Some(&seen.id)).await;
+    let update = returning.wait_for_votes(&[0, 1]).await;
+    assert_eq!(unchanged.wait_for_votes(&[0, 1]).await, update);
     app.stop().await;
 }
 
@@ -149,7 +153,7 @@ async fn the_result_can_be_downloaded(storage: Storage) {
     for choice in ["a", "b", "b"] {
         Voter::new(&app.vote).must_vote_for(choice).await;
     }
-    until_votes(&app.result, &[1, 2, 0]).await;
+    wait_for_votes(&app.result, &[1, 2, 0]).await;
     let csv = get(&format!("{}/api/tally.csv", app.result))
         .await
         .text()
@@ -190,9 +194,9 @@ async fn a_poll_may_have_many_options(storage: Storage) {
     for n in [20, 20, 3] {
         Voter::new(&app.vote).must_vote_for(&format!("o-{n}")).await;
     }
-    let mut wanted = [0; 20];
-    (wanted[19], wanted[2]) = (2, 1);
-    let tally = until_votes(&app.result, &wanted).await;
+    let mut expected = [0; 20];
+    (expected[19], expected[2]) = (2, 1);
+    let tally = wait_for_votes(&app.result, &expected).await;
     let percents = tally["options"]
         .as_array()
         .unwrap()
@@ -202,9 +206,9 @@ async fn a_poll_may_have_many_options(storage: Storage) {
     app.stop().await;
 }
 
-async fn a_poll_is_open_when_its_settings_say_so(storage: Storage) {
-    let moment = |seconds| (Timestamp::now() + SignedDuration::from_secs(seconds)).to_string();
-    let early = App::start(&storage, &["--poll-opens-at", &moment(3600)]).await;
+async fn votes_are_accepted_only_while_the_poll_is_open(storage: Storage) {
+    let time_after = |seconds| (Timestamp::now() + SignedDuration::from_secs(seconds)).to_string();
+    let early = App::start(&storage, &["--poll-opens-at", &time_after(3600)]).await;
     let page = Voter::new(&early.vote).vote_for("a").await;
     assert_eq!(page.status, StatusCode::CONFLICT);
     assert!(
@@ -214,7 +218,7 @@ async fn a_poll_is_open_when_its_settings_say_so(storage: Storage) {
     );
     early.stop().await;
 
-    let late = App::start(&storage, &["--poll-closes-at", &moment(-1)]).await;
+    let late = App::start(&storage, &["--poll-closes-at", &time_after(-1)]).await;
     let page = Voter::new(&late.vote).vote_for("a").await;
     assert_eq!(page.status, StatusCode::CONFLICT);
     assert!(
@@ -232,7 +236,7 @@ async fn a_poll_is_open_when_its_settings_say_so(storage: Storage) {
         storage
             .queue()
             .await
-            .consumer("looks")
+            .consumer("observer")
             .trim()
             .await
             .unwrap()
@@ -244,14 +248,14 @@ async fn a_poll_is_open_when_its_settings_say_so(storage: Storage) {
 
 async fn hidden_results_appear_when_the_poll_closes(storage: Storage) {
     let closes_at = Timestamp::now() + SignedDuration::from_hours(1);
-    let (clock, hand) = Clock::manual(Timestamp::now());
+    let (clock, clock_control) = Clock::manual(Timestamp::now());
     let flags = [
         "--poll-closes-at",
         &closes_at.to_string(),
         "--poll-results",
         "after-close",
     ];
-    let app = App::start_by(clock, &storage, &flags).await;
+    let app = App::start_with_clock(clock, &storage, &flags).await;
     Voter::new(&app.vote).must_vote_for("b").await;
     let mut viewer = Viewer::open(&app.result, None).await;
     let hidden = crate::harness::eventually(
@@ -276,8 +280,8 @@ async fn hidden_results_appear_when_the_poll_closes(storage: Storage) {
             (StatusCode::FORBIDDEN, &json!("/problems/result-hidden"))
         );
     }
-    hand.set(closes_at);
-    viewer.until_votes(&[0, 1]).await;
+    clock_control.set(closes_at);
+    viewer.wait_for_votes(&[0, 1]).await;
     assert_eq!(
         get(&format!("{}/api/tally.csv", app.result)).await.status(),
         StatusCode::OK
@@ -285,13 +289,13 @@ async fn hidden_results_appear_when_the_poll_closes(storage: Storage) {
     app.stop().await;
 }
 
-async fn a_second_start_finds_the_votes_again(storage: Storage) {
+async fn votes_survive_a_restart(storage: Storage) {
     let first = App::start(&storage, &[]).await;
     let voter = Voter::new(&first.vote);
     voter.must_vote_for("a").await;
-    until_votes(&first.result, &[1, 0]).await;
+    wait_for_votes(&first.result, &[1, 0]).await;
     first.stop().await;
     let second = App::start(&storage, &[]).await;
-    until_votes(&second.result, &[1, 0]).await;
+    wait_for_votes(&second.result, &[1, 0]).await;
     second.stop().await;
 }

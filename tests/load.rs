@@ -1,4 +1,4 @@
-//! The load generator finds nothing to complain of where all is well, and names what is not.
+//! The load generator reports no violation in a correct system, and every violation in a manipulated one.
 
 use std::time::Duration;
 
@@ -13,25 +13,25 @@ use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{
-    PATIENCE,
+    TIMEOUT,
     app::App,
     eventually,
     process::{Process, Service, command, output},
     storage::{Storage, on_both_storages},
-    viewer::{tally, until_votes},
+    viewer::{tally, wait_for_votes},
     voter::Voter,
 };
 
 on_both_storages! {
-    voters_who_change_their_minds_are_all_counted,
-    the_program_reports_what_it_found,
-    what_is_changed_behind_its_back_is_named,
-    the_program_fails_where_votes_are_wrong,
-    a_killed_replica_leaves_doubts_and_costs_no_vote,
-    replicas_that_do_not_know_each_others_voters_are_named,
+    voters_who_change_their_vote_are_all_counted,
+    the_report_contains_the_results,
+    every_kind_of_tampering_is_reported,
+    the_program_fails_when_votes_are_wrong,
+    a_killed_replica_leaves_ambiguous_votes_and_loses_none,
+    replicas_with_different_cookie_keys_are_reported,
 }
 
-/// So many votes by a dozen voters.
+/// A configuration for this number of votes by twelve voters.
 fn plan(vote: &[&str], votes: u64) -> LoadConfig {
     LoadConfig {
         vote: vote.iter().map(|url| url.parse().unwrap()).collect(),
@@ -42,7 +42,7 @@ fn plan(vote: &[&str], votes: u64) -> LoadConfig {
             ..Plan::default()
         },
         seed: 1,
-        request_timeout: PATIENCE,
+        request_timeout: TIMEOUT,
     }
 }
 
@@ -53,15 +53,15 @@ async fn watch(result: &str, storage: &Storage) -> Observer {
         .unwrap()
 }
 
-/// What there is, as soon as the services have begun.
-async fn first_look(watch: &Observer) -> Observation {
-    let look = async || {
+/// The first observation, once the services run.
+async fn first_observation(watch: &Observer) -> Observation {
+    let observe = async || {
         watch
             .observe_baseline()
             .await
             .map_err(|error| error.to_string())
     };
-    eventually("a first look", Result::is_ok, look)
+    eventually("a first observation", Result::is_ok, observe)
         .await
         .unwrap()
 }
@@ -70,19 +70,16 @@ fn rules(violations: &[Violation]) -> Vec<&'static str> {
     violations.iter().map(Violation::rule).collect()
 }
 
-async fn voters_who_change_their_minds_are_all_counted(storage: Storage) {
+async fn voters_who_change_their_vote_are_all_counted(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     Voter::new(&app.vote).must_vote_for("a").await;
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
     let watch = watch(&app.result, &storage).await;
     let before = watch.observe_baseline().await.unwrap();
     let load = Load::run(&plan(&[&app.vote], 300), CancellationToken::new())
         .await
         .unwrap();
-    let verdict = watch
-        .settle(&load.history, &before, PATIENCE)
-        .await
-        .unwrap();
+    let verdict = watch.settle(&load.history, &before, TIMEOUT).await.unwrap();
     assert_eq!((verdict.violations, verdict.quiescent), (Vec::new(), true));
     assert_eq!(load.latencies.accepted.count(), 300);
     assert_eq!(load.history.voters.len(), 12);
@@ -92,13 +89,16 @@ async fn voters_who_change_their_minds_are_all_counted(storage: Storage) {
         let first = choices.next();
         choices.any(|choice| Some(choice) != first)
     };
-    assert!(load.history.voters.iter().any(changed), "minds are changed");
+    assert!(
+        load.history.voters.iter().any(changed),
+        "voters change their votes"
+    );
     app.stop().await;
 }
 
-async fn the_program_reports_what_it_found(storage: Storage) {
+async fn the_report_contains_the_results(storage: Storage) {
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     let json = storage.folder.path().join("report.json");
     let run = |variables: &[(&str, &str)]| {
         let urls = [
@@ -108,22 +108,22 @@ async fn the_program_reports_what_it_found(storage: Storage) {
         let mut load = command("load", &[&urls, variables].concat());
         let arguments = ["--votes", "60", "--voters", "7", "--rate", "600", "--json"];
         let ended = block_in_place(|| output(load.args(arguments).arg(&json)));
-        let said = String::from_utf8(ended.stdout).unwrap();
-        assert!(ended.status.success(), "{said}");
+        let stdout = String::from_utf8(ended.stdout).unwrap();
+        assert!(ended.status.success(), "{stdout}");
         let report: Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
-        (said, report)
+        (stdout, report)
     };
-    let (said, report) = run(&[("DATABASE_URL", &storage.database_url)]);
+    let (stdout, report) = run(&[("DATABASE_URL", &storage.database_url)]);
     assert!(
-        said.contains("voters accepted 7 ⊆ counted 7 ⊆ attempted 7, lost 0"),
-        "{said}"
+        stdout.contains("voters accepted 7 ⊆ counted 7 ⊆ attempted 7, lost 0"),
+        "{stdout}"
     );
     assert_eq!(report["outcomes"]["accepted"]["count"], 60, "{report}");
     assert_eq!(report["store_checked"], true);
     assert!(report["violations"].as_array().unwrap().is_empty());
-    // Once more, with votes that are there already, and from outside only.
-    let (said, report) = run(&[]);
-    assert!(said.contains("; 7 votes before"), "{said}");
+    // A second run, with existing votes, and without access to the store.
+    let (stdout, report) = run(&[]);
+    assert!(stdout.contains("; 7 votes before"), "{stdout}");
     assert_eq!(
         (&report["counted_voters"], &report["store_checked"]),
         (&7.into(), &false.into())
@@ -131,11 +131,11 @@ async fn the_program_reports_what_it_found(storage: Storage) {
     app.stop().await;
 }
 
-async fn what_is_changed_behind_its_back_is_named(storage: Storage) {
+async fn every_kind_of_tampering_is_reported(storage: Storage) {
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     let watch = watch(&app.result, &storage).await;
-    let stranger = "f".repeat(32);
+    let unknown_voter = "f".repeat(32);
     let cases = [
         (
             "UPDATE votes SET vote = CASE vote WHEN 'a' THEN 'b' ELSE 'a' END WHERE id = 'VOTER'",
@@ -147,7 +147,7 @@ async fn what_is_changed_behind_its_back_is_named(storage: Storage) {
         ),
         ("DELETE FROM votes WHERE id = 'VOTER'", "lost"),
         (
-            "INSERT INTO votes (id, vote, cast_ms, cast_seq) VALUES ('STRANGER', 'a', 1, 1)",
+            "INSERT INTO votes (id, vote, cast_ms, cast_seq) VALUES ('UNKNOWN', 'a', 1, 1)",
             "unknown",
         ),
         (
@@ -160,7 +160,7 @@ async fn what_is_changed_behind_its_back_is_named(storage: Storage) {
         let load = Load::run(&plan(&[&app.vote], 40), CancellationToken::new())
             .await
             .unwrap();
-        let settled = watch.settle(&load.history, &before, PATIENCE);
+        let settled = watch.settle(&load.history, &before, TIMEOUT);
         assert_eq!(
             rules(&settled.await.unwrap().violations),
             [""; 0],
@@ -169,9 +169,9 @@ async fn what_is_changed_behind_its_back_is_named(storage: Storage) {
         let voter = load.history.voters[0].voter.to_string();
         let statement = statement
             .replace("VOTER", &voter)
-            .replace("STRANGER", &stranger);
+            .replace("UNKNOWN", &unknown_voter);
         storage.execute(&statement).await;
-        // At once: nothing that comes later would mend it.
+        // Without waiting: a later observation cannot repair it.
         let after = watch.settle(&load.history, &before, Duration::ZERO);
         let violations = after.await.unwrap().violations;
         let found = violations.iter().find(|violation| violation.rule() == rule);
@@ -179,7 +179,7 @@ async fn what_is_changed_behind_its_back_is_named(storage: Storage) {
             .unwrap_or_else(|| panic!("{statement}: {violations:?}"))
             .to_string();
         let names = match rule {
-            "unknown" => &stranger,
+            "unknown" => &unknown_voter,
             "tally" => "\"a\"",
             _ => &voter,
         };
@@ -188,17 +188,17 @@ async fn what_is_changed_behind_its_back_is_named(storage: Storage) {
     app.stop().await;
 }
 
-async fn the_program_fails_where_votes_are_wrong(storage: Storage) {
-    // More than the program has voters.
-    const STRANGERS: u64 = 2000;
+async fn the_program_fails_when_votes_are_wrong(storage: Storage) {
+    // More votes than the program has voters.
+    const UNKNOWN_VOTERS: u64 = 2000;
     let tampering = format!(
         "DELETE FROM votes WHERE cast_ms = (SELECT min(cast_ms) FROM votes);
          INSERT INTO votes (id, vote, cast_ms, cast_seq)
-             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {STRANGERS})
-             SELECT 'stranger-' || i, 'b', 1, 1 FROM n;"
+             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {UNKNOWN_VOTERS})
+             SELECT 'unknown-' || i, 'b', 1, 1 FROM n;"
     );
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     for (database_url, names) in [
         (
             Some(&storage.database_url),
@@ -208,7 +208,7 @@ async fn the_program_fails_where_votes_are_wrong(storage: Storage) {
     ] {
         storage.execute("DELETE FROM votes").await;
         Voter::new(&app.vote).must_vote_for("a").await;
-        until_votes(&app.result, &[1, 0]).await;
+        wait_for_votes(&app.result, &[1, 0]).await;
         let mut load = command(
             "load",
             &[
@@ -219,25 +219,30 @@ async fn the_program_fails_where_votes_are_wrong(storage: Storage) {
         load.args(["--rate", "50", "--duration", "10m", "--settle", "0s"]);
         load.envs(database_url.map(|url| ("DATABASE_URL", url)));
         let mut load = Process::start(load);
-        block_in_place(|| load.line_with("1 votes before"));
+        block_in_place(|| load.wait_for_line("1 votes before"));
         storage.execute(&tampering).await;
-        // The result page shows it too: only now there is something wrong to be seen from outside.
+        // The violation is visible without the store only after the result page shows it.
         let total = async || tally(&app.result).await["total"].as_u64();
-        eventually("strangers", |total| *total >= Some(STRANGERS), total).await;
+        eventually(
+            "the inserted votes",
+            |total| *total >= Some(UNKNOWN_VOTERS),
+            total,
+        )
+        .await;
         load.signal(Signal::INT);
         let ended = block_in_place(|| load.wait());
         assert!(!ended.success());
-        load.line_with(names);
-        assert!(load.line_with("error: ").contains("broken"));
-        // Its last votes are still on their way, and not to be there in the next round.
+        load.wait_for_line(names);
+        assert!(load.wait_for_line("error: ").contains("broken"));
+        // The last votes must be stored before the next round deletes all votes.
         let queue = storage.queue().await;
-        let drained = async || queue.consumer("looks").trim().await.unwrap().oldest;
+        let drained = async || queue.consumer("observer").trim().await.unwrap().oldest;
         eventually("an empty queue", Option::is_none, drained).await;
     }
     app.stop().await;
 }
 
-/// Every part as a process of its own, and two of `vote`, with these keys for cookies.
+/// All services as processes, with two replicas of `vote` that use these cookie keys.
 fn with_replicas(storage: &Storage, keys: [&str; 2]) -> ([Service; 2], Service, Service) {
     let result = Service::start("result", storage, &[]);
     let worker = Service::start("worker", storage, &[]);
@@ -245,17 +250,17 @@ fn with_replicas(storage: &Storage, keys: [&str; 2]) -> ([Service; 2], Service, 
     (vote, worker, result)
 }
 
-async fn a_killed_replica_leaves_doubts_and_costs_no_vote(storage: Storage) {
+async fn a_killed_replica_leaves_ambiguous_votes_and_loses_none(storage: Storage) {
     let key = "ab".repeat(64);
     let ([mut killed, kept], _worker, result) = with_replicas(&storage, [&key, &key]);
     let watch = watch(&result.url, &storage).await;
-    let before = first_look(&watch).await;
+    let before = first_observation(&watch).await;
     let mut config = plan(&[&killed.url, &kept.url], 1200);
     config.plan.rate = Some(400.0);
     let running = tokio::spawn(async move { Load::run(&config, CancellationToken::new()).await });
     let counted = async || {
         storage
-            .counted_if_ready()
+            .count_votes_if_ready()
             .await
             .iter()
             .map(|count| count.1)
@@ -264,24 +269,27 @@ async fn a_killed_replica_leaves_doubts_and_costs_no_vote(storage: Storage) {
     eventually("votes", |counted: &i64| *counted > 6, counted).await;
     killed.process.kill();
     let load = running.await.unwrap().unwrap();
-    let verdict = watch
-        .settle(&load.history, &before, PATIENCE)
-        .await
-        .unwrap();
+    let verdict = watch.settle(&load.history, &before, TIMEOUT).await.unwrap();
     assert_eq!(verdict.violations, []);
-    assert!(load.latencies.not_sent.count() > 0, "it was killed in time");
+    assert!(
+        load.latencies.not_sent.count() > 0,
+        "the replica was killed during the run"
+    );
     assert!(load.latencies.accepted.count() > 0);
     assert_eq!(load.latencies.attempts(), 1200);
 }
 
-async fn replicas_that_do_not_know_each_others_voters_are_named(storage: Storage) {
+async fn replicas_with_different_cookie_keys_are_reported(storage: Storage) {
     let keys = ["ab".repeat(64), "cd".repeat(64)];
-    let ([one, other], _worker, result) = with_replicas(&storage, [&keys[0], &keys[1]]);
+    let ([replica_a, replica_b], _worker, result) = with_replicas(&storage, [&keys[0], &keys[1]]);
     let watch = watch(&result.url, &storage).await;
-    let before = first_look(&watch).await;
-    let load = Load::run(&plan(&[&one.url, &other.url], 60), CancellationToken::new())
-        .await
-        .unwrap();
+    let before = first_observation(&watch).await;
+    let load = Load::run(
+        &plan(&[&replica_a.url, &replica_b.url], 60),
+        CancellationToken::new(),
+    )
+    .await
+    .unwrap();
     let after = watch.settle(&load.history, &before, Duration::ZERO);
     let violations = after.await.unwrap().violations;
     assert!(

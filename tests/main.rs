@@ -1,17 +1,20 @@
-//! The tests that cross the borders between the parts, on real servers.
+//! End-to-end tests of the services, on real servers.
 //!
-//! They are one program, so that it is linked once and its tests share one Redis and one Postgres. `harness` finds or
-//! starts those; everything else here is a subject.
+//! They are one test binary, so it is linked once and all tests share one Redis and one Postgres. `harness` finds or starts
+//! these servers; every other module covers one subject.
 
 mod admin;
 mod api_contract;
 mod api_guide;
+mod ballot_processor;
 mod browser;
-mod browser_safety;
 mod clock;
 mod command_line;
 mod compose;
+mod configuration;
+mod connection_errors;
 mod convergence;
+mod cors;
 mod data_dir;
 mod faults;
 mod harness;
@@ -19,11 +22,8 @@ mod hostile_clients;
 mod journeys;
 mod load;
 mod management;
-mod messages;
 mod metrics;
-mod mover;
-mod original_faults;
-mod other_sites;
+mod original_app;
 mod outages;
 mod pooler;
 mod probes;
@@ -31,12 +31,13 @@ mod processes;
 mod proxies;
 mod queue_contract;
 mod rate_limits;
-mod recognised;
-mod refusals;
+mod rejected_votes;
 mod restore;
 mod schedules;
 mod secure_servers;
+mod security_headers;
 mod shards;
 mod store_contract;
 mod table_faults;
 mod traces;
+mod voter_identity;

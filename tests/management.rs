@@ -1,4 +1,4 @@
-//! The things that only operators may see, at a listener of their own and on the machine.
+//! Details for operators only: the management port, and the permissions of data files.
 
 use std::path::Path;
 
@@ -6,65 +6,69 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use crate::{
-    faults::{start_ready, until_unready_because},
+    faults::{start_ready, wait_until_unready},
     harness::{
         app::App,
         process::{Service, command, output},
-        proxy::{Network, Proxy},
+        proxy::{Proxy, Toxic},
         scrape::Scrape,
         skip::or_skip,
-        storage::{Kind, Storage},
+        storage::{Backend, Storage},
         viewer::{get, get_json},
         voter::Voter,
     },
 };
 
-const MANAGED: (&str, &str) = ("MANAGEMENT_LISTEN_ADDR", "127.0.0.1:0");
+const MANAGEMENT: (&str, &str) = ("MANAGEMENT_LISTEN_ADDR", "127.0.0.1:0");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_public_port_tells_a_status_and_the_management_port_everything() {
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
-    let straight = storage.queue_url.clone();
+async fn the_public_port_shows_a_status_and_the_management_port_shows_details() {
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
+    let direct_url = storage.queue_url.clone();
     let (proxy, url) = Proxy::to(&storage.queue_url).await;
     storage.queue_url = url;
     for name in ["vote", "worker", "result"] {
-        let service = start_ready(name, &storage, &[MANAGED]).await;
+        let service = start_ready(name, &storage, &[MANAGEMENT]).await;
         let management = service.process.url_in("management listens");
         let metrics = Scrape::of(&management).await;
         assert!(
             metrics.find("http_server_open_connections").is_some(),
             "{name}"
         );
-        let answer = get(&format!("{}/metrics", service.url)).await;
-        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{name}");
+        let response = get(&format!("{}/metrics", service.url)).await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{name}");
         for url in [&service.url, &management] {
-            let (status, said) = get_json(&format!("{url}/ready")).await;
-            assert_eq!((status, said), (StatusCode::OK, json!({"status": "ready"})));
+            let (status, body) = get_json(&format!("{url}/ready")).await;
+            assert_eq!((status, body), (StatusCode::OK, json!({"status": "ready"})));
             let (status, _) = get_json(&format!("{url}/health")).await;
             assert_eq!(status, StatusCode::OK);
         }
-        let answer = get(&management).await;
-        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "no page is there");
+        let response = get(&management).await;
+        assert_eq!(
+            response.status(),
+            StatusCode::NOT_FOUND,
+            "the management port has no page"
+        );
         if name != "worker" {
             let (_, api) = get_json(&format!("{}/api/openapi.json", service.url)).await;
             assert!(api["paths"]["/ready"].is_object() && api["paths"]["/metrics"].is_null());
         }
         if name == "vote" {
-            proxy.make(Network::NoAnswers);
+            proxy.set_toxic(Toxic::TimeoutDownstream);
             let managed = Service {
                 process: service.process,
                 url: management,
             };
-            until_unready_because(&managed, &["QUEUE_URL"]).await;
-            let (status, said) = get_json(&format!("{}/ready", service.url)).await;
+            wait_until_unready(&managed, &["QUEUE_URL"]).await;
+            let (status, body) = get_json(&format!("{}/ready", service.url)).await;
             assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-            assert_eq!(said, json!({"status": "not ready"}));
-            storage.queue_url.clone_from(&straight);
+            assert_eq!(body, json!({"status": "not ready"}));
+            storage.queue_url.clone_from(&direct_url);
         }
     }
 }
 
-/// Two options, and a result that nobody may know yet.
+/// A poll whose result is hidden until it closes.
 const HIDDEN: [&str; 4] = [
     "--poll-results",
     "after-close",
@@ -73,8 +77,8 @@ const HIDDEN: [&str; 4] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_figure_of_a_public_port_tells_choices_apart_while_results_are_hidden() {
-    let storage = Storage::new(Kind::Embedded).await.unwrap();
+async fn public_metrics_have_no_choice_labels_while_results_are_hidden() {
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
     let app = App::start(&storage, &HIDDEN).await;
     for choice in ["a", "b", "b"] {
         Voter::new(&app.vote).must_vote_for(choice).await;
@@ -86,18 +90,18 @@ async fn no_figure_of_a_public_port_tells_choices_apart_while_results_are_hidden
     assert_eq!(votes("choice=\"none\",outcome=\"rejected\""), Some(1.0));
     for url in [&app.vote, &app.result, &app.worker] {
         let metrics = Scrape::of(url).await;
-        let tells =
+        let is_choice =
             |(series, _): &(&str, f64)| series.contains("\"a\"") || series.contains("\"b\"");
-        assert_eq!(metrics.series().find(tells), None, "{url}");
+        assert_eq!(metrics.series().find(is_choice), None, "{url}");
     }
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_management_port_tells_choices_apart() {
-    let storage = Storage::new(Kind::Embedded).await.unwrap();
+async fn management_metrics_have_choice_labels() {
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
     let settings = [
-        MANAGED,
+        MANAGEMENT,
         ("POLL_RESULTS", "after-close"),
         ("POLL_CLOSES_AT", "2100-01-01T00:00:00Z"),
     ];
@@ -108,7 +112,7 @@ async fn a_management_port_tells_choices_apart() {
     assert_eq!(metrics.find(votes), Some(1.0));
 }
 
-/// The rights of everybody on the machine to this file.
+/// The permission bits of this file.
 #[cfg(unix)]
 fn mode(path: &Path) -> u32 {
     std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions()) & 0o777
@@ -116,9 +120,9 @@ fn mode(path: &Path) -> u32 {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_else_on_the_machine_reads_votes_or_keys() {
-    let storage = Storage::new(Kind::Embedded).await.unwrap();
-    let folder = storage.folder.path().join("of its own");
+async fn data_files_are_readable_only_by_their_owner() {
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
+    let folder = storage.folder.path().join("a new folder");
     let data = folder.display().to_string();
     let database = format!("sqlite://{data}/voting.db");
     let settings = [
@@ -138,34 +142,34 @@ async fn nobody_else_on_the_machine_reads_votes_or_keys() {
     assert!(files.iter().all(|(mode, _)| *mode == 0o600), "{files:?}");
 }
 
-/// A container has no other tool, and its public port gives no reason.
+/// A container has no other tool, and the public port does not show the reason.
 #[test]
-fn the_health_check_says_what_only_the_management_port_tells() {
+fn the_healthcheck_prints_the_reason_from_the_management_port() {
     let listener = || {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         (listener, address.to_string())
     };
-    let ((public, address), (management, managed)) = (listener(), listener());
-    for (listener, said) in [(public, "not ready"), (management, "the reason")] {
+    let ((public, address), (management, management_address)) = (listener(), listener());
+    for (listener, reason) in [(public, "not ready"), (management, "the reason")] {
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            // What is left unread would reset the connection.
+            // An unread request would reset the connection.
             let read = std::io::Read::read(&mut stream, &mut [0; 1024]);
             assert!(read.is_ok_and(|bytes| bytes > 0));
-            let answer = format!("HTTP/1.1 503 Service Unavailable\r\n\r\n{said}");
-            std::io::Write::write_all(&mut stream, answer.as_bytes()).unwrap();
+            let response = format!("HTTP/1.1 503 Service Unavailable\r\n\r\n{reason}");
+            std::io::Write::write_all(&mut stream, response.as_bytes()).unwrap();
         });
     }
     let settings = [
         ("LISTEN_ADDR", &*address),
-        ("MANAGEMENT_LISTEN_ADDR", &managed),
+        ("MANAGEMENT_LISTEN_ADDR", &management_address),
     ];
-    let said = output(command("vote", &settings).args(["healthcheck", "--ready"]));
-    assert!(!said.status.success());
-    let said = String::from_utf8_lossy(&said.stderr);
+    let ended = output(command("vote", &settings).args(["healthcheck", "--ready"]));
+    assert!(!ended.status.success());
+    let message = String::from_utf8_lossy(&ended.stderr);
     assert!(
-        said.contains("the reason") && said.contains(&managed),
-        "{said}"
+        message.contains("the reason") && message.contains(&management_address),
+        "{message}"
     );
 }

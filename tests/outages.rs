@@ -1,4 +1,4 @@
-//! Servers that go away and come back: the services degrade, and heal alone.
+//! Outages of servers: the services degrade and recover by themselves.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use crate::harness::{
     process::Service,
     redis,
     skip::or_skip,
-    storage::{Kind, Storage, on_both_storages},
-    viewer::{Viewer, get_json, tally, until_votes},
+    storage::{Backend, Storage, on_both_storages},
+    viewer::{Viewer, get_json, tally, wait_for_votes},
     voter::Voter,
 };
 
 on_both_storages! {
-    a_stopped_worker_is_told_in_few_steps,
+    the_delay_of_a_stopped_worker_is_shown_in_few_steps,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frozen_redis_is_a_fast_503_and_everything_else_goes_on() {
-    let redis = or_skip!(redis::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn a_frozen_redis_fails_votes_fast_and_nothing_else() {
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.queue_url.clone_from(&redis.url);
     let app = App::start(&storage, &["--enqueue-timeout", "2s"]).await;
     let voter = Voter::new(&app.vote);
@@ -33,7 +33,7 @@ async fn a_frozen_redis_is_a_fast_503_and_everything_else_goes_on() {
         async || voter.vote_for("a").await.status,
     )
     .await;
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
 
     redis.server.freeze();
     let page = voter.vote_for("b").await;
@@ -42,11 +42,11 @@ async fn a_frozen_redis_is_a_fast_503_and_everything_else_goes_on() {
         (StatusCode::SERVICE_UNAVAILABLE, Some("1"))
     );
     assert_eq!(
-        page.chosen(),
+        page.selected_options(),
         ["a"],
-        "the page does not claim what is not sure"
+        "the page does not show the unconfirmed vote"
     );
-    let not_ready = |answer: &(StatusCode, Value)| answer.0 == StatusCode::SERVICE_UNAVAILABLE;
+    let not_ready = |response: &(StatusCode, Value)| response.0 == StatusCode::SERVICE_UNAVAILABLE;
     let (_, ready) = eventually("/ready", not_ready, async || {
         get_json(&format!("{}/ready", app.vote)).await
     })
@@ -55,7 +55,7 @@ async fn a_frozen_redis_is_a_fast_503_and_everything_else_goes_on() {
     assert!(
         ready["checks"]["queue"]
             .as_str()
-            .is_some_and(|why| why != "ok"),
+            .is_some_and(|reason| reason != "ok"),
         "{ready}"
     );
     assert_eq!(
@@ -65,7 +65,7 @@ async fn a_frozen_redis_is_a_fast_503_and_everything_else_goes_on() {
     assert_eq!(
         get_json(&format!("{}/ready", app.result)).await.0,
         StatusCode::OK,
-        "the result has what it needs"
+        "the result service does not need the queue"
     );
 
     redis.server.thaw();
@@ -75,7 +75,7 @@ async fn a_frozen_redis_is_a_fast_503_and_everything_else_goes_on() {
         async || voter.vote_for("b").await.status,
     )
     .await;
-    until_votes(&app.result, &[0, 1]).await;
+    wait_for_votes(&app.result, &[0, 1]).await;
     eventually(
         "/ready",
         |(status, _)| *status == StatusCode::OK,
@@ -86,17 +86,17 @@ async fn a_frozen_redis_is_a_fast_503_and_everything_else_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn voting_goes_on_while_postgres_is_away_and_the_result_says_how_old_it_is() {
-    let server = or_skip!(postgres::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn voting_continues_while_postgres_is_down_and_the_result_is_marked_stale() {
+    let server = or_skip!(postgres::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     let server: &'static _ = Box::leak(Box::new(server));
     let database = server.database().await;
     storage.database_url = database.url();
     let app = App::start(&storage, &["--store-timeout", "2s"]).await;
     Voter::new(&app.vote).must_vote_for("a").await;
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
     let mut viewer = Viewer::open(&app.result, None).await;
-    viewer.until_votes(&[1, 0]).await;
+    viewer.wait_for_votes(&[1, 0]).await;
 
     server.server.kill();
     for _ in 0..20 {
@@ -120,7 +120,7 @@ async fn voting_goes_on_while_postgres_is_away_and_the_result_says_how_old_it_is
 
     server.server.start();
     server.wait_until_ready().await;
-    viewer.until_votes(&[1, 20]).await;
+    viewer.wait_for_votes(&[1, 20]).await;
     let fresh = eventually(
         "a fresh result",
         |tally: &Value| tally["stale"] == false,
@@ -134,65 +134,65 @@ async fn voting_goes_on_while_postgres_is_away_and_the_result_says_how_old_it_is
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frozen_postgres_does_not_hold_the_worker_for_ever() {
-    let server = or_skip!(postgres::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn a_frozen_postgres_does_not_block_the_worker_forever() {
+    let server = or_skip!(postgres::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     let server: &'static _ = Box::leak(Box::new(server));
     let database = server.database().await;
     storage.database_url = database.url();
     let app = App::start(&storage, &["--store-timeout", "500ms"]).await;
     Voter::new(&app.vote).must_vote_for("a").await;
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
     server.server.freeze();
     Voter::new(&app.vote).must_vote_for("b").await;
-    // Whether it was about to store the ballot, or to look up what is stored before it reads one.
-    let gave_up = |ready: &Value| {
+    // The worker was about to store the ballot, or to look up the last stored id before it reads one.
+    let is_aborted = |ready: &Value| {
         ready["checks"]["mover"]
             .as_str()
-            .is_some_and(|said| said != "ok")
+            .is_some_and(|reason| reason != "ok")
     };
     let ready = async || get_json(&format!("{}/ready", app.worker)).await.1;
-    eventually("a turn that was given up", gave_up, ready).await;
+    eventually("an aborted batch", is_aborted, ready).await;
     server.server.thaw();
-    until_votes(&app.result, &[1, 1]).await;
+    wait_for_votes(&app.result, &[1, 1]).await;
     app.stop().await;
     drop(database);
     server.server.kill();
 }
 
-/// Nobody votes meanwhile: what is missed is the worker's word.
-async fn a_stopped_worker_is_told_in_few_steps(storage: Storage) {
+/// No votes are cast, so only the missing reports of the worker show that it is stopped.
+async fn the_delay_of_a_stopped_worker_is_shown_in_few_steps(storage: Storage) {
     let vote = Service::start("vote", &storage, &[]);
     let result = Service::start("result", &storage, &[]);
     let mut worker = Service::start("worker", &storage, &[]);
     let behind = |tally: &Value| tally["counting"]["behind_seconds"].as_u64();
-    let keeps_up =
+    let is_up_to_date =
         |tally: &Value| behind(tally) == Some(0) && tally["counting"]["reported_at"].is_string();
     Voter::new(&vote.url).must_vote_for("a").await;
-    until_votes(&result.url, &[1, 0]).await;
-    eventually("a report", keeps_up, async || tally(&result.url).await).await;
+    wait_for_votes(&result.url, &[1, 0]).await;
+    eventually("a report", is_up_to_date, async || tally(&result.url).await).await;
     let mut viewer = Viewer::open(&result.url, None).await;
-    viewer.until_votes(&[1, 0]).await;
+    viewer.wait_for_votes(&[1, 0]).await;
 
     assert!(worker.process.terminate().success());
     let mut steps = Vec::new();
     while steps.last().is_none_or(|step| *step < 10) {
-        let event = viewer.next().await.expect("the stream goes on");
+        let event = viewer.next().await.expect("the stream continues");
         if event.kind == "tally" {
             let tally = serde_json::from_str(&event.data).unwrap();
             steps.extend(behind(&tally));
         }
     }
     assert!(
-        steps.is_sorted_by(|one, next| one < next) && steps[0] > 0,
-        "each step is told once: {steps:?}"
+        steps.is_sorted_by(|step, next| step < next) && steps[0] > 0,
+        "each step is sent once: {steps:?}"
     );
 
-    let _heir = Service::start("worker", &storage, &[]);
-    eventually("a report", keeps_up, async || tally(&result.url).await).await;
+    let _worker_b = Service::start("worker", &storage, &[]);
+    eventually("a report", is_up_to_date, async || tally(&result.url).await).await;
     loop {
-        let event = viewer.until_votes(&[1, 0]).await;
-        if keeps_up(&serde_json::from_str(&event.data).unwrap()) {
+        let event = viewer.wait_for_votes(&[1, 0]).await;
+        if is_up_to_date(&serde_json::from_str(&event.data).unwrap()) {
             break;
         }
     }
@@ -200,9 +200,9 @@ async fn a_stopped_worker_is_told_in_few_steps(storage: Storage) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_may_start_before_their_servers() {
-    let redis = or_skip!(redis::own());
-    let server: &'static _ = Box::leak(Box::new(or_skip!(postgres::own())));
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let redis = or_skip!(redis::dedicated());
+    let server: &'static _ = Box::leak(Box::new(or_skip!(postgres::dedicated())));
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     let database = server.database().await;
     (storage.queue_url, storage.database_url) = (redis.url.clone(), database.url());
     redis.server.kill();
@@ -244,10 +244,10 @@ async fn services_may_start_before_their_servers() {
         async || voter.vote_for("a").await.status,
     )
     .await;
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
     tokio::time::timeout(Duration::from_secs(20), app.stop())
         .await
-        .expect("it ends in time");
+        .expect("the application stops in time");
     drop(database);
     server.server.kill();
 }

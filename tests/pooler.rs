@@ -1,22 +1,22 @@
-//! A pooler between the services and Postgres, as many hosts give.
+//! A connection pooler between the services and Postgres, as many hosting providers have.
 
 use crate::{
-    faults::{assert_nothing_is_lost_or_doubled, until_ready},
+    faults::{assert_no_vote_lost_or_duplicated, wait_until_ready},
     harness::{
-        crowd::Crowd,
+        client_pool::ClientPool,
         eventually,
         pooler::{Mode, Pooler, Source},
         process::Service,
         skip::or_skip,
-        storage::{Kind, Storage},
+        storage::{Backend, Storage},
         viewer::tally,
     },
 };
 
-/// Two workers find an empty database at once, and both go on; votes are counted once and shown.
-async fn everything_works(source: Source, mode: Mode) {
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
-    let database = storage.database.as_ref().expect("it is a server's");
+/// Two workers start on an empty database at the same time; every vote is stored once and shown.
+async fn assert_everything_works(source: Source, mode: Mode) {
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
+    let database = storage.database.as_ref().expect("a database on a server");
     let pooler = or_skip!(Pooler::start(source, mode, database).await);
     println!("{}", pooler.version);
     let direct = std::mem::replace(&mut storage.database_url, pooler.url.clone());
@@ -24,32 +24,37 @@ async fn everything_works(source: Source, mode: Mode) {
     let result = Service::start("result", &storage, &[]);
     let vote = Service::start("vote", &storage, &[]);
     for service in workers.iter().chain([&result, &vote]) {
-        until_ready(&service.url).await;
+        wait_until_ready(&service.url).await;
     }
-    let polls = "changes of the tally are looked for, not notified";
+    let polling = "changes of the tally are looked for, not notified";
     if mode == Mode::Transaction {
-        result.process.line_with(polls);
+        result.process.wait_for_line(polling);
     }
-    let crowd = Crowd::gather(&vote.url, 8);
-    crowd.accepts(400).await;
-    let counts = crowd.go_home().await;
+    let clients = ClientPool::start(&vote.url, 8);
+    clients.wait_for_accepted(400).await;
+    let counts = clients.stop().await;
     let total = async || tally(&result.url).await["total"].as_u64().unwrap_or(0);
-    eventually("shown votes", |total| *total >= counts.accepted(), total).await;
+    eventually(
+        "all accepted votes",
+        |total| *total >= counts.accepted(),
+        total,
+    )
+    .await;
     storage.database_url = direct;
-    assert_nothing_is_lost_or_doubled(&storage, &counts).await;
+    assert_no_vote_lost_or_duplicated(&storage, &counts).await;
 }
 
 macro_rules! poolers {
     ($($test:ident: $source:ident, $mode:ident;)+) => {
         $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $test() {
-            everything_works(Source::$source, Mode::$mode).await;
+            assert_everything_works(Source::$source, Mode::$mode).await;
         })+
     };
 }
 poolers! {
-    this_machines_in_transaction_mode: ThisMachine, Transaction;
-    this_machines_in_session_mode: ThisMachine, Session;
-    debian_13s_in_transaction_mode: Debian13, Transaction;
-    debian_13s_in_session_mode: Debian13, Session;
+    this_machines_pooler_in_transaction_mode: ThisMachine, Transaction;
+    this_machines_pooler_in_session_mode: ThisMachine, Session;
+    debian_13_pooler_in_transaction_mode: Debian13, Transaction;
+    debian_13_pooler_in_session_mode: Debian13, Session;
 }

@@ -1,4 +1,4 @@
-//! The programs as people run them: separate processes that are stopped, killed and started again.
+//! Services as separate processes that are stopped, killed and restarted.
 
 use std::sync::{
     Arc,
@@ -12,7 +12,7 @@ use crate::{
         eventually,
         process::{Process, Service, command},
         storage::{Storage, on_both_storages},
-        viewer::{Viewer, tally, until_votes, votes},
+        viewer::{Viewer, tally, votes, wait_for_votes},
         voter::Voter,
     },
     store_contract::assert_counts_are_right,
@@ -21,9 +21,9 @@ use crate::{
 on_both_storages! {
     three_processes_count_a_vote,
     several_replicas_share_the_work,
-    whatever_is_killed_no_accepted_vote_is_lost,
-    a_terminated_service_exits_well,
-    one_process_is_killed_and_started_again,
+    no_accepted_vote_is_lost_when_a_service_is_killed,
+    a_terminated_service_exits_successfully,
+    votes_survive_kills_of_the_single_process,
 }
 
 async fn three_processes_count_a_vote(storage: Storage) {
@@ -33,14 +33,14 @@ async fn three_processes_count_a_vote(storage: Storage) {
     let voter = Voter::new(&vote.url);
     voter.must_vote_for("a").await;
     let mut viewer = Viewer::open(&result.url, None).await;
-    viewer.until_votes(&[1, 0]).await;
+    viewer.wait_for_votes(&[1, 0]).await;
     voter.must_vote_for("b").await;
-    viewer.until_votes(&[0, 1]).await;
-    assert_eq!(voter.look().await.chosen(), ["b"]);
+    viewer.wait_for_votes(&[0, 1]).await;
+    assert_eq!(voter.get_page().await.selected_options(), ["b"]);
 }
 
 async fn several_replicas_share_the_work(storage: Storage) {
-    // Replicas of one service know each other's voters by the key they share.
+    // Replicas of one service recognise the same voters, because they share a key.
     let key = [("COOKIE_KEY", &*"5a".repeat(64))];
     let votes = [
         Service::start("vote", &storage, &key),
@@ -60,33 +60,28 @@ async fn several_replicas_share_the_work(storage: Storage) {
             .await;
     }
     for result in &results {
-        until_votes(&result.url, &[10, 20]).await;
+        wait_for_votes(&result.url, &[10, 20]).await;
     }
-    // A browser that is sent to the other replica has nothing to catch up with: events are the same everywhere.
-    // One of them may just have waited for a busy store, and says so.
+    // A browser that reconnects to the other replica gets no new event, because both replicas send the same events. This
+    // retries, because a replica that waited for a busy store may send a stale tally first.
     let first = async || {
         let mut viewer = Viewer::open(&results[0].url, None).await;
-        let event = viewer.until_votes(&[10, 20]).await;
+        let event = viewer.wait_for_votes(&[10, 20]).await;
         let mut moved = Viewer::open(&results[1].url, Some(&event.id)).await;
-        moved.next().await.expect("it hears at once").kind
+        moved.next().await.expect("an event is sent at once").kind
     };
-    eventually(
-        "nothing to catch up with",
-        |kind| kind == "heartbeat",
-        first,
-    )
-    .await;
+    eventually("no new event", |kind| kind == "heartbeat", first).await;
     assert_counts_are_right(&storage).await;
 }
 
-/// accepted ⊆ counted ⊆ attempted, whichever service dies at whichever moment.
-async fn whatever_is_killed_no_accepted_vote_is_lost(storage: Storage) {
+/// accepted ⊆ counted ⊆ attempted, if any service is killed at any time.
+async fn no_accepted_vote_is_lost_when_a_service_is_killed(storage: Storage) {
     const VOTERS: usize = 4;
     let key = [("COOKIE_KEY", &*"5a".repeat(64))];
     let mut vote = Service::start("vote", &storage, &key);
     let mut worker = Service::start("worker", &storage, &[]);
     let address = vote.url.trim_start_matches("http://").to_owned();
-    let again = [key[0], ("LISTEN_ADDR", &*address)];
+    let same_address = [key[0], ("LISTEN_ADDR", &*address)];
     let stop = Arc::new(AtomicBool::new(false));
     let voters = (0..VOTERS).map(|_| {
         let (url, stop) = (vote.url.clone(), stop.clone());
@@ -95,16 +90,17 @@ async fn whatever_is_killed_no_accepted_vote_is_lost(storage: Storage) {
             while !stop.load(Ordering::Relaxed) {
                 attempted += 1;
                 let client = crate::harness::voter::client();
-                // Every attempt is a voter of its own, so votes can be counted.
-                let answer = client.post(&url).form(&[("vote", "a")]).send().await;
-                accepted += u64::from(answer.is_ok_and(|answer| answer.status() == StatusCode::OK));
+                // Every attempt is a new voter, so every vote can be counted.
+                let response = client.post(&url).form(&[("vote", "a")]).send().await;
+                accepted +=
+                    u64::from(response.is_ok_and(|response| response.status() == StatusCode::OK));
             }
             (accepted, attempted)
         })
     });
     let voters: Vec<_> = voters.collect();
     for round in 0..4 {
-        // Let some votes pass; then the worker has a batch in hand, or the voters have requests in flight.
+        // After some votes, the worker has an in-flight batch, and the voters have in-flight requests.
         let reached = votes_so_far(&storage).await + 20;
         eventually(
             "some votes",
@@ -117,17 +113,17 @@ async fn whatever_is_killed_no_accepted_vote_is_lost(storage: Storage) {
             worker = Service::start("worker", &storage, &[]);
         } else {
             vote.process.kill();
-            vote = Service::start("vote", &storage, &again);
+            vote = Service::start("vote", &storage, &same_address);
         }
     }
     stop.store(true, Ordering::Relaxed);
     let (mut accepted, mut attempted) = (0, 0);
     for voter in voters {
-        let (yes, all) = voter.await.unwrap();
-        (accepted, attempted) = (accepted + yes, attempted + all);
+        let (accepted_by_voter, attempted_by_voter) = voter.await.unwrap();
+        (accepted, attempted) = (accepted + accepted_by_voter, attempted + attempted_by_voter);
     }
     let queue = storage.queue().await;
-    let drained = async || queue.consumer("looks").trim().await.unwrap().oldest;
+    let drained = async || queue.consumer("observer").trim().await.unwrap().oldest;
     eventually("an empty queue", Option::is_none, drained).await;
     let counted = votes_so_far(&storage).await;
     assert!(
@@ -139,14 +135,14 @@ async fn whatever_is_killed_no_accepted_vote_is_lost(storage: Storage) {
 
 async fn votes_so_far(storage: &Storage) -> u64 {
     storage
-        .counted_if_ready()
+        .count_votes_if_ready()
         .await
         .iter()
         .map(|(_, votes)| votes.unsigned_abs())
         .sum()
 }
 
-async fn a_terminated_service_exits_well(storage: Storage) {
+async fn a_terminated_service_exits_successfully(storage: Storage) {
     for name in ["vote", "worker", "result"] {
         let mut service = Service::start(name, &storage, &[]);
         let ready = async || {
@@ -159,7 +155,7 @@ async fn a_terminated_service_exits_well(storage: Storage) {
     }
 }
 
-async fn one_process_is_killed_and_started_again(storage: Storage) {
+async fn votes_survive_kills_of_the_single_process(storage: Storage) {
     let folder = storage.folder.path().display().to_string();
     let variables = [
         ("VOTE_LISTEN_ADDR", "127.0.0.1:0"),
@@ -180,12 +176,12 @@ async fn one_process_is_killed_and_started_again(storage: Storage) {
             Voter::new(&url).must_vote_for("a").await;
             accepted += 1;
         }
-        // At once: some of these votes are still on their way.
+        // Without a delay, so that some of these votes are still in the queue.
         app.kill();
     }
     let mut app = Process::start(command("voting-app", &variables));
     let result = app.url_in("result  ");
-    until_votes(&result, &[accepted, 0]).await;
+    wait_for_votes(&result, &[accepted, 0]).await;
     assert_eq!(votes(&tally(&result).await), [accepted, 0]);
     assert!(app.terminate().success());
 }

@@ -1,22 +1,22 @@
-//! One address cannot stuff the ballot box, where that is switched on.
+//! Rate limits per IP address, if they are configured.
 
 use reqwest::{Response, StatusCode, header::CONTENT_TYPE};
 
 use crate::harness::{
     app::App,
     storage::{Storage, on_both_storages},
-    viewer::{get, until_votes},
+    viewer::{get, wait_for_votes},
     voter::{Voter, client},
 };
 
 on_both_storages! {
-    thousands_of_votes_from_one_address_pass_unless_limited,
-    new_voters_beyond_the_limit_are_told_so_and_nothing_is_queued,
-    the_address_is_believed_only_from_a_trusted_proxy,
-    cookies_kept_for_after_a_reset_are_new_voters,
+    votes_from_one_address_are_not_limited_by_default,
+    new_voters_beyond_the_limit_get_429_and_nothing_is_queued,
+    forwarded_addresses_are_used_only_from_trusted_proxies,
+    cookies_from_before_a_reset_count_as_new_voters,
 }
 
-async fn thousands_of_votes_from_one_address_pass_unless_limited(storage: Storage) {
+async fn votes_from_one_address_are_not_limited_by_default(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let client = client();
     let voters = (0..50).map(async |_| {
@@ -29,27 +29,27 @@ async fn thousands_of_votes_from_one_address_pass_unless_limited(storage: Storag
         }
     });
     futures_util::future::join_all(voters).await;
-    until_votes(&app.result, &[3000, 0]).await;
+    wait_for_votes(&app.result, &[3000, 0]).await;
     app.stop().await;
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";
-const FEW: [&str; 4] = ["--new-voters-per-minute", "1", "--new-voters-burst", "3"];
+const LOW_LIMIT: [&str; 4] = ["--new-voters-per-minute", "1", "--new-voters-burst", "3"];
 
-async fn new_voters_beyond_the_limit_are_told_so_and_nothing_is_queued(storage: Storage) {
-    let app = App::start(&storage, &FEW).await;
+async fn new_voters_beyond_the_limit_get_429_and_nothing_is_queued(storage: Storage) {
+    let app = App::start(&storage, &LOW_LIMIT).await;
     let known = Voter::new(&app.vote);
     known.must_vote_for("a").await;
     for _ in 0..2 {
         Voter::new(&app.vote).must_vote_for("a").await;
     }
-    let stranger = Voter::new(&app.vote);
+    let new_voter = Voter::new(&app.vote);
     assert_eq!(
-        stranger.vote_for("c").await.status,
+        new_voter.vote_for("c").await.status,
         StatusCode::UNPROCESSABLE_ENTITY,
-        "that is no vote"
+        "an invalid choice does not count against the limit"
     );
-    let (status, problem) = stranger.api_vote(r#"{"choice": "b"}"#).await;
+    let (status, problem) = new_voter.api_vote(r#"{"choice": "b"}"#).await;
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(problem["type"], "/problems/rate-limited");
     let page = Voter::new(&app.vote).vote_for("b").await;
@@ -61,11 +61,11 @@ async fn new_voters_beyond_the_limit_are_told_so_and_nothing_is_queued(storage: 
     );
     let wait: u32 = page.retry_after.unwrap().parse().unwrap();
     assert!((1..=60).contains(&wait), "{wait}");
-    // Whoever has voted before may change their mind.
+    // Voters who have voted before may change their vote.
     known.must_vote_for("b").await;
-    until_votes(&app.result, &[2, 1]).await;
+    wait_for_votes(&app.result, &[2, 1]).await;
     assert_eq!(
-        storage.counted().await,
+        storage.count_votes().await,
         [("a".to_owned(), 2), ("b".to_owned(), 1)]
     );
     let metrics = get(&format!("{}/metrics", app.vote))
@@ -78,41 +78,41 @@ async fn new_voters_beyond_the_limit_are_told_so_and_nothing_is_queued(storage: 
     app.stop().await;
 }
 
-/// They say that their voters have voted, and what they voted for is gone.
-async fn cookies_kept_for_after_a_reset_are_new_voters(storage: Storage) {
+/// These cookies say that their voters have voted, but the votes are deleted.
+async fn cookies_from_before_a_reset_count_as_new_voters(storage: Storage) {
     let app = App::start(&storage, &[]).await;
-    let stock: Vec<_> = (0..20).map(|_| Voter::new(&app.vote)).collect();
-    for voter in &stock {
+    let voters: Vec<_> = (0..20).map(|_| Voter::new(&app.vote)).collect();
+    for voter in &voters {
         voter.must_vote_for("a").await;
     }
-    until_votes(&app.result, &[20, 0]).await;
+    wait_for_votes(&app.result, &[20, 0]).await;
     app.stop().await;
     storage.store().await.reset().await.unwrap();
 
-    let app = App::start(&storage, &FEW).await;
+    let app = App::start(&storage, &LOW_LIMIT).await;
     let mut accepted = 0;
-    for voter in &stock {
+    for voter in &voters {
         let page = voter.at(&app.vote).vote_for("b").await;
         accepted += u64::from(page.status == StatusCode::OK);
     }
     assert_eq!(accepted, 3);
-    until_votes(&app.result, &[0, accepted]).await;
+    wait_for_votes(&app.result, &[0, accepted]).await;
     app.stop().await;
 }
 
-async fn the_address_is_believed_only_from_a_trusted_proxy(storage: Storage) {
+async fn forwarded_addresses_are_used_only_from_trusted_proxies(storage: Storage) {
     let vote = async |app: &App, forwarded_for: &str| {
         let request = client()
             .post(&app.vote)
             .header("x-forwarded-for", forwarded_for);
-        let answer = request
+        let response = request
             .header(CONTENT_TYPE, FORM)
             .body("vote=a")
             .send()
             .await;
-        answer.as_ref().map(Response::status).unwrap()
+        response.as_ref().map(Response::status).unwrap()
     };
-    let app = App::start(&storage, &FEW).await;
+    let app = App::start(&storage, &LOW_LIMIT).await;
     for number in 0..3 {
         assert_eq!(
             vote(&app, &format!("198.51.100.{number}")).await,
@@ -122,14 +122,14 @@ async fn the_address_is_believed_only_from_a_trusted_proxy(storage: Storage) {
     assert_eq!(
         vote(&app, "198.51.100.9").await,
         StatusCode::TOO_MANY_REQUESTS,
-        "it is one address"
+        "forwarded addresses are ignored"
     );
     app.stop().await;
 
-    let trusting = [&FEW[..], &["--trusted-proxies", "127.0.0.0/8"]].concat();
-    let app = App::start(&storage, &trusting).await;
+    let with_trusted_proxy = [&LOW_LIMIT[..], &["--trusted-proxies", "127.0.0.0/8"]].concat();
+    let app = App::start(&storage, &with_trusted_proxy).await;
     for number in 0..3 {
-        // What stands before the address that the proxy saw, the client made up.
+        // Only the last address is from the proxy; earlier ones are set by the client.
         assert_eq!(
             vote(&app, &format!("10.0.0.{number}, 198.51.100.1")).await,
             StatusCode::OK

@@ -1,4 +1,4 @@
-//! What every store promises, whatever it is made of.
+//! The contract of all store backends.
 
 use std::time::Duration;
 
@@ -9,29 +9,30 @@ use store::{Applied, DeadLetter, ErrorClass, Store, WorkerProgress};
 use tokio::time::timeout;
 
 use crate::harness::{
-    PATIENCE,
+    TIMEOUT,
     skip::or_skip,
-    storage::{Kind, Storage, on_both_storages, poll},
+    storage::{Backend, Storage, on_both_storages, poll},
     unique,
 };
 
 on_both_storages! {
-    the_newest_ballot_of_a_voter_stands,
+    the_newest_ballot_of_a_voter_counts,
     ids_are_compared_as_numbers,
     a_repeated_ballot_changes_nothing,
-    within_a_batch_only_the_newest_counts,
+    within_a_batch_only_the_newest_ballot_counts,
     the_tally_and_the_timeline_follow_every_change,
-    writers_side_by_side_end_in_the_right_tally,
-    whoever_changes_the_votes_the_tally_follows,
-    a_dead_letter_is_kept_once_with_its_reason,
-    ballots_and_dead_letters_are_stored_together_or_not_at_all,
+    concurrent_writers_end_in_the_correct_tally,
+    the_tally_follows_direct_changes_of_the_votes,
+    a_dead_letter_is_stored_once_with_its_reason,
+    ballots_and_dead_letters_are_stored_atomically,
     an_empty_batch_is_no_error,
-    a_reader_hears_of_changes,
-    any_number_of_services_may_prepare_it_at_once,
-    a_store_of_a_newer_version_is_refused,
-    workers_leave_word_of_how_far_they_are,
+    subscribers_are_notified_of_changes,
+    concurrent_migrations_succeed,
+    a_store_of_a_newer_version_is_rejected,
+    workers_report_their_progress,
 }
 
+/// A ballot with this id.
 pub fn cast(voter: VoterId, choice: &str, ms: u64, seq: u64) -> CastBallot {
     let ballot = Ballot {
         voter,
@@ -44,29 +45,31 @@ pub fn cast(voter: VoterId, choice: &str, ms: u64, seq: u64) -> CastBallot {
     }
 }
 
+/// Applies ballots, and returns the numbers of applied and stale ones.
 async fn apply(store: &Store, ballots: &[CastBallot]) -> (u64, u64) {
-    let Applied { applied, stale } = store.apply(ballots, &[]).await.unwrap();
+    let Applied { applied, stale } = store.upsert_ballots(ballots, &[]).await.unwrap();
     (applied, stale)
 }
 
+/// The votes for a and b in the tally.
 async fn votes(store: &Store) -> (u64, u64) {
     let tally = store.tally().await.unwrap();
     (tally.votes("a"), tally.votes("b"))
 }
 
-async fn the_newest_ballot_of_a_voter_stands(storage: Storage) {
+async fn the_newest_ballot_of_a_voter_counts(storage: Storage) {
     let store = storage.store().await;
     let voter = VoterId::random();
     assert_eq!(apply(&store, &[cast(voter, "a", 20, 0)]).await, (1, 0));
     assert_eq!(
         apply(&store, &[cast(voter, "b", 10, 5)]).await,
         (0, 1),
-        "an older one comes late"
+        "an older ballot arrives late"
     );
     assert_eq!(votes(&store).await, (1, 0));
     assert_eq!(apply(&store, &[cast(voter, "b", 20, 1)]).await, (1, 0));
     assert_eq!(votes(&store).await, (0, 1));
-    assert_eq!(storage.counted().await, [("b".to_owned(), 1)]);
+    assert_eq!(storage.count_votes().await, [("b".to_owned(), 1)]);
 }
 
 async fn ids_are_compared_as_numbers(storage: Storage) {
@@ -95,7 +98,7 @@ async fn a_repeated_ballot_changes_nothing(storage: Storage) {
     }
 }
 
-async fn within_a_batch_only_the_newest_counts(storage: Storage) {
+async fn within_a_batch_only_the_newest_ballot_counts(storage: Storage) {
     let store = storage.store().await;
     let voter = VoterId::random();
     let batch = [
@@ -145,12 +148,12 @@ async fn assert_timeline(store: &Store, step: u64, expected: &[(i64, &str, i64)]
     assert_eq!(points, expected);
 }
 
-async fn writers_side_by_side_end_in_the_right_tally(storage: Storage) {
+async fn concurrent_writers_end_in_the_correct_tally(storage: Storage) {
     const WRITERS: u64 = 6;
     const BATCHES: u64 = 15;
     let voters: Vec<_> = (0..40).map(|_| VoterId::random()).collect();
     storage.store().await;
-    // Every writer changes the votes of the same voters, in batches whose order is its own.
+    // Every writer changes the votes of the same voters, in a different order of batches.
     let writers = (0..WRITERS).map(|writer| {
         let (voters, config) = (voters.clone(), storage.store_config());
         tokio::spawn(async move {
@@ -170,7 +173,7 @@ async fn writers_side_by_side_end_in_the_right_tally(storage: Storage) {
                     .map(|(index, voter)| cast(*voter, choice(index), ms, writer))
                     .collect();
                 // A deadlock would be an error here.
-                store.apply(&ballots, &[]).await.unwrap();
+                store.upsert_ballots(&ballots, &[]).await.unwrap();
             }
         })
     });
@@ -180,7 +183,7 @@ async fn writers_side_by_side_end_in_the_right_tally(storage: Storage) {
     assert_counts_are_right(&storage).await;
     assert_eq!(
         storage
-            .counted()
+            .count_votes()
             .await
             .iter()
             .map(|(_, votes)| votes)
@@ -189,15 +192,15 @@ async fn writers_side_by_side_end_in_the_right_tally(storage: Storage) {
     );
 }
 
-/// The running counts equal what the votes say.
+/// Checks that the running counts equal the counted votes.
 pub async fn assert_counts_are_right(storage: &Storage) {
     let tally = storage
         .rows("SELECT option, votes FROM tally WHERE votes <> 0 ORDER BY option")
         .await;
     assert_eq!(
         tally,
-        storage.counted().await,
-        "the tally is the votes, counted"
+        storage.count_votes().await,
+        "the tally equals the counted votes"
     );
     let timeline =
         "SELECT option || ' ' || bucket AS step, votes FROM timeline WHERE votes <> 0 ORDER BY 1";
@@ -206,11 +209,11 @@ pub async fn assert_counts_are_right(storage: &Storage) {
     assert_eq!(
         storage.rows(timeline).await,
         storage.rows(counted).await,
-        "the timeline is the votes, counted"
+        "the timeline equals the counted votes"
     );
 }
 
-async fn whoever_changes_the_votes_the_tally_follows(storage: Storage) {
+async fn the_tally_follows_direct_changes_of_the_votes(storage: Storage) {
     let store = storage.store().await;
     apply(
         &store,
@@ -220,7 +223,7 @@ async fn whoever_changes_the_votes_the_tally_follows(storage: Storage) {
         ],
     )
     .await;
-    // The original worker's own statements.
+    // The statements of the original worker.
     storage
         .execute("INSERT INTO votes (id, vote) VALUES ('1b5d3a', 'a')")
         .await;
@@ -235,6 +238,7 @@ async fn whoever_changes_the_votes_the_tally_follows(storage: Storage) {
     assert_counts_are_right(&storage).await;
 }
 
+/// A dead letter with this time in its id.
 pub fn dead(ms: u64, reason: &str) -> DeadLetter {
     DeadLetter {
         id: BallotId { ms, seq: 1 },
@@ -244,40 +248,43 @@ pub fn dead(ms: u64, reason: &str) -> DeadLetter {
     }
 }
 
-async fn a_dead_letter_is_kept_once_with_its_reason(storage: Storage) {
+async fn a_dead_letter_is_stored_once_with_its_reason(storage: Storage) {
     let store = storage.store().await;
     let letters = [
         dead(9, "first"),
-        dead(u64::MAX, "with an id beyond every store's numbers"),
+        dead(u64::MAX, "with an id above the range of SQL integers"),
     ];
-    store.apply(&[], &letters).await.unwrap();
+    store.upsert_ballots(&[], &letters).await.unwrap();
     store
-        .apply(&[], &[dead(9, "delivered again")])
+        .upsert_ballots(&[], &[dead(9, "delivered again")])
         .await
         .unwrap();
     assert_eq!(store.dead_letters().await.unwrap(), letters);
 }
 
-async fn ballots_and_dead_letters_are_stored_together_or_not_at_all(storage: Storage) {
+async fn ballots_and_dead_letters_are_stored_atomically(storage: Storage) {
     let store = storage.store().await;
     storage
         .execute("ALTER TABLE dead_letters RENAME TO hidden")
         .await;
     let ballot = [cast(VoterId::random(), "a", 10, 0)];
     let error = store
-        .apply(&ballot, &[dead(9, "poison")])
+        .upsert_ballots(&ballot, &[dead(9, "poison")])
         .await
         .unwrap_err();
     assert_eq!(
         error.class,
         ErrorClass::Transient,
-        "a missing table is an operator's mistake, not the ballot's"
+        "a missing table is an error of the operator, not of the ballot"
     );
     assert_eq!(votes(&store).await, (0, 0));
     storage
         .execute("ALTER TABLE hidden RENAME TO dead_letters")
         .await;
-    store.apply(&ballot, &[dead(9, "poison")]).await.unwrap();
+    store
+        .upsert_ballots(&ballot, &[dead(9, "poison")])
+        .await
+        .unwrap();
     assert_eq!(votes(&store).await, (1, 0));
     assert_eq!(store.dead_letters().await.unwrap().len(), 1);
 }
@@ -288,28 +295,28 @@ async fn an_empty_batch_is_no_error(storage: Storage) {
     assert_eq!(store.timeline_extent().await.unwrap(), None);
 }
 
-async fn a_reader_hears_of_changes(storage: Storage) {
+async fn subscribers_are_notified_of_changes(storage: Storage) {
     let store = storage.store().await;
     let mut changes = storage.store().await.changes();
-    timeout(PATIENCE, changes.changed())
+    timeout(TIMEOUT, changes.changed())
         .await
-        .expect("it says so when it begins to listen")
+        .expect("a notification when the subscription starts")
         .unwrap();
     for ms in 1..4 {
         apply(&store, &[cast(VoterId::random(), "a", ms, 0)]).await;
-        timeout(PATIENCE, changes.changed())
+        timeout(TIMEOUT, changes.changed())
             .await
-            .expect("a change is heard of")
+            .expect("a notification of the change")
             .unwrap();
     }
 }
 
-async fn any_number_of_services_may_prepare_it_at_once(storage: Storage) {
+async fn concurrent_migrations_succeed(storage: Storage) {
     let services = (0..8).map(|_| {
         let config = storage.store_config();
         tokio::spawn(async move {
             let store = Store::open(&config).await.unwrap();
-            store.prepare().await.unwrap();
+            store.migrate().await.unwrap();
             store.tally().await.unwrap();
         })
     });
@@ -318,12 +325,12 @@ async fn any_number_of_services_may_prepare_it_at_once(storage: Storage) {
     }
 }
 
-async fn a_store_of_a_newer_version_is_refused(storage: Storage) {
-    storage.prepare_by_a_newer_version().await;
+async fn a_store_of_a_newer_version_is_rejected(storage: Storage) {
+    storage.migrate_to_newer_version().await;
     let message = match Store::open(&storage.store_config()).await {
         Err(error) => format!("{:#}", anyhow::Error::from(error)),
         Ok(store) => {
-            let error = store.prepare().await.unwrap_err();
+            let error = store.migrate().await.unwrap_err();
             assert_eq!(error.class, ErrorClass::Permanent);
             error.to_string()
         }
@@ -335,9 +342,9 @@ async fn a_store_of_a_newer_version_is_refused(storage: Storage) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_originals_table_is_taken_over_with_its_votes() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
-    // As the original worker makes it.
+async fn the_table_of_the_original_app_is_migrated_with_its_votes() {
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
+    // The table as the original worker creates it.
     storage
         .execute("CREATE TABLE votes (id VARCHAR(255) NOT NULL UNIQUE, vote VARCHAR(255) NOT NULL)")
         .await;
@@ -345,7 +352,7 @@ async fn the_originals_table_is_taken_over_with_its_votes() {
     storage.execute("INSERT INTO votes SELECT md5(n::text), CASE WHEN n <= 20 THEN 'a' ELSE 'b' END FROM generate_series(1, 30) n").await;
     let store = storage.store().await;
     assert_eq!(votes(&store).await, (20, 10));
-    // Whoever voted there may change it here: any new ballot is newer.
+    // Votes of the original app can be changed: every new ballot is newer.
     let again = format!("UPDATE votes SET id = '{voter}' WHERE id = md5('1')");
     sqlx::query(sqlx::AssertSqlSafe(again))
         .execute(&mut connect(&storage).await)
@@ -357,10 +364,10 @@ async fn the_originals_table_is_taken_over_with_its_votes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_changed_vote_finds_room_on_its_page() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn a_changed_vote_stays_on_its_page() {
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let store = storage.store().await;
-    // Some ten pages full.
+    // These votes fill about ten pages.
     let voters: Vec<_> = (0..1000).map(|_| VoterId::random()).collect();
     let of = |voters: &[VoterId], choice, ms| -> Vec<_> {
         let cast = |voter: &VoterId| cast(*voter, choice, ms, 0);
@@ -382,8 +389,8 @@ async fn a_changed_vote_finds_room_on_its_page() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_role_that_may_only_read_can_use_tables_that_are_ready() {
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn a_read_only_role_can_use_migrated_tables() {
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.store().await;
     let role = unique("reader");
     let mut owner = connect(&storage).await;
@@ -403,13 +410,13 @@ async fn a_role_that_may_only_read_can_use_tables_that_are_ready() {
 
     let store = storage.store().await;
     assert_eq!(votes(&store).await, (0, 0));
-    let refused = store
-        .apply(&[cast(VoterId::random(), "a", 1, 0)], &[])
+    let rejected = store
+        .upsert_ballots(&[cast(VoterId::random(), "a", 1, 0)], &[])
         .await
         .unwrap_err();
     assert!(
-        refused.to_string().contains("permission denied"),
-        "{refused}"
+        rejected.to_string().contains("permission denied"),
+        "{rejected}"
     );
 
     let remove = format!("DROP OWNED BY {role}; DROP ROLE {role}");
@@ -423,7 +430,7 @@ async fn connect(storage: &Storage) -> PgConnection {
     PgConnection::connect(&storage.database_url).await.unwrap()
 }
 
-async fn workers_leave_word_of_how_far_they_are(storage: Storage) {
+async fn workers_report_their_progress(storage: Storage) {
     let store = storage.store().await;
     assert_eq!(store.progress().await.unwrap(), []);
     let report = async |worker: &str, waits| {
@@ -436,7 +443,7 @@ async fn workers_leave_word_of_how_far_they_are(storage: Storage) {
     };
     let waits = async || {
         let reports = store.progress().await.unwrap();
-        assert!(reports.iter().all(|report| report.age < PATIENCE));
+        assert!(reports.iter().all(|report| report.age < TIMEOUT));
         let mut waits: Vec<_> = reports
             .iter()
             .map(|report| report.oldest_waits.as_millis())
@@ -448,7 +455,7 @@ async fn workers_leave_word_of_how_far_they_are(storage: Storage) {
     report("other", 1234).await;
     assert_eq!(waits().await, [0, 1234]);
     report("one", 7).await;
-    assert_eq!(waits().await, [7, 1234], "one row for each");
+    assert_eq!(waits().await, [7, 1234], "one row per worker");
     let long_ago = if storage.database_url.starts_with("sqlite") {
         "reported_ms = 0"
     } else {
@@ -457,5 +464,9 @@ async fn workers_leave_word_of_how_far_they_are(storage: Storage) {
     let age = format!("UPDATE progress SET {long_ago}");
     storage.execute(&age).await;
     report("one", 8).await;
-    assert_eq!(waits().await, [8], "what is long gone is forgotten");
+    assert_eq!(
+        waits().await,
+        [8],
+        "reports of workers that stopped long ago are deleted"
+    );
 }

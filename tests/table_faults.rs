@@ -1,21 +1,22 @@
-//! What others did to the table of votes: the ballots are not at fault, and wait.
+//! Changes of the table of votes by others. The ballots are valid, so they wait and do not become dead letters.
 
 use reqwest::StatusCode;
 
 use crate::{
-    faults::{start_ready, until_ready, until_unready_because},
+    faults::{start_ready, wait_until_ready, wait_until_unready},
     harness::{
         process::Service,
         skip::or_skip,
-        storage::{Kind, Storage},
-        viewer::{get, until_votes},
+        storage::{Backend, Storage},
+        viewer::{get, wait_for_votes},
         voter::Voter,
     },
 };
 
-/// Refused by the table, ballots wait, unready is said why, and all of it ends with the cause.
-async fn ballots_wait(cause: &str, cure: &str, word: &str) {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+/// Checks that ballots rejected by the table wait, that the worker is unready with this reason, and that all ballots are
+/// stored after the fix.
+async fn assert_ballots_wait(cause: &str, fix: &str, word: &str) {
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let vote = start_ready("vote", &storage, &[]).await;
     let worker = start_ready("worker", &storage, &[]).await;
     let result = start_ready("result", &storage, &[]).await;
@@ -24,11 +25,11 @@ async fn ballots_wait(cause: &str, cure: &str, word: &str) {
         Voter::new(&vote.url).must_vote_for("a").await;
     }
     let words = ["the table votes refuses every ballot like this one", word];
-    until_unready_because(&worker, &words).await;
+    wait_until_unready(&worker, &words).await;
     assert_no_dead_letters(&storage).await;
-    storage.execute(cure).await;
-    until_ready(&worker.url).await;
-    until_votes(&result.url, &[3, 0]).await;
+    storage.execute(fix).await;
+    wait_until_ready(&worker.url).await;
+    wait_for_votes(&result.url, &[3, 0]).await;
     assert_no_dead_letters(&storage).await;
 }
 
@@ -45,8 +46,8 @@ async fn assert_no_dead_letters(storage: &Storage) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_column_without_a_default_holds_ballots_back() {
-    ballots_wait(
+async fn a_required_column_without_a_default_delays_ballots() {
+    assert_ballots_wait(
         "ALTER TABLE votes ADD COLUMN reviewed boolean NOT NULL",
         "ALTER TABLE votes DROP COLUMN reviewed",
         "reviewed",
@@ -55,8 +56,8 @@ async fn a_column_without_a_default_holds_ballots_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_check_holds_back_what_it_refuses() {
-    ballots_wait(
+async fn a_check_constraint_delays_ballots() {
+    assert_ballots_wait(
         "ALTER TABLE votes ADD CONSTRAINT no_cats CHECK (vote <> 'a')",
         "ALTER TABLE votes DROP CONSTRAINT no_cats",
         "no_cats",
@@ -65,8 +66,8 @@ async fn a_check_holds_back_what_it_refuses() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_trigger_that_raises_a_violation_holds_ballots_back() {
-    ballots_wait(
+async fn a_trigger_that_raises_a_violation_delays_ballots() {
+    assert_ballots_wait(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
          BEGIN RAISE EXCEPTION 'not on Sundays' USING ERRCODE = 'check_violation'; END $$;
          CREATE TRIGGER refuse BEFORE INSERT ON votes FOR EACH ROW EXECUTE FUNCTION refuse()",
@@ -76,26 +77,26 @@ async fn a_trigger_that_raises_a_violation_holds_ballots_back() {
     .await;
 }
 
-/// A table that the original app, or somebody, left cannot be taken over as it is; with the rows mended it can.
-async fn is_taken_over_once_mended(table: &str, word: &str, cure: &str, votes: [u64; 2]) {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+/// Checks that an existing table that cannot be migrated makes services unready, and that it is migrated after the fix.
+async fn assert_migrated_after_fix(table: &str, word: &str, fix: &str, votes: [u64; 2]) {
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.execute(table).await;
     let services = ["worker", "result"].map(|name| Service::start(name, &storage, &[]));
     for service in &services {
-        until_unready_because(service, &[word, "DATABASE_URL"]).await;
+        wait_until_unready(service, &[word, "DATABASE_URL"]).await;
     }
-    storage.execute(cure).await;
+    storage.execute(fix).await;
     for service in &services {
-        until_ready(&service.url).await;
+        wait_until_ready(&service.url).await;
     }
-    until_votes(&services[1].url, &votes).await;
+    wait_for_votes(&services[1].url, &votes).await;
     let health = get(&format!("{}/health", services[0].url)).await;
     assert_eq!(health.status(), StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rows_without_a_vote_are_named() {
-    is_taken_over_once_mended(
+async fn rows_without_a_vote_are_reported() {
+    assert_migrated_after_fix(
         "CREATE TABLE votes (id varchar(255), vote varchar(255)); INSERT INTO votes VALUES ('v1', NULL), ('v2', 'a')",
         "('v1', NULL)",
         "DELETE FROM votes WHERE vote IS NULL",
@@ -105,8 +106,8 @@ async fn rows_without_a_vote_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ids_that_are_there_twice_are_named() {
-    is_taken_over_once_mended(
+async fn duplicate_ids_are_reported() {
+    assert_migrated_after_fix(
         "CREATE TABLE votes (id varchar(255), vote varchar(255)); INSERT INTO votes VALUES ('v1', 'a'), ('v1', 'b')",
         "'v1' (2 rows)",
         "DELETE FROM votes WHERE vote = 'a'",
@@ -116,8 +117,8 @@ async fn ids_that_are_there_twice_are_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn columns_of_another_type_are_named() {
-    is_taken_over_once_mended(
+async fn columns_of_another_type_are_reported() {
+    assert_migrated_after_fix(
         "CREATE TABLE votes (id integer, vote varchar(10))",
         "id is integer, vote is character varying(10)",
         "DROP TABLE votes",
@@ -126,21 +127,21 @@ async fn columns_of_another_type_are_named() {
     .await;
 }
 
-/// Every role of the database may hold any advisory lock, as long as it likes.
+/// Every role of the database can hold any advisory lock for any time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_holds_an_advisory_lock_holds_up_no_vote() {
+async fn a_foreign_advisory_lock_delays_no_vote() {
     use sqlx::Connection;
 
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let vote = start_ready("vote", &storage, &[]).await;
     let _worker = start_ready("worker", &storage, &[]).await;
     let result = start_ready("result", &storage, &[]).await;
-    let mut hostile = sqlx::PgConnection::connect(&storage.database_url)
+    let mut lock_holder = sqlx::PgConnection::connect(&storage.database_url)
         .await
         .unwrap();
     let lock = sqlx::query("SELECT pg_advisory_lock(hashtext('tally'))");
-    lock.execute(&mut hostile).await.unwrap();
+    lock.execute(&mut lock_holder).await.unwrap();
     Voter::new(&vote.url).must_vote_for("a").await;
-    until_votes(&result.url, &[1, 0]).await;
-    drop(hostile);
+    wait_for_votes(&result.url, &[1, 0]).await;
+    drop(lock_holder);
 }

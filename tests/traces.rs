@@ -1,4 +1,4 @@
-//! Traces: from a voter's request through the queue to the commit, as a collector receives them.
+//! Traces from the request of a voter through the queue to the commit, as a collector receives them.
 
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use reqwest::{Method, StatusCode};
@@ -8,20 +8,20 @@ use tokio::net::TcpListener;
 use crate::{
     faults::start_ready,
     harness::{
-        collector::{Collector, Seen},
+        collector::{Collector, ReceivedSpan},
         eventually,
         process::Service,
         redis,
         skip::or_skip,
-        storage::{Kind, Storage, on_both_storages},
+        storage::{Backend, Storage, on_both_storages},
         voter::client,
     },
 };
 
 on_both_storages! {
-    traces_lead_from_the_request_to_the_commit,
-    a_batch_is_one_span_that_links_to_each_ballot,
-    a_dead_letter_says_so_in_its_trace_and_in_the_log,
+    a_trace_covers_the_request_and_the_commit,
+    a_batch_is_one_span_with_a_link_to_each_ballot,
+    a_dead_letter_is_an_error_in_its_trace_and_in_the_log,
 }
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -31,7 +31,7 @@ fn traceparent(trace: &str, flags: &str) -> String {
     format!("00-{trace}-{CLIENT}-{flags}")
 }
 
-/// Votes as a client that traces, or does not.
+/// Votes with or without a traceparent.
 async fn vote(url: &str, traceparent: Option<&str>) -> StatusCode {
     let mut request = client().post(url).form(&[("vote", "a")]);
     if let Some(traceparent) = traceparent {
@@ -40,36 +40,39 @@ async fn vote(url: &str, traceparent: Option<&str>) -> StatusCode {
     request.send().await.unwrap().status()
 }
 
-/// The destination's name in spans.
+/// The name of the destination in spans.
 fn destination(storage: &Storage) -> &str {
-    match kind(storage) {
+    match messaging_system(storage) {
         "redis" => &storage.stream,
         _ => "ballots",
     }
 }
 
-/// The queue's system.
-fn kind(storage: &Storage) -> &'static str {
+/// The messaging system of the queue.
+fn messaging_system(storage: &Storage) -> &'static str {
     let is_redis = storage.queue_url.starts_with("redis");
     if is_redis { "redis" } else { "sqlite" }
 }
 
-async fn a_batch_is_one_span_that_links_to_each_ballot(storage: Storage) {
+async fn a_batch_is_one_span_with_a_link_to_each_ballot(storage: Storage) {
     let collector = Collector::start().await;
     let settings = collector.settings();
-    let voting = start_ready("vote", &storage, &settings).await;
+    let vote_service = start_ready("vote", &storage, &settings).await;
     let mut sent = Vec::new();
     for last in ["6", "7"] {
         let trace = TRACE.replace("4736", &format!("473{last}"));
         let traced = traceparent(&trace, "01");
-        assert_eq!(vote(&voting.url, Some(&traced)).await, StatusCode::OK);
+        assert_eq!(vote(&vote_service.url, Some(&traced)).await, StatusCode::OK);
         let name = format!("send {}", destination(&storage));
         sent.push(collector.span(&trace, &name).await);
     }
-    // One that nobody traces is in the batch, and has no link.
+    // An untraced ballot is in the batch, without a link.
     let untraced = traceparent(&TRACE.replace('4', "5"), "00");
-    assert_eq!(vote(&voting.url, Some(&untraced)).await, StatusCode::OK);
-    // A ratio of 0 is that of traces that begin here; these began elsewhere.
+    assert_eq!(
+        vote(&vote_service.url, Some(&untraced)).await,
+        StatusCode::OK
+    );
+    // A ratio of 0 applies only to traces that start here, and these started in the client.
     let mut ratio = settings.to_vec();
     ratio.push(("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"));
     ratio.push(("OTEL_TRACES_SAMPLER_ARG", "0"));
@@ -84,14 +87,17 @@ async fn a_batch_is_one_span_that_links_to_each_ballot(storage: Storage) {
     assert_eq!(insert.attribute("db.operation.batch.size"), "3");
 }
 
-async fn traces_lead_from_the_request_to_the_commit(storage: Storage) {
+async fn a_trace_covers_the_request_and_the_commit(storage: Storage) {
     let collector = Collector::start().await;
     let service = async |name| start_ready(name, &storage, &collector.settings()).await;
-    let (voting, _worker) = (service("vote").await, service("worker").await);
-    let (system, queue) = (kind(&storage), destination(&storage));
+    let (vote_service, _worker) = (service("vote").await, service("worker").await);
+    let (system, queue) = (messaging_system(&storage), destination(&storage));
 
     let sampled = traceparent(TRACE, "01");
-    assert_eq!(vote(&voting.url, Some(&sampled)).await, StatusCode::OK);
+    assert_eq!(
+        vote(&vote_service.url, Some(&sampled)).await,
+        StatusCode::OK
+    );
     let request = collector.span(TRACE, "POST /").await;
     let sent = collector.span(TRACE, &format!("send {queue}")).await;
     let commit = format!("process {queue}");
@@ -109,7 +115,7 @@ async fn traces_lead_from_the_request_to_the_commit(storage: Storage) {
         ]
     );
     assert_eq!(
-        all.map(Seen::parent),
+        all.map(ReceivedSpan::parent),
         [
             CLIENT.to_owned(),
             request.id(),
@@ -159,14 +165,14 @@ async fn traces_lead_from_the_request_to_the_commit(storage: Storage) {
     assert!(processed.span.start_time_unix_nano <= processed.span.end_time_unix_nano);
     assert!(!all.iter().any(|seen| seen.failed()));
 
-    // Whoever does not trace begins a new one here.
-    assert_eq!(vote(&voting.url, None).await, StatusCode::OK);
+    // A request without a traceparent starts a new trace.
+    assert_eq!(vote(&vote_service.url, None).await, StatusCode::OK);
     let is_other = |name: &str| {
         let spans = collector.spans().into_iter();
         let mut others = spans.filter(|seen| seen.trace() != TRACE && seen.span.name == name);
         others.next()
     };
-    let other = eventually("a trace of our own", Option::is_some, async || {
+    let other = eventually("a new trace", Option::is_some, async || {
         is_other(&format!("send {queue}"))
     });
     let sent = other.await.unwrap();
@@ -185,7 +191,7 @@ async fn traces_lead_from_the_request_to_the_commit(storage: Storage) {
     assert!(probe.is_none(), "{probe:?}");
 }
 
-async fn a_dead_letter_says_so_in_its_trace_and_in_the_log(storage: Storage) {
+async fn a_dead_letter_is_an_error_in_its_trace_and_in_the_log(storage: Storage) {
     let collector = Collector::start().await;
     let mut settings = collector.settings().to_vec();
     settings.push(("LOG_FORMAT", "json"));
@@ -194,7 +200,7 @@ async fn a_dead_letter_says_so_in_its_trace_and_in_the_log(storage: Storage) {
     storage
         .enqueue_raw(&[("choice", "a"), ("traceparent", &sampled)])
         .await;
-    let line = worker.process.line_with("can never be stored");
+    let line = worker.process.wait_for_line("can never be stored");
     let line: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(
         (&line["trace_id"], &line["span_id"]),
@@ -207,7 +213,7 @@ async fn a_dead_letter_says_so_in_its_trace_and_in_the_log(storage: Storage) {
         let mut processed = spans.filter(|seen| seen.span.name == name);
         processed.find(|seen| seen.links() == [letter.clone()])
     };
-    let processed = eventually("its batch", Option::is_some, find)
+    let processed = eventually("the span of its batch", Option::is_some, find)
         .await
         .unwrap();
     assert!(processed.failed(), "{processed:?}");
@@ -215,15 +221,15 @@ async fn a_dead_letter_says_so_in_its_trace_and_in_the_log(storage: Storage) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_vote_that_fails_says_so_in_its_trace_and_in_the_log() {
-    let mut storage = or_skip!(Storage::new(Kind::Embedded).await);
-    // Nobody listens there.
+async fn a_failed_vote_is_an_error_in_its_trace_and_in_the_log() {
+    let mut storage = or_skip!(Storage::new(Backend::Embedded).await);
+    // No server listens at this address.
     storage.queue_url = "redis://127.0.0.1:1".into();
     let collector = Collector::start().await;
     let mut settings = collector.settings().to_vec();
     settings.push(("ENQUEUE_TIMEOUT", "100ms"));
-    let voting = Service::start("vote", &storage, &settings);
-    let status = vote(&voting.url, Some(&traceparent(TRACE, "01"))).await;
+    let vote_service = Service::start("vote", &storage, &settings);
+    let status = vote(&vote_service.url, Some(&traceparent(TRACE, "01"))).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     let request = collector.span(TRACE, "POST /").await;
     assert!(request.failed(), "{request:?}");
@@ -233,34 +239,37 @@ async fn a_vote_that_fails_says_so_in_its_trace_and_in_the_log() {
         .await;
     assert!(sent.failed(), "{sent:?}");
     assert!(!sent.attribute("error.type").is_empty());
-    let line = voting.process.line_with("could not be queued");
+    let line = vote_service.process.wait_for_line("could not be queued");
     let ids = format!("trace_id={TRACE} span_id={}", request.id());
     assert!(line.ends_with(&ids), "{line}");
-    // What belongs to no request belongs to no trace.
+    // Log lines outside requests have no trace.
     assert!(
-        !voting
+        !vote_service
             .process
-            .line_with("vote listens")
+            .wait_for_line("vote listens")
             .contains("trace_id")
     );
 }
 
-/// The way from a latency in a graph to its trace.
+/// Exemplars lead from a latency in a graph to its trace.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn latencies_name_a_trace_where_prometheus_asks_for_exemplars() {
-    let storage = or_skip!(Storage::new(Kind::Embedded).await);
+async fn latency_buckets_have_exemplars_in_openmetrics() {
+    let storage = or_skip!(Storage::new(Backend::Embedded).await);
     let collector = Collector::start().await;
-    let voting = start_ready("vote", &storage, &collector.settings()).await;
+    let vote_service = start_ready("vote", &storage, &collector.settings()).await;
     let sampled = traceparent(TRACE, "01");
-    assert_eq!(vote(&voting.url, Some(&sampled)).await, StatusCode::OK);
+    assert_eq!(
+        vote(&vote_service.url, Some(&sampled)).await,
+        StatusCode::OK
+    );
     let request = collector.span(TRACE, "POST /").await;
     let metrics = async |accept: &str| {
-        let scrape = client().get(format!("{}/metrics", voting.url));
+        let scrape = client().get(format!("{}/metrics", vote_service.url));
         let response = scrape.header("accept", accept).send().await.unwrap();
         let content_type = response.headers()["content-type"].to_str().unwrap();
         (content_type.to_owned(), response.text().await.unwrap())
     };
-    // What Prometheus 3 sends.
+    // The Accept header of Prometheus 3.
     let (content_type, text) = metrics("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2").await;
     assert_eq!(
         content_type,
@@ -281,27 +290,27 @@ async fn latencies_name_a_trace_where_prometheus_asks_for_exemplars() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_not_sampled_is_not_sent_and_costs_no_trace() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn unsampled_traces_are_not_exported_and_keep_the_client_context() {
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let collector = Collector::start().await;
     let mut settings = collector.settings().to_vec();
     settings.push(("OTEL_TRACES_SAMPLER", "parentbased_always_off"));
     settings.push(("OTEL_SERVICE_NAME", "polling-station"));
-    let voting = start_ready("vote", &storage, &settings).await;
+    let vote_service = start_ready("vote", &storage, &settings).await;
     let other = TRACE.replace('4', "5");
     let headers = [traceparent(&other, "00"), traceparent(TRACE, "01")];
-    assert_eq!(vote(&voting.url, None).await, StatusCode::OK);
+    assert_eq!(vote(&vote_service.url, None).await, StatusCode::OK);
     for header in &headers {
-        assert_eq!(vote(&voting.url, Some(header)).await, StatusCode::OK);
+        assert_eq!(vote(&vote_service.url, Some(header)).await, StatusCode::OK);
     }
     let last = collector.span(TRACE, "POST /").await;
     assert_eq!(last.service, "polling-station");
     let sent = collector
         .span(TRACE, &format!("send {}", storage.stream))
         .await;
-    let traces: Vec<_> = collector.spans().iter().map(Seen::trace).collect();
+    let traces: Vec<_> = collector.spans().iter().map(ReceivedSpan::trace).collect();
     assert_eq!(traces, [TRACE, TRACE]);
-    // A worker may trace though nobody has so far: it is told what the client said.
+    // The worker may trace even if vote does not, so ballots keep the traceparent of the client.
     let expected = [
         None,
         Some(headers[0].clone()),
@@ -311,16 +320,22 @@ async fn what_is_not_sampled_is_not_sent_and_costs_no_trace() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_traces_are_off_a_ballot_keeps_that_of_its_client() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
-    let voting = start_ready("vote", &storage, &[]).await;
+async fn without_tracing_a_ballot_keeps_the_traceparent_of_its_client() {
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
+    let vote_service = start_ready("vote", &storage, &[]).await;
     let sampled = traceparent(TRACE, "01");
-    assert_eq!(vote(&voting.url, Some(&sampled)).await, StatusCode::OK);
-    assert_eq!(vote(&voting.url, Some("nonsense")).await, StatusCode::OK);
+    assert_eq!(
+        vote(&vote_service.url, Some(&sampled)).await,
+        StatusCode::OK
+    );
+    assert_eq!(
+        vote(&vote_service.url, Some("nonsense")).await,
+        StatusCode::OK
+    );
     assert_eq!(traceparents(&storage), [Some(sampled), None]);
 }
 
-/// Those of the ballots in the queue, oldest first.
+/// The traceparents of the ballots in the queue, oldest first.
 fn traceparents(storage: &Storage) -> Vec<Option<String>> {
     let mut all = ::redis::cmd("XRANGE");
     all.arg(&storage.stream).arg("-").arg("+");
@@ -337,17 +352,17 @@ fn traceparents(storage: &Storage) -> Vec<Option<String>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_last_traces_are_sent_at_the_end() {
-    let storage = or_skip!(Storage::new(Kind::Embedded).await);
+async fn pending_spans_are_exported_at_shutdown() {
+    let storage = or_skip!(Storage::new(Backend::Embedded).await);
     let collector = Collector::start().await;
-    let never = [
+    let no_export = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str()),
         ("OTEL_BSP_SCHEDULE_DELAY", "3600000"),
     ];
-    let mut voting = start_ready("vote", &storage, &never).await;
-    vote(&voting.url, None).await;
+    let mut vote_service = start_ready("vote", &storage, &no_export).await;
+    vote(&vote_service.url, None).await;
     assert!(collector.spans().is_empty());
-    assert!(voting.process.terminate().success());
+    assert!(vote_service.process.terminate().success());
     let names: Vec<_> = collector
         .spans()
         .into_iter()
@@ -357,9 +372,9 @@ async fn the_last_traces_are_sent_at_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_collector_that_is_away_or_hangs_disturbs_nobody() {
-    let storage = or_skip!(Storage::new(Kind::Embedded).await);
-    // Connections are taken in by the system, and nobody ever answers.
+async fn an_unreachable_or_hanging_collector_does_not_affect_votes() {
+    let storage = or_skip!(Storage::new(Backend::Embedded).await);
+    // The system accepts connections, and no response is ever sent.
     let hangs = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let hangs = format!("http://{}", hangs.local_addr().unwrap());
     for collector in ["http://127.0.0.1:1", &hangs] {
@@ -370,24 +385,24 @@ async fn a_collector_that_is_away_or_hangs_disturbs_nobody() {
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "3600000"),
             ("SHUTDOWN_TIMEOUT", "1h"),
         ];
-        let mut voting = start_ready("vote", &storage, &settings).await;
-        // More than there is room for.
+        let mut vote_service = start_ready("vote", &storage, &settings).await;
+        // More spans than the queue of the exporter can hold.
         for _ in 0..50 {
-            assert_eq!(vote(&voting.url, None).await, StatusCode::OK);
+            assert_eq!(vote(&vote_service.url, None).await, StatusCode::OK);
         }
-        assert!(voting.process.terminate().success(), "{collector}");
+        assert!(vote_service.process.terminate().success(), "{collector}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_of_the_result_are_traced_too() {
-    let storage = or_skip!(Storage::new(Kind::Embedded).await);
+async fn requests_to_the_result_service_are_traced() {
+    let storage = or_skip!(Storage::new(Backend::Embedded).await);
     let collector = Collector::start().await;
     let result = start_ready("result", &storage, &collector.settings()).await;
     for (path, name, route) in [
         ("/api/tally", "GET /api/tally", "/api/tally"),
         ("/no/such/path", "GET", ""),
-        // A method that nobody knows names no span.
+        // An unknown method does not appear in the name of a span.
         ("/api/tally.csv", "HTTP /api/tally.csv", "/api/tally.csv"),
     ] {
         let method = match name {

@@ -72,7 +72,7 @@ impl VirtualUser {
             if succeeded {
                 backoff.reset();
             } else {
-                let wait = sleep(backoff.next_wait());
+                let wait = sleep(backoff.next_delay());
                 context.stop.run_until_cancelled(wait).await;
             }
         }

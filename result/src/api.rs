@@ -11,7 +11,9 @@ use utoipa::{
     IntoResponses, ToSchema,
     openapi::{RefOr, response},
 };
-use web::{Known, NotModified, Problem, ProblemKind, problem_responses, unless_known};
+use web::{
+    NotModified, Problem, ProblemKind, RequestConditions, conditional_response, problem_responses,
+};
 
 use crate::{
     routes::App,
@@ -51,7 +53,7 @@ impl IntoResponses for UnknownQuery {
 /// All votes and those for each option; the latter are `null` while they are hidden. It changes with every vote: ask
 /// with `If-None-Match`, or better listen to `/events`.
 #[utoipa::path(get, path = "/api/tally", tag = "result", operation_id = "get_tally",
-    params(Known),
+    params(RequestConditions),
     responses(
         (status = OK, description = "The tally of now.", body = TallyDocument,
             headers(("ETag" = String, description = "The id of this tally, the same on every replica.")),
@@ -62,7 +64,7 @@ impl IntoResponses for UnknownQuery {
 )]
 pub async fn tally(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let snapshot = app.snapshot()?;
-    Ok(unless_known(
+    Ok(conditional_response(
         &snapshot.id,
         request.headers(),
         "application/json",
@@ -75,7 +77,7 @@ pub async fn tally(State(app): State<App>, request: Request) -> Result<Response,
 /// With the columns `key`, `label`, `votes` and `percent`, in the poll's order. A key or a label that a spreadsheet would take
 /// for a formula has a single quote in front.
 #[utoipa::path(get, path = "/api/tally.csv", tag = "result", operation_id = "get_tally_csv",
-    params(Known, ("bom" = inline(Option<Bom>), Query, nullable = false,
+    params(RequestConditions, ("bom" = inline(Option<Bom>), Query, nullable = false,
         description = "1: the table begins with a byte order mark, by which spreadsheets know that it is in UTF-8. 0, or nothing: it does not.")),
     responses(
         (status = OK, description = "The tally of now.", body = String, content_type = "text/csv",
@@ -91,7 +93,7 @@ pub async fn tally_csv(State(app): State<App>, request: Request) -> Result<Respo
     let bom = Bom::of(request.uri().query().unwrap_or_default())?;
     let snapshot = app.snapshot()?;
     refuse_hidden(&snapshot)?;
-    Ok(unless_known(
+    Ok(conditional_response(
         &snapshot.id,
         request.headers(),
         "text/csv; charset=utf-8; header=present",
@@ -129,7 +131,7 @@ impl Bom {
 ///
 /// At most 48 steps, whose length follows from how long voting has been going on. Steps without votes are left out.
 #[utoipa::path(get, path = "/api/timeline", tag = "result", operation_id = "get_timeline",
-    params(Known),
+    params(RequestConditions),
     responses(
         (status = OK, description = "The votes over time.", body = TimelineDocument,
             headers(("ETag" = String, description = "The same on every replica, as long as the votes over time are.")),
@@ -143,7 +145,7 @@ pub async fn timeline(State(app): State<App>, request: Request) -> Result<Respon
     let snapshot = app.snapshot()?;
     refuse_hidden(&snapshot)?;
     let timeline = app.timeline()?;
-    Ok(unless_known(
+    Ok(conditional_response(
         &timeline.id,
         request.headers(),
         "application/json",

@@ -83,7 +83,7 @@ pub async fn stream(State(app): State<App>, request: Request) -> Result<Response
         .unwrap_or_default();
     let viewer = Viewer::new(
         app.latest.clone(),
-        app.closing.clone(),
+        app.shutting_down.clone(),
         app.metrics.clone(),
         last_seen.into(),
         (place, share),
@@ -100,7 +100,7 @@ pub async fn stream(State(app): State<App>, request: Request) -> Result<Response
 /// One open connection.
 struct Viewer<P> {
     latest: watch::Receiver<Latest>,
-    closing: CancellationToken,
+    shutting_down: CancellationToken,
     heartbeat: Interval,
     /// The id of the tally this viewer has.
     seen: Arc<str>,
@@ -108,14 +108,14 @@ struct Viewer<P> {
     change: Option<u64>,
     metrics: ResultMetrics,
     greeted: bool,
-    _counted: Counted,
+    _counted: GaugeGuard,
     _place: P,
 }
 
 impl<P> Viewer<P> {
     fn new(
         mut latest: watch::Receiver<Latest>,
-        closing: CancellationToken,
+        shutting_down: CancellationToken,
         metrics: ResultMetrics,
         seen: Arc<str>,
         place: P,
@@ -123,10 +123,10 @@ impl<P> Viewer<P> {
         latest.mark_changed();
         let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let counted = Counted::new(metrics.result_sse_connections.clone());
+        let counted = GaugeGuard::new(metrics.result_sse_connections.clone());
         Self {
             latest,
-            closing,
+            shutting_down,
             heartbeat,
             seen,
             change: None,
@@ -151,7 +151,7 @@ impl<P> Viewer<P> {
         }
         loop {
             tokio::select! {
-                () = self.closing.cancelled() => return None,
+                () = self.shutting_down.cancelled() => return None,
                 changed = self.latest.changed() => changed.ok()?,
                 _ = self.heartbeat.tick() => return Some(self.beat()),
             }
@@ -205,16 +205,16 @@ impl<P> Viewer<P> {
 }
 
 /// Counts a viewer for as long as it is connected.
-struct Counted(IntGauge);
+struct GaugeGuard(IntGauge);
 
-impl Counted {
+impl GaugeGuard {
     fn new(gauge: IntGauge) -> Self {
         gauge.inc();
         Self(gauge)
     }
 }
 
-impl Drop for Counted {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -239,8 +239,8 @@ mod tests {
         };
         let (publisher, latest) = watch::channel(None);
         let show = |votes| publish(&publisher, snapshot(votes));
-        let closing = CancellationToken::new();
-        let mut viewer = Viewer::new(latest, closing, metrics.clone(), "".into(), ());
+        let shutting_down = CancellationToken::new();
+        let mut viewer = Viewer::new(latest, shutting_down, metrics.clone(), "".into(), ());
         let greeting = viewer.next().await.unwrap();
         assert!(greeting.starts_with(RETRY));
         show(1);

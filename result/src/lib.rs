@@ -55,7 +55,7 @@ pub async fn run(
     let metrics = ResultMetrics::for_outcomes(&service_metrics.registry);
     let http_metrics = HttpMetrics::for_methods(&service_metrics.registry);
     service_metrics.show_exemplars(&http_metrics.http_server_request_duration_seconds);
-    let store = Store::open_measured(&config.store, &service_metrics).await?;
+    let store = Store::open_with_metrics(&config.store, &service_metrics).await?;
     let poll = Arc::new(config.poll);
     let lifecycle = Lifecycle::new(shutdown, config.server.drain);
     let dependency = Dependency::new("store", &service_metrics.common);
@@ -95,7 +95,7 @@ pub async fn run(
         latest.clone(),
         timeline,
         metrics,
-        lifecycle.closing.clone(),
+        lifecycle.shutting_down.clone(),
         (config.max_viewers, viewers_per_address),
     );
     let routes = routes::routes(
@@ -105,15 +105,15 @@ pub async fn run(
         &http_metrics,
     );
     let base_path = config.page.links.result_base_path.unwrap_or_default();
-    let answers = web::Answers::new(routes, http_metrics, config.site).below(base_path);
+    let answers = web::AppService::new(routes, http_metrics, config.site).below(base_path);
 
-    let closing = lifecycle.closing.clone();
+    let shutting_down = lifecycle.shutting_down.clone();
     let settling = store.clone();
     {
-        let (store, closing) = (store.clone(), closing.clone());
+        let (store, shutting_down) = (store.clone(), shutting_down.clone());
         tasks.spawn("store probe", async move {
             dependency
-                .watch(closing, || store.probe(), async || {})
+                .watch(shutting_down, || store.probe(), async || {})
                 .await;
             Ok(())
         });
@@ -128,14 +128,14 @@ pub async fn run(
         ),
     );
     {
-        let (store, poll, closing) = (store.clone(), poll.clone(), closing.clone());
+        let (store, poll, shutting_down) = (store.clone(), poll.clone(), shutting_down.clone());
         tasks.spawn("timeline", async move {
-            timeline::keep_fresh(&store, &poll, latest, &timeline_publisher, &closing).await;
+            timeline::keep_fresh(&store, &poll, latest, &timeline_publisher, &shutting_down).await;
             Ok(())
         });
     }
     tasks.spawn("refresher", async move {
-        Ok(refresher::keep_fresh(&store, &poll, &publisher, &closing).await?)
+        Ok(refresher::keep_fresh(&store, &poll, &publisher, &shutting_down).await?)
     });
     let ended = lifecycle.run(tasks).await;
     settling.settle().await;

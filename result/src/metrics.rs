@@ -39,7 +39,7 @@ impl ResultMetrics {
     /// The age is that of the moment when it is asked for: while the store hangs, nothing else happens.
     pub fn tell_age_of(&self, latest: watch::Receiver<Latest>, service: &ServiceMetrics) {
         let (age, started) = (self.result_snapshot_age_seconds.clone(), Timestamp::now());
-        service.before_each_scrape(move || {
+        service.on_scrape(move || {
             let read_at = latest
                 .borrow()
                 .as_ref()

@@ -112,7 +112,7 @@ pub async fn embed(State(app): State<App>, request: Request) -> Response {
 pub async fn timeline(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let snapshot = app.snapshot()?;
     api::refuse_hidden(&snapshot)?;
-    let language = Language::asked_for(request.headers());
+    let language = Language::negotiate(request.headers());
     let timeline = app.timeline.borrow().clone();
     let shown = (Kind::Timeline, Version::of(&snapshot, timeline.as_deref()));
     let part = app
@@ -127,7 +127,7 @@ pub async fn timeline(State(app): State<App>, request: Request) -> Result<Respon
 }
 
 fn page(app: &App, headers: &HeaderMap, kind: Kind) -> Response {
-    let language = Language::asked_for(headers);
+    let language = Language::negotiate(headers);
     let (snapshot, timeline) = (app.latest.borrow().clone(), app.timeline.borrow().clone());
     let (snapshot, timeline) = (snapshot.as_deref(), timeline.as_deref());
     let page = || ResultPage::new(app, language, kind, snapshot, timeline);

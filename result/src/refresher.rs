@@ -34,15 +34,15 @@ pub async fn keep_fresh(
     store: &Store,
     poll: &Poll,
     publisher: &watch::Sender<Latest>,
-    closing: &CancellationToken,
+    shutting_down: &CancellationToken,
 ) -> Result<(), StoreError> {
     let mut changes = store.changes();
     let mut backoff = Backoff::default();
     let mut counting = Counting::new();
     let mut last: Option<(Tally, Timestamp)> = None;
-    while !closing.is_cancelled() {
+    while !shutting_down.is_cancelled() {
         let prepared = Box::pin(store.ensure_prepared());
-        let read = match closing.run_until_cancelled(prepared).await {
+        let read = match shutting_down.run_until_cancelled(prepared).await {
             Some(Ok(())) => store.tally().await,
             Some(Err(error)) if error.class == ErrorClass::Permanent => return Err(error),
             Some(Err(error)) => Err(error),
@@ -57,7 +57,7 @@ pub async fn keep_fresh(
                 pause(publisher.receiver_count())
             }
             Err(error) => {
-                let wait = backoff.next_wait();
+                let wait = backoff.next_delay();
                 tracing::warn!(%error, ?wait, "the tally cannot be read; viewers see the last one");
                 wait
             }
@@ -68,8 +68,8 @@ pub async fn keep_fresh(
             let snapshot = Snapshot::new(poll, tally, *as_of, stale, counting, poll.schedule.now());
             publish(publisher, snapshot);
         }
-        closing.run_until_cancelled(sleep(wait)).await;
-        closing
+        shutting_down.run_until_cancelled(sleep(wait)).await;
+        shutting_down
             .run_until_cancelled(something_new(&mut changes, poll))
             .await;
     }

@@ -9,8 +9,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{
-    AddressLimit, AllowedOrigins, Api, HttpMetrics, Pages, Problem, ProblemKind, asset_routes,
-    content_security_policy, documented_routes, language::Translations, links::LinkSettings,
+    AddressLimit, AllowedOrigins, Api, HttpMetrics, PageCache, Problem, ProblemKind, asset_routes,
+    content_security_policy, documented_routes, language::Translations,
+    public_urls::PublicUrlSettings,
 };
 
 use crate::{
@@ -37,10 +38,10 @@ pub struct Parts {
     pub(crate) latest: watch::Receiver<Latest>,
     pub(crate) timeline: watch::Receiver<LatestTimeline>,
     pub(crate) metrics: ResultMetrics,
-    pub(crate) closing: CancellationToken,
+    pub(crate) shutting_down: CancellationToken,
     pub(crate) texts: Translations<Texts>,
     pub(crate) assets: Assets,
-    pub(crate) links: LinkSettings,
+    pub(crate) links: PublicUrlSettings,
     /// What browsers may do with the page that others show in a frame.
     pub(crate) embed_policy: HeaderValue,
     /// Places for viewers of the live events.
@@ -49,7 +50,7 @@ pub struct Parts {
     pub(crate) per_address: AddressLimit,
     pub(crate) refused_log: Throttle,
     pub(crate) instance: String,
-    pub(crate) pages: Pages<page::Kind, page::Version>,
+    pub(crate) pages: PageCache<page::Kind, page::Version>,
 }
 
 impl Deref for App {
@@ -67,7 +68,7 @@ impl App {
         latest: watch::Receiver<Latest>,
         timeline: watch::Receiver<LatestTimeline>,
         metrics: ResultMetrics,
-        closing: CancellationToken,
+        shutting_down: CancellationToken,
         (max_viewers, per_address): (usize, AddressLimit),
     ) -> Self {
         Self(Arc::new(Parts {
@@ -75,7 +76,7 @@ impl App {
             latest,
             timeline,
             metrics,
-            closing,
+            shutting_down,
             texts: texts::all(),
             assets: Assets::new(pages.links.vote_url.as_deref()),
             links: pages.links.clone(),
@@ -84,7 +85,7 @@ impl App {
             per_address,
             refused_log: Throttle::default(),
             instance: telemetry::instance_name(),
-            pages: Pages::default(),
+            pages: PageCache::default(),
         }))
     }
 

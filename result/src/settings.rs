@@ -7,7 +7,7 @@ use poll::{Poll, settings::PollSettings};
 use store::{StoreConfig, StoreSettings};
 use web::{
     AllowedOrigins, Site,
-    links::{self, LinkSettings},
+    public_urls::{self, PublicUrlSettings},
     settings::{BrowserSettings, ServerSettings},
 };
 
@@ -49,7 +49,7 @@ pub struct ViewerSettings {
 pub struct EmbedSettings {
     /// The origins whose pages may show /embed in a frame, separated by commas: scheme, host and port; if not set,
     /// none
-    #[arg(long, env = "EMBED_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = links::origin)]
+    #[arg(long, env = "EMBED_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = public_urls::origin)]
     pub embed_allowed_origins: Vec<String>,
 }
 
@@ -57,7 +57,7 @@ pub struct EmbedSettings {
 #[derive(Clone, Debug)]
 pub struct PageConfig {
     /// Where browsers find the pages.
-    pub links: LinkSettings,
+    pub links: PublicUrlSettings,
     /// Whose pages may show the result in a frame.
     pub embed_allowed_origins: Vec<String>,
 }

@@ -85,10 +85,10 @@ pub async fn keep_fresh(
     poll: &Poll,
     mut tally: watch::Receiver<Latest>,
     publisher: &watch::Sender<LatestTimeline>,
-    closing: &CancellationToken,
+    shutting_down: &CancellationToken,
 ) {
     let mut backoff = Backoff::default();
-    while let Some(Ok(())) = closing.run_until_cancelled(tally.changed()).await {
+    while let Some(Ok(())) = shutting_down.run_until_cancelled(tally.changed()).await {
         let wait = match read(store, poll).await {
             Ok(timeline) => {
                 backoff.reset();
@@ -96,13 +96,13 @@ pub async fn keep_fresh(
                 AT_MOST_EVERY
             }
             Err(error) => {
-                let wait = backoff.next_wait();
+                let wait = backoff.next_delay();
                 tracing::warn!(%error, ?wait, "the votes over time cannot be read; viewers see the last ones");
                 tally.mark_changed();
                 wait
             }
         };
-        closing.run_until_cancelled(sleep(wait)).await;
+        shutting_down.run_until_cancelled(sleep(wait)).await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! A real Prometheus reads OpenMetrics, and keeps the exemplars.
+//! A real Prometheus scrapes OpenMetrics and stores the exemplars.
 
 use serde_json::Value;
 
@@ -9,14 +9,14 @@ use crate::{
         eventually,
         prometheus::Prometheus,
         skip::or_skip,
-        storage::{Kind, Storage},
+        storage::{Backend, Storage},
         voter::Voter,
     },
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn prometheus_leads_from_a_latency_to_its_trace() {
-    let storage = or_skip!(Storage::new(Kind::Embedded).await);
+async fn prometheus_stores_exemplars_with_trace_ids() {
+    let storage = or_skip!(Storage::new(Backend::Embedded).await);
     let collector = Collector::start().await;
     let vote = start_ready("vote", &storage, &collector.settings()).await;
     Voter::new(&vote.url).must_vote_for("a").await;
@@ -31,17 +31,17 @@ async fn prometheus_leads_from_a_latency_to_its_trace() {
     let prometheus = or_skip!(Prometheus::of(&vote.url));
     let exemplars = async || {
         let path = "query_exemplars?query=http_server_request_duration_seconds_bucket&start=0&end=9999999999";
-        prometheus.ask(path).await
+        prometheus.query(path).await
     };
-    let has_it = |found: &Value| found.to_string().contains(&trace);
-    eventually("the exemplar", has_it, exemplars).await;
-    // All of it was read, and counters have the names that they have in the other format.
+    let has_trace = |found: &Value| found.to_string().contains(&trace);
+    eventually("the exemplar", has_trace, exemplars).await;
+    // The whole scrape was parsed, and counters have the same names as in the text format.
     for query in [
         "up",
         "vote_submissions_total{choice=\"a\",outcome=\"accepted\"}",
     ] {
         let value = async || {
-            let found = prometheus.ask(&format!("query?query={query}")).await;
+            let found = prometheus.query(&format!("query?query={query}")).await;
             found["result"][0]["value"][1].clone()
         };
         eventually(query, |value| *value == "1", value).await;

@@ -1,22 +1,22 @@
 //! `promtool check metrics`.
 
 use super::services;
-use crate::harness::{promtool::Promtool, scrape::Scrape, skip::or_skip, storage::Kind};
+use crate::harness::{promtool::Promtool, scrape::Scrape, skip::or_skip, storage::Backend};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn promtool_finds_nothing_wrong_with_any_service() {
+async fn promtool_accepts_the_metrics_of_every_service() {
     let promtool = or_skip!(Promtool::find());
-    let (_storage, services) = or_skip!(services(Kind::Embedded).await);
+    let (_storage, services) = or_skip!(services(Backend::Embedded).await);
     for (name, service) in &services {
         let Scrape(metrics) = Scrape::of(&service.url).await;
-        let said = promtool.check_metrics(&metrics);
-        assert!(said.is_empty(), "{name}: {said}");
+        let problems = promtool.check_metrics(&metrics);
+        assert!(problems.is_empty(), "{name}: {problems}");
     }
 }
 
 #[test]
-fn promtool_would_find_something() {
+fn promtool_rejects_an_invalid_metric() {
     let promtool = or_skip!(Promtool::find());
-    let said = promtool.check_metrics("# HELP votes Votes.\n# TYPE votes counter\nvotes 1\n");
-    assert!(said.contains("_total"), "{said}");
+    let problems = promtool.check_metrics("# HELP votes Votes.\n# TYPE votes counter\nvotes 1\n");
+    assert!(problems.contains("_total"), "{problems}");
 }

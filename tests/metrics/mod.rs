@@ -1,7 +1,7 @@
-//! Every metric: something happens, and the metric says so. Services are processes of their own, servers are real.
+//! Every metric changes with the event that it measures. Services are separate processes, and servers are real.
 //!
-//! What needs more than one sentence to happen is shown where that is at home: `worker_ballots_lost_total` in
-//! `faults::stream`, `http_server_connections_rejected_total` in `hostile_clients`, `queue_durable` 0 in `durability`.
+//! Metrics whose events need a longer setup are tested elsewhere: `worker_ballots_lost_total` in `faults::stream`,
+//! `http_server_connections_rejected_total` in `hostile_clients`, `queue_durable` 0 in `durability`.
 
 mod exemplars;
 mod lint;
@@ -13,18 +13,18 @@ mod vote;
 mod worker;
 mod zeros;
 
-/// Machines are shared: what waits for a frozen server waits this long.
-const PROMPT: [(&str, &str); 2] = [("ENQUEUE_TIMEOUT", "2s"), ("STORE_TIMEOUT", "2s")];
+/// Short timeouts for tests that wait for a frozen server, yet long enough for a shared machine.
+const SHORT_TIMEOUTS: [(&str, &str); 2] = [("ENQUEUE_TIMEOUT", "2s"), ("STORE_TIMEOUT", "2s")];
 
 use crate::harness::{
     process::Service,
-    storage::{Kind, Storage},
+    storage::{Backend, Storage},
 };
 
-/// The three services, each with its name.
-async fn services(kind: Kind) -> Result<(Storage, [(&'static str, Service); 3]), String> {
+/// Starts the three services, and returns each with its name.
+async fn services(kind: Backend) -> Result<(Storage, [(&'static str, Service); 3]), String> {
     let storage = Storage::new(kind).await?;
-    let services =
-        ["vote", "worker", "result"].map(|name| (name, Service::start(name, &storage, &PROMPT)));
+    let services = ["vote", "worker", "result"]
+        .map(|name| (name, Service::start(name, &storage, &SHORT_TIMEOUTS)));
     Ok((storage, services))
 }

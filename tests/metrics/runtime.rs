@@ -1,22 +1,22 @@
-//! What every process says of itself.
+//! Build, process and runtime metrics of every service.
 
 use super::services;
 use crate::harness::{
-    scrape::{Scrape, until},
+    scrape::{Scrape, wait_for_value},
     skip::or_skip,
-    storage::Kind,
+    storage::Backend,
     viewer::get,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_process_says_what_it_is_and_what_it_uses() {
-    let (_storage, services) = or_skip!(services(Kind::Embedded).await);
+async fn every_service_exports_build_process_and_runtime_metrics() {
+    let (_storage, services) = or_skip!(services(Backend::Embedded).await);
     for (name, service) in &services {
         let before = Scrape::of(&service.url).await;
         let built = before
             .series()
             .find(|(series, _)| series.starts_with("build_info{"));
-        let (labels, _) = built.expect("it says what it is");
+        let (labels, _) = built.expect("the metric build_info");
         for label in [
             format!("service=\"{name}\""),
             format!("version=\"{}\"", env!("CARGO_PKG_VERSION")),
@@ -44,8 +44,8 @@ async fn every_process_says_what_it_is_and_what_it_uses() {
             "tokio_runtime_busy_seconds_total",
             "tokio_runtime_parks_total",
         ] {
-            let was = before.value(counter);
-            until(&service.url, counter, |now| now > was).await;
+            let earlier = before.value(counter);
+            wait_for_value(&service.url, counter, |now| now > earlier).await;
         }
         let cpu = "process_cpu_seconds_total";
         assert!(Scrape::of(&service.url).await.value(cpu) >= before.value(cpu));

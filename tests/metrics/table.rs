@@ -1,4 +1,4 @@
-//! The table in `infra/monitoring/metrics.md` is what the running services say, and which alerts look at it.
+//! The table in `infra/monitoring/metrics.md` matches the metrics of the running services and the alerts that use them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,36 +8,36 @@ use std::{
 };
 
 use super::services;
-use crate::harness::{folders::root, scrape::Scrape, skip::or_skip, storage::Kind};
+use crate::harness::{folders::root, scrape::Scrape, skip::or_skip, storage::Backend};
 
 const FILE: &str = "infra/monitoring/metrics.md";
 const RULES: &str = "infra/monitoring/prometheus/rules";
-/// With this variable set the table is written instead of compared.
+/// If this variable is set, the test writes the table instead of comparing it.
 const UPDATE: &str = "UPDATE_METRICS_TABLE";
-/// Above is written by hand, below by this test.
+/// Separates the text written by hand, above, from the generated table, below.
 const MARK: &str = "<!-- generated -->\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_table_of_metrics_is_what_services_say() {
-    let (_storage, services) = or_skip!(services(Kind::Embedded).await);
+async fn the_table_matches_the_exported_metrics() {
+    let (_storage, services) = or_skip!(services(Backend::Embedded).await);
     let mut metrics = BTreeMap::<String, Metric>::new();
     for (name, service) in &services {
         let scrape = Scrape::of(&service.url).await;
-        for (metric, described) in described(&scrape.0) {
-            let known = metrics.entry(metric).or_insert(described);
+        for (metric, found) in parse_metrics(&scrape.0) {
+            let known = metrics.entry(metric).or_insert(found);
             known.services.push(name);
         }
     }
     let path = root().join(FILE);
-    let file = fs::read_to_string(&path).expect("the table is there");
-    let (written_by_hand, table) = file.split_once(MARK).expect("the mark is there");
+    let file = fs::read_to_string(&path).expect("the file of the table");
+    let (written_by_hand, table) = file.split_once(MARK).expect("the mark");
     let now = table_of(&metrics, &rules());
     if std::env::var_os(UPDATE).is_some() {
-        fs::write(&path, [written_by_hand, MARK, &now].concat()).expect("it can be written");
+        fs::write(&path, [written_by_hand, MARK, &now].concat()).expect("the file is writable");
     } else {
         assert_eq!(
             table, now,
-            "{FILE} is not what services say; run this test with {UPDATE}=1"
+            "{FILE} does not match the metrics of the services; run this test with {UPDATE}=1"
         );
     }
 }
@@ -51,7 +51,7 @@ struct Metric {
 }
 
 /// The metrics in a scrape, by name.
-fn described(scrape: &str) -> BTreeMap<String, Metric> {
+fn parse_metrics(scrape: &str) -> BTreeMap<String, Metric> {
     let mut metrics = BTreeMap::<String, Metric>::new();
     for line in scrape.lines() {
         if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(name_and_rest) {
@@ -68,7 +68,7 @@ fn described(scrape: &str) -> BTreeMap<String, Metric> {
                 .filter_map(|part| series.strip_suffix(part))
                 .find(|name| metrics.contains_key(*name))
                 .unwrap_or(series);
-            let metric = metrics.get_mut(name).expect("its HELP comes first");
+            let metric = metrics.get_mut(name).expect("HELP precedes the series");
             metric.labels.extend(labels.filter(|label| label != "le"));
         }
     }
@@ -102,27 +102,27 @@ fn table_of(metrics: &BTreeMap<String, Metric>, rules: &[Rule]) -> String {
             table,
             "| `{name}` | {kind} | {labels} | {help} | {services} | {alerts} |"
         )
-        .expect("text can be written to");
+        .expect("writing to a String cannot fail");
     }
     table
 }
 
-/// A rule of Prometheus: its name, and its text.
+/// A Prometheus rule: its name and its text.
 struct Rule {
     is_alert: bool,
     name: String,
     text: String,
 }
 
-/// The rules as they are written, one after the other: each begins with its name.
+/// All rules of the rule files, in order. Each begins with its name.
 fn rules() -> Vec<Rule> {
     let mut rules = Vec::<Rule>::new();
     for file in files_under(&root().join(RULES)) {
-        let text = fs::read_to_string(&file).expect("rules can be read");
+        let text = fs::read_to_string(&file).expect("the rules are readable");
         for line in text.lines() {
-            let begins = line.trim_start().trim_start_matches("- ");
+            let entry = line.trim_start().trim_start_matches("- ");
             let named = |kind| {
-                begins
+                entry
                     .strip_prefix(kind)
                     .map(|name: &str| name.trim().to_owned())
             };
@@ -154,7 +154,7 @@ fn files_under(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The alerts that look at a metric, directly or at what is computed of it.
+/// The alerts that use a metric, directly or through recording rules.
 fn alerts_on<'a>(metric: &str, rules: &'a [Rule]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut seen = BTreeSet::<&'a str>::new();
@@ -171,7 +171,7 @@ fn alerts_on<'a>(metric: &str, rules: &'a [Rule]) -> BTreeSet<String> {
     found
 }
 
-/// Whether the name stands in the text as a word of its own, or as one of a histogram's series.
+/// Returns true if the text contains the name as a whole word, or a series of the histogram with this name.
 fn mentions(text: &str, name: &str) -> bool {
     let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == ':';
     let histogram = ["_bucket", "_sum", "_count"];

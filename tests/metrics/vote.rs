@@ -1,39 +1,41 @@
-//! What happens to votes.
+//! Outcomes of votes, and the state of the queue.
 
 use std::time::Instant;
 
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 
-use super::PROMPT;
+use super::SHORT_TIMEOUTS;
 use crate::{
     faults::start_ready,
     harness::{
         eventually,
         process::Service,
-        raw::Raw,
+        raw::RawClient,
         redis,
-        scrape::{Scrape, until, value},
+        scrape::{Scrape, value, wait_for_value},
         skip::or_skip,
-        storage::{Kind, Storage},
+        storage::{Backend, Storage},
         voter::Voter,
     },
 };
 
+/// The series that counts votes with this choice and outcome.
 fn submissions(choice: &str, outcome: &str) -> String {
     format!("vote_submissions_total{{choice=\"{choice}\",outcome=\"{outcome}\"}}")
 }
 
+/// The series that counts enqueues with this outcome.
 fn enqueued(outcome: &str) -> String {
     format!("vote_enqueue_duration_seconds_count{{outcome=\"{outcome}\"}}")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_outcome_of_a_vote_is_counted_as_what_it_is() {
-    let redis = or_skip!(redis::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn every_outcome_of_a_vote_is_counted() {
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.queue_url.clone_from(&redis.url);
-    let vote = start_ready("vote", &storage, &PROMPT).await;
+    let vote = start_ready("vote", &storage, &SHORT_TIMEOUTS).await;
     let cast = async |choice| drop(Voter::new(&vote.url).vote_for(choice).await);
 
     cast("a").await;
@@ -69,10 +71,10 @@ async fn every_outcome_of_a_vote_is_counted_as_what_it_is() {
     assert!(waited >= 0.3, "{waited}");
 }
 
-/// Such a vote reaches no handler, and still the figures of the service's availability must show it.
+/// Such a vote reaches no handler, but the metrics of availability must include it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_vote_refused_by_a_limit_on_connections_is_counted_measured_and_logged() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn a_vote_rejected_by_a_connection_limit_is_counted_measured_and_logged() {
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     for (limits, outcome, logged) in [
         (
             [
@@ -95,18 +97,18 @@ async fn a_vote_refused_by_a_limit_on_connections_is_counted_measured_and_logged
     ] {
         let vote = start_ready("vote", &storage, &limits).await;
         let mut voter = Voter::new(&vote.url);
-        // One after the other, each with an answer: a connection that asks nothing is closed after a while.
+        // Each connection sends a request and gets a response: a connection without a request is closed after a timeout.
         let mut open = Vec::new();
         for _ in 0..4 {
-            let mut connection = Raw::open(&vote.url).await;
+            let mut connection = RawClient::open(&vote.url).await;
             assert!(connection.send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await);
-            connection.head().await;
+            connection.read_head().await;
             open.push(connection);
         }
-        // A connection of the probe before may still have been open when the last of these was.
-        let refused = async || voter.vote_for("a").await.status;
+        // A connection of an earlier probe may still count towards the limit and close before the vote, so this retries.
+        let rejected = async || voter.vote_for("a").await.status;
         let unavailable = |status: &StatusCode| *status == StatusCode::SERVICE_UNAVAILABLE;
-        eventually("a refused vote", unavailable, refused).await;
+        eventually("a rejected vote", unavailable, rejected).await;
         let count = submissions("none", outcome);
         let before = Scrape::of(&vote.url).await;
         assert!(before.value(&count) >= 1.0, "{}", before.0);
@@ -119,25 +121,25 @@ async fn a_vote_refused_by_a_limit_on_connections_is_counted_measured_and_logged
         let now = Scrape::of(&vote.url).await;
         assert!((now.value(&count) - before.value(&count) - 2.0).abs() < 0.1);
         for route in ["/", "/api/votes"] {
-            let answered = format!(
+            let responses = format!(
                 "http_server_request_duration_seconds_count{{http_request_method=\"POST\",http_response_status_code=\"503\",http_route=\"{route}\"}}"
             );
             assert!(
-                (now.value(&answered) - before.value(&answered) - 1.0).abs() < 0.1,
+                (now.value(&responses) - before.value(&responses) - 1.0).abs() < 0.1,
                 "{route}: {}",
                 now.0
             );
         }
-        vote.process.line_with(logged);
+        vote.process.wait_for_line(logged);
         drop(open);
     }
 }
 
-/// A WARN for each of some hundred votes a second would hide what else is said.
+/// One WARN for each of some hundred votes per second would hide other log lines.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn votes_that_fail_are_logged_once_a_second_with_their_number() {
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
-    // Nobody listens there.
+async fn failed_votes_are_logged_once_a_second_with_a_count() {
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
+    // No server listens at this address.
     storage.queue_url = "redis://127.0.0.1:1".into();
     let vote = Service::start("vote", &storage, &[("ENQUEUE_TIMEOUT", "100ms")]);
     let began = Instant::now();
@@ -145,7 +147,7 @@ async fn votes_that_fail_are_logged_once_a_second_with_their_number() {
     for status in join_all(votes).await {
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     }
-    vote.process.line_with("could not be queued");
+    vote.process.wait_for_line("could not be queued");
     let lines = vote.process.lines_with("could not be queued");
     let seconds = began.elapsed().as_secs() + 2;
     assert!(lines.len() as u64 <= seconds, "{lines:?}");
@@ -156,8 +158,8 @@ async fn votes_that_fail_are_logged_once_a_second_with_their_number() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_vote_beyond_the_rate_is_counted() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn a_rate_limited_vote_is_counted() {
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let few = [("NEW_VOTERS_PER_MINUTE", "1"), ("NEW_VOTERS_BURST", "1")];
     let vote = Service::start("vote", &storage, &few);
     for _ in 0..2 {
@@ -167,46 +169,46 @@ async fn a_vote_beyond_the_rate_is_counted() {
     assert_eq!(now.find(&submissions("a", "rate_limited")), Some(1.0));
 }
 
-/// Settings that cannot be read are those of services that let nobody ask.
+/// Managed services often do not permit reading the settings of the queue.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_a_queue_that_cannot_be_asked_the_operator_says_that_it_is_durable() {
-    let redis = or_skip!(redis::own());
+async fn durability_that_cannot_be_checked_can_be_declared_by_a_setting() {
+    let redis = or_skip!(redis::dedicated());
     redis.set_user(
         "vote",
         "on >secret ~* -@all +ping +xadd +role +client|setinfo",
     );
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.queue_url = redis.url_for("vote", "secret");
-    let vote = start_ready("vote", &storage, &PROMPT).await;
+    let vote = start_ready("vote", &storage, &SHORT_TIMEOUTS).await;
     vote.process
-        .line_with("its settings cannot be read, and QUEUE_DURABILITY is not managed");
-    until(&vote.url, "queue_durable", |durable| durable < 1.0).await;
+        .wait_for_line("its settings cannot be read, and QUEUE_DURABILITY is not managed");
+    wait_for_value(&vote.url, "queue_durable", |durable| durable < 1.0).await;
 
     let managed = [("QUEUE_DURABILITY", "managed")];
     let vote = start_ready("vote", &storage, &managed).await;
-    until(&vote.url, "queue_durable", |durable| durable > 0.0).await;
+    wait_for_value(&vote.url, "queue_durable", |durable| durable > 0.0).await;
     vote.process
-        .line_with("QUEUE_DURABILITY says that its service keeps");
+        .wait_for_line("QUEUE_DURABILITY says that its service keeps");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_queue_that_is_away_is_down_and_a_weaker_one_is_not_durable() {
-    let redis = or_skip!(redis::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn a_frozen_queue_is_down_and_a_degraded_queue_is_not_durable() {
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.queue_url.clone_from(&redis.url);
-    let vote = start_ready("vote", &storage, &PROMPT).await;
+    let vote = start_ready("vote", &storage, &SHORT_TIMEOUTS).await;
     let up = "dependency_up{dependency=\"queue\"}";
     let probed = "dependency_probe_timestamp_seconds{dependency=\"queue\"}";
-    until(&vote.url, "queue_durable", |durable| durable > 0.0).await;
-    until(&vote.url, up, |up| up > 0.0).await;
+    wait_for_value(&vote.url, "queue_durable", |durable| durable > 0.0).await;
+    wait_for_value(&vote.url, up, |up| up > 0.0).await;
     let before = value(&vote.url, probed).await;
-    assert!(before > 1_700_000_000.0, "{before} is no moment of today");
+    assert!(before > 1_700_000_000.0, "{before} is not a current time");
 
     redis.set("appendfsync", "everysec");
     redis.server.freeze();
-    until(&vote.url, up, |up| up < 1.0).await;
-    until(&vote.url, probed, |moment| moment > before).await;
+    wait_for_value(&vote.url, up, |up| up < 1.0).await;
+    wait_for_value(&vote.url, probed, |timestamp| timestamp > before).await;
     redis.server.thaw();
-    until(&vote.url, up, |up| up > 0.0).await;
-    until(&vote.url, "queue_durable", |durable| durable < 1.0).await;
+    wait_for_value(&vote.url, up, |up| up > 0.0).await;
+    wait_for_value(&vote.url, "queue_durable", |durable| durable < 1.0).await;
 }

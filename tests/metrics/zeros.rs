@@ -1,13 +1,13 @@
-//! Everything that can be counted is there at 0 before it happens: the first of a kind is then seen as an increase.
+//! Every counter is exported at 0 before its first event, so that the first event shows as an increase.
 
 use super::services;
-use crate::harness::{scrape::Scrape, skip::or_skip, storage::Kind};
+use crate::harness::{scrape::Scrape, skip::or_skip, storage::Backend};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_combination_of_labels_is_there_from_the_start() {
-    let (_storage, services) = or_skip!(services(Kind::Servers).await);
+async fn every_label_combination_is_exported_from_the_start() {
+    let (_storage, services) = or_skip!(services(Backend::Servers).await);
     for (name, service) in &services {
-        // The first request of all.
+        // The first request to the service.
         let first = Scrape::of(&service.url).await;
         for (metric, labels) in combinations(name) {
             let series = format!("{metric}{{{labels}}}");
@@ -24,6 +24,7 @@ async fn every_combination_of_labels_is_there_from_the_start() {
     }
 }
 
+/// The combinations of labels that a service exports from the start.
 fn combinations(service: &str) -> Vec<(&'static str, String)> {
     let mut all = Vec::new();
     let mut add = |metric: &'static str, label: &str, values: &[&str]| {
@@ -91,7 +92,7 @@ fn combinations(service: &str) -> Vec<(&'static str, String)> {
     all
 }
 
-/// Routes, with what each may be answered.
+/// Methods and routes, each with its possible statuses.
 fn routes(service: &str) -> Vec<(&'static str, &'static str, &'static str)> {
     let mut routes = vec![
         ("GET", "/health", "200 500 503"),
@@ -99,14 +100,14 @@ fn routes(service: &str) -> Vec<(&'static str, &'static str, &'static str)> {
         ("GET", "/metrics", "200 500 503"),
         ("GET", "unmatched", "404"),
     ];
-    let refusals = "400 403 408 413 415 422 429 500 503";
+    let rejections = "400 403 408 413 415 422 429 500 503";
     routes.extend(match service {
         "vote" => vec![
             ("GET", "/", "200 500 503"),
             ("POST", "/", "200"),
-            ("POST", "/", refusals),
+            ("POST", "/", rejections),
             ("POST", "/api/votes", "202"),
-            ("POST", "/api/votes", refusals),
+            ("POST", "/api/votes", rejections),
             ("GET", "/api/poll", "200 500 503"),
             ("GET", "/static/{file}", "200 500 503"),
         ],

@@ -1,16 +1,16 @@
-//! What `/health` and `/ready` say while a server is frozen, away, slow or takes no writes.
+//! `/health` and `/ready` while a server is frozen, unreachable, slow or read-only.
 
 use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 
-use super::rig::{FAULTS, Fault, Servers};
+use super::faults::{FAULTS, Fault, Servers};
 use crate::{
-    faults::{start_ready, until_ready, until_unready_because},
-    harness::{process::Service, scrape::until, skip::or_skip, viewer::get_json},
+    faults::{start_ready, wait_until_ready, wait_until_unready},
+    harness::{process::Service, scrape::wait_for_value, skip::or_skip, viewer::get_json},
 };
 
-/// The default of production, and a store that is given up sooner than a probe of it.
+/// The production default for enqueues, and a store timeout below the timeout of a probe.
 const SETTINGS: [(&str, &str); 2] = [("ENQUEUE_TIMEOUT", "2s"), ("STORE_TIMEOUT", "2s")];
 
 async fn health(service: &Service) -> StatusCode {
@@ -22,19 +22,19 @@ async fn ready(service: &Service) -> StatusCode {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn vote_and_worker_are_not_ready_without_a_queue_and_need_no_restart() {
+async fn vote_and_worker_are_healthy_but_not_ready_without_a_queue() {
     let servers = or_skip!(Servers::start().await);
     let vote = start_ready("vote", &servers.storage, &SETTINGS).await;
     let worker = start_ready("worker", &servers.storage, &SETTINGS).await;
     for fault in FAULTS {
-        servers.queue.spoil(fault);
+        servers.queue.inject(fault);
         for service in [&vote, &worker] {
-            until_unready_because(service, &["\"queue\""]).await;
+            wait_until_unready(service, &["\"queue\""]).await;
             assert_eq!(health(service).await, StatusCode::OK, "{fault:?}");
         }
-        servers.queue.mend(fault);
+        servers.queue.clear(fault);
         for service in [&vote, &worker] {
-            until_ready(&service.url).await;
+            wait_until_ready(&service.url).await;
         }
     }
 }
@@ -46,37 +46,37 @@ async fn only_the_worker_is_not_ready_without_a_store() {
     let worker = start_ready("worker", &servers.storage, &SETTINGS).await;
     let result = start_ready("result", &servers.storage, &SETTINGS).await;
     for fault in FAULTS {
-        servers.store.spoil(fault).await;
-        until_unready_because(&worker, &["\"store\""]).await;
+        servers.store.inject(fault).await;
+        wait_until_unready(&worker, &["\"store\""]).await;
         for (service, name) in [(&vote, "vote"), (&worker, "worker"), (&result, "result")] {
             assert_eq!(health(service).await, StatusCode::OK, "{fault:?}: {name}");
         }
-        // It has been wrong for three probes, and is no reason to turn voters or viewers away.
+        // The store has failed three probes, but this is no reason to reject voters or viewers.
         assert_eq!(ready(&vote).await, StatusCode::OK, "{fault:?}");
         assert_eq!(ready(&result).await, StatusCode::OK, "{fault:?}");
-        servers.store.mend(fault).await;
-        until_ready(&worker.url).await;
+        servers.store.clear(fault).await;
+        wait_until_ready(&worker.url).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_result_that_never_read_a_tally_is_not_ready() {
     let servers = or_skip!(Servers::start().await);
-    // The tables are there.
+    // The worker creates the tables.
     drop(start_ready("worker", &servers.storage, &SETTINGS).await);
     for fault in [Fault::Frozen, Fault::Refused, Fault::Slow] {
-        servers.store.spoil(fault).await;
+        servers.store.inject(fault).await;
         let result = Service::start("result", &servers.storage, &SETTINGS);
-        until_unready_because(&result, &["no tally has been read"]).await;
+        wait_until_unready(&result, &["no tally has been read"]).await;
         assert_eq!(health(&result).await, StatusCode::OK, "{fault:?}");
-        servers.store.mend(fault).await;
-        until_ready(&result.url).await;
+        servers.store.clear(fault).await;
+        wait_until_ready(&result.url).await;
     }
 }
 
-/// A probe of a load balancer waits 3 s at most, and asks often.
+/// Probes of load balancers are frequent and wait at most 3 s.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn probes_are_answered_from_memory() {
+async fn probes_respond_without_querying_the_servers() {
     const PROBES: u32 = 100;
     let servers = or_skip!(Servers::start().await);
     let services = ["vote", "worker", "result"];
@@ -84,8 +84,8 @@ async fn probes_are_answered_from_memory() {
     for name in services {
         running.push((name, start_ready(name, &servers.storage, &SETTINGS).await));
     }
-    servers.queue.spoil(Fault::Frozen);
-    servers.store.spoil(Fault::Frozen).await;
+    servers.queue.inject(Fault::Frozen);
+    servers.store.inject(Fault::Frozen).await;
     for (name, service) in &running {
         let began = Instant::now();
         for _ in 0..PROBES {
@@ -94,26 +94,26 @@ async fn probes_are_answered_from_memory() {
         }
         let each = began.elapsed() / (2 * PROBES);
         println!("{name}: a probe took {each:?}");
-        // Whoever asked the frozen server waited for a second, each time.
+        // A probe that queried the frozen server would take a second.
         assert!(each < Duration::from_millis(200), "{name}: {each:?}");
     }
-    servers.queue.mend(Fault::Frozen);
-    servers.store.mend(Fault::Frozen).await;
+    servers.queue.clear(Fault::Frozen);
+    servers.store.clear(Fault::Frozen).await;
 }
 
-/// In one loop, each would wait for the other.
+/// In one loop, each probe would wait for the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frozen_store_does_not_keep_the_queue_from_being_probed() {
+async fn a_frozen_store_does_not_block_probes_of_the_queue() {
     let servers = or_skip!(Servers::start().await);
-    let patient = [("STORE_TIMEOUT", "1h")];
-    let worker = start_ready("worker", &servers.storage, &patient).await;
-    servers.store.spoil(Fault::Frozen).await;
+    let long_timeout = [("STORE_TIMEOUT", "1h")];
+    let worker = start_ready("worker", &servers.storage, &long_timeout).await;
+    servers.store.inject(Fault::Frozen).await;
     let up = |name: &str| format!("dependency_up{{dependency=\"{name}\"}}");
-    until(&worker.url, &up("store"), |up| up < 1.0).await;
-    servers.queue.spoil(Fault::Refused);
-    until(&worker.url, &up("queue"), |up| up < 1.0).await;
-    servers.queue.mend(Fault::Refused);
-    until(&worker.url, &up("queue"), |up| up > 0.0).await;
-    servers.store.mend(Fault::Frozen).await;
-    until(&worker.url, &up("store"), |up| up > 0.0).await;
+    wait_for_value(&worker.url, &up("store"), |up| up < 1.0).await;
+    servers.queue.inject(Fault::Refused);
+    wait_for_value(&worker.url, &up("queue"), |up| up < 1.0).await;
+    servers.queue.clear(Fault::Refused);
+    wait_for_value(&worker.url, &up("queue"), |up| up > 0.0).await;
+    servers.store.clear(Fault::Frozen).await;
+    wait_for_value(&worker.url, &up("store"), |up| up > 0.0).await;
 }

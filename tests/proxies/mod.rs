@@ -1,4 +1,4 @@
-//! Votes through real proxies: each is counted once, whatever the proxy makes of the headers, and without settings.
+//! Votes through real proxies: each is counted once, without settings, for any headers that the proxy sets.
 
 mod paths;
 pub mod servers;
@@ -6,33 +6,38 @@ mod visitor;
 
 use reqwest::StatusCode;
 
-use crate::faults::until_ready;
+use crate::faults::wait_until_ready;
 use crate::harness::{
     app::App,
     eventually,
     process::Service,
     skip::or_skip,
-    storage::{Kind, Storage},
-    viewer::until_votes,
+    storage::{Backend, Storage},
+    viewer::wait_for_votes,
     voter::client,
 };
 
 use servers::{ALL, Configuration, HOST, Proxy, Software, snippet};
 use visitor::Visitor;
 
-/// The beginning of an event with the result.
+/// The first line of an event with the tally.
 const EVENT: &str = "event: tally";
 
 async fn embedded() -> Storage {
-    Storage::new(Kind::Embedded)
+    Storage::new(Backend::Embedded)
         .await
-        .expect("embedded storage is always there")
+        .expect("embedded storage is always available")
 }
 
-/// Waits until the proxy passes requests on: it may have to find out first that the service is there.
-async fn until_open(proxy: &Proxy) {
-    let status = async || Visitor::new(proxy.port).look().await.status;
-    eventually("an open proxy", |status| *status == StatusCode::OK, status).await;
+/// Waits until the proxy forwards requests: it may have to detect the service first.
+async fn until_ready_proxy(proxy: &Proxy) {
+    let status = async || Visitor::new(proxy.port).load().await.status;
+    eventually(
+        "a proxy that forwards requests",
+        |status| *status == StatusCode::OK,
+        status,
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -48,42 +53,45 @@ async fn every_vote_is_counted_once_through_every_proxy() {
             &app.vote,
             &app.result
         ));
-        until_open(&proxy).await;
+        until_ready_proxy(&proxy).await;
 
         let mut voter = Visitor::new(proxy.port);
-        voter.look().await;
+        voter.load().await;
         for (choice, label) in [("a", "Cats"), ("b", "Dogs")] {
             let seen = voter.vote_without_script(choice).await;
-            let said = format!("Your vote for {label} is in.");
+            let notice = format!("Your vote for {label} is in.");
             assert_eq!(seen.status, StatusCode::OK, "{what}: {}", seen.html);
-            assert!(seen.html.contains(&said), "{what}: {}", seen.html);
-            // Back and Reload, too.
-            assert!(voter.look().await.html.contains(&said), "{what}");
+            assert!(seen.html.contains(&notice), "{what}: {}", seen.html);
+            // After Back and Reload too.
+            assert!(voter.load().await.html.contains(&notice), "{what}");
         }
         let mut voter = Visitor::new(proxy.port);
-        voter.look().await;
+        voter.load().await;
         for (choice, label) in [("a", "Cats"), ("b", "Dogs")] {
             let seen = voter.vote_by_script(choice).await;
-            let said = format!("Your vote for {label} is in.");
-            assert!(seen.html.contains(&said), "{what}: {}", seen.html);
+            let notice = format!("Your vote for {label} is in.");
+            assert!(seen.html.contains(&notice), "{what}: {}", seen.html);
         }
-        for answer in [voter.lured().await, voter.lured_with_cookie().await] {
-            assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{what}");
-            assert!(!answer.headers().contains_key("set-cookie"), "{what}");
+        for response in [
+            voter.vote_cross_site().await,
+            voter.vote_cross_site_with_cookie().await,
+        ] {
+            assert_eq!(response.status(), StatusCode::FORBIDDEN, "{what}");
+            assert!(!response.headers().contains_key("set-cookie"), "{what}");
         }
         voters += 2;
-        until_votes(&app.result, &[0, voters]).await;
+        wait_for_votes(&app.result, &[0, voters]).await;
     }
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_result_is_live_through_the_proxies_of_readme() {
+async fn the_result_is_live_through_the_proxies_of_the_guide() {
     let storage = embedded().await;
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     for (software, configuration) in ALL {
-        if configuration != Configuration::Readme {
+        if configuration != Configuration::Guide {
             continue;
         }
         let proxy = or_skip!(Proxy::start(
@@ -96,34 +104,34 @@ async fn the_result_is_live_through_the_proxies_of_readme() {
             let request = client()
                 .get(format!("http://127.0.0.1:{}/events", proxy.port))
                 .header("host", "result.example.org");
-            let mut answer = request.send().await.expect("it answers");
-            let mut come = String::new();
-            while let Ok(Some(more)) = answer.chunk().await {
-                come.push_str(&String::from_utf8_lossy(&more));
-                if come.contains(EVENT) {
+            let mut response = request.send().await.expect("a response");
+            let mut received = String::new();
+            while let Ok(Some(more)) = response.chunk().await {
+                received.push_str(&String::from_utf8_lossy(&more));
+                if received.contains(EVENT) {
                     break;
                 }
             }
-            come
+            received
         };
         let what = format!("an event through {software}");
-        eventually(&what, |come| come.contains(EVENT), events).await;
+        eventually(&what, |received| received.contains(EVENT), events).await;
     }
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_name_that_somebody_points_here_is_not_ours() {
+async fn requests_for_unknown_hosts_are_rejected() {
     let storage = embedded().await;
-    let ours = format!("https://{HOST}");
-    let app = App::start(&storage, &["--public-origins", &ours]).await;
+    let our_origin = format!("https://{HOST}");
+    let app = App::start(&storage, &["--public-origins", &our_origin]).await;
     let status = async |path: &str, host: &str| {
         let request = client()
             .get(format!("{}{path}", app.vote))
             .header("host", host);
         request.send().await.unwrap().status()
     };
-    until_ready(&app.vote).await;
+    wait_until_ready(&app.vote).await;
     assert_eq!(status("/", HOST).await, StatusCode::OK);
     for path in ["/", "/api/poll"] {
         assert_eq!(
@@ -132,18 +140,18 @@ async fn a_name_that_somebody_points_here_is_not_ours() {
             "{path}"
         );
     }
-    // Load balancers probe with an address.
+    // Load balancers send probes with an IP address as Host.
     assert_eq!(status("/", "10.0.3.7:8080").await, StatusCode::OK);
     assert_eq!(status("/ready", "evil.example").await, StatusCode::OK);
 
-    // The same list says whose votes are our own page's, whatever the proxy does to Host.
+    // The same list also decides which Origins may vote, independent of the Host that the proxy sends.
     let proxy = or_skip!(Proxy::start(
         Software::Nginx,
         Configuration::Bare,
         &app.vote,
         &app.result
     ));
-    until_open(&proxy).await;
+    until_ready_proxy(&proxy).await;
     let vote = async |origin: &str| {
         let request = client()
             .post(format!("http://127.0.0.1:{}/", proxy.port))
@@ -151,13 +159,13 @@ async fn a_name_that_somebody_points_here_is_not_ours() {
             .form(&[("vote", "a")]);
         request.send().await.unwrap().status()
     };
-    assert_eq!(vote(&ours).await, StatusCode::OK);
+    assert_eq!(vote(&our_origin).await, StatusCode::OK);
     assert_eq!(vote("https://evil.example").await, StatusCode::FORBIDDEN);
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refusal_says_what_was_compared_and_which_setting_helps() {
+async fn a_rejection_logs_the_compared_hosts_and_the_setting() {
     let storage = embedded().await;
     let service = Service::start("vote", &storage, &[("PUBLIC_ORIGINS", "http://a.example")]);
     let post = async |headers: &[(&str, &str)]| {
@@ -174,30 +182,30 @@ async fn a_refusal_says_what_was_compared_and_which_setting_helps() {
     assert_eq!(post(&foreign).await, StatusCode::FORBIDDEN);
     let line = service
         .process
-        .line_with("votes from another site were refused");
+        .wait_for_line("votes from another site were refused");
     let host = service.url.trim_start_matches("http://");
-    for said in [
+    for expected in [
         "WARN",
         "PUBLIC_ORIGINS",
         "poll.example.org",
         "inner.example",
         host,
     ] {
-        assert!(line.contains(said), "{said} is missing in {line}");
+        assert!(line.contains(expected), "{expected} is missing in {line}");
     }
     let rebound = [("host", "evil.example")];
     assert_eq!(post(&rebound).await, StatusCode::MISDIRECTED_REQUEST);
     let line = service
         .process
-        .line_with("requests for another host were refused");
-    for said in ["WARN", "PUBLIC_ORIGINS", "evil.example"] {
-        assert!(line.contains(said), "{said} is missing in {line}");
+        .wait_for_line("requests for another host were refused");
+    for expected in ["WARN", "PUBLIC_ORIGINS", "evil.example"] {
+        assert!(line.contains(expected), "{expected} is missing in {line}");
     }
 }
 
-/// There is no cluster here: what a reader copies is at least an Ingress for both services.
+/// Without a cluster, this checks only that the example is an Ingress for both services.
 #[test]
-fn readme_has_an_ingress() {
+fn the_guide_has_an_ingress() {
     let ingress = snippet("yaml");
     for line in [
         "apiVersion: networking.k8s.io/v1\n",

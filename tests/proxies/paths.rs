@@ -1,5 +1,5 @@
-//! Both pages below paths of one site: where the proxy removes the path there is nothing to set, where it passes it on the
-//! services know it.
+//! Both pages under path prefixes of one site. A proxy that strips the prefix needs no settings; for a proxy that keeps it,
+//! the services have a setting.
 
 use reqwest::{StatusCode, Url, redirect::Policy};
 
@@ -8,7 +8,7 @@ use super::{
     servers::{Configuration, HOST, Proxy, Software},
     visitor::Visitor,
 };
-use crate::harness::{app::App, eventually, skip::or_skip, viewer::until_votes, voter::client};
+use crate::harness::{app::App, eventually, skip::or_skip, viewer::wait_for_votes, voter::client};
 
 const SOFTWARE: [Software; 4] = [
     Software::Nginx,
@@ -16,9 +16,9 @@ const SOFTWARE: [Software; 4] = [
     Software::Haproxy,
     Software::Caddy,
 ];
-const KEPT: [&str; 4] = ["--vote-base-path", "/vote", "--result-base-path", "/result"];
+const BASE_PATHS: [&str; 4] = ["--vote-base-path", "/vote", "--result-base-path", "/result"];
 
-/// The references of a page, as a browser reads them.
+/// The URLs that a page refers to, resolved as a browser does.
 fn references(page: &Url, html: &str) -> Vec<Url> {
     ["href=\"", "src=\"", "action=\""]
         .into_iter()
@@ -29,22 +29,22 @@ fn references(page: &Url, html: &str) -> Vec<Url> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn both_pages_work_below_paths_of_one_site() {
+async fn both_pages_work_under_path_prefixes() {
     for (configuration, flags) in [
         (Configuration::PathRemoved, &[][..]),
-        (Configuration::PathKept, &KEPT),
+        (Configuration::PathKept, &BASE_PATHS),
     ] {
         let storage = embedded().await;
         let app = App::start(&storage, flags).await;
         let probe = format!("{}/ready", app.vote);
-        let at_the_root = async || client().get(&probe).send().await.unwrap().status();
+        let root_probe = async || client().get(&probe).send().await.unwrap().status();
         eventually(
             "a probe at the root",
             |status| *status == StatusCode::OK,
-            at_the_root,
+            root_probe,
         )
         .await;
-        let counted = match configuration {
+        let result_base = match configuration {
             Configuration::PathKept => format!("{}/result", app.result),
             _ => app.result.clone(),
         };
@@ -60,14 +60,19 @@ async fn both_pages_work_below_paths_of_one_site() {
             let mut voter = Visitor::new(proxy.port);
             let root = voter.page.clone();
             voter.page = root.join("/vote/").unwrap();
-            let look = async || {
+            let status = async || {
                 let mut visitor = Visitor::new(proxy.port);
                 visitor.page = root.join("/vote/").unwrap();
-                visitor.look().await.status
+                visitor.load().await.status
             };
-            eventually("an open proxy", |status| *status == StatusCode::OK, look).await;
+            eventually(
+                "a proxy that forwards requests",
+                |status| *status == StatusCode::OK,
+                status,
+            )
+            .await;
 
-            let page = voter.look().await.html;
+            let page = voter.load().await.html;
             let browser = reqwest::Client::builder()
                 .no_proxy()
                 .redirect(Policy::none())
@@ -75,23 +80,23 @@ async fn both_pages_work_below_paths_of_one_site() {
                 .build()
                 .unwrap();
             let result = root.join("/result/").unwrap();
-            let shown = browser.get(result.clone()).send().await.unwrap();
-            let shown = shown.text().await.unwrap();
-            let mut referred = references(&voter.page, &page);
-            referred.extend(references(&result, &shown));
-            assert!(referred.len() > 10, "{what}: {referred:?}");
-            for url in referred {
+            let result_page = browser.get(result.clone()).send().await.unwrap();
+            let result_page = result_page.text().await.unwrap();
+            let mut urls = references(&voter.page, &page);
+            urls.extend(references(&result, &result_page));
+            assert!(urls.len() > 10, "{what}: {urls:?}");
+            for url in urls {
                 let status = browser.get(url.clone()).send().await.unwrap().status();
                 assert_eq!(status, StatusCode::OK, "{what}: {url}");
             }
 
             for (choice, label) in [("a", "Cats"), ("b", "Dogs")] {
                 let seen = voter.vote_without_script(choice).await;
-                let said = format!("Your vote for {label} is in.");
-                assert!(seen.html.contains(&said), "{what}: {}", seen.html);
+                let notice = format!("Your vote for {label} is in.");
+                assert!(seen.html.contains(&notice), "{what}: {}", seen.html);
             }
             voters += 1;
-            until_votes(&counted, &[0, voters]).await;
+            wait_for_votes(&result_base, &[0, voters]).await;
 
             let document = root.join("/vote/api/openapi.json").unwrap();
             let described = browser.get(document.clone()).send().await.unwrap();

@@ -1,4 +1,4 @@
-//! Real proxies in front of the services, each with a configuration that runs as it stands.
+//! Real proxies in front of the services, each with a complete configuration.
 
 use std::{
     fmt, fs,
@@ -9,14 +9,17 @@ use std::{
 };
 
 use crate::harness::{
-    PATIENCE, folders, free_port,
+    TIMEOUT, folders, free_port,
     server::{Server, find_program},
 };
 
-/// The name under which README's configurations have the voting page.
+/// The host of the voting page in the configurations of the guide for operators.
 pub const HOST: &str = "poll.example.org";
 
-/// A proxy of this machine.
+/// The guide for operators, which has a configuration for each proxy.
+const GUIDE: &str = "docs/operations.md";
+
+/// The proxy software.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Software {
     Nginx,
@@ -26,34 +29,34 @@ pub enum Software {
     Varnish,
 }
 
-/// A configuration: the least that works, or what README says.
+/// A configuration of a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Configuration {
-    /// As people write it who know no better: `Host` is what the proxy makes of it.
+    /// The minimal configuration, with the default `Host` of the proxy.
     Bare,
-    /// nginx's other habit: `Host` without its port.
+    /// A common nginx configuration: `Host` without the port.
     HostWithoutPort,
-    /// In front of the result page, and it holds back what does not fill a buffer.
+    /// In front of the result page, with buffering of responses.
     Buffering,
-    /// The one in README.
-    Readme,
-    /// Both pages under one name, below paths that the proxy removes.
+    /// The configuration in the guide for operators.
+    Guide,
+    /// Both pages on one host, under path prefixes that the proxy strips.
     PathRemoved,
-    /// The same, but it passes them on.
+    /// Both pages on one host, under path prefixes that the proxy keeps.
     PathKept,
 }
 
-/// Every pair that is to work.
+/// All supported combinations.
 pub const ALL: [(Software, Configuration); 10] = [
     (Software::Nginx, Configuration::Bare),
     (Software::Nginx, Configuration::HostWithoutPort),
-    (Software::Nginx, Configuration::Readme),
+    (Software::Nginx, Configuration::Guide),
     (Software::Apache, Configuration::Bare),
-    (Software::Apache, Configuration::Readme),
+    (Software::Apache, Configuration::Guide),
     (Software::Haproxy, Configuration::Bare),
-    (Software::Haproxy, Configuration::Readme),
+    (Software::Haproxy, Configuration::Guide),
     (Software::Caddy, Configuration::Bare),
-    (Software::Caddy, Configuration::Readme),
+    (Software::Caddy, Configuration::Guide),
     (Software::Varnish, Configuration::Bare),
 ];
 
@@ -70,7 +73,7 @@ impl fmt::Display for Software {
 }
 
 impl Proxy {
-    /// Starts it in front of these addresses of the voting page and of the result page.
+    /// Starts a proxy in front of the voting page and the result page with these URLs.
     pub fn start(
         software: Software,
         configuration: Configuration,
@@ -82,19 +85,19 @@ impl Proxy {
         let address = |url: &str| url.trim_start_matches("http://").to_owned();
         let (vote, result) = (address(vote), address(result));
         let text = match configuration {
-            Configuration::Readme => readme(software, port, &vote, &result),
-            Configuration::PathRemoved => below(software, port, &vote, &result, true),
-            Configuration::PathKept => below(software, port, &vote, &result, false),
-            Configuration::Bare => bare(software, port, &vote, ""),
-            // Over HTTP/1.0, its default, nginx does so; over HTTP/1.1 it passes each chunk on.
-            Configuration::Buffering => bare(
+            Configuration::Guide => from_guide(software, port, &vote, &result),
+            Configuration::PathRemoved => with_prefixes(software, port, &vote, &result, true),
+            Configuration::PathKept => with_prefixes(software, port, &vote, &result, false),
+            Configuration::Bare => minimal(software, port, &vote, ""),
+            // nginx buffers over HTTP/1.0, its default; over HTTP/1.1 it forwards each chunk.
+            Configuration::Buffering => minimal(
                 software,
                 port,
                 &result,
                 "proxy_buffering on; proxy_ignore_headers X-Accel-Buffering;",
             ),
             Configuration::HostWithoutPort => {
-                bare(software, port, &vote, "proxy_set_header Host $host;")
+                minimal(software, port, &vote, "proxy_set_header Host $host;")
             }
         };
         let server = Server::process(
@@ -105,7 +108,7 @@ impl Proxy {
             },
             |folder| command(software, &program, folder, port),
         )?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(
                 Instant::now() < deadline,
@@ -121,6 +124,7 @@ impl Proxy {
     }
 }
 
+/// The path of the proxy program.
 fn program(software: Software) -> Result<PathBuf, String> {
     let (name, package) = match software {
         Software::Nginx => ("nginx", "nginx"),
@@ -133,14 +137,14 @@ fn program(software: Software) -> Result<PathBuf, String> {
         .ok_or_else(|| format!("there is no {name}; install it (Debian: {package})"))
 }
 
-/// The part of a configuration that passes requests on.
-fn bare(software: Software, port: u16, vote: &str, more: &str) -> String {
+/// The minimal part of a configuration that forwards requests.
+fn minimal(software: Software, port: u16, vote: &str, more: &str) -> String {
     match software {
         Software::Nginx => format!(
             "server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://{vote}; {more} }} }}"
         ),
         Software::Apache => format!("Listen 127.0.0.1:{port}\nProxyPass / http://{vote}/\n"),
-        // Its check is the bare one: OPTIONS without a Host.
+        // With the default health check: OPTIONS without a Host.
         Software::Haproxy => format!(
             "listen vote\n    bind 127.0.0.1:{port}\n    option httpchk\n    server vote1 {vote} check inter 100ms\n"
         ),
@@ -152,14 +156,20 @@ fn bare(software: Software, port: u16, vote: &str, more: &str) -> String {
     }
 }
 
-/// The part of a configuration that has the pages at `/vote/` and `/result/`.
-fn below(software: Software, port: u16, vote: &str, result: &str, removed: bool) -> String {
+/// The part of a configuration that serves the pages at `/vote/` and `/result/`.
+fn with_prefixes(
+    software: Software,
+    port: u16,
+    vote: &str,
+    result: &str,
+    is_stripped: bool,
+) -> String {
     let each = |write: &dyn Fn(&str, &str) -> String| {
         [("vote", vote), ("result", result)].map(|(name, address)| write(name, address))
     };
     match software {
         Software::Nginx => {
-            let slash = if removed { "/" } else { "" };
+            let slash = if is_stripped { "/" } else { "" };
             let locations = each(&|name, address| {
                 format!(
                     "location /{name}{slash} {{ proxy_pass http://{address}{slash}; proxy_http_version 1.1; proxy_buffering off; }}"
@@ -172,7 +182,7 @@ fn below(software: Software, port: u16, vote: &str, result: &str, removed: bool)
         }
         Software::Apache => {
             let passes = each(&|name, address| {
-                let (from, to) = if removed {
+                let (from, to) = if is_stripped {
                     (format!("/{name}/"), String::from("/"))
                 } else {
                     (format!("/{name}"), format!("/{name}"))
@@ -184,7 +194,7 @@ fn below(software: Software, port: u16, vote: &str, result: &str, removed: bool)
         Software::Haproxy => {
             let rule = |name: &str| {
                 let rule = format!("    http-request replace-path /{name}/(.*) /\\1\n");
-                if removed { rule } else { String::new() }
+                if is_stripped { rule } else { String::new() }
             };
             let uses =
                 each(&|name, _| format!("    use_backend {name} if {{ path_beg /{name} }}\n"));
@@ -203,7 +213,7 @@ fn below(software: Software, port: u16, vote: &str, result: &str, removed: bool)
         }
         Software::Caddy => {
             let handles = each(&|name, address| {
-                let (handle, path) = if removed {
+                let (handle, path) = if is_stripped {
                     ("handle_path", format!("/{name}/*"))
                 } else {
                     ("handle", format!("/{name}*"))
@@ -212,15 +222,15 @@ fn below(software: Software, port: u16, vote: &str, result: &str, removed: bool)
             });
             format!("http://{HOST}:{port} {{\n{}}}\n", handles.concat())
         }
-        Software::Varnish => unreachable!("it is not tried below paths"),
+        Software::Varnish => unreachable!("Varnish is not tested with path prefixes"),
     }
 }
 
-/// README's part of a configuration, with the ports of the test, and without certificates.
-fn readme(software: Software, port: u16, vote: &str, result: &str) -> String {
+/// The configuration in the guide for operators, with the ports of the test and without certificates.
+fn from_guide(software: Software, port: u16, vote: &str, result: &str) -> String {
     let language = software.to_string().to_lowercase();
     let text = snippet(&language);
-    let listens = match software {
+    let listen_lines = match software {
         Software::Nginx => [("listen 80;".to_owned(), format!("listen 127.0.0.1:{port};"))],
         Software::Apache => [("*:80>".to_owned(), format!("127.0.0.1:{port}>"))],
         Software::Haproxy => [("bind :80\n".to_owned(), format!("bind 127.0.0.1:{port}\n"))],
@@ -228,7 +238,7 @@ fn readme(software: Software, port: u16, vote: &str, result: &str) -> String {
             ".example.org {".to_owned(),
             format!(".example.org:{port} {{"),
         )],
-        Software::Varnish => unreachable!("README has none"),
+        Software::Varnish => unreachable!("the guide has no Varnish configuration"),
     };
     let upstreams = [
         ("127.0.0.1:8080".to_owned(), vote.to_owned()),
@@ -236,14 +246,17 @@ fn readme(software: Software, port: u16, vote: &str, result: &str) -> String {
     ];
     let text = upstreams
         .into_iter()
-        .chain(listens)
+        .chain(listen_lines)
         .fold(text, |text, (from, to)| {
-            assert!(text.contains(&from), "README's {language} has no {from:?}");
+            assert!(
+                text.contains(&from),
+                "the configuration in the guide of {language} has no {from:?}"
+            );
             text.replace(&from, &to)
         });
     match software {
         Software::Apache => format!("Listen 127.0.0.1:{port}\n{text}"),
-        // With a scheme, for without one it would ask for certificates.
+        // With the scheme http, because Caddy requests certificates otherwise.
         Software::Caddy => ["poll", "result"].iter().fold(text, |text, name| {
             text.replace(
                 &format!("{name}.example.org:"),
@@ -254,26 +267,26 @@ fn readme(software: Software, port: u16, vote: &str, result: &str) -> String {
     }
 }
 
-/// The block of this language in README.
+/// The code block of this language in the guide for operators.
 pub fn snippet(language: &str) -> String {
-    let readme = fs::read_to_string(folders::root().join("README.md")).expect("there is a README");
+    let readme = fs::read_to_string(folders::root().join(GUIDE)).expect("the guide is readable");
     let block = readme.split(&format!("```{language}\n")).nth(1);
-    let block = block.unwrap_or_else(|| panic!("README has no block of {language}"));
+    let block = block.unwrap_or_else(|| panic!("the guide has no code block of {language}"));
     block.split("```").next().unwrap_or_default().to_owned()
 }
 
-/// The whole configuration of a program that runs in a folder of its own.
+/// The complete configuration of a proxy that runs in this folder.
 fn complete(software: Software, folder: &Path, text: &str) -> String {
     let folder = folder.display();
     match software {
         Software::Nginx => {
-            let places = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-            let places: String = places
-                .map(|place| format!("{place}_temp_path {folder}/{place};\n"))
+            let temp_folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+            let temp_folders: String = temp_folders
+                .map(|name| format!("{name}_temp_path {folder}/{name};\n"))
                 .concat();
             format!(
                 "daemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log stderr;\nevents {{}}\n\
-                 http {{\naccess_log off;\n{places}{text}\n}}\n"
+                 http {{\naccess_log off;\n{temp_folders}{text}\n}}\n"
             )
         }
         Software::Apache => {
@@ -296,11 +309,12 @@ fn complete(software: Software, folder: &Path, text: &str) -> String {
     }
 }
 
+/// The command line that starts a proxy.
 fn command(software: Software, program: &Path, folder: &Path, port: u16) -> Vec<String> {
     let program = program.display().to_string();
     let configuration = folder.join("configuration").display().to_string();
     let home = format!("HOME={}", folder.display());
-    let listens = format!("127.0.0.1:{port}");
+    let listen_address = format!("127.0.0.1:{port}");
     let work = folder.join("work").display().to_string();
     let words: Vec<&str> = match software {
         Software::Nginx => vec![&program, "-e", "stderr", "-c", &configuration],
@@ -322,7 +336,7 @@ fn command(software: Software, program: &Path, folder: &Path, port: u16) -> Vec<
             "-j",
             "none",
             "-a",
-            &listens,
+            &listen_address,
             "-f",
             &configuration,
             "-n",

@@ -1,4 +1,4 @@
-//! A browser at a proxy over plain HTTP: it sends no `Sec-Fetch-Site`, because the site is not localhost.
+//! A browser behind a proxy over plain HTTP. It sends no `Sec-Fetch-Site`, because the site is not localhost.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use super::servers::HOST;
 
 const HTML: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
 
-/// A browser with its cookies.
+/// A browser with cookies.
 pub struct Visitor {
     client: Client,
     pub page: Url,
-    /// The fields of the form on the page besides its buttons.
+    /// The hidden fields of the form on the page.
     fields: Vec<(String, String)>,
 }
 
-/// A page as a voter sees it.
-pub struct Seen {
+/// A loaded page.
+pub struct LoadedPage {
     pub status: StatusCode,
     pub html: String,
 }
@@ -32,40 +32,40 @@ impl Visitor {
             .resolve(HOST, ([127, 0, 0, 1], port).into());
         Self {
             client: client.build().expect("a client can be built"),
-            page: Url::parse(&format!("http://{HOST}:{port}/")).expect("it is a URL"),
+            page: Url::parse(&format!("http://{HOST}:{port}/")).expect("a valid URL"),
             fields: Vec::new(),
         }
     }
 
-    /// Goes to a page.
-    pub async fn look(&mut self) -> Seen {
-        self.go(self.page.clone()).await
+    /// Loads the page.
+    pub async fn load(&mut self) -> LoadedPage {
+        self.get(self.page.clone()).await
     }
 
-    async fn go(&mut self, page: Url) -> Seen {
+    async fn get(&mut self, page: Url) -> LoadedPage {
         let request = self.client.get(page).header("accept", HTML);
         let request = request.header("upgrade-insecure-requests", "1");
-        self.see(request.send().await.expect("the page answers"))
-            .await
+        self.read(request.send().await.expect("a response")).await
     }
 
-    /// Votes as a form does without a script, and goes where the answer sends it.
-    pub async fn vote_without_script(&mut self, choice: &str) -> Seen {
+    /// Votes as a form without a script, and follows the redirect.
+    pub async fn vote_without_script(&mut self, choice: &str) -> LoadedPage {
         let request = self.request(choice).header("accept", HTML);
-        let answer = request.send().await.expect("the page answers");
-        if answer.status() != StatusCode::SEE_OTHER {
-            return self.see(answer).await;
+        let response = request.send().await.expect("a response");
+        if response.status() != StatusCode::SEE_OTHER {
+            return self.read(response).await;
         }
-        let location = answer.headers()["location"].to_str().expect("it is a URL");
-        let next = self.page.join(location).expect("it is a URL");
-        self.go(next).await
+        let location = response.headers()["location"]
+            .to_str()
+            .expect("a valid URL");
+        let next = self.page.join(location).expect("a valid URL");
+        self.get(next).await
     }
 
-    /// Votes as the page's script does.
-    pub async fn vote_by_script(&mut self, choice: &str) -> Seen {
+    /// Votes as the script of the page does.
+    pub async fn vote_by_script(&mut self, choice: &str) -> LoadedPage {
         let request = self.request(choice).header("accept", "*/*");
-        self.see(request.send().await.expect("the page answers"))
-            .await
+        self.read(request.send().await.expect("a response")).await
     }
 
     fn request(&self, choice: &str) -> RequestBuilder {
@@ -78,10 +78,10 @@ impl Visitor {
             .form(&form)
     }
 
-    async fn see(&mut self, answer: Response) -> Seen {
-        let status = answer.status();
-        let html = answer.text().await.expect("the page is text");
-        // Labels are set apart from the text around them.
+    async fn read(&mut self, response: Response) -> LoadedPage {
+        let status = response.status();
+        let html = response.text().await.expect("the page is text");
+        // Labels are wrapped in <bdi>.
         let html = html.replace("<bdi>", "").replace("</bdi>", "");
         let fields = html.split("<input type=\"hidden\" name=\"").skip(1);
         let field = |text: &str| {
@@ -89,34 +89,38 @@ impl Visitor {
             Some((name.to_owned(), rest.split('"').next()?.to_owned()))
         };
         self.fields = fields.filter_map(field).collect();
-        Seen { status, html }
+        LoadedPage { status, html }
     }
 
-    /// Votes as a page of another site makes the browser do: without the cookie, which is `SameSite=Lax`.
-    pub async fn lured(&self) -> Response {
-        let plain = Client::builder()
+    /// Votes from a page of another site: without the cookie, which is `SameSite=Lax`.
+    pub async fn vote_cross_site(&self) -> Response {
+        let without_cookies = Client::builder()
             .no_proxy()
             .resolve(
                 HOST,
-                ([127, 0, 0, 1], self.page.port().expect("it has one")).into(),
+                (
+                    [127, 0, 0, 1],
+                    self.page.port().expect("the URL has a port"),
+                )
+                    .into(),
             )
             .build()
             .expect("a client can be built");
-        self.lured_as(&plain).await
+        self.send_cross_site(&without_cookies).await
     }
 
-    /// The same by a browser that does not know `SameSite`.
-    pub async fn lured_with_cookie(&self) -> Response {
-        self.lured_as(&self.client).await
+    /// Votes from a page of another site in a browser that does not support `SameSite`.
+    pub async fn vote_cross_site_with_cookie(&self) -> Response {
+        self.send_cross_site(&self.client).await
     }
 
-    async fn lured_as(&self, client: &Client) -> Response {
+    async fn send_cross_site(&self, client: &Client) -> Response {
         let request = client.post(self.page.clone()).header("accept", HTML);
         let request = request.header("origin", "http://evil.example");
         request
             .form(&[("vote", "b")])
             .send()
             .await
-            .expect("it answers")
+            .expect("a response")
     }
 }

@@ -79,7 +79,7 @@ pub async fn run(
     service_metrics.show_exemplars(&http_metrics.http_server_request_duration_seconds);
     {
         let (metrics, lines) = (metrics.clone(), lines.clone());
-        service_metrics.before_each_scrape(move || metrics.note_limit(&lines));
+        service_metrics.on_scrape(move || metrics.note_limit(&lines));
     }
     let lifecycle = Lifecycle::new(shutdown, config.server.drain);
     let dependencies = Dependency::shards("queue", shards, &service_metrics.common);
@@ -123,14 +123,14 @@ pub async fn run(
         config.origins.as_ref(),
         &http_metrics,
     );
-    let answers = web::Answers::new(routes, http_metrics, config.site)
+    let answers = web::AppService::new(routes, http_metrics, config.site)
         .on_refused(routes::count_refused(metrics.clone()))
         .below(base_path)
         .waiting_for(enqueue_timeout);
 
     let durable: Arc<[_]> = (0..shards).map(|_| AtomicBool::new(false)).collect();
     for (shard, dependency) in dependencies.into_iter().enumerate() {
-        let closing = lifecycle.closing.clone();
+        let shutting_down = lifecycle.shutting_down.clone();
         let (queue, metrics, durable) = (
             queue.shards()[shard].clone(),
             metrics.clone(),
@@ -145,7 +145,7 @@ pub async fn run(
                     metrics.queue_durable.set(all.into());
                 };
                 dependency
-                    .watch(closing, || queue.probe_enqueue(), on_up)
+                    .watch(shutting_down, || queue.check_write(), on_up)
                     .await;
             };
             queue_thread.run(watch).await;
@@ -173,7 +173,7 @@ async fn note_durability(queue: &Queue, durable: &AtomicBool) {
                 "the queue's durability is not asked: QUEUE_DURABILITY says that its service keeps accepted votes"
             );
         }
-        Ok(Durability::Weaker(why)) => {
+        Ok(Durability::Degraded(why)) => {
             durable.store(false, Ordering::Relaxed);
             tracing::warn!(
                 queue = queue.name(),

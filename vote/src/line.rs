@@ -9,7 +9,7 @@ use std::{
 };
 
 use poll::ballot::{Ballot, BallotId, Choice};
-use queue::{Queue, QueueError, Sending};
+use queue::{ProducerSpan, Queue, QueueError};
 use tokio::{
     spawn,
     sync::{mpsc, oneshot},
@@ -55,7 +55,7 @@ pub struct Answer {
 }
 
 struct Waiting {
-    sending: Sending,
+    sending: ProducerSpan,
     since: Instant,
     admitted: Admitted,
     answer: oneshot::Sender<Answer>,
@@ -80,7 +80,7 @@ impl Line {
         let (answer, answered) = oneshot::channel();
         let since = Instant::now();
         let waiting = Waiting {
-            sending: Sending::begin(ballot, &self.queue),
+            sending: ProducerSpan::begin(ballot, &self.queue),
             since,
             admitted,
             answer,

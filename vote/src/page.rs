@@ -266,7 +266,7 @@ impl<'a> Visit<'a> {
         needs_cookie: bool,
     ) -> Response {
         let (app, now, chosen) = (self.app, self.now, self.chosen());
-        let language = Language::asked_for(self.headers);
+        let language = Language::negotiate(self.headers);
         let said = notice.said();
         let token = needs_token.then(|| self.identity.form_token(&app.keys));
         let is_personal = token.is_some();

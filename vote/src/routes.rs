@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use poll::Poll;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{
-    AllowedOrigins, Api, BasePath, HttpMetrics, Pages, PublicOrigins, Refused, asset_routes,
-    documented_routes, language::Translations, links::LinkSettings,
+    AllowedOrigins, Api, BasePath, HttpMetrics, PageCache, PublicOrigins, Refused, asset_routes,
+    documented_routes, language::Translations, public_urls::PublicUrlSettings,
 };
 
 use crate::{
@@ -37,9 +37,9 @@ pub struct Parts {
     pub(crate) intake: Intake,
     pub(crate) texts: Translations<Texts>,
     pub(crate) assets: Assets,
-    pub(crate) links: LinkSettings,
+    pub(crate) links: PublicUrlSettings,
     pub(crate) instance: String,
-    pub(crate) pages: Pages<page::Kind, page::Version>,
+    pub(crate) pages: PageCache<page::Kind, page::Version>,
 }
 
 impl Deref for App {
@@ -54,7 +54,7 @@ impl App {
     pub(crate) fn new(
         intake: Intake,
         keys: CookieKeys,
-        links: LinkSettings,
+        links: PublicUrlSettings,
         public_origins: PublicOrigins,
     ) -> Self {
         let own = match &links.vote_url {
@@ -70,7 +70,7 @@ impl App {
             assets: Assets::new(),
             links,
             instance: telemetry::instance_name(),
-            pages: Pages::default(),
+            pages: PageCache::default(),
         }))
     }
 

@@ -93,7 +93,7 @@ async fn vote(client: &HttpClient, url: &Uri, option: &str) -> anyhow::Result<()
                 let status = unsuccessful?;
                 bail!("{url} does not take votes in: {status}");
             }
-            Ok(_) | Err(_) => sleep(backoff.next_wait()).await,
+            Ok(_) | Err(_) => sleep(backoff.next_delay()).await,
         }
     }
 }

@@ -9,7 +9,7 @@ use poll::{Poll, settings::PollSettings};
 use queue::{QueueConfig, QueueSettings, QueueUrl};
 use web::{
     AllowedOrigins, Site,
-    links::LinkSettings,
+    public_urls::PublicUrlSettings,
     settings::{BrowserSettings, ServerSettings},
 };
 
@@ -75,7 +75,7 @@ pub struct Config {
     /// Which other sites may read the poll.
     pub origins: Option<AllowedOrigins>,
     /// Where browsers find the pages.
-    pub links: LinkSettings,
+    pub links: PublicUrlSettings,
     /// The outside of the installation: origins, HTTPS, proxies.
     pub site: Site,
     /// How much one address may vote.

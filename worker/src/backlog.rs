@@ -57,7 +57,7 @@ impl BacklogGauge {
                 metrics.worker_oldest_unacked_age_seconds.clone(),
             );
             // A ballot ages, too, while the queue cannot be asked.
-            service.before_each_scrape(move || {
+            service.on_scrape(move || {
                 let shards = shards.lock().unwrap_or_else(PoisonError::into_inner);
                 let waits = shards.iter().filter_map(Seen::oldest_age).max();
                 age.set(waits.unwrap_or_default().as_secs_f64());
@@ -67,11 +67,21 @@ impl BacklogGauge {
     }
 
     /// Looks into one of the shards every second, until the service closes. Whether it answers is for its probe to say.
-    pub async fn watch(self, shard: usize, mut looker: Consumer, closing: &CancellationToken) {
+    pub async fn watch(
+        self,
+        shard: usize,
+        mut looker: Consumer,
+        shutting_down: &CancellationToken,
+    ) {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while closing.run_until_cancelled(ticks.tick()).await.is_some() {
-            let Some(Ok(backlog)) = closing.run_until_cancelled(looker.backlog()).await else {
+        while shutting_down
+            .run_until_cancelled(ticks.tick())
+            .await
+            .is_some()
+        {
+            let Some(Ok(backlog)) = shutting_down.run_until_cancelled(looker.backlog()).await
+            else {
                 continue;
             };
             self.record(shard, backlog);
@@ -99,7 +109,7 @@ impl BacklogGauge {
             .set(all.pending.cast_signed());
         self.metrics
             .worker_stream_lag_entries
-            .set(all.undelivered.cast_signed());
+            .set(all.lag.cast_signed());
         let ahead = ahead_of_clock(all.last);
         let ahead = Some(ahead).filter(|ahead| *ahead > MAX_CLOCK_SKEW);
         self.metrics
@@ -146,7 +156,7 @@ fn lost_since(before: &Backlog, now: &Backlog) -> u64 {
     let was_replaced = before.added > now.added && before.last > now.last;
     if was_replaced {
         // Another stream is in the place of the one that held them.
-        before.pending + before.undelivered + now.removed
+        before.pending + before.lag + now.removed
     } else {
         now.removed.saturating_sub(before.removed)
     }
@@ -157,7 +167,7 @@ fn sum(shards: &Shards) -> Backlog {
     let backlogs = shards.iter().map(|seen| seen.backlog);
     backlogs.fold(Backlog::default(), |sum, shard| Backlog {
         pending: sum.pending + shard.pending,
-        undelivered: sum.undelivered + shard.undelivered,
+        lag: sum.lag + shard.lag,
         last: sum.last.max(shard.last),
         ..sum
     })
@@ -180,9 +190,9 @@ pub fn ahead_of_clock(id: BallotId) -> Duration {
 mod tests {
     use super::*;
 
-    fn backlog(added: u64, undelivered: u64, removed: u64) -> Backlog {
+    fn backlog(added: u64, lag: u64, removed: u64) -> Backlog {
         Backlog {
-            undelivered,
+            lag,
             removed,
             added: Some(added),
             last: BallotId { ms: added, seq: 0 },

@@ -4,12 +4,12 @@ use poll::{
     Poll,
     ballot::{BallotId, CastBallot, VoterId},
 };
-use queue::Delivery;
+use queue::StreamEntry;
 use store::{Applied, DeadLetter, ErrorClass, Store, StoreError};
 
 /// Deliveries, and what each of them turned out to be.
 pub struct Batch<'a> {
-    ballots: Vec<(CastBallot, &'a Delivery)>,
+    ballots: Vec<(CastBallot, &'a StreamEntry)>,
     dead: Vec<DeadLetter>,
 }
 
@@ -31,7 +31,7 @@ impl Stored {
 
 impl<'a> Batch<'a> {
     /// Opens the deliveries. What is no ballot of this poll becomes a dead letter.
-    pub fn sort(deliveries: &'a [Delivery], poll: &Poll) -> Self {
+    pub fn sort(deliveries: &'a [StreamEntry], poll: &Poll) -> Self {
         let mut batch = Self {
             ballots: Vec::with_capacity(deliveries.len()),
             dead: Vec::new(),
@@ -59,7 +59,7 @@ impl<'a> Batch<'a> {
         let mut parts = vec![&self.ballots[..]];
         while let Some(part) = parts.pop() {
             let ballots: Vec<_> = part.iter().map(|(ballot, _)| ballot.clone()).collect();
-            match (store.apply(&ballots, &dead).await, part) {
+            match (store.upsert_ballots(&ballots, &dead).await, part) {
                 (Ok(applied), _) => {
                     stored.add(applied);
                     let dead = dead.drain(..).map(|letter| letter.id);
@@ -70,7 +70,7 @@ impl<'a> Batch<'a> {
                 {
                     ensure_others_are_taken(ballot, store).await?;
                     // The fault may have been mended before the other one was tried.
-                    match store.apply(&ballots, &[]).await {
+                    match store.upsert_ballots(&ballots, &[]).await {
                         Ok(applied) => stored.add(applied),
                         Err(again) if again.class == ErrorClass::Permanent => {
                             dead.push(dead_letter(delivery, &error));
@@ -96,7 +96,7 @@ async fn ensure_others_are_taken(refused: &CastBallot, store: &Store) -> Result<
     let mut canary = refused.clone();
     canary.ballot.voter = VoterId::random();
     canary.ballot.traceparent = None;
-    match store.try_apply(&canary).await {
+    match store.try_upsert(&canary).await {
         Err(error) if error.class == ErrorClass::Permanent => Err(error.that_may_pass().because(
             "the table votes refuses every ballot like this one; remove what was added to it",
         )),
@@ -104,7 +104,7 @@ async fn ensure_others_are_taken(refused: &CastBallot, store: &Store) -> Result<
     }
 }
 
-fn dead_letter(delivery: &Delivery, reason: &impl ToString) -> DeadLetter {
+fn dead_letter(delivery: &StreamEntry, reason: &impl ToString) -> DeadLetter {
     let _trace = delivery.enter_trace();
     let letter = DeadLetter::new(delivery.id, delivery.payload(), reason);
     tracing::warn!(ballot = %letter.id, reason = letter.reason, "a ballot can never be stored; it is kept as a dead letter");

@@ -13,20 +13,27 @@ const INTERVAL: Duration = Duration::from_hours(1);
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Compares until the service closes.
-pub async fn run(store: &Store, metrics: &WorkerMetrics, closing: &CancellationToken) {
-    while !closing.is_cancelled() {
-        let wait = if store.is_prepared() && compare(store, metrics, closing).await {
+pub async fn run(store: &Store, metrics: &WorkerMetrics, shutting_down: &CancellationToken) {
+    while !shutting_down.is_cancelled() {
+        let wait = if store.is_prepared() && compare(store, metrics, shutting_down).await {
             INTERVAL
         } else {
             RETRY_INTERVAL
         };
-        closing.run_until_cancelled(sleep(wait)).await;
+        shutting_down.run_until_cancelled(sleep(wait)).await;
     }
 }
 
 /// Compares once; returns false if it could not be done.
-async fn compare(store: &Store, metrics: &WorkerMetrics, closing: &CancellationToken) -> bool {
-    let Some(Ok(comparison)) = closing.run_until_cancelled(store.compare_counts()).await else {
+async fn compare(
+    store: &Store,
+    metrics: &WorkerMetrics,
+    shutting_down: &CancellationToken,
+) -> bool {
+    let Some(Ok(comparison)) = shutting_down
+        .run_until_cancelled(store.compare_counts())
+        .await
+    else {
         return false;
     };
     let votes = comparison.votes();

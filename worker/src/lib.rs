@@ -50,7 +50,7 @@ pub async fn run(
     let http_metrics = HttpMetrics::for_methods(&service_metrics.registry);
     service_metrics.show_exemplars(&http_metrics.http_server_request_duration_seconds);
     let queue = ShardedQueue::open(&config.queue).await?;
-    let store = Store::open_measured(&config.store, &service_metrics).await?;
+    let store = Store::open_with_metrics(&config.store, &service_metrics).await?;
     let lifecycle = Lifecycle::new(shutdown, config.server.drain);
     let shards = queue.shards();
     let queue_dependencies = Dependency::shards("queue", shards.len(), &service_metrics.common);
@@ -88,44 +88,45 @@ pub async fn run(
     };
     let probe_routes = manage(probes, listeners.management, &http_metrics, &mut tasks);
     let routes = undocumented_routes(probe_routes, &http_metrics);
-    let answers = web::Answers::new(routes, http_metrics, web::Site::default());
-    let closing = lifecycle.closing.clone();
+    let answers = web::AppService::new(routes, http_metrics, web::Site::default());
+    let shutting_down = lifecycle.shutting_down.clone();
     {
-        let (store, closing) = (store.clone(), closing.clone());
+        let (store, shutting_down) = (store.clone(), shutting_down.clone());
         tasks.spawn("store probe", async move {
             store_dependency
-                .watch(closing, || store.probe_writes(), async || {})
+                .watch(shutting_down, || store.probe_writes(), async || {})
                 .await;
             Ok(())
         });
     }
     for (index, (shard, dependency)) in shards.iter().zip(queue_dependencies).enumerate() {
-        let (queue, ending) = (shard.clone(), closing.clone());
+        let (queue, ending) = (shard.clone(), shutting_down.clone());
         tasks.spawn("queue probe", async move {
             dependency
-                .watch(ending, || queue.probe_acknowledge(), async || {})
+                .watch(ending, || queue.check_ack(), async || {})
                 .await;
             Ok(())
         });
-        let (backlog, closing) = (backlog.clone(), closing.clone());
+        let (backlog, shutting_down) = (backlog.clone(), shutting_down.clone());
         let looker = shard.consumer(&config.names[0]);
         tasks.spawn("backlog", async move {
-            backlog.watch(index, looker, &closing).await;
+            backlog.watch(index, looker, &shutting_down).await;
             Ok(())
         });
     }
     {
-        let (store, metrics, closing) = (store.clone(), metrics.clone(), closing.clone());
+        let (store, metrics, shutting_down) =
+            (store.clone(), metrics.clone(), shutting_down.clone());
         tasks.spawn("comparison", async move {
-            comparison::run(&store, &metrics, &closing).await;
+            comparison::run(&store, &metrics, &shutting_down).await;
             Ok(())
         });
     }
     {
-        let (store, closing) = (store.clone(), closing.clone());
+        let (store, shutting_down) = (store.clone(), shutting_down.clone());
         let name = config.names[0].clone();
         tasks.spawn("progress", async move {
-            progress::report(&name, &store, &backlog, &metrics, &closing).await;
+            progress::report(&name, &store, &backlog, &metrics, &shutting_down).await;
             Ok(())
         });
     }
@@ -139,9 +140,9 @@ pub async fn run(
         ),
     );
     for (mover, heartbeat) in movers {
-        let (store, closing) = (store.clone(), closing.clone());
+        let (store, shutting_down) = (store.clone(), shutting_down.clone());
         tasks.spawn("mover", async move {
-            move_ballots(mover, &store, &heartbeat, &closing).await
+            move_ballots(mover, &store, &heartbeat, &shutting_down).await
         });
     }
     let ended = lifecycle.run(tasks).await;
@@ -184,15 +185,15 @@ async fn move_ballots(
     mut mover: Mover,
     store: &Store,
     heartbeat: &Heartbeat,
-    closing: &CancellationToken,
+    shutting_down: &CancellationToken,
 ) -> anyhow::Result<()> {
     let mut backoff = Backoff::default();
-    while !closing.is_cancelled() {
+    while !shutting_down.is_cancelled() {
         if !store.is_prepared() {
             heartbeat.rest();
         }
         let prepared = Box::pin(store.ensure_prepared());
-        let turn = match closing.run_until_cancelled(prepared).await {
+        let turn = match shutting_down.run_until_cancelled(prepared).await {
             Some(Ok(())) => {
                 heartbeat.beat();
                 mover.run_next().await
@@ -208,9 +209,9 @@ async fn move_ballots(
             }
             Err(error) => {
                 heartbeat.note(Err(error.to_string()));
-                let wait = backoff.next_wait();
+                let wait = backoff.next_delay();
                 tracing::warn!(%error, ?wait, "ballots cannot be moved; trying again");
-                closing.run_until_cancelled(sleep(wait)).await;
+                shutting_down.run_until_cancelled(sleep(wait)).await;
             }
         }
     }

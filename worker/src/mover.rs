@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
 use poll::{Poll, ballot::BallotId};
-use queue::{Consumer, Delivery, MAX_CLOCK_SKEW, QueueError};
+use queue::{Consumer, MAX_CLOCK_SKEW, QueueError, StreamEntry};
 use store::{Store, StoreError};
 
 use crate::{
@@ -75,7 +75,7 @@ pub struct Mover {
 /// What has been read and not yet acknowledged.
 enum InHand {
     Nothing,
-    Read(Vec<Delivery>, SystemTime),
+    Read(Vec<StreamEntry>, SystemTime),
     Stored(Vec<BallotId>),
 }
 
@@ -167,8 +167,8 @@ impl Mover {
     }
 
     /// What another consumer left lying comes first: it is the oldest.
-    async fn read(&mut self) -> Result<Vec<Delivery>, MoveError> {
-        if self.consumer.may_have_begun_anew() {
+    async fn read(&mut self) -> Result<Vec<StreamEntry>, MoveError> {
+        if self.consumer.needs_id_check() {
             self.keep_ids_growing().await?;
         }
         if Instant::now() >= self.claim_due {
@@ -176,11 +176,11 @@ impl Mover {
                 .consumer
                 .claim(self.pace.batch, self.pace.claim_min_idle)
                 .await?;
-            if !claimed.lost.is_empty() {
+            if !claimed.deleted.is_empty() {
                 self.metrics
                     .worker_ballots_lost_total
-                    .inc_by(claimed.lost.len() as u64);
-                tracing::error!(ballots = ?claimed.lost, "ballots were removed from the queue before they were stored");
+                    .inc_by(claimed.deleted.len() as u64);
+                tracing::error!(ballots = ?claimed.deleted, "ballots were removed from the queue before they were stored");
             }
             if !claimed.deliveries.is_empty() {
                 self.metrics
@@ -194,7 +194,7 @@ impl Mover {
             }
             self.claim_due = Instant::now() + self.pace.claim_min_idle / 2;
         }
-        Ok(self.consumer.next(self.pace.batch, self.pace.wait).await?)
+        Ok(self.consumer.read(self.pace.batch, self.pace.wait).await?)
     }
 
     /// A queue that was wiped begins anew with the ids of its own clock. Were that behind the clock of before, whoever
@@ -212,7 +212,7 @@ impl Mover {
             self.store.bound_cast_times(now).await?;
             newest_ms = now.as_millisecond().unsigned_abs();
         }
-        match self.consumer.keep_ids_above(newest_ms).await {
+        match self.consumer.raise_last_id(newest_ms).await {
             // Rights that are missing, most likely: no reason to leave ballots lying.
             Err(QueueError::Refused(why)) => {
                 tracing::warn!(
@@ -227,7 +227,7 @@ impl Mover {
 
     async fn store_all(
         &self,
-        deliveries: &[Delivery],
+        deliveries: &[StreamEntry],
         since: SystemTime,
     ) -> Result<(), StoreError> {
         let span = self.consumer.begin_batch(deliveries, since);
@@ -291,7 +291,7 @@ impl Mover {
         }
         self.forget_due = Instant::now() + FORGET_EVERY;
         let idle = self.pace.claim_min_idle.saturating_mul(FORGET_AFTER_IDLES);
-        match self.consumer.forget_others(idle).await {
+        match self.consumer.remove_idle_consumers(idle).await {
             Ok(0) => {}
             Ok(forgotten) => {
                 tracing::info!(forgotten, "removed the names of workers that are gone");
@@ -310,7 +310,7 @@ impl Mover {
 
     /// Leaves the queue's group. What is in hand is left to other workers.
     pub async fn leave(self) {
-        if let Err(error) = self.consumer.leave().await {
+        if let Err(error) = self.consumer.remove_consumer().await {
             tracing::debug!(%error, "the consumer's name stays in the group");
         }
     }

@@ -20,11 +20,15 @@ pub async fn report(
     store: &Store,
     backlog: &BacklogGauge,
     metrics: &WorkerMetrics,
-    closing: &CancellationToken,
+    shutting_down: &CancellationToken,
 ) {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while closing.run_until_cancelled(ticks.tick()).await.is_some() {
+    while shutting_down
+        .run_until_cancelled(ticks.tick())
+        .await
+        .is_some()
+    {
         let Some(oldest_waits) = backlog.oldest_waits() else {
             continue;
         };
@@ -33,7 +37,7 @@ pub async fn report(
             last_batch_at: last_batch_at(metrics),
             oldest_waits,
         };
-        let reported = closing.run_until_cancelled(store.report_progress(&progress));
+        let reported = shutting_down.run_until_cancelled(store.report_progress(&progress));
         // A store that is away is said by its probe; whoever shows the result misses the report.
         if let Some(Err(error)) = reported.await {
             tracing::debug!(%error, "the progress cannot be reported");

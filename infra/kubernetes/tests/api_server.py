@@ -1,5 +1,5 @@
-"""As much of a Kubernetes API server as `kubectl apply --server-side` asks for Secrets: it knows one token, grants what a Role of the
-manifests grants, and keeps what it is given."""
+"""A stub of the Kubernetes API server for `kubectl apply --server-side` of Secrets. It accepts one token, enforces a Role of the
+manifests, and stores the Secrets."""
 
 import base64
 import http.server
@@ -12,7 +12,7 @@ import threading
 import urllib.parse
 
 SECRETS = {"name": "secrets", "singularName": "secret", "namespaced": True, "kind": "Secret", "verbs": ["create", "get", "patch"]}
-# By this kubectl learns that the server validates fields: https://kubernetes.io/docs/reference/using-api/api-concepts/#field-validation
+# Tells kubectl that the server validates fields: https://kubernetes.io/docs/reference/using-api/api-concepts/#field-validation
 FIELD_VALIDATION = {
     "openapi": "3.0.0",
     "info": {"title": "Kubernetes", "version": "v1"},
@@ -41,7 +41,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
-    def answer(self, status, document):
+    def respond(self, status, document):
         body = json.dumps(document).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -49,47 +49,47 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def refuse(self, status, reason):
-        self.server.api.refused.append(f"{self.command} {self.path}: {reason}")
-        self.answer(status, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": reason, "code": status})
+    def reject(self, status, reason):
+        self.server.api.rejected.append(f"{self.command} {self.path}: {reason}")
+        self.respond(status, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": reason, "code": status})
 
-    def is_known(self):
+    def is_authenticated(self):
         return self.headers["Authorization"] == f"Bearer {self.server.api.token}"
 
     def do_GET(self):
         document = DOCUMENTS.get(urllib.parse.urlsplit(self.path).path)
-        if not self.is_known():
-            self.refuse(401, "unknown token")
+        if not self.is_authenticated():
+            self.reject(401, "unknown token")
         elif document is None:
-            self.refuse(404, "not found")
+            self.reject(404, "not found")
         else:
-            self.answer(200, document)
+            self.respond(200, document)
 
     def do_PATCH(self):
         api = self.server.api
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         url = urllib.parse.urlsplit(self.path)
-        place = re.fullmatch(rf"/api/v1/namespaces/{api.namespace}/secrets/([a-z-]+)", url.path)
-        if not self.is_known():
-            self.refuse(401, "unknown token")
-        elif not place:
-            self.refuse(403, f"not a Secret of {api.namespace}")
+        match = re.fullmatch(rf"/api/v1/namespaces/{api.namespace}/secrets/([a-z-]+)", url.path)
+        if not self.is_authenticated():
+            self.reject(401, "unknown token")
+        elif not match:
+            self.reject(403, f"not a Secret of {api.namespace}")
         elif self.headers["Content-Type"] != "application/apply-patch+yaml":
-            self.refuse(415, f"{self.headers['Content-Type']} is no server-side apply")
-        elif missing := {"patch", *([] if place[1] in api.secrets else ["create"])} - api.granted(place[1]):
-            self.refuse(403, f"{', '.join(sorted(missing))} is not granted for {place[1]}")
+            self.reject(415, f"{self.headers['Content-Type']} is not a server-side apply")
+        elif missing := {"patch", *([] if match[1] in api.secrets else ["create"])} - api.granted(match[1]):
+            self.reject(403, f"{', '.join(sorted(missing))} is not granted for {match[1]}")
         else:
-            api.secrets[place[1]] = body
-            self.answer(200, body)
+            api.secrets[match[1]] = body
+            self.respond(200, body)
 
 
 class ApiServer:
-    """A server on a port of this machine, with a certificate of its own."""
+    """A server on a local port, with a self-signed certificate."""
 
     def __init__(self, folder, namespace, role):
         self.namespace, self.role = namespace, role
         self.token = secrets.token_urlsafe()
-        self.secrets, self.refused = {}, []
+        self.secrets, self.rejected = {}, []
         self.certificate = f"{folder}/ca.crt"
         key = f"{folder}/ca.key"
         subprocess.run(
@@ -110,10 +110,10 @@ class ApiServer:
         self.server.server_close()
 
     def granted(self, name):
-        """What the Role allows with a Secret of this name."""
+        """Returns the verbs that the Role allows for a Secret of this name."""
         rules = [rule for rule in self.role["rules"] if rule["apiGroups"] == [""] and "secrets" in rule["resources"] and name in rule["resourceNames"]]
         return {verb for rule in rules for verb in rule["verbs"]}
 
     def contents(self):
-        """The values of every Secret."""
+        """Returns the decoded values of every Secret."""
         return {name: {key: base64.b64decode(value) for key, value in secret["data"].items()} for name, secret in self.secrets.items()}

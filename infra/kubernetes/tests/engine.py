@@ -1,5 +1,5 @@
-"""Runs the pods of a variant on a Docker engine, as a kubelet would: with each container's user, rights, environment, limits and
-volumes, and with connections only where the NetworkPolicies allow them."""
+"""Runs the pods of a variant on a Docker engine as a kubelet would: with the user, rights, environment, limits and volumes of each
+container, and only with connections that the NetworkPolicies allow."""
 
 import contextlib
 import io
@@ -16,14 +16,14 @@ import uuid
 
 from api_server import ApiServer
 from manifests import PROJECT, WORK, main_container, of_kind, pod, workloads
-from network import edges, open_to_the_world
+from network import allowed_connections, public_ports
 
-# Its shell prepares volumes.
-HELPER = "redis:8.2"
-# With the kubectl of these checks in place of the image of kubectl, which a machine without that registry cannot have.
-KUBECTL = "gcr.io/distroless/cc-debian13:nonroot"
-# kubelet gives volumes to the group of the pod: https://kubernetes.io/docs/tasks/configure-pod-container/security-context/
-WRITABLE = "2775"
+# An image with a shell, which prepares volumes.
+HELPER_IMAGE = "redis:8.2"
+# The image in which the kubectl of these checks runs. It replaces the image of kubectl, whose registry may be unreachable.
+KUBECTL_IMAGE = "gcr.io/distroless/cc-debian13:nonroot"
+# The mode of folders that the kubelet makes writable for the group of the pod: https://kubernetes.io/docs/tasks/configure-pod-container/security-context/
+GROUP_WRITABLE = "2775"
 
 
 def docker(*arguments, **options):
@@ -33,7 +33,7 @@ def docker(*arguments, **options):
 
 
 def archive(files):
-    """A tar archive of files, by name."""
+    """Returns a tar archive of files, given as {name: content}."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, content in files.items():
@@ -44,27 +44,27 @@ def archive(files):
 
 
 def users(image):
-    """The /etc/passwd of an image."""
+    """Returns the /etc/passwd of an image."""
     return docker("run", "--rm", "--network=none", "--entrypoint=cat", image, "/etc/passwd")
 
 
 class Cluster:
-    """Pods of the overlay local with monitoring, with images of a tag."""
+    """The pods of the overlay local with monitoring, with the images of a tag."""
 
     def __init__(self, tag):
         self.tag = tag
         self.variant = "local with monitoring"
         self.id = f"voting-app-kubernetes-{uuid.uuid4().hex[:8]}"
         self.secrets = {}
-        # The volumes that stay when a pod is replaced, by workload and name.
+        # The persistent volumes, which survive the replacement of a pod, by workload and name.
         self.claims = {}
         self.cleanup = contextlib.ExitStack()
         WORK.mkdir(parents=True, exist_ok=True)
         self.folder = self.cleanup.enter_context(tempfile.TemporaryDirectory(dir=WORK))
         self.networks = {}
-        for server in sorted({server for _, server, _ in edges(self.variant)}):
+        for server in sorted({server for _, server, _ in allowed_connections(self.variant)}):
             self.networks[server] = self.network(f"{self.id}-{server}", "--internal")
-        self.world = self.network(f"{self.id}-world")
+        self.external = self.network(f"{self.id}-external")
         self.api = ApiServer(self.folder, "voting-app", of_kind(self.variant, "Role")["secrets"])
         self.cleanup.callback(self.api.close)
 
@@ -79,7 +79,7 @@ class Cluster:
     # Volumes
 
     def volume(self, workload, volume):
-        """A Docker volume with the contents, owner and mode of a pod's volume; None if it is an optional one that is missing."""
+        """Returns a Docker volume with the contents, owner and mode of a pod's volume."""
         claim = (workload["metadata"]["name"], volume["name"]) if "persistentVolumeClaim" in volume else None
         if claim in self.claims:
             return self.claims[claim]
@@ -88,11 +88,11 @@ class Cluster:
         docker("volume", "create", name)
         self.cleanup.callback(docker, "volume", "rm", name)
         if volume.keys() & {"emptyDir", "persistentVolumeClaim"}:
-            files, mode, folder = {}, "0644", WRITABLE
+            files, mode, folder = {}, "0644", GROUP_WRITABLE
         else:
             files, mode, folder = self.files(volume), format(self.mode(volume), "o"), "0755"
         script = f"cd /v && tar -x && chown -R 0:{group} . && chmod {folder} . && for f in *; do [ ! -f $f ] || chmod {mode} $f; done"
-        docker("run", "--rm", "--interactive", "--network=none", "--user=0", "--entrypoint=sh", f"--volume={name}:/v", HELPER, "-c", script, input=archive(files), text=False)
+        docker("run", "--rm", "--interactive", "--network=none", "--user=0", "--entrypoint=sh", f"--volume={name}:/v", HELPER_IMAGE, "-c", script, input=archive(files), text=False)
         if claim:
             self.claims[claim] = name
         return name
@@ -102,7 +102,7 @@ class Cluster:
         return next(source["defaultMode"] for kind, source in volume.items() if kind in ["secret", "configMap", "projected"])
 
     def files(self, volume):
-        """The files of a volume of ConfigMaps and Secrets."""
+        """Returns the files of a volume of ConfigMaps and Secrets."""
         files = {}
         for part in volume.get("projected", {}).get("sources", [volume]):
             if "serviceAccountToken" in part:
@@ -121,21 +121,21 @@ class Cluster:
             else:
                 source = part["secret"]
                 content = self.secrets.get(source["secretName"])
-                assert content is not None or source.get("optional"), f"the Secret {source['secretName']} was not made"
+                assert content is not None or source.get("optional"), f"the Secret {source['secretName']} does not exist"
             content = content or {}
             items = source.get("items") or [{"key": key, "path": key} for key in content]
             files |= {item["path"]: content[item["key"]] for item in items}
         return files
 
     def volumes(self, workload):
-        """Every volume of a pod, by name."""
+        """Returns the volumes of a pod by name."""
         claims = [{"name": claim["metadata"]["name"], "persistentVolumeClaim": {}} for claim in workload["spec"].get("volumeClaimTemplates", [])]
         return {volume["name"]: self.volume(workload, volume) for volume in pod(workload).get("volumes", []) + claims}
 
     def mount(self, workload, mount, volumes):
         suffix = ":ro" if mount.get("readOnly") else ""
         if "subPath" not in mount:
-            # Docker would fill an empty volume with what the image has there, owners included.
+            # Without nocopy, Docker would copy the image's files and their owners into an empty volume.
             return f"--volume={volumes[mount['name']]}:{mount['mountPath']}{suffix or ':rw'},nocopy"
         volume = next(one for one in pod(workload)["volumes"] if one["name"] == mount["name"])
         file = f"{self.folder}/{workload['metadata']['name']}-{mount['subPath']}"
@@ -146,7 +146,7 @@ class Cluster:
     # Containers
 
     def create(self, workload, container, volumes):
-        """A container that has not started."""
+        """Creates a container without starting it, and returns its id."""
         name = workload["metadata"]["name"]
         image = container["image"].replace(":latest", f":{self.tag}") if container["image"].startswith("voting-app/") else container["image"]
         uses_api = image.startswith("registry.k8s.io/kubectl:")
@@ -166,28 +166,28 @@ class Cluster:
             options += [f"--env={variable['name']}={value}"]
         options += [self.mount(workload, mount, volumes) for mount in container.get("volumeMounts", [])]
         if uses_api:
-            image = KUBECTL
+            image = KUBECTL_IMAGE
             options += [f"--volume={shutil.which('kubectl')}:/bin/kubectl:ro", "--entrypoint=/bin/kubectl"]
             options += ["--env=KUBERNETES_SERVICE_HOST=127.0.0.1", f"--env=KUBERNETES_SERVICE_PORT={self.api.port}"]
         options += self.passwd(image, context["runAsUser"])
         command = container.get("command", [])
         options += [f"--entrypoint={command[0]}"] if command else []
-        attached = [(self.networks[server], None) for client, server, _ in sorted(edges(self.variant)) if client == name]
+        attached = [(self.networks[server], None) for client, server, _ in sorted(allowed_connections(self.variant)) if client == name]
         attached += [(self.networks[name], name)] if name in self.networks else []
-        is_open = {port for one, port in open_to_the_world(self.variant) if one == name}
-        attached += [(self.world, None)] if is_open else []
-        options += [f"--publish=127.0.0.1::{port}" for port in is_open]
+        public = {port for one, port in public_ports(self.variant) if one == name}
+        attached += [(self.external, None)] if public else []
+        options += [f"--publish=127.0.0.1::{port}" for port in public]
         first, alias = attached[0] if attached else ("host" if uses_api else "none", None)
         options += [f"--network={first}"] + ([f"--network-alias={alias}"] if alias else [])
         made = docker("create", *options, image, *command[1:], *container.get("args", [])).strip()
-        # It may be gone already.
+        # Ignores errors, because the container may be removed already.
         self.cleanup.callback(subprocess.run, ["docker", "rm", "--force", "--volumes", made], capture_output=True)
         for network, alias in attached[1:]:
             docker("network", "connect", *([f"--alias={alias}"] if alias else []), network, made)
         return made
 
     def passwd(self, image, user):
-        """The user of a pod must be one of the image. Stand-ins may have other numbers, and are given it."""
+        """Asserts that the image has the user of the pod. For a stand-in image without it, returns an option that adds the user."""
         if user == 65532 or f":{user}:" in users(image):
             return []
         assert subprocess.run([PROJECT / ".ci/offline", "is-used"]).returncode == 0, f"{image} has no user {user}"
@@ -197,7 +197,7 @@ class Cluster:
         return [f"--volume={file}:/etc/passwd:ro"]
 
     def run(self, workload, container, volumes):
-        """Runs a container to its end."""
+        """Runs a container until it exits successfully."""
         made = self.create(workload, container, volumes)
         # Long enough for an init container that waits for a server.
         done = subprocess.run(["timeout", "90", "docker", "start", "--attach", made], capture_output=True, text=True)
@@ -207,14 +207,14 @@ class Cluster:
     # Pods
 
     def make_secrets(self):
-        """Runs the Job `secrets`, whose kubectl talks to an API server of the tests."""
+        """Runs the Job `secrets`; its kubectl talks to the stub of the API server."""
         workload = workloads(self.variant)["secrets"]
         volumes = self.volumes(workload)
         (make,) = pod(workload)["initContainers"]
         self.run(workload, make, volumes)
-        self.api.refused.clear()
+        self.api.rejected.clear()
         self.run(workload, main_container(workload), volumes)
-        assert not self.api.refused, self.api.refused
+        assert not self.api.rejected, self.api.rejected
         self.secrets = self.api.contents()
 
     def run_job(self, name):
@@ -232,10 +232,9 @@ class Cluster:
         docker("start", made)
         return Pod(made, main_container(workload))
 
-
     def restart(self, name, old):
-        """Replaces a pod by a new one, as a rollout does."""
-        # The services' drain is waited for elsewhere.
+        """Replaces a pod with a new one, as a rollout does."""
+        # test_pods tests the drain of the services, so they are killed here.
         grace = pod(workloads(self.variant)[name])["terminationGracePeriodSeconds"] if name in ["redis", "db"] else 0
         docker("stop", f"--time={grace}", old.name)
         docker("rm", "--volumes", old.name)
@@ -243,7 +242,7 @@ class Cluster:
 
 
 class Pod:
-    """A container that runs, and its probes."""
+    """A running container and its probes."""
 
     def __init__(self, name, container):
         self.name, self.container = name, container
@@ -259,7 +258,7 @@ class Pod:
         return f"http://127.0.0.1:{bindings[0]['HostPort']}"
 
     def probe(self, name):
-        """Whether a probe succeeds, as kubelet asks: within its timeout, and with a status below 400."""
+        """Returns True if a probe succeeds as for the kubelet: within its timeout, and with a status below 400."""
         probe = self.container[name]
         if "exec" in probe:
             command = ["docker", "exec", self.name, *probe["exec"]["command"]]
@@ -275,14 +274,14 @@ class Pod:
         """Waits until a probe succeeds."""
         deadline = time.monotonic() + seconds
         while not self.probe(name):
-            assert self.inspect()["State"]["Running"], f"{self.container['name']} ended: {self.logs()}"
-            assert time.monotonic() < deadline, f"{self.container['name']}: no {name} within {seconds} s: {self.logs()}"
+            assert self.inspect()["State"]["Running"], f"{self.container['name']} exited: {self.logs()}"
+            assert time.monotonic() < deadline, f"{self.container['name']}: {name} did not succeed within {seconds} s: {self.logs()}"
             time.sleep(0.2)
 
     def until_ready(self):
         startup = self.container["startupProbe"]
         self.until("startupProbe", startup["periodSeconds"] * startup["failureThreshold"])
-        assert self.probe("livenessProbe"), f"{self.container['name']} would be restarted: {self.logs()}"
+        assert self.probe("livenessProbe"), f"{self.container['name']}: livenessProbe failed: {self.logs()}"
         self.until("readinessProbe", 60)
 
     def logs(self):

@@ -1,4 +1,4 @@
-"""The manifests as kustomize renders them: the two overlays, and each with the components that it offers."""
+"""The manifests as kustomize renders them: the two overlays, with and without the optional components."""
 
 import functools
 import os
@@ -14,7 +14,7 @@ PROJECT = KUBERNETES.parents[1]
 WORK = PROJECT / "target/kubernetes"
 SERVICES = ["vote", "result", "worker"]
 
-# Changes of an overlay's kustomization.yaml, as its comments offer them. The first word is the overlay.
+# Changes of an overlay's kustomization.yaml that its comments describe. The first word of a name is the overlay.
 VARIANTS = {
     "local": {},
     "local with monitoring": {"# - ../../components/monitoring": "- ../../components/monitoring"},
@@ -31,14 +31,14 @@ VARIANTS = {
 
 
 def kustomize(folder):
-    """The objects of a kustomization."""
+    """Returns the objects of a kustomization."""
     done = subprocess.run(["kubectl", "kustomize", folder], text=True, capture_output=True)
     assert done.returncode == 0 and not done.stderr, f"kubectl kustomize {folder}: {done.stderr}"
     return list(yaml.safe_load_all(done.stdout))
 
 
 def copy_of_overlay(name, changes):
-    """A copy of an overlay elsewhere, with paths to the same base and components."""
+    """Copies an overlay to a work folder, with paths to the same base and components, and applies the changes."""
     here = KUBERNETES / "overlays" / name.split()[0]
     folder = WORK / name.replace(" ", "-").replace(",", "")
     shutil.rmtree(folder, ignore_errors=True)
@@ -46,7 +46,7 @@ def copy_of_overlay(name, changes):
     file = folder / "kustomization.yaml"
     text = file.read_text()
     for old, new in changes.items():
-        assert text.count(old) == 1, f"{old} is {text.count(old)} times in {file}"
+        assert text.count(old) == 1, f"{old} occurs {text.count(old)} times in {file}"
         text = text.replace(old, new)
     file.write_text(re.sub(r"(\.\./)+[\w/-]+", lambda path: os.path.relpath((here / path[0]).resolve(), folder), text))
     return folder
@@ -54,7 +54,7 @@ def copy_of_overlay(name, changes):
 
 @functools.cache
 def objects(variant):
-    """The objects of a variant, by kind and name."""
+    """Returns the objects of a variant by kind and name."""
     changes = VARIANTS[variant]
     folder = KUBERNETES / "overlays" / variant if not changes else copy_of_overlay(variant, changes)
     made = kustomize(folder)
@@ -68,7 +68,7 @@ def of_kind(variant, *kinds):
 
 
 def workloads(variant):
-    """What has pods, by name."""
+    """Returns the objects that have pods, by name."""
     return of_kind(variant, "Deployment", "StatefulSet", "Job")
 
 
@@ -81,7 +81,7 @@ def labels(workload):
 
 
 def containers(workload):
-    """All containers of a workload's pods, those that run before the others first."""
+    """Returns all containers of a workload's pods, init containers first."""
     return pod(workload).get("initContainers", []) + pod(workload)["containers"]
 
 
@@ -91,14 +91,14 @@ def main_container(workload):
 
 
 def config_map(variant, name):
-    """A generated ConfigMap, by the name that it had before its hash."""
+    """Returns a generated ConfigMap by its name without the hash."""
     found = [one for full, one in of_kind(variant, "ConfigMap").items() if full.rsplit("-", 1)[0] == name]
     assert len(found) == 1, f"{variant} has {len(found)} ConfigMaps {name}"
     return found[0]
 
 
 def matches(selector, pod_labels):
-    """Whether a label selector selects a pod."""
+    """Returns True if a label selector selects a pod with these labels."""
     for rule in selector.get("matchExpressions", []):
         assert rule["operator"] == "In", rule
         if pod_labels.get(rule["key"]) not in rule["values"]:
@@ -107,6 +107,6 @@ def matches(selector, pod_labels):
 
 
 def secret_objects():
-    """The Secrets of components/secrets: their keys and files."""
+    """Returns the Secrets of components/secrets as {name: {key: file}}."""
     made = yaml.safe_load((KUBERNETES / "components/secrets/objects.yaml").read_text())["secretGenerator"]
     return {secret["name"]: {pathlib.Path(file).name: file for file in secret["files"]} for secret in made}

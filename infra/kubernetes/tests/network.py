@@ -1,4 +1,4 @@
-"""What the NetworkPolicies of a variant allow."""
+"""The connections that the NetworkPolicies of a variant allow."""
 
 from manifests import labels, matches, of_kind, pod, workloads
 
@@ -6,21 +6,21 @@ NAMESPACE = {"kubernetes.io/metadata.name": "voting-app"}
 
 
 def policies_of(variant, workload, direction):
-    """The policies that limit a workload's pods in a direction, `Ingress` or `Egress`."""
+    """Returns the policies that apply to a workload's pods in a direction, `Ingress` or `Egress`."""
     return [
         policy["spec"] for policy in of_kind(variant, "NetworkPolicy").values()
         if matches(policy["spec"]["podSelector"], labels(workload)) and direction in policy["spec"]["policyTypes"]
     ]  # fmt: skip
 
 
-def number(workload, port):
-    """The number of a port that a policy may call by its name."""
+def port_number(workload, port):
+    """Returns the number of a port, given as a number or a name."""
     named = {one["name"]: one["containerPort"] for container in pod(workload)["containers"] for one in container.get("ports", [])}
     return named.get(port) if isinstance(port, str) else port
 
 
-def admits(peers, other):
-    """Whether the `to` or `from` of a rule covers another workload's pods. Without one, it covers everything."""
+def includes(peers, other):
+    """Returns True if the `to` or `from` of a rule includes another workload's pods. A rule without it includes all."""
     if peers is None:
         return True
     for peer in peers:
@@ -31,50 +31,50 @@ def admits(peers, other):
     return False
 
 
-def permits(variant, workload, direction, other, server, port):
-    """Whether a workload's own policies let its pods exchange data with another's, in a direction and at a port of the server."""
+def allows(variant, workload, direction, other, server, port):
+    """Returns True if the policies of a workload allow a connection with another workload, in a direction and at a port of the server."""
     peer = {"Ingress": "from", "Egress": "to"}[direction]
     policies = policies_of(variant, workload, direction)
-    assert policies, f"{workload['metadata']['name']} is open: no policy limits its {direction}"
+    assert policies, f"no policy restricts {direction} of {workload['metadata']['name']}"
     rules = [rule for policy in policies for rule in policy.get(direction.lower(), [])]
-    return any(admits(rule.get(peer), other) and port in [number(server, one["port"]) for one in rule["ports"]] for rule in rules)
+    return any(includes(rule.get(peer), other) and port in [port_number(server, one["port"]) for one in rule["ports"]] for rule in rules)
 
 
-def ways(variant, is_way):
-    """Client, server and port of every way between pods of the namespace that `is_way` lets through."""
+def connections(variant, is_allowed):
+    """Returns (client, server, port) of all connections between pods of the namespace for which `is_allowed` is true."""
     return {
         (a, b, port)
         for a, client in workloads(variant).items() for b, server in workloads(variant).items() if a != b
-        for port in listening(server) if is_way(client, server, port)
+        for port in container_ports(server) if is_allowed(client, server, port)
     }  # fmt: skip
 
 
-def asked(variant):
-    """The ways that the clients' policies allow."""
-    return ways(variant, lambda client, server, port: permits(variant, client, "Egress", server, server, port))
+def allowed_by_clients(variant):
+    """Returns the connections that the policies of the clients allow."""
+    return connections(variant, lambda client, server, port: allows(variant, client, "Egress", server, server, port))
 
 
-def admitted(variant):
-    """The ways that the servers' policies allow."""
-    return ways(variant, lambda client, server, port: permits(variant, server, "Ingress", client, server, port))
+def allowed_by_servers(variant):
+    """Returns the connections that the policies of the servers allow."""
+    return connections(variant, lambda client, server, port: allows(variant, server, "Ingress", client, server, port))
 
 
-def edges(variant):
-    """The ways that are open: both ends allow them."""
-    return asked(variant) & admitted(variant)
+def allowed_connections(variant):
+    """Returns the connections that the policies of both ends allow."""
+    return allowed_by_clients(variant) & allowed_by_servers(variant)
 
 
-def listening(workload):
+def container_ports(workload):
     return [port["containerPort"] for container in pod(workload)["containers"] for port in container.get("ports", [])]
 
 
-def open_to_the_world(variant):
-    """Ports that pods outside the namespace and other hosts reach, whoever they are."""
+def public_ports(variant):
+    """Returns the ports that accept connections from everywhere, as (workload, port)."""
     return {
         (name, port)
-        for name, workload in workloads(variant).items() for port in listening(workload)
+        for name, workload in workloads(variant).items() for port in container_ports(workload)
         if any(
-            "from" not in rule and port in [number(workload, one["port"]) for one in rule["ports"]]
+            "from" not in rule and port in [port_number(workload, one["port"]) for one in rule["ports"]]
             for policy in policies_of(variant, workload, "Ingress") for rule in policy.get("ingress", [])
         )
     }  # fmt: skip

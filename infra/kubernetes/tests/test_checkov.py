@@ -1,5 +1,4 @@
-"""Checkov looks for what is known to be unsafe. What it finds is repaired, or stands in checkov-suppressions.toml with the reason; and a
-suppression that suppresses nothing must go."""
+"""Checkov finds no unsafe settings except those that checkov-suppressions.toml lists with a reason. Unused suppressions fail the test."""
 
 import fnmatch
 import logging
@@ -21,7 +20,7 @@ SUPPRESSIONS = tomllib.loads((HERE / "checkov-suppressions.toml").read_text())["
 
 
 def findings(made):
-    """How many checks pass, and those that fail: the check, the object, and what it is about."""
+    """Returns the number of passed checks, and (check, resource, description) of each failed one."""
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder, "objects.yaml")
         file.write_text(yaml.safe_dump_all(made))
@@ -35,7 +34,7 @@ def covers(suppression, check, resource):
 
 
 class Checkov(unittest.TestCase):
-    def test_what_is_found_is_justified(self):
+    def test_every_finding_is_justified(self):
         used = set()
         for variant in VARIANTS:
             passed, failed = findings(objects(variant).values())
@@ -46,14 +45,14 @@ class Checkov(unittest.TestCase):
                     by = [index for index, suppression in enumerate(SUPPRESSIONS) if covers(suppression, check, resource)]
                     used.update(by)
                     unjustified += [] if by else [f"{check} {about}: {resource}"]
-                self.assertFalse(unjustified, "repair it, or say in checkov-suppressions.toml why not:\n" + "\n".join(unjustified))
+                self.assertFalse(unjustified, "fix these findings, or suppress them in checkov-suppressions.toml with a reason:\n" + "\n".join(unjustified))
             print(f"checkov: {variant}: {passed} passed, {len(failed)} suppressed", file=sys.stderr)
         for index, suppression in enumerate(SUPPRESSIONS):
             with self.subTest(suppression["check"]):
                 self.assertIn(index, used, f"{suppression} suppresses nothing")
                 self.assertGreater(len(suppression["reason"].split()), 5)
 
-    def test_a_weakness_is_found(self):
+    def test_a_writable_root_file_system_is_found(self):
         text = yaml.safe_dump_all(objects("local").values())
         _, failed = findings(yaml.safe_load_all(text.replace("readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false")))
         self.assertIn("CKV_K8S_22", {check for check, _, _ in failed})

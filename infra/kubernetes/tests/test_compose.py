@@ -1,4 +1,4 @@
-"""Kubernetes and the compose stack say the same of images, commands, ports, settings, probes, limits and rights."""
+"""Kubernetes and the compose stack have the same images, commands, ports, settings, probes, limits and rights."""
 
 import functools
 import json
@@ -17,7 +17,7 @@ SECONDS = {"ms": 0.001, "s": 1, "m": 60}
 
 @functools.cache
 def compose(*profiles):
-    """The services of the compose stack, as compose understands them without any setting."""
+    """Returns the services of the compose stack as compose parses them without any setting."""
     command = ["docker", "compose", "--env-file=/dev/null", "--file=docker-compose.yml", *(f"--profile={profile}" for profile in profiles), "config", "--format=json"]
     done = subprocess.run(command, cwd=PROJECT, env={name: os.environ[name] for name in ["PATH", "HOME"]}, text=True, capture_output=True)
     assert done.returncode == 0, done.stderr
@@ -25,7 +25,7 @@ def compose(*profiles):
 
 
 def seconds(duration):
-    """A duration of the services or of compose, such as 1m30s."""
+    """Converts a duration such as 1m30s to seconds."""
     parts = re.findall(r"(\d+)(ms|s|m)", duration)
     assert parts and "".join(number + unit for number, unit in parts) == duration, duration
     return sum(int(number) * SECONDS[unit] for number, unit in parts)
@@ -37,22 +37,22 @@ def mebibytes(quantity):
 
 
 def environment(name):
-    """What a service's container sees: its own variables and the settings."""
+    """Returns the environment of a service's container: its own variables and the settings."""
     own = {variable["name"]: variable["value"] for variable in main_container(workloads("local")[name]).get("env", [])}
     return config_map("local", "settings")["data"] | own
 
 
 def service_of(name, container):
-    """The service of compose that does what a container of a workload does."""
+    """Returns the compose service that corresponds to a container of a workload."""
     return compose().get(container["name"]) or compose()[name]
 
 
 class Equality(unittest.TestCase):
-    def test_all_that_compose_runs_runs_here(self):
+    def test_every_compose_service_has_a_container(self):
         before = {container["name"] for container in pod(workloads("local")["db"])["initContainers"]}
         self.assertEqual(workloads("local").keys() | before, compose().keys())
 
-    def test_images(self):
+    def test_images_are_those_of_compose(self):
         for name, workload in workloads("local").items():
             with self.subTest(name):
                 images = {container["image"] for container in containers(workload)}
@@ -63,13 +63,13 @@ class Equality(unittest.TestCase):
         for name in SERVICES:
             self.assertEqual(main_container(workloads("production")[name])["image"], f"ghcr.io/example/voting-app/{name}:{version}")
 
-    def test_commands_of_the_servers(self):
+    def test_commands_of_the_servers_are_those_of_compose(self):
         for name in SERVERS:
             with self.subTest(name):
                 command = compose()[name]["command"]
                 self.assertEqual(main_container(workloads("local")[name])["args"], command if isinstance(command, list) else shlex.split(command))
 
-    def test_ports(self):
+    def test_ports_are_those_of_compose_and_the_dockerfile(self):
         exposed = {name: int(port) for name, port in re.findall(r"(?s)FROM runtime AS (\w+)\n.*?EXPOSE (\d+)", (PROJECT / "Dockerfile").read_text())}
         for name in SERVICES:
             with self.subTest(name):
@@ -80,19 +80,19 @@ class Equality(unittest.TestCase):
                 for published in compose()[name].get("ports", []):
                     self.assertEqual(objects("local")["Service", name]["spec"]["ports"][0]["port"], published["target"])
 
-    def test_variables(self):
+    def test_variables_are_those_of_compose(self):
         for name in [*SERVICES, *SERVERS]:
             with self.subTest(name):
-                # What compose passes on empty counts as not set.
+                # An empty variable counts as not set.
                 in_compose = {key: value for key, value in (compose()[name].get("environment") or {}).items() if value}
                 here = environment(name) if name in SERVICES else {one["name"]: one["value"] for one in main_container(workloads("local")[name]).get("env", [])}
-                # Pages find each other at addresses of the machine; a drain is longer here; the sampler is the services' default.
+                # The URLs of the pages differ, the drain is longer here, and the sampler is the default of the services.
                 for key in ["VOTE_URL", "RESULT_URL", "DRAIN_DELAY", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"]:
                     in_compose.pop(key, None)
                     here.pop(key, None)
                 self.assertEqual(here, in_compose)
 
-    def test_probes_are_those_of_the_services_and_servers(self):
+    def test_probes_are_those_of_compose(self):
         source = (PROJECT / "shared/web/src/probes.rs").read_text()
         for path in ["/health", "/ready"]:
             self.assertIn(f'path = "{path}"', source)
@@ -115,7 +115,7 @@ class Equality(unittest.TestCase):
                 starts = container["startupProbe"]["periodSeconds"] * container["startupProbe"]["failureThreshold"]
                 self.assertGreaterEqual(starts, seconds(check.get("start_period", "0s")))
 
-    def test_memory(self):
+    def test_memory_limits_are_those_of_compose(self):
         for name, workload in workloads("local").items():
             with self.subTest(name):
                 for container in containers(workload):
@@ -125,9 +125,9 @@ class Equality(unittest.TestCase):
         memory = {volume["name"]: volume for volume in pod(workloads("local")["db"])["volumes"]}["memory"]
         self.assertEqual(mebibytes(memory["emptyDir"]["sizeLimit"]) << 20, int(compose()["db"]["shm_size"]))
 
-    def test_ends_are_longer_than_drains(self):
+    def test_termination_grace_periods_are_longer_than_drains(self):
         drain = seconds(environment("vote")["DRAIN_DELAY"])
-        shutdown = seconds(re.search(r"\| `SHUTDOWN_TIMEOUT` \| `(\w+)` \|", (PROJECT / "README.md").read_text())[1])
+        shutdown = seconds(re.search(r"\| `SHUTDOWN_TIMEOUT` \| `(\w+)` \|", (PROJECT / "docs/configuration.md").read_text())[1])
         for name in SERVICES:
             spec = pod(workloads("local")[name])
             self.assertGreater(spec["terminationGracePeriodSeconds"], drain + shutdown, name)
@@ -136,8 +136,8 @@ class Equality(unittest.TestCase):
         for name in SERVERS:
             self.assertEqual(pod(workloads("local")[name])["terminationGracePeriodSeconds"], seconds(compose()[name]["stop_grace_period"]))
 
-    def test_rights(self):
-        """Read-only, without capabilities, without a way to more rights: as in compose, or stricter."""
+    def test_rights_are_those_of_compose_or_stricter(self):
+        """A read-only root file system, no capabilities, and no privilege escalation."""
         for name, workload in workloads("local").items():
             for container in containers(workload):
                 with self.subTest(f"{name}: {container['name']}"):
@@ -160,7 +160,7 @@ class Equality(unittest.TestCase):
                 self.assertEqual(mebibytes(here["resources"]["limits"]["memory"]) << 20, int(there["mem_limit"]))
                 self.assertIn(f"/run/secrets/{name}", [volume["target"] for volume in there["volumes"]])
 
-    def test_secrets_are_where_compose_has_them(self):
+    def test_secrets_are_mounted_where_compose_mounts_them(self):
         for name in [*SERVICES, *SERVERS]:
             with self.subTest(name):
                 folder = next(volume["target"] for volume in compose()[name]["volumes"] if volume["source"].startswith("secrets-"))
@@ -168,7 +168,7 @@ class Equality(unittest.TestCase):
         script = (PROJECT / "infra/compose/make-secrets").read_text()
         made = set(re.findall(r"\bput ([a-z-]+/[a-z.-]+)", script)) - {"passwords/version"}
         kept = set(re.findall(r"passwords/[a-z][a-z-]*", script)) | {f"passwords/{name}" for name in re.findall(r"\$\(password ([a-z-]+)", script)}
-        # Of services that do not run here.
+        # Secrets of services that Kubernetes does not run.
         elsewhere = {file for file in made if file.split("/")[0] in {"alertmanager", "grafana"}}
         self.assertEqual({file for keys in secret_objects().values() for file in keys.values()}, made - elsewhere | kept)
 

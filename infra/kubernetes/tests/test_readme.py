@@ -1,4 +1,4 @@
-"""The README's commands that make the Secrets of a managed cluster are run; what they would apply is looked at."""
+"""The commands in the README that create the Secrets of a managed cluster create the right Secrets."""
 
 import base64
 import os
@@ -12,7 +12,7 @@ import yaml
 from manifests import KUBERNETES, PROJECT, WORK, secret_objects
 from test_compose import compose
 
-# Of kubectl's commands, these render what they would apply.
+# Replaces kubectl in the commands: it renders the objects instead of applying them.
 KUBECTL = """
 kubectl() {
   case "$*" in
@@ -25,7 +25,7 @@ kubectl() {
 
 
 class Readme(unittest.TestCase):
-    def test_secrets_of_a_managed_cluster(self):
+    def test_the_commands_create_the_secrets_of_a_managed_cluster(self):
         (commands,) = re.findall(r"(?s)```sh\n((?:(?!```).)*mkdir -p -m 700 secrets.*?)```", (KUBERNETES / "README.md").read_text())
         self.assertIn(f" {compose()['secrets']['image']} /scripts/make-files", commands)
         WORK.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ class Readme(unittest.TestCase):
                 done = subprocess.run(["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True)
                 self.assertEqual((done.returncode, done.stderr), (0, ""))
                 rendered.append(pathlib.Path(folder, "rendered").read_text())
-            self.assertEqual(rendered[1], rendered[0], "the passwords that are kept are others the next time")
+            self.assertEqual(rendered[1], rendered[0], "the second run changed the stored passwords")
             made = {one["metadata"]["name"]: one["data"] for one in yaml.safe_load_all(rendered[0])}
         secrets = {name: {key: base64.b64decode(value).decode() for key, value in data.items()} for name, data in made.items()}
         self.assertEqual({name: keys.keys() for name, keys in secrets.items()}, {name: keys.keys() for name, keys in secret_objects().items()})

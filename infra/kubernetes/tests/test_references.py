@@ -1,4 +1,4 @@
-"""What objects name exists: ConfigMaps, Secrets and their keys, volumes, ports, and targets of selectors."""
+"""All references in the objects resolve: ConfigMaps, Secrets and their keys, volumes, ports, and targets of selectors."""
 
 import functools
 import unittest
@@ -8,7 +8,7 @@ from manifests import (
     KUBERNETES, PROJECT, SERVICES, VARIANTS, config_map, containers, labels, main_container, matches, objects, of_kind, pod, secret_objects, workloads,
 )  # fmt: skip
 
-# Every cluster has it in every namespace.
+# ConfigMaps that every cluster has in every namespace.
 GIVEN_CONFIG_MAPS = {"kube-root-ca.crt": {"ca.crt"}}
 
 
@@ -21,7 +21,7 @@ def secret_keys():
 
 
 def sources(volume):
-    """The ConfigMaps and Secrets of a volume: kind, name and the keys that are named."""
+    """Yields (kind, name, keys) of the ConfigMaps and Secrets of a volume."""
     for part in volume.get("projected", {}).get("sources", [volume]):
         if "configMap" in part:
             yield "ConfigMap", part["configMap"]["name"], [item["key"] for item in part["configMap"].get("items", [])]
@@ -49,7 +49,7 @@ class References(unittest.TestCase):
         known = {"ConfigMap": config_keys(variant), "Secret": secret_keys()}
         for volume in pod(workload).get("volumes", []):
             for kind, source, keys in sources(volume):
-                self.assertIn(source, known[kind], f"no {kind} is made")
+                self.assertIn(source, known[kind], f"this {kind} does not exist")
                 self.assertLessEqual(set(keys), set(known[kind][source]), source)
         for container in containers(workload):
             for reference in container.get("envFrom", []):
@@ -68,7 +68,7 @@ class References(unittest.TestCase):
             self.assertEqual(of_kind(variant, "ConfigMap").keys() - used, set(), variant)
 
     @for_each_workload
-    def test_a_service_has_its_own_secret_only(self, variant, name, workload):
+    def test_a_service_has_only_its_own_secret(self, variant, name, workload):
         if workload["kind"] != "Job":
             named = [source for volume in pod(workload)["volumes"] for kind, source, _ in sources(volume) if kind == "Secret"]
             self.assertEqual(named, [name])
@@ -76,7 +76,7 @@ class References(unittest.TestCase):
             self.assertEqual(paths, [f"/run/secrets/{name}"])
 
     @for_each_workload
-    def test_files_that_variables_name_are_mounted(self, variant, name, workload):
+    def test_files_in_variables_are_mounted(self, variant, name, workload):
         for variable in main_container(workload).get("env", []):
             if variable["name"].endswith("_FILE"):
                 folder, key = variable["value"].rsplit("/", 1)
@@ -90,7 +90,7 @@ class References(unittest.TestCase):
         mounted = {mount["name"] for container in containers(workload) for mount in container.get("volumeMounts", [])}
         self.assertEqual(volumes, mounted)
 
-    def test_selectors_select_the_workload_of_their_name(self):
+    def test_selectors_select_the_workload_with_their_name(self):
         for variant in VARIANTS:
             pods = {name: labels(workload) for name, workload in workloads(variant).items()}
             for name, service in of_kind(variant, "Service").items():
@@ -107,14 +107,14 @@ class References(unittest.TestCase):
                 self.assertNotIn("replicas", objects(variant)["Deployment", name]["spec"], f"{name}: each `kubectl apply` would undo the scaling")
 
     @for_each_workload
-    def test_probes_and_services_name_ports_of_their_container(self, variant, name, workload):
+    def test_probes_and_services_use_ports_of_their_container(self, variant, name, workload):
         named = {port["name"]: port["containerPort"] for port in main_container(workload).get("ports", [])}
         for probe in ["startupProbe", "livenessProbe", "readinessProbe"]:
             if request := main_container(workload).get(probe, {}).get("httpGet"):
                 self.assertIn(request["port"], named)
         if service := objects(variant).get(("Service", name)):
             for port in service["spec"]["ports"]:
-                self.assertEqual(named[port["targetPort"]], port["port"], "clients use the port of the container")
+                self.assertEqual(named[port["targetPort"]], port["port"], "the Service must have the port of the container")
         for monitor in of_kind(variant, "PodMonitor").values():
             if matches(monitor["spec"]["selector"], labels(workload)):
                 self.assertLessEqual({endpoint["port"] for endpoint in monitor["spec"]["podMetricsEndpoints"]}, named.keys())
@@ -136,7 +136,7 @@ class References(unittest.TestCase):
                 for parent in route["spec"]["parentRefs"]:
                     self.assertIn(("Gateway", parent["name"]), objects(variant))
 
-    def test_below_a_path_services_know_it(self):
+    def test_services_below_a_path_have_it_as_base_path(self):
         variant = "production with paths, monitoring and KEDA"
         settings = config_map(variant, "settings")["data"]
         paths = {path["backend"]["service"]["name"]: path["path"] for path in of_kind(variant, "Ingress")["voting-app"]["spec"]["rules"][0]["http"]["paths"]}
@@ -150,21 +150,21 @@ class References(unittest.TestCase):
         rules = {rule["matches"][0]["path"]["value"]: rule.get("timeouts") for rule in route["spec"]["rules"]}
         self.assertEqual(rules["/events"], {"request": "0s", "backendRequest": "0s"})
 
-    def test_the_job_may_write_the_secrets_that_it_makes(self):
+    def test_the_job_may_write_exactly_the_secrets_that_it_creates(self):
         rules = of_kind("local", "Role")["secrets"]["rules"]
         self.assertEqual([(rule["resources"], set(rule["resourceNames"])) for rule in rules], [(["secrets"], set(secret_objects()))])
-        self.assertEqual(next(iter(secret_objects())), "passwords", "the passwords must be the first that are kept")
+        self.assertEqual(next(iter(secret_objects())), "passwords", "the passwords must be applied first")
 
-    def test_settings_are_known(self):
-        readme = (PROJECT / "README.md").read_text()
+    def test_docs_configuration_lists_every_setting(self):
+        configuration = (PROJECT / "docs/configuration.md").read_text()
         for file in KUBERNETES.glob("*/**/settings.env"):
             for line in file.read_text().splitlines():
                 name, is_set, _ = line.lstrip("#").partition("=")
                 if is_set and name.isupper():
-                    self.assertRegex(readme, rf"\| [^|]*`{name}`", f"{file}: no setting of the README")
+                    self.assertRegex(configuration, rf"\| `{name}` \|", f"{file}: docs/configuration.md has no such setting")
 
-    def test_the_original_names_and_ports(self):
-        """https://github.com/dockersamples/example-voting-app/tree/main/k8s-specifications"""
+    def test_names_and_ports_are_those_of_the_original(self):
+        """Source: https://github.com/dockersamples/example-voting-app/tree/main/k8s-specifications"""
         self.assertLessEqual({"vote", "result", "worker", "redis", "db"}, workloads("local").keys())
         services = of_kind("local", "Service")
         self.assertEqual(services.keys(), {"vote", "result", "redis", "db"})
@@ -176,24 +176,24 @@ class References(unittest.TestCase):
         for name in ["vote", "result", "worker", "redis", "db"]:
             self.assertEqual(labels(workloads("local")[name])["app"], name)
 
-    def test_workers_and_viewers_stay_below_the_limit_of_connections(self):
+    def test_replicas_stay_below_the_connection_limit_of_their_role(self):
         roles = (PROJECT / "infra/compose/roles.sql").read_text()
         connections = 4
-        self.assertIn(f"| `STORE_MAX_CONNECTIONS` | `{connections}` |", (PROJECT / "README.md").read_text())
+        self.assertIn(f"| `STORE_MAX_CONNECTIONS` | `{connections}` |", (PROJECT / "docs/configuration.md").read_text())
         variant = "production with paths, monitoring and KEDA"
-        most = {
+        max_replicas = {
             "result": of_kind(variant, "HorizontalPodAutoscaler")["result"]["spec"]["maxReplicas"],
             "worker": of_kind(variant, "ScaledObject")["worker"]["spec"]["maxReplicaCount"],
         }
-        for name, replicas in most.items():
+        for name, replicas in max_replicas.items():
             limit = int(roles.split(f"ALTER ROLE {name} ")[1].split("CONNECTION LIMIT ")[1].split(";")[0])
             self.assertLessEqual((replicas + 1) * connections, limit, name)
 
-    def test_rules_are_those_of_the_files(self):
+    def test_rules_are_those_of_the_rule_files(self):
         variant = "production with paths, monitoring and KEDA"
         groups = of_kind(variant, "PrometheusRule")["voting-app"]["spec"]["groups"]
         names = [group["name"] for group in groups]
-        self.assertEqual(len(set(names)), len(names), "the operator wants different names")
+        self.assertEqual(len(set(names)), len(names), "the operator needs unique names")
         files = PROJECT / "infra/monitoring/prometheus/rules"
         all_groups = {group["name"]: group for file in files.glob("*.yml") for group in yaml.safe_load(file.read_text())["groups"]}
         for group in groups:

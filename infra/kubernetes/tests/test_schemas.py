@@ -1,4 +1,4 @@
-"""Every object is one that the supported versions of Kubernetes take, without a field that they do not know."""
+"""Every object is valid in the supported versions of Kubernetes, without unknown fields."""
 
 import copy
 import unittest
@@ -6,14 +6,14 @@ import unittest
 import kubernetes_validate
 from manifests import VARIANTS, objects
 
-# The versions that Kubernetes supports, and the one before.
+# The versions that Kubernetes supports, and the previous one.
 VERSIONS = ["1.34", "1.35", "1.36", "1.37"]
 
-# The fields that are used of objects whose kinds are no part of Kubernetes. References:
+# The fields used in objects of kinds that are not part of Kubernetes. References:
 #   https://prometheus-operator.dev/docs/api-reference/api/
 #   https://gateway-api.sigs.k8s.io/reference/api-spec/
 #   https://keda.sh/docs/latest/reference/scaledobject-spec/ and .../scalers/prometheus/
-# A dictionary lists all fields, a list holds the form of its elements, `...` stands for string to string.
+# A dictionary lists all fields, a list has the type of its elements, `...` is a map of strings to strings.
 RULES = [{"record": str, "alert": str, "expr": str, "for": str, "keep_firing_for": str, "labels": ..., "annotations": ...}]
 EXTENSIONS = {
     "monitoring.coreos.com/v1 PodMonitor": {
@@ -50,17 +50,17 @@ EXTENSIONS = {
 
 
 def differences(value, form, path="spec"):
-    """Where a value has another form."""
+    """Returns the differences between a value and its expected form."""
     if form is ...:
         form = {key: str for key in value} if isinstance(value, dict) else {}
     if isinstance(form, dict):
         if not isinstance(value, dict):
-            return [f"{path} is no object"]
+            return [f"{path} is not an object"]
         unknown = [f"{path}.{key} is unknown; known are {', '.join(form)}" for key in value.keys() - form.keys()]
         return unknown + [one for key in value.keys() & form.keys() for one in differences(value[key], form[key], f"{path}.{key}")]
     if isinstance(form, list):
         if not isinstance(value, list):
-            return [f"{path} is no list"]
+            return [f"{path} is not a list"]
         return [one for index, element in enumerate(value) for one in differences(element, form[0], f"{path}[{index}]")]
     return [] if type(value) is form else [f"{path} is {value!r}, not of type {form.__name__}"]
 
@@ -77,14 +77,14 @@ def problems(one, version):
 
 
 class Schemas(unittest.TestCase):
-    def test_kubernetes_takes_every_object(self):
+    def test_every_object_is_valid(self):
         for variant in VARIANTS:
             for (kind, name), one in objects(variant).items():
                 for version in VERSIONS:
                     with self.subTest(f"{variant}: {kind} {name}, {version}"):
                         self.assertEqual(problems(one, version), [])
 
-    def test_a_mistake_is_found(self):
+    def test_invalid_objects_are_found(self):
         vote = copy.deepcopy(objects("local")["Deployment", "vote"])
         vote["spec"]["template"]["spec"]["containers"][0]["readinesProbe"] = {}
         self.assertIn("readinesProbe", problems(vote, "1.37")[0])
@@ -96,7 +96,7 @@ class Schemas(unittest.TestCase):
         scaled["spec"]["maxReplicas"] = 3
         self.assertIn("spec.maxReplicas is unknown", problems(scaled, "1.37")[0])
 
-    def test_every_kind_of_extension_is_used(self):
+    def test_every_listed_kind_is_used(self):
         used = {f"{one['apiVersion']} {one['kind']}" for variant in VARIANTS for one in objects(variant).values()}
         self.assertEqual(EXTENSIONS.keys() - used, set())
 

@@ -1,4 +1,4 @@
-"""Pods run with the least rights: Pod Security's profile `restricted`, and more."""
+"""Pods run with the least rights: the Pod Security profile `restricted` and further restrictions."""
 
 import unittest
 
@@ -12,12 +12,12 @@ class Rights(unittest.TestCase):
     def each(self):
         return [(f"{variant}: {name}", workload) for variant in VARIANTS for name, workload in workloads(variant).items()]
 
-    def test_the_namespace_demands_the_restricted_profile(self):
+    def test_the_namespace_enforces_the_restricted_profile(self):
         for variant in VARIANTS:
             for namespace in of_kind(variant, "Namespace").values():
                 self.assertEqual(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted")
 
-    def test_pods_are_restricted(self):
+    def test_pods_comply_with_the_restricted_profile(self):
         for about, workload in self.each():
             with self.subTest(about):
                 spec = pod(workload)
@@ -37,7 +37,7 @@ class Rights(unittest.TestCase):
                     )
                     self.assertFalse(any("hostPort" in port for port in container.get("ports", [])))
 
-    def test_no_pod_gets_a_token_it_does_not_need(self):
+    def test_only_the_job_secrets_has_an_api_token(self):
         for about, workload in self.each():
             with self.subTest(about):
                 self.assertFalse(pod(workload)["automountServiceAccountToken"])
@@ -49,7 +49,7 @@ class Rights(unittest.TestCase):
                 holders = {container["name"] for container in containers(workload) for mount in container.get("volumeMounts", []) if mount["name"] in tokens}
                 self.assertEqual(holders, {"apply"} if workload["metadata"]["name"] == "secrets" else set())
 
-    def test_secrets_and_scripts_cannot_be_written(self):
+    def test_secrets_and_scripts_are_read_only(self):
         for about, workload in self.each():
             with self.subTest(about):
                 writable = {volume["name"] for volume in pod(workload).get("volumes", []) if "emptyDir" in volume}
@@ -69,8 +69,8 @@ class Rights(unittest.TestCase):
                     if "emptyDir" in volume:
                         self.assertIn("sizeLimit", volume["emptyDir"])
 
-    def test_the_three_services_differ_in_nothing_but_their_own(self):
-        """Their manifests repeat each other, for they are read one by one."""
+    def test_the_three_services_share_their_common_settings(self):
+        """The manifests repeat these settings so that each can be read on its own."""
         def common(name):
             spec, container = pod(workloads("local")[name]), main_container(workloads("local")[name])
             own = {"terminationGracePeriodSeconds": spec["terminationGracePeriodSeconds"], "security": spec["securityContext"]}

@@ -207,12 +207,12 @@ fn refused_value(command: &clap::Command, error: &clap::Error) -> Option<String>
             )
         },
     );
-    Some(format!("{name} is \"{}\": {why}", printable(&value)))
+    Some(format!("{name} is \"{}\": {why}", escape_control(&value)))
 }
 
 /// The text without what could steer a terminal or change the order in which it is shown: anybody may have written it.
 #[must_use]
-pub fn printable(text: &str) -> String {
+pub fn escape_control(text: &str) -> String {
     let safe = |character: char| match character {
         hidden if is_hidden(hidden) => hidden.escape_default().collect(),
         other => String::from(other),
@@ -222,7 +222,7 @@ pub fn printable(text: &str) -> String {
 
 /// JSON with such characters written as escapes, which programs read as the same text. They are nowhere but in strings.
 #[must_use]
-pub fn printable_json(json: &str) -> String {
+pub fn escape_control_json(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
     for character in json.chars() {
         if is_hidden(character) {
@@ -281,7 +281,7 @@ mod tests {
     #[test]
     fn nothing_that_is_shown_steers_the_terminal() {
         assert_eq!(
-            printable("Zoë\n\u{1b}[2J\u{9b}2J"),
+            escape_control("Zoë\n\u{1b}[2J\u{9b}2J"),
             r"Zoë\n\u{1b}[2J\u{9b}2J"
         );
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::printable;
+use crate::escape_control;
 
 /// The byte order mark in UTF-8, by which spreadsheets know the encoding.
 pub const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
@@ -13,11 +13,11 @@ pub const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 pub fn text_cell(text: &str) -> Cow<'_, str> {
     const BEGINNINGS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
     let is_formula = text.starts_with(BEGINNINGS);
-    let printable = printable(text);
-    match (is_formula, printable == text) {
+    let escaped = escape_control(text);
+    match (is_formula, escaped == text) {
         (false, true) => text.into(),
-        (false, false) => printable.into(),
-        (true, _) => format!("'{printable}").into(),
+        (false, false) => escaped.into(),
+        (true, _) => format!("'{escaped}").into(),
     }
 }
 

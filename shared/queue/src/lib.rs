@@ -3,18 +3,17 @@
 //! Two backends with one behaviour, chosen by the URL: an embedded SQLite file, or a Redis stream read by a consumer
 //! group. `tests/queue_contract.rs` holds what both promise. The latter may be divided among several servers, by voter.
 
-mod delivery;
 mod payload;
 mod redis;
 mod settings;
 mod sharded;
+mod spans;
 mod sqlite;
-mod traced;
+mod stream_entry;
 
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use cli::secret_url;
-pub use delivery::{Delivery, Unstorable};
 use embedded::{OpenError, SqlitePath};
 use futures_util::future::join_all;
 pub use payload::UnreadablePayload;
@@ -22,8 +21,9 @@ use poll::ballot::{Ballot, BallotId};
 use redis::{RedisConsumer, RedisQueue};
 pub use settings::{InvalidQueueSettings, QueueSettings};
 pub use sharded::ShardedQueue;
+pub use spans::ProducerSpan;
 use sqlite::{SqliteConsumer, SqliteQueue};
-pub use traced::Sending;
+pub use stream_entry::{InvalidBallot, StreamEntry};
 use url::Url;
 
 /// Where the queue is.
@@ -199,10 +199,10 @@ impl Queue {
     ///
     /// # Errors
     /// It does not answer, or refuses.
-    pub async fn probe_enqueue(&self) -> Result<(), QueueError> {
+    pub async fn check_write(&self) -> Result<(), QueueError> {
         match self {
             Self::Sqlite(queue) => queue.probe().await,
-            Self::Redis(queue) => queue.probe_enqueue().await,
+            Self::Redis(queue) => queue.check_write().await,
         }
     }
 
@@ -210,10 +210,10 @@ impl Queue {
     ///
     /// # Errors
     /// It does not answer, or refuses.
-    pub async fn probe_acknowledge(&self) -> Result<(), QueueError> {
+    pub async fn check_ack(&self) -> Result<(), QueueError> {
         match self {
             Self::Sqlite(queue) => queue.probe().await,
-            Self::Redis(queue) => queue.probe_acknowledge().await,
+            Self::Redis(queue) => queue.check_ack().await,
         }
     }
 
@@ -221,10 +221,10 @@ impl Queue {
     ///
     /// # Errors
     /// The queue does not answer.
-    pub async fn newest(&self) -> Result<Option<BallotId>, QueueError> {
+    pub async fn last_id(&self) -> Result<Option<BallotId>, QueueError> {
         match self {
-            Self::Sqlite(queue) => queue.newest().await,
-            Self::Redis(queue) => queue.newest().await,
+            Self::Sqlite(queue) => queue.last_id().await,
+            Self::Redis(queue) => queue.last_id().await,
         }
     }
 
@@ -267,7 +267,7 @@ pub enum Durability {
     /// The operator says that it does.
     Managed,
     /// It may not, or it cannot be told; the text says which setting is why.
-    Weaker(String),
+    Degraded(String),
 }
 
 /// One of the workers' readers. What it was handed stays its own until acknowledged, or until it has been silent for so
@@ -283,9 +283,9 @@ pub enum Consumer {
 #[derive(Debug, Default)]
 pub struct Claimed {
     /// Ballots that another consumer held too long, now this one's.
-    pub deliveries: Vec<Delivery>,
+    pub deliveries: Vec<StreamEntry>,
     /// Ballots that were removed from the queue while a consumer held them: their content is gone.
-    pub lost: Vec<BallotId>,
+    pub deleted: Vec<BallotId>,
 }
 
 /// What has been accepted and not yet acknowledged.
@@ -294,7 +294,7 @@ pub struct Backlog {
     /// Ballots handed to a consumer.
     pub pending: u64,
     /// Ballots handed to nobody yet.
-    pub undelivered: u64,
+    pub lag: u64,
     /// The oldest of them all.
     pub oldest: Option<BallotId>,
     /// The last id that was given, in the queue's own numbers.
@@ -310,7 +310,7 @@ impl Backlog {
     /// Returns true if all that was accepted has been acknowledged.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.oldest.is_none() && self.pending + self.undelivered == 0
+        self.oldest.is_none() && self.pending + self.lag == 0
     }
 }
 
@@ -322,10 +322,14 @@ impl Consumer {
     ///
     /// # Errors
     /// The queue does not answer.
-    pub async fn next(&mut self, max: usize, wait: Duration) -> Result<Vec<Delivery>, QueueError> {
+    pub async fn read(
+        &mut self,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<StreamEntry>, QueueError> {
         match self {
-            Self::Sqlite(consumer) => consumer.next(max, wait).await,
-            Self::Redis(consumer) => consumer.next(max, wait).await,
+            Self::Sqlite(consumer) => consumer.read(max, wait).await,
+            Self::Redis(consumer) => consumer.read(max, wait).await,
         }
     }
 
@@ -373,12 +377,12 @@ impl Consumer {
         }
     }
 
-    /// Whether the queue may be a new one, for which [`Self::keep_ids_above`] has not been called yet.
+    /// Whether the queue may be a new one, for which [`Self::raise_last_id`] has not been called yet.
     #[must_use]
-    pub fn may_have_begun_anew(&self) -> bool {
+    pub fn needs_id_check(&self) -> bool {
         match self {
             Self::Sqlite(_) => false, // its ids are in the file, with the ballots
-            Self::Redis(consumer) => consumer.may_have_begun_anew(),
+            Self::Redis(consumer) => consumer.needs_id_check(),
         }
     }
 
@@ -386,10 +390,10 @@ impl Consumer {
     ///
     /// # Errors
     /// The queue does not answer, or refuses.
-    pub async fn keep_ids_above(&mut self, ms: u64) -> Result<(), QueueError> {
+    pub async fn raise_last_id(&mut self, ms: u64) -> Result<(), QueueError> {
         match self {
             Self::Sqlite(_) => Ok(()),
-            Self::Redis(consumer) => consumer.keep_ids_above(ms).await,
+            Self::Redis(consumer) => consumer.raise_last_id(ms).await,
         }
     }
 
@@ -418,10 +422,10 @@ impl Consumer {
     ///
     /// # Errors
     /// The queue does not answer, or refuses.
-    pub async fn forget_others(&mut self, idle: Duration) -> Result<u64, QueueError> {
+    pub async fn remove_idle_consumers(&mut self, idle: Duration) -> Result<u64, QueueError> {
         match self {
             Self::Sqlite(_) => Ok(0), // names are written beside what is held, and nowhere else
-            Self::Redis(consumer) => consumer.forget_others(idle).await,
+            Self::Redis(consumer) => consumer.remove_idle_consumers(idle).await,
         }
     }
 
@@ -429,10 +433,10 @@ impl Consumer {
     ///
     /// # Errors
     /// The queue does not answer.
-    pub async fn leave(self) -> Result<(), QueueError> {
+    pub async fn remove_consumer(self) -> Result<(), QueueError> {
         match self {
             Self::Sqlite(_) => Ok(()),
-            Self::Redis(consumer) => consumer.leave().await,
+            Self::Redis(consumer) => consumer.remove_consumer().await,
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{Backlog, Claimed, Delivery, QueueConfig, QueueError, delivery::fields_of};
+use super::{Backlog, Claimed, QueueConfig, QueueError, StreamEntry, stream_entry::fields_of};
 use embedded::{Database, message};
 use poll::ballot::{Ballot, BallotId};
 use service::probe::Check;
@@ -80,7 +80,7 @@ impl SqliteQueue {
         self.database.settle().await;
     }
 
-    pub(super) async fn newest(&self) -> Result<Option<BallotId>, QueueError> {
+    pub(super) async fn last_id(&self) -> Result<Option<BallotId>, QueueError> {
         let newest =
             sqlx::query_as("SELECT ms, seq FROM ballots ORDER BY ms DESC, seq DESC LIMIT 1")
                 .fetch_optional(self.database.readers());
@@ -165,11 +165,11 @@ struct Row {
 }
 
 impl SqliteConsumer {
-    pub(super) async fn next(
+    pub(super) async fn read(
         &mut self,
         max: usize,
         wait: Duration,
-    ) -> Result<Vec<Delivery>, QueueError> {
+    ) -> Result<Vec<StreamEntry>, QueueError> {
         let deadline = Instant::now() + wait;
         loop {
             let some: bool =
@@ -187,7 +187,7 @@ impl SqliteConsumer {
         }
     }
 
-    async fn take(&self, max: usize) -> Result<Vec<Delivery>, sqlx::Error> {
+    async fn take(&self, max: usize) -> Result<Vec<StreamEntry>, sqlx::Error> {
         let mut write = self.database.write().await?;
         let rows: Vec<Row> = sqlx::query_as(
             "UPDATE ballots SET consumer = ?1, delivered_ms = ?2
@@ -214,11 +214,11 @@ impl SqliteConsumer {
             .map_err(|error| classify(&error))?;
         Ok(Claimed {
             deliveries,
-            lost: Vec::new(),
+            deleted: Vec::new(),
         })
     }
 
-    async fn take_over(&self, max: usize, idle: Duration) -> Result<Vec<Delivery>, sqlx::Error> {
+    async fn take_over(&self, max: usize, idle: Duration) -> Result<Vec<StreamEntry>, sqlx::Error> {
         let now = now_ms();
         let silent_since = now.saturating_sub(i64::try_from(idle.as_millis()).unwrap_or(i64::MAX));
         // What was delivered in the future was so before the clock was set back. To take it over is safe.
@@ -295,7 +295,7 @@ impl SqliteConsumer {
         let (last_ms, last_seq): (i64, i64) = last.await.map_err(|error| classify(&error))?;
         Ok(Backlog {
             pending: pending.cast_unsigned(),
-            undelivered: (all - pending).cast_unsigned(),
+            lag: (all - pending).cast_unsigned(),
             oldest: oldest.map(|(ms, seq)| id_of(ms, seq)),
             last: id_of(last_ms, last_seq),
             added: None,
@@ -305,10 +305,10 @@ impl SqliteConsumer {
 }
 
 /// In the order of their ids: RETURNING promises none.
-fn deliveries(rows: Vec<Row>) -> Vec<Delivery> {
+fn deliveries(rows: Vec<Row>) -> Vec<StreamEntry> {
     let mut deliveries: Vec<_> = rows
         .into_iter()
-        .map(|row| Delivery::new(id_of(row.ms, row.seq), fields(&row.fields)))
+        .map(|row| StreamEntry::new(id_of(row.ms, row.seq), fields(&row.fields)))
         .collect();
     deliveries.sort_by_key(|delivery| delivery.id);
     deliveries

@@ -23,7 +23,7 @@ impl Backoff {
     }
 
     /// The next wait.
-    pub fn next_wait(&mut self) -> Duration {
+    pub fn next_delay(&mut self) -> Duration {
         let wait = self.next;
         self.next = (wait * 2).min(self.most);
         wait.mul_f64(rand::random_range(0.5..=1.0))
@@ -49,11 +49,11 @@ mod tests {
     #[test]
     fn waits_grow_up_to_the_cap_and_start_over_after_a_success() {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
-        let waits: Vec<_> = (0..6).map(|_| backoff.next_wait().as_millis()).collect();
+        let waits: Vec<_> = (0..6).map(|_| backoff.next_delay().as_millis()).collect();
         for (wait, most) in waits.iter().zip([100, 200, 400, 800, 1000, 1000]) {
             assert!((most / 2..=most).contains(wait), "{waits:?}");
         }
         backoff.reset();
-        assert!(backoff.next_wait() <= Duration::from_millis(100));
+        assert!(backoff.next_delay() <= Duration::from_millis(100));
     }
 }

@@ -40,7 +40,7 @@ pub struct Lifecycle {
     /// Cancelled first: not ready any more, but still serving.
     pub draining: CancellationToken,
     /// Cancelled next: nothing new is begun.
-    pub closing: CancellationToken,
+    pub shutting_down: CancellationToken,
     shutdown_timeout: Duration,
 }
 
@@ -48,20 +48,22 @@ impl Lifecycle {
     /// Begins to drain when `shutdown` is cancelled.
     #[must_use]
     pub fn new(shutdown: CancellationToken, settings: DrainSettings) -> Self {
-        let closing = CancellationToken::new();
+        let shutting_down = CancellationToken::new();
         let lifecycle = Self {
             draining: shutdown,
-            closing,
+            shutting_down,
             shutdown_timeout: settings.shutdown_timeout,
         };
         let Self {
-            draining, closing, ..
+            draining,
+            shutting_down,
+            ..
         } = lifecycle.clone();
         tokio::spawn(async move {
             draining.cancelled().await;
             tracing::info!(delay = ?settings.drain_delay, "draining");
             sleep(settings.drain_delay).await;
-            closing.cancel();
+            shutting_down.cancel();
         });
         lifecycle
     }
@@ -74,7 +76,7 @@ impl Lifecycle {
     pub async fn run(self, mut tasks: Tasks) -> anyhow::Result<()> {
         let mut failure = None;
         let deadline = async {
-            self.closing.cancelled().await;
+            self.shutting_down.cancelled().await;
             sleep(self.shutdown_timeout).await;
         };
         tokio::pin!(deadline);
@@ -88,7 +90,7 @@ impl Lifecycle {
             };
             let outcome: anyhow::Result<()> = match ended {
                 None => break true,
-                Some(Ok((_, Ok(())))) if self.closing.is_cancelled() => continue,
+                Some(Ok((_, Ok(())))) if self.shutting_down.is_cancelled() => continue,
                 Some(Ok((name, Ok(())))) => {
                     Err(anyhow::anyhow!("the {name} ended before its time"))
                 }
@@ -98,7 +100,7 @@ impl Lifecycle {
                 }
             };
             failure = failure.or(outcome.err());
-            self.closing.cancel();
+            self.shutting_down.cancel();
         };
         if ended_in_time {
             tokio::select! {
@@ -249,8 +251,8 @@ mod tests {
         (shutdown.clone(), Lifecycle::new(shutdown, settings))
     }
 
-    async fn until(closing: CancellationToken) -> anyhow::Result<()> {
-        closing.cancelled().await;
+    async fn until(shutting_down: CancellationToken) -> anyhow::Result<()> {
+        shutting_down.cancelled().await;
         Ok(())
     }
 
@@ -291,8 +293,8 @@ mod tests {
     async fn closed_tasks_end_well() {
         let (shutdown, lifecycle) = lifecycle(Duration::from_mins(1));
         let mut tasks = Tasks::default();
-        let closing = lifecycle.closing.clone();
-        tasks.spawn("task", until(closing));
+        let shutting_down = lifecycle.shutting_down.clone();
+        tasks.spawn("task", until(shutting_down));
         shutdown.cancel();
         lifecycle.run(tasks).await.unwrap();
     }
@@ -301,8 +303,8 @@ mod tests {
     async fn a_crashed_task_ends_the_others_and_fails_the_service() {
         let (_shutdown, lifecycle) = lifecycle(Duration::from_mins(1));
         let mut tasks = Tasks::default();
-        let closing = lifecycle.closing.clone();
-        tasks.spawn("good", until(closing));
+        let shutting_down = lifecycle.shutting_down.clone();
+        tasks.spawn("good", until(shutting_down));
         tasks.spawn("bad", async { panic!("on purpose") });
         assert!(
             lifecycle

@@ -17,7 +17,7 @@ use telemetry::metrics::CommonMetrics;
 const INTERVAL: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// One lost packet does not take a replica out of service.
-const FAILURES_TO_BE_DOWN: u32 = 3;
+const FAILURE_THRESHOLD: u32 = 3;
 
 /// What is known of a dependency.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ impl Dependency {
 
     fn labelled(name: &'static str, label: String, metrics: &CommonMetrics) -> Self {
         let state = State {
-            failures: FAILURES_TO_BE_DOWN,
+            failures: FAILURE_THRESHOLD,
             last: Err("not probed yet".into()),
         };
         Self {
@@ -74,7 +74,7 @@ impl Dependency {
     /// Probes every second until the service closes. `on_up` is called whenever the dependency answers again.
     pub async fn watch<P, E, U>(
         self,
-        closing: CancellationToken,
+        shutting_down: CancellationToken,
         probe: impl Fn() -> P,
         on_up: impl Fn() -> U,
     ) where
@@ -84,7 +84,11 @@ impl Dependency {
     {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while closing.run_until_cancelled(ticks.tick()).await.is_some() {
+        while shutting_down
+            .run_until_cancelled(ticks.tick())
+            .await
+            .is_some()
+        {
             let outcome = match timeout(TIMEOUT, probe()).await {
                 Ok(outcome) => outcome.map_err(|error| error.to_string()),
                 Err(_) => Err(format!("no answer within {TIMEOUT:?}")),
@@ -92,14 +96,14 @@ impl Dependency {
             self.up.set(outcome.is_ok().into());
             self.probed_at
                 .set(Timestamp::now().as_duration().as_secs_f64());
-            if self.note(outcome) {
+            if self.record(outcome) {
                 on_up().await;
             }
         }
     }
 
     /// Notes a probe's outcome; `true` when the dependency has just come up.
-    fn note(&self, outcome: Result<(), String>) -> bool {
+    fn record(&self, outcome: Result<(), String>) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let was_up = state.last.is_ok();
         match &outcome {
@@ -123,7 +127,7 @@ impl Dependency {
     #[must_use]
     pub fn check(&self) -> Check {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let outcome = if state.failures < FAILURES_TO_BE_DOWN {
+        let outcome = if state.failures < FAILURE_THRESHOLD {
             Ok(())
         } else {
             state.last.clone()
@@ -165,16 +169,16 @@ mod tests {
     fn a_dependency_is_down_until_it_answers_and_after_three_failures_in_a_row() {
         let metrics = CommonMetrics::new(&prometheus::Registry::new());
         let dependency = Dependency::new("queue", &metrics);
-        let fail = || dependency.note(Err("gone".into()));
+        let fail = || dependency.record(Err("gone".into()));
         assert!(dependency.check().outcome.is_err());
-        assert!(dependency.note(Ok(())), "it came up");
-        assert!(!dependency.note(Ok(())), "it was up before");
+        assert!(dependency.record(Ok(())), "it came up");
+        assert!(!dependency.record(Ok(())), "it was up before");
         fail();
         fail();
         assert_eq!(dependency.check().outcome, Ok(()));
         fail();
         assert_eq!(dependency.check().outcome, Err("gone".into()));
-        assert!(dependency.note(Ok(())), "it came up again");
+        assert!(dependency.record(Ok(())), "it came up again");
         assert_eq!(dependency.check().outcome, Ok(()));
     }
 
@@ -184,7 +188,7 @@ mod tests {
         let shards = Dependency::shards("queue", 3, &metrics);
         let any = || Check::any(shards.iter().map(Dependency::check)).unwrap();
         assert_eq!(any().outcome, Err("not probed yet".into()));
-        shards[1].note(Ok(()));
+        shards[1].record(Ok(()));
         assert_eq!(any().outcome, Ok(()));
         let labels: Vec<_> = shards.iter().map(|shard| &*shard.label).collect();
         assert_eq!(labels, ["queue-0", "queue-1", "queue-2"]);
@@ -195,7 +199,7 @@ mod tests {
     async fn a_probe_that_hangs_is_given_up_and_counts_as_a_failure() {
         let metrics = CommonMetrics::new(&prometheus::Registry::new());
         let dependency = Dependency::new("store", &metrics);
-        dependency.note(Ok(()));
+        dependency.record(Ok(()));
         let hangs = std::future::pending::<Result<(), &str>>;
         let watching = dependency
             .clone()

@@ -92,7 +92,7 @@ impl Changes {
     pub async fn changed(&mut self) -> Result<(), StoreError> {
         let changed = self.source.changed().await;
         self.metrics
-            .note(changed.map_err(|error| error.at(&self.place)))
+            .record_error(changed.map_err(|error| error.at(&self.place)))
     }
 }
 

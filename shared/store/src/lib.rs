@@ -3,6 +3,7 @@
 //! Two backends with one behaviour, chosen by the URL: an embedded SQLite file, or Postgres. `tests/store_contract.rs`
 //! holds what both promise.
 
+mod admin;
 mod changes;
 mod counts;
 mod dead_letter;
@@ -14,7 +15,6 @@ mod progress;
 mod settings;
 mod sqlite;
 mod traced;
-mod upkeep;
 mod url;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -22,6 +22,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use prometheus::Registry;
 
+pub use admin::{Comparison, CountDifference, Counts, Replayed, StandingVote};
 pub use changes::Changes;
 pub use counts::{OptionCount, Tally, TimelinePoint};
 pub use dead_letter::DeadLetter;
@@ -37,14 +38,13 @@ pub use settings::{InvalidStoreSettings, StoreSettings};
 use sqlite::SqliteStore;
 use telemetry::metrics::ServiceMetrics;
 use traced::DatabaseName;
-pub use upkeep::{Comparison, Contents, CountDifference, Replayed, StandingVote};
 pub use url::{InvalidStoreUrl, StoreUrl, unchecked};
 
 /// The finest step of the timeline, in milliseconds.
 pub const TIMELINE_STEP_MS: i64 = 10_000;
 
 /// The age at which a worker's report is removed by another worker's.
-pub const FORGET_REPORTS_AFTER: Duration = Duration::from_mins(10);
+pub const REPORT_RETENTION: Duration = Duration::from_mins(10);
 
 /// How to reach and use the store.
 #[derive(Clone, Debug)]
@@ -97,14 +97,14 @@ impl Store {
     ///
     /// # Errors
     /// The embedded file cannot be used.
-    pub async fn open_measured(
+    pub async fn open_with_metrics(
         config: &StoreConfig,
         service: &ServiceMetrics,
     ) -> Result<Self, OpenError> {
         let metrics = StoreMetrics::for_classes(&service.registry);
         let store = Self::open_with(config, metrics).await?;
         let measured = store.clone();
-        service.before_each_scrape(move || measured.count_connections());
+        service.on_scrape(move || measured.count_connections());
         Ok(store)
     }
 
@@ -149,24 +149,24 @@ impl Store {
         }
     }
 
-    fn note<T>(&self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
+    fn record_error<T>(&self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
         let outcome = outcome.map_err(|error| error.at(&self.place));
         if let Err(error) = &outcome
             && error.is_about_tables()
         {
             self.preparation.invalidate();
         }
-        self.metrics().note(outcome)
+        self.metrics().record_error(outcome)
     }
 
     /// Brings the tables up to date, under a lock, so that any number of services may call this at once.
     ///
     /// # Errors
     /// [`ErrorClass::Permanent`] where only another version of this program can help: the tables are of a newer one.
-    pub async fn prepare(&self) -> Result<(), StoreError> {
-        let prepared = self.note(match &self.backend {
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        let prepared = self.record_error(match &self.backend {
             Backend::Sqlite(_) => Ok(()), // done when it was opened
-            Backend::Postgres(store) => Box::pin(store.prepare()).await,
+            Backend::Postgres(store) => Box::pin(store.migrate()).await,
         });
         self.preparation.record(&prepared);
         prepared
@@ -185,7 +185,7 @@ impl Store {
         if self.preparation.is_done() {
             return Ok(());
         }
-        self.prepare().await
+        self.migrate().await
     }
 
     /// Returns true if the tables are up to date, as far as is known.
@@ -201,7 +201,7 @@ impl Store {
     ///
     /// # Errors
     /// Nothing was stored; or, after a timeout or a broken connection, perhaps all of it. Doing it again is safe.
-    pub async fn apply(
+    pub async fn upsert_ballots(
         &self,
         ballots: &[CastBallot],
         dead: &[DeadLetter],
@@ -210,11 +210,11 @@ impl Store {
         // In a box: where it is awaited there would be room for it several times over.
         let applying = Box::pin(async {
             match &self.backend {
-                Backend::Sqlite(store) => store.apply(&newest, dead).await,
-                Backend::Postgres(store) => store.apply(&newest, dead).await,
+                Backend::Sqlite(store) => store.upsert_ballots(&newest, dead).await,
+                Backend::Postgres(store) => store.upsert_ballots(&newest, dead).await,
             }
         });
-        let changed = self.note(self.name.insert(ballots.len(), applying).await)?;
+        let changed = self.record_error(self.name.insert(ballots.len(), applying).await)?;
         let superseded = (ballots.len() - newest.len()) as u64;
         Ok(Applied {
             applied: changed + superseded,
@@ -227,7 +227,7 @@ impl Store {
     /// # Errors
     /// The store does not answer.
     pub async fn tally(&self) -> Result<Tally, StoreError> {
-        self.note(match &self.backend {
+        self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.tally().await,
             Backend::Postgres(store) => store.tally().await,
         })
@@ -245,7 +245,7 @@ impl Store {
         let step_ms = i64::try_from(step.as_millis())
             .unwrap_or(i64::MAX)
             .max(TIMELINE_STEP_MS);
-        self.note(match &self.backend {
+        self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.timeline(from.as_millisecond(), step_ms).await,
             Backend::Postgres(store) => store.timeline(from.as_millisecond(), step_ms).await,
         })
@@ -256,7 +256,7 @@ impl Store {
     /// # Errors
     /// The store does not answer.
     pub async fn timeline_extent(&self) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
-        let extent = self.note(match &self.backend {
+        let extent = self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.timeline_extent().await,
             Backend::Postgres(store) => store.timeline_extent().await,
         })?;
@@ -273,19 +273,19 @@ impl Store {
     /// # Errors
     /// The store does not answer.
     pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
-        self.note(match &self.backend {
+        self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.dead_letters().await,
             Backend::Postgres(store) => store.dead_letters().await,
         })
     }
 
     /// Leaves word of how far this worker is, in the place of its last report, and removes reports of workers that have
-    /// been silent for [`FORGET_REPORTS_AFTER`].
+    /// been silent for [`REPORT_RETENTION`].
     ///
     /// # Errors
     /// The store does not answer.
     pub async fn report_progress(&self, progress: &WorkerProgress) -> Result<(), StoreError> {
-        self.note(match &self.backend {
+        self.record_error(match &self.backend {
             Backend::Sqlite(store) => Box::pin(store.report_progress(progress)).await,
             Backend::Postgres(store) => Box::pin(store.report_progress(progress)).await,
         })
@@ -296,7 +296,7 @@ impl Store {
     /// # Errors
     /// The store does not answer.
     pub async fn progress(&self) -> Result<Vec<ProgressReport>, StoreError> {
-        self.note(match &self.backend {
+        self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.progress().await,
             Backend::Postgres(store) => store.progress().await,
         })
@@ -306,10 +306,10 @@ impl Store {
     ///
     /// # Errors
     /// It would not be, or the store does not answer.
-    pub async fn try_apply(&self, ballot: &CastBallot) -> Result<(), StoreError> {
-        self.note(match &self.backend {
-            Backend::Sqlite(store) => store.try_apply(ballot).await,
-            Backend::Postgres(store) => store.try_apply(ballot).await,
+    pub async fn try_upsert(&self, ballot: &CastBallot) -> Result<(), StoreError> {
+        self.record_error(match &self.backend {
+            Backend::Sqlite(store) => store.try_upsert(ballot).await,
+            Backend::Postgres(store) => store.try_upsert(ballot).await,
         })
     }
 
@@ -319,7 +319,7 @@ impl Store {
     /// It cannot, or the tables could not be brought up to date.
     pub async fn probe(&self) -> Result<(), StoreError> {
         self.ensure_usable()?;
-        self.note(match &self.backend {
+        self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.probe().await,
             Backend::Postgres(store) => store.probe(self.preparation.is_done()).await,
         })
@@ -331,7 +331,7 @@ impl Store {
     /// They cannot, or the tables could not be brought up to date.
     pub async fn probe_writes(&self) -> Result<(), StoreError> {
         self.ensure_usable()?;
-        self.note(match &self.backend {
+        self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.probe_writes().await,
             Backend::Postgres(store) => store.probe_writes(self.preparation.is_done()).await,
         })

@@ -44,7 +44,7 @@ impl StoreMetrics {
         self.db_pool_wait_seconds.start_timer()
     }
 
-    pub(super) fn note<T>(&self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn record_error<T>(&self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
         outcome.inspect_err(|error| {
             self.db_errors_total
                 .with_label_values(&[error.class.label()])

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::FORGET_REPORTS_AFTER;
+use super::REPORT_RETENTION;
 
 /// Clocks of one server are read one after the other.
 const CLOCK_TOLERANCE_MS: i64 = 1000;
@@ -45,7 +45,7 @@ impl ProgressRow {
         let duration = |ms: i64| Duration::from_millis(ms.max(0).unsigned_abs());
         // Reported before the clock was set back, so nobody knows when.
         let age = if self.age_ms < -CLOCK_TOLERANCE_MS {
-            FORGET_REPORTS_AFTER
+            REPORT_RETENTION
         } else {
             duration(self.age_ms)
         };
@@ -87,6 +87,6 @@ mod tests {
         };
         assert_eq!(age(1500), Duration::from_millis(1500));
         assert_eq!(age(-5), Duration::ZERO);
-        assert_eq!(age(-7_200_000), FORGET_REPORTS_AFTER);
+        assert_eq!(age(-7_200_000), REPORT_RETENTION);
     }
 }

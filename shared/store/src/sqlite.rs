@@ -5,8 +5,8 @@ use serde_json::json;
 use sqlx::{Sqlite, SqliteConnection, pool::PoolConnection};
 
 use super::{
-    DeadLetter, FORGET_REPORTS_AFTER, ProgressReport, StoreError, StoreMetrics, Tally,
-    TimelinePoint, WorkerProgress, dead_letter,
+    DeadLetter, ProgressReport, REPORT_RETENTION, StoreError, StoreMetrics, Tally, TimelinePoint,
+    WorkerProgress, dead_letter,
     progress::{self, ProgressRow},
 };
 use embedded::{Database, WriteTransaction};
@@ -42,7 +42,7 @@ impl SqliteStore {
         &self.database
     }
 
-    pub(super) async fn apply(
+    pub(super) async fn upsert_ballots(
         &self,
         newest: &[&CastBallot],
         dead: &[DeadLetter],
@@ -104,7 +104,7 @@ impl SqliteStore {
         sqlx::query("DELETE FROM progress WHERE worker <> ?1 AND abs(?2 - reported_ms) > ?3")
             .bind(&progress.worker)
             .bind(now_ms())
-            .bind(i64::try_from(FORGET_REPORTS_AFTER.as_millis()).unwrap_or(i64::MAX))
+            .bind(i64::try_from(REPORT_RETENTION.as_millis()).unwrap_or(i64::MAX))
             .execute(&mut *write)
             .await?;
         sqlx::query(
@@ -144,7 +144,7 @@ impl SqliteStore {
     }
 
     /// Checks that a ballot like this one would be stored.
-    pub(super) async fn try_apply(&self, ballot: &CastBallot) -> Result<(), StoreError> {
+    pub(super) async fn try_upsert(&self, ballot: &CastBallot) -> Result<(), StoreError> {
         let mut write = self.write().await?;
         upsert(&mut write, &[ballot]).await.map(drop)
     }

@@ -37,7 +37,7 @@ impl DatabaseName {
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let span = self.begin(ballots);
-        let outcome = traces::within(span.as_ref(), work).await;
+        let outcome = traces::in_context(span.as_ref(), work).await;
         if let Some(context) = span {
             let failure = outcome.as_ref().err();
             traces::end(

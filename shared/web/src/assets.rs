@@ -10,7 +10,7 @@ use axum::{
     routing::get,
 };
 
-use super::{encoding, measured::HttpMetrics};
+use super::{encoding, request_metrics::HttpMetrics};
 use gzip::Gzippable;
 
 /// Where they are served.

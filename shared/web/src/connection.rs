@@ -27,8 +27,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Answers, ClientAddress, Problem, ProblemKind,
-    room::{Place, Refused},
+    AppService, ClientAddress, Problem, ProblemKind,
+    connection_limit::{ConnectionPermit, Refused},
 };
 use service::lifecycle::Lifecycle;
 
@@ -42,10 +42,10 @@ const RETRY_AFTER: u32 = 5;
 /// Answers a request as its connection's place allows. While the service drains every answer is its connection's last:
 /// a client that knows sends nothing that would meet the end.
 async fn answer(
-    answers: Answers,
+    answers: AppService,
     request: Request<Incoming>,
     peer: SocketAddr,
-    place: Arc<Place>,
+    place: Arc<ConnectionPermit>,
     draining: CancellationToken,
 ) -> Response {
     let mut request = request.map(Body::new);
@@ -92,8 +92,8 @@ impl From<Refused> for Problem {
 pub(super) async fn serve_connection(
     mut stream: TcpStream,
     peer: SocketAddr,
-    answers: Answers,
-    place: Place,
+    answers: AppService,
+    place: ConnectionPermit,
     keep_alive: Duration,
     lifecycle: Lifecycle,
 ) {
@@ -116,11 +116,13 @@ pub(super) async fn serve_connection(
 async fn serve_requests(
     stream: &mut TcpStream,
     peer: SocketAddr,
-    answers: Answers,
-    place: Arc<Place>,
+    answers: AppService,
+    place: Arc<ConnectionPermit>,
     keep_alive: Duration,
     Lifecycle {
-        draining, closing, ..
+        draining,
+        shutting_down,
+        ..
     }: Lifecycle,
 ) {
     let unreadable = answers
@@ -169,7 +171,7 @@ async fn serve_requests(
                 tracing::debug!("a connection that asked nothing was closed");
                 return;
             }
-            () = closing.cancelled(), if !is_closing => {
+            () = shutting_down.cancelled(), if !is_closing => {
                 connection.as_mut().graceful_shutdown();
                 is_closing = true;
             }

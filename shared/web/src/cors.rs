@@ -5,7 +5,7 @@ use std::{str::FromStr, time::Duration};
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::links;
+use crate::public_urls;
 
 /// How long a browser may remember that it may ask.
 const REMEMBERED: Duration = Duration::from_hours(1);
@@ -54,7 +54,7 @@ impl FromStr for AllowedOrigins {
 
 /// An origin exactly as a browser writes it: it is compared as text.
 fn origin(raw: &str) -> Result<HeaderValue, InvalidOrigin> {
-    let origin = links::origin(raw)
+    let origin = public_urls::origin(raw)
         .ok()
         .filter(|origin| !origin.contains('*'));
     origin

@@ -7,13 +7,13 @@ use axum::{
 };
 use jiff::Timestamp;
 
-use super::{Problem, ProblemKind, pages::Rendered};
+use super::{Problem, ProblemKind, page_cache::CachedPage};
 use crate::language::Language;
 
 /// A page in this language, as the browser with these headers takes it.
 #[must_use]
 pub fn html(page: &impl Template, language: Language, headers: &HeaderMap) -> Response {
-    Rendered::new(page).map_or_else(
+    CachedPage::new(page).map_or_else(
         |error| cannot_be_rendered(&error),
         |rendered| rendered.answer(headers, language),
     )

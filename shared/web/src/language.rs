@@ -37,7 +37,7 @@ impl Language {
     /// The crates for this header sort by weights that may be no numbers, or ignore the weights.
     /// Source: <https://www.rfc-editor.org/rfc/rfc9110#section-12.5.4>.
     #[must_use]
-    pub fn asked_for(headers: &HeaderMap) -> Self {
+    pub fn negotiate(headers: &HeaderMap) -> Self {
         let asked = headers
             .get_all(header::ACCEPT_LANGUAGE)
             .into_iter()
@@ -143,7 +143,7 @@ mod tests {
 
     fn asked(value: &str) -> &'static str {
         let headers = HeaderMap::from_iter([(header::ACCEPT_LANGUAGE, value.parse().unwrap())]);
-        Language::asked_for(&headers).tag()
+        Language::negotiate(&headers).tag()
     }
 
     #[test]

@@ -4,7 +4,7 @@ use tokio::net::TcpListener;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    Answers, ConnectionSettings, HttpMetrics, Probes, Site, probe_routes, probes::status_routes,
+    AppService, ConnectionSettings, HttpMetrics, Probes, Site, probe_routes, probes::status_routes,
     serve, undocumented_routes,
 };
 use service::lifecycle::Tasks;
@@ -40,7 +40,7 @@ pub fn manage(
     };
     let lifecycle = probes.lifecycle.clone();
     let routes = undocumented_routes(probe_routes(probes.clone()), metrics);
-    let answers = Answers::new(routes, metrics.clone(), Site::default());
+    let answers = AppService::new(routes, metrics.clone(), Site::default());
     let settings = ConnectionSettings::for_management();
     tasks.spawn(
         "management server",

@@ -18,14 +18,14 @@ use utoipa::{
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    AllowedOrigins, HttpMetrics, Known, NotModified, PROBLEM_JSON, Problem, ProblemKind,
-    answers::method_not_allowed, assets::fingerprint, unless_known,
+    AllowedOrigins, HttpMetrics, NotModified, PROBLEM_JSON, Problem, ProblemKind,
+    RequestConditions, app_service::method_not_allowed, assets::fingerprint, conditional_response,
 };
 use gzip::Gzippable;
 use poll::{Poll, ballot::Choice};
 
 /// What any request may come to, whatever it asks for.
-const ANYWHERE: &[ProblemKind] = &[
+const COMMON_PROBLEMS: &[ProblemKind] = &[
     ProblemKind::MalformedRequest,
     ProblemKind::UnknownHost,
     ProblemKind::InternalError,
@@ -93,7 +93,7 @@ impl Description {
 
 /// This document
 #[utoipa::path(get, path = "/api/openapi.json", tag = "description", operation_id = "get_openapi",
-    params(Known),
+    params(RequestConditions),
     responses(
         (status = OK, description = "An OpenAPI 3.1 document.", body = Object, content_type = "application/json",
             headers(("ETag" = String, description = "The same as long as the document is."))),
@@ -102,7 +102,7 @@ impl Description {
 )]
 async fn describe(State(description): State<Description>, headers: HeaderMap) -> Response {
     let json = description.json.clone();
-    unless_known(&description.tag, &headers, "application/json", || json)
+    conditional_response(&description.tag, &headers, "application/json", || json)
 }
 
 /// The responses that an operation gives for these kinds of problem.
@@ -200,7 +200,11 @@ fn complete(document: &mut OpenApi, api: Api<'_>) {
     // Nothing is asked for, but where an operation says otherwise.
     document.security = Some(Vec::new());
     for (_, operation) in document.paths.paths.values_mut().flat_map(operations) {
-        add_responses(&mut operation.responses.responses, ANYWHERE, add_problem);
+        add_responses(
+            &mut operation.responses.responses,
+            COMMON_PROBLEMS,
+            add_problem,
+        );
     }
     let components = document.components.get_or_insert_default();
     let mut schemas = vec![(Problem::name().into_owned(), Problem::schema())];

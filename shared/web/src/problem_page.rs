@@ -81,7 +81,7 @@ impl Reader {
         let accept = accept.and_then(|accept| accept.to_str().ok());
         let wants_page = accept.is_some_and(|accept| accept.contains("text/html"));
         Self(wants_page.then(|| Person {
-            language: Language::asked_for(request.headers()),
+            language: Language::negotiate(request.headers()),
             depth: request.uri().path().matches('/').count().saturating_sub(1),
         }))
     }

@@ -7,7 +7,10 @@ use clap::Args;
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::task::TaskTracker;
 
-use super::{Answers, ClientAddress, connection::serve_connection, room::Room, socket};
+use super::{
+    AppService, ClientAddress, connection::serve_connection, connection_limit::ConnectionLimit,
+    socket,
+};
 use cli::{duration, whole_number};
 use service::lifecycle::Lifecycle;
 
@@ -80,17 +83,17 @@ impl ConnectionSettings {
 /// The listener is none for TCP.
 pub async fn serve(
     listener: TcpListener,
-    answers: Answers,
+    answers: AppService,
     settings: ConnectionSettings,
     lifecycle: Lifecycle,
 ) -> anyhow::Result<()> {
     let places = settings.max_connections as usize;
     socket::make_room_for(places);
     socket::prepare(&listener).context("the listener cannot be set up")?;
-    let room = Room::new(places, settings.per_address(), answers.metrics().clone());
+    let room = ConnectionLimit::new(places, settings.per_address(), answers.metrics().clone());
     let connections = TaskTracker::new();
     while let Some(accepted) = lifecycle
-        .closing
+        .shutting_down
         .run_until_cancelled(listener.accept())
         .await
     {

@@ -12,7 +12,7 @@ use service::lifecycle::{self, DrainSettings};
 
 use crate::{
     AllowedOrigins, ConnectionSettings, Hsts, Listeners, PublicOrigins, Site, TrustedProxies,
-    links::LinkSettings,
+    public_urls::PublicUrlSettings,
 };
 
 /// Where a service that runs alone listens.
@@ -121,7 +121,7 @@ pub struct BrowserSettings {
     pub proxies: ProxySettings,
     /// Where they find the pages.
     #[command(flatten)]
-    pub links: LinkSettings,
+    pub links: PublicUrlSettings,
     /// Who else may read the API.
     #[command(flatten)]
     pub cors: CorsSettings,

@@ -39,7 +39,7 @@ impl Settings {
         let sync = File::open(&copy).and_then(|copy| copy.sync_all());
         sync.with_context(unwritable)?;
         fs::rename(&copy, file).with_context(unwritable)?;
-        let contents = store.contents().await?;
+        let contents = store.counts().await?;
         println!(
             "{} written, with about {}",
             file.display(),

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
-use cli::{printable, printable_json};
+use cli::{escape_control, escape_control_json};
 use serde_json::{Value, json};
 use store::{DeadLetter, Store};
 
@@ -41,7 +41,7 @@ impl Settings {
             match self.format {
                 Format::Text => write_text(letter, out)?,
                 Format::Json => {
-                    writeln!(out, "{}", printable_json(&as_json(letter).to_string()))?;
+                    writeln!(out, "{}", escape_control_json(&as_json(letter).to_string()))?;
                 }
             }
         }
@@ -60,8 +60,8 @@ fn write_text(letter: &DeadLetter, out: &mut impl Write) -> io::Result<()> {
         received_at,
     } = letter;
     writeln!(out, "{id}  received {received_at:.3}")?;
-    writeln!(out, "  reason   {}", printable(reason))?;
-    writeln!(out, "  payload  {}", shortened(&printable(payload)))
+    writeln!(out, "  reason   {}", escape_control(reason))?;
+    writeln!(out, "  payload  {}", shortened(&escape_control(payload)))
 }
 
 /// The beginning of what is too long to be read.

@@ -96,7 +96,7 @@ async fn store(config: &Config) -> anyhow::Result<Store> {
         ensure_exists(file, "DATABASE_URL")?;
     }
     let store = Store::open(&config.store).await?;
-    store.prepare().await?;
+    store.migrate().await?;
     Ok(store)
 }
 

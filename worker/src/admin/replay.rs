@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use cli::printable;
+use cli::escape_control;
 use poll::{
     Poll,
     ballot::{BallotId, CastBallot},
 };
-use queue::Delivery;
+use queue::StreamEntry;
 use store::{DeadLetter, ErrorClass, Replayed, Store, StoreError};
 
 use super::counted;
@@ -74,7 +74,7 @@ impl Replay {
     fn open(&mut self, letters: &[DeadLetter], poll: &Poll) -> Vec<CastBallot> {
         let mut ballots = Vec::with_capacity(letters.len());
         for letter in letters {
-            let opened = Delivery::from_payload(letter.id, &letter.payload)
+            let opened = StreamEntry::from_payload(letter.id, &letter.payload)
                 .map_err(|error| error.to_string())
                 .and_then(|delivery| delivery.open(poll).map_err(|error| error.to_string()));
             match opened {
@@ -127,7 +127,7 @@ impl Replay {
             println!("{gone} more had been replayed or deleted meanwhile");
         }
         for (id, reason) in &self.refused {
-            eprintln!("{id}: {}", printable(reason));
+            eprintln!("{id}: {}", escape_control(reason));
         }
     }
 }

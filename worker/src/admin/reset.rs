@@ -11,7 +11,7 @@ use cli::duration;
 use futures_util::future::try_join_all;
 use poll::Poll;
 use queue::{Queue, ShardedQueue};
-use store::{Contents, Store};
+use store::{Counts, Store};
 use tokio::time::{Instant, sleep};
 
 use super::counted;
@@ -58,7 +58,7 @@ impl Settings {
         let question = &poll.question;
         println!(
             "This deletes {} of the poll {question:?} in {place}.",
-            described(store.contents().await?)
+            described(store.counts().await?)
         );
         println!("Browsers still remember their last choice.");
         if self.confirm.is_none() {
@@ -79,7 +79,7 @@ impl Settings {
     /// Waits for the ballots that were accepted before: those accepted meanwhile count for the new round, and waiting for
     /// them too would not end while people vote.
     async fn until_counted(&self, queue: &Queue) -> anyhow::Result<()> {
-        let Some(newest) = queue.newest().await? else {
+        let Some(newest) = queue.last_id().await? else {
             return Ok(());
         };
         let mut looker = queue.consumer("admin");
@@ -94,7 +94,7 @@ impl Settings {
                     "after {:?} some accepted ballots are still not counted ({} waiting, {} with a worker), so nothing was deleted; \
                      a worker must run, and if it runs, stop the voting or give it more time with --wait",
                     self.wait,
-                    backlog.undelivered,
+                    backlog.lag,
                     backlog.pending
                 );
             }
@@ -103,7 +103,7 @@ impl Settings {
     }
 }
 
-fn described(contents: Contents) -> String {
+fn described(contents: Counts) -> String {
     format!(
         "{} and {}",
         counted(contents.votes, "vote"),

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes prometheus-rule.yaml from the rules of infra/monitoring/prometheus; `--check` fails where it is not up to date.
+"""Generates prometheus-rule.yaml from the rules of infra/monitoring/prometheus; `--check` fails if it is not up to date.
 
-The expressions are those that promtool tests. Rules for machines and for Prometheus itself are left out: a cluster's own
-monitoring, such as kube-prometheus-stack, has them.
+promtool tests the same expressions. Rules for machines and for Prometheus itself are excluded: the cluster's own monitoring, such as
+kube-prometheus-stack, has them.
 """
 
 import pathlib
@@ -12,14 +12,14 @@ import yaml
 
 HERE = pathlib.Path(__file__).resolve().parent
 RULES = HERE.parents[2] / "monitoring/prometheus/rules"
-LEFT_OUT = {"machines.yml", "alerting.yml"}
+EXCLUDED_FILES = {"machines.yml", "alerting.yml"}
 FILE = HERE / "prometheus-rule.yaml"
 
 
 def rule():
-    files = sorted(file for file in RULES.glob("*.yml") if file.name not in LEFT_OUT)
-    missing = LEFT_OUT - {file.name for file in RULES.glob("*.yml")}
-    assert files and not missing, f"{RULES} has no {', '.join(sorted(missing)) or 'rules'}: change LEFT_OUT in {__file__}"
+    files = sorted(file for file in RULES.glob("*.yml") if file.name not in EXCLUDED_FILES)
+    missing = EXCLUDED_FILES - {file.name for file in RULES.glob("*.yml")}
+    assert files and not missing, f"{RULES} has no {', '.join(sorted(missing)) or 'rules'}: change EXCLUDED_FILES in {__file__}"
     groups = [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
     return {"apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule", "metadata": {"name": "voting-app"}, "spec": {"groups": groups}}
 
@@ -32,7 +32,7 @@ def text():
 if __name__ == "__main__":
     if sys.argv[1:] == ["--check"]:
         if not FILE.exists() or FILE.read_text() != text():
-            sys.exit(f"{FILE} is not what {__file__} writes: run it")
+            sys.exit(f"{FILE} is out of date: run {__file__}")
     elif sys.argv[1:]:
         sys.exit("generate.py: the only argument is --check")
     else:

@@ -4,8 +4,8 @@ use redis::cmd;
 
 use super::{
     GROUP, RedisQueue,
-    answers::{Entries, Group, Groups, Pending, StreamInfo},
     errors::is_stream_missing,
+    replies::{Entries, Group, Groups, Pending, StreamInfo},
 };
 use crate::{Backlog, QueueError};
 use poll::ballot::BallotId;
@@ -33,15 +33,15 @@ impl RedisQueue {
         let next = after(group.delivered);
         let bound = pending.first.into_iter().chain(next).min();
         let trim = bound.map_or(Trim::All, Trim::Below);
-        let undelivered = format!("({}", group.delivered);
-        let undelivered = match next {
-            Some(_) => (&*undelivered, "+"),
+        let lag = format!("({}", group.delivered);
+        let lag = match next {
+            Some(_) => (&*lag, "+"),
             None => NONE,
         };
-        let (oldest_undelivered, length) = self.oldest(undelivered, trims.then_some(trim)).await?;
+        let (oldest_undelivered, length) = self.oldest(lag, trims.then_some(trim)).await?;
         Ok(Backlog {
             pending: pending.count,
-            undelivered: match oldest_undelivered {
+            lag: match oldest_undelivered {
                 // Redis 7.0 counts an entry that was deleted after all had been delivered as one to come.
                 None => 0,
                 Some(_) => group
@@ -63,9 +63,9 @@ impl RedisQueue {
 
     /// The backlog before the first worker has come: whatever is in the stream.
     async fn untouched(&self, stream: &StreamInfo) -> Result<Backlog, QueueError> {
-        let (oldest, undelivered) = self.oldest(("-", "+"), None).await?;
+        let (oldest, lag) = self.oldest(("-", "+"), None).await?;
         Ok(Backlog {
-            undelivered,
+            lag,
             oldest: oldest.map(|oldest| self.shard.to_ballot(oldest)),
             last: stream.last,
             added: stream.added,

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     CONNECT_TIMEOUT,
-    errors::{is_beyond_help, is_gone, is_moved},
+    errors::{is_moved, is_unreachable, requires_reconnect},
     nodes::{Nodes, is_same, redirected},
 };
 
@@ -67,7 +67,7 @@ impl Connection {
             current = self.current();
             answer = command.query_async(&mut current.manager).await;
         }
-        self.learn_from(answer, &current)
+        self.observe(answer, &current)
     }
 
     pub async fn exec(&self, command: &Cmd) -> RedisResult<()> {
@@ -78,7 +78,7 @@ impl Connection {
     pub async fn query_all<T: FromRedisValue>(&self, commands: &Pipeline) -> RedisResult<T> {
         let mut current = self.current();
         let answer = commands.query_async(&mut current.manager).await;
-        self.learn_from(answer, &current)
+        self.observe(answer, &current)
     }
 
     /// Several at once, each with an answer of its own.
@@ -93,7 +93,7 @@ impl Connection {
         let answers = answers
             .await
             .unwrap_or_else(|error| commands.cmd_iter().map(|_| Err(error.clone())).collect());
-        let learnt = |answer| self.learn_from(answer, &current);
+        let learnt = |answer| self.observe(answer, &current);
         answers.into_iter().map(learnt).collect()
     }
 
@@ -101,7 +101,7 @@ impl Connection {
     pub fn replace(&self) {
         let current = self.current();
         self.replace_used(&current);
-        self.look_for_another(&current);
+        self.failover_lookup(&current);
     }
 
     /// The server in use, for a connection of one's own.
@@ -141,16 +141,16 @@ impl Connection {
         })
     }
 
-    fn learn_from<T>(&self, answer: RedisResult<T>, used: &Current) -> RedisResult<T> {
+    fn observe<T>(&self, answer: RedisResult<T>, used: &Current) -> RedisResult<T> {
         match &answer {
             Ok(_) => self.has_answered.store(true, Ordering::Relaxed),
             Err(error) => {
                 self.follows(error, used);
-                if is_beyond_help(error) {
+                if requires_reconnect(error) {
                     self.replace_used(used);
                 }
-                if is_gone(error) {
-                    self.look_for_another(used);
+                if is_unreachable(error) {
+                    self.failover_lookup(used);
                 }
             }
         }
@@ -158,7 +158,7 @@ impl Connection {
     }
 
     /// Looks beside all calls, which are told meanwhile what is wrong.
-    fn look_for_another(&self, used: &Current) {
+    fn failover_lookup(&self, used: &Current) {
         if !self.nodes.has_others_than(&used.client)
             || self.is_looking.swap(true, Ordering::Relaxed)
         {
@@ -166,7 +166,7 @@ impl Connection {
         }
         let (connection, used) = (self.clone(), used.clone());
         tokio::spawn(async move {
-            let found = connection.nodes.find().await;
+            let found = connection.nodes.locate().await;
             if !is_same(found, &used.client) {
                 connection.change(&used, found);
             }

@@ -9,11 +9,11 @@ use redis::{AsyncConnectionConfig, RedisResult, Value, aio::MultiplexedConnectio
 
 use super::{
     CONNECT_TIMEOUT, GROUP, RESPONSE_TIMEOUT, RedisQueue,
-    answers::{Entries, Held, StreamInfo, Streams},
     errors::{is_group_missing, is_id_too_small, is_moved, is_stream_missing},
+    replies::{Entries, Held, StreamInfo, Streams},
     scripts,
 };
-use crate::{Backlog, Claimed, Delivery, QueueError};
+use crate::{Backlog, Claimed, QueueError, StreamEntry};
 use poll::ballot::BallotId;
 
 const START: &str = "0-0";
@@ -31,7 +31,7 @@ pub struct RedisConsumer {
     claim_from: String,
     /// Entries that others hold, with how often they had been delivered, and when they were first seen so.
     held_since: HashMap<(String, u64), Instant>,
-    may_have_begun_anew: bool,
+    needs_id_check: bool,
 }
 
 impl RedisConsumer {
@@ -42,7 +42,7 @@ impl RedisConsumer {
             name: name.to_owned(),
             claim_from: START.to_owned(),
             held_since: HashMap::new(),
-            may_have_begun_anew: true,
+            needs_id_check: true,
         }
     }
 
@@ -50,11 +50,11 @@ impl RedisConsumer {
         self.queue.stream()
     }
 
-    pub(crate) async fn next(
+    pub(crate) async fn read(
         &mut self,
         max: usize,
         wait: Duration,
-    ) -> Result<Vec<Delivery>, QueueError> {
+    ) -> Result<Vec<StreamEntry>, QueueError> {
         let mut read = cmd("XREADGROUP");
         read.arg("GROUP")
             .arg(GROUP)
@@ -72,7 +72,7 @@ impl RedisConsumer {
             Err(error) => Err(error),
         };
         match answer {
-            Ok(Streams(deliveries)) => Ok(self.numbered(deliveries)),
+            Ok(Streams(deliveries)) => Ok(self.with_global_ids(deliveries)),
             Err(error) if is_moved(&error) => {
                 // The connection that all share follows the stream, and the next one of this reader goes there, too.
                 self.reader = None;
@@ -107,7 +107,7 @@ impl RedisConsumer {
     }
 
     /// With the ids that ballots have among those of all shards.
-    fn numbered(&self, mut entries: Vec<Delivery>) -> Vec<Delivery> {
+    fn with_global_ids(&self, mut entries: Vec<StreamEntry>) -> Vec<StreamEntry> {
         for entry in &mut entries {
             entry.id = self.queue.shard.to_ballot(entry.id);
         }
@@ -116,7 +116,7 @@ impl RedisConsumer {
 
     /// From the beginning of the stream, never from its end: whatever is there has not been counted for sure.
     async fn create_group(&mut self) -> Result<(), QueueError> {
-        self.may_have_begun_anew = true;
+        self.needs_id_check = true;
         let (connection, stream) = (&self.queue.connection, &self.queue.stream);
         match scripts::CREATE_GROUP
             .run(connection, stream, &[GROUP])
@@ -162,11 +162,11 @@ impl RedisConsumer {
         self.queue.connection.query(&claim).await
     }
 
-    fn claimed(&self, deliveries: Vec<Delivery>, deleted: &[String]) -> Claimed {
+    fn claimed(&self, deliveries: Vec<StreamEntry>, deleted: &[String]) -> Claimed {
         let lost = deleted.iter().filter_map(|id| id.parse().ok());
         Claimed {
-            deliveries: self.numbered(deliveries),
-            lost: lost.map(|id| self.queue.shard.to_ballot(id)).collect(),
+            deliveries: self.with_global_ids(deliveries),
+            deleted: lost.map(|id| self.queue.shard.to_ballot(id)).collect(),
         }
     }
 
@@ -208,7 +208,7 @@ impl RedisConsumer {
                 answer.map_err(|error| self.queue.classify(&error))?;
             let claimed = self.claimed(deliveries, &deleted);
             all.deliveries.extend(claimed.deliveries);
-            all.lost.extend(claimed.lost);
+            all.deleted.extend(claimed.deleted);
         }
         all.deliveries.sort_by_key(|delivery| delivery.id);
         Ok(all)
@@ -237,15 +237,15 @@ impl RedisConsumer {
         self.queue.backlog().await
     }
 
-    pub(crate) fn may_have_begun_anew(&self) -> bool {
-        self.may_have_begun_anew
+    pub(crate) fn needs_id_check(&self) -> bool {
+        self.needs_id_check
     }
 
-    pub(crate) async fn keep_ids_above(&mut self, ms: u64) -> Result<(), QueueError> {
+    pub(crate) async fn raise_last_id(&mut self, ms: u64) -> Result<(), QueueError> {
         // A stream is made together with the group, and then this is called again.
         let info = self.queue.info().await;
         let Some(StreamInfo { last, .. }) = info.map_err(|error| self.refused(error))? else {
-            self.may_have_begun_anew = false;
+            self.needs_id_check = false;
             return Ok(());
         };
         if last.ms < ms {
@@ -272,7 +272,7 @@ impl RedisConsumer {
                 tracing::warn!(%last, above_ms = ms, "the queue's ids had gone back; new ballots get greater ones again");
             }
         }
-        self.may_have_begun_anew = false;
+        self.needs_id_check = false;
         Ok(())
     }
 
@@ -290,11 +290,14 @@ impl RedisConsumer {
 
     /// What is refused for want of rights is refused every time: once is enough.
     fn refused(&mut self, error: QueueError) -> QueueError {
-        self.may_have_begun_anew = !matches!(error, QueueError::Refused(_));
+        self.needs_id_check = !matches!(error, QueueError::Refused(_));
         error
     }
 
-    pub(crate) async fn forget_others(&mut self, idle: Duration) -> Result<u64, QueueError> {
+    pub(crate) async fn remove_idle_consumers(
+        &mut self,
+        idle: Duration,
+    ) -> Result<u64, QueueError> {
         let (connection, stream) = (&self.queue.connection, &self.queue.stream);
         let arguments = [GROUP, &self.name, &idle.as_millis().to_string()];
         match scripts::FORGET.run(connection, stream, &arguments).await {
@@ -305,7 +308,7 @@ impl RedisConsumer {
     }
 
     /// Removes this consumer's name from the group, if it holds nothing: removing it would drop what it holds.
-    pub(crate) async fn leave(self) -> Result<(), QueueError> {
+    pub(crate) async fn remove_consumer(self) -> Result<(), QueueError> {
         let mut held = cmd("XPENDING");
         held.arg(&*self.queue.stream)
             .arg(GROUP)

@@ -27,7 +27,7 @@ pub fn is_id_too_small(error: &RedisError) -> bool {
 /// Whether a connection that got this answer will never get a better one, though it stays open: the server is a replica
 /// by now or loads a master's data, or it did not answer at all. To connect again may lead to another server. Nor does
 /// the library try again by itself after a greeting that was refused, though the password may be right by now.
-pub fn is_beyond_help(error: &RedisError) -> bool {
+pub fn requires_reconnect(error: &RedisError) -> bool {
     use ErrorKind::{AuthenticationFailed, Io, Parse, RESP3NotSupported, Server};
     use ServerErrorKind::{BusyLoading, MasterDown, ReadOnly};
     match error.kind() {
@@ -39,7 +39,7 @@ pub fn is_beyond_help(error: &RedisError) -> bool {
 }
 
 /// Whether no server answered: another node of its cluster may.
-pub fn is_gone(error: &RedisError) -> bool {
+pub fn is_unreachable(error: &RedisError) -> bool {
     error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
 }
 
@@ -49,7 +49,7 @@ pub fn is_moved(error: &RedisError) -> bool {
 }
 
 /// Whether nothing was done, and that for the moment only: a cluster gives the stream to another node.
-pub fn is_on_its_way(error: &RedisError) -> bool {
+pub fn is_resharding(error: &RedisError) -> bool {
     use ServerErrorKind::{Ask, Moved, TryAgain};
     matches!(error.kind(), ErrorKind::Server(Ask | Moved | TryAgain))
 }
@@ -145,7 +145,7 @@ pub fn classify(error: &RedisError, place: &str, timeout: Duration) -> QueueErro
         QueueError::Timeout(timeout)
     } else if error.is_io_error()
         || error.is_connection_dropped()
-        || is_on_its_way(error)
+        || is_resharding(error)
         || matches!(error.kind(), Server(BusyLoading | MasterDown | ClusterDown))
     {
         QueueError::Unavailable(message())

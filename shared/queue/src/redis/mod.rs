@@ -1,12 +1,12 @@
 //! The queue as a Redis stream, read by the consumer group `workers`.
 
-mod answers;
 mod backlog;
 mod connection;
 mod consumer;
 mod errors;
 mod greeting;
 mod nodes;
+mod replies;
 mod scripts;
 mod shard;
 
@@ -21,13 +21,13 @@ use std::{
 use redis::{Client, Cmd, ConnectionInfo, ProtocolVersion, RedisError, RedisResult, Value, cmd};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::{Durability, DurabilityCheck, QueueConfig, QueueError, delivery::fields_of};
-use answers::{Added, Entries, Hello};
+use super::{Durability, DurabilityCheck, QueueConfig, QueueError, stream_entry::fields_of};
 use connection::Connection;
 pub use consumer::RedisConsumer;
-use errors::{classify, explain, is_id_too_small, is_on_its_way, with_advice};
+use errors::{classify, explain, is_id_too_small, is_resharding, with_advice};
 use nodes::Nodes;
 use poll::ballot::{Ballot, BallotId};
+use replies::{Added, Entries, Hello};
 use retry::Backoff;
 use shard::Shard;
 
@@ -136,7 +136,7 @@ impl RedisQueue {
                 // would be the vote's place, and the first could still come late and overtake a newer vote.
                 let is_left = matches!(
                     &answer,
-                    Err(error) if error.is_connection_refusal() || is_on_its_way(error)
+                    Err(error) if error.is_connection_refusal() || is_resharding(error)
                 );
                 outcomes[index] = match answer {
                     Ok(Added(id)) => Ok(self.shard.to_ballot(id)),
@@ -144,7 +144,7 @@ impl RedisQueue {
                 };
                 is_left
             });
-            let wait = backoff.next_wait();
+            let wait = backoff.next_delay();
             if left.is_empty() || Instant::now() + wait >= deadline {
                 return outcomes;
             }
@@ -163,7 +163,7 @@ impl RedisQueue {
 
     /// Does what it takes to enqueue: writes an entry beside the ballots, and tries to add one to them that is older than
     /// all there are, which the server refuses at the very end.
-    pub(super) async fn probe_enqueue(&self) -> Result<(), QueueError> {
+    pub(super) async fn check_write(&self) -> Result<(), QueueError> {
         let mut beside = cmd("XADD");
         beside.arg(format!("{}{PROBE_KEY_SUFFIX}", self.stream));
         beside.arg("MAXLEN").arg(1).arg("*").arg("probe").arg(1);
@@ -177,7 +177,7 @@ impl RedisQueue {
     }
 
     /// Acknowledges a ballot that there never was.
-    pub(super) async fn probe_acknowledge(&self) -> Result<(), QueueError> {
+    pub(super) async fn check_ack(&self) -> Result<(), QueueError> {
         let mut xack = cmd("XACK");
         xack.arg(&*self.stream).arg(GROUP).arg("0-0");
         self.probe(&xack).await
@@ -252,7 +252,7 @@ impl RedisQueue {
         }
     }
 
-    pub(super) async fn newest(&self) -> Result<Option<BallotId>, QueueError> {
+    pub(super) async fn last_id(&self) -> Result<Option<BallotId>, QueueError> {
         let mut last = cmd("XREVRANGE");
         last.arg(&*self.stream)
             .arg("+")
@@ -280,7 +280,7 @@ impl RedisQueue {
             Ok(settings) => settings,
             Err(error) => match self.classify(&error) {
                 QueueError::Refused(why) => {
-                    return Ok(Durability::Weaker(format!(
+                    return Ok(Durability::Degraded(format!(
                         "its settings cannot be read, and QUEUE_DURABILITY is not managed: {why}"
                     )));
                 }
@@ -308,7 +308,7 @@ impl RedisQueue {
         Ok(if weaker.is_empty() {
             Durability::Full
         } else {
-            Durability::Weaker(weaker.join(", "))
+            Durability::Degraded(weaker.join(", "))
         })
     }
 

@@ -34,7 +34,7 @@ impl Nodes {
 
     /// A server that can be asked: the own one if it answers, else another of its cluster, which says where the stream is.
     /// Where none answers it is the own one again, which then says why.
-    pub async fn find(&self) -> &Client {
+    pub async fn locate(&self) -> &Client {
         if ask(&self.own, &cmd("PING")).await.is_ok() {
             return &self.own;
         }

@@ -8,13 +8,13 @@ use std::time::Duration;
 use sqlx::{PgConnection, PgPool, postgres::PgConnectOptions};
 
 use super::{
-    DeadLetter, FORGET_REPORTS_AFTER, ProgressReport, StoreConfig, StoreError, StoreMetrics, Tally,
+    DeadLetter, ProgressReport, REPORT_RETENTION, StoreConfig, StoreError, StoreMetrics, Tally,
     TimelinePoint, WorkerProgress, dead_letter,
     progress::{self, ProgressRow},
 };
 use poll::ballot::CastBallot;
 use session::Sessions;
-pub(super) use session::{PostgresTransaction, query, query_as, query_scalar, within};
+pub(super) use session::{PostgresTransaction, query, query_as, query_scalar, with_timeout};
 
 /// The time limit of a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(800);
@@ -48,16 +48,16 @@ impl PostgresStore {
         self.0.begin().await
     }
 
-    pub(super) async fn prepare(&self) -> Result<(), StoreError> {
-        prepare::prepare(&self.0).await
+    pub(super) async fn migrate(&self) -> Result<(), StoreError> {
+        prepare::migrate(&self.0).await
     }
 
-    pub(super) async fn apply(
+    pub(super) async fn upsert_ballots(
         &self,
         newest: &[&CastBallot],
         dead: &[DeadLetter],
     ) -> Result<u64, StoreError> {
-        within(self.timeout(), async {
+        with_timeout(self.timeout(), async {
             let mut transaction = self.begin().await?;
             let changed = if newest.is_empty() {
                 0
@@ -74,7 +74,7 @@ impl PostgresStore {
     }
 
     pub(super) async fn tally(&self) -> Result<Tally, StoreError> {
-        within(self.timeout(), async {
+        with_timeout(self.timeout(), async {
             let mut transaction = self.begin().await?;
             let rows = query_as(
                 "SELECT option, votes, last_cast_ms FROM tally ORDER BY option COLLATE \"C\"",
@@ -91,7 +91,7 @@ impl PostgresStore {
         from_ms: i64,
         step_ms: i64,
     ) -> Result<Vec<TimelinePoint>, StoreError> {
-        within(self.timeout(), async {
+        with_timeout(self.timeout(), async {
             let mut transaction = self.begin().await?;
             let points = query_as(
                 "SELECT bucket / $2 * $2 AS bucket, option, sum(votes)::bigint AS votes FROM timeline
@@ -105,7 +105,7 @@ impl PostgresStore {
     }
 
     pub(super) async fn timeline_extent(&self) -> Result<Option<(i64, i64)>, StoreError> {
-        within(self.timeout(), async {
+        with_timeout(self.timeout(), async {
             let mut transaction = self.begin().await?;
             let extent = query_as("SELECT min(bucket), max(bucket) FROM timeline WHERE votes > 0");
             let (first, last): (Option<i64>, Option<i64>) =
@@ -117,7 +117,7 @@ impl PostgresStore {
     }
 
     pub(super) async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
-        within(self.timeout(), async {
+        with_timeout(self.timeout(), async {
             let mut transaction = self.begin().await?;
             let rows = query_as(
                 "SELECT ballot, reason, payload,
@@ -136,7 +136,7 @@ impl PostgresStore {
         &self,
         progress: &WorkerProgress,
     ) -> Result<(), StoreError> {
-        within(self.timeout(), async {
+        with_timeout(self.timeout(), async {
             let mut transaction = self.begin().await?;
             // The clock of the server: workers on machines whose clocks differ are compared by it.
             let report = query(
@@ -154,7 +154,7 @@ impl PostgresStore {
                 .bind(&progress.worker)
                 .bind(progress.last_batch_ms())
                 .bind(progress.oldest_waits_ms())
-                .bind(FORGET_REPORTS_AFTER.as_secs_f64())
+                .bind(REPORT_RETENTION.as_secs_f64())
                 .execute(transaction.connection())
                 .await?;
             transaction.commit().await?;
@@ -164,7 +164,7 @@ impl PostgresStore {
     }
 
     pub(super) async fn progress(&self) -> Result<Vec<ProgressReport>, StoreError> {
-        within(self.timeout(), async {
+        with_timeout(self.timeout(), async {
             let mut transaction = self.begin().await?;
             let rows: Vec<ProgressRow> = query_as(
                 "SELECT floor(extract(epoch FROM reported_at) * 1000)::bigint AS reported_ms,
@@ -180,8 +180,8 @@ impl PostgresStore {
     }
 
     /// Checks that a ballot like this one would be stored.
-    pub(super) async fn try_apply(&self, ballot: &CastBallot) -> Result<(), StoreError> {
-        within(self.timeout(), async {
+    pub(super) async fn try_upsert(&self, ballot: &CastBallot) -> Result<(), StoreError> {
+        with_timeout(self.timeout(), async {
             let mut transaction = self.begin().await?;
             upsert(transaction.connection(), &[ballot]).await?;
             transaction.roll_back().await
@@ -196,7 +196,7 @@ impl PostgresStore {
         } else {
             "SELECT 1"
         };
-        within(PROBE_TIMEOUT, self.0.run(statements)).await
+        with_timeout(PROBE_TIMEOUT, self.0.run(statements)).await
     }
 
     pub(super) async fn probe(&self, is_prepared: bool) -> Result<(), StoreError> {
@@ -205,7 +205,7 @@ impl PostgresStore {
         } else {
             "SELECT 1"
         };
-        within(PROBE_TIMEOUT, self.0.run(statement)).await
+        with_timeout(PROBE_TIMEOUT, self.0.run(statement)).await
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::LazyLock, time::Duration};
 
 use sqlx::{Connection, PgConnection, migrate::Migrator};
 
-use super::session::{Sessions, query, query_scalar, within};
+use super::session::{Sessions, query, query_scalar, with_timeout};
 use crate::StoreError;
 
 /// The library's own lock belongs to a session, and a pooler may give each transaction another one.
@@ -20,8 +20,8 @@ const MIGRATION_TIMEOUT: Duration = Duration::from_mins(10);
 const MIGRATION_LOCK: i64 = 0x766f_7465;
 
 /// Brings the tables up to date, in one transaction.
-pub async fn prepare(sessions: &Sessions) -> Result<(), StoreError> {
-    within(MIGRATION_TIMEOUT, async {
+pub async fn migrate(sessions: &Sessions) -> Result<(), StoreError> {
+    with_timeout(MIGRATION_TIMEOUT, async {
         let mut connection = sessions.acquire().await?;
         // Whatever comes of it: this is done once.
         connection.close_on_drop();

@@ -150,7 +150,7 @@ impl Drop for PostgresTransaction {
 }
 
 /// Gives up work that takes longer.
-pub async fn within<T>(
+pub async fn with_timeout<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {

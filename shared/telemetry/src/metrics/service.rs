@@ -67,12 +67,12 @@ impl ServiceMetrics {
             exemplars: Arc::default(),
         };
         let handle = tokio::runtime::Handle::current();
-        metrics.before_each_scrape(move || runtime.sample(&handle.metrics()));
+        metrics.on_scrape(move || runtime.sample(&handle.metrics()));
         metrics
     }
 
     /// Has this called before each answer: for what is looked up and not counted.
-    pub fn before_each_scrape(&self, sample: impl Fn() + Send + 'static) {
+    pub fn on_scrape(&self, sample: impl Fn() + Send + 'static) {
         self.samplers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

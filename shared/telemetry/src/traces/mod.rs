@@ -66,7 +66,7 @@ pub fn tracer() -> Option<&'static SdkTracer> {
 }
 
 /// Runs work within this context, if there is one, so that what it logs and traces belongs to the context's span.
-pub fn within<T>(
+pub fn in_context<T>(
     context: Option<&Context>,
     work: impl Future<Output = T>,
 ) -> impl Future<Output = T> {

@@ -1,0 +1,228 @@
+//! What the queue hands to a worker: fields that somebody wrote, not yet known to be a ballot.
+
+use std::borrow::Cow;
+
+use super::payload::{self, UnreadablePayload};
+use poll::{
+    Poll, UnknownChoice,
+    ballot::{Ballot, BallotId, CastBallot, InvalidVoterId, Traceparent, VoterId},
+};
+
+/// The names of the fields of an entry.
+pub(super) const VOTER: &str = "voter";
+pub(super) const CHOICE: &str = "choice";
+pub(super) const TRACEPARENT: &str = "traceparent";
+
+/// The fields a ballot is written as, in the queue's own form.
+pub(super) fn fields_of(ballot: &Ballot) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
+    let required = [
+        (VOTER, ballot.voter.to_string().into()),
+        (CHOICE, ballot.choice.as_str().into()),
+    ];
+    let traceparent = ballot.traceparent.iter();
+    required
+        .into_iter()
+        .chain(traceparent.map(|context| (TRACEPARENT, context.as_str().into())))
+}
+
+/// An entry of the queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamEntry {
+    /// Its place.
+    pub id: BallotId,
+    fields: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl StreamEntry {
+    pub(super) fn new(id: BallotId, fields: Vec<(Vec<u8>, Vec<u8>)>) -> Self {
+        Self { id, fields }
+    }
+
+    /// The ballot in this entry.
+    ///
+    /// # Errors
+    /// The entry is no ballot of this poll and never will be.
+    pub fn open(&self, poll: &Poll) -> Result<CastBallot, InvalidBallot> {
+        // The store keeps both numbers as 64-bit signed integers.
+        if i64::try_from(self.id.ms).is_err() || i64::try_from(self.id.seq).is_err() {
+            return Err(InvalidBallot::IdTooGreat);
+        }
+        let voter: VoterId = self.required(VOTER)?.parse()?;
+        let choice = poll.choice(self.required(CHOICE)?)?;
+        let traceparent = self.traceparent();
+        Ok(CastBallot {
+            id: self.id,
+            ballot: Ballot {
+                voter,
+                choice,
+                traceparent,
+            },
+        })
+    }
+
+    /// The fields as JSON, for people who look into a dead letter and for [`Self::from_payload`].
+    #[must_use]
+    pub fn payload(&self) -> String {
+        payload::write(&self.fields)
+    }
+
+    /// The entry whose payload this is.
+    ///
+    /// # Errors
+    /// It is no payload: somebody changed it by hand.
+    pub fn from_payload(id: BallotId, payload: &str) -> Result<Self, UnreadablePayload> {
+        Ok(Self::new(id, payload::read(payload)?))
+    }
+
+    /// The trace it belongs to. A broken one costs nobody a vote.
+    pub(super) fn traceparent(&self) -> Option<Traceparent> {
+        self.text(TRACEPARENT)
+            .ok()
+            .flatten()
+            .and_then(Traceparent::parse)
+    }
+
+    fn required(&self, name: &'static str) -> Result<&str, InvalidBallot> {
+        self.text(name)?.ok_or(InvalidBallot::Missing(name))
+    }
+
+    fn text(&self, name: &'static str) -> Result<Option<&str>, InvalidBallot> {
+        let value = self
+            .fields
+            .iter()
+            .find(|(field, _)| field == name.as_bytes())
+            .map(|(_, value)| value);
+        value
+            .map(|bytes| std::str::from_utf8(bytes).map_err(|_| InvalidBallot::NotText(name)))
+            .transpose()
+    }
+}
+
+/// Why an entry can never be stored.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum InvalidBallot {
+    /// A field is not there.
+    #[error("the entry has no field {0:?}")]
+    Missing(&'static str),
+    /// A field is not text.
+    #[error("the field {0:?} is not UTF-8")]
+    NotText(&'static str),
+    /// The id was not made by the queue's clock.
+    #[error("the id's numbers must be below 2^63")]
+    IdTooGreat,
+    /// Nobody's ballot.
+    #[error(transparent)]
+    Voter(#[from] InvalidVoterId),
+    /// A ballot of another poll.
+    #[error(transparent)]
+    Choice(#[from] UnknownChoice),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use poll::Schedule;
+    use proptest::prelude::*;
+
+    const SOMEBODY: &str = "00112233445566778899aabbccddeeff";
+
+    fn poll() -> Poll {
+        Poll {
+            question: "?".into(),
+            options: "a=Cats,b=Dogs".parse().unwrap(),
+            schedule: Schedule::always(),
+        }
+    }
+
+    type Fields<'a> = &'a [(&'a str, &'a [u8])];
+
+    fn delivery(fields: Fields<'_>) -> StreamEntry {
+        let fields = fields
+            .iter()
+            .map(|(name, value)| (name.as_bytes().to_vec(), value.to_vec()))
+            .collect();
+        StreamEntry::new(BallotId { ms: 1, seq: 0 }, fields)
+    }
+
+    #[test]
+    fn a_written_ballot_is_read_back() {
+        let ballot = Ballot {
+            voter: VoterId::random(),
+            choice: poll().choice("b").unwrap(),
+            traceparent: Traceparent::parse(
+                "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            ),
+        };
+        let fields = fields_of(&ballot)
+            .map(|(name, value)| (name.into(), value.into_owned().into_bytes()))
+            .collect();
+        let id = BallotId { ms: 5, seq: 7 };
+        assert_eq!(
+            StreamEntry::new(id, fields).open(&poll()),
+            Ok(CastBallot { id, ballot })
+        );
+    }
+
+    #[test]
+    fn poison_is_recognised_and_named() {
+        let voter = (VOTER, SOMEBODY.as_bytes());
+        let cases: [(Fields<'_>, &str); 7] = [
+            (&[], "no field \"voter\""),
+            (&[voter], "no field \"choice\""),
+            (&[voter, (CHOICE, b"c")], "choices are: a, b"),
+            (&[voter, (CHOICE, b"a\0")], "choices are: a, b"),
+            (&[voter, (CHOICE, b"\xff")], "not UTF-8"),
+            (&[(VOTER, b"x"), (CHOICE, b"a")], "32 lowercase hexadecimal"),
+            (
+                &[(VOTER, &[b'a'; 300]), (CHOICE, b"a")],
+                "32 lowercase hexadecimal",
+            ),
+        ];
+        for (fields, reason) in cases {
+            let message = delivery(fields).open(&poll()).unwrap_err().to_string();
+            assert!(message.contains(reason), "{message}");
+        }
+        let mut far = delivery(&[voter, (CHOICE, b"a")]);
+        far.id.ms = u64::MAX;
+        assert_eq!(far.open(&poll()), Err(InvalidBallot::IdTooGreat));
+    }
+
+    #[test]
+    fn a_broken_trace_context_costs_nobody_a_vote() {
+        let entry = delivery(&[
+            (VOTER, SOMEBODY.as_bytes()),
+            (CHOICE, b"a"),
+            (TRACEPARENT, b"nonsense"),
+        ]);
+        assert_eq!(entry.open(&poll()).unwrap().ballot.traceparent, None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_entry_makes_a_worker_panic(ms: u64, seq: u64, fields: Vec<(Vec<u8>, Vec<u8>)>) {
+            let delivery = StreamEntry::new(BallotId { ms, seq }, fields);
+            let _ = (delivery.open(&poll()), delivery.payload());
+        }
+
+        #[test]
+        fn an_entry_that_went_through_its_payload_opens_as_before(
+            fields in proptest::collection::vec(
+                (
+                    prop_oneof![Just(VOTER), Just(CHOICE), Just(TRACEPARENT), Just("more")],
+                    prop_oneof![
+                        Just(SOMEBODY.as_bytes().to_vec()),
+                        Just(b"a".to_vec()),
+                        Just(b"c".to_vec()),
+                        any::<Vec<u8>>(),
+                    ],
+                ),
+                0..6,
+            ),
+        ) {
+            let fields = fields.into_iter().map(|(name, value)| (name.as_bytes().to_vec(), value));
+            let delivery = StreamEntry::new(BallotId { ms: 1, seq: 0 }, fields.collect());
+            let again = StreamEntry::from_payload(delivery.id, &delivery.payload()).unwrap();
+            prop_assert_eq!(again.open(&poll()), delivery.open(&poll()));
+        }
+    }
+}
