@@ -46,7 +46,7 @@ fn plan(vote: &[&str], votes: u64) -> LoadConfig {
     }
 }
 
-async fn watch(result: &str, storage: &Storage) -> Observer {
+async fn new_observer(result: &str, storage: &Storage) -> Observer {
     let store = storage.store_config();
     Observer::new(result.parse().unwrap(), Some(&store))
         .await
@@ -54,9 +54,9 @@ async fn watch(result: &str, storage: &Storage) -> Observer {
 }
 
 /// The first observation, once the services run.
-async fn first_observation(watch: &Observer) -> Observation {
+async fn first_observation(observer: &Observer) -> Observation {
     let observe = async || {
-        watch
+        observer
             .observe_baseline()
             .await
             .map_err(|error| error.to_string())
@@ -74,12 +74,15 @@ async fn voters_who_change_their_vote_are_all_counted(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     Voter::new(&app.vote).must_vote_for("a").await;
     wait_for_votes(&app.result, &[1, 0]).await;
-    let watch = watch(&app.result, &storage).await;
-    let before = watch.observe_baseline().await.unwrap();
+    let observer = new_observer(&app.result, &storage).await;
+    let before = observer.observe_baseline().await.unwrap();
     let load = Load::run(&plan(&[&app.vote], 300), CancellationToken::new())
         .await
         .unwrap();
-    let verdict = watch.settle(&load.history, &before, TIMEOUT).await.unwrap();
+    let verdict = observer
+        .settle(&load.history, &before, TIMEOUT)
+        .await
+        .unwrap();
     assert_eq!((verdict.violations, verdict.quiescent), (Vec::new(), true));
     assert_eq!(load.latencies.accepted.count(), 300);
     assert_eq!(load.history.voters.len(), 12);
@@ -134,7 +137,7 @@ async fn the_report_contains_the_results(storage: Storage) {
 async fn every_kind_of_tampering_is_reported(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     wait_for_votes(&app.result, &[0, 0]).await;
-    let watch = watch(&app.result, &storage).await;
+    let observer = new_observer(&app.result, &storage).await;
     let unknown_voter = "f".repeat(32);
     let cases = [
         (
@@ -156,11 +159,11 @@ async fn every_kind_of_tampering_is_reported(storage: Storage) {
         ),
     ];
     for (statement, rule) in cases {
-        let before = watch.observe_baseline().await.unwrap();
+        let before = observer.observe_baseline().await.unwrap();
         let load = Load::run(&plan(&[&app.vote], 40), CancellationToken::new())
             .await
             .unwrap();
-        let settled = watch.settle(&load.history, &before, TIMEOUT);
+        let settled = observer.settle(&load.history, &before, TIMEOUT);
         assert_eq!(
             rules(&settled.await.unwrap().violations),
             [""; 0],
@@ -172,7 +175,7 @@ async fn every_kind_of_tampering_is_reported(storage: Storage) {
             .replace("UNKNOWN", &unknown_voter);
         storage.execute(&statement).await;
         // Without waiting: a later observation cannot repair it.
-        let after = watch.settle(&load.history, &before, Duration::ZERO);
+        let after = observer.settle(&load.history, &before, Duration::ZERO);
         let violations = after.await.unwrap().violations;
         let found = violations.iter().find(|violation| violation.rule() == rule);
         let line = found
@@ -253,8 +256,8 @@ fn with_replicas(storage: &Storage, keys: [&str; 2]) -> ([Service; 2], Service, 
 async fn a_killed_replica_leaves_ambiguous_votes_and_loses_none(storage: Storage) {
     let key = "ab".repeat(64);
     let ([mut killed, kept], _worker, result) = with_replicas(&storage, [&key, &key]);
-    let watch = watch(&result.url, &storage).await;
-    let before = first_observation(&watch).await;
+    let observer = new_observer(&result.url, &storage).await;
+    let before = first_observation(&observer).await;
     let mut config = plan(&[&killed.url, &kept.url], 1200);
     config.plan.rate = Some(400.0);
     let running = tokio::spawn(async move { Load::run(&config, CancellationToken::new()).await });
@@ -269,7 +272,10 @@ async fn a_killed_replica_leaves_ambiguous_votes_and_loses_none(storage: Storage
     eventually("votes", |counted: &i64| *counted > 6, counted).await;
     killed.process.kill();
     let load = running.await.unwrap().unwrap();
-    let verdict = watch.settle(&load.history, &before, TIMEOUT).await.unwrap();
+    let verdict = observer
+        .settle(&load.history, &before, TIMEOUT)
+        .await
+        .unwrap();
     assert_eq!(verdict.violations, []);
     assert!(
         load.latencies.not_sent.count() > 0,
@@ -282,15 +288,15 @@ async fn a_killed_replica_leaves_ambiguous_votes_and_loses_none(storage: Storage
 async fn replicas_with_different_cookie_keys_are_reported(storage: Storage) {
     let keys = ["ab".repeat(64), "cd".repeat(64)];
     let ([replica_a, replica_b], _worker, result) = with_replicas(&storage, [&keys[0], &keys[1]]);
-    let watch = watch(&result.url, &storage).await;
-    let before = first_observation(&watch).await;
+    let observer = new_observer(&result.url, &storage).await;
+    let before = first_observation(&observer).await;
     let load = Load::run(
         &plan(&[&replica_a.url, &replica_b.url], 60),
         CancellationToken::new(),
     )
     .await
     .unwrap();
-    let after = watch.settle(&load.history, &before, Duration::ZERO);
+    let after = observer.settle(&load.history, &before, Duration::ZERO);
     let violations = after.await.unwrap().violations;
     assert!(
         rules(&violations).contains(&"voter-mismatch"),

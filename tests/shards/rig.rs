@@ -40,7 +40,7 @@ pub struct Rig {
     pub votes: [Service; 2],
     pub workers: [Service; 2],
     pub result: Service,
-    watch: Observer,
+    observer: Observer,
 }
 
 /// A load that runs until it is stopped.
@@ -59,14 +59,14 @@ impl Rig {
         let result = start("result").await;
         wait_until_complete(&result.url).await;
         let store = storage.store_config();
-        let watch = Observer::new(result.url.parse().expect("it is a URL"), Some(&store)).await;
-        let watch = watch.map_err(|error| error.to_string())?;
+        let observer = Observer::new(result.url.parse().expect("it is a URL"), Some(&store)).await;
+        let observer = observer.map_err(|error| error.to_string())?;
         let rig = Self {
             storage,
             votes,
             workers,
             result,
-            watch,
+            observer,
         };
         for shard in 0..SHARDS {
             rig.wait_for_shard_state(shard, true).await;
@@ -75,7 +75,7 @@ impl Rig {
     }
 
     pub async fn observe(&self) -> Observation {
-        self.watch
+        self.observer
             .observe_baseline()
             .await
             .expect("the result can be observed")
@@ -108,7 +108,7 @@ impl Rig {
 
     /// Asserts that all accepted votes are counted, and no others.
     pub async fn assert_all_is_counted(&self, load: &Load, before: &Observation) {
-        let verdict = self.watch.settle(&load.history, before, TIMEOUT).await;
+        let verdict = self.observer.settle(&load.history, before, TIMEOUT).await;
         let verdict = verdict.expect("the result can be observed");
         assert_eq!((verdict.violations, verdict.quiescent), (Vec::new(), true));
     }
