@@ -1,6 +1,7 @@
 //! Rate limits per client address, as token buckets, so that one machine cannot cast any number of votes. Off by default.
 //!
-//! Many voters share an address, at work or in a café. So a bucket starts full and its capacity is ten minutes' worth by default.
+//! Many voters share an address, at work or in a café. So a bucket starts full, and by default its capacity is ten
+//! minutes' worth.
 
 use std::{
     net::IpAddr,

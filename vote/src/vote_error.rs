@@ -97,7 +97,8 @@ impl VoteError {
         }
     }
 
-    /// Returns true if the request itself is faulty. Our own page sends no such request, so the response has details for developers.
+    /// Returns true if the request itself is faulty. Our own page sends no such request, so the response has
+    /// details for developers.
     pub(crate) fn is_client_error(&self) -> bool {
         matches!(
             self,
