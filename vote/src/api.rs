@@ -106,7 +106,7 @@ pub async fn poll(State(state): State<Arc<AppState>>) -> Response {
 pub async fn submit(State(state): State<Arc<AppState>>, request: VoteRequest) -> Response {
     let context = state.cookie_context(state.poll.schedule.now());
     let keys = &state.cookie_keys;
-    let identity = Identity::of(&request.headers, keys, context);
+    let identity = Identity::from_cookies(&request.headers, keys, context);
     let no_store = [(header::CACHE_CONTROL, "no-store")];
     let cookies = |identity: &Identity| identity.set_cookies(keys, context, &request.headers);
     let key = parse(&request);

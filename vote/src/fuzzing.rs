@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::{
     cookie_key::CookieKeys,
     form::Form,
-    identity::{CookieContext, Identity, signed},
+    identity::{CookieContext, Identity, sign_payload},
     vote_document,
 };
 
@@ -51,17 +51,20 @@ pub fn is_known(cookies: &[u8]) -> bool {
         return false;
     };
     let headers = HeaderMap::from_iter([(header::COOKIE, cookies)]);
-    Identity::of(&headers, &keys, CONTEXT).has_cookie
+    Identity::from_cookies(&headers, &keys, CONTEXT).has_cookie
 }
 
 /// Reads this payload from a cookie with a valid signature.
 pub fn read_signed(payload: &[u8]) {
     let keys = keys();
     let name = &keys.current.name;
-    let cookie = format!("{name}={}", signed(payload.to_vec(), name, &keys.current));
+    let cookie = format!(
+        "{name}={}",
+        sign_payload(payload.to_vec(), name, &keys.current)
+    );
     let cookie = HeaderValue::try_from(cookie).expect("names and base64url are ASCII");
     let headers = HeaderMap::from_iter([(header::COOKIE, cookie)]);
-    let _ = Identity::of(&headers, &keys, CONTEXT);
+    let _ = Identity::from_cookies(&headers, &keys, CONTEXT);
 }
 
 fn keys() -> CookieKeys {

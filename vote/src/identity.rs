@@ -59,22 +59,29 @@ impl Identity {
     /// Reads the voter from the cookies of a request. Creates a new voter if no cookie is valid.
     ///
     /// A browser that used HTTP before sends both cookies over HTTPS. Then the HTTPS cookie takes precedence.
-    pub fn of(headers: &HeaderMap, keys: &CookieKeys, context: CookieContext<'_>) -> Self {
+    pub fn from_cookies(
+        headers: &HeaderMap,
+        keys: &CookieKeys,
+        context: CookieContext<'_>,
+    ) -> Self {
         let names = keys
             .all()
             .flat_map(|key| [(key, &key.secure_name), (key, &key.name)]);
-        let known = || {
+        let from_cookie = || {
             names
                 .into_iter()
                 .flat_map(|(key, name)| cookies(headers, name).map(move |value| (key, name, value)))
-                .find_map(|(key, name, value)| read(value, name, key, context))
+                .find_map(|(key, name, value)| decode_cookie(value, name, key, context))
         };
         let has_cookies = headers.contains_key(header::COOKIE);
-        has_cookies.then(known).flatten().unwrap_or_else(|| Self {
-            voter: VoterId::random(),
-            last_choice: String::new(),
-            has_cookie: false,
-        })
+        has_cookies
+            .then(from_cookie)
+            .flatten()
+            .unwrap_or_else(|| Self {
+                voter: VoterId::random(),
+                last_choice: String::new(),
+                has_cookie: false,
+            })
     }
 
     /// Returns the `Set-Cookie` headers by which this voter is recognised later.
@@ -114,7 +121,7 @@ impl Identity {
         value.push(u8::try_from(context.poll.len()).expect("a poll's id has at most 32 bytes"));
         value.extend(context.poll.as_bytes());
         value.extend(self.last_choice.as_bytes());
-        let value = signed(value, name, key);
+        let value = sign_payload(value, name, key);
         // Browsers accept the `__Host-` prefix with this path only.
         let path = if secure.is_empty() { context.path } else { "/" };
         let cookie = [name, "=", &value, ATTRIBUTES, path, secure].concat();
@@ -133,7 +140,7 @@ impl Identity {
     /// first attempt is lost, the browser has no cookie yet. A voter with a cookie stays unchanged.
     ///
     /// Only the browser knows the text. The id is a signature of it, so that clients cannot choose an id.
-    pub fn of_attempt(self, attempt: &str, keys: &CookieKeys) -> Self {
+    pub fn for_attempt(self, attempt: &str, keys: &CookieKeys) -> Self {
         if self.has_cookie {
             return self;
         }
@@ -222,14 +229,19 @@ fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'
 }
 
 /// Returns the value of a cookie with this payload.
-pub(crate) fn signed(mut payload: Vec<u8>, name: &str, key: &Key) -> String {
+pub(crate) fn sign_payload(mut payload: Vec<u8>, name: &str, key: &Key) -> String {
     let signature = key.sign(Purpose::Cookie, &[name.as_bytes(), b"=", &payload]);
     payload.extend(signature);
     URL_SAFE_NO_PAD.encode(payload)
 }
 
 /// Returns the voter of this cookie if its signature is valid and it is not too old.
-fn read(value: &[u8], name: &str, key: &Key, context: CookieContext<'_>) -> Option<Identity> {
+fn decode_cookie(
+    value: &[u8],
+    name: &str,
+    key: &Key,
+    context: CookieContext<'_>,
+) -> Option<Identity> {
     let value = URL_SAFE_NO_PAD.decode(value).ok()?;
     let (payload, signature) = value.split_last_chunk::<SIGNATURE_BYTES>()?;
     let parts = [name.as_bytes(), b"=", payload];
@@ -310,7 +322,7 @@ mod tests {
     }
 
     fn of(cookie: &str, keys: &CookieKeys) -> Identity {
-        Identity::of(&headers(&[("cookie", cookie)]), keys, NOW)
+        Identity::from_cookies(&headers(&[("cookie", cookie)]), keys, NOW)
     }
 
     #[test]
@@ -333,9 +345,9 @@ mod tests {
         latin_1.extend(pair.as_bytes());
         let latin_1 = HeaderValue::from_bytes(&latin_1).unwrap();
         let request = HeaderMap::from_iter([(header::COOKIE, latin_1)]);
-        assert_eq!(Identity::of(&request, &keys, NOW), voter);
+        assert_eq!(Identity::from_cookies(&request, &keys, NOW), voter);
         let two_headers = headers(&[("cookie", "x=y"), ("cookie", &pair)]);
-        assert_eq!(Identity::of(&two_headers, &keys, NOW), voter);
+        assert_eq!(Identity::from_cookies(&two_headers, &keys, NOW), voter);
     }
 
     #[test]
@@ -409,7 +421,7 @@ mod tests {
             poll: "ffffffff",
             ..NOW
         };
-        let identity = Identity::of(&request, &keys, other);
+        let identity = Identity::from_cookies(&request, &keys, other);
         assert_eq!((identity.voter, &*identity.last_choice), (voter.voter, ""));
         assert!(identity.has_cookie);
     }
@@ -420,7 +432,7 @@ mod tests {
         let request = headers(&[("cookie", &pair(&voter, &keys))]);
         let after = |hours: i64| {
             let now = NOW.now + hours.hours();
-            Identity::of(&request, &keys, CookieContext { now, ..NOW })
+            Identity::from_cookies(&request, &keys, CookieContext { now, ..NOW })
         };
         assert_eq!(after(400 * 24), voter);
         assert_eq!(after(-24), voter, "another replica's clock");
@@ -486,7 +498,7 @@ mod tests {
             for cookie in [cookie, named.into_bytes()] {
                 if let Ok(cookie) = HeaderValue::from_bytes(&cookie) {
                     let request = HeaderMap::from_iter([(header::COOKIE, cookie)]);
-                    prop_assert!(!Identity::of(&request, &keys, NOW).has_cookie);
+                    prop_assert!(!Identity::from_cookies(&request, &keys, NOW).has_cookie);
                 }
             }
         }

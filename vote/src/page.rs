@@ -83,7 +83,7 @@ pub async fn submit(State(state): State<Arc<AppState>>, request: VoteRequest) ->
     );
     let key = form.as_ref().map_err(Clone::clone).and_then(Form::vote);
     if let Some(attempt) = fields.and_then(|form| form.attempt.as_deref()) {
-        context.identity = context.identity.of_attempt(attempt, &state.cookie_keys);
+        context.identity = context.identity.for_attempt(attempt, &state.cookie_keys);
     }
     let origin = RequestOrigin {
         voter: context.identity.voter,
@@ -115,7 +115,11 @@ impl<'a> PageContext<'a> {
             state,
             headers,
             now,
-            identity: Identity::of(headers, &state.cookie_keys, state.cookie_context(now)),
+            identity: Identity::from_cookies(
+                headers,
+                &state.cookie_keys,
+                state.cookie_context(now),
+            ),
         }
     }
 
