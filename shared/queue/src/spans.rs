@@ -12,7 +12,7 @@ use opentelemetry::{
     },
 };
 
-use super::{Consumer, Queue, QueueError, StreamEntry, TABLE};
+use super::{BALLOTS_TABLE, Consumer, Queue, QueueError, StreamEntry};
 use poll::ballot::{Ballot, BallotId, Traceparent};
 use telemetry::traces;
 
@@ -103,7 +103,7 @@ impl Consumer {
             return BatchSpan(None);
         }
         let (system, destination) = match self {
-            Self::Sqlite(_) => ("sqlite", TABLE),
+            Self::Sqlite(_) => ("sqlite", BALLOTS_TABLE),
             Self::Redis(consumer) => ("redis", consumer.stream()),
         };
         let mut attributes = attributes("process", system, destination);
