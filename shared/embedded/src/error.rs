@@ -59,7 +59,7 @@ impl From<sqlx::Error> for Cause {
 
 /// Returns the words of SQLite or the file system, without those that the library adds.
 #[must_use]
-pub fn message(error: &sqlx::Error) -> String {
+pub fn error_message(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(error) => error.message().to_owned(),
         sqlx::Error::Io(error) => error.to_string(),

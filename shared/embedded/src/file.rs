@@ -48,7 +48,7 @@ impl OpenedFile {
     }
 
     /// Remembers the file at the path as the one that is open.
-    pub fn remember(&self) {
+    pub fn record_identity(&self) {
         self.identity.get_or_init(|| identity(&self.path));
     }
 
@@ -95,7 +95,7 @@ mod tests {
         let opened = OpenedFile::new(&path);
         assert!(opened.ensure_in_place().is_ok(), "it is not open yet");
         fs::write(&path, "1").unwrap();
-        opened.remember();
+        opened.record_identity();
         assert!(opened.ensure_in_place().is_ok());
         let elsewhere = folder.path().join("moved.db");
         fs::rename(&path, &elsewhere).unwrap();

@@ -27,7 +27,7 @@ use sqlx::{
 use tokio::time::timeout;
 
 use error::Cause;
-pub use error::{OpenError, message};
+pub use error::{OpenError, error_message};
 use file::OpenedFile;
 use service::probe::Check;
 pub use settings::DataSettings;
@@ -111,7 +111,7 @@ impl Database {
 
     /// How many connections there are, and how many of them are idle.
     #[must_use]
-    pub fn connections(&self) -> (u32, usize) {
+    pub fn connection_counts(&self) -> (u32, usize) {
         let Connections {
             readers, writer, ..
         } = &*self.0;
@@ -130,11 +130,11 @@ impl Database {
     /// The check of this name that fails where the file is no longer at its path: nothing can be lost on the way to it, so
     /// once is enough.
     #[must_use]
-    pub fn removed(&self, name: &'static str) -> Option<Check> {
+    pub fn missing_file_check(&self, name: &'static str) -> Option<Check> {
         let error = self.ensure_in_place().err()?;
         Some(Check {
             name,
-            outcome: Err(message(&error)),
+            outcome: Err(error_message(&error)),
         })
     }
 
@@ -172,7 +172,7 @@ impl Database {
     }
 
     /// Moves what is in the write-ahead log into the file, so that the file alone holds everything. Failing that, it says so.
-    pub async fn settle(&self) {
+    pub async fn checkpoint(&self) {
         let checkpoint = async {
             self.ensure_in_place()?;
             let mut writer = self.0.writer.acquire().await?;
@@ -181,7 +181,7 @@ impl Database {
                 .await
         };
         if let Err(error) = checkpoint.await {
-            let error = message(&error);
+            let error = error_message(&error);
             tracing::warn!(
                 error,
                 "the write-ahead log stays beside the database file, and is needed with it"
@@ -216,7 +216,7 @@ impl Database {
         refuse_foreign(path).await?;
         let mut writer = self.0.writer.acquire().await?;
         MIGRATIONS.run_direct(None, &mut *writer, false).await?;
-        self.0.file.remember();
+        self.0.file.record_identity();
         drop(held);
         Ok(())
     }

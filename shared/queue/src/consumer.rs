@@ -23,7 +23,7 @@ pub enum Consumer {
 #[derive(Debug, Default)]
 pub struct Claimed {
     /// Entries that were pending at another consumer for too long and are now pending at this one.
-    pub deliveries: Vec<StreamEntry>,
+    pub entries: Vec<StreamEntry>,
     /// Ids of entries that were deleted from the queue while they were pending: their content is lost.
     pub deleted: Vec<BallotId>,
 }

@@ -26,7 +26,7 @@ pub enum QueueError {
     Unavailable(String),
     /// The queue replied with an error: out of memory, a full disk, missing permissions.
     #[error("the queue rejected the command: {0}")]
-    Refused(String),
+    Rejected(String),
 }
 
 impl QueueError {
@@ -35,7 +35,7 @@ impl QueueError {
         match self {
             Self::Timeout(_) => "timeout",
             Self::Unavailable(_) => "unavailable",
-            Self::Refused(_) => "rejected",
+            Self::Rejected(_) => "rejected",
         }
     }
 }

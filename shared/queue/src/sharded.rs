@@ -33,19 +33,19 @@ impl ShardedQueue {
     }
 
     /// Moves the write-ahead log of an embedded file into the file. To be called after the last write.
-    pub async fn settle(&self) {
+    pub async fn checkpoint(&self) {
         for shard in self.shards() {
             if let Queue::Sqlite(queue) = shard {
-                queue.settle().await;
+                queue.checkpoint().await;
             }
         }
     }
 
     /// Returns a failed check if the embedded file is no longer at its path.
     #[must_use]
-    pub fn removed(&self) -> Option<Check> {
+    pub fn missing_file_check(&self) -> Option<Check> {
         self.shards().iter().find_map(|shard| match shard {
-            Queue::Sqlite(queue) => queue.removed(),
+            Queue::Sqlite(queue) => queue.missing_file_check(),
             Queue::Redis(_) => None,
         })
     }

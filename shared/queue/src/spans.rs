@@ -127,7 +127,7 @@ impl Consumer {
 
 impl BatchSpan {
     /// Runs work on the batch in the span.
-    pub fn around<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
+    pub fn instrument<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
         traces::in_context(self.0.as_ref(), work)
     }
 

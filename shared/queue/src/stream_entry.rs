@@ -42,7 +42,7 @@ impl StreamEntry {
     ///
     /// # Errors
     /// The entry is no valid ballot of this poll. This is permanent.
-    pub fn open(&self, poll: &Poll) -> Result<CastBallot, InvalidBallot> {
+    pub fn parse(&self, poll: &Poll) -> Result<CastBallot, InvalidBallot> {
         // The store has both numbers as signed 64-bit integers.
         if i64::try_from(self.id.ms).is_err() || i64::try_from(self.id.seq).is_err() {
             return Err(InvalidBallot::IdTooGreat);
@@ -158,7 +158,7 @@ mod tests {
             .collect();
         let id = BallotId { ms: 5, seq: 7 };
         assert_eq!(
-            StreamEntry::new(id, fields).open(&poll()),
+            StreamEntry::new(id, fields).parse(&poll()),
             Ok(CastBallot { id, ballot })
         );
     }
@@ -179,12 +179,12 @@ mod tests {
             ),
         ];
         for (fields, reason) in cases {
-            let message = entry(fields).open(&poll()).unwrap_err().to_string();
+            let message = entry(fields).parse(&poll()).unwrap_err().to_string();
             assert!(message.contains(reason), "{message}");
         }
         let mut far = entry(&[voter, (CHOICE, b"a")]);
         far.id.ms = u64::MAX;
-        assert_eq!(far.open(&poll()), Err(InvalidBallot::IdTooGreat));
+        assert_eq!(far.parse(&poll()), Err(InvalidBallot::IdTooGreat));
     }
 
     #[test]
@@ -194,14 +194,14 @@ mod tests {
             (CHOICE, b"a"),
             (TRACEPARENT, b"nonsense"),
         ]);
-        assert_eq!(entry.open(&poll()).unwrap().ballot.traceparent, None);
+        assert_eq!(entry.parse(&poll()).unwrap().ballot.traceparent, None);
     }
 
     proptest! {
         #[test]
         fn parsing_never_panics(ms: u64, seq: u64, fields: Vec<(Vec<u8>, Vec<u8>)>) {
             let entry = StreamEntry::new(BallotId { ms, seq }, fields);
-            let _ = (entry.open(&poll()), entry.payload());
+            let _ = (entry.parse(&poll()), entry.payload());
         }
 
         #[test]
@@ -222,7 +222,7 @@ mod tests {
             let fields = fields.into_iter().map(|(name, value)| (name.as_bytes().to_vec(), value));
             let entry = StreamEntry::new(BallotId { ms: 1, seq: 0 }, fields.collect());
             let replayed = StreamEntry::from_payload(entry.id, &entry.payload()).unwrap();
-            prop_assert_eq!(replayed.open(&poll()), entry.open(&poll()));
+            prop_assert_eq!(replayed.parse(&poll()), entry.parse(&poll()));
         }
     }
 }

@@ -32,7 +32,7 @@ const READ_ONLY: &str = "25006";
 pub struct Changes {
     source: Source,
     metrics: StoreMetrics,
-    place: Arc<str>,
+    location: Arc<str>,
 }
 
 enum Source {
@@ -59,28 +59,32 @@ enum Listening {
 }
 
 impl Changes {
-    pub(super) fn of_file(database: &Database, metrics: &StoreMetrics, place: &Arc<str>) -> Self {
+    pub(super) fn of_file(
+        database: &Database,
+        metrics: &StoreMetrics,
+        location: &Arc<str>,
+    ) -> Self {
         let source = Source::File {
             database: database.clone(),
             connection: None,
             seen: 0,
         };
-        Self::of(source, metrics, place)
+        Self::of(source, metrics, location)
     }
 
-    pub(super) fn of_server(pool: &PgPool, metrics: &StoreMetrics, place: &Arc<str>) -> Self {
+    pub(super) fn of_server(pool: &PgPool, metrics: &StoreMetrics, location: &Arc<str>) -> Self {
         let source = Source::Server {
             pool: pool.clone(),
             listening: Listening::Unknown,
         };
-        Self::of(source, metrics, place)
+        Self::of(source, metrics, location)
     }
 
-    fn of(source: Source, metrics: &StoreMetrics, place: &Arc<str>) -> Self {
+    fn of(source: Source, metrics: &StoreMetrics, location: &Arc<str>) -> Self {
         Self {
             source,
             metrics: metrics.clone(),
-            place: place.clone(),
+            location: location.clone(),
         }
     }
 
@@ -92,7 +96,7 @@ impl Changes {
     pub async fn changed(&mut self) -> Result<(), StoreError> {
         let changed = self.source.changed().await;
         self.metrics
-            .record_error(changed.map_err(|error| error.at(&self.place)))
+            .record_error(changed.map_err(|error| error.with_location(&self.location)))
     }
 }
 

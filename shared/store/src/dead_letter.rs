@@ -7,7 +7,7 @@ use poll::ballot::BallotId;
 /// What the queue handed out, and why it is no vote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// Its place in the queue.
+    /// Its location in the queue.
     pub id: BallotId,
     /// Why it can never be stored.
     pub reason: String,

@@ -10,9 +10,9 @@ pub struct StoreError {
     /// Whether trying again can help.
     pub class: ErrorClass,
     /// Which store it is.
-    place: Option<Arc<str>>,
+    location: Option<Arc<str>>,
     message: String,
-    is_about_tables: bool,
+    is_schema_error: bool,
 }
 
 impl std::error::Error for StoreError {}
@@ -20,8 +20,8 @@ impl std::error::Error for StoreError {}
 /// The store, the variable that names it, and what it said.
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = self.place.as_deref().unwrap_or("the store");
-        write!(f, "{place}: {}", self.message)
+        let location = self.location.as_deref().unwrap_or("the store");
+        write!(f, "{location}: {}", self.message)
     }
 }
 
@@ -54,9 +54,9 @@ impl StoreError {
     fn new(class: ErrorClass, message: impl Into<String>) -> Self {
         Self {
             class,
-            place: None,
+            location: None,
             message: message.into(),
-            is_about_tables: false,
+            is_schema_error: false,
         }
     }
 
@@ -64,7 +64,7 @@ impl StoreError {
         Self::new(ErrorClass::Timeout, format!("no answer within {limit:?}"))
     }
 
-    pub(super) fn unanswered(limit: Duration) -> Self {
+    pub(super) fn connect_timeout(limit: Duration) -> Self {
         let message = format!(
             "no connection within {limit:?}: the server is too busy or cannot be reached, or what listens there is no Postgres"
         );
@@ -79,17 +79,17 @@ impl StoreError {
         Self::new(ErrorClass::Permanent, message)
     }
 
-    /// The same, at this place.
-    pub(super) fn at(self, place: &Arc<str>) -> Self {
+    /// The same, at this location.
+    pub(super) fn with_location(self, location: &Arc<str>) -> Self {
         Self {
-            place: Some(place.clone()),
+            location: Some(location.clone()),
             ..self
         }
     }
 
     /// The same, for what may be mended at the server.
     #[must_use]
-    pub fn that_may_pass(self) -> Self {
+    pub fn into_retryable(self) -> Self {
         let class = match self.class {
             ErrorClass::Permanent => ErrorClass::Transient,
             other => other,
@@ -99,7 +99,7 @@ impl StoreError {
 
     /// The same, with more in front of the message.
     #[must_use]
-    pub fn because(self, what: &str) -> Self {
+    pub fn with_context(self, what: &str) -> Self {
         Self {
             message: format!("{what}: {}", self.message),
             ..self
@@ -107,8 +107,8 @@ impl StoreError {
     }
 
     /// Returns true if tables, columns or functions are missing, or are others than they should be.
-    pub(super) fn is_about_tables(&self) -> bool {
-        self.is_about_tables
+    pub(super) fn is_schema_error(&self) -> bool {
+        self.is_schema_error
     }
 }
 
@@ -122,10 +122,10 @@ impl From<sqlx::Error> for StoreError {
             _ => ErrorClass::Transient,
         };
         let message = message(&error);
-        let is_about_tables = code
+        let is_schema_error = code
             .is_some_and(|code| is_missing_table(code) || (code == "1" && is_no_such(&message)));
         Self {
-            is_about_tables,
+            is_schema_error,
             ..Self::new(class, message)
         }
     }

@@ -9,12 +9,12 @@ mod counts;
 mod dead_letter;
 mod error;
 mod metrics;
+mod migration_state;
 mod postgres;
-mod preparation;
 mod progress;
 mod settings;
+mod spans;
 mod sqlite;
-mod traced;
 mod url;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -22,23 +22,23 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use prometheus::Registry;
 
-pub use admin::{Comparison, CountDifference, Counts, Replayed, StandingVote};
+pub use admin::{Comparison, CountDifference, Counts, Replayed, StoredVote};
 pub use changes::Changes;
 pub use counts::{OptionCount, Tally, TimelinePoint};
 pub use dead_letter::DeadLetter;
 use embedded::{Database, OpenError};
 pub use error::{ErrorClass, StoreError};
 pub use metrics::StoreMetrics;
+use migration_state::MigrationState;
 use poll::ballot::{CastBallot, VoterId};
 use postgres::PostgresStore;
-use preparation::Preparation;
 pub use progress::{ProgressReport, WorkerProgress};
 use service::probe::Check;
 pub use settings::{InvalidStoreSettings, StoreSettings};
+use spans::DatabaseName;
 use sqlite::SqliteStore;
 use telemetry::metrics::ServiceMetrics;
-use traced::DatabaseName;
-pub use url::{InvalidStoreUrl, StoreUrl, unchecked};
+pub use url::{InvalidStoreUrl, StoreUrl};
 
 /// The finest step of the timeline, in milliseconds.
 pub const TIMELINE_STEP_MS: i64 = 10_000;
@@ -61,10 +61,10 @@ pub struct StoreConfig {
 #[derive(Clone)]
 pub struct Store {
     backend: Backend,
-    /// The place and the setting that names it, for messages.
-    place: Arc<str>,
+    /// The location and the setting that names it, for messages.
+    location: Arc<str>,
     name: Arc<DatabaseName>,
-    preparation: Preparation,
+    migration_state: MigrationState,
 }
 
 #[derive(Clone)]
@@ -114,7 +114,7 @@ impl Store {
                 Backend::Sqlite(SqliteStore::new(Database::open(path).await?, metrics))
             }
             StoreUrl::Postgres(options) => {
-                if let Some(connection) = unchecked(options) {
+                if let Some(connection) = url::unverified_tls(options) {
                     tracing::info!(connection, "what DATABASE_URL says of TLS");
                 }
                 Backend::Postgres(PostgresStore::new((**options).clone(), config, metrics))
@@ -122,9 +122,9 @@ impl Store {
         };
         Ok(Self {
             backend,
-            place: format!("{} (DATABASE_URL)", config.url).into(),
+            location: format!("{} (DATABASE_URL)", config.url).into(),
             name: Arc::new(DatabaseName::of(&config.url)),
-            preparation: Preparation::default(),
+            migration_state: MigrationState::default(),
         })
     }
 
@@ -132,7 +132,7 @@ impl Store {
         match &self.backend {
             Backend::Sqlite(store) => {
                 let database = store.database();
-                let (all, idle) = database.connections();
+                let (all, idle) = database.connection_counts();
                 self.metrics().set_connections(all, idle);
             }
             Backend::Postgres(store) => {
@@ -150,11 +150,11 @@ impl Store {
     }
 
     fn record_error<T>(&self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
-        let outcome = outcome.map_err(|error| error.at(&self.place));
+        let outcome = outcome.map_err(|error| error.with_location(&self.location));
         if let Err(error) = &outcome
-            && error.is_about_tables()
+            && error.is_schema_error()
         {
-            self.preparation.invalidate();
+            self.migration_state.invalidate();
         }
         self.metrics().record_error(outcome)
     }
@@ -168,7 +168,7 @@ impl Store {
             Backend::Sqlite(_) => Ok(()), // done when it was opened
             Backend::Postgres(store) => Box::pin(store.migrate()).await,
         });
-        self.preparation.record(&prepared);
+        self.migration_state.record(&prepared);
         prepared
     }
 
@@ -177,12 +177,12 @@ impl Store {
     ///
     /// # Errors
     /// As of [`Self::prepare`].
-    pub async fn ensure_prepared(&self) -> Result<(), StoreError> {
-        if self.preparation.is_done() {
+    pub async fn ensure_migrated(&self) -> Result<(), StoreError> {
+        if self.migration_state.is_up_to_date() {
             return Ok(());
         }
-        let _turn = self.preparation.turn().await;
-        if self.preparation.is_done() {
+        let _lock = self.migration_state.lock().await;
+        if self.migration_state.is_up_to_date() {
             return Ok(());
         }
         self.migrate().await
@@ -190,8 +190,8 @@ impl Store {
 
     /// Returns true if the tables are up to date, as far as is known.
     #[must_use]
-    pub fn is_prepared(&self) -> bool {
-        self.preparation.is_done()
+    pub fn is_migrated(&self) -> bool {
+        self.migration_state.is_up_to_date()
     }
 
     /// Stores ballots and dead letters in one transaction, together with the counts they change.
@@ -279,7 +279,7 @@ impl Store {
         })
     }
 
-    /// Leaves word of how far this worker is, in the place of its last report, and removes reports of workers that have
+    /// Leaves word of how far this worker is, in the location of its last report, and removes reports of workers that have
     /// been silent for [`REPORT_RETENTION`].
     ///
     /// # Errors
@@ -321,7 +321,7 @@ impl Store {
         self.ensure_usable()?;
         self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.probe().await,
-            Backend::Postgres(store) => store.probe(self.preparation.is_done()).await,
+            Backend::Postgres(store) => store.probe(self.migration_state.is_up_to_date()).await,
         })
     }
 
@@ -333,28 +333,32 @@ impl Store {
         self.ensure_usable()?;
         self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.probe_writes().await,
-            Backend::Postgres(store) => store.probe_writes(self.preparation.is_done()).await,
+            Backend::Postgres(store) => {
+                store
+                    .probe_writes(self.migration_state.is_up_to_date())
+                    .await
+            }
         })
     }
 
     /// Returns the check that fails where the embedded file is no longer at its path.
     #[must_use]
-    pub fn removed(&self) -> Option<Check> {
+    pub fn missing_file_check(&self) -> Option<Check> {
         match &self.backend {
-            Backend::Sqlite(store) => store.database().removed("store"),
+            Backend::Sqlite(store) => store.database().missing_file_check("store"),
             Backend::Postgres(_) => None,
         }
     }
 
     /// Fails with the reason that keeps the tables from being used: it says more than what then fails.
     fn ensure_usable(&self) -> Result<(), StoreError> {
-        self.preparation.failure().map_or(Ok(()), Err)
+        self.migration_state.last_error().map_or(Ok(()), Err)
     }
 
     /// Writes what is kept beside the embedded file into it; to be called when nothing writes any more.
-    pub async fn settle(&self) {
+    pub async fn checkpoint(&self) {
         if let Backend::Sqlite(store) = &self.backend {
-            store.database().settle().await;
+            store.database().checkpoint().await;
         }
     }
 
@@ -363,10 +367,10 @@ impl Store {
     pub fn changes(&self) -> Changes {
         match &self.backend {
             Backend::Sqlite(store) => {
-                Changes::of_file(store.database(), self.metrics(), &self.place)
+                Changes::of_file(store.database(), self.metrics(), &self.location)
             }
             Backend::Postgres(store) => {
-                Changes::of_server(store.pool(), self.metrics(), &self.place)
+                Changes::of_server(store.pool(), self.metrics(), &self.location)
             }
         }
     }

@@ -17,7 +17,7 @@ pub struct WorkerProgress {
     /// The time of the last stored batch; `None` if there was none since the start.
     pub last_batch_at: Option<Timestamp>,
     /// The age of the oldest ballot in the queue; zero if the queue is empty.
-    pub oldest_waits: Duration,
+    pub oldest_ballot_age: Duration,
 }
 
 /// A report of one worker, as it is read.
@@ -28,7 +28,7 @@ pub struct ProgressReport {
     /// The age of the report, by the same clock.
     pub age: Duration,
     /// The age of the oldest ballot in the queue at that time; zero if the queue was empty.
-    pub oldest_waits: Duration,
+    pub oldest_ballot_age: Duration,
 }
 
 /// As both backends keep it, in milliseconds.
@@ -52,7 +52,7 @@ impl ProgressRow {
         Some(ProgressReport {
             reported_at: Timestamp::from_millisecond(self.reported_ms).ok()?,
             age,
-            oldest_waits: duration(self.oldest_waits_ms),
+            oldest_ballot_age: duration(self.oldest_waits_ms),
         })
     }
 }
@@ -66,8 +66,8 @@ impl WorkerProgress {
         self.last_batch_at.map(Timestamp::as_millisecond)
     }
 
-    pub(super) fn oldest_waits_ms(&self) -> i64 {
-        i64::try_from(self.oldest_waits.as_millis()).unwrap_or(i64::MAX)
+    pub(super) fn oldest_ballot_age_ms(&self) -> i64 {
+        i64::try_from(self.oldest_ballot_age.as_millis()).unwrap_or(i64::MAX)
     }
 }
 

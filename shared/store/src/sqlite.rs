@@ -116,7 +116,7 @@ impl SqliteStore {
         .bind(&progress.worker)
         .bind(now_ms())
         .bind(progress.last_batch_ms())
-        .bind(progress.oldest_waits_ms())
+        .bind(progress.oldest_ballot_age_ms())
         .execute(&mut *write)
         .await?;
         write.commit().await?;

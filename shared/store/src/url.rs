@@ -128,7 +128,7 @@ fn postgres(url: &str) -> Result<PgConnectOptions, InvalidStoreUrl> {
 
 /// Describes what is not checked of the connection; `None`: encryption and server are checked.
 #[must_use]
-pub fn unchecked(options: &PgConnectOptions) -> Option<&'static str> {
+pub(super) fn unverified_tls(options: &PgConnectOptions) -> Option<&'static str> {
     match options.get_ssl_mode() {
         PgSslMode::VerifyCa | PgSslMode::VerifyFull => None,
         PgSslMode::Require => Some(
@@ -214,9 +214,9 @@ mod tests {
 
     #[test]
     fn the_place_names_host_port_and_database() {
-        let place = |url: &str| url.parse::<StoreUrl>().unwrap().to_string();
+        let location = |url: &str| url.parse::<StoreUrl>().unwrap().to_string();
         assert_eq!(
-            place("postgres://u:secret@db:7/votes?sslmode=disable"),
+            location("postgres://u:secret@db:7/votes?sslmode=disable"),
             "Postgres at db:7, database votes"
         );
     }

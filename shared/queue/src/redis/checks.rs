@@ -73,7 +73,7 @@ impl RedisQueue {
             .next()
             .and_then(|major| major.parse().ok());
         if major.is_some_and(|major: u32| major < MIN_REDIS_VERSION) {
-            return Err(QueueError::Refused(format!(
+            return Err(QueueError::Rejected(format!(
                 "{}: it is Redis {version}; {MIN_REDIS_VERSION}.0 or newer is needed, or Valkey",
                 self.location()
             )));

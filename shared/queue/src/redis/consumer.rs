@@ -30,7 +30,7 @@ pub struct RedisConsumer {
     name: String,
     /// Cursor of claims in the list of pending entries.
     claim_cursor: String,
-    /// Entries pending at other consumers, with their number of deliveries, and the time when they were first seen so.
+    /// Entries pending at other consumers, with their number of entries, and the time when they were first seen so.
     pending_since: HashMap<(String, u64), Instant>,
     needs_id_check: bool,
 }
@@ -166,7 +166,7 @@ impl RedisConsumer {
     fn claimed(&self, entries: Vec<StreamEntry>, deleted: &[String]) -> Claimed {
         let deleted = deleted.iter().filter_map(|id| id.parse().ok());
         Claimed {
-            deliveries: self.with_global_ids(entries),
+            entries: self.with_global_ids(entries),
             deleted: deleted
                 .map(|id| self.queue.shard.to_global_id(id))
                 .collect(),
@@ -195,8 +195,8 @@ impl RedisConsumer {
         let pending_since = pending
             .into_iter()
             .filter(|(_, consumer, ..)| *consumer != self.name)
-            .map(|(id, _, _, deliveries)| {
-                let entry = (id, deliveries);
+            .map(|(id, _, _, entries)| {
+                let entry = (id, entries);
                 let since = self.pending_since.get(&entry).copied().unwrap_or(now);
                 (entry, since)
             })
@@ -214,10 +214,10 @@ impl RedisConsumer {
             let (_, Entries(entries), deleted) =
                 reply.map_err(|error| self.queue.classify(&error))?;
             let claimed = self.claimed(entries, &deleted);
-            all.deliveries.extend(claimed.deliveries);
+            all.entries.extend(claimed.entries);
             all.deleted.extend(claimed.deleted);
         }
-        all.deliveries.sort_by_key(|entry| entry.id);
+        all.entries.sort_by_key(|entry| entry.id);
         Ok(all)
     }
 
@@ -299,7 +299,7 @@ impl RedisConsumer {
 
     /// Skips later id checks if the command was rejected: without the permission it is rejected every time.
     fn record_rejection(&mut self, error: QueueError) -> QueueError {
-        self.needs_id_check = !matches!(error, QueueError::Refused(_));
+        self.needs_id_check = !matches!(error, QueueError::Rejected(_));
         error
     }
 

@@ -23,7 +23,7 @@ impl RedisQueue {
         let settings: Vec<(String, String)> = match self.connection.query(&get).await {
             Ok(settings) => settings,
             Err(error) => match self.classify(&error) {
-                QueueError::Refused(reason) => {
+                QueueError::Rejected(reason) => {
                     return Ok(Durability::Degraded(format!(
                         "its settings cannot be read, and QUEUE_DURABILITY is not managed: {reason}"
                     )));

@@ -138,6 +138,6 @@ pub fn classify(error: &RedisError, location: &str, timeout: Duration) -> QueueE
     {
         QueueError::Unavailable(message())
     } else {
-        QueueError::Refused(message())
+        QueueError::Rejected(message())
     }
 }

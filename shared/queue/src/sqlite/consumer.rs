@@ -84,12 +84,12 @@ impl SqliteConsumer {
         max: usize,
         idle: Duration,
     ) -> Result<Claimed, QueueError> {
-        let deliveries = self
+        let entries = self
             .claim_idle(max, idle)
             .await
             .map_err(|error| classify(&error))?;
         Ok(Claimed {
-            deliveries,
+            entries,
             deleted: Vec::new(),
         })
     }

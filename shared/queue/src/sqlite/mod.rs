@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::{QueueConfig, QueueError, stream_entry::fields_of};
 pub use consumer::SqliteConsumer;
-use embedded::{Database, message};
+use embedded::{Database, error_message};
 use poll::ballot::{Ballot, BallotId};
 use service::probe::Check;
 
@@ -60,12 +60,12 @@ impl SqliteQueue {
         probed.map_err(|error| classify(&error))
     }
 
-    pub(super) fn removed(&self) -> Option<Check> {
-        self.database.removed("queue")
+    pub(super) fn missing_file_check(&self) -> Option<Check> {
+        self.database.missing_file_check("queue")
     }
 
-    pub(super) async fn settle(&self) {
-        self.database.settle().await;
+    pub(super) async fn checkpoint(&self) {
+        self.database.checkpoint().await;
     }
 
     pub(super) async fn last_id(&self) -> Result<Option<BallotId>, QueueError> {
@@ -135,9 +135,9 @@ fn now_ms() -> i64 {
 }
 
 fn classify(error: &sqlx::Error) -> QueueError {
-    let message = message(error);
+    let message = error_message(error);
     match error {
-        sqlx::Error::Database(_) => QueueError::Refused(message),
+        sqlx::Error::Database(_) => QueueError::Rejected(message),
         _ => QueueError::Unavailable(message),
     }
 }

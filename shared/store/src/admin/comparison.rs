@@ -74,7 +74,7 @@ pub(super) const COMPARE_TIMELINE: &str = "
         ) AS counted
         FULL JOIN timeline ON timeline.bucket = counted.bucket AND timeline.option = counted.option
     WHERE coalesce(timeline.votes, 0) <> coalesce(counted.votes, 0)";
-pub(super) const COUNT_ANEW: &str = "
+pub(super) const RECOUNT: &str = "
     DELETE FROM tally;
     DELETE FROM timeline;
     INSERT INTO tally (option, votes, last_cast_ms)

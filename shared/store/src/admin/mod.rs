@@ -25,7 +25,7 @@ pub struct Counts {
 
 /// One voter's vote, as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StandingVote {
+pub struct StoredVote {
     /// Who voted; for votes taken over from the original app in that app's own form.
     pub voter: String,
     /// The key of the option.
@@ -44,7 +44,7 @@ pub struct Replayed {
     /// So many of these changed no vote, for the voter had cast a newer ballot.
     pub stale: u64,
     /// They were dead letters no more when their turn came: somebody else was faster.
-    pub gone: u64,
+    pub missing: u64,
 }
 
 impl Store {
@@ -65,10 +65,10 @@ impl Store {
     /// # Errors
     /// The store does not answer; the stream ends with the error.
     #[must_use]
-    pub fn standing_votes(&self) -> BoxStream<'_, Result<StandingVote, StoreError>> {
+    pub fn stored_votes(&self) -> BoxStream<'_, Result<StoredVote, StoreError>> {
         let votes = match &self.backend {
-            Backend::Sqlite(store) => store.standing_votes(),
-            Backend::Postgres(store) => store.standing_votes(),
+            Backend::Sqlite(store) => store.stored_votes(),
+            Backend::Postgres(store) => store.stored_votes(),
         };
         votes.map(|vote| self.record_error(vote)).boxed()
     }
@@ -112,11 +112,11 @@ impl Store {
     ///
     /// # Errors
     /// Nothing was changed; or, after a timeout or a broken connection, perhaps all of it. Doing it again is safe.
-    pub async fn bound_cast_times(&self, latest: Timestamp) -> Result<u64, StoreError> {
+    pub async fn clamp_cast_times(&self, latest: Timestamp) -> Result<u64, StoreError> {
         let latest_ms = latest.as_millisecond();
         self.record_error(match &self.backend {
-            Backend::Sqlite(store) => store.bound_cast_times(latest_ms).await,
-            Backend::Postgres(store) => store.bound_cast_times(latest_ms).await,
+            Backend::Sqlite(store) => store.clamp_cast_times(latest_ms).await,
+            Backend::Postgres(store) => store.clamp_cast_times(latest_ms).await,
         })
     }
 
@@ -146,8 +146,8 @@ impl Store {
 }
 
 /// For both backends. The triggers move the votes on the timeline.
-const BOUND_VOTES: &str = "UPDATE votes SET cast_ms = $1, cast_seq = 0 WHERE cast_ms > $1";
-const BOUND_TALLY: &str = "UPDATE tally SET last_cast_ms = $1 WHERE last_cast_ms > $1";
+const CLAMP_VOTES: &str = "UPDATE votes SET cast_ms = $1, cast_seq = 0 WHERE cast_ms > $1";
+const CLAMP_TALLY: &str = "UPDATE tally SET last_cast_ms = $1 WHERE last_cast_ms > $1";
 
 /// As both backends keep it.
 #[derive(sqlx::FromRow)]
@@ -158,7 +158,7 @@ struct VoteRow {
     cast_seq: i64,
 }
 
-impl From<VoteRow> for StandingVote {
+impl From<VoteRow> for StoredVote {
     fn from(row: VoteRow) -> Self {
         let known = Some(row.cast_ms).filter(|ms| *ms > 0);
         Self {
@@ -201,6 +201,6 @@ fn outcome(asked: &[CastBallot], replayed: &[CastBallot], changed: u64) -> Repla
     Replayed {
         replayed: replayed.len() as u64,
         stale: superseded + newest.saturating_sub(changed),
-        gone: (asked.len() - replayed.len()) as u64,
+        missing: (asked.len() - replayed.len()) as u64,
     }
 }

@@ -11,8 +11,8 @@ use futures_util::{
 use sqlx::{PgConnection, error::DatabaseError};
 
 use super::{
-    BOUND_TALLY, BOUND_VOTES, Comparison, Counts, Replayed, StandingVote, VoteRow,
-    comparison::{COMPARE_TALLY, COMPARE_TIMELINE, COUNT_ANEW},
+    CLAMP_TALLY, CLAMP_VOTES, Comparison, Counts, Replayed, StoredVote, VoteRow,
+    comparison::{COMPARE_TALLY, COMPARE_TIMELINE, RECOUNT},
     counts, ids, outcome, still_dead,
 };
 use crate::{
@@ -39,7 +39,7 @@ impl PostgresStore {
         .await
     }
 
-    pub(super) fn standing_votes(&self) -> BoxStream<'_, Result<StandingVote, StoreError>> {
+    pub(super) fn stored_votes(&self) -> BoxStream<'_, Result<StoredVote, StoreError>> {
         stream::once(self.open_votes())
             .map_ok(|cursor| stream::try_unfold(cursor, next_votes))
             .try_flatten()
@@ -117,7 +117,7 @@ impl PostgresStore {
             sqlx::raw_sql("SET LOCAL voting_app.recount = 'on'")
                 .execute(transaction.connection())
                 .await?;
-            sqlx::raw_sql(COUNT_ANEW)
+            sqlx::raw_sql(RECOUNT)
                 .execute(transaction.connection())
                 .await?;
             sqlx::raw_sql("NOTIFY tally_changed")
@@ -129,14 +129,14 @@ impl PostgresStore {
         .await
     }
 
-    pub(super) async fn bound_cast_times(&self, latest_ms: i64) -> Result<u64, StoreError> {
+    pub(super) async fn clamp_cast_times(&self, latest_ms: i64) -> Result<u64, StoreError> {
         with_timeout(ROWS_TIMEOUT, async {
             let mut transaction = self.begin().await?;
-            let done = query(BOUND_VOTES)
+            let done = query(CLAMP_VOTES)
                 .bind(latest_ms)
                 .execute(transaction.connection())
                 .await?;
-            query(BOUND_TALLY)
+            query(CLAMP_TALLY)
                 .bind(latest_ms)
                 .execute(transaction.connection())
                 .await?;
@@ -173,7 +173,7 @@ impl PostgresStore {
 /// The next votes of the cursor; `None`: there are no more.
 async fn next_votes(
     mut transaction: PostgresTransaction,
-) -> Result<Option<(Vec<StandingVote>, PostgresTransaction)>, StoreError> {
+) -> Result<Option<(Vec<StoredVote>, PostgresTransaction)>, StoreError> {
     with_timeout(ROWS_TIMEOUT, async {
         let rows: Vec<VoteRow> = query_as("FETCH 1000 FROM standing_votes")
             .fetch_all(transaction.connection())
@@ -182,7 +182,7 @@ async fn next_votes(
             transaction.commit().await?;
             return Ok(None);
         }
-        let votes = rows.into_iter().map(StandingVote::from).collect();
+        let votes = rows.into_iter().map(StoredVote::from).collect();
         Ok(Some((votes, transaction)))
     })
     .await

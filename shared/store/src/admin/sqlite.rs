@@ -8,8 +8,8 @@ use serde_json::json;
 use sqlx::SqliteConnection;
 
 use super::{
-    BOUND_TALLY, BOUND_VOTES, Comparison, Counts, Replayed, StandingVote, VoteRow,
-    comparison::{COMPARE_TALLY, COMPARE_TIMELINE, COUNT_ANEW},
+    CLAMP_TALLY, CLAMP_VOTES, Comparison, Counts, Replayed, StoredVote, VoteRow,
+    comparison::{COMPARE_TALLY, COMPARE_TIMELINE, RECOUNT},
     counts, ids, outcome, still_dead,
 };
 use crate::{
@@ -24,10 +24,10 @@ impl SqliteStore {
         count(&mut reader).await
     }
 
-    pub(super) fn standing_votes(&self) -> BoxStream<'_, Result<StandingVote, StoreError>> {
+    pub(super) fn stored_votes(&self) -> BoxStream<'_, Result<StoredVote, StoreError>> {
         sqlx::query_as::<_, VoteRow>("SELECT id, vote, cast_ms, cast_seq FROM votes ORDER BY id")
             .fetch(self.database().readers())
-            .map_ok(StandingVote::from)
+            .map_ok(StoredVote::from)
             .map_err(StoreError::from)
             .boxed()
     }
@@ -58,18 +58,18 @@ impl SqliteStore {
     pub(super) async fn recount(&self) -> Result<Comparison, StoreError> {
         let mut write = self.database().write().await?;
         let compared = compare(&mut write).await?;
-        sqlx::raw_sql(COUNT_ANEW).execute(&mut *write).await?;
+        sqlx::raw_sql(RECOUNT).execute(&mut *write).await?;
         write.commit().await?;
         Ok(compared)
     }
 
-    pub(super) async fn bound_cast_times(&self, latest_ms: i64) -> Result<u64, StoreError> {
+    pub(super) async fn clamp_cast_times(&self, latest_ms: i64) -> Result<u64, StoreError> {
         let mut write = self.database().write().await?;
-        let done = sqlx::query(BOUND_VOTES)
+        let done = sqlx::query(CLAMP_VOTES)
             .bind(latest_ms)
             .execute(&mut *write)
             .await?;
-        sqlx::query(BOUND_TALLY)
+        sqlx::query(CLAMP_TALLY)
             .bind(latest_ms)
             .execute(&mut *write)
             .await?;

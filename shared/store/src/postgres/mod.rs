@@ -1,6 +1,6 @@
 //! The store in Postgres.
 
-mod prepare;
+mod migrate;
 mod session;
 
 use std::time::Duration;
@@ -49,7 +49,7 @@ impl PostgresStore {
     }
 
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
-        prepare::migrate(&self.0).await
+        migrate::migrate(&self.0).await
     }
 
     pub(super) async fn upsert_ballots(
@@ -153,7 +153,7 @@ impl PostgresStore {
             report
                 .bind(&progress.worker)
                 .bind(progress.last_batch_ms())
-                .bind(progress.oldest_waits_ms())
+                .bind(progress.oldest_ballot_age_ms())
                 .bind(REPORT_RETENTION.as_secs_f64())
                 .execute(transaction.connection())
                 .await?;
@@ -190,8 +190,8 @@ impl PostgresStore {
     }
 
     /// Does what storing a batch takes, with a batch of none, and writes that to the server's log.
-    pub(super) async fn probe_writes(&self, is_prepared: bool) -> Result<(), StoreError> {
-        let statements = if is_prepared {
+    pub(super) async fn probe_writes(&self, is_migrated: bool) -> Result<(), StoreError> {
+        let statements = if is_migrated {
             STORE_NOTHING
         } else {
             "SELECT 1"
@@ -199,8 +199,8 @@ impl PostgresStore {
         with_timeout(PROBE_TIMEOUT, self.0.run(statements)).await
     }
 
-    pub(super) async fn probe(&self, is_prepared: bool) -> Result<(), StoreError> {
-        let statement = if is_prepared {
+    pub(super) async fn probe(&self, is_migrated: bool) -> Result<(), StoreError> {
+        let statement = if is_migrated {
             "SELECT count(votes) FROM tally"
         } else {
             "SELECT 1"

@@ -109,7 +109,7 @@ impl Sessions {
                 pending().await
             }
             Ok(Err(error)) => error.into(),
-            Err(_) => StoreError::unanswered(limit),
+            Err(_) => StoreError::connect_timeout(limit),
         }
     }
 }

@@ -63,8 +63,8 @@ fn from_migration(error: sqlx::migrate::MigrateError) -> StoreError {
     let error = StoreError::from(error);
     if is_sql {
         error
-            .that_may_pass()
-            .because("its tables cannot be brought up to date")
+            .into_retryable()
+            .with_context("its tables cannot be brought up to date")
     } else {
         error
     }
