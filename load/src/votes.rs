@@ -31,7 +31,7 @@ impl Votes {
     /// The store does not answer.
     pub async fn read(store: &Store) -> Result<Self, StoreError> {
         let mut standing = HashMap::new();
-        let mut votes = store.standing_votes();
+        let mut votes = store.stored_votes();
         while let Some(vote) = votes.try_next().await? {
             let (choice, ballot) = (vote.choice, vote.ballot);
             standing.insert(vote.voter, Standing { choice, ballot });

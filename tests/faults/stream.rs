@@ -116,7 +116,7 @@ async fn names_of_workers_that_hold_nothing_are_forgotten() {
         1
     );
     assert_eq!(names(&storage), ["holds"]);
-    let claimed = looks.claim(10, Duration::ZERO).await.unwrap().deliveries;
+    let claimed = looks.claim(10, Duration::ZERO).await.unwrap().entries;
     assert_eq!(claimed[0].id, held[0], "what it holds is not lost");
 
     // The worker does it by itself: with this setting one that was silent for a moment is gone.
