@@ -81,7 +81,7 @@ async fn a_server_other_than_postgres_is_reported() {
     let url = redis.url.replace("redis://", "postgres://u@") + "/votes";
     assert_contains(
         &migration_error(&url).await,
-        &["what listens there is no Postgres"],
+        &["the port is not that of Postgres"],
     );
     // An HTTP server responds with an error.
     let storage = Storage::new(Kind::Embedded).await.unwrap();

@@ -173,7 +173,7 @@ async fn a_right_that_is_missing_in_redis_is_said_and_may_be_given_there() {
         storage.stream = unique("ballots");
         let service = Service::start(name, &storage, &PROMPT);
         let said = format!("'{command}' command");
-        assert_it_says(&service, &[&said, "has not all the rights", "QUEUE_URL"]).await;
+        assert_it_says(&service, &[&said, "lacks permissions", "QUEUE_URL"]).await;
         redis.set_user(&user, &format!("+{command}"));
         until_ready(&service.url).await;
     }

@@ -1,4 +1,4 @@
-//! Looking after the votes in the embedded database. Its write lock puts all of this in a line with the workers.
+//! Administration of the store in the embedded database. Its write lock serialises these transactions with those of the workers.
 
 use futures_util::{
     TryStreamExt,
@@ -10,7 +10,7 @@ use sqlx::SqliteConnection;
 use super::{
     CLAMP_TALLY, CLAMP_VOTES, Comparison, Counts, Replayed, StoredVote, VoteRow,
     comparison::{COMPARE_TALLY, COMPARE_TIMELINE, RECOUNT},
-    counts, ids, outcome, still_dead,
+    counts, existing, ids, outcome,
 };
 use crate::{
     StoreError, newest_per_voter,
@@ -40,7 +40,7 @@ impl SqliteStore {
         .bind(json!(ids(ballots)).to_string())
         .fetch_all(&mut *write)
         .await?;
-        let replayed = still_dead(ballots, &letters.into_iter().collect());
+        let replayed = existing(ballots, &letters.into_iter().collect());
         let changed = upsert(&mut write, &newest_per_voter(&replayed)).await?;
         sqlx::query("DELETE FROM dead_letters WHERE ballot IN (SELECT value FROM json_each(?1))")
             .bind(json!(ids(&replayed)).to_string())
@@ -80,7 +80,7 @@ impl SqliteStore {
     pub(super) async fn reset(&self) -> Result<Counts, StoreError> {
         let mut write = self.database().write().await?;
         let deleted = count(&mut write).await?;
-        // The counts first: the trigger of each deleted vote then finds none to lower, which is faster.
+        // The counts are deleted first: then the trigger of each deleted vote has no row to update, which is faster.
         sqlx::raw_sql(
             "DELETE FROM tally; DELETE FROM timeline; DELETE FROM votes; DELETE FROM dead_letters;",
         )

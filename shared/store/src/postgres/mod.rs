@@ -16,7 +16,7 @@ use poll::ballot::CastBallot;
 use session::Sessions;
 pub(super) use session::{PostgresTransaction, query, query_as, query_scalar, with_timeout};
 
-/// The time limit of a probe.
+/// Timeout of a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// A Postgres database. Cloning is cheap; clones share connections.
@@ -138,7 +138,7 @@ impl PostgresStore {
     ) -> Result<(), StoreError> {
         with_timeout(self.timeout(), async {
             let mut transaction = self.begin().await?;
-            // The clock of the server: workers on machines whose clocks differ are compared by it.
+            // The server's clock is the same for all workers, whose machines' clocks may differ.
             let report = query(
                 "WITH forgotten AS (
                      DELETE FROM progress
@@ -179,7 +179,7 @@ impl PostgresStore {
         .await
     }
 
-    /// Checks that a ballot like this one would be stored.
+    /// Upserts a ballot and rolls back.
     pub(super) async fn try_upsert(&self, ballot: &CastBallot) -> Result<(), StoreError> {
         with_timeout(self.timeout(), async {
             let mut transaction = self.begin().await?;
@@ -189,10 +189,10 @@ impl PostgresStore {
         .await
     }
 
-    /// Does what storing a batch takes, with a batch of none, and writes that to the server's log.
+    /// Stores an empty batch, which also writes to the server's write-ahead log.
     pub(super) async fn probe_writes(&self, is_migrated: bool) -> Result<(), StoreError> {
         let statements = if is_migrated {
-            STORE_NOTHING
+            STORE_EMPTY_BATCH
         } else {
             "SELECT 1"
         };
@@ -209,8 +209,8 @@ impl PostgresStore {
     }
 }
 
-/// All in one message. Nobody waits until it is on the disk.
-const STORE_NOTHING: &str = "
+/// Statements in one message. The commit does not wait for the disk.
+const STORE_EMPTY_BATCH: &str = "
     BEGIN;
     SET LOCAL lock_timeout = 800;
     SET LOCAL synchronous_commit = off;
@@ -222,7 +222,8 @@ const STORE_NOTHING: &str = "
     SELECT txid_current();
     COMMIT";
 
-/// The guard keeps the newest vote in whatever order ballots arrive; triggers keep the counts in the same transaction.
+/// Upserts votes. The WHERE clause keeps the vote with the greatest id, regardless of the order of arrival; triggers update
+/// the counts in the same transaction.
 pub(super) async fn upsert(
     transaction: &mut PgConnection,
     newest: &[&CastBallot],
