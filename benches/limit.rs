@@ -1,5 +1,5 @@
-//! The limits: what this machine does at a stage with nothing around it. Each is a process of its own, as the service is
-//! that it stands beside.
+//! The limits: minimal servers that show what this machine can do at a stage. Each is a process of its own, like the
+//! service that is compared with it.
 
 use std::{convert::Infallible, env, time::Duration};
 
@@ -17,24 +17,24 @@ use redis::Client;
 use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, sync::watch, time::interval};
 
-/// The argument that makes this program a limit.
+/// The argument that runs this program as a limit.
 pub const ROLE: &str = "limit";
 
-/// As long as the name of a voter is.
+/// A value as long as a voter id.
 const VOTER: &str = "0123456789abcdef0123456789abcdef";
 
-/// What to answer with.
+/// The responses of a limit.
 #[derive(Debug, Deserialize, Serialize)]
 pub enum Task {
-    /// Every `GET` and `POST` at `/` with a page of so many bytes.
+    /// Responds to `GET` and `POST` of `/` with a page of this many bytes.
     Page(usize),
-    /// The same, after an entry is on the disk of the Redis at this URL: a vote with nothing around it.
+    /// The same, after an entry is on the disk of the Redis at this URL: the minimal way to accept a vote.
     Entry { url: String, page: usize },
-    /// Every `GET` at `/` with a viewer's stream: a frame of so many bytes, as often as this.
+    /// Responds to `GET` of `/events` with an event stream: a frame of this many bytes at this interval.
     Events { bytes: usize, every: Duration },
 }
 
-/// Answers until it is killed.
+/// Serves until the process is killed.
 pub fn run(task: &str) -> anyhow::Result<()> {
     let task: Task = serde_json::from_str(task)?;
     let address = env::var("LISTEN_ADDR").context("LISTEN_ADDR is not set")?;
@@ -50,28 +50,29 @@ async fn routes(task: Task) -> anyhow::Result<Router> {
     Ok(match task {
         Task::Page(bytes) => {
             let page = page(bytes);
-            let answer = async move || page;
-            Router::new().route("/", get(answer.clone()).post(answer))
+            let respond = async move || page;
+            Router::new().route("/", get(respond.clone()).post(respond))
         }
         Task::Entry { url, page: bytes } => {
             let queue = Client::open(url)?.get_connection_manager().await?;
             let page = page(bytes);
-            let answer = page.clone();
-            let keep = async move || {
+            let respond = page.clone();
+            let enqueue = async move || {
                 let mut entry = redis::cmd("XADD");
                 entry.arg(&["limit", "*", "voter", VOTER, "vote", "a"]);
-                let kept = entry.exec_async(&mut queue.clone()).await;
-                kept.map(|()| page)
+                let enqueued = entry.exec_async(&mut queue.clone()).await;
+                enqueued
+                    .map(|()| page)
                     .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
             };
-            Router::new().route("/", get(async move || answer).post(keep))
+            Router::new().route("/", get(async move || respond).post(enqueue))
         }
         Task::Events { bytes, every } => {
             let (frames, latest) = watch::channel(Bytes::new());
             tokio::spawn(publish(frames, bytes, every));
-            let answer = async move || events(latest.clone());
+            let respond = async move || events(latest.clone());
             Router::new()
-                .route("/events", get(answer))
+                .route("/events", get(respond))
                 .route("/", get(async || ""))
         }
     })

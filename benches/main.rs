@@ -1,15 +1,15 @@
-//! How fast the services are, each beside a limit that is measured in the same run: what the machine can do at that
-//! stage with nothing around it. `cargo bench` runs all scenarios, `cargo bench -- --quick` small versions of them, and
-//! `cargo bench -- vote worker` those of these names.
+//! Benchmarks of the services. Each figure is compared with a limit that is measured in the same run: what a minimal
+//! program reaches at that stage on this machine. `cargo bench` runs all scenarios, `cargo bench -- --quick` small
+//! versions of them, and `cargo bench -- vote worker` the scenarios with these names.
 //!
-//! `--original=ADDRESS:PORT` sets the original voting page beside ours (`benches/original.sh` starts it);
-//! `--programs=FOLDER` takes the services from there instead of building them, to set one build beside another.
+//! `--original=ADDRESS:PORT` compares the original voting page with ours (`benches/original.sh` starts it).
+//! `--programs=FOLDER` takes the services from that folder instead of building them, to compare two builds.
 //!
-//! Real servers, real release builds of the services, and clients in a process of their own. Speed is printed, never
-//! judged; the exit code tells whether everything worked and no vote was lost.
+//! The servers and the release builds of the services are real, and the clients run in a process of their own. The
+//! speed is printed and never fails the run; the exit code says whether everything worked and no vote was lost.
 
-mod ask;
-mod drive;
+mod client;
+mod http;
 mod limit;
 mod report;
 mod rounds;
@@ -27,13 +27,13 @@ use report::Report;
 use scenarios::{SCENARIOS, Scale};
 
 fn main() -> ExitCode {
-    // `cargo bench` says so by itself.
+    // `cargo bench` adds this argument.
     let arguments: Vec<_> = std::env::args()
         .skip(1)
         .filter(|argument| argument != "--bench")
         .collect();
     let outcome = match &arguments[..] {
-        [role, task] if role == drive::ROLE => drive::run(task),
+        [role, task] if role == client::ROLE => client::run(task),
         [role, task] if role == limit::ROLE => limit::run(task),
         _ => measure(&arguments),
     };
@@ -63,7 +63,7 @@ fn measure(arguments: &[String]) -> anyhow::Result<()> {
             }
         }
     }
-    service::use_programs(programs.map_or_else(service::build, Ok)?);
+    service::set_program_dir(programs.map_or_else(service::build, Ok)?);
     for (name, run) in SCENARIOS {
         let is_possible = name != "original" || scale.original.is_some();
         if is_possible && (names.is_empty() || names.iter().any(|wanted| *wanted == name)) {

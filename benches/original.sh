@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Sets the original voting page beside ours: benches/original.sh FOLDER, a copy of
-# https://github.com/dockersamples/example-voting-app. It needs Docker and the images that the original is built from, and
-# is not part of any check.
+# Compares the original voting page with ours: benches/original.sh FOLDER, where FOLDER is a copy of
+# https://github.com/dockersamples/example-voting-app. It needs Docker and the base images of the original. No check runs it.
 set -euo pipefail
 original=${1:?the folder of the original voting app}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -14,7 +13,8 @@ cleanup() {
 }
 trap cleanup EXIT
 
-# Its own Redis, as its compose file has it. `final` is gunicorn with four workers; the stage before is for developers.
+# A Redis of its own, as in the original's compose file. The stage `final` runs gunicorn with four workers; the stage
+# before it is for development.
 docker build --quiet --target final --tag "$name" "$original/vote"
 docker network create "$name"
 docker run --detach --name "$name-redis" --network "$name" --network-alias redis redis:alpine

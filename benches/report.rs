@@ -1,4 +1,4 @@
-//! What was measured, as a table for people and as JSON.
+//! The measured figures, as a table and as JSON.
 
 use std::{fmt, fs};
 
@@ -16,17 +16,17 @@ pub struct Report {
     rows: Vec<Row>,
 }
 
-/// What we want.
+/// The target of a figure.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Aim {
-    /// No more than this.
+pub enum Target {
+    /// At most this value.
     AtMost(f64),
-    /// No less than this.
+    /// At least this value.
     AtLeast(f64),
-    /// No less than this part of the limit.
+    /// At least this fraction of the limit.
     OfLimit(f64),
-    /// It is only good to know.
+    /// No target, for information only.
     None,
 }
 
@@ -37,9 +37,9 @@ struct Row {
     unit: &'static str,
     measured: Spread,
     limit: Option<Spread>,
-    /// Of each round by itself: what disturbs one disturbs both.
+    /// The ratio per round: a disturbance affects both measurements of a round.
     ratio: Option<Spread>,
-    aim: Aim,
+    target: Target,
     met: Option<bool>,
     rounds: usize,
 }
@@ -54,24 +54,37 @@ impl Report {
         }
     }
 
-    /// A figure by itself.
-    pub fn value(&mut self, what: impl Into<String>, unit: &'static str, values: &[f64], aim: Aim) {
-        self.add(what.into(), unit, values, &[], aim);
+    /// Adds a figure without a limit.
+    pub fn value(
+        &mut self,
+        what: impl Into<String>,
+        unit: &'static str,
+        values: &[f64],
+        target: Target,
+    ) {
+        self.add(what.into(), unit, values, &[], target);
     }
 
-    /// A figure beside its limit, round by round.
-    pub fn beside(
+    /// Adds a figure and its limit, compared round by round.
+    pub fn compare(
         &mut self,
         what: impl Into<String>,
         unit: &'static str,
         values: &[f64],
         limits: &[f64],
-        aim: Aim,
+        target: Target,
     ) {
-        self.add(what.into(), unit, values, limits, aim);
+        self.add(what.into(), unit, values, limits, target);
     }
 
-    fn add(&mut self, what: String, unit: &'static str, values: &[f64], limits: &[f64], aim: Aim) {
+    fn add(
+        &mut self,
+        what: String,
+        unit: &'static str,
+        values: &[f64],
+        limits: &[f64],
+        target: Target,
+    ) {
         let some = |values: &[f64]| (!values.is_empty()).then(|| Spread::of(values));
         let ratios: Vec<_> = values
             .iter()
@@ -79,11 +92,11 @@ impl Report {
             .map(|(value, limit)| value / limit)
             .collect();
         let (measured, ratio) = (Spread::of(values), some(&ratios));
-        let met = match aim {
-            Aim::AtMost(bound) => Some(measured.median <= bound),
-            Aim::AtLeast(bound) => Some(measured.median >= bound),
-            Aim::OfLimit(bound) => ratio.map(|ratio| ratio.median >= bound),
-            Aim::None => None,
+        let met = match target {
+            Target::AtMost(bound) => Some(measured.median <= bound),
+            Target::AtLeast(bound) => Some(measured.median >= bound),
+            Target::OfLimit(bound) => ratio.map(|ratio| ratio.median >= bound),
+            Target::None => None,
         };
         self.rows.push(Row {
             what,
@@ -91,7 +104,7 @@ impl Report {
             measured,
             limit: some(limits),
             ratio,
-            aim,
+            target,
             met,
             rounds: values.len(),
         });
@@ -111,7 +124,7 @@ impl Report {
     }
 }
 
-/// What it was measured on.
+/// The machine of the measurement.
 fn machine() -> String {
     let about = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = about
@@ -129,7 +142,7 @@ impl fmt::Display for Report {
         writeln!(f, "\n{}{quick}, {}\n", self.scenario, self.machine)?;
         writeln!(
             f,
-            "| what | median (least to most) | limit | of the limit | aim |"
+            "| what | median (least to most) | limit | of the limit | target |"
         )?;
         writeln!(f, "|---|---|---|---|---|")?;
         for row in &self.rows {
@@ -159,11 +172,11 @@ impl fmt::Display for Row {
                 ratio.median, ratio.least, ratio.most
             )
         });
-        let aim = match self.aim {
-            Aim::AtMost(bound) => format!("≤ {}", number(bound)),
-            Aim::AtLeast(bound) => format!("≥ {}", number(bound)),
-            Aim::OfLimit(bound) => format!("≥ {bound} of the limit"),
-            Aim::None => String::new(),
+        let target = match self.target {
+            Target::AtMost(bound) => format!("≤ {}", number(bound)),
+            Target::AtLeast(bound) => format!("≥ {}", number(bound)),
+            Target::OfLimit(bound) => format!("≥ {bound} of the limit"),
+            Target::None => String::new(),
         };
         let met = match self.met {
             Some(true) => ": met",
@@ -172,7 +185,7 @@ impl fmt::Display for Row {
         };
         write!(
             f,
-            "| {} | {measured}{spread} | {} | {} | {aim}{met} |",
+            "| {} | {measured}{spread} | {} | {} | {target}{met} |",
             self.what,
             limit.unwrap_or_default(),
             ratio.unwrap_or_default(),
@@ -180,7 +193,7 @@ impl fmt::Display for Row {
     }
 }
 
-/// As many digits as say something.
+/// The number with its significant digits only.
 fn number(value: f64) -> String {
     let digits = match value.abs() {
         size if size >= 100.0 => 0,

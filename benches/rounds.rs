@@ -1,20 +1,20 @@
-//! Several rounds of the same, of which the middle one counts.
+//! Several rounds of one measurement, of which the median counts.
 
 use serde::Serialize;
 
-/// What the rounds measured.
+/// The distribution of the rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Spread {
-    /// The one in the middle.
+    /// The median.
     pub median: f64,
     /// The smallest.
     pub least: f64,
-    /// The greatest.
+    /// The largest.
     pub most: f64,
 }
 
 impl Spread {
-    /// Of at least one value.
+    /// The spread of at least one value.
     pub fn of(values: &[f64]) -> Self {
         let mut sorted = values.to_vec();
         sorted.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! A Redis and a Postgres of this machine, set up to lose nothing, in folders that go with them.
+//! A local Redis and Postgres with durable settings, in temporary folders.
 
 use std::{
     fs,
@@ -16,9 +16,9 @@ use tempfile::TempDir;
 
 use crate::{service::free_port, store::block_on};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A process that ends with this value.
+/// A process that is ended when this value is dropped.
 struct Server {
     child: Child,
     _folder: TempDir,
@@ -26,13 +26,13 @@ struct Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Redis and Postgres both end at once for it, and take their own processes with them.
+        // Redis and Postgres both end at once on SIGINT, with their child processes.
         let _ = kill_process(Pid::from_child(&self.child), Signal::INT);
         let _ = self.child.wait();
     }
 }
 
-/// A Redis that has every vote on its disk before it answers.
+/// A Redis that syncs every write to its disk before it replies.
 pub struct Redis {
     pub url: String,
     client: redis::Client,
@@ -64,7 +64,7 @@ impl Redis {
             client,
             _server: server,
         };
-        until("Redis", || redis.connect())?;
+        wait_until_ready("Redis", || redis.connect())?;
         Ok(redis)
     }
 
@@ -73,31 +73,31 @@ impl Redis {
     }
 }
 
-/// A Postgres that has every commit on its disk before it answers.
+/// A Postgres that syncs every commit to its disk before it replies.
 pub struct Postgres {
     url: String,
     _server: Server,
 }
 
-/// As `docs/scaling.md` advises for millions of rows. Checkpoints are so rare that there is none unless it is asked for: what
-/// comes first after one costs more.
-pub const FOR_MANY_ROWS: [&str; 3] = [
+/// Settings that `docs/scaling.md` recommends for millions of rows. Checkpoints are so rare that only explicit ones happen:
+/// the first writes after a checkpoint cost more.
+pub const LARGE_TABLE_SETTINGS: [&str; 3] = [
     "max_wal_size=12GB",
     "checkpoint_timeout=1h",
     "shared_buffers=3GB",
 ];
 
 impl Postgres {
-    /// As it comes.
+    /// Starts a Postgres with the default settings.
     pub fn start() -> anyhow::Result<Self> {
         Self::start_with(&[])
     }
 
-    /// With settings of its own.
+    /// Starts a Postgres with additional settings.
     pub fn start_with(settings: &[&str]) -> anyhow::Result<Self> {
         let folder = TempDir::new()?;
         let data = folder.path().join("data");
-        let user = ordinary_user();
+        let user = unprivileged_user();
         if let Some(user) = user {
             chown(folder.path(), Some(user), None)?;
         }
@@ -143,14 +143,14 @@ impl Postgres {
         );
         let server = spawn(postgres, folder)?;
         let url = format!("postgres://postgres@127.0.0.1:{port}");
-        until("Postgres", || block_on(connect(&format!("{url}/postgres"))))?;
+        wait_until_ready("Postgres", || block_on(connect(&format!("{url}/postgres"))))?;
         Ok(Self {
             url,
             _server: server,
         })
     }
 
-    /// A new, empty database: its URL.
+    /// Creates an empty database and returns its URL.
     pub fn database(&self, name: &str) -> anyhow::Result<String> {
         let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
         let work = async {
@@ -181,13 +181,16 @@ fn spawn(mut command: Command, folder: TempDir) -> anyhow::Result<Server> {
     })
 }
 
-fn until<T>(what: &str, mut ready: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
-    let deadline = Instant::now() + PATIENCE;
+fn wait_until_ready<T>(
+    what: &str,
+    mut ready: impl FnMut() -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let deadline = Instant::now() + START_TIMEOUT;
     loop {
         match ready() {
-            Ok(answer) => return Ok(answer),
+            Ok(value) => return Ok(value),
             Err(error) if Instant::now() > deadline => {
-                return Err(error.context(format!("{what} does not answer")));
+                return Err(error.context(format!("{what} does not respond")));
             }
             Err(_) => sleep(Duration::from_millis(20)),
         }
@@ -202,13 +205,13 @@ fn program(name: &str, more: &[PathBuf]) -> anyhow::Result<PathBuf> {
         .find(|file| file.is_file());
     match found {
         Some(file) => Ok(file),
-        None => bail!(
-            "{name} is not on this machine; cargo bench needs redis-server, initdb and postgres"
-        ),
+        None => {
+            bail!("{name} is not installed; cargo bench needs redis-server, initdb and postgres")
+        }
     }
 }
 
-/// Debian keeps each version's programs in a folder of its own; the newest comes first.
+/// Debian's folders of Postgres programs, one per version, the newest first.
 fn debian_folders() -> Vec<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql")
         .into_iter()
@@ -222,8 +225,8 @@ fn debian_folders() -> Vec<PathBuf> {
     versions.into_iter().map(folder).collect()
 }
 
-/// Postgres refuses to run as root: somebody else's number, where this is root.
-fn ordinary_user() -> Option<u32> {
+/// The id of an unprivileged user if this process runs as root: Postgres does not start as root.
+fn unprivileged_user() -> Option<u32> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }

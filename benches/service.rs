@@ -1,4 +1,4 @@
-//! Our services, as they are released: each a process of its own.
+//! Our services as release builds, each in a process of its own.
 
 use std::{
     fs::File,
@@ -13,11 +13,11 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use tempfile::TempDir;
 
-use crate::{ask, limit};
+use crate::{http, limit};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The folder `target`, where this program itself is.
+/// The folder `target`, in which this program is.
 pub fn target() -> anyhow::Result<PathBuf> {
     let this = std::env::current_exe()?;
     let folder = this
@@ -29,12 +29,12 @@ pub fn target() -> anyhow::Result<PathBuf> {
 
 static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
 
-/// The services' programs are in this folder.
-pub fn use_programs(folder: PathBuf) {
+/// Sets the folder of the services' programs.
+pub fn set_program_dir(folder: PathBuf) {
     PROGRAMS.get_or_init(|| folder);
 }
 
-/// Builds the services, for `cargo bench` itself builds those of one package only. Returns where they are.
+/// Builds the services, because `cargo bench` builds the programs of one package only. Returns their folder.
 pub fn build() -> anyhow::Result<PathBuf> {
     let status = Command::new(env!("CARGO"))
         .args([
@@ -52,33 +52,33 @@ pub fn build() -> anyhow::Result<PathBuf> {
     Ok(target()?.join("release"))
 }
 
-/// A port that nobody uses.
+/// A free port.
 pub fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     Ok(listener.local_addr()?.port())
 }
 
-/// A running service. It is killed with this value.
+/// A running service. It is killed when this value is dropped.
 pub struct Service {
     pub address: SocketAddr,
-    /// From its start to its first yes at `/ready`.
-    pub became_ready_after: Duration,
+    /// Time from the start to the first 200 of `/ready`.
+    pub startup_time: Duration,
     child: Child,
     folder: TempDir,
 }
 
 impl Service {
-    /// Starts the program of this name and waits until it is ready.
+    /// Starts the program with this name and waits until it is ready.
     pub fn start(name: &str, environment: &[(&str, &str)]) -> anyhow::Result<Self> {
         let programs = PROGRAMS
             .get()
-            .context("it is not known where the programs are")?;
+            .context("the folder of the programs is not set")?;
         let mut command = Command::new(programs.join(name));
         command.env_clear().envs(environment.iter().copied());
         Self::run(command, name, "/ready")
     }
 
-    /// Starts a limit and waits until it answers.
+    /// Starts a limit and waits until it responds.
     pub fn limit(task: &limit::Task) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg(limit::ROLE).arg(serde_json::to_string(task)?);
@@ -103,19 +103,19 @@ impl Service {
             .with_context(|| format!("{name} cannot be started"))?;
         let mut service = Self {
             address,
-            became_ready_after: Duration::ZERO,
+            startup_time: Duration::ZERO,
             child,
             folder,
         };
-        while let Err(error) = ask::get(address, ready) {
+        while let Err(error) = http::get(address, ready) {
             let ended = service.child.try_wait()?.is_some();
-            if ended || began.elapsed() > PATIENCE {
-                let said = std::fs::read_to_string(log_of(&service))?;
-                bail!("{name} is not ready: {error:#}; it said: {said}");
+            if ended || began.elapsed() > START_TIMEOUT {
+                let log = std::fs::read_to_string(log_of(&service))?;
+                bail!("{name} is not ready: {error:#}; its log: {log}");
             }
             sleep(Duration::from_millis(1));
         }
-        service.became_ready_after = began.elapsed();
+        service.startup_time = began.elapsed();
         Ok(service)
     }
 

@@ -1,4 +1,4 @@
-//! The votes in Postgres, past the services: to make them, to look at them, and to store them with nothing around it.
+//! Direct access to the votes in Postgres, without the services: creates, inspects and stores them.
 
 use std::{
     fmt::Write,
@@ -8,10 +8,10 @@ use std::{
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use store::{Store, StoreConfig};
 
-/// As many as a worker stores at once.
+/// The batch size of a worker.
 const BATCH: u64 = 1000;
 
-/// Runs it to its end.
+/// Runs a future to completion.
 pub fn block_on<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -20,7 +20,7 @@ pub fn block_on<T>(work: impl Future<Output = T>) -> T {
     runtime.block_on(work)
 }
 
-/// A database with our tables.
+/// A database with the tables of the store.
 pub struct Votes {
     pub url: String,
 }
@@ -34,7 +34,7 @@ impl Votes {
         Ok(Self { url })
     }
 
-    /// Runs statements.
+    /// Runs SQL statements.
     pub fn execute(&self, statements: &str) -> anyhow::Result<()> {
         block_on(async {
             let mut connection = PgConnection::connect(&self.url).await?;
@@ -45,7 +45,7 @@ impl Votes {
         })
     }
 
-    /// One number.
+    /// Runs a query that returns one number.
     pub fn number(&self, query: &str) -> anyhow::Result<i64> {
         let query = AssertSqlSafe(query.to_owned());
         block_on(async {
@@ -54,13 +54,13 @@ impl Votes {
         })
     }
 
-    /// No votes again, and no traces of those before.
+    /// Deletes all votes and dead letters and writes a checkpoint.
     pub fn clear(&self) -> anyhow::Result<()> {
         self.execute("TRUNCATE votes, dead_letters; CHECKPOINT")
     }
 
-    /// Whether the running tally is the votes counted.
-    pub fn is_sound(&self) -> anyhow::Result<bool> {
+    /// Whether the running tally equals the counted votes.
+    pub fn tally_matches_votes(&self) -> anyhow::Result<bool> {
         let differences = self.number(
             "SELECT count(*) FROM (SELECT vote, count(*) FROM votes GROUP BY vote) AS counted (option, votes)
              FULL JOIN (SELECT option, votes FROM tally WHERE votes > 0) AS tally USING (option, votes)
@@ -69,8 +69,8 @@ impl Votes {
         Ok(differences == 0)
     }
 
-    /// How long it takes to read the tally, as `result` does: the time in the middle.
-    pub fn time_to_read_the_tally(&self) -> anyhow::Result<Duration> {
+    /// The median time to read the tally as `result` does.
+    pub fn tally_read_time(&self) -> anyhow::Result<Duration> {
         block_on(async {
             let store = open(&self.url).await?;
             let mut times = Vec::new();
@@ -84,14 +84,14 @@ impl Votes {
         })
     }
 
-    /// Adds votes of the voters from this number to that one.
+    /// Adds votes of the voters with numbers from `from` up to `to`, exclusive.
     pub fn fill(&self, from: u64, to: u64) -> anyhow::Result<()> {
-        const AT_ONCE: usize = 100_000;
+        const ROWS_PER_COPY: usize = 100_000;
         block_on(async {
             let mut connection = PgConnection::connect(&self.url).await?;
-            for first in (from..to).step_by(AT_ONCE) {
+            for first in (from..to).step_by(ROWS_PER_COPY) {
                 let mut lines = String::new();
-                for number in first..to.min(first + AT_ONCE as u64) {
+                for number in first..to.min(first + ROWS_PER_COPY as u64) {
                     let choice = choice(number, 0);
                     let (ms, seq) = (1000 + number / 100, number % 100);
                     writeln!(lines, "{}\t{choice}\t{ms}\t{seq}", voter(number))?;
@@ -104,8 +104,8 @@ impl Votes {
         })
     }
 
-    /// The limit: stores votes of so many voters by the same SQL, batch by batch, on one connection. Returns votes per
-    /// second.
+    /// The limit: stores votes of this many voters by the same SQL, batch by batch, on one connection. Returns votes
+    /// per second.
     pub fn store_directly(&self, voters: u64, round: i64) -> anyhow::Result<f64> {
         let batches: Vec<_> = (0..voters)
             .step_by(usize::try_from(BATCH)?)
@@ -135,9 +135,9 @@ async fn open(url: &str) -> anyhow::Result<Store> {
     Ok(Store::open(&config).await?)
 }
 
-/// The voter of this number: 32 hexadecimal digits in no order.
+/// The id of the voter with this number: 32 hexadecimal digits, pseudo-random.
 pub fn voter(number: u64) -> String {
-    // The finaliser of MurmurHash3; voters come from the whole range, as random ones do.
+    // The finaliser of MurmurHash3 spreads the ids over the whole range, as random ids are.
     let mixed = |mut bits: u64| {
         bits = (bits ^ (bits >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
         bits = (bits ^ (bits >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
@@ -146,7 +146,7 @@ pub fn voter(number: u64) -> String {
     format!("{:016x}{:016x}", mixed(number + 1), mixed(!number))
 }
 
-/// What the voter of this number chooses: the other option in the next round.
+/// The choice of the voter with this number, which alternates from round to round.
 pub fn choice(number: u64, round: i64) -> &'static str {
     if (number.cast_signed() + round) % 2 == 0 {
         "a"
@@ -155,7 +155,7 @@ pub fn choice(number: u64, round: i64) -> &'static str {
     }
 }
 
-/// The columns of a batch, sorted by voter as the worker does.
+/// The columns of a batch, sorted by voter as in the worker.
 struct Rows {
     voters: Vec<String>,
     choices: Vec<&'static str>,

@@ -1,16 +1,16 @@
-//! What a process costs.
+//! CPU and memory usage of a process.
 
 use std::{fs, time::Duration};
 
 use anyhow::Context;
 
-/// Linux counts in hundredths of a second for programs, whatever the kernel does inside.
+/// The unit of CPU times in `/proc`: a hundredth of a second (`USER_HZ`).
 const TICK: Duration = Duration::from_millis(10);
 
-/// The time that its threads have spent on a core so far.
+/// The CPU time of its threads so far.
 pub fn cpu(process: u32) -> anyhow::Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // The name in parentheses may hold spaces.
+    // The name in parentheses may contain spaces.
     let fields = stat.rsplit_once(')').context("no stat")?.1;
     let ticks = fields
         .split_whitespace()
@@ -26,7 +26,7 @@ pub fn memory(process: u32) -> anyhow::Result<f64> {
     status(process, "VmRSS:")
 }
 
-/// The most resident memory it ever had, in bytes.
+/// Its peak resident memory, in bytes.
 pub fn peak_memory(process: u32) -> anyhow::Result<f64> {
     status(process, "VmHWM:")
 }

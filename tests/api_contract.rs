@@ -10,8 +10,8 @@ use crate::harness::{
     app::App,
     document::{Document, essence},
     eventually,
-    storage::{Kind, Storage, on_both_storages},
-    viewer::{get, get_json, until_complete, until_votes},
+    storage::{Backend, Storage, on_both_storages},
+    viewer::{get, get_json, wait_for_votes, wait_until_complete},
     voter::{Voter, client},
 };
 
@@ -40,7 +40,7 @@ fn valid_request(service: &str, method: &Method, path: &str) -> RequestBuilder {
 
 async fn every_operation_responds_as_documented(storage: Storage) {
     let app = App::start(&storage, &[]).await;
-    until_complete(&app.result).await;
+    wait_until_complete(&app.result).await;
     let probes = ["GET /health", "GET /metrics", "GET /ready"];
     for (service, own) in [
         (
@@ -106,15 +106,15 @@ async fn every_operation_responds_as_documented(storage: Storage) {
                     "{method} {path} → {}",
                     response.status()
                 );
-                document.check_answer(&method, path, response).await;
+                document.check_response(&method, path, response).await;
             }
         }
     }
-    until_votes(&app.result, &[1, 1]).await;
+    wait_for_votes(&app.result, &[1, 1]).await;
     let document = Document::of(&app.result).await;
     for path in ["/api/tally", "/api/timeline"] {
         let response = send(&app.result, &Method::GET, path).send().await.unwrap();
-        document.check_answer(&Method::GET, path, response).await;
+        document.check_response(&Method::GET, path, response).await;
     }
     let (_, tally) = get_json(&format!("{}/api/tally", app.result)).await;
     for name in ["as_of", "last_vote_at"] {
@@ -130,7 +130,7 @@ async fn every_operation_responds_as_documented(storage: Storage) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_document_lists_the_options_of_the_poll() {
-    let storage = Storage::new(Kind::Embedded).await.unwrap();
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
     let app = App::start(
         &storage,
         &["--poll-options", "tea=Tea,coffee=Coffee,none=-"],
@@ -148,7 +148,7 @@ async fn the_document_lists_the_options_of_the_poll() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_server_url_of_the_document_resolves_to_the_service_root() {
-    let storage = Storage::new(Kind::Embedded).await.unwrap();
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
     let app = App::start(&storage, &[]).await;
     for service in [&app.vote, &app.result] {
         let Document(document) = Document::of(service).await;
@@ -170,7 +170,7 @@ async fn the_server_url_of_the_document_resolves_to_the_service_root() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_voter_cookie_is_an_optional_security_scheme() {
     for flags in [&["--public-https", "false"], &["--public-https", "true"]] {
-        let storage = Storage::new(Kind::Embedded).await.unwrap();
+        let storage = Storage::new(Backend::Embedded).await.unwrap();
         let app = App::start(&storage, flags).await;
         let Document(document) = Document::of(&app.vote).await;
         let response = valid_request(&app.vote, &Method::POST, "/api/votes")
@@ -195,7 +195,7 @@ async fn the_voter_cookie_is_an_optional_security_scheme() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn exceeding_the_rate_limit_is_a_documented_problem() {
-    let storage = Storage::new(Kind::Embedded).await.unwrap();
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
     let app = App::start(&storage, &["--votes-per-minute", "1", "--votes-burst", "1"]).await;
     let vote = || valid_request(&app.vote, &Method::POST, "/api/votes");
     assert_eq!(vote().send().await.unwrap().status(), StatusCode::ACCEPTED);
@@ -339,7 +339,9 @@ async fn invalid_requests_get_the_documented_problems(storage: Storage) {
         .send()
         .await
         .unwrap();
-    result.check_answer(&Method::GET, "/api/tally", tally).await;
+    result
+        .check_response(&Method::GET, "/api/tally", tally)
+        .await;
     app.stop().await;
 }
 
@@ -363,14 +365,16 @@ async fn votes_outside_the_voting_period_get_the_documented_problems(storage: St
             .send()
             .await
             .unwrap();
-        document.check_answer(&Method::GET, "/api/poll", poll).await;
+        document
+            .check_response(&Method::GET, "/api/poll", poll)
+            .await;
         let page = send(&app.vote, &Method::POST, "/")
             .form(&[("vote", "a")])
             .send()
             .await
             .unwrap();
         assert_eq!(page.status(), kind.status());
-        document.check_answer(&Method::POST, "/", page).await;
+        document.check_response(&Method::POST, "/", page).await;
         app.stop().await;
     }
 }
@@ -387,7 +391,7 @@ async fn until_hidden(result: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unreachable_dependency_is_a_documented_problem() {
-    let storage = Storage::new(Kind::Embedded).await.unwrap();
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
     // No server listens at these addresses.
     let unreachable = [
         "--queue-url",
@@ -427,14 +431,14 @@ async fn an_unreachable_dependency_is_a_documented_problem() {
     ] {
         let response = get(&format!("{service}{path}")).await;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-        document.check_answer(&Method::GET, path, response).await;
+        document.check_response(&Method::GET, path, response).await;
     }
     app.stop().await;
 }
 
 async fn a_matching_etag_gets_304(storage: Storage) {
     let app = App::start(&storage, &[]).await;
-    until_complete(&app.result).await;
+    wait_until_complete(&app.result).await;
     for (service, path) in [
         (&app.vote, "/api/openapi.json"),
         (&app.result, "/api/openapi.json"),
@@ -455,7 +459,7 @@ async fn a_matching_etag_gets_304(storage: Storage) {
                 "{path} with {known}"
             );
             assert_eq!(again.headers()["etag"], *tag);
-            document.check_answer(&Method::GET, path, again).await;
+            document.check_response(&Method::GET, path, again).await;
         }
         let other = send(service, &Method::GET, path).header("if-none-match", "\"other\"");
         assert_eq!(
@@ -466,7 +470,7 @@ async fn a_matching_etag_gets_304(storage: Storage) {
     }
     let before = get(&format!("{}/api/tally", app.result)).await.headers()["etag"].clone();
     Voter::new(&app.vote).must_vote_for("a").await;
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
     let changed = send(&app.result, &Method::GET, "/api/tally").header("if-none-match", before);
     assert_eq!(changed.send().await.unwrap().status(), StatusCode::OK);
     app.stop().await;
@@ -474,7 +478,7 @@ async fn a_matching_etag_gets_304(storage: Storage) {
 
 async fn head_responds_like_get_without_a_body(storage: Storage) {
     let app = App::start(&storage, &[]).await;
-    until_complete(&app.result).await;
+    wait_until_complete(&app.result).await;
     for (service, path) in [
         (&app.vote, "/"),
         (&app.vote, "/api/poll"),

@@ -8,7 +8,7 @@ use web::ProblemKind;
 use crate::harness::{
     app::App,
     document::Document,
-    storage::{Kind, Storage, on_both_storages},
+    storage::{Backend, Storage, on_both_storages},
     viewer::{Event, Viewer, get},
     voter::Voter,
 };
@@ -23,7 +23,7 @@ async fn events_are_as_documented(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let document = Document::of(&app.result).await;
     let mut viewer = Viewer::open(&app.result, None).await;
-    let first = viewer.until_votes(&[0, 0]).await;
+    let first = viewer.wait_for_votes(&[0, 0]).await;
     check_event(&document, &first);
     let tag = get(&format!("{}/api/tally", app.result)).await.headers()["etag"].clone();
     assert_eq!(
@@ -39,7 +39,7 @@ async fn events_are_as_documented(storage: Storage) {
     );
     check_event(&document, &heartbeat);
     Voter::new(&app.vote).must_vote_for("a").await;
-    check_event(&document, &returning.until_votes(&[1, 0]).await);
+    check_event(&document, &returning.wait_for_votes(&[1, 0]).await);
     app.stop().await;
 }
 
@@ -92,7 +92,7 @@ fn the_guide_lists_exactly_the_problems_of_the_api() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_examples_of_the_guide_match_the_schemas() {
-    let storage = Storage::new(Kind::Embedded).await.unwrap();
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
     let app = App::start(&storage, &[]).await;
     let (vote, result) = (
         Document::of(&app.vote).await,

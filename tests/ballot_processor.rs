@@ -11,7 +11,7 @@ use worker::{
 };
 
 use crate::{
-    harness::storage::{SOON, Storage, on_both_storages, poll},
+    harness::storage::{READ_TIMEOUT, Storage, on_both_storages, poll},
     store_contract::assert_counts_are_right,
 };
 
@@ -26,7 +26,7 @@ on_both_storages! {
 
 const CONFIG: Pace = Pace {
     batch: 100,
-    wait: SOON,
+    wait: READ_TIMEOUT,
     claim_min_idle: Duration::from_hours(1),
     restarts_ids: false,
 };
@@ -102,7 +102,7 @@ async fn ballots_move_from_the_queue_to_the_tally(storage: Storage) {
     let mut worker = worker(&storage, "worker", CONFIG).await;
     worker.process_all(3).await;
     assert_eq!(
-        storage.counted().await,
+        storage.count_votes().await,
         [("a".to_owned(), 1), ("b".to_owned(), 1)]
     );
     assert_counts_are_right(&storage).await;
@@ -138,7 +138,7 @@ async fn invalid_ballots_become_dead_letters_and_block_no_others(storage: Storag
     let mut worker = worker(&storage, "worker", CONFIG).await;
     worker.process_all(6).await;
     assert_eq!(
-        storage.counted().await,
+        storage.count_votes().await,
         [("a".to_owned(), 1), ("b".to_owned(), 1)]
     );
     let letters = storage.store().await.dead_letters().await.unwrap();
@@ -177,7 +177,7 @@ async fn a_ballot_rejected_by_the_store_becomes_a_dead_letter(storage: Storage) 
     storage.enqueue_raw(&[("nonsense", "too")]).await;
     let mut worker = worker(&storage, "worker", CONFIG).await;
     worker.process_all(10).await;
-    assert_eq!(storage.counted().await, [("a".to_owned(), 8)]);
+    assert_eq!(storage.count_votes().await, [("a".to_owned(), 8)]);
     let letters = store.dead_letters().await.unwrap();
     assert_eq!(letters.len(), 2);
     assert!(
@@ -230,7 +230,7 @@ async fn ballots_are_not_acknowledged_before_they_are_stored(storage: Storage) {
     assert_eq!(worker.processed("retry"), 3);
     storage.execute("ALTER TABLE hidden RENAME TO votes").await;
     worker.process_all(1).await;
-    assert_eq!(storage.counted().await, [("a".to_owned(), 1)]);
+    assert_eq!(storage.count_votes().await, [("a".to_owned(), 1)]);
     assert_eq!(queue.consumer("observer").trim().await.unwrap().pending, 0);
 }
 
@@ -242,7 +242,7 @@ async fn a_crash_between_commit_and_acknowledgement_changes_no_vote(storage: Sto
     let mut dying = queue.consumer("dying");
     let mut ballots = Vec::new();
     while ballots.len() < 2 {
-        let deliveries = dying.read(100, SOON).await.unwrap();
+        let deliveries = dying.read(100, READ_TIMEOUT).await.unwrap();
         ballots.extend(
             deliveries
                 .iter()
@@ -269,7 +269,7 @@ async fn a_crash_between_commit_and_acknowledgement_changes_no_vote(storage: Sto
         ),
         (2, 2)
     );
-    assert_eq!(storage.counted().await, [("b".to_owned(), 2)]);
+    assert_eq!(storage.count_votes().await, [("b".to_owned(), 2)]);
     assert_counts_are_right(&storage).await;
     assert_eq!(
         queue.consumer("observer").trim().await.unwrap().oldest,
@@ -319,7 +319,7 @@ async fn concurrent_workers_process_every_ballot_once(storage: Storage) {
     )
     .unwrap();
     assert_eq!(
-        storage.counted().await,
+        storage.count_votes().await,
         [("a".to_owned(), last), ("b".to_owned(), 60 - last)]
     );
 }

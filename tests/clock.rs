@@ -7,13 +7,15 @@ use poll::ballot::BallotId;
 use serde_json::Value;
 
 use crate::{
-    faults::{start_ready, until_empty, until_metric, until_ready, until_unready_because},
+    faults::{
+        start_ready, wait_for_metric, wait_until_empty, wait_until_ready, wait_until_unready,
+    },
     harness::{
-        PATIENCE, eventually,
+        TIMEOUT, eventually,
         process::{command, output},
         skip::or_skip,
-        storage::{Kind, Storage, on_both_storages},
-        viewer::{get, get_json, tally, until_votes},
+        storage::{Backend, Storage, on_both_storages},
+        viewer::{get, get_json, tally, wait_for_votes},
         voter::Voter,
     },
 };
@@ -33,7 +35,7 @@ async fn enqueue_with_future_id(storage: &Storage) {
         let mut add = ::redis::cmd("XADD");
         add.arg(queue.name()).arg(format!("{ms}-0"));
         add.arg(&[("voter", voter), ("choice", "b")]);
-        storage.at_its_node(&add);
+        storage.exec_on_owner_node(&add);
     } else {
         let statement = format!(
             "UPDATE last_ballot SET ms = {ms}, seq = 0;
@@ -53,7 +55,7 @@ async fn a_ballot_with_a_future_id_is_counted_and_restart_ids_restores_current_i
     voter.must_vote_for("a").await;
     let mut worker = start_ready("worker", &storage, &[]).await;
     let result = start_ready("result", &storage, &[]).await;
-    until_votes(&result.url, &[1, 1]).await;
+    wait_for_votes(&result.url, &[1, 1]).await;
     let shown = tally(&result.url).await;
     assert!(
         shown["last_vote_at"].is_null(),
@@ -81,15 +83,15 @@ async fn a_ballot_with_a_future_id_is_counted_and_restart_ids_restores_current_i
     let stopped = async || restart_ids();
     let (_, message) = eventually("a stopped worker", |(succeeded, _)| *succeeded, stopped).await;
     assert!(message.contains("they follow it again"), "{message}");
-    until_votes(&result.url, &[0, 2]).await;
+    wait_for_votes(&result.url, &[0, 2]).await;
     voter.must_vote_for("a").await;
     let worker = start_ready("worker", &storage, &[]).await;
-    until_votes(&result.url, &[1, 1]).await;
-    until_metric(&worker, "worker_queue_clock_ahead_seconds 0").await;
+    wait_for_votes(&result.url, &[1, 1]).await;
+    wait_for_metric(&worker, "worker_queue_clock_ahead_seconds 0").await;
     // A changed vote is newer than the ballot with the future id.
     voter.must_vote_for("b").await;
-    until_votes(&result.url, &[0, 2]).await;
-    until_empty(&storage).await;
+    wait_for_votes(&result.url, &[0, 2]).await;
+    wait_until_empty(&storage).await;
     let newest = storage.store().await.tally().await.unwrap().0;
     for count in newest {
         assert!(count.last_cast_ms.unsigned_abs() <= now_ms(), "{count:?}");
@@ -112,7 +114,7 @@ async fn a_ballot_with_a_future_id_is_counted_and_restart_ids_restores_current_i
 /// While no worker can store the ballot, its age is the time since it was first seen.
 async fn a_waiting_ballot_with_a_future_id_has_an_age(storage: Storage) {
     storage.store().await;
-    let mut broken = Storage::new(Kind::Embedded).await.unwrap();
+    let mut broken = Storage::new(Backend::Embedded).await.unwrap();
     broken.queue_url.clone_from(&storage.queue_url);
     broken.stream.clone_from(&storage.stream);
     broken.database_url = "postgres://nowhere.invalid/none".into();
@@ -148,14 +150,14 @@ async fn entries_delivered_before_the_clock_was_set_back_are_claimed(storage: St
         let mut deliver = ::redis::cmd("XCLAIM");
         deliver.arg(queue.name()).arg("workers").arg("dead").arg(0);
         deliver.arg(pending_id.to_string()).arg("TIME").arg(future);
-        storage.at_its_node(&deliver);
+        storage.exec_on_owner_node(&deliver);
     } else {
         storage
             .execute(&format!("UPDATE ballots SET delivered_ms = {future}"))
             .await;
     }
     let mut consumer_b = queue.consumer("consumer-b");
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     let claimed = loop {
         let claimed = consumer_b
             .claim(10, Duration::from_millis(100))
@@ -187,28 +189,28 @@ on_both_storages! {
 /// Ballots can be removed by a command, by eviction, or by a restart without persistence.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ballots_removed_before_delivery_are_counted_as_lost() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let vote = start_ready("vote", &storage, &[]).await;
     {
         let _worker = start_ready("worker", &storage, &[]).await;
         Voter::new(&vote.url).must_vote_for("a").await;
-        until_empty(&storage).await;
+        wait_until_empty(&storage).await;
     }
     for _ in 0..4 {
         Voter::new(&vote.url).must_vote_for("a").await;
     }
     let mut trim = ::redis::cmd("XTRIM");
-    storage.at_its_node(trim.arg(&storage.stream).arg("MAXLEN").arg(1));
+    storage.exec_on_owner_node(trim.arg(&storage.stream).arg("MAXLEN").arg(1));
     let worker = start_ready("worker", &storage, &[]).await;
-    until_metric(&worker, "worker_ballots_lost_total 3").await;
-    until_empty(&storage).await;
-    until_metric(&worker, "worker_ballots_lost_total 3").await;
+    wait_for_metric(&worker, "worker_ballots_lost_total 3").await;
+    wait_until_empty(&storage).await;
+    wait_for_metric(&worker, "worker_ballots_lost_total 3").await;
 }
 
 /// A client that can add entries can add one with the greatest possible id, after which Redis assigns no further ids.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_greatest_id_makes_vote_unready_until_restart_ids() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let vote = start_ready("vote", &storage, &[]).await;
     let result = start_ready("result", &storage, &[]).await;
     let voter = Voter::new(&vote.url);
@@ -220,13 +222,13 @@ async fn the_greatest_id_makes_vote_unready_until_restart_ids() {
         ("voter", "0123456789abcdef0123456789abcdef"),
         ("choice", "b"),
     ]);
-    storage.at_its_node(&add);
+    storage.exec_on_owner_node(&add);
 
     let rejected = Voter::new(&vote.url).vote_for("a").await;
     assert_eq!(rejected.status, reqwest::StatusCode::SERVICE_UNAVAILABLE);
-    until_unready_because(&vote, &["exhausted", "restart-ids"]).await;
+    wait_until_unready(&vote, &["exhausted", "restart-ids"]).await;
     let mut worker = start_ready("worker", &storage, &[]).await;
-    until_votes(&result.url, &[1, 0]).await;
+    wait_for_votes(&result.url, &[1, 0]).await;
     assert!(worker.process.terminate().success());
     let restarted = async || {
         let variables = [
@@ -239,8 +241,8 @@ async fn the_greatest_id_makes_vote_unready_until_restart_ids() {
     };
     let done = |message: &String| message.contains("they follow it again");
     eventually("ids that follow the clock", done, restarted).await;
-    until_ready(&vote.url).await;
+    wait_until_ready(&vote.url).await;
     voter.must_vote_for("b").await;
     let _worker = start_ready("worker", &storage, &[]).await;
-    until_votes(&result.url, &[0, 1]).await;
+    wait_for_votes(&result.url, &[0, 1]).await;
 }

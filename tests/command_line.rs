@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use crate::harness::{
     eventually,
     process::{Process, command, output},
-    viewer::{get, until_votes},
+    viewer::{get, wait_for_votes},
     voter::Voter,
 };
 
@@ -36,12 +36,12 @@ async fn the_application_needs_only_a_data_folder() {
         let [vote, result, worker] =
             ["vote    ", "result  ", "worker  "].map(|line| app.url_in(line));
         assert!(
-            app.line_with("data    ")
+            app.wait_for_line("data    ")
                 .ends_with(&format!("{data}/voting.db")),
             "the location of the data is printed"
         );
         Voter::new(&vote).must_vote_for("a").await;
-        until_votes(&result, &[votes, 0]).await;
+        wait_for_votes(&result, &[votes, 0]).await;
         let ready = async || get(&format!("{worker}/ready")).await.status();
         eventually(
             "the worker's /ready",
@@ -368,7 +368,7 @@ fn logs_can_be_json() {
         "voting-app",
         &environment(&folder, &[("LOG_FORMAT", "json")]),
     ));
-    let line = app.line_with("dependency is up");
+    let line = app.wait_for_line("dependency is up");
     let entry: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(
         (&entry["level"], &entry["message"]),

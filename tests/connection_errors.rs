@@ -27,7 +27,7 @@ use crate::harness::{
     redis,
     server::Server,
     skip::or_skip,
-    storage::{Kind, Storage},
+    storage::{Backend, Storage},
     tls::Certificate,
     unique,
     viewer::get_json,
@@ -84,7 +84,7 @@ async fn a_server_other_than_postgres_is_reported() {
         &["the port is not that of Postgres"],
     );
     // An HTTP server responds with an error.
-    let storage = Storage::new(Kind::Embedded).await.unwrap();
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
     let vote = Service::start("vote", &storage, &[]);
     let url = vote.url.replace("http://", "postgres://u@") + "/votes";
     assert_contains(
@@ -140,7 +140,7 @@ async fn tls_errors_of_postgres_are_reported() {
     assert_contains(&message, &["sslmode in DATABASE_URL"]);
 
     let certificate = Certificate::new();
-    let secured = or_skip!(postgres::secured(&certificate));
+    let secured = or_skip!(postgres::with_tls(&certificate));
     let url = format!("{}?sslmode=verify-full", secured.url);
     let message = eventually(
         "a server that responds",
@@ -164,7 +164,7 @@ async fn tls_errors_of_postgres_are_reported() {
 
 /// Waits until the readiness probe of `vote` reports these words for this queue.
 async fn until_probe_reports(queue_url: &str, variables: &[(&str, &str)], words: &[&str]) {
-    let mut storage = Storage::new(Kind::Embedded).await.unwrap();
+    let mut storage = Storage::new(Backend::Embedded).await.unwrap();
     storage.queue_url = queue_url.to_owned();
     let vote = Service::start("vote", &storage, variables);
     let message = async || {
@@ -194,7 +194,7 @@ async fn an_unreachable_redis_is_reported() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_at_maxclients_is_reported() {
-    let redis = or_skip!(redis::own());
+    let redis = or_skip!(redis::dedicated());
     let _connected = [redis.connect(), redis.connect()];
     redis.set("maxclients", "2");
     until_probe_reports(
@@ -208,7 +208,7 @@ async fn a_redis_at_maxclients_is_reported() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tls_errors_of_redis_are_reported() {
     let certificate = Certificate::new();
-    let redis = or_skip!(redis::secured(&certificate, "alice", "hidden"));
+    let redis = or_skip!(redis::with_tls(&certificate, "alice", "hidden"));
     let folder = tempfile::tempdir().unwrap();
     certificate.write(folder.path(), None).unwrap();
     let file = folder.path().join("cert.pem").display().to_string();
@@ -223,7 +223,7 @@ async fn tls_errors_of_redis_are_reported() {
         &message,
         &["SSL_CERT_FILE: the file /nowhere.pem cannot be read"],
     );
-    let mutual = or_skip!(redis::secured_both_ways(&certificate, "alice", "hidden"));
+    let mutual = or_skip!(redis::with_mutual_tls(&certificate, "alice", "hidden"));
     let trusted = [("SSL_CERT_FILE", &*file)];
     until_probe_reports(&mutual.url, &trusted, &["tls-auth-clients"]).await;
 }
@@ -231,7 +231,7 @@ async fn tls_errors_of_redis_are_reported() {
 /// Protected mode accepts only local clients. A client outside the container is not local.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn protected_mode_of_redis_is_reported() {
-    let redis = or_skip!(redis::own());
+    let redis = or_skip!(redis::dedicated());
     if !matches!(redis.server, Server::Container { .. }) {
         return crate::harness::skip::skip("this test needs a Redis in a container");
     }

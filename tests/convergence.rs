@@ -99,7 +99,7 @@ async fn any_order_ends_in_the_same_tally(storage: Storage) {
         let election = elections().new_tree(&mut runner).unwrap().current();
         election.deliver_to(&store).await;
         assert_eq!(
-            storage.counted().await,
+            storage.count_votes().await,
             election.expected_tally(),
             "{election:#?}"
         );

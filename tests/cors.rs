@@ -4,9 +4,9 @@ use reqwest::{Method, Response, StatusCode};
 
 use crate::harness::{
     app::App,
-    raw::Raw,
-    storage::{Kind, Storage},
-    viewer::until_complete,
+    raw::RawClient,
+    storage::{Backend, Storage},
+    viewer::wait_until_complete,
     voter::client,
 };
 
@@ -57,9 +57,9 @@ fn readable(app: &App) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_origin_is_allowed_by_default() {
-    let storage = Storage::new(Kind::Embedded).await.unwrap();
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
     let app = App::start(&storage, &[]).await;
-    until_complete(&app.result).await;
+    wait_until_complete(&app.result).await;
     for url in readable(&app)
         .into_iter()
         .chain([format!("{}/events", app.result)])
@@ -77,10 +77,10 @@ async fn no_origin_is_allowed_by_default() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_configured_origins_may_read() {
-    let storage = Storage::new(Kind::Embedded).await.unwrap();
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
     let origins = format!("http://localhost:3000,{ALLOWED}");
     let app = App::start(&storage, &["--cors-allowed-origins", &origins]).await;
-    until_complete(&app.result).await;
+    wait_until_complete(&app.result).await;
     for url in readable(&app)
         .into_iter()
         .chain([format!("{}/events", app.result)])
@@ -164,10 +164,10 @@ async fn only_configured_origins_may_read() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn allowed_origins_cannot_vote() {
-    let storage = Storage::new(Kind::Embedded).await.unwrap();
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
     for origins in [ALLOWED, "*"] {
         let app = App::start(&storage, &["--cors-allowed-origins", origins]).await;
-        until_complete(&app.result).await;
+        wait_until_complete(&app.result).await;
         let response = get(ALLOWED, &format!("{}/api/poll", app.vote)).await;
         assert_eq!(header(&response, ALLOW_ORIGIN), origins);
         let votes = format!("{}/api/votes", app.vote);
@@ -188,9 +188,9 @@ async fn allowed_origins_cannot_vote() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn options_lists_the_allowed_methods() {
-    let storage = Storage::new(Kind::Embedded).await.unwrap();
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
     let app = App::start(&storage, &[]).await;
-    until_complete(&app.result).await;
+    wait_until_complete(&app.result).await;
     let page = client().get(&app.vote).send().await.unwrap();
     let page = page.text().await.unwrap();
     let style = page.split('"').find(|text| text.starts_with("static/"));
@@ -207,7 +207,7 @@ async fn options_lists_the_allowed_methods() {
     ] {
         // The `option httpchk` of HAProxy sends OPTIONS without a Host.
         let request = format!("OPTIONS {path} HTTP/1.0\r\n\r\n");
-        let response = Raw::ask(service, request.as_bytes()).await;
+        let response = RawClient::exchange(service, request.as_bytes()).await;
         assert!(
             response.contains(" 204 No Content\r\n"),
             "{path}: {response}"
@@ -216,7 +216,7 @@ async fn options_lists_the_allowed_methods() {
         assert!(response.contains(&allow), "{path}: {response}");
         assert!(response.ends_with("\r\n\r\n"), "{path}: {response}");
     }
-    let nowhere = Raw::ask(&app.vote, b"OPTIONS /nowhere HTTP/1.0\r\n\r\n").await;
+    let nowhere = RawClient::exchange(&app.vote, b"OPTIONS /nowhere HTTP/1.0\r\n\r\n").await;
     assert!(nowhere.contains(" 404 "), "{nowhere}");
     app.stop().await;
 }

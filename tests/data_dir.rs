@@ -5,9 +5,9 @@ use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, path::Path, process::Command}
 use sqlx::{Connection, SqliteConnection};
 
 use crate::{
-    faults::until_ready,
+    faults::wait_until_ready,
     harness::process::{Process, output, program},
-    harness::{viewer::until_votes, voter::Voter},
+    harness::{viewer::wait_for_votes, voter::Voter},
 };
 
 fn app(data_dir: &Path) -> Command {
@@ -39,9 +39,9 @@ async fn a_folder_name_may_contain_url_characters() {
     let data = folder.path().join("is it? #1 100%25");
     let process = Process::start(app(&data));
     let [vote, result] = ["vote    ", "result  "].map(|name| process.url_in(name));
-    until_ready(&vote).await;
+    wait_until_ready(&vote).await;
     Voter::new(&vote).must_vote_for("a").await;
-    until_votes(&result, &[1, 0]).await;
+    wait_for_votes(&result, &[1, 0]).await;
     assert!(data.join("voting.db").is_file());
 }
 

@@ -8,14 +8,14 @@ use reqwest::{StatusCode, header::CONTENT_TYPE};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
-    faults::until_ready,
+    faults::wait_until_ready,
     harness::{
         app::App,
         eventually,
         process::{Process, command},
-        raw::{RESET, Raw, status},
-        storage::{Kind, Storage},
-        viewer::{Viewer, get, get_json, until_votes},
+        raw::{RESET, RawClient, status},
+        storage::{Backend, Storage},
+        viewer::{Viewer, get, get_json, wait_for_votes},
         voter::{Voter, client},
     },
 };
@@ -24,7 +24,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 
 /// The application in the process of the test, with its own storage.
 async fn app(flags: &[&str]) -> (App, Storage) {
-    let storage = Storage::new(Kind::Embedded)
+    let storage = Storage::new(Backend::Embedded)
         .await
         .expect("files can be created");
     (App::start(&storage, flags).await, storage)
@@ -87,12 +87,12 @@ async fn other_connections(url: &str) -> usize {
 }
 
 /// Opens connections that send no request.
-async fn open_idle(url: &str, count: usize) -> Vec<Raw> {
+async fn open_idle(url: &str, count: usize) -> Vec<RawClient> {
     let mut connections = Vec::with_capacity(count);
     while connections.len() < count {
         // In batches: connections beyond the accept queue of the kernel would have to be retried.
         let batch = (count - connections.len()).min(500);
-        connections.extend(join_all((0..batch).map(|_| Raw::open(url))).await);
+        connections.extend(join_all((0..batch).map(|_| RawClient::open(url))).await);
     }
     connections
 }
@@ -114,14 +114,17 @@ async fn oversized_request_heads_get_431() {
         format!("GET /{path} HTTP/1.1\r\nhost: x\r\n\r\n"),
     ] {
         for url in [&app.vote, &app.result, &app.worker] {
-            let response = Raw::ask(url, head.as_bytes()).await;
+            let response = RawClient::exchange(url, head.as_bytes()).await;
             assert_eq!(status(&response), 431, "{} bytes: {response}", head.len());
         }
     }
     // A head below the limit is served.
     let fits = format!("x: {}\r\n", "y".repeat(15 * 1024));
     let head = format!("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{fits}\r\n");
-    assert_eq!(status(&Raw::ask(&app.vote, head.as_bytes()).await), 200);
+    assert_eq!(
+        status(&RawClient::exchange(&app.vote, head.as_bytes()).await),
+        200
+    );
     app.stop().await;
 }
 
@@ -134,7 +137,7 @@ async fn an_oversized_body_is_rejected_while_it_is_sent() {
             "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
-        let response = Raw::ask(&app.vote, format!("{head}{body}").as_bytes()).await;
+        let response = RawClient::exchange(&app.vote, format!("{head}{body}").as_bytes()).await;
         assert_eq!(status(&response), 413, "{path}: {response}");
         assert!(!response.contains(RESET), "{path}: {response}");
     }
@@ -167,11 +170,11 @@ async fn malformed_http_is_rejected() {
     ];
     let known = known.into_iter().map(<[u8]>::to_vec);
     let responses = known.chain(noise).map(async |bytes| {
-        let mut connection = Raw::open(&app.vote).await;
+        let mut connection = RawClient::open(&app.vote).await;
         connection.send(&bytes).await;
         // The client closes its side, because these bytes can be the beginning of a valid request.
-        connection.finish().await;
-        (bytes, connection.until_closed().await)
+        connection.shutdown_write().await;
+        (bytes, connection.read_until_closed().await)
     });
     for (bytes, response) in join_all(responses).await {
         let status = status(&response);
@@ -182,7 +185,7 @@ async fn malformed_http_is_rejected() {
         );
     }
     Voter::new(&app.vote).must_vote_for("a").await;
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
     app.stop().await;
 }
 
@@ -195,7 +198,7 @@ async fn only_chunked_transfer_encoding_is_accepted() {
             "POST / HTTP/1.1\r\nhost: x\r\ncontent-type: {FORM}\r\nconnection: close\r\n\
              transfer-encoding: {coding}\r\n\r\n6\r\nvote=a\r\n0\r\n\r\n"
         );
-        let response = Raw::ask(&app.vote, request.as_bytes()).await;
+        let response = RawClient::exchange(&app.vote, request.as_bytes()).await;
         assert!(
             [400, 501].contains(&status(&response)),
             "{coding}: {response}"
@@ -205,7 +208,7 @@ async fn only_chunked_transfer_encoding_is_accepted() {
         }
     }
     Voter::new(&app.vote).must_vote_for("b").await;
-    until_votes(&app.result, &[0, 1]).await;
+    wait_for_votes(&app.result, &[0, 1]).await;
     app.stop().await;
 }
 
@@ -217,7 +220,7 @@ async fn unreadable_requests_are_counted() {
         "y".repeat(20 * 1024)
     );
     for request in ["GET / HTTP/1.1\r\nno colon\r\n\r\n", &long] {
-        Raw::ask(&app.vote, request.as_bytes()).await;
+        RawClient::exchange(&app.vote, request.as_bytes()).await;
     }
     let counted = async || metric(&app.vote, "http_server_unreadable_requests_total").await;
     eventually("two requests", |counted| *counted > 1.5, counted).await;
@@ -255,7 +258,7 @@ async fn random_bodies_are_rejected_without_memory_growth() {
     let grown = resident().await - before;
     assert!(grown < 8.0 * 1024.0 * 1024.0, "{grown} bytes more");
     Voter::new(&program.vote).must_vote_for("b").await;
-    until_votes(&program.result, &[0, 1]).await;
+    wait_for_votes(&program.result, &[0, 1]).await;
     program.stop();
 }
 
@@ -290,7 +293,7 @@ async fn thousands_of_idle_connections_do_not_block_voters() {
     assert!(accepted_votes > 0);
     let remaining = async || other_connections(&program.vote).await;
     eventually("closed connections", |count| *count < 100, remaining).await;
-    until_votes(&program.result, &[accepted_votes, 0]).await;
+    wait_for_votes(&program.result, &[accepted_votes, 0]).await;
     drop(hostile);
     program.stop();
 }
@@ -298,9 +301,13 @@ async fn thousands_of_idle_connections_do_not_block_voters() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_request_head_times_out() {
     let (app, _storage) = app(&[]).await;
-    let mut hostile = Raw::open(&app.vote).await;
+    let mut hostile = RawClient::open(&app.vote).await;
     hostile.send(b"GET / HTTP/1.1\r\n").await;
-    assert_eq!(hostile.drip(b"x: y\r\n").await, "", "no response is sent");
+    assert_eq!(
+        hostile.send_repeatedly(b"x: y\r\n").await,
+        "",
+        "no response is sent"
+    );
     Voter::new(&app.vote).must_vote_for("a").await;
     app.stop().await;
 }
@@ -309,10 +316,10 @@ async fn a_slow_request_head_times_out() {
 async fn an_idle_connection_is_closed_after_the_keep_alive_timeout() {
     let (app, _storage) = app(&["--keep-alive-timeout", "1s"]).await;
     for url in [&app.vote, &app.result, &app.worker] {
-        let mut idle = Raw::open(url).await;
+        let mut idle = RawClient::open(url).await;
         idle.send(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await;
         // The default timeout is longer.
-        assert_eq!(status(&idle.until_closed().await), 200);
+        assert_eq!(status(&idle.read_until_closed().await), 200);
     }
     app.stop().await;
 }
@@ -321,12 +328,12 @@ async fn an_idle_connection_is_closed_after_the_keep_alive_timeout() {
 async fn a_slow_request_body_gets_408() {
     let (app, _storage) = app(&[]).await;
     let slow = async |path: &str, content_type: &str| {
-        let mut hostile = Raw::open(&app.vote).await;
+        let mut hostile = RawClient::open(&app.vote).await;
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {content_type}\r\ncontent-length: 4000\r\n\r\n"
         );
         hostile.send(head.as_bytes()).await;
-        hostile.drip(b"x").await
+        hostile.send_repeatedly(b"x").await
     };
     let (page, problem) = tokio::join!(slow("/", FORM), slow("/api/votes", "application/json"));
     for response in [&page, &problem] {
@@ -371,9 +378,9 @@ async fn clients_that_never_read_are_disconnected() {
     let request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
     let before = program.metric("process_resident_memory_bytes").await;
     let hostile = join_all((0..50).map(async |_| {
-        let mut connection = Raw::open_narrow(&program.vote).await;
+        let mut connection = RawClient::open_narrow(&program.vote).await;
         // Responses of some MB, of which the client reads nothing.
-        connection.send_unread(&request.repeat(20_000)).await;
+        connection.send_until_stalled(&request.repeat(20_000)).await;
         connection
     }))
     .await;
@@ -403,7 +410,7 @@ async fn connections_beyond_the_limit_get_503_until_others_close() {
     .await;
     let hostile = open_idle(&app.vote, 8).await;
     let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-    let full = async || Raw::ask(&app.vote, request).await;
+    let full = async || RawClient::exchange(&app.vote, request).await;
     let response = eventually("a full service", |response| status(response) == 503, full).await;
     for line in [
         "connection: close\r\n",
@@ -459,7 +466,7 @@ async fn viewers_beyond_the_limit_get_503_until_others_leave() {
     );
     assert!((metric(&app.result, "result_sse_connections_rejected_total").await - 1.0).abs() < 0.1);
     Voter::new(&app.vote).must_vote_for("a").await;
-    second.until_votes(&[1, 0]).await;
+    second.wait_for_votes(&[1, 0]).await;
     drop(first);
     let again = async || get(&url).await.status();
     eventually(
@@ -487,7 +494,7 @@ async fn one_address_cannot_use_all_connections() {
     let (app, _storage) = app(&["--max-connections", "40"]).await;
     let hostile = open_idle(&app.vote, 200).await;
     let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-    let response = Raw::ask(&app.vote, request).await;
+    let response = RawClient::exchange(&app.vote, request).await;
     assert_eq!(status(&response), 503, "{response}");
     assert!(
         response.contains("20 connections open already") && response.contains("retry-after: 5\r\n"),
@@ -550,7 +557,7 @@ async fn the_limit_per_address_applies_to_clients_behind_a_proxy() {
         "3",
     ];
     let (app, _storage) = app(&flags).await;
-    until_ready(&app.result).await;
+    wait_until_ready(&app.result).await;
     let ask = async |client_address: &str, url: String| {
         let request = client().get(url).header("x-forwarded-for", client_address);
         request.send().await.unwrap()

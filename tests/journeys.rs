@@ -9,7 +9,7 @@ use crate::harness::{
     app::App,
     eventually,
     storage::{Storage, on_both_storages},
-    viewer::{Viewer, get, get_json, tally, until_votes, votes},
+    viewer::{Viewer, get, get_json, tally, votes, wait_for_votes},
     voter::Voter,
 };
 
@@ -28,14 +28,14 @@ on_both_storages! {
 
 async fn a_vote_is_counted_and_can_be_changed(storage: Storage) {
     let app = App::start(&storage, &[]).await;
-    assert_eq!(votes(&until_votes(&app.result, &[0, 0]).await), [0, 0]);
+    assert_eq!(votes(&wait_for_votes(&app.result, &[0, 0]).await), [0, 0]);
     let voter = Voter::new(&app.vote);
     voter.must_vote_for("a").await;
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
     voter.must_vote_for("b").await;
-    until_votes(&app.result, &[0, 1]).await;
+    wait_for_votes(&app.result, &[0, 1]).await;
     Voter::new(&app.vote).must_vote_for("b").await;
-    let tally = until_votes(&app.result, &[0, 2]).await;
+    let tally = wait_for_votes(&app.result, &[0, 2]).await;
     assert_eq!(
         (&tally["total"], &tally["options"][1]["percent"]),
         (&json!(2), &json!(100.0))
@@ -46,20 +46,24 @@ async fn a_vote_is_counted_and_can_be_changed(storage: Storage) {
 async fn the_page_remembers_the_choice(storage: Storage) {
     let app = App::start(&storage, &["--poll-question", "Tea & biscuits?"]).await;
     let voter = Voter::new(&app.vote);
-    let page = voter.look().await;
-    assert_eq!(page.chosen(), [""; 0]);
+    let page = voter.get_page().await;
+    assert_eq!(page.selected_options(), [""; 0]);
     assert!(
         page.html.contains("Tea &#38; biscuits?"),
         "settings are escaped as text: {}",
         page.html
     );
     assert!(page.html.contains("id=\"a\"") && page.html.contains("id=\"b\""));
-    assert_eq!(voter.vote_for("b").await.chosen(), ["b"]);
-    assert_eq!(voter.look().await.chosen(), ["b"], "after a reload");
-    assert_eq!(voter.vote_for("a").await.chosen(), ["a"]);
-    assert_eq!(voter.look().await.chosen(), ["a"]);
+    assert_eq!(voter.vote_for("b").await.selected_options(), ["b"]);
     assert_eq!(
-        Voter::new(&app.vote).look().await.chosen(),
+        voter.get_page().await.selected_options(),
+        ["b"],
+        "after a reload"
+    );
+    assert_eq!(voter.vote_for("a").await.selected_options(), ["a"]);
+    assert_eq!(voter.get_page().await.selected_options(), ["a"]);
+    assert_eq!(
+        Voter::new(&app.vote).get_page().await.selected_options(),
         [""; 0],
         "another voter"
     );
@@ -88,9 +92,9 @@ async fn the_api_accepts_votes(storage: Storage) {
         ballot.split('-').all(|part| part.parse::<u64>().is_ok()),
         "{ballot}"
     );
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
     assert_eq!(
-        voter.look().await.chosen(),
+        voter.get_page().await.selected_options(),
         ["a"],
         "the page and the API use the same voter"
     );
@@ -104,12 +108,12 @@ async fn viewers_receive_new_votes(storage: Storage) {
         Viewer::open(&app.result, None).await,
     ];
     for viewer in &mut viewers {
-        viewer.until_votes(&[0, 0]).await;
+        viewer.wait_for_votes(&[0, 0]).await;
     }
     Voter::new(&app.vote).must_vote_for("a").await;
     let mut ids = Vec::new();
     for viewer in &mut viewers {
-        ids.push(viewer.until_votes(&[1, 0]).await.id);
+        ids.push(viewer.wait_for_votes(&[1, 0]).await.id);
     }
     assert_eq!(ids[0], ids[1], "all viewers receive the same event");
     let page = get(&app.result).await.text().await.unwrap();
@@ -125,15 +129,15 @@ async fn viewers_receive_new_votes(storage: Storage) {
 async fn a_returning_viewer_receives_the_missed_tally(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let mut viewer = Viewer::open(&app.result, None).await;
-    let seen = viewer.until_votes(&[0, 0]).await;
+    let seen = viewer.wait_for_votes(&[0, 0]).await;
     drop(viewer);
     let mut unchanged = Viewer::open(&app.result, Some(&seen.id)).await;
     let first = unchanged.next().await.expect("an event is sent at once");
     assert_eq!(first.kind, "heartbeat", "the tally has not changed");
     Voter::new(&app.vote).must_vote_for("b").await;
     let mut returning = Viewer::open(&app.result, Some(&seen.id)).await;
-    let update = returning.until_votes(&[0, 1]).await;
-    assert_eq!(unchanged.until_votes(&[0, 1]).await, update);
+    let update = returning.wait_for_votes(&[0, 1]).await;
+    assert_eq!(unchanged.wait_for_votes(&[0, 1]).await, update);
     app.stop().await;
 }
 
@@ -149,7 +153,7 @@ async fn the_result_can_be_downloaded(storage: Storage) {
     for choice in ["a", "b", "b"] {
         Voter::new(&app.vote).must_vote_for(choice).await;
     }
-    until_votes(&app.result, &[1, 2, 0]).await;
+    wait_for_votes(&app.result, &[1, 2, 0]).await;
     let csv = get(&format!("{}/api/tally.csv", app.result))
         .await
         .text()
@@ -192,7 +196,7 @@ async fn a_poll_may_have_many_options(storage: Storage) {
     }
     let mut expected = [0; 20];
     (expected[19], expected[2]) = (2, 1);
-    let tally = until_votes(&app.result, &expected).await;
+    let tally = wait_for_votes(&app.result, &expected).await;
     let percents = tally["options"]
         .as_array()
         .unwrap()
@@ -251,7 +255,7 @@ async fn hidden_results_appear_when_the_poll_closes(storage: Storage) {
         "--poll-results",
         "after-close",
     ];
-    let app = App::start_by(clock, &storage, &flags).await;
+    let app = App::start_with_clock(clock, &storage, &flags).await;
     Voter::new(&app.vote).must_vote_for("b").await;
     let mut viewer = Viewer::open(&app.result, None).await;
     let hidden = crate::harness::eventually(
@@ -277,7 +281,7 @@ async fn hidden_results_appear_when_the_poll_closes(storage: Storage) {
         );
     }
     clock_control.set(closes_at);
-    viewer.until_votes(&[0, 1]).await;
+    viewer.wait_for_votes(&[0, 1]).await;
     assert_eq!(
         get(&format!("{}/api/tally.csv", app.result)).await.status(),
         StatusCode::OK
@@ -289,9 +293,9 @@ async fn votes_survive_a_restart(storage: Storage) {
     let first = App::start(&storage, &[]).await;
     let voter = Voter::new(&first.vote);
     voter.must_vote_for("a").await;
-    until_votes(&first.result, &[1, 0]).await;
+    wait_for_votes(&first.result, &[1, 0]).await;
     first.stop().await;
     let second = App::start(&storage, &[]).await;
-    until_votes(&second.result, &[1, 0]).await;
+    wait_for_votes(&second.result, &[1, 0]).await;
     second.stop().await;
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use load::{
-    Load, LoadConfig, Watch,
-    check::{Seen, Violation},
-    pace::Plan,
+    Load, LoadConfig, Observer,
+    check::{Observation, Violation},
+    schedule::Plan,
 };
 use rustix::process::Signal;
 use serde_json::Value;
@@ -13,12 +13,12 @@ use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{
-    PATIENCE,
+    TIMEOUT,
     app::App,
     eventually,
     process::{Process, Service, command, output},
     storage::{Storage, on_both_storages},
-    viewer::{tally, until_votes},
+    viewer::{tally, wait_for_votes},
     voter::Voter,
 };
 
@@ -42,20 +42,25 @@ fn plan(vote: &[&str], votes: u64) -> LoadConfig {
             ..Plan::default()
         },
         seed: 1,
-        request_timeout: PATIENCE,
+        request_timeout: TIMEOUT,
     }
 }
 
-async fn watch(result: &str, storage: &Storage) -> Watch {
+async fn new_observer(result: &str, storage: &Storage) -> Observer {
     let store = storage.store_config();
-    Watch::new(result.parse().unwrap(), Some(&store))
+    Observer::new(result.parse().unwrap(), Some(&store))
         .await
         .unwrap()
 }
 
 /// The first observation, once the services run.
-async fn first_observation(watch: &Watch) -> Seen {
-    let observe = async || watch.before().await.map_err(|error| error.to_string());
+async fn first_observation(observer: &Observer) -> Observation {
+    let observe = async || {
+        observer
+            .observe_baseline()
+            .await
+            .map_err(|error| error.to_string())
+    };
     eventually("a first observation", Result::is_ok, observe)
         .await
         .unwrap()
@@ -68,20 +73,20 @@ fn rules(violations: &[Violation]) -> Vec<&'static str> {
 async fn voters_who_change_their_vote_are_all_counted(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     Voter::new(&app.vote).must_vote_for("a").await;
-    until_votes(&app.result, &[1, 0]).await;
-    let watch = watch(&app.result, &storage).await;
-    let before = watch.before().await.unwrap();
+    wait_for_votes(&app.result, &[1, 0]).await;
+    let observer = new_observer(&app.result, &storage).await;
+    let before = observer.observe_baseline().await.unwrap();
     let load = Load::run(&plan(&[&app.vote], 300), CancellationToken::new())
         .await
         .unwrap();
-    let verdict = watch
-        .settle(&load.history, &before, PATIENCE)
+    let verdict = observer
+        .settle(&load.history, &before, TIMEOUT)
         .await
         .unwrap();
-    assert_eq!((verdict.violations, verdict.at_rest), (Vec::new(), true));
+    assert_eq!((verdict.violations, verdict.quiescent), (Vec::new(), true));
     assert_eq!(load.latencies.accepted.count(), 300);
     assert_eq!(load.history.voters.len(), 12);
-    assert_eq!(verdict.seen.shown.total, 1 + 12);
+    assert_eq!(verdict.observation.reported.total, 1 + 12);
     let changed = |record: &load::history::VoterRecord| {
         let mut choices = record.recent.iter().map(|attempt| attempt.choice);
         let first = choices.next();
@@ -96,10 +101,13 @@ async fn voters_who_change_their_vote_are_all_counted(storage: Storage) {
 
 async fn the_report_contains_the_results(storage: Storage) {
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     let json = storage.folder.path().join("report.json");
     let run = |variables: &[(&str, &str)]| {
-        let urls = [("VOTE_URL", &*app.vote), ("RESULT_URL", &app.result)];
+        let urls = [
+            ("LOAD_VOTE_URL", &*app.vote),
+            ("LOAD_RESULT_URL", &app.result),
+        ];
         let mut load = command("load", &[&urls, variables].concat());
         let arguments = ["--votes", "60", "--voters", "7", "--rate", "600", "--json"];
         let ended = block_in_place(|| output(load.args(arguments).arg(&json)));
@@ -128,13 +136,13 @@ async fn the_report_contains_the_results(storage: Storage) {
 
 async fn every_kind_of_tampering_is_reported(storage: Storage) {
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
-    let watch = watch(&app.result, &storage).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
+    let observer = new_observer(&app.result, &storage).await;
     let unknown_voter = "f".repeat(32);
     let cases = [
         (
             "UPDATE votes SET vote = CASE vote WHEN 'a' THEN 'b' ELSE 'a' END WHERE id = 'VOTER'",
-            "never cast",
+            "phantom",
         ),
         (
             "UPDATE votes SET cast_ms = cast_ms - 1 WHERE id = 'VOTER'",
@@ -151,11 +159,11 @@ async fn every_kind_of_tampering_is_reported(storage: Storage) {
         ),
     ];
     for (statement, rule) in cases {
-        let before = watch.before().await.unwrap();
+        let before = observer.observe_baseline().await.unwrap();
         let load = Load::run(&plan(&[&app.vote], 40), CancellationToken::new())
             .await
             .unwrap();
-        let settled = watch.settle(&load.history, &before, PATIENCE);
+        let settled = observer.settle(&load.history, &before, TIMEOUT);
         assert_eq!(
             rules(&settled.await.unwrap().violations),
             [""; 0],
@@ -167,7 +175,7 @@ async fn every_kind_of_tampering_is_reported(storage: Storage) {
             .replace("UNKNOWN", &unknown_voter);
         storage.execute(&statement).await;
         // Without waiting: a later observation cannot repair it.
-        let after = watch.settle(&load.history, &before, Duration::ZERO);
+        let after = observer.settle(&load.history, &before, Duration::ZERO);
         let violations = after.await.unwrap().violations;
         let found = violations.iter().find(|violation| violation.rule() == rule);
         let line = found
@@ -193,25 +201,28 @@ async fn the_program_fails_when_votes_are_wrong(storage: Storage) {
              SELECT 'unknown-' || i, 'b', 1, 1 FROM n;"
     );
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     for (database_url, names) in [
         (
             Some(&storage.database_url),
             "VIOLATION changed: a vote for \"a\"",
         ),
-        (None, "VIOLATION shown: the result shows"),
+        (None, "VIOLATION reported-tally: the result page shows"),
     ] {
         storage.execute("DELETE FROM votes").await;
         Voter::new(&app.vote).must_vote_for("a").await;
-        until_votes(&app.result, &[1, 0]).await;
+        wait_for_votes(&app.result, &[1, 0]).await;
         let mut load = command(
             "load",
-            &[("VOTE_URL", &app.vote), ("RESULT_URL", &app.result)],
+            &[
+                ("LOAD_VOTE_URL", &app.vote),
+                ("LOAD_RESULT_URL", &app.result),
+            ],
         );
         load.args(["--rate", "50", "--duration", "10m", "--settle", "0s"]);
         load.envs(database_url.map(|url| ("DATABASE_URL", url)));
         let mut load = Process::start(load);
-        block_in_place(|| load.line_with("1 votes before"));
+        block_in_place(|| load.wait_for_line("1 votes before"));
         storage.execute(&tampering).await;
         // The violation is visible without the store only after the result page shows it.
         let total = async || tally(&app.result).await["total"].as_u64();
@@ -224,8 +235,8 @@ async fn the_program_fails_when_votes_are_wrong(storage: Storage) {
         load.signal(Signal::INT);
         let ended = block_in_place(|| load.wait());
         assert!(!ended.success());
-        load.line_with(names);
-        assert!(load.line_with("error: ").contains("broken"));
+        load.wait_for_line(names);
+        assert!(load.wait_for_line("error: ").contains("broken"));
         // The last votes must be stored before the next round deletes all votes.
         let queue = storage.queue().await;
         let drained = async || queue.consumer("observer").trim().await.unwrap().oldest;
@@ -245,14 +256,14 @@ fn with_replicas(storage: &Storage, keys: [&str; 2]) -> ([Service; 2], Service, 
 async fn a_killed_replica_leaves_ambiguous_votes_and_loses_none(storage: Storage) {
     let key = "ab".repeat(64);
     let ([mut killed, kept], _worker, result) = with_replicas(&storage, [&key, &key]);
-    let watch = watch(&result.url, &storage).await;
-    let before = first_observation(&watch).await;
+    let observer = new_observer(&result.url, &storage).await;
+    let before = first_observation(&observer).await;
     let mut config = plan(&[&killed.url, &kept.url], 1200);
     config.plan.rate = Some(400.0);
     let running = tokio::spawn(async move { Load::run(&config, CancellationToken::new()).await });
     let counted = async || {
         storage
-            .counted_if_ready()
+            .count_votes_if_ready()
             .await
             .iter()
             .map(|count| count.1)
@@ -261,8 +272,8 @@ async fn a_killed_replica_leaves_ambiguous_votes_and_loses_none(storage: Storage
     eventually("votes", |counted: &i64| *counted > 6, counted).await;
     killed.process.kill();
     let load = running.await.unwrap().unwrap();
-    let verdict = watch
-        .settle(&load.history, &before, PATIENCE)
+    let verdict = observer
+        .settle(&load.history, &before, TIMEOUT)
         .await
         .unwrap();
     assert_eq!(verdict.violations, []);
@@ -277,15 +288,18 @@ async fn a_killed_replica_leaves_ambiguous_votes_and_loses_none(storage: Storage
 async fn replicas_with_different_cookie_keys_are_reported(storage: Storage) {
     let keys = ["ab".repeat(64), "cd".repeat(64)];
     let ([replica_a, replica_b], _worker, result) = with_replicas(&storage, [&keys[0], &keys[1]]);
-    let watch = watch(&result.url, &storage).await;
-    let before = first_observation(&watch).await;
+    let observer = new_observer(&result.url, &storage).await;
+    let before = first_observation(&observer).await;
     let load = Load::run(
         &plan(&[&replica_a.url, &replica_b.url], 60),
         CancellationToken::new(),
     )
     .await
     .unwrap();
-    let after = watch.settle(&load.history, &before, Duration::ZERO);
+    let after = observer.settle(&load.history, &before, Duration::ZERO);
     let violations = after.await.unwrap().violations;
-    assert!(rules(&violations).contains(&"estranged"), "{violations:?}");
+    assert!(
+        rules(&violations).contains(&"voter-mismatch"),
+        "{violations:?}"
+    );
 }

@@ -6,14 +6,14 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use crate::{
-    faults::{start_ready, until_unready_because},
+    faults::{start_ready, wait_until_unready},
     harness::{
         app::App,
         process::{Service, command, output},
-        proxy::{Network, Proxy},
+        proxy::{Proxy, Toxic},
         scrape::Scrape,
         skip::or_skip,
-        storage::{Kind, Storage},
+        storage::{Backend, Storage},
         viewer::{get, get_json},
         voter::Voter,
     },
@@ -23,7 +23,7 @@ const MANAGEMENT: (&str, &str) = ("MANAGEMENT_LISTEN_ADDR", "127.0.0.1:0");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_public_port_shows_a_status_and_the_management_port_shows_details() {
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     let direct_url = storage.queue_url.clone();
     let (proxy, url) = Proxy::to(&storage.queue_url).await;
     storage.queue_url = url;
@@ -54,12 +54,12 @@ async fn the_public_port_shows_a_status_and_the_management_port_shows_details() 
             assert!(api["paths"]["/ready"].is_object() && api["paths"]["/metrics"].is_null());
         }
         if name == "vote" {
-            proxy.make(Network::NoAnswers);
+            proxy.set_toxic(Toxic::TimeoutDownstream);
             let managed = Service {
                 process: service.process,
                 url: management,
             };
-            until_unready_because(&managed, &["QUEUE_URL"]).await;
+            wait_until_unready(&managed, &["QUEUE_URL"]).await;
             let (status, body) = get_json(&format!("{}/ready", service.url)).await;
             assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(body, json!({"status": "not ready"}));
@@ -78,7 +78,7 @@ const HIDDEN: [&str; 4] = [
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn public_metrics_have_no_choice_labels_while_results_are_hidden() {
-    let storage = Storage::new(Kind::Embedded).await.unwrap();
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
     let app = App::start(&storage, &HIDDEN).await;
     for choice in ["a", "b", "b"] {
         Voter::new(&app.vote).must_vote_for(choice).await;
@@ -99,7 +99,7 @@ async fn public_metrics_have_no_choice_labels_while_results_are_hidden() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn management_metrics_have_choice_labels() {
-    let storage = Storage::new(Kind::Embedded).await.unwrap();
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
     let settings = [
         MANAGEMENT,
         ("POLL_RESULTS", "after-close"),
@@ -121,7 +121,7 @@ fn mode(path: &Path) -> u32 {
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn data_files_are_readable_only_by_their_owner() {
-    let storage = Storage::new(Kind::Embedded).await.unwrap();
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
     let folder = storage.folder.path().join("a new folder");
     let data = folder.display().to_string();
     let database = format!("sqlite://{data}/voting.db");

@@ -9,8 +9,8 @@ use crate::harness::{
     app::App,
     eventually, redis,
     skip::or_skip,
-    storage::{Kind, Storage, on_both_storages},
-    viewer::{get, tally, until_votes},
+    storage::{Backend, Storage, on_both_storages},
+    viewer::{get, tally, wait_for_votes},
     voter::{Voter, client},
 };
 
@@ -42,9 +42,9 @@ async fn three_thousand_scripted_posts_are_three_thousand_votes(storage: Storage
     while let Some(status) = posts.join_next().await {
         assert_eq!(status.unwrap(), StatusCode::OK);
     }
-    until_votes(&app.result, &[2000, 1000]).await;
+    wait_for_votes(&app.result, &[2000, 1000]).await;
     assert_eq!(
-        storage.counted().await,
+        storage.count_votes().await,
         [("a".to_owned(), 2000), ("b".to_owned(), 1000)]
     );
     app.stop().await;
@@ -64,7 +64,7 @@ async fn a_300_character_post_does_not_break_the_worker(storage: Storage) {
         .enqueue_raw(&[("voter", "v"), ("choice", &"x".repeat(300))])
         .await;
     Voter::new(&app.vote).must_vote_for("a").await;
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
     assert_eq!(storage.store().await.dead_letters().await.unwrap().len(), 1);
     app.stop().await;
 }
@@ -72,7 +72,7 @@ async fn a_300_character_post_does_not_break_the_worker(storage: Storage) {
 /// The result page of the original app had its own labels for a and b.
 async fn labels_are_the_same_on_both_pages(storage: Storage) {
     let app = App::start(&storage, &["--option-a", "Tea", "--option-b", "Coffee"]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     for url in [&app.vote, &app.result] {
         let page = get(url).await.text().await.unwrap();
         assert!(
@@ -86,16 +86,16 @@ async fn labels_are_the_same_on_both_pages(storage: Storage) {
 async fn the_query_of_the_original_app_returns_the_tally(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     Voter::new(&app.vote).must_vote_for("b").await;
-    until_votes(&app.result, &[0, 1]).await;
+    wait_for_votes(&app.result, &[0, 1]).await;
     // `counted` runs that query.
-    assert_eq!(storage.counted().await, [("b".to_owned(), 1)]);
+    assert_eq!(storage.count_votes().await, [("b".to_owned(), 1)]);
     app.stop().await;
 }
 
 /// The original app loaded scripts from other sites, over plain HTTP.
 async fn pages_load_nothing_from_other_sites(storage: Storage) {
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     for url in [&app.vote, &app.result] {
         let page = get(url).await.text().await.unwrap();
         // Links load nothing by themselves.
@@ -144,8 +144,8 @@ async fn the_wording_of_totals_is_kept(storage: Storage) {
 /// In the original app, 50 of 50 queued votes were lost, and a voter got 500 after 4.4 seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_redis_loses_no_vote_and_votes_fail_fast() {
-    let redis = or_skip!(redis::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.queue_url.clone_from(&redis.url);
     let flags = ["--enqueue-timeout", "2s"];
     let app = App::start(&storage, &flags).await;
@@ -167,7 +167,7 @@ async fn a_killed_redis_loses_no_vote_and_votes_fail_fast() {
         began.elapsed()
     );
     assert_eq!(
-        Voter::new(&app.vote).look().await.status,
+        Voter::new(&app.vote).get_page().await.status,
         StatusCode::OK,
         "the page is still served"
     );

@@ -11,8 +11,8 @@ use crate::harness::{
     process::Service,
     redis,
     skip::or_skip,
-    storage::{Kind, Storage, on_both_storages},
-    viewer::{Viewer, get_json, tally, until_votes},
+    storage::{Backend, Storage, on_both_storages},
+    viewer::{Viewer, get_json, tally, wait_for_votes},
     voter::Voter,
 };
 
@@ -22,8 +22,8 @@ on_both_storages! {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_redis_fails_votes_fast_and_nothing_else() {
-    let redis = or_skip!(redis::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.queue_url.clone_from(&redis.url);
     let app = App::start(&storage, &["--enqueue-timeout", "2s"]).await;
     let voter = Voter::new(&app.vote);
@@ -33,7 +33,7 @@ async fn a_frozen_redis_fails_votes_fast_and_nothing_else() {
         async || voter.vote_for("a").await.status,
     )
     .await;
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
 
     redis.server.freeze();
     let page = voter.vote_for("b").await;
@@ -42,7 +42,7 @@ async fn a_frozen_redis_fails_votes_fast_and_nothing_else() {
         (StatusCode::SERVICE_UNAVAILABLE, Some("1"))
     );
     assert_eq!(
-        page.chosen(),
+        page.selected_options(),
         ["a"],
         "the page does not show the unconfirmed vote"
     );
@@ -75,7 +75,7 @@ async fn a_frozen_redis_fails_votes_fast_and_nothing_else() {
         async || voter.vote_for("b").await.status,
     )
     .await;
-    until_votes(&app.result, &[0, 1]).await;
+    wait_for_votes(&app.result, &[0, 1]).await;
     eventually(
         "/ready",
         |(status, _)| *status == StatusCode::OK,
@@ -87,16 +87,16 @@ async fn a_frozen_redis_fails_votes_fast_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn voting_continues_while_postgres_is_down_and_the_result_is_marked_stale() {
-    let server = or_skip!(postgres::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let server = or_skip!(postgres::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     let server: &'static _ = Box::leak(Box::new(server));
     let database = server.database().await;
     storage.database_url = database.url();
     let app = App::start(&storage, &["--store-timeout", "2s"]).await;
     Voter::new(&app.vote).must_vote_for("a").await;
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
     let mut viewer = Viewer::open(&app.result, None).await;
-    viewer.until_votes(&[1, 0]).await;
+    viewer.wait_for_votes(&[1, 0]).await;
 
     server.server.kill();
     for _ in 0..20 {
@@ -120,7 +120,7 @@ async fn voting_continues_while_postgres_is_down_and_the_result_is_marked_stale(
 
     server.server.start();
     server.wait_until_ready().await;
-    viewer.until_votes(&[1, 20]).await;
+    viewer.wait_for_votes(&[1, 20]).await;
     let fresh = eventually(
         "a fresh result",
         |tally: &Value| tally["stale"] == false,
@@ -135,14 +135,14 @@ async fn voting_continues_while_postgres_is_down_and_the_result_is_marked_stale(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_postgres_does_not_block_the_worker_forever() {
-    let server = or_skip!(postgres::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let server = or_skip!(postgres::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     let server: &'static _ = Box::leak(Box::new(server));
     let database = server.database().await;
     storage.database_url = database.url();
     let app = App::start(&storage, &["--store-timeout", "500ms"]).await;
     Voter::new(&app.vote).must_vote_for("a").await;
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
     server.server.freeze();
     Voter::new(&app.vote).must_vote_for("b").await;
     // The worker was about to store the ballot, or to look up the last stored id before it reads one.
@@ -154,7 +154,7 @@ async fn a_frozen_postgres_does_not_block_the_worker_forever() {
     let ready = async || get_json(&format!("{}/ready", app.worker)).await.1;
     eventually("an aborted batch", is_aborted, ready).await;
     server.server.thaw();
-    until_votes(&app.result, &[1, 1]).await;
+    wait_for_votes(&app.result, &[1, 1]).await;
     app.stop().await;
     drop(database);
     server.server.kill();
@@ -169,10 +169,10 @@ async fn the_delay_of_a_stopped_worker_is_shown_in_few_steps(storage: Storage) {
     let is_up_to_date =
         |tally: &Value| behind(tally) == Some(0) && tally["counting"]["reported_at"].is_string();
     Voter::new(&vote.url).must_vote_for("a").await;
-    until_votes(&result.url, &[1, 0]).await;
+    wait_for_votes(&result.url, &[1, 0]).await;
     eventually("a report", is_up_to_date, async || tally(&result.url).await).await;
     let mut viewer = Viewer::open(&result.url, None).await;
-    viewer.until_votes(&[1, 0]).await;
+    viewer.wait_for_votes(&[1, 0]).await;
 
     assert!(worker.process.terminate().success());
     let mut steps = Vec::new();
@@ -191,7 +191,7 @@ async fn the_delay_of_a_stopped_worker_is_shown_in_few_steps(storage: Storage) {
     let _worker_b = Service::start("worker", &storage, &[]);
     eventually("a report", is_up_to_date, async || tally(&result.url).await).await;
     loop {
-        let event = viewer.until_votes(&[1, 0]).await;
+        let event = viewer.wait_for_votes(&[1, 0]).await;
         if is_up_to_date(&serde_json::from_str(&event.data).unwrap()) {
             break;
         }
@@ -200,9 +200,9 @@ async fn the_delay_of_a_stopped_worker_is_shown_in_few_steps(storage: Storage) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_may_start_before_their_servers() {
-    let redis = or_skip!(redis::own());
-    let server: &'static _ = Box::leak(Box::new(or_skip!(postgres::own())));
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let redis = or_skip!(redis::dedicated());
+    let server: &'static _ = Box::leak(Box::new(or_skip!(postgres::dedicated())));
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     let database = server.database().await;
     (storage.queue_url, storage.database_url) = (redis.url.clone(), database.url());
     redis.server.kill();
@@ -244,7 +244,7 @@ async fn services_may_start_before_their_servers() {
         async || voter.vote_for("a").await.status,
     )
     .await;
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
     tokio::time::timeout(Duration::from_secs(20), app.stop())
         .await
         .expect("the application stops in time");

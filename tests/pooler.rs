@@ -1,21 +1,21 @@
 //! A connection pooler between the services and Postgres, as many hosting providers have.
 
 use crate::{
-    faults::{assert_nothing_is_lost_or_doubled, until_ready},
+    faults::{assert_no_vote_lost_or_duplicated, wait_until_ready},
     harness::{
-        crowd::Crowd,
+        client_pool::ClientPool,
         eventually,
         pooler::{Mode, Pooler, Source},
         process::Service,
         skip::or_skip,
-        storage::{Kind, Storage},
+        storage::{Backend, Storage},
         viewer::tally,
     },
 };
 
 /// Two workers start on an empty database at the same time; every vote is stored once and shown.
 async fn assert_everything_works(source: Source, mode: Mode) {
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     let database = storage.database.as_ref().expect("a database on a server");
     let pooler = or_skip!(Pooler::start(source, mode, database).await);
     println!("{}", pooler.version);
@@ -24,15 +24,15 @@ async fn assert_everything_works(source: Source, mode: Mode) {
     let result = Service::start("result", &storage, &[]);
     let vote = Service::start("vote", &storage, &[]);
     for service in workers.iter().chain([&result, &vote]) {
-        until_ready(&service.url).await;
+        wait_until_ready(&service.url).await;
     }
     let polling = "no notifications; polling for changes of the tally";
     if mode == Mode::Transaction {
-        result.process.line_with(polling);
+        result.process.wait_for_line(polling);
     }
-    let crowd = Crowd::gather(&vote.url, 8);
-    crowd.accepts(400).await;
-    let counts = crowd.go_home().await;
+    let clients = ClientPool::start(&vote.url, 8);
+    clients.wait_for_accepted(400).await;
+    let counts = clients.stop().await;
     let total = async || tally(&result.url).await["total"].as_u64().unwrap_or(0);
     eventually(
         "all accepted votes",
@@ -41,7 +41,7 @@ async fn assert_everything_works(source: Source, mode: Mode) {
     )
     .await;
     storage.database_url = direct;
-    assert_nothing_is_lost_or_doubled(&storage, &counts).await;
+    assert_no_vote_lost_or_duplicated(&storage, &counts).await;
 }
 
 macro_rules! poolers {

@@ -12,7 +12,7 @@ use crate::{
         eventually,
         process::{Process, Service, command},
         storage::{Storage, on_both_storages},
-        viewer::{Viewer, tally, until_votes, votes},
+        viewer::{Viewer, tally, votes, wait_for_votes},
         voter::Voter,
     },
     store_contract::assert_counts_are_right,
@@ -33,10 +33,10 @@ async fn three_processes_count_a_vote(storage: Storage) {
     let voter = Voter::new(&vote.url);
     voter.must_vote_for("a").await;
     let mut viewer = Viewer::open(&result.url, None).await;
-    viewer.until_votes(&[1, 0]).await;
+    viewer.wait_for_votes(&[1, 0]).await;
     voter.must_vote_for("b").await;
-    viewer.until_votes(&[0, 1]).await;
-    assert_eq!(voter.look().await.chosen(), ["b"]);
+    viewer.wait_for_votes(&[0, 1]).await;
+    assert_eq!(voter.get_page().await.selected_options(), ["b"]);
 }
 
 async fn several_replicas_share_the_work(storage: Storage) {
@@ -60,13 +60,13 @@ async fn several_replicas_share_the_work(storage: Storage) {
             .await;
     }
     for result in &results {
-        until_votes(&result.url, &[10, 20]).await;
+        wait_for_votes(&result.url, &[10, 20]).await;
     }
     // A browser that reconnects to the other replica gets no new event, because both replicas send the same events. This
     // retries, because a replica that waited for a busy store may send a stale tally first.
     let first = async || {
         let mut viewer = Viewer::open(&results[0].url, None).await;
-        let event = viewer.until_votes(&[10, 20]).await;
+        let event = viewer.wait_for_votes(&[10, 20]).await;
         let mut moved = Viewer::open(&results[1].url, Some(&event.id)).await;
         moved.next().await.expect("an event is sent at once").kind
     };
@@ -135,7 +135,7 @@ async fn no_accepted_vote_is_lost_when_a_service_is_killed(storage: Storage) {
 
 async fn votes_so_far(storage: &Storage) -> u64 {
     storage
-        .counted_if_ready()
+        .count_votes_if_ready()
         .await
         .iter()
         .map(|(_, votes)| votes.unsigned_abs())
@@ -181,7 +181,7 @@ async fn votes_survive_kills_of_the_single_process(storage: Storage) {
     }
     let mut app = Process::start(command("voting-app", &variables));
     let result = app.url_in("result  ");
-    until_votes(&result, &[accepted, 0]).await;
+    wait_for_votes(&result, &[accepted, 0]).await;
     assert_eq!(votes(&tally(&result).await), [accepted, 0]);
     assert!(app.terminate().success());
 }

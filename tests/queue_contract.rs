@@ -11,9 +11,9 @@ use queue::{Consumer, Durability, Queue, QueueError, StreamEntry};
 use tokio::time::timeout;
 
 use crate::harness::{
-    PATIENCE, eventually, redis,
+    TIMEOUT, eventually, redis,
     skip::or_skip,
-    storage::{Kind, SOON, Storage, on_all_storages, poll},
+    storage::{Backend, READ_TIMEOUT, Storage, on_all_storages, poll},
 };
 
 on_all_storages! {
@@ -57,7 +57,7 @@ async fn enqueue(queue: &Queue, count: usize) -> Vec<BallotId> {
 /// Reads until entries are delivered: the first read may return nothing, because it creates the consumer group.
 async fn read(consumer: &mut Consumer, max: usize) -> Vec<StreamEntry> {
     for _ in 0..100 {
-        let deliveries = consumer.read(max, SOON).await.unwrap();
+        let deliveries = consumer.read(max, READ_TIMEOUT).await.unwrap();
         if !deliveries.is_empty() {
             return deliveries;
         }
@@ -142,7 +142,7 @@ async fn concurrent_enqueues_return_the_ids_of_their_own_ballots(storage: Storag
             let wait = if number % 3 == 0 {
                 Duration::ZERO
             } else {
-                PATIENCE
+                TIMEOUT
             };
             let id = timeout(wait, enqueue).await.ok()?.unwrap();
             Some((id, ballot.voter))
@@ -171,7 +171,7 @@ async fn a_ballot_is_delivered_to_one_consumer_only(storage: Storage) {
     assert_eq!(got.len(), 4, "at most the requested number");
     got.extend(ids(&read(&mut consumer_b, 100).await));
     assert_eq!(got, sent);
-    assert_eq!(consumer_a.read(100, SOON).await.unwrap(), []);
+    assert_eq!(consumer_a.read(100, READ_TIMEOUT).await.unwrap(), []);
 }
 
 async fn entries_of_a_dead_consumer_are_claimed(storage: Storage) {
@@ -248,7 +248,7 @@ async fn acknowledged_ballots_are_removed_and_the_others_stay(storage: Storage) 
 async fn the_backlog_is_reported(storage: Storage) {
     let queue = storage.queue().await;
     let mut consumer = queue.consumer("reader");
-    consumer.read(1, SOON).await.unwrap();
+    consumer.read(1, READ_TIMEOUT).await.unwrap();
     let sent = enqueue(&queue, 5).await;
     let backlog = consumer.trim().await.unwrap();
     assert_eq!(
@@ -360,7 +360,7 @@ async fn a_working_queue_passes_its_checks(storage: Storage) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_consumer_group_is_recreated_from_the_first_entry() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let queue = storage.queue().await;
     let sent = enqueue(&queue, 3).await;
     let mut consumer = queue.consumer("reader");
@@ -381,14 +381,14 @@ async fn a_lost_consumer_group_is_recreated_from_the_first_entry() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn entries_removed_while_pending_are_reported_as_lost() {
-    for kind in [Kind::Servers, Kind::Cluster] {
+    for kind in [Backend::Servers, Backend::Cluster] {
         let storage = or_skip!(Storage::new(kind).await);
         let queue = storage.queue().await;
         let sent = enqueue(&queue, 2).await;
         read(&mut queue.consumer("dead"), 100).await;
         let mut remove_first = ::redis::cmd("XTRIM");
         remove_first.arg(queue.name()).arg("MAXLEN").arg("=").arg(1);
-        storage.at_its_node(&remove_first);
+        storage.exec_on_owner_node(&remove_first);
         let claimed = queue.consumer("b").claim(100, NO_MIN_IDLE).await.unwrap();
         assert_eq!(claimed.deleted, sent[..1]);
         assert_eq!(ids(&claimed.entries), sent[1..]);
@@ -397,7 +397,7 @@ async fn entries_removed_while_pending_are_reported_as_lost() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn entries_removed_before_delivery_are_not_in_the_backlog() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let queue = storage.queue().await;
     let mut consumer = queue.consumer("reader");
     let sent = enqueue(&queue, 1).await;
@@ -405,7 +405,7 @@ async fn entries_removed_before_delivery_are_not_in_the_backlog() {
     let removed = enqueue(&queue, 1).await;
     let mut remove = ::redis::cmd("XDEL");
     remove.arg(queue.name()).arg(removed[0].to_string());
-    storage.at_its_node(&remove);
+    storage.exec_on_owner_node(&remove);
     consumer.acknowledge(&sent).await.unwrap();
     consumer.trim().await.unwrap();
     assert!(consumer.backlog().await.unwrap().is_empty());
@@ -413,8 +413,8 @@ async fn entries_removed_before_delivery_are_not_in_the_backlog() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn degraded_durability_and_rejected_writes_are_detected() {
-    let redis = or_skip!(redis::own());
-    let mut storage = Storage::new(Kind::Embedded).await.unwrap();
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = Storage::new(Backend::Embedded).await.unwrap();
     storage.queue_url.clone_from(&redis.url);
     let queue = storage.queue().await;
     assert_eq!(queue.durability().await.unwrap(), Durability::Full);
@@ -451,8 +451,8 @@ async fn degraded_durability_and_rejected_writes_are_detected() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn accepted_ballots_survive_a_restart_of_redis() {
-    let redis = or_skip!(redis::own());
-    let mut storage = Storage::new(Kind::Embedded).await.unwrap();
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = Storage::new(Backend::Embedded).await.unwrap();
     storage.queue_url.clone_from(&redis.url);
     let queue = storage.queue().await;
     let sent = enqueue(&queue, 50).await;
@@ -469,7 +469,7 @@ async fn accepted_ballots_survive_a_restart_of_redis() {
         // The connection broke, so the first read fails.
         got.extend(
             consumer
-                .read(100, SOON)
+                .read(100, READ_TIMEOUT)
                 .await
                 .map_or_else(|_| Vec::new(), |deliveries| ids(&deliveries)),
         );

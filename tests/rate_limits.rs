@@ -5,7 +5,7 @@ use reqwest::{Response, StatusCode, header::CONTENT_TYPE};
 use crate::harness::{
     app::App,
     storage::{Storage, on_both_storages},
-    viewer::{get, until_votes},
+    viewer::{get, wait_for_votes},
     voter::{Voter, client},
 };
 
@@ -29,7 +29,7 @@ async fn votes_from_one_address_are_not_limited_by_default(storage: Storage) {
         }
     });
     futures_util::future::join_all(voters).await;
-    until_votes(&app.result, &[3000, 0]).await;
+    wait_for_votes(&app.result, &[3000, 0]).await;
     app.stop().await;
 }
 
@@ -63,9 +63,9 @@ async fn new_voters_beyond_the_limit_get_429_and_nothing_is_queued(storage: Stor
     assert!((1..=60).contains(&wait), "{wait}");
     // Voters who have voted before may change their vote.
     known.must_vote_for("b").await;
-    until_votes(&app.result, &[2, 1]).await;
+    wait_for_votes(&app.result, &[2, 1]).await;
     assert_eq!(
-        storage.counted().await,
+        storage.count_votes().await,
         [("a".to_owned(), 2), ("b".to_owned(), 1)]
     );
     let metrics = get(&format!("{}/metrics", app.vote))
@@ -85,7 +85,7 @@ async fn cookies_from_before_a_reset_count_as_new_voters(storage: Storage) {
     for voter in &voters {
         voter.must_vote_for("a").await;
     }
-    until_votes(&app.result, &[20, 0]).await;
+    wait_for_votes(&app.result, &[20, 0]).await;
     app.stop().await;
     storage.store().await.reset().await.unwrap();
 
@@ -96,7 +96,7 @@ async fn cookies_from_before_a_reset_count_as_new_voters(storage: Storage) {
         accepted += u64::from(page.status == StatusCode::OK);
     }
     assert_eq!(accepted, 3);
-    until_votes(&app.result, &[0, accepted]).await;
+    wait_for_votes(&app.result, &[0, accepted]).await;
     app.stop().await;
 }
 

@@ -4,9 +4,9 @@ use reqwest::StatusCode;
 
 use crate::harness::{
     app::App,
-    raw::Raw,
+    raw::RawClient,
     storage::{Storage, on_both_storages},
-    viewer::until_votes,
+    viewer::wait_for_votes,
     voter::{Page, Voter, client},
 };
 
@@ -109,7 +109,7 @@ async fn invalid_forms_are_rejected(storage: Storage) {
             "the page has the form: {}",
             page.html
         );
-        assert_eq!(page.chosen(), [""; 0]);
+        assert_eq!(page.selected_options(), [""; 0]);
     }
     assert_nothing_was_queued(&storage).await;
     app.stop().await;
@@ -256,13 +256,13 @@ async fn multipart_forms_are_accepted(storage: Storage) {
         assert_eq!(page.status, status, "{parts}");
         assert!(page.html.contains(expected), "{parts}: {}", page.html);
     }
-    until_votes(&app.result, &[0, 1]).await;
+    wait_for_votes(&app.result, &[0, 1]).await;
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_needs_exactly_one_host() {
-    let storage = Storage::new(crate::harness::storage::Kind::Embedded)
+    let storage = Storage::new(crate::harness::storage::Backend::Embedded)
         .await
         .unwrap();
     let app = App::start(&storage, &[]).await;
@@ -276,7 +276,7 @@ async fn a_request_needs_exactly_one_host() {
             ("1.0", "", 200),
         ] {
             let request = format!("GET /health HTTP/{version}\r\n{hosts}connection: close\r\n\r\n");
-            let response = Raw::ask(url, request.as_bytes()).await;
+            let response = RawClient::exchange(url, request.as_bytes()).await;
             let status = response.split(' ').nth(1).unwrap_or_default();
             assert_eq!(status, expected.to_string(), "{request}: {response}");
         }
@@ -294,7 +294,7 @@ async fn assert_nothing_was_queued(storage: &Storage) {
         .await
         .unwrap();
     assert_eq!((backlog.pending, backlog.lag), (0, 0));
-    assert_eq!(storage.counted().await, []);
+    assert_eq!(storage.count_votes().await, []);
     assert_eq!(store.dead_letters().await.unwrap(), []);
 }
 
@@ -302,7 +302,7 @@ async fn forged_cookies_count_as_new_voters(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     // The id of a voter has become known, for example from a backup of the votes table.
     Voter::new(&app.vote).must_vote_for("a").await;
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
     let voter_id = storage.rows("SELECT id, cast_ms FROM votes").await[0]
         .0
         .clone();
@@ -324,7 +324,7 @@ async fn forged_cookies_count_as_new_voters(storage: Storage) {
             StatusCode::OK,
             "a forged cookie is a new voter"
         );
-        until_votes(&app.result, &[1, round as u64 + 1]).await;
+        wait_for_votes(&app.result, &[1, round as u64 + 1]).await;
     }
     app.stop().await;
 }

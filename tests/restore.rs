@@ -3,14 +3,14 @@
 use std::{fs, process::Command};
 
 use crate::{
-    faults::{start_ready, until_empty},
+    faults::{start_ready, wait_until_empty},
     harness::{
         eventually,
         postgres::Database,
         process::{command, output},
         skip::or_skip,
-        storage::{Kind, Storage},
-        viewer::{get, until_votes},
+        storage::{Backend, Storage},
+        viewer::{get, wait_for_votes},
         voter::Voter,
     },
     store_contract::assert_counts_are_right,
@@ -21,10 +21,10 @@ const VOTES: &str = "INSERT INTO votes (id, vote, cast_ms, cast_seq)
 
 /// A database with 900 votes, and an empty one.
 async fn two_databases() -> Result<(Storage, Storage), String> {
-    let from = Storage::new(Kind::Servers).await?;
+    let from = Storage::new(Backend::Servers).await?;
     from.store().await;
     from.execute(VOTES).await;
-    Ok((from, Storage::new(Kind::Servers).await?))
+    Ok((from, Storage::new(Backend::Servers).await?))
 }
 
 fn database(storage: &Storage) -> &Database {
@@ -33,7 +33,7 @@ fn database(storage: &Storage) -> &Database {
 
 async fn assert_all_votes_exist(storage: &Storage) {
     assert_eq!(
-        storage.counted().await,
+        storage.count_votes().await,
         [("a".to_owned(), 300), ("b".to_owned(), 600)]
     );
     assert_counts_are_right(storage).await;
@@ -71,7 +71,7 @@ async fn a_votes_only_dump_restores_into_existing_tables() {
 /// The dump creates a table that already exists.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dump_of_the_original_app_restores_into_existing_tables() {
-    let from = or_skip!(Storage::new(Kind::Servers).await);
+    let from = or_skip!(Storage::new(Backend::Servers).await);
     // Source: the worker of the original app, https://github.com/dockersamples/example-voting-app.
     from.execute(
         "CREATE TABLE IF NOT EXISTS votes (id VARCHAR(255) NOT NULL UNIQUE, vote VARCHAR(255) NOT NULL)",
@@ -83,13 +83,13 @@ async fn a_dump_of_the_original_app_restores_into_existing_tables() {
     .await;
     let dump = database(&from).dump(&["--table=votes"]);
 
-    let to = or_skip!(Storage::new(Kind::Servers).await);
+    let to = or_skip!(Storage::new(Backend::Servers).await);
     to.store().await;
     let message = database(&to).restore(&dump).unwrap_err();
     assert!(message.contains("\"votes\" already exists"), "{message}");
     assert_all_votes_exist(&to).await;
 
-    let empty = or_skip!(Storage::new(Kind::Servers).await);
+    let empty = or_skip!(Storage::new(Backend::Servers).await);
     database(&empty).restore(&dump).unwrap();
     empty.store().await;
     assert_all_votes_exist(&empty).await;
@@ -98,7 +98,7 @@ async fn a_dump_of_the_original_app_restores_into_existing_tables() {
 /// A restore of some tables with `--disable-triggers` leaves counts like these.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn wrong_counts_are_reported_and_recounted() {
-    for kind in [Kind::Embedded, Kind::Servers] {
+    for kind in [Backend::Embedded, Backend::Servers] {
         let storage = or_skip!(Storage::new(kind).await);
         storage.store().await;
         let three = "INSERT INTO votes (id, vote, cast_ms) VALUES ('x', 'a', 20000), ('y', 'a', 20000), ('z', 'b', 30000)";
@@ -120,7 +120,7 @@ async fn wrong_counts_are_reported_and_recounted() {
         let worker = start_ready("worker", &storage, &[]).await;
         worker
             .process
-            .line_with("the running counts differ from the votes");
+            .wait_for_line("the running counts differ from the votes");
         let metrics = get(&format!("{}/metrics", worker.url)).await;
         let metrics = metrics.text().await.unwrap();
         assert!(
@@ -145,7 +145,7 @@ async fn wrong_counts_are_reported_and_recounted() {
 /// The database file alone, without the WAL files of SQLite.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_clean_stop_the_database_file_has_all_votes() {
-    let storage = Storage::new(Kind::Embedded).await.unwrap();
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
     let mut services = Vec::new();
     for name in ["vote", "worker", "result"] {
         services.push(start_ready(name, &storage, &[]).await);
@@ -153,7 +153,7 @@ async fn after_a_clean_stop_the_database_file_has_all_votes() {
     for _ in 0..20 {
         Voter::new(&services[0].url).must_vote_for("a").await;
     }
-    until_empty(&storage).await;
+    wait_until_empty(&storage).await;
     for service in &mut services {
         assert!(service.process.terminate().success());
     }
@@ -162,14 +162,14 @@ async fn after_a_clean_stop_the_database_file_has_all_votes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_of_a_running_embedded_database_is_complete() {
-    let storage = Storage::new(Kind::Embedded).await.unwrap();
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
     let vote = start_ready("vote", &storage, &[]).await;
     let _worker = start_ready("worker", &storage, &[]).await;
     let result = start_ready("result", &storage, &[]).await;
     for _ in 0..20 {
         Voter::new(&vote.url).must_vote_for("b").await;
     }
-    until_votes(&result.url, &[0, 20]).await;
+    wait_for_votes(&result.url, &[0, 20]).await;
     let backup = |file: &str| {
         let variables = [
             ("QUEUE_URL", &*storage.queue_url),
@@ -199,9 +199,15 @@ async fn a_backup_of_a_running_embedded_database_is_complete() {
 
 /// The number of votes in a copy of one file in a separate folder.
 async fn votes_in_a_copy(storage: &Storage, name: &str) -> i64 {
-    let copy = Storage::new(Kind::Embedded).await.unwrap();
+    let copy = Storage::new(Backend::Embedded).await.unwrap();
     let from = storage.folder.path().join(name);
     fs::copy(from, copy.folder.path().join("voting.db")).unwrap();
-    let counted = async || copy.counted().await.iter().map(|(_, votes)| votes).sum();
+    let counted = async || {
+        copy.count_votes()
+            .await
+            .iter()
+            .map(|(_, votes)| votes)
+            .sum()
+    };
     eventually("a readable copy", |_: &i64| true, counted).await
 }

@@ -7,18 +7,18 @@ use crate::harness::{
     process::Service,
     redis,
     skip::or_skip,
-    storage::{Kind, Storage},
+    storage::{Backend, Storage},
     tls::Certificate,
-    viewer::{get, until_votes},
+    viewer::{get, wait_for_votes},
     voter::Voter,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn votes_use_tls_and_passwords() {
     let certificate = Certificate::new();
-    let redis = or_skip!(redis::secured(&certificate, "alice", "s3cret"));
-    let postgres = or_skip!(postgres::secured(&certificate));
-    let mut storage = Storage::new(Kind::Embedded).await.unwrap();
+    let redis = or_skip!(redis::with_tls(&certificate, "alice", "s3cret"));
+    let postgres = or_skip!(postgres::with_tls(&certificate));
+    let mut storage = Storage::new(Backend::Embedded).await.unwrap();
     let ca_file = storage.folder.path().join("cert.pem");
     certificate.write(storage.folder.path(), None).unwrap();
     let ca_file = ca_file.display().to_string();
@@ -35,7 +35,7 @@ async fn votes_use_tls_and_passwords() {
         eventually("/ready", |status| *status == StatusCode::OK, ready).await;
     }
     Voter::new(&vote.url).must_vote_for("a").await;
-    until_votes(&result.url, &[1, 0]).await;
+    wait_for_votes(&result.url, &[1, 0]).await;
 
     // Without the CA the certificate is not trusted.
     let without_ca = Service::start("vote", &storage, &[]);

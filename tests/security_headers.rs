@@ -5,7 +5,7 @@ use reqwest::{Method, Response, StatusCode};
 use crate::harness::{
     app::App,
     storage::{Storage, on_both_storages},
-    viewer::until_votes,
+    viewer::wait_for_votes,
     voter::client,
 };
 
@@ -21,7 +21,7 @@ async fn send(method: Method, url: &str) -> Response {
 
 async fn every_response_carries_the_security_headers(storage: Storage) {
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     for (method, url) in [
         (Method::GET, format!("{}/", app.vote)),
         (Method::POST, format!("{}/", app.vote)),

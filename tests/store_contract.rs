@@ -9,9 +9,9 @@ use store::{Applied, DeadLetter, ErrorClass, Store, WorkerProgress};
 use tokio::time::timeout;
 
 use crate::harness::{
-    PATIENCE,
+    TIMEOUT,
     skip::or_skip,
-    storage::{Kind, Storage, on_both_storages, poll},
+    storage::{Backend, Storage, on_both_storages, poll},
     unique,
 };
 
@@ -69,7 +69,7 @@ async fn the_newest_ballot_of_a_voter_counts(storage: Storage) {
     assert_eq!(votes(&store).await, (1, 0));
     assert_eq!(apply(&store, &[cast(voter, "b", 20, 1)]).await, (1, 0));
     assert_eq!(votes(&store).await, (0, 1));
-    assert_eq!(storage.counted().await, [("b".to_owned(), 1)]);
+    assert_eq!(storage.count_votes().await, [("b".to_owned(), 1)]);
 }
 
 async fn ids_are_compared_as_numbers(storage: Storage) {
@@ -183,7 +183,7 @@ async fn concurrent_writers_end_in_the_correct_tally(storage: Storage) {
     assert_counts_are_right(&storage).await;
     assert_eq!(
         storage
-            .counted()
+            .count_votes()
             .await
             .iter()
             .map(|(_, votes)| votes)
@@ -199,7 +199,7 @@ pub async fn assert_counts_are_right(storage: &Storage) {
         .await;
     assert_eq!(
         tally,
-        storage.counted().await,
+        storage.count_votes().await,
         "the tally equals the counted votes"
     );
     let timeline =
@@ -298,13 +298,13 @@ async fn an_empty_batch_is_no_error(storage: Storage) {
 async fn subscribers_are_notified_of_changes(storage: Storage) {
     let store = storage.store().await;
     let mut changes = storage.store().await.changes();
-    timeout(PATIENCE, changes.changed())
+    timeout(TIMEOUT, changes.changed())
         .await
         .expect("a notification when the subscription starts")
         .unwrap();
     for ms in 1..4 {
         apply(&store, &[cast(VoterId::random(), "a", ms, 0)]).await;
-        timeout(PATIENCE, changes.changed())
+        timeout(TIMEOUT, changes.changed())
             .await
             .expect("a notification of the change")
             .unwrap();
@@ -326,7 +326,7 @@ async fn concurrent_migrations_succeed(storage: Storage) {
 }
 
 async fn a_store_of_a_newer_version_is_rejected(storage: Storage) {
-    storage.prepare_by_a_newer_version().await;
+    storage.migrate_to_newer_version().await;
     let message = match Store::open(&storage.store_config()).await {
         Err(error) => format!("{:#}", anyhow::Error::from(error)),
         Ok(store) => {
@@ -343,7 +343,7 @@ async fn a_store_of_a_newer_version_is_rejected(storage: Storage) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_table_of_the_original_app_is_migrated_with_its_votes() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     // The table as the original worker creates it.
     storage
         .execute("CREATE TABLE votes (id VARCHAR(255) NOT NULL UNIQUE, vote VARCHAR(255) NOT NULL)")
@@ -365,7 +365,7 @@ async fn the_table_of_the_original_app_is_migrated_with_its_votes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_changed_vote_stays_on_its_page() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let store = storage.store().await;
     // These votes fill about ten pages.
     let voters: Vec<_> = (0..1000).map(|_| VoterId::random()).collect();
@@ -390,7 +390,7 @@ async fn a_changed_vote_stays_on_its_page() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_read_only_role_can_use_migrated_tables() {
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.store().await;
     let role = unique("reader");
     let mut owner = connect(&storage).await;
@@ -443,7 +443,7 @@ async fn workers_report_their_progress(storage: Storage) {
     };
     let waits = async || {
         let reports = store.progress().await.unwrap();
-        assert!(reports.iter().all(|report| report.age < PATIENCE));
+        assert!(reports.iter().all(|report| report.age < TIMEOUT));
         let mut waits: Vec<_> = reports
             .iter()
             .map(|report| report.oldest_ballot_age.as_millis())

@@ -3,12 +3,12 @@
 use reqwest::StatusCode;
 
 use crate::{
-    faults::{start_ready, until_ready, until_unready_because},
+    faults::{start_ready, wait_until_ready, wait_until_unready},
     harness::{
         process::Service,
         skip::or_skip,
-        storage::{Kind, Storage},
-        viewer::{get, until_votes},
+        storage::{Backend, Storage},
+        viewer::{get, wait_for_votes},
         voter::Voter,
     },
 };
@@ -16,7 +16,7 @@ use crate::{
 /// Checks that ballots rejected by the table wait, that the worker is unready with this reason, and that all ballots are
 /// stored after the fix.
 async fn assert_ballots_wait(cause: &str, fix: &str, word: &str) {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let vote = start_ready("vote", &storage, &[]).await;
     let worker = start_ready("worker", &storage, &[]).await;
     let result = start_ready("result", &storage, &[]).await;
@@ -25,11 +25,11 @@ async fn assert_ballots_wait(cause: &str, fix: &str, word: &str) {
         Voter::new(&vote.url).must_vote_for("a").await;
     }
     let words = ["the table votes refuses every ballot like this one", word];
-    until_unready_because(&worker, &words).await;
+    wait_until_unready(&worker, &words).await;
     assert_no_dead_letters(&storage).await;
     storage.execute(fix).await;
-    until_ready(&worker.url).await;
-    until_votes(&result.url, &[3, 0]).await;
+    wait_until_ready(&worker.url).await;
+    wait_for_votes(&result.url, &[3, 0]).await;
     assert_no_dead_letters(&storage).await;
 }
 
@@ -79,17 +79,17 @@ async fn a_trigger_that_raises_a_violation_delays_ballots() {
 
 /// Checks that an existing table that cannot be migrated makes services unready, and that it is migrated after the fix.
 async fn assert_migrated_after_fix(table: &str, word: &str, fix: &str, votes: [u64; 2]) {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.execute(table).await;
     let services = ["worker", "result"].map(|name| Service::start(name, &storage, &[]));
     for service in &services {
-        until_unready_because(service, &[word, "DATABASE_URL"]).await;
+        wait_until_unready(service, &[word, "DATABASE_URL"]).await;
     }
     storage.execute(fix).await;
     for service in &services {
-        until_ready(&service.url).await;
+        wait_until_ready(&service.url).await;
     }
-    until_votes(&services[1].url, &votes).await;
+    wait_for_votes(&services[1].url, &votes).await;
     let health = get(&format!("{}/health", services[0].url)).await;
     assert_eq!(health.status(), StatusCode::OK);
 }
@@ -132,7 +132,7 @@ async fn columns_of_another_type_are_reported() {
 async fn a_foreign_advisory_lock_delays_no_vote() {
     use sqlx::Connection;
 
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let vote = start_ready("vote", &storage, &[]).await;
     let _worker = start_ready("worker", &storage, &[]).await;
     let result = start_ready("result", &storage, &[]).await;
@@ -142,6 +142,6 @@ async fn a_foreign_advisory_lock_delays_no_vote() {
     let lock = sqlx::query("SELECT pg_advisory_lock(hashtext('tally'))");
     lock.execute(&mut lock_holder).await.unwrap();
     Voter::new(&vote.url).must_vote_for("a").await;
-    until_votes(&result.url, &[1, 0]).await;
+    wait_for_votes(&result.url, &[1, 0]).await;
     drop(lock_holder);
 }

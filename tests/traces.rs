@@ -8,12 +8,12 @@ use tokio::net::TcpListener;
 use crate::{
     faults::start_ready,
     harness::{
-        collector::{Collector, Seen},
+        collector::{Collector, ReceivedSpan},
         eventually,
         process::Service,
         redis,
         skip::or_skip,
-        storage::{Kind, Storage, on_both_storages},
+        storage::{Backend, Storage, on_both_storages},
         voter::client,
     },
 };
@@ -115,7 +115,7 @@ async fn a_trace_covers_the_request_and_the_commit(storage: Storage) {
         ]
     );
     assert_eq!(
-        all.map(Seen::parent),
+        all.map(ReceivedSpan::parent),
         [
             CLIENT.to_owned(),
             request.id(),
@@ -200,7 +200,7 @@ async fn a_dead_letter_is_an_error_in_its_trace_and_in_the_log(storage: Storage)
     storage
         .enqueue_raw(&[("choice", "a"), ("traceparent", &sampled)])
         .await;
-    let line = worker.process.line_with("can never be stored");
+    let line = worker.process.wait_for_line("can never be stored");
     let line: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(
         (&line["trace_id"], &line["span_id"]),
@@ -222,7 +222,7 @@ async fn a_dead_letter_is_an_error_in_its_trace_and_in_the_log(storage: Storage)
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_vote_is_an_error_in_its_trace_and_in_the_log() {
-    let mut storage = or_skip!(Storage::new(Kind::Embedded).await);
+    let mut storage = or_skip!(Storage::new(Backend::Embedded).await);
     // No server listens at this address.
     storage.queue_url = "redis://127.0.0.1:1".into();
     let collector = Collector::start().await;
@@ -239,14 +239,14 @@ async fn a_failed_vote_is_an_error_in_its_trace_and_in_the_log() {
         .await;
     assert!(sent.failed(), "{sent:?}");
     assert!(!sent.attribute("error.type").is_empty());
-    let line = vote_service.process.line_with("could not be queued");
+    let line = vote_service.process.wait_for_line("could not be queued");
     let ids = format!("trace_id={TRACE} span_id={}", request.id());
     assert!(line.ends_with(&ids), "{line}");
     // Log lines outside requests have no trace.
     assert!(
         !vote_service
             .process
-            .line_with("vote listens")
+            .wait_for_line("vote listens")
             .contains("trace_id")
     );
 }
@@ -254,7 +254,7 @@ async fn a_failed_vote_is_an_error_in_its_trace_and_in_the_log() {
 /// Exemplars lead from a latency in a graph to its trace.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn latency_buckets_have_exemplars_in_openmetrics() {
-    let storage = or_skip!(Storage::new(Kind::Embedded).await);
+    let storage = or_skip!(Storage::new(Backend::Embedded).await);
     let collector = Collector::start().await;
     let vote_service = start_ready("vote", &storage, &collector.settings()).await;
     let sampled = traceparent(TRACE, "01");
@@ -291,7 +291,7 @@ async fn latency_buckets_have_exemplars_in_openmetrics() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unsampled_traces_are_not_exported_and_keep_the_client_context() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let collector = Collector::start().await;
     let mut settings = collector.settings().to_vec();
     settings.push(("OTEL_TRACES_SAMPLER", "parentbased_always_off"));
@@ -308,7 +308,7 @@ async fn unsampled_traces_are_not_exported_and_keep_the_client_context() {
     let sent = collector
         .span(TRACE, &format!("send {}", storage.stream))
         .await;
-    let traces: Vec<_> = collector.spans().iter().map(Seen::trace).collect();
+    let traces: Vec<_> = collector.spans().iter().map(ReceivedSpan::trace).collect();
     assert_eq!(traces, [TRACE, TRACE]);
     // The worker may trace even if vote does not, so ballots keep the traceparent of the client.
     let expected = [
@@ -321,7 +321,7 @@ async fn unsampled_traces_are_not_exported_and_keep_the_client_context() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_tracing_a_ballot_keeps_the_traceparent_of_its_client() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let vote_service = start_ready("vote", &storage, &[]).await;
     let sampled = traceparent(TRACE, "01");
     assert_eq!(
@@ -353,7 +353,7 @@ fn traceparents(storage: &Storage) -> Vec<Option<String>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pending_spans_are_exported_at_shutdown() {
-    let storage = or_skip!(Storage::new(Kind::Embedded).await);
+    let storage = or_skip!(Storage::new(Backend::Embedded).await);
     let collector = Collector::start().await;
     let no_export = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str()),
@@ -373,7 +373,7 @@ async fn pending_spans_are_exported_at_shutdown() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unreachable_or_hanging_collector_does_not_affect_votes() {
-    let storage = or_skip!(Storage::new(Kind::Embedded).await);
+    let storage = or_skip!(Storage::new(Backend::Embedded).await);
     // The system accepts connections, and no response is ever sent.
     let hangs = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let hangs = format!("http://{}", hangs.local_addr().unwrap());
@@ -396,7 +396,7 @@ async fn an_unreachable_or_hanging_collector_does_not_affect_votes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_to_the_result_service_are_traced() {
-    let storage = or_skip!(Storage::new(Kind::Embedded).await);
+    let storage = or_skip!(Storage::new(Backend::Embedded).await);
     let collector = Collector::start().await;
     let result = start_ready("result", &storage, &collector.settings()).await;
     for (path, name, route) in [

@@ -6,10 +6,10 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect::Policy};
 
 use crate::harness::{
     app::App,
-    proxy::{Network, Proxy},
+    proxy::{Proxy, Toxic},
     skip::or_skip,
-    storage::{Kind, Storage},
-    viewer::until_votes,
+    storage::{Backend, Storage},
+    viewer::wait_for_votes,
 };
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -25,7 +25,7 @@ fn client() -> Client {
 }
 
 async fn app(flags: &[&str]) -> (App, Storage) {
-    let storage = Storage::new(Kind::Embedded)
+    let storage = Storage::new(Backend::Embedded)
         .await
         .expect("files can be created");
     (App::start(&storage, flags).await, storage)
@@ -81,15 +81,15 @@ async fn the_voter_cookie_is_found_among_other_cookies() {
         format!("a=\"b; {pair}; c").into_bytes(),
     ] {
         accepted(vote(&app.vote, "b").header("cookie", &*header)).await;
-        until_votes(&app.result, &[0, 1]).await;
+        wait_for_votes(&app.result, &[0, 1]).await;
         accepted(vote(&app.vote, "a").header("cookie", &*header)).await;
-        until_votes(&app.result, &[1, 0]).await;
+        wait_for_votes(&app.result, &[1, 0]).await;
     }
     let other = vote(&app.vote, "b")
         .header("cookie", "x=y")
         .header("cookie", &pair);
     accepted(other).await;
-    until_votes(&app.result, &[0, 1]).await;
+    wait_for_votes(&app.result, &[0, 1]).await;
     app.stop().await;
 }
 
@@ -101,7 +101,7 @@ async fn two_polls_on_one_host_use_separate_cookies() {
     cookie_header = format!("{cookie_header}; {}", cookie(&from_b));
     for app in [&poll_a, &poll_b] {
         accepted(vote(&app.vote, "b").header("cookie", &cookie_header)).await;
-        until_votes(&app.result, &[0, 1]).await;
+        wait_for_votes(&app.result, &[0, 1]).await;
     }
     poll_a.stop().await;
     poll_b.stop().await;
@@ -111,7 +111,7 @@ async fn two_polls_on_one_host_use_separate_cookies() {
 async fn the_choice_of_another_poll_is_not_shown() {
     let (app, storage) = app(&[]).await;
     let cookie_header = cookie(&accepted(vote(&app.vote, "a")).await);
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
     app.stop().await;
     let page = async |app: &App| {
         let request = client().get(&app.vote).header("cookie", &cookie_header);
@@ -144,14 +144,14 @@ async fn with_public_https_a_browser_on_http_stays_one_voter() {
         .header(http.0, http.1)
         .header("cookie", &cookie_header);
     accepted(again).await;
-    until_votes(&app.result, &[0, 1]).await;
+    wait_for_votes(&app.result, &[0, 1]).await;
     // A browser that continues over HTTPS stays the same voter.
     let https = vote(&app.vote, "a").header("x-forwarded-proto", "https");
     let response = accepted(https.header("cookie", &cookie_header)).await;
     let secure = cookie(&response);
     assert!(secure.starts_with("__Host-voter_id_"), "{secure}");
     accepted(vote(&app.vote, "b").header("cookie", format!("{cookie_header}; {secure}"))).await;
-    until_votes(&app.result, &[0, 1]).await;
+    wait_for_votes(&app.result, &[0, 1]).await;
     app.stop().await;
 }
 
@@ -186,12 +186,12 @@ async fn cookies_are_set_only_by_votes_and_by_forms_with_a_token() {
 /// The queue may have the ballot, so a repeated vote must belong to the same voter.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unconfirmed_first_vote_sets_the_voter_cookie() {
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     let (proxy, url) = Proxy::to(&storage.queue_url).await;
     storage.queue_url = url;
     let app = App::start(&storage, &["--enqueue-timeout", "2s"]).await;
     accepted(vote(&app.vote, "a")).await;
-    proxy.make(Network::NoAnswers);
+    proxy.set_toxic(Toxic::TimeoutDownstream);
     let api = client().post(format!("{}/api/votes", app.vote));
     let api = api
         .header("content-type", "application/json")
@@ -201,7 +201,7 @@ async fn an_unconfirmed_first_vote_sets_the_voter_cookie() {
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(cookies(&response).len(), 1);
     }
-    proxy.make(Network::Good);
+    proxy.set_toxic(Toxic::None);
     app.stop().await;
 }
 
@@ -243,7 +243,7 @@ async fn browsers_that_store_no_cookies_get_a_notice() {
         let page = accepted(next(site)).await.text().await.unwrap();
         assert!(page.contains("Choose one."), "{page}");
     }
-    until_votes(&app.result, &[1, 1]).await;
+    wait_for_votes(&app.result, &[1, 1]).await;
     app.stop().await;
 }
 
@@ -297,11 +297,11 @@ async fn a_repeated_vote_belongs_to_the_same_voter() {
     };
     accepted(send("a", "one")).await;
     let response = accepted(send("b", "one")).await;
-    until_votes(&app.result, &[0, 1]).await;
+    wait_for_votes(&app.result, &[0, 1]).await;
     accepted(send("b", "two")).await;
-    until_votes(&app.result, &[0, 2]).await;
+    wait_for_votes(&app.result, &[0, 2]).await;
     // A cookie takes precedence over the attempt id.
     accepted(send("a", "three").header("cookie", cookie(&response))).await;
-    until_votes(&app.result, &[1, 1]).await;
+    wait_for_votes(&app.result, &[1, 1]).await;
     app.stop().await;
 }

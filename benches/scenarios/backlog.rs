@@ -1,4 +1,4 @@
-//! A backlog in Redis, and the workers that drain it into Postgres.
+//! A backlog in Redis and workers that drain it into Postgres.
 
 use std::{
     thread::sleep,
@@ -8,7 +8,7 @@ use std::{
 use anyhow::ensure;
 
 use crate::{
-    ask,
+    http,
     servers::Redis,
     service::Service,
     store::{Votes, choice, voter},
@@ -16,19 +16,19 @@ use crate::{
 };
 
 const STREAM: &str = "ballots";
-/// Ballots in one command: enough to fill the stream fast.
-const AT_ONCE: usize = 5000;
-const LONGEST: Duration = Duration::from_mins(10);
+/// Ballots per pipeline: enough to fill the stream fast.
+const PIPELINE_SIZE: usize = 5000;
+const TIMEOUT: Duration = Duration::from_mins(10);
 
-/// What draining it took.
+/// Throughput and memory of a drain.
 pub struct Drained {
     /// Votes per second.
     pub per_second: f64,
-    /// The most memory that one of the workers ever had, in bytes.
+    /// The highest peak memory of a worker, in bytes.
     pub memory: f64,
 }
 
-/// Puts one ballot of each of these voters into an empty stream. In the next round they all choose the other option.
+/// Fills an empty stream with one ballot of each of these voters. In the next round they all choose the other option.
 pub fn fill(
     redis: &Redis,
     voters: impl IntoIterator<Item = u64>,
@@ -38,7 +38,7 @@ pub fn fill(
     redis::cmd("DEL").arg(STREAM).exec(&mut connection)?;
     let mut voters = voters.into_iter();
     loop {
-        let numbers: Vec<_> = voters.by_ref().take(AT_ONCE).collect();
+        let numbers: Vec<_> = voters.by_ref().take(PIPELINE_SIZE).collect();
         if numbers.is_empty() {
             return Ok(());
         }
@@ -55,14 +55,14 @@ pub fn fill(
     }
 }
 
-/// The voters below this number, in another order each round: people do not vote again in the order in which they voted.
-pub fn shuffled(crowd: u64, round: u64) -> Vec<u64> {
-    let mut voters: Vec<_> = (0..crowd).collect();
+/// The numbers below `count`, in another order each round: voters do not vote again in the order of their first votes.
+pub fn shuffled(count: u64, round: u64) -> Vec<u64> {
+    let mut voters: Vec<_> = (0..count).collect();
     voters.sort_by_cached_key(|number| voter(number + (round << 32)));
     voters
 }
 
-/// Drains so many ballots of a backlog with so many workers.
+/// Drains a backlog with this number of workers.
 pub fn drain(
     redis: &Redis,
     votes: &Votes,
@@ -76,37 +76,40 @@ pub fn drain(
     let workers: Vec<_> = (0..workers)
         .map(|_| Service::start("worker", &environment))
         .collect::<Result<_, _>>()?;
-    // They began while they became ready: what is moved by then is not counted.
-    let (began, moved_before) = (Instant::now(), moved(&workers)?);
+    // Workers already process ballots before they are ready; those do not count.
+    let (began, processed_before) = (Instant::now(), processed(&workers)?);
     loop {
-        let moved = moved(&workers)?;
+        let processed = processed(&workers)?;
         #[expect(clippy::cast_precision_loss, reason = "no backlog is so long")]
         let all = ballots as f64;
-        if moved >= all {
+        if processed >= all {
             let took = began.elapsed().as_secs_f64();
             let memory = workers
                 .iter()
                 .map(|worker| usage::peak_memory(worker.id()))
                 .try_fold(0.0, |most: f64, memory| anyhow::Ok(most.max(memory?)))?;
-            ensure!(votes.is_sound()?, "the tally is not the votes counted");
+            ensure!(
+                votes.tally_matches_votes()?,
+                "the tally does not equal the counted votes"
+            );
             return Ok(Drained {
-                per_second: (moved - moved_before) / took,
+                per_second: (processed - processed_before) / took,
                 memory,
             });
         }
         ensure!(
-            began.elapsed() < LONGEST,
-            "{moved} of {ballots} ballots were moved"
+            began.elapsed() < TIMEOUT,
+            "{processed} of {ballots} ballots were processed"
         );
         sleep(Duration::from_millis(20));
     }
 }
 
-fn moved(workers: &[Service]) -> anyhow::Result<f64> {
+fn processed(workers: &[Service]) -> anyhow::Result<f64> {
     let mut all = 0.0;
     for worker in workers {
         for outcome in ["applied", "stale"] {
-            all += ask::metric(worker.address, "worker_ballots_processed_total", outcome)?;
+            all += http::sum_metric(worker.address, "worker_ballots_processed_total", outcome)?;
         }
     }
     Ok(all)

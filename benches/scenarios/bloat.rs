@@ -1,4 +1,4 @@
-//! The same voters again and again: whether the tables stay as large as what is in them.
+//! Repeated votes of the same voters, and how much the tables grow beyond their contents.
 
 use super::{
     Scale,
@@ -6,12 +6,12 @@ use super::{
     megabytes,
 };
 use crate::{
-    report::{Aim, Report},
+    report::{Report, Target},
     servers::{Postgres, Redis},
     store::Votes,
 };
 
-/// What could grow, and how large it is: what has a row for each voter, and what has few however many vote.
+/// The tables and indexes that could grow, with their sizes in SQL: with a row per voter, or with a few rows only.
 const SIZES: [(&str, &str, Rows); 3] = [
     ("votes", "pg_relation_size('votes')", Rows::Many),
     ("their index", "pg_indexes_size('votes')", Rows::Many),
@@ -24,20 +24,20 @@ const SIZES: [(&str, &str, Rows); 3] = [
 
 #[derive(Clone, Copy)]
 enum Rows {
-    /// They are judged by their size written anew.
+    /// The size is compared with that of the rewritten table.
     Many,
-    /// A ratio of a few pages says nothing: they are judged by their size.
+    /// The size itself has a target: the ratio of a few pages says nothing.
     Few,
 }
 
 pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
     let (redis, postgres) = (Redis::start()?, Postgres::start()?);
-    let crowd = scale.of(500_000, 20_000);
+    let voters = scale.of(500_000, 20_000);
     let votes = Votes::prepare(postgres.database("any_order")?)?;
-    let any_order = |round| backlog::shuffled(crowd, round);
-    let aim = Aim::AtMost(1.5);
+    let any_order = |round| backlog::shuffled(voters, round);
+    let target = Target::AtMost(1.5);
     let (speeds, bloat) = repeat(&redis, &votes, scale.of(10, 3), any_order)?;
-    bloat.tell(report, "in any order", aim);
+    bloat.report_to(report, "in any order", target);
     for table in ["votes", "tally", "timeline"] {
         let of_table = |what| {
             let figure =
@@ -45,29 +45,29 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
             number(&votes, &figure)
         };
         let hot = of_table("coalesce(100 * n_tup_hot_upd / nullif(n_tup_upd, 0), 0)")?;
-        let what = format!("updates of {table} that touched no index");
-        report.value(what, "%", &[hot], Aim::None);
-        let what = format!("times that {table} was vacuumed by itself");
-        report.value(what, "", &[of_table("autovacuum_count")?], Aim::None);
+        let what = format!("HOT updates of {table}");
+        report.value(what, "%", &[hot], Target::None);
+        let what = format!("autovacuum runs of {table}");
+        report.value(what, "", &[of_table("autovacuum_count")?], Target::None);
     }
     if let [_, first, .., last] = speeds[..] {
         report.value(
-            "cost of a repeat vote, the last time of the first",
+            "cost of a repeat vote, last round relative to the first",
             "×",
             &[first / last],
-            aim,
+            target,
         );
     }
-    // The worst that voters can do: each batch changes all votes of a page, which has room for a tenth of them. It takes
-    // less than the minute after which autovacuum looks again.
+    // The worst case: each batch changes all votes of a page, which has room for a tenth of them. It takes less than the
+    // minute between two autovacuum runs.
     let votes = Votes::prepare(postgres.database("same_order")?)?;
-    let same_order = |_| (0..crowd).collect();
+    let same_order = |_| (0..voters).collect();
     let (_, bloat) = repeat(&redis, &votes, scale.of(4, 2), same_order)?;
-    bloat.tell(report, "in the order of before", Aim::None);
+    bloat.report_to(report, "in the same order", Target::None);
     Ok(())
 }
 
-/// All vote once, and so many times again. Returns the speeds, in votes per second, and what became of the tables.
+/// Lets all voters vote once and `again` more times. Returns the speeds, in votes per second, and the table sizes.
 fn repeat(
     redis: &Redis,
     votes: &Votes,
@@ -94,31 +94,33 @@ fn repeat(
     let bloat = Bloat {
         repeats: again * ballots,
         grown: grown?,
-        anew: sizes()?,
+        rewritten: sizes()?,
     };
     Ok((speeds, bloat))
 }
 
-/// The sizes in bytes: as they grew, and of the same rows written anew.
+/// The sizes in bytes: after the votes, and after a rewrite of the same rows.
 struct Bloat {
     repeats: u64,
     grown: Vec<f64>,
-    anew: Vec<f64>,
+    rewritten: Vec<f64>,
 }
 
 impl Bloat {
-    fn tell(self, report: &mut Report, order: &str, aim: Aim) {
-        for ((&(name, _, rows), grown), anew) in SIZES.iter().zip(self.grown).zip(self.anew) {
-            let (of_size, of_ratio) = match (aim, rows) {
-                (Aim::None, _) => (Aim::None, Aim::None),
-                (aim, Rows::Many) => (Aim::None, aim),
-                (_, Rows::Few) => (Aim::AtMost(1.0), Aim::None),
+    fn report_to(self, report: &mut Report, order: &str, target: Target) {
+        for ((&(name, _, rows), grown), rewritten) in
+            SIZES.iter().zip(self.grown).zip(self.rewritten)
+        {
+            let (of_size, of_ratio) = match (target, rows) {
+                (Target::None, _) => (Target::None, Target::None),
+                (target, Rows::Many) => (Target::None, target),
+                (_, Rows::Few) => (Target::AtMost(1.0), Target::None),
             };
             let after = format!("after {} repeat votes {order}", self.repeats);
             let size = format!("size of {name} {after}");
             report.value(size, "MB", &[megabytes(grown)], of_size);
-            let bloat = format!("of that of the same rows written anew, {name} {after}");
-            report.value(bloat, "×", &[grown / anew], of_ratio);
+            let bloat = format!("size relative to the rewritten table, {name} {after}");
+            report.value(bloat, "×", &[grown / rewritten], of_ratio);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Votes by the page's form into the embedded file, each on the disk before it is answered.
+//! Votes by the page's form into the embedded database, each on the disk before its response.
 
 use anyhow::ensure;
 use sqlx::{Connection, SqliteConnection};
@@ -6,8 +6,8 @@ use tempfile::TempDir;
 
 use super::Scale;
 use crate::{
-    drive::{Answered, Kind, Requests, Task, drive},
-    report::{Aim, Report},
+    client::{RequestKind, RequestStats, Requests, Task, run_task},
+    report::{Report, Target},
     service::Service,
     store::block_on,
 };
@@ -23,54 +23,50 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
     {
         let mut rounds = Vec::new();
         for _ in 0..scale.rounds() {
-            let before = kept(&url)?;
-            let answered: Answered = drive(&Task::Requests(Requests {
+            let before = count_ballots(&url)?;
+            let stats: RequestStats = run_task(&Task::Requests(Requests {
                 address: vote.address,
-                kind: Kind::Vote {
+                kind: RequestKind::Vote {
                     gzip: false,
-                    again: true,
+                    repeat: true,
                 },
                 connections,
                 warm_up: scale.warm_up(),
                 duration: scale.duration(),
             }))?;
-            let kept = kept(&url)? - before;
+            let queued = count_ballots(&url)? - before;
+            ensure!(stats.failed == 0, "{} votes were rejected", stats.failed);
             ensure!(
-                answered.failed == 0,
-                "{} votes were refused",
-                answered.failed
+                queued == stats.succeeded,
+                "{} votes were accepted, {queued} are in the queue",
+                stats.succeeded
             );
-            ensure!(
-                kept == answered.all,
-                "{} votes were accepted, {kept} are in the queue",
-                answered.all
-            );
-            rounds.push(answered);
+            rounds.push(stats);
         }
-        let of = |figure: fn(&Answered) -> f64| rounds.iter().map(figure).collect::<Vec<_>>();
+        let of = |figure: fn(&RequestStats) -> f64| rounds.iter().map(figure).collect::<Vec<_>>();
         let who = format!("{connections} connections");
-        let aim = if connections == 1 {
-            Aim::None
+        let target = if connections == 1 {
+            Target::None
         } else {
-            Aim::AtLeast(5000.0)
+            Target::AtLeast(5000.0)
         };
         report.value(
             format!("durable votes, {who}"),
             "/s",
             &of(|round| round.per_second),
-            aim,
+            target,
         );
         report.value(
             format!("p99, {who}"),
             "ms",
             &of(|round| round.p99),
-            Aim::None,
+            Target::None,
         );
     }
     Ok(())
 }
 
-fn kept(url: &str) -> anyhow::Result<u64> {
+fn count_ballots(url: &str) -> anyhow::Result<u64> {
     block_on(async {
         let mut file = SqliteConnection::connect(url).await?;
         let ballots: i64 = sqlx::query_scalar("SELECT count(*) FROM ballots")

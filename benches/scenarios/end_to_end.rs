@@ -1,4 +1,4 @@
-//! All three services together: what they sustain, and how soon a vote is seen at half of that.
+//! All three services together: the sustained throughput, and the time until a vote is visible at half of it.
 
 use std::{
     thread::sleep,
@@ -9,14 +9,14 @@ use anyhow::ensure;
 
 use super::Scale;
 use crate::{
-    drive::{Answered, Kind, Requests, Seen, Steady, Task, drive},
-    report::{Aim, Report},
+    client::{DeliveryStats, RequestKind, RequestStats, Requests, Steady, Task, run_task},
+    report::{Report, Target},
     servers::{Postgres, Redis},
     service::Service,
     store::Votes,
 };
 
-const LONGEST: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 const CONNECTIONS: usize = 64;
 
 pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
@@ -33,38 +33,36 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
     for _ in 0..scale.rounds() {
         let before = counted(&votes)?;
         let began = Instant::now();
-        let answered: Answered = drive(&Task::Requests(Requests {
+        let stats: RequestStats = run_task(&Task::Requests(Requests {
             address: vote.address,
-            kind: Kind::Vote {
+            kind: RequestKind::Vote {
                 gzip: false,
-                again: false,
+                repeat: false,
             },
             connections: CONNECTIONS,
             warm_up: Duration::ZERO,
             duration: scale.duration(),
         }))?;
-        ensure!(
-            answered.failed == 0,
-            "{} votes were refused",
-            answered.failed
-        );
-        let all = before + answered.all;
+        ensure!(stats.failed == 0, "{} votes were rejected", stats.failed);
+        let all = before + stats.succeeded;
         while counted(&votes)? < all {
-            ensure!(began.elapsed() < LONGEST, "accepted votes are not counted");
+            ensure!(began.elapsed() < TIMEOUT, "accepted votes are not counted");
             sleep(Duration::from_millis(5));
         }
-        ensure!(
-            counted(&votes)? == all,
-            "more votes are counted than were cast"
-        );
+        ensure!(counted(&votes)? == all, "more votes were counted than cast");
         #[expect(clippy::cast_precision_loss, reason = "no run has so many votes")]
-        sustained.push(answered.all as f64 / began.elapsed().as_secs_f64());
+        sustained.push(stats.succeeded as f64 / began.elapsed().as_secs_f64());
     }
-    report.value("votes from POST to committed", "/s", &sustained, Aim::None);
+    report.value(
+        "votes from POST to committed",
+        "/s",
+        &sustained,
+        Target::None,
+    );
     let half = sustained.iter().copied().fold(f64::INFINITY, f64::min) / 2.0;
     let mut rounds = Vec::new();
     for _ in 0..scale.rounds() {
-        let seen: Seen = drive(&Task::Steady(Steady {
+        let delivery: DeliveryStats = run_task(&Task::Steady(Steady {
             vote: vote.address,
             result: result.address,
             connections: CONNECTIONS,
@@ -72,24 +70,31 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
             rate: half,
             duration: scale.of(Duration::from_secs(10), Duration::from_secs(2)),
         }))?;
-        ensure!(seen.failed == 0, "{} votes were refused", seen.failed);
-        rounds.push(seen);
+        ensure!(
+            delivery.failed == 0,
+            "{} votes were rejected",
+            delivery.failed
+        );
+        rounds.push(delivery);
     }
-    let of = |figure: fn(&Seen) -> f64| rounds.iter().map(figure).collect::<Vec<_>>();
+    let of = |figure: fn(&DeliveryStats) -> f64| rounds.iter().map(figure).collect::<Vec<_>>();
     let at = format!("at {half:.0} votes/s");
     report.value(
         format!("from POST to a viewer, p50, {at}"),
         "ms",
         &of(|round| round.p50),
-        Aim::AtMost(100.0),
+        Target::AtMost(100.0),
     );
     report.value(
         format!("from POST to a viewer, p99, {at}"),
         "ms",
         &of(|round| round.p99),
-        Aim::AtMost(500.0),
+        Target::AtMost(500.0),
     );
-    ensure!(votes.is_sound()?, "the tally is not the votes counted");
+    ensure!(
+        votes.tally_matches_votes()?,
+        "the tally does not equal the counted votes"
+    );
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! What is measured, one stage after the other.
+//! The scenarios, one for each stage.
 
 mod backlog;
 mod bloat;
@@ -15,10 +15,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use crate::report::Report;
 
-/// Measures one stage.
+/// A function that measures one stage.
 type Scenario = fn(Scale, &mut Report) -> anyhow::Result<()>;
 
-/// All of them, by name.
+/// All scenarios, by name.
 pub const SCENARIOS: [(&str, Scenario); 9] = [
     ("vote", vote::run),
     ("embedded", embedded::run),
@@ -31,12 +31,12 @@ pub const SCENARIOS: [(&str, Scenario); 9] = [
     ("original", original::run),
 ];
 
-/// How much of everything.
+/// The size of the measurements.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scale {
-    /// Small versions, which show that it works.
+    /// Small versions, which only show that the scenarios work.
     pub quick: bool,
-    /// Where the original voting page is, if somebody has started it.
+    /// The address of the original voting page, if it was started.
     pub original: Option<SocketAddr>,
 }
 
@@ -46,23 +46,23 @@ impl Scale {
         if self.quick { quick } else { full }
     }
 
-    /// How often everything is measured.
+    /// The number of rounds.
     pub fn rounds(self) -> usize {
         self.of(5, 3)
     }
 
-    /// How long requests are sent before anything is measured.
+    /// Duration of the warm-up.
     pub fn warm_up(self) -> Duration {
         Duration::from_millis(self.of(500, 200))
     }
 
-    /// How long requests are measured.
+    /// Duration of the measurement.
     pub fn duration(self) -> Duration {
         Duration::from_millis(self.of(3000, 500))
     }
 }
 
-/// In MB.
+/// Bytes in MB.
 fn megabytes(bytes: f64) -> f64 {
     bytes / 1e6
 }

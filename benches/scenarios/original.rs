@@ -1,11 +1,11 @@
-//! The original voting page beside ours: the same votes, round by round. Only where somebody has started it.
+//! The original voting page compared with ours: the same votes, round by round. Runs only if the original was started.
 
 use anyhow::Context;
 
 use super::Scale;
 use crate::{
-    drive::{Answered, Kind, Requests, Task, drive},
-    report::{Aim, Report},
+    client::{RequestKind, RequestStats, Requests, Task, run_task},
+    report::{Report, Target},
     servers::Redis,
     service::Service,
 };
@@ -13,18 +13,18 @@ use crate::{
 pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
     let original = scale
         .original
-        .context("--original does not say where it is")?;
+        .context("--original=ADDRESS:PORT is missing")?;
     let redis = Redis::start()?;
     let vote = Service::start("vote", &[("QUEUE_URL", &redis.url)])?;
     for connections in [64, 256] {
         let (mut theirs, mut ours) = (Vec::new(), Vec::new());
         for _ in 0..scale.rounds() {
             for (address, rounds) in [(original, &mut theirs), (vote.address, &mut ours)] {
-                rounds.push(drive::<Answered>(&Task::Requests(Requests {
+                rounds.push(run_task::<RequestStats>(&Task::Requests(Requests {
                     address,
-                    kind: Kind::Vote {
+                    kind: RequestKind::Vote {
                         gzip: false,
-                        again: true,
+                        repeat: true,
                     },
                     connections,
                     warm_up: scale.warm_up(),
@@ -32,25 +32,25 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
                 }))?);
             }
         }
-        let of = |rounds: &[Answered], figure: fn(&Answered) -> f64| {
+        let of = |rounds: &[RequestStats], figure: fn(&RequestStats) -> f64| {
             rounds.iter().map(figure).collect::<Vec<_>>()
         };
         let who = format!("{connections} connections; the original as the limit");
-        let speed = |round: &Answered| round.per_second;
-        report.beside(
+        let speed = |round: &RequestStats| round.per_second;
+        report.compare(
             format!("votes, {who}"),
             "/s",
             &of(&ours, speed),
             &of(&theirs, speed),
-            Aim::None,
+            Target::None,
         );
-        let p99 = |round: &Answered| round.p99;
-        report.beside(
+        let p99 = |round: &RequestStats| round.p99;
+        report.compare(
             format!("p99, {who}"),
             "ms",
             &of(&ours, p99),
             &of(&theirs, p99),
-            Aim::None,
+            Target::None,
         );
     }
     Ok(())

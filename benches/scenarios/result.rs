@@ -1,4 +1,4 @@
-//! The result: to many viewers at once, as a page, and as JSON. The limits: the same bytes with nothing behind them.
+//! The result as an event stream to many viewers, as a page and as JSON. The limits send the same bytes from memory.
 
 use std::{
     thread::sleep,
@@ -9,20 +9,21 @@ use anyhow::ensure;
 
 use super::Scale;
 use crate::{
-    ask,
-    drive::{self, Answered, Kind, Requests, Task, Viewers, Watched, drive},
-    limit,
-    report::{Aim, Report},
+    client::{
+        FanOutStats, RequestKind, RequestStats, Requests, Task, Viewers, run_task, run_task_with,
+    },
+    http, limit,
+    report::{Report, Target},
     servers::Postgres,
     service::Service,
     store::Votes,
     usage,
 };
 
-/// How often the tally changes where each change is measured.
-const EVERY: Duration = Duration::from_secs(1);
-/// And where it never rests.
-const ALL_THE_TIME: Duration = Duration::from_millis(20);
+/// The interval of tally changes if each change is measured.
+const CHANGE_INTERVAL: Duration = Duration::from_secs(1);
+/// The interval of tally changes under continuous voting.
+const CONTINUOUS_INTERVAL: Duration = Duration::from_millis(20);
 
 pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
     let postgres = Postgres::start()?;
@@ -38,46 +39,46 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
     }
     let result = Service::start("result", &[("DATABASE_URL", &votes.url)])?;
     for (path, what) in [("/", "page"), ("/api/tally", "tally as JSON")] {
-        let limit = Service::limit(&limit::Task::Page(ask::get(result.address, path)?.len()))?;
+        let limit = Service::limit(&limit::Task::Page(http::get(result.address, path)?.len()))?;
         let requests = |service: &Service, path: &str| {
             Task::Requests(Requests {
                 address: service.address,
-                kind: Kind::Get(path.to_owned()),
+                kind: RequestKind::Get(path.to_owned()),
                 connections: 64,
                 warm_up: scale.warm_up(),
                 duration: scale.duration(),
             })
         };
-        let (mut limits, mut answered) = (Vec::new(), Vec::new());
+        let (mut limits, mut rates) = (Vec::new(), Vec::new());
         for _ in 0..scale.rounds() {
-            limits.push(drive::<Answered>(&requests(&limit, "/"))?.per_second);
-            let round: Answered = drive(&requests(&result, path))?;
+            limits.push(run_task::<RequestStats>(&requests(&limit, "/"))?.per_second);
+            let round: RequestStats = run_task(&requests(&result, path))?;
             ensure!(
                 round.failed == 0,
                 "{} requests of {path} failed",
                 round.failed
             );
-            answered.push(round.per_second);
+            rates.push(round.per_second);
         }
-        report.beside(
+        report.compare(
             format!("{what}, 64 connections"),
             "/s",
-            &answered,
+            &rates,
             &limits,
-            Aim::OfLimit(0.8),
+            Target::OfLimit(0.8),
         );
     }
     Ok(())
 }
 
-/// One round of viewers, at a service of ours or a limit.
+/// One round of viewers at our service or at a limit.
 struct Round {
-    watched: Watched,
-    /// The part of a core that it took, in percent.
-    busy: f64,
-    /// Microseconds of a core per viewer and event.
+    fan_out: FanOutStats,
+    /// CPU usage, in percent of a core.
+    usage: f64,
+    /// CPU time per viewer and event, in microseconds.
     cpu: f64,
-    /// Bytes per viewer.
+    /// Memory per viewer, in bytes.
     memory: f64,
 }
 
@@ -86,7 +87,7 @@ fn fan_out(scale: Scale, report: &mut Report, votes: &Votes, count: usize) -> an
     for _ in 0..scale.of(3, 1) {
         let task = limit::Task::Events {
             bytes: 330,
-            every: EVERY,
+            every: CHANGE_INTERVAL,
         };
         let limit = Service::limit(&task)?;
         limits.push(watch(scale, &limit, count, |until| {
@@ -95,65 +96,65 @@ fn fan_out(scale: Scale, report: &mut Report, votes: &Votes, count: usize) -> an
         })?);
         let result = Service::start("result", &[("DATABASE_URL", &votes.url)])?;
         ours.push(watch(scale, &result, count, |until| {
-            change_until(votes, EVERY, until)
+            change_until(votes, CHANGE_INTERVAL, until)
         })?);
     }
     for round in limits.iter().chain(&ours) {
-        let watched = &round.watched;
+        let fan_out = &round.fan_out;
         ensure!(
-            watched.seen > 0 && watched.complete + 1 >= watched.seen,
-            "events reached not every viewer: {watched:?}"
+            fan_out.events > 0 && fan_out.complete + 1 >= fan_out.events,
+            "not every event reached every viewer: {fan_out:?}"
         );
     }
     let of =
         |rounds: &[Round], figure: fn(&Round) -> f64| rounds.iter().map(figure).collect::<Vec<_>>();
     let who = format!("{count} viewers");
     let cpu = |round: &Round| round.cpu;
-    let spread = |round: &Round| round.watched.spread_p50;
-    let last = |round: &Round| round.watched.spread_most;
+    let spread = |round: &Round| round.fan_out.spread_p50;
+    let last = |round: &Round| round.fan_out.spread_max;
     let memory = |round: &Round| round.memory / 1000.0;
-    let aim = if count == 9000 {
-        Aim::AtMost(250.0)
+    let target = if count == 9000 {
+        Target::AtMost(250.0)
     } else {
-        Aim::None
+        Target::None
     };
-    report.beside(
-        format!("a core's time per viewer and event, {who}"),
+    report.compare(
+        format!("CPU time per viewer and event, {who}"),
         "µs",
         &of(&ours, cpu),
         &of(&limits, cpu),
-        Aim::None,
+        Target::None,
     );
-    report.beside(
+    report.compare(
         format!("from the first viewer to the last, {who}"),
         "ms",
         &of(&ours, spread),
         &of(&limits, spread),
-        aim,
+        target,
     );
-    report.beside(
-        format!("the same, slowest event, {who}"),
+    report.compare(
+        format!("from the first viewer to the last, slowest event, {who}"),
         "ms",
         &of(&ours, last),
         &of(&limits, last),
-        Aim::None,
+        Target::None,
     );
-    report.beside(
+    report.compare(
         format!("memory per viewer, {who}"),
         "KB",
         &of(&ours, memory),
         &of(&limits, memory),
-        Aim::AtMost(20.0),
+        Target::AtMost(20.0),
     );
     let result = Service::start("result", &[("DATABASE_URL", &votes.url)])?;
-    let restless = watch(scale, &result, count, |until| {
-        change_until(votes, ALL_THE_TIME, until)
+    let continuous = watch(scale, &result, count, |until| {
+        change_until(votes, CONTINUOUS_INTERVAL, until)
     })?;
     report.value(
-        format!("a core's time, {who}, votes all the time"),
+        format!("CPU usage, {who}, continuous votes"),
         "%",
-        &[restless.busy],
-        Aim::None,
+        &[continuous.usage],
+        Target::None,
     );
     Ok(())
 }
@@ -172,23 +173,23 @@ fn watch(
         count,
         duration,
     });
-    let watched: Watched = drive::start(&task, || {
+    let fan_out: FanOutStats = run_task_with(&task, || {
         let before = usage::cpu(service.id())?;
         change(Instant::now() + duration)?;
         cpu = usage::cpu(service.id())?.saturating_sub(before);
         Ok(())
     })?;
     #[expect(clippy::cast_precision_loss, reason = "viewers and events are few")]
-    let (viewers, events) = (count as f64, watched.seen as f64);
+    let (viewers, events) = (count as f64, fan_out.events as f64);
     Ok(Round {
-        busy: 100.0 * cpu.as_secs_f64() / duration.as_secs_f64(),
+        usage: 100.0 * cpu.as_secs_f64() / duration.as_secs_f64(),
         cpu: cpu.as_secs_f64() * 1e6 / viewers / events,
         memory: (usage::peak_memory(service.id())? - memory_before) / viewers,
-        watched,
+        fan_out,
     })
 }
 
-/// One vote more each time.
+/// Adds a vote at each interval.
 fn change_until(votes: &Votes, every: Duration, until: Instant) -> anyhow::Result<()> {
     while Instant::now() + every < until {
         sleep(every);

@@ -1,10 +1,10 @@
-//! How soon a service is ready, and what it costs while nobody wants anything.
+//! The startup time of the services and their CPU and memory usage while idle.
 
 use std::{thread::sleep, time::Duration};
 
 use super::{Scale, megabytes};
 use crate::{
-    report::{Aim, Report},
+    report::{Report, Target},
     servers::{Postgres, Redis},
     service::Service,
     store::Votes,
@@ -24,15 +24,15 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
         for _ in 0..scale.rounds() {
             times.push(
                 Service::start(name, &environment)?
-                    .became_ready_after
+                    .startup_time
                     .as_secs_f64(),
             );
         }
         report.value(
-            format!("{name}: from its start until it is ready"),
+            format!("{name}: from start to ready"),
             "s",
             &times,
-            Aim::AtMost(0.3),
+            Target::AtMost(0.3),
         );
         let service = Service::start(name, &environment)?;
         sleep(Duration::from_secs(1));
@@ -43,17 +43,17 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
             .as_secs_f64()
             / idle.as_secs_f64();
         report.value(
-            format!("{name}: a core's time while idle"),
+            format!("{name}: CPU usage while idle"),
             "%",
             &[100.0 * used],
-            Aim::AtMost(0.5),
+            Target::AtMost(0.5),
         );
         let memory = megabytes(usage::memory(service.id())?);
         report.value(
             format!("{name}: memory while idle"),
             "MB",
             &[memory],
-            Aim::AtMost(20.0),
+            Target::AtMost(20.0),
         );
     }
     Ok(())

@@ -1,15 +1,14 @@
-//! Votes by the page's form, each on the disk of Redis before it is answered. The limit: a page of the same size at once.
-//! What of the way to it is the price of the disk shows a handler that only waits for one entry.
+//! Votes by the page's form, each on the disk of Redis before its response. The limit responds with a page of the same
+//! size at once. A minimal handler that only waits for one stream entry shows the cost of the disk.
 
 use anyhow::ensure;
 use redis::Commands;
 
 use super::{Scale, megabytes};
 use crate::{
-    ask,
-    drive::{Answered, Kind, Requests, Task, drive},
-    limit,
-    report::{Aim, Report},
+    client::{RequestKind, RequestStats, Requests, Task, run_task},
+    http, limit,
+    report::{Report, Target},
     servers::Redis,
     service::Service,
     usage,
@@ -20,7 +19,7 @@ const STREAM: &str = "ballots";
 pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
     let redis = Redis::start()?;
     let vote = Service::start("vote", &[("QUEUE_URL", &redis.url)])?;
-    let page = ask::vote(vote.address, "a")?.len();
+    let page = http::post_vote(vote.address, "a")?.len();
     let limit = Service::limit(&limit::Task::Page(page))?;
     let url = redis.url.clone();
     let entry = Service::limit(&limit::Task::Entry { url, page })?;
@@ -33,7 +32,7 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
         let requests = |service: &Service| {
             Task::Requests(Requests {
                 address: service.address,
-                kind: Kind::Vote { gzip, again: true },
+                kind: RequestKind::Vote { gzip, repeat: true },
                 connections,
                 warm_up: scale.warm_up(),
                 duration: scale.duration(),
@@ -41,24 +40,20 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
         };
         let (mut limits, mut entries, mut votes) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..scale.rounds() {
-            limits.push(drive::<Answered>(&requests(&limit))?);
-            entries.push(drive::<Answered>(&requests(&entry))?.per_second);
+            limits.push(run_task::<RequestStats>(&requests(&limit))?);
+            entries.push(run_task::<RequestStats>(&requests(&entry))?.per_second);
             let _: () = redis.connect()?.del(&[STREAM, "limit"])?;
-            let answered = drive::<Answered>(&requests(&vote))?;
-            let kept: u64 = redis.connect()?.xlen(STREAM)?;
+            let stats = run_task::<RequestStats>(&requests(&vote))?;
+            let queued: u64 = redis.connect()?.xlen(STREAM)?;
+            ensure!(stats.failed == 0, "{} votes were rejected", stats.failed);
             ensure!(
-                answered.failed == 0,
-                "{} votes were refused",
-                answered.failed
+                queued == stats.succeeded,
+                "{} votes were accepted, {queued} are in the queue",
+                stats.succeeded
             );
-            ensure!(
-                kept == answered.all,
-                "{} votes were accepted, {kept} are in the queue",
-                answered.all
-            );
-            votes.push(answered);
+            votes.push(stats);
         }
-        let of = |rounds: &[Answered], figure: fn(&Answered) -> f64| {
+        let of = |rounds: &[RequestStats], figure: fn(&RequestStats) -> f64| {
             rounds.iter().map(figure).collect::<Vec<_>>()
         };
         let who = format!(
@@ -66,32 +61,32 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
             if gzip { ", compressed" } else { "" }
         );
         let (speed, p99) = match (connections, gzip) {
-            (64, false) => (Aim::OfLimit(0.5), Aim::AtMost(5.0)),
-            (256, false) => (Aim::OfLimit(0.65), Aim::AtMost(15.0)),
-            _ => (Aim::None, Aim::None),
+            (64, false) => (Target::OfLimit(0.5), Target::AtMost(5.0)),
+            (256, false) => (Target::OfLimit(0.65), Target::AtMost(15.0)),
+            _ => (Target::None, Target::None),
         };
-        report.beside(
+        report.compare(
             format!("durable votes, {who}"),
             "/s",
             &of(&votes, |round| round.per_second),
             &of(&limits, |round| round.per_second),
             speed,
         );
-        report.beside(
-            format!("an entry and a page, and nothing around it, {who}"),
+        report.compare(
+            format!("an entry and a page, minimal handler, {who}"),
             "/s",
             &entries,
             &of(&limits, |round| round.per_second),
-            Aim::None,
+            Target::None,
         );
-        report.beside(
+        report.compare(
             format!("p50, {who}"),
             "ms",
             &of(&votes, |round| round.p50),
             &of(&limits, |round| round.p50),
-            Aim::None,
+            Target::None,
         );
-        report.beside(
+        report.compare(
             format!("p99, {who}"),
             "ms",
             &of(&votes, |round| round.p99),
@@ -100,6 +95,6 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
         );
     }
     let memory = megabytes(usage::peak_memory(vote.id())?);
-    report.value("most memory", "MB", &[memory], Aim::AtMost(40.0));
+    report.value("peak memory", "MB", &[memory], Target::AtMost(40.0));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A backlog in Redis, drained into Postgres. The limit: the same SQL on one connection, with nothing before it.
+//! A backlog in Redis, drained into Postgres. The limit runs the same SQL on one connection, without a queue.
 
 use anyhow::ensure;
 
@@ -8,7 +8,7 @@ use super::{
     megabytes,
 };
 use crate::{
-    report::{Aim, Report},
+    report::{Report, Target},
     servers::{Postgres, Redis},
     store::Votes,
 };
@@ -38,10 +38,10 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
                 backlog::fill(&redis, 0..ballots, round)?;
                 let Drained {
                     per_second,
-                    memory: most,
+                    memory: peak,
                 } = backlog::drain(&redis, votes, ballots, workers)?;
                 speeds.push(per_second);
-                memory = memory.max(most);
+                memory = memory.max(peak);
                 let stored =
                     votes.number("SELECT count(*) FROM votes WHERE cast_ms > 1000000000000")?;
                 ensure!(
@@ -53,15 +53,15 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
     }
     for (who, rounds) in [("new voters", new), ("repeat voters", repeat)] {
         let one = format!("votes stored, {who}, one worker");
-        report.beside(one, "/s", &rounds.one, &rounds.limits, Aim::OfLimit(0.6));
+        report.compare(one, "/s", &rounds.one, &rounds.limits, Target::OfLimit(0.6));
         let two = format!("votes stored, {who}, two workers");
-        report.beside(two, "/s", &rounds.two, &rounds.limits, Aim::None);
+        report.compare(two, "/s", &rounds.two, &rounds.limits, Target::None);
     }
     report.value(
-        "most memory of a worker",
+        "peak memory of a worker",
         "MB",
         &[megabytes(memory)],
-        Aim::AtMost(100.0),
+        Target::AtMost(100.0),
     );
     Ok(())
 }

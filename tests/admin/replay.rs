@@ -34,7 +34,7 @@ async fn a_dead_letter_is_counted_after_its_option_is_added(storage: Storage) {
     let replay = ["replay", &letters[1]];
     let replayed = stdout_of(&mut admin(&storage, &replay, &MORE_OPTIONS));
     assert_eq!(replayed, "1 dead letter replayed\n");
-    assert_eq!(storage.counted().await, [("c".to_owned(), 1)]);
+    assert_eq!(storage.count_votes().await, [("c".to_owned(), 1)]);
     assert_eq!(ids(&storage.store().await).await, letters[..1]);
     // The vote keeps the id of its ballot: the time when it was cast.
     let vote_id = "SELECT cast_ms || '-' || cast_seq AS id, 1 + 0 * cast_seq AS one FROM votes";
@@ -51,7 +51,7 @@ async fn a_dead_letter_is_counted_after_its_option_is_added(storage: Storage) {
     for count in ["1 dead letter replayed\n", "0 dead letters replayed\n"] {
         assert_eq!(stdout_of(&mut admin(&storage, &all, &MORE_OPTIONS)), count);
     }
-    assert_eq!(storage.counted().await, [("c".to_owned(), 2)]);
+    assert_eq!(storage.count_votes().await, [("c".to_owned(), 2)]);
     assert_counts_are_right(&storage).await;
 }
 
@@ -70,7 +70,7 @@ async fn a_replay_never_replaces_a_newer_vote(storage: Storage) {
         stdout,
         "2 dead letters replayed\n2 of them changed no vote: the voter has a newer one\n"
     );
-    assert_eq!(storage.counted().await, [("a".to_owned(), 1)]);
+    assert_eq!(storage.count_votes().await, [("a".to_owned(), 1)]);
     assert_eq!(ids(&store).await, [""; 0]);
     assert_counts_are_right(&storage).await;
 }
@@ -101,7 +101,7 @@ async fn dead_letters_that_cannot_be_replayed_stay_and_are_reported(storage: Sto
     ] {
         assert!(stderr.contains(&expected), "{stderr}");
     }
-    assert_eq!(storage.counted().await, [("c".to_owned(), 1)]);
+    assert_eq!(storage.count_votes().await, [("c".to_owned(), 1)]);
     assert_eq!(ids(&storage.store().await).await, letters[..1]);
 
     // An unreadable payload, for example one edited by hand, stays too.
@@ -140,7 +140,7 @@ async fn a_dead_letter_rejected_by_the_store_stays_and_the_others_are_replayed(s
         "{stderr}"
     );
     assert_eq!(ids(&storage.store().await).await, letters[2..3]);
-    assert_eq!(storage.counted().await, [("c".to_owned(), 4)]);
+    assert_eq!(storage.count_votes().await, [("c".to_owned(), 4)]);
 }
 
 async fn concurrent_replays_count_each_dead_letter_once(storage: Storage) {
@@ -170,6 +170,6 @@ async fn concurrent_replays_count_each_dead_letter_once(storage: Storage) {
         replayed += stdout.split(' ').next().unwrap().parse::<usize>().unwrap();
     }
     assert_eq!(replayed, 40, "every dead letter is replayed once");
-    assert_eq!(storage.counted().await, [("c".to_owned(), 40)]);
+    assert_eq!(storage.count_votes().await, [("c".to_owned(), 40)]);
     assert_counts_are_right(&storage).await;
 }

@@ -17,7 +17,7 @@ use crate::{
         app::App,
         eventually,
         process::{Service, command},
-        storage::{SOON, Storage, on_both_storages, on_storage},
+        storage::{READ_TIMEOUT, Storage, on_both_storages, on_storage},
         viewer::Viewer,
         voter::Voter,
     },
@@ -43,7 +43,7 @@ async fn a_reset_deletes_all_votes_and_voting_continues(storage: Storage) {
     voter_a.must_vote_for("a").await;
     voter_b.must_vote_for("b").await;
     let mut viewer = Viewer::open(&app.result, None).await;
-    viewer.until_votes(&[1, 1]).await;
+    viewer.wait_for_votes(&[1, 1]).await;
 
     let reset = ["reset", "--confirm", "Cats or Dogs?"];
     let stdout = stdout_of(&mut admin(&storage, &reset, &[]));
@@ -58,19 +58,19 @@ async fn a_reset_deletes_all_votes_and_voting_continues(storage: Storage) {
         !stdout.contains("postgres:"),
         "the password is printed: {stdout}"
     );
-    viewer.until_votes(&[0, 0]).await;
+    viewer.wait_for_votes(&[0, 0]).await;
     let store = storage.store().await;
     assert_eq!(store.counts().await.unwrap(), Counts::default());
     assert_eq!(store.timeline_extent().await.unwrap(), None);
     assert_eq!(store.tally().await.unwrap().0, []);
 
     // Voters keep their identity and can vote again.
-    assert_eq!(voter_a.look().await.chosen(), ["a"]);
+    assert_eq!(voter_a.get_page().await.selected_options(), ["a"]);
     voter_a.must_vote_for("b").await;
-    viewer.until_votes(&[0, 1]).await;
+    viewer.wait_for_votes(&[0, 1]).await;
     voter_b.must_vote_for("b").await;
     voter_b.must_vote_for("a").await;
-    viewer.until_votes(&[1, 1]).await;
+    viewer.wait_for_votes(&[1, 1]).await;
     assert_counts_are_right(&storage).await;
     app.stop().await;
 }
@@ -170,7 +170,7 @@ async fn a_reset_waits_until_every_accepted_ballot_is_counted(storage: Storage) 
         "{stderr}"
     );
     let pending = async || {
-        let read = queue.consumer("idle").read(10, SOON).await;
+        let read = queue.consumer("idle").read(10, READ_TIMEOUT).await;
         read.unwrap().len()
     };
     eventually("the ballot", |pending: &usize| *pending == 1, pending).await;

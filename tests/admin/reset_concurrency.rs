@@ -15,8 +15,8 @@ use crate::{
         app::App,
         eventually,
         skip::or_skip,
-        storage::{Kind, Storage, on_both_storages},
-        viewer::until_votes,
+        storage::{Backend, Storage, on_both_storages},
+        viewer::wait_for_votes,
         voter::Voter,
     },
     store_contract::assert_counts_are_right,
@@ -64,7 +64,7 @@ async fn a_reset_during_voting_keeps_the_tally_correct(storage: Storage) {
     let drained = async || queue.consumer("observer").trim().await.unwrap().oldest;
     eventually("an empty queue", Option::is_none, drained).await;
     assert_counts_are_right(&storage).await;
-    let counted = storage.counted().await;
+    let counted = storage.count_votes().await;
     let b = counted.iter().find(|(option, _)| option == "b");
     assert_eq!(b, Some(&("b".to_owned(), i64::try_from(VOTERS).unwrap())));
     let all: Vec<u64> = ["a", "b"]
@@ -73,7 +73,7 @@ async fn a_reset_during_voting_keeps_the_tally_correct(storage: Storage) {
             found.map_or(0, |(_, votes)| votes.unsigned_abs())
         })
         .into();
-    until_votes(&app.result, &all).await;
+    wait_for_votes(&app.result, &all).await;
     app.stop().await;
 }
 
@@ -119,7 +119,7 @@ async fn concurrent_resets_and_workers_do_not_deadlock(storage: Storage) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reset_fails_while_a_transaction_reads_the_votes() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let store = storage.store().await;
     let ballot = [cast(VoterId::random(), "a", 1)];
     store.upsert_ballots(&ballot, &[]).await.unwrap();

@@ -1,4 +1,4 @@
-//! The pages in the browsers that people have: old Chromiums, Firefox and WebKit, with and without script.
+//! The pages in other browsers: old Chromiums, Firefox and WebKit, with and without scripts.
 
 use std::{path::PathBuf, process::Stdio};
 
@@ -9,17 +9,17 @@ use super::{embedded, proxies::PROXIES};
 use crate::{
     harness::{
         app::App,
-        browser::{chromium, turn},
+        browser::{browser_permit, chromium},
         eventually, free_port,
         server::{Server, find_program},
         skip::or_skip,
-        viewer::{get_json, until_votes},
+        viewer::{get_json, wait_for_votes},
     },
     proxies::servers::{Configuration, HOST, Proxy, Software},
 };
 
-/// Chromium's oldest supported version and others that lack something which newer ones have: 80 has no `submitter` of a
-/// form's event, 92 no `AbortSignal.timeout`, 112 and 121 no `light-dark()`.
+/// The oldest supported Chromium and later ones that lack a feature: 80 has no `submitter` of a form's event, 92 no
+/// `AbortSignal.timeout`, 112 and 121 no `light-dark()`.
 const CHROMIUMS: [&str; 5] = [
     "chromium-80",
     "chromium-92",
@@ -29,7 +29,7 @@ const CHROMIUMS: [&str; 5] = [
 ];
 const FIREFOX: &str = "firefox";
 
-/// The folder in which `.ci/checks/old-browsers` installs them.
+/// The folder in which `.ci/checks/old-browsers` installs the browsers.
 fn folder() -> Result<PathBuf, String> {
     let home = std::env::var("HOME").map_err(|_| "HOME is not set".to_owned())?;
     let folder = PathBuf::from(home).join(".cache/voting-app/browsers");
@@ -43,7 +43,7 @@ fn folder() -> Result<PathBuf, String> {
     }
 }
 
-/// The program of a browser. The current ones are the system's.
+/// The program of a browser; current versions are those of the system.
 fn program(engine: &str) -> Result<PathBuf, String> {
     let (found, package) = match engine {
         FIREFOX => {
@@ -57,14 +57,14 @@ fn program(engine: &str) -> Result<PathBuf, String> {
     found.ok_or_else(|| format!("there is no {engine} (Debian: {package})"))
 }
 
-/// The observations of the journey's script in this browser.
+/// Runs the script of the journey in this browser and returns its observations.
 async fn journey(engine: &str, scripts: bool, vote: &str, result: &str) -> Result<Value, String> {
     let profile = tempfile::tempdir().map_err(|error| error.to_string())?;
     let task = json!({
         "folder": folder()?, "engine": engine, "program": program(engine)?, "scripts": scripts,
         "vote": vote, "result": result, "profile": profile.path(),
     });
-    let _turn = turn().await;
+    let _turn = browser_permit().await;
     let output = tokio::process::Command::new("node")
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/browser/journey.cjs"))
         .arg(task.to_string())
@@ -73,46 +73,46 @@ async fn journey(engine: &str, scripts: bool, vote: &str, result: &str) -> Resul
         .output()
         .await
         .map_err(|error| format!("node cannot be run: {error}"))?;
-    let said = String::from_utf8_lossy(&output.stdout);
+    let stdout = String::from_utf8_lossy(&output.stdout);
     let failed = || String::from_utf8_lossy(&output.stderr).into_owned();
-    Ok(serde_json::from_str(&said)
+    Ok(serde_json::from_str(&stdout)
         .unwrap_or_else(|_| panic!("{engine}, scripts {scripts}: {}", failed())))
 }
 
-/// Two votes of one voter through a proxy, with and without script: counted once, and everything there to be seen.
-async fn votes_twice(engine: &str, proxy: (Software, Configuration)) -> Result<(), String> {
+/// Votes twice as one voter through a proxy, with and without scripts, and checks the pages and the tally.
+async fn check_journey(engine: &str, proxy: (Software, Configuration)) -> Result<(), String> {
     for scripts in [true, false] {
         let storage = embedded().await;
         let app = App::start(&storage, &[]).await;
-        until_votes(&app.result, &[0, 0]).await;
-        // Somebody else's vote, so that there are lines to draw.
+        wait_for_votes(&app.result, &[0, 0]).await;
+        // A vote of another voter, so that the chart has lines.
         crate::harness::voter::Voter::new(&app.vote)
             .must_vote_for("a")
             .await;
-        until_timeline(&app).await;
+        wait_for_timeline(&app).await;
         let (software, configuration) = proxy;
         let proxy = Proxy::start(software, configuration, &app.vote, &app.result)?;
         let vote = format!("http://{HOST}:{}/", proxy.port);
         let seen = journey(engine, scripts, &vote, &format!("{}/", app.result)).await?;
         let what = format!("{engine}, {software} {configuration:?}, scripts {scripts}: {seen}");
-        for (step, said) in [
+        for (step, expected) in [
             ("voted", "Your vote for Cats is in."),
             ("changed", "Your vote for Dogs is in."),
         ] {
             let notice = seen[step]["notice"].as_str().unwrap_or_default();
-            assert!(notice.starts_with(said), "{step}: {what}");
+            assert!(notice.starts_with(expected), "{step}: {what}");
         }
-        until_votes(&app.result, &[1, 1]).await;
-        // Chromium 80 does not tell which button was clicked, so it sends the form.
+        wait_for_votes(&app.result, &[1, 1]).await;
+        // Chromium 80 does not tell the script which button was clicked, so it submits the form.
         let without_page_load = scripts && engine != "chromium-80";
         assert_eq!(seen["changed"]["kept"], without_page_load, "{what}");
-        check_looks(&seen, &what);
+        check_styles(&seen, &what);
         app.stop().await;
     }
     Ok(())
 }
 
-async fn until_timeline(app: &App) {
+async fn wait_for_timeline(app: &App) {
     let timeline = format!("{}/api/timeline", app.result);
     eventually(
         "a timeline",
@@ -125,7 +125,7 @@ async fn until_timeline(app: &App) {
     .await;
 }
 
-fn check_looks(seen: &Value, what: &str) {
+fn check_styles(seen: &Value, what: &str) {
     let first = &seen["first"];
     let nothing = ["rgba(0, 0, 0, 0)", "transparent"].map(Value::from);
     assert!(!nothing.contains(&first["ground"]), "ground: {what}");
@@ -145,26 +145,26 @@ fn check_looks(seen: &Value, what: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn old_and_new_chromiums_vote_and_look_right() {
+async fn old_and_new_chromiums_vote_and_render_correctly() {
     or_skip!(folder());
     for (engine, proxy) in CHROMIUMS.into_iter().zip(PROXIES) {
-        or_skip!(votes_twice(engine, proxy).await);
+        or_skip!(check_journey(engine, proxy).await);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn firefox_votes_and_looks_right() {
+async fn firefox_votes_and_renders_correctly() {
     or_skip!(folder());
     or_skip!(program(FIREFOX));
-    or_skip!(votes_twice(FIREFOX, PROXIES[0]).await);
+    or_skip!(check_journey(FIREFOX, PROXIES[0]).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes; the tests above take each browser with one of the proxies; run it with --ignored"]
+#[ignore = "takes minutes; the tests above use each browser with one of the proxies; run it with --ignored"]
 async fn every_browser_votes_through_every_proxy() {
     for engine in CHROMIUMS.into_iter().chain([FIREFOX]) {
         for proxy in PROXIES {
-            or_skip!(votes_twice(engine, proxy).await);
+            or_skip!(check_journey(engine, proxy).await);
             let (software, configuration) = proxy;
             eprintln!(
                 "{engine}, {software} {configuration:?}: with and without script, counted once"
@@ -173,7 +173,7 @@ async fn every_browser_votes_through_every_proxy() {
     }
 }
 
-/// WebKit's small browser, driven by its own WebDriver.
+/// WebKit's `MiniBrowser`, driven by its WebDriver.
 struct WebKit {
     driver: WebDriver,
     _server: Server,
@@ -212,7 +212,7 @@ impl WebKit {
             arguments.push("--enable-javascript=false".to_owned());
         }
         let options = json!({"webkitgtk:browserOptions": {"binary": browser, "args": arguments}});
-        let options = options.as_object().expect("it is one").clone();
+        let options = options.as_object().expect("it is an object").clone();
         let url = format!("http://127.0.0.1:{port}");
         let driver = eventually(
             "WebKit's driver",
@@ -231,28 +231,28 @@ impl WebKit {
         })
     }
 
-    /// The text of an element, or why there is none.
+    /// The text of an element, or the error in parentheses.
     async fn text(&self, css: &str) -> String {
         let text = async || self.driver.find(By::Css(css)).await?.text().await;
         text().await.unwrap_or_else(|error| format!("({error})"))
     }
 
-    /// The result of a script of the driver, which also runs where the page's scripts may not.
-    async fn ask(&self, script: &str) -> Value {
-        let answer = self.driver.execute(script, []).await;
-        answer.expect("the script runs").json().clone()
+    /// Runs a script of the driver, which works also with the page's scripts disabled, and returns its value.
+    async fn evaluate(&self, script: &str) -> Value {
+        let value = self.driver.execute(script, []).await;
+        value.expect("the script runs").json().clone()
     }
 
-    async fn vote_for(&self, key: &str, said: &str) {
+    async fn vote_for(&self, key: &str, expected: &str) {
         let button = self.driver.find(By::Css(format!("#{key}"))).await;
         button
-            .expect("it is there")
+            .expect("it exists")
             .click()
             .await
             .expect("it can be clicked");
         eventually(
             "the notice",
-            |text: &String| text.starts_with(said),
+            |text: &String| text.starts_with(expected),
             async || self.text("#the_notice").await,
         )
         .await;
@@ -260,20 +260,24 @@ impl WebKit {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn webkit_votes_and_sees_the_result() {
+async fn webkit_votes_and_shows_the_result() {
     for scripts in [true, false] {
         let storage = embedded().await;
-        let _turn = turn().await;
+        let _turn = browser_permit().await;
         let webkit = or_skip!(WebKit::open(scripts).await);
         let app = App::start(&storage, &[]).await;
-        until_votes(&app.result, &[0, 0]).await;
+        wait_for_votes(&app.result, &[0, 0]).await;
         webkit.driver.goto(&app.vote).await.expect("the page loads");
-        webkit.ask("window.same = true").await;
+        webkit.evaluate("window.same = true").await;
         webkit.vote_for("a", "Your vote for Cats is in.").await;
         webkit.vote_for("b", "Your vote for Dogs is in.").await;
-        let same = webkit.ask("return window.same === true").await;
-        assert_eq!(same, json!(scripts), "only a script needs no page load");
-        until_votes(&app.result, &[0, 1]).await;
+        let same = webkit.evaluate("return window.same === true").await;
+        assert_eq!(
+            same,
+            json!(scripts),
+            "only without scripts the page is loaded again"
+        );
+        wait_for_votes(&app.result, &[0, 1]).await;
         webkit
             .driver
             .goto(&app.result)

@@ -1,4 +1,4 @@
-//! A result page whose stream of events does not come through: it never stands still in silence.
+//! The result page without a working event stream: it polls and shows the state of its connection.
 
 use std::time::Duration;
 
@@ -9,25 +9,25 @@ use serde_json::{Value, json};
 use super::embedded;
 use crate::harness::{
     app::App,
-    browser::{Browser, SOMEBODY},
-    front::Front,
-    scrape::{exactly, until},
+    browser::{Browser, DESKTOP},
+    load_balancer::LoadBalancer,
+    scrape::{exactly, wait_for_value},
     skip::or_skip,
-    viewer::{Viewer, until_complete, until_votes},
+    viewer::{Viewer, wait_for_votes, wait_until_complete},
     voter::Voter,
 };
 use crate::proxies::servers::{Configuration, Proxy, Software};
 
 const POLLING: &str = "Updates every few seconds";
 
-/// Notes all that the mark says, from the first moment of every page on.
-async fn note_marks(browser: &Browser) {
+/// Records all texts of the connection state, from the beginning of each page.
+async fn record_connection_states(browser: &Browser) {
     let source = "
-        window.marks = [];
+        window.states = [];
         document.addEventListener('DOMContentLoaded', () => {
-            const mark = document.getElementById('connection');
-            new MutationObserver(() => marks.push(mark.textContent))
-                .observe(mark, { childList: true, characterData: true, subtree: true });
+            const state = document.getElementById('connection');
+            new MutationObserver(() => states.push(state.textContent))
+                .observe(state, { childList: true, characterData: true, subtree: true });
         });";
     let script = json!({"source": source});
     browser
@@ -36,37 +36,39 @@ async fn note_marks(browser: &Browser) {
 }
 
 async fn was_live(browser: &Browser) -> Value {
-    browser.ask("return marks.includes('Live')").await
+    browser.evaluate("return states.includes('Live')").await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_held_stream_is_not_live_and_the_page_moves_all_the_same() {
+async fn a_page_polls_when_its_stream_is_held_back() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
-    let front = Front::of(&[&app.result]).await;
-    front.hold_streams(true);
-    note_marks(&browser).await;
-    browser.goto(&front.url).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
+    let balancer = LoadBalancer::start(&[&app.result]).await;
+    balancer.hold_streams(true);
+    record_connection_states(&browser).await;
+    browser.goto(&balancer.url).await;
     browser
-        .until_text("#connection", |text| text == POLLING)
+        .wait_for_text("#connection", |text| text == POLLING)
         .await;
     Voter::new(&app.vote).must_vote_for("a").await;
-    browser.until_text("#total", |text| text == "1 vote").await;
+    browser
+        .wait_for_text("#total", |text| text == "1 vote")
+        .await;
     assert_eq!(was_live(&browser).await, json!(false));
 
-    // What has not changed is not sent again, and what was held back does not take the place of what is newer.
-    let unchanged = async || front.answers("/api/tally");
+    // An unchanged tally is not sent again, and delayed events do not overwrite newer data.
+    let statuses = async || balancer.statuses("/api/tally");
     crate::harness::eventually(
-        "an answer without a body",
-        |answers| answers.contains(&StatusCode::NOT_MODIFIED),
-        unchanged,
+        "a response without a body",
+        |statuses| statuses.contains(&StatusCode::NOT_MODIFIED),
+        statuses,
     )
     .await;
-    front.hold_streams(false);
+    balancer.hold_streams(false);
     browser
-        .until_text("#connection", |text| text == "Live")
+        .wait_for_text("#connection", |text| text == "Live")
         .await;
     assert_eq!(browser.text("#total").await, "1 vote");
     browser.close().await;
@@ -74,15 +76,15 @@ async fn a_held_stream_is_not_live_and_the_page_moves_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_comes_back_later_each_time_and_no_sooner_than_it_is_asked_to() {
+async fn a_page_retries_with_backoff_and_respects_retry_after() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
-    let front = Front::of(&[&app.result]).await;
-    browser.goto(&front.url).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
+    let balancer = LoadBalancer::start(&[&app.result]).await;
+    browser.goto(&balancer.url).await;
     let waits = browser
-        .ask(
+        .evaluate(
             "const most = 30000;
             return Array.from({ length: 10 }, (_, failures) => {
                 const waits = Array.from({ length: 200 }, () => backoff(failures, most));
@@ -93,34 +95,37 @@ async fn a_page_comes_back_later_each_time_and_no_sooner_than_it_is_asked_to() {
         .await;
     assert_eq!(waits, json!(vec![[true, true]; 10]));
 
-    let asked_for = Duration::from_secs(3);
-    front.refuse(Some(asked_for));
-    front.end_streams();
+    let retry_after = Duration::from_secs(3);
+    balancer.reject_requests(Some(retry_after));
+    balancer.close_streams();
     for path in ["/api/tally", "/events"] {
-        let refused = async || front.answers(path);
-        let twice = |answers: &Vec<StatusCode>| {
+        let statuses = async || balancer.statuses(path);
+        let twice = |statuses: &Vec<StatusCode>| {
             let unavailable = |status: &&StatusCode| **status == StatusCode::SERVICE_UNAVAILABLE;
-            answers.iter().filter(unavailable).count() >= 2
+            statuses.iter().filter(unavailable).count() >= 2
         };
-        crate::harness::eventually("a second refusal", twice, refused).await;
-        let after_refusal = *front.waits(path).last().unwrap();
-        assert!(after_refusal >= asked_for, "{path}: {after_refusal:?}");
+        crate::harness::eventually("a second rejection", twice, statuses).await;
+        let after_rejection = *balancer.intervals(path).last().unwrap();
+        assert!(
+            after_rejection >= retry_after,
+            "{path}: {after_rejection:?}"
+        );
     }
-    front.refuse(None);
+    balancer.reject_requests(None);
     browser
-        .until_text("#connection", |text| text == "Live")
+        .wait_for_text("#connection", |text| text == "Live")
         .await;
     browser.close().await;
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hidden_page_asks_for_nothing_after_a_minute() {
+async fn a_hidden_page_sends_no_requests_after_a_minute() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
-    // The minute is over at once; a browser without a screen does not hide its pages by itself.
+    wait_for_votes(&app.result, &[0, 0]).await;
+    // The minute ends at once, and the script hides the page, because a headless browser never does.
     let source = "
         const wait = window.setTimeout;
         window.setTimeout = (then, time) => wait(then, time === 60000 ? 0 : time);
@@ -134,41 +139,43 @@ async fn a_hidden_page_asks_for_nothing_after_a_minute() {
         .await;
     browser.goto(&app.result).await;
     let is_live = |text: &str| text == "Live";
-    browser.until_text("#connection", is_live).await;
-    browser.ask("hide(true)").await;
-    until(&app.result, "result_sse_connections", exactly(0.0)).await;
+    browser.wait_for_text("#connection", is_live).await;
+    browser.evaluate("hide(true)").await;
+    wait_for_value(&app.result, "result_sse_connections", exactly(0.0)).await;
     Voter::new(&app.vote).must_vote_for("a").await;
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
     assert_eq!(browser.text("#total").await, "No votes yet");
-    browser.ask("hide(false)").await;
-    browser.until_text("#total", |text| text == "1 vote").await;
-    browser.until_text("#connection", is_live).await;
+    browser.evaluate("hide(false)").await;
+    browser
+        .wait_for_text("#total", |text| text == "1 vote")
+        .await;
+    browser.wait_for_text("#connection", is_live).await;
     browser.close().await;
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_proxy_that_buffers_is_polled_through() {
+async fn a_page_polls_behind_a_buffering_proxy() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     let nginx = or_skip!(Proxy::start(
         Software::Nginx,
         Configuration::Buffering,
         &app.vote,
         &app.result
     ));
-    note_marks(&browser).await;
+    record_connection_states(&browser).await;
     browser
         .goto(&format!("http://127.0.0.1:{}", nginx.port))
         .await;
     browser
-        .until_text("#connection", |text| text == POLLING)
+        .wait_for_text("#connection", |text| text == POLLING)
         .await;
     for total in ["1 vote", "2 votes"] {
         Voter::new(&app.vote).must_vote_for("b").await;
-        browser.until_text("#total", |text| text == total).await;
+        browser.wait_for_text("#total", |text| text == total).await;
     }
     assert_eq!(was_live(&browser).await, json!(false));
     browser.close().await;
@@ -176,23 +183,25 @@ async fn a_proxy_that_buffers_is_polled_through() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_finds_no_place_among_the_viewers_sees_the_numbers_and_gets_the_next_place() {
+async fn a_rejected_viewer_polls_and_gets_the_next_free_stream() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &["--max-viewers", "1"]).await;
     let viewer = Viewer::open(&app.result, None).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     browser.goto(&app.result).await;
     browser
-        .until_text("#connection", |text| text == POLLING)
+        .wait_for_text("#connection", |text| text == POLLING)
         .await;
     Voter::new(&app.vote).must_vote_for("a").await;
-    browser.until_text("#total", |text| text == "1 vote").await;
+    browser
+        .wait_for_text("#total", |text| text == "1 vote")
+        .await;
     drop(viewer);
     browser
-        .until_text("#connection", |text| text == "Live")
+        .wait_for_text("#connection", |text| text == "Live")
         .await;
-    until(&app.result, "result_sse_connections", exactly(1.0)).await;
+    wait_for_value(&app.result, "result_sse_connections", exactly(1.0)).await;
     browser.close().await;
     app.stop().await;
 }
@@ -200,99 +209,103 @@ async fn who_finds_no_place_among_the_viewers_sees_the_numbers_and_gets_the_next
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_changed_vote_is_drawn_and_announced() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &[]).await;
     let voter = Voter::new(&app.vote);
     voter.must_vote_for("a").await;
-    until_votes(&app.result, &[1, 0]).await;
-    until_complete(&app.result).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
+    wait_until_complete(&app.result).await;
     browser.goto(&app.result).await;
     browser
-        .until_text("#connection", |text| text == "Live")
+        .wait_for_text("#connection", |text| text == "Live")
         .await;
     voter.must_vote_for("b").await;
     browser
-        .until_text("#option-b .votes", |text| text == "1")
+        .wait_for_text("#option-b .votes", |text| text == "1")
         .await;
     assert_eq!(browser.text("#total").await, "1 vote");
     let last = "
         const row = document.querySelector('#timeline tbody tr:last-child');
         return row && Array.from(row.querySelectorAll('td'), (cell) => cell.textContent);";
-    browser.until(last, json!(["0", "1"])).await;
+    browser.wait_for_value(last, json!(["0", "1"])).await;
     let heard = "return document.getElementById('announcement').textContent";
     let wanted = "1 vote. Cats: No votes yet, 0.0%. Dogs: 1 vote, 100.0%";
-    browser.until(heard, json!(wanted)).await;
+    browser.wait_for_value(heard, json!(wanted)).await;
     browser.close().await;
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_replicas_with_other_options_make_a_page_load_again_once() {
+async fn two_replicas_with_other_options_reload_a_page_once() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let more = ["--poll-options", "a=Cats,b=Dogs,c=Birds"];
     let (old, new) = (
         App::start(&storage, &[]).await,
         App::start(&storage, &more).await,
     );
-    until_votes(&old.result, &[0, 0]).await;
-    until_votes(&new.result, &[0, 0, 0]).await;
-    let front = Front::of(&[&old.result, &new.result]).await;
-    browser.goto(&front.url).await;
+    wait_for_votes(&old.result, &[0, 0]).await;
+    wait_for_votes(&new.result, &[0, 0, 0]).await;
+    let balancer = LoadBalancer::start(&[&old.result, &new.result]).await;
+    browser.goto(&balancer.url).await;
     for round in 1..=8 {
         browser
-            .until_text("#connection", |text| text == "Live")
+            .wait_for_text("#connection", |text| text == "Live")
             .await;
         Voter::new(&old.vote).must_vote_for("a").await;
         browser
-            .until_text("#option-a .votes", |text| text == round.to_string())
+            .wait_for_text("#option-a .votes", |text| text == round.to_string())
             .await;
-        front.end_streams();
+        balancer.close_streams();
     }
-    let loads = front.answers("/").len();
+    let loads = balancer.statuses("/").len();
     assert!((1..=2).contains(&loads), "{loads} loads of the page");
-    assert!(front.requests() < 60, "{} requests", front.requests());
+    assert!(
+        balancer.request_count() < 60,
+        "{} requests",
+        balancer.request_count()
+    );
     browser.close().await;
     old.stop().await;
     new.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_closed_poll_names_the_winner_and_invites_nobody() {
+async fn a_closed_poll_names_the_winner_and_shows_no_invitation() {
     let storage = embedded().await;
     let vote_url = "https://vote.example.org/";
     let closed = ["--poll-closes-at", "2020-01-01T00:00:00Z"];
     let flags = [closed[0], closed[1], "--vote-url", vote_url];
     let app = App::start(&storage, &flags).await;
-    until_votes(&app.result, &[0, 0]).await;
-    let page = Voter::new(&app.result).look().await.html;
-    let said = [
+    wait_for_votes(&app.result, &[0, 0]).await;
+    let page = Voter::new(&app.result).get_page().await.html;
+    let expected = [
         "No votes were cast.",
         ">No votes<",
         ">0.0%<",
         "width=\"0%\"",
     ];
-    for said in said {
-        assert!(page.contains(said), "{said} is not in {page}");
+    for text in expected {
+        assert!(page.contains(text), "{text} is not in {page}");
     }
     let votes = "INSERT INTO votes (id, vote) VALUES ('1', 'a'), ('2', 'b'), ('3', 'a')";
     storage.execute(votes).await;
-    until_votes(&app.result, &[2, 1]).await;
-    let page = Voter::new(&app.result).look().await.html;
+    wait_for_votes(&app.result, &[2, 1]).await;
+    let page = Voter::new(&app.result).get_page().await.html;
     assert!(page.contains("Cats wins with 66.7%."), "{page}");
     assert!(!page.contains("vote.example.org"), "{page}");
     storage
         .execute("INSERT INTO votes (id, vote) VALUES ('4', 'b')")
         .await;
-    until_votes(&app.result, &[2, 2]).await;
-    let page = Voter::new(&app.result).look().await.html;
+    wait_for_votes(&app.result, &[2, 2]).await;
+    let page = Voter::new(&app.result).get_page().await.html;
     assert!(page.contains("A tie: Cats, Dogs."), "{page}");
     app.stop().await;
 
     let opens_at = (Timestamp::now() + jiff::SignedDuration::from_hours(9)).to_string();
     let app = App::start(&storage, &["--poll-opens-at", &opens_at]).await;
-    until_votes(&app.result, &[2, 2]).await;
-    let page = Voter::new(&app.result).look().await.html;
+    wait_for_votes(&app.result, &[2, 2]).await;
+    let page = Voter::new(&app.result).get_page().await.html;
     assert!(page.contains("Voting begins at <time"), "{page}");
     app.stop().await;
 }

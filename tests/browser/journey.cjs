@@ -1,5 +1,5 @@
-// Votes twice and looks at the result in one of the browsers that `.ci/checks/old-browsers` installs or that Debian has,
-// and prints as JSON what there was to see. It judges nothing: `tests/browser/engines.rs` does.
+// Votes twice and opens the result in one of the browsers of `.ci/checks/old-browsers` or of Debian, and prints its
+// observations as JSON. `tests/browser/engines.rs` checks them.
 "use strict";
 
 const { folder, engine, program, scripts, vote, result, profile } = JSON.parse(process.argv[2]);
@@ -33,8 +33,8 @@ function launch() {
   });
 }
 
-// Runs in the page, so in the oldest syntax of all.
-function look() {
+// Runs in the page, so it uses the syntax of the oldest browser.
+function observe() {
   const text = (selector) => {
     const found = document.querySelector(selector);
     return found ? found.textContent.trim() : "";
@@ -66,16 +66,16 @@ async function main() {
     page.setDefaultTimeout(TIMEOUT_MS);
     if (!isFirefox) await page.setJavaScriptEnabled(scripts);
     if (isFirefox && !scripts) {
-      // Firefox without scripts could not be asked what it shows: here they do not arrive.
+      // With JavaScript disabled, Firefox could not evaluate the observations, so the requests for scripts are aborted.
       await page.setRequestInterception(true);
       page.on("request", (request) => (request.url().endsWith(".js") ? request.abort() : request.continue()));
     }
-    const until = async (good) => {
+    const until = async (condition) => {
       const deadline = Date.now() + TIMEOUT_MS;
       for (;;) {
         // The page may be loading.
-        const seen = await page.evaluate(look).catch(() => undefined);
-        if (seen && good(seen)) return seen;
+        const seen = await page.evaluate(observe).catch(() => undefined);
+        if (seen && condition(seen)) return seen;
         if (Date.now() > deadline) throw new Error(`last seen: ${JSON.stringify(seen)}`);
         await new Promise((resolve) => setTimeout(resolve, 50));
       }

@@ -1,4 +1,4 @@
-//! The pages as people have them, in a real browser.
+//! The pages in a real browser.
 
 mod counting;
 mod engines;
@@ -17,12 +17,12 @@ use tokio::net::TcpListener;
 
 use crate::harness::{
     app::App,
-    browser::{Axe, Browser, Person, SOMEBODY},
+    browser::{Axe, Browser, BrowserSettings, DESKTOP},
     eventually, free_port,
     process::Service,
     skip::or_skip,
-    storage::{Kind, Storage},
-    viewer::{get_json, until_votes},
+    storage::{Backend, Storage},
+    viewer::{get_json, wait_for_votes},
     voter::Voter,
 };
 
@@ -30,20 +30,20 @@ const PRESSED: &str =
     "return Array.from(document.querySelectorAll('[aria-pressed=true]'), (button) => button.id)";
 
 async fn embedded() -> Storage {
-    Storage::new(Kind::Embedded)
+    Storage::new(Backend::Embedded)
         .await
-        .expect("embedded storage is always there")
+        .expect("embedded storage is always available")
 }
 
-/// Twenty options, each with a few votes at different times, so that every part of the result page is full.
-async fn crowded(flags: &[&str]) -> (Storage, App) {
+/// Starts a poll of twenty options with votes at different times, so that every part of the result page is full.
+async fn start_large_poll(flags: &[&str]) -> (Storage, App) {
     let storage = embedded().await;
     let options: Vec<_> = (0..20)
         .map(|number| format!("option-{number}=The answer with number {number}"))
         .collect();
     let options = options.join(",");
     let app = App::start(&storage, &[&["--poll-options", &options], flags].concat()).await;
-    until_votes(&app.result, &[0; 20]).await;
+    wait_for_votes(&app.result, &[0; 20]).await;
     let now = Timestamp::now().as_millisecond();
     let mut votes = Vec::new();
     for step in 0..45 {
@@ -77,45 +77,49 @@ async fn crowded(flags: &[&str]) -> (Storage, App) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_vote_needs_no_page_load() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &[]).await;
     browser.goto(&app.vote).await;
-    browser.ask("window.same = true").await;
+    browser.evaluate("window.same = true").await;
     let hint = browser.text("#the_notice").await;
     let before = browser.find("#a").await.rect().await.unwrap();
     browser.click("#a").await;
-    let said = browser
-        .until_text("#the_notice", |text| text.contains("is in"))
+    let shown = browser
+        .wait_for_text("#the_notice", |text| text.contains("is in"))
         .await;
-    assert_eq!(said, "Your vote for Cats is in. You can change it here.");
-    assert_ne!(said, hint);
-    assert_eq!(browser.ask(PRESSED).await, json!(["a"]));
+    assert_eq!(shown, "Your vote for Cats is in. You can change it here.");
+    assert_ne!(shown, hint);
+    assert_eq!(browser.evaluate(PRESSED).await, json!(["a"]));
     let role = browser
         .find("#the_notice")
         .await
         .attr("role")
         .await
         .unwrap();
-    assert_eq!(role.as_deref(), Some("status"), "a screen reader says it");
+    assert_eq!(
+        role.as_deref(),
+        Some("status"),
+        "screen readers announce it"
+    );
     browser.screenshot("vote").await;
 
     browser.click("#b").await;
     browser
-        .until_text("#the_notice", |text| text.contains("for Dogs is in"))
+        .wait_for_text("#the_notice", |text| text.contains("for Dogs is in"))
         .await;
-    assert_eq!(browser.ask("return window.same").await, json!(true));
-    let focus = browser.ask("return document.activeElement.id").await;
+    assert_eq!(browser.evaluate("return window.same").await, json!(true));
+    let focus = browser.evaluate("return document.activeElement.id").await;
     assert_eq!(focus, json!("b"), "the focus stays");
     let after = browser.find("#a").await.rect().await.unwrap();
     assert_eq!((before.x, before.y), (after.x, after.y), "nothing moves");
 
     browser.driver.refresh().await.unwrap();
-    assert_eq!(browser.ask(PRESSED).await, json!(["b"]));
+    assert_eq!(browser.evaluate(PRESSED).await, json!(["b"]));
     assert_eq!(
         browser.text("#the_notice").await,
         "Your vote for Dogs is in. You can change it here."
     );
-    until_votes(&app.result, &[0, 1]).await;
+    wait_for_votes(&app.result, &[0, 1]).await;
     browser.close().await;
     app.stop().await;
 }
@@ -123,37 +127,37 @@ async fn a_vote_needs_no_page_load() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_windows_are_one_voter() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &[]).await;
     let first = browser.driver.window().await.unwrap();
     browser.goto(&app.vote).await;
     browser.click("#a").await;
-    browser.until(PRESSED, json!(["a"])).await;
+    browser.wait_for_value(PRESSED, json!(["a"])).await;
 
     let second = browser.driver.new_tab().await.unwrap();
     browser.driver.switch_to_window(second).await.unwrap();
     browser.goto(&app.vote).await;
-    assert_eq!(browser.ask(PRESSED).await, json!(["a"]));
+    assert_eq!(browser.evaluate(PRESSED).await, json!(["a"]));
     browser.click("#b").await;
-    browser.until(PRESSED, json!(["b"])).await;
+    browser.wait_for_value(PRESSED, json!(["b"])).await;
 
     browser.driver.switch_to_window(first).await.unwrap();
-    browser.until(PRESSED, json!(["b"])).await;
-    until_votes(&app.result, &[0, 1]).await;
+    browser.wait_for_value(PRESSED, json!(["b"])).await;
+    wait_for_votes(&app.result, &[0, 1]).await;
     browser.close().await;
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_result_moves_by_itself() {
+async fn the_result_updates_live() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     browser.goto(&app.result).await;
-    browser.ask("window.same = true").await;
+    browser.evaluate("window.same = true").await;
     browser
-        .until_text("#connection", |text| text == "Live")
+        .wait_for_text("#connection", |text| text == "Live")
         .await;
     assert_eq!(browser.text("#total").await, "No votes yet");
     assert_eq!(browser.text("#option-a .percent").await, "0.0%");
@@ -161,27 +165,29 @@ async fn the_result_moves_by_itself() {
     for choice in ["a", "a", "b"] {
         Voter::new(&app.vote).must_vote_for(choice).await;
     }
-    browser.until_text("#total", |text| text == "3 votes").await;
+    browser
+        .wait_for_text("#total", |text| text == "3 votes")
+        .await;
     assert_eq!(browser.text("#option-a .percent").await, "66.7%");
     assert_eq!(browser.text("#option-a .votes").await, "2");
     let last = browser.text("#last-vote").await;
     assert!(last.starts_with("Last vote: ") && last.len() > 15, "{last}");
 
     let grows = "return getComputedStyle(document.querySelector('.bars rect')).transitionDuration";
-    assert_eq!(browser.ask(grows).await, json!("0.4s"));
+    assert_eq!(browser.evaluate(grows).await, json!("0.4s"));
     let calm = json!({"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]});
     browser.cdp("Emulation.setEmulatedMedia", calm).await;
     assert_eq!(
-        browser.ask(grows).await,
+        browser.evaluate(grows).await,
         json!("0s"),
-        "nothing moves for whoever wants calm"
+        "no animation with reduced motion"
     );
 
-    // The chart is drawn a little later; its numbers are for everybody.
+    // The chart is drawn a little later; its table is for all users.
     let rows = "return document.querySelectorAll('#timeline tbody tr').length > 0";
-    browser.until(rows, json!(true)).await;
+    browser.wait_for_value(rows, json!(true)).await;
     let lines = "return document.querySelectorAll('#timeline polyline').length";
-    assert_eq!(browser.ask(lines).await, json!(2));
+    assert_eq!(browser.evaluate(lines).await, json!(2));
     browser
         .driver
         .action_chain()
@@ -189,110 +195,119 @@ async fn the_result_moves_by_itself() {
         .perform()
         .await
         .unwrap();
-    let said = browser
-        .until_text("#readout", |text| text.contains("Cats"))
+    let shown = browser
+        .wait_for_text("#readout", |text| text.contains("Cats"))
         .await;
-    assert!(said.ends_with("Cats 2, Dogs 1"), "{said}");
+    assert!(shown.ends_with("Cats 2, Dogs 1"), "{shown}");
     let whole = "
         const picture = document.querySelector('#timeline svg');
         return picture.querySelector('.cursor').getBBox().height === picture.viewBox.baseVal.height;";
     assert_eq!(
-        browser.ask(whole).await,
+        browser.evaluate(whole).await,
         json!(true),
         "the cursor is as high as the chart"
     );
-    assert_eq!(browser.ask("return window.same").await, json!(true));
+    assert_eq!(browser.evaluate("return window.same").await, json!(true));
     browser.screenshot("result").await;
     browser.close().await;
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_screen_reader_hears_the_result_now_and_then() {
+async fn a_screen_reader_announces_the_result_at_intervals() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     browser.goto(&app.result).await;
     browser
-        .until_text("#connection", |text| text == "Live")
+        .wait_for_text("#connection", |text| text == "Live")
         .await;
     let watch = "
-        window.said = [];
-        new MutationObserver(() => said.push(document.getElementById('announcement').textContent))
+        window.shown = [];
+        new MutationObserver(() => shown.push(document.getElementById('announcement').textContent))
             .observe(document.getElementById('announcement'), { childList: true });";
-    browser.ask(watch).await;
+    browser.evaluate(watch).await;
     let bars =
         "return document.querySelector('#options').closest('[aria-live], [role=status]') === null";
     assert_eq!(
-        browser.ask(bars).await,
+        browser.evaluate(bars).await,
         json!(true),
-        "the numbers themselves keep quiet"
+        "the numbers are not a live region"
     );
     for _ in 0..20 {
         Voter::new(&app.vote).must_vote_for("a").await;
     }
     let wanted = "20 votes. Cats: 20 votes, 100.0%. Dogs: No votes yet, 0.0%";
     browser
-        .until("return window.said.at(-1) ?? null", json!(wanted))
+        .wait_for_value("return window.shown.at(-1) ?? null", json!(wanted))
         .await;
-    assert_eq!(browser.ask("return window.said.length").await, json!(1));
+    assert_eq!(
+        browser.evaluate("return window.shown.length").await,
+        json!(1)
+    );
     browser.close().await;
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_connection_is_said_and_mended() {
+async fn a_lost_connection_is_reported_and_restored() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let vote = Service::start("vote", &storage, &[]);
     let _worker = Service::start("worker", &storage, &[]);
     let address = format!("127.0.0.1:{}", free_port());
     let result = || Service::start("result", &storage, &[("LISTEN_ADDR", &address)]);
     let mut running = result();
-    until_votes(&running.url, &[0, 0]).await;
+    wait_for_votes(&running.url, &[0, 0]).await;
     browser.goto(&running.url).await;
-    browser.ask("window.same = true").await;
+    browser.evaluate("window.same = true").await;
     browser
-        .until_text("#connection", |text| text == "Live")
+        .wait_for_text("#connection", |text| text == "Live")
         .await;
 
     running.process.kill();
     browser
-        .until_text("#connection", |text| text.starts_with("Offline"))
+        .wait_for_text("#connection", |text| text.starts_with("Offline"))
         .await;
     browser.screenshot("result-offline").await;
     Voter::new(&vote.url).must_vote_for("b").await;
     running = result();
-    browser.until_text("#total", |text| text == "1 vote").await;
     browser
-        .until_text("#connection", |text| text == "Live")
+        .wait_for_text("#total", |text| text == "1 vote")
+        .await;
+    browser
+        .wait_for_text("#connection", |text| text == "Live")
         .await;
     assert_eq!(
-        browser.ask("return window.same").await,
+        browser.evaluate("return window.same").await,
         json!(true),
         "without a page load"
     );
-    until_votes(&running.url, &[0, 1]).await;
+    wait_for_votes(&running.url, &[0, 1]).await;
     browser.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_vote_into_the_void_is_said_to_be_uncertain() {
+async fn a_vote_without_a_response_is_reported_as_unconfirmed() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let mut vote = Service::start("vote", &storage, &[]);
     browser.goto(&vote.url).await;
     vote.process.kill();
     browser.click("#a").await;
-    let said = browser
-        .until_text("#the_notice", |text| text.contains("does not answer"))
+    let shown = browser
+        .wait_for_text("#the_notice", |text| text.contains("does not answer"))
         .await;
     assert!(
-        said.starts_with("We couldn't confirm your vote. Please vote again."),
-        "{said}"
+        shown.starts_with("We couldn't confirm your vote. Please vote again."),
+        "{shown}"
     );
-    assert_eq!(browser.ask(PRESSED).await, json!([]), "nothing is claimed");
+    assert_eq!(
+        browser.evaluate(PRESSED).await,
+        json!([]),
+        "no vote is shown"
+    );
     let role = browser
         .find("#the_notice")
         .await
@@ -304,9 +319,9 @@ async fn a_vote_into_the_void_is_said_to_be_uncertain() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_poll_opens_and_closes_before_ones_eyes() {
+async fn an_open_page_follows_the_opening_and_closing_of_the_poll() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let opens_at = Timestamp::now() + 6.seconds();
     let closes_at = opens_at + 8.seconds();
     let (opens_at, closes_at) = (opens_at.to_string(), closes_at.to_string());
@@ -320,18 +335,18 @@ async fn a_poll_opens_and_closes_before_ones_eyes() {
     ];
     let app = App::start(&storage, &flags).await;
     browser.goto(&app.vote).await;
-    let said = browser.text("#the_phase").await;
-    assert!(said.starts_with("Voting begins at "), "{said}");
+    let shown = browser.text("#the_phase").await;
+    assert!(shown.starts_with("Voting begins at "), "{shown}");
     let disabled = "return document.getElementById('a').disabled";
-    assert_eq!(browser.ask(disabled).await, json!(true));
+    assert_eq!(browser.evaluate(disabled).await, json!(true));
 
-    browser.until(disabled, json!(false)).await;
+    browser.wait_for_value(disabled, json!(false)).await;
     browser.click("#b").await;
     browser
-        .until_text("#the_notice", |text| text.contains("for Dogs is in"))
+        .wait_for_text("#the_notice", |text| text.contains("for Dogs is in"))
         .await;
-    let said = browser.text("#the_phase").await;
-    assert!(said.starts_with("Voting ends at "), "{said}");
+    let shown = browser.text("#the_phase").await;
+    assert!(shown.starts_with("Voting ends at "), "{shown}");
 
     browser.goto(&app.result).await;
     assert!(
@@ -342,21 +357,21 @@ async fn a_poll_opens_and_closes_before_ones_eyes() {
     );
     assert_eq!(browser.text("#option-b .percent").await, "–");
     browser
-        .until_text("#option-b .percent", |text| text == "100.0%")
+        .wait_for_text("#option-b .percent", |text| text == "100.0%")
         .await;
     assert!(browser.text("#phase").await.starts_with("Voting ended at "));
     assert_eq!(browser.text("#outcome").await, "Dogs wins with 100.0%.");
     assert_eq!(browser.text(".invitation").await, "");
 
     browser.goto(&app.vote).await;
-    assert_eq!(browser.ask(disabled).await, json!(true));
+    assert_eq!(browser.evaluate(disabled).await, json!(true));
     assert!(
         browser
             .text("#the_phase")
             .await
             .starts_with("Voting ended at ")
     );
-    assert_eq!(browser.ask(PRESSED).await, json!(["b"]));
+    assert_eq!(browser.evaluate(PRESSED).await, json!(["b"]));
     browser.screenshot("vote-closed").await;
     browser.close().await;
     app.stop().await;
@@ -365,32 +380,34 @@ async fn a_poll_opens_and_closes_before_ones_eyes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_works_without_scripts() {
     let storage = embedded().await;
-    let person = Person {
+    let settings = BrowserSettings {
         scripts: false,
-        ..SOMEBODY
+        ..DESKTOP
     };
-    let browser = or_skip!(Browser::open(person).await);
+    let browser = or_skip!(Browser::open(settings).await);
     let app = App::start(&storage, &[]).await;
     browser.goto(&app.vote).await;
     browser.click("#b").await;
-    let said = browser
-        .until_text("#the_notice", |text| text.contains("is in"))
+    let shown = browser
+        .wait_for_text("#the_notice", |text| text.contains("is in"))
         .await;
-    assert!(said.contains("for Dogs"), "{said}");
+    assert!(shown.contains("for Dogs"), "{shown}");
     let pressed = browser.find("#b").await.attr("aria-pressed").await.unwrap();
     assert_eq!(pressed.as_deref(), Some("true"));
-    // The page is one that the browser went to: neither votes again.
+    // The page was loaded by a redirect, so neither a reload nor going back votes again.
     for again in ["location.reload()", "history.back()"] {
-        browser.ask(&format!("window.before = true; {again}")).await;
-        // The old page says the same, and what is asked of it next may come before the new one.
-        let is_new = "return window.before === undefined && document.readyState === 'complete'";
-        browser.until(is_new, json!(true)).await;
         browser
-            .until_text("#the_notice", |text| text.contains("for Dogs is in"))
+            .evaluate(&format!("window.before = true; {again}"))
+            .await;
+        // The old page has the same notice, so wait until the new one is loaded.
+        let is_new = "return window.before === undefined && document.readyState === 'complete'";
+        browser.wait_for_value(is_new, json!(true)).await;
+        browser
+            .wait_for_text("#the_notice", |text| text.contains("for Dogs is in"))
             .await;
     }
 
-    until_votes(&app.result, &[0, 1]).await;
+    wait_for_votes(&app.result, &[0, 1]).await;
     browser.goto(&app.result).await;
     assert_eq!(browser.text("#total").await, "1 vote");
     assert_eq!(browser.text("#option-b .percent").await, "100.0%");
@@ -400,7 +417,7 @@ async fn everything_works_without_scripts() {
     );
     browser.screenshot("result-without-scripts").await;
 
-    // A vote that is refused has a way back.
+    // A rejected vote has a link back.
     app.stop().await;
     let closed = ["--poll-closes-at", "2020-01-01T00:00:00Z"];
     let app = App::start(&storage, &closed).await;
@@ -411,43 +428,43 @@ async fn everything_works_without_scripts() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_keyboard_is_enough() {
+async fn the_pages_work_with_the_keyboard_alone() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &[]).await;
     let focus = "return document.activeElement.id";
     browser.goto(&app.vote).await;
     browser.press(Key::Tab).await;
-    assert_eq!(browser.ask(focus).await, json!("a"));
+    assert_eq!(browser.evaluate(focus).await, json!("a"));
     browser.press(Key::Tab).await;
-    assert_eq!(browser.ask(focus).await, json!("b"));
+    assert_eq!(browser.evaluate(focus).await, json!("b"));
     let outline = "return getComputedStyle(document.activeElement).outlineStyle";
     assert_eq!(
-        browser.ask(outline).await,
+        browser.evaluate(outline).await,
         json!("solid"),
-        "the focus is seen"
+        "the focus is visible"
     );
     browser.press(Key::Enter).await;
-    browser.until(PRESSED, json!(["b"])).await;
+    browser.wait_for_value(PRESSED, json!(["b"])).await;
 
-    until_votes(&app.result, &[0, 1]).await;
+    wait_for_votes(&app.result, &[0, 1]).await;
     browser.goto(&app.result).await;
     let slider = "return document.getElementById('moment')?.hidden ?? null";
     // The chart may come a moment later than the page.
-    if browser.ask(slider).await.is_null() {
+    if browser.evaluate(slider).await.is_null() {
         Voter::new(&app.vote).must_vote_for("a").await;
     }
-    browser.until(slider, json!(false)).await;
+    browser.wait_for_value(slider, json!(false)).await;
     for _ in 0..10 {
         browser.press(Key::Tab).await;
-        if browser.ask(focus).await == json!("moment") {
+        if browser.evaluate(focus).await == json!("moment") {
             break;
         }
     }
-    assert_eq!(browser.ask(focus).await, json!("moment"));
+    assert_eq!(browser.evaluate(focus).await, json!("moment"));
     browser.press(Key::Home).await;
-    let said = browser
-        .until_text("#readout", |text| text.contains("Dogs 1"))
+    let shown = browser
+        .wait_for_text("#readout", |text| text.contains("Dogs 1"))
         .await;
     let spoken = browser
         .find("#moment")
@@ -455,16 +472,16 @@ async fn a_keyboard_is_enough() {
         .attr("aria-valuetext")
         .await
         .unwrap();
-    assert_eq!(spoken.as_deref(), Some(said.as_str()));
+    assert_eq!(spoken.as_deref(), Some(shown.as_str()));
     browser.close().await;
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_pages_speak_the_readers_language() {
+async fn the_pages_are_in_the_users_language() {
     let storage = embedded().await;
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     for (language, tag, accepted, live, votes, percent) in [
         (
             "ko-KR",
@@ -492,27 +509,31 @@ async fn the_pages_speak_the_readers_language() {
         ),
     ] {
         let browser = or_skip!(
-            Browser::open(Person {
+            Browser::open(BrowserSettings {
                 language,
-                ..SOMEBODY
+                ..DESKTOP
             })
             .await
         );
         browser.goto(&app.vote).await;
         assert_eq!(
-            browser.ask("return document.documentElement.lang").await,
+            browser
+                .evaluate("return document.documentElement.lang")
+                .await,
             json!(tag)
         );
         browser.click("#a").await;
-        let said = browser
-            .until_text("#the_notice.good", |text| !text.is_empty())
+        let shown = browser
+            .wait_for_text("#the_notice.good", |text| !text.is_empty())
             .await;
-        assert!(said.starts_with(accepted), "{said}");
+        assert!(shown.starts_with(accepted), "{shown}");
         browser.goto(&app.result).await;
-        browser.until_text("#connection", |text| text == live).await;
-        // Of several voters only the first is counted alone; the script words what the server words.
+        browser
+            .wait_for_text("#connection", |text| text == live)
+            .await;
+        // Only the first of these voters is alone in the tally; script and server use the same words.
         if tag == "ko" {
-            browser.until_text("#total", |text| text == votes).await;
+            browser.wait_for_text("#total", |text| text == votes).await;
         }
         assert_eq!(browser.text("#option-a .percent").await, percent);
         browser.screenshot(&format!("result-{tag}")).await;
@@ -522,9 +543,9 @@ async fn the_pages_speak_the_readers_language() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everybody_can_use_every_page_on_every_screen() {
+async fn every_page_is_accessible_on_every_screen() {
     let axe = or_skip!(Axe::find());
-    let (_storage, app) = crowded(&["--poll-closes-at", "2100-01-01T00:00:00Z"]).await;
+    let (_storage, app) = start_large_poll(&["--poll-closes-at", "2100-01-01T00:00:00Z"]).await;
     for (width, height, dark) in [
         (320, 640, false),
         (320, 640, true),
@@ -532,13 +553,13 @@ async fn everybody_can_use_every_page_on_every_screen() {
         (1280, 900, true),
         (3840, 2160, true),
     ] {
-        let person = Person {
+        let settings = BrowserSettings {
             width,
             height,
             dark,
-            ..SOMEBODY
+            ..DESKTOP
         };
-        let browser = or_skip!(Browser::open(person).await);
+        let browser = or_skip!(Browser::open(settings).await);
         for (name, url) in [
             ("vote", app.vote.clone()),
             ("result", app.result.clone()),
@@ -547,11 +568,11 @@ async fn everybody_can_use_every_page_on_every_screen() {
             browser.goto(&url).await;
             if name != "vote" {
                 browser
-                    .until_text("#connection", |text| text == "Live")
+                    .wait_for_text("#connection", |text| text == "Live")
                     .await;
             }
-            // What opens must be good too.
-            browser.ask("for (const details of document.querySelectorAll('details')) details.open = true").await;
+            // Opened parts must be accessible, too.
+            browser.evaluate("for (const details of document.querySelectorAll('details')) details.open = true").await;
             let scheme = if dark { "dark" } else { "light" };
             let screen = format!("{name}-{width}-{scheme}");
             assert_eq!(
@@ -560,9 +581,9 @@ async fn everybody_can_use_every_page_on_every_screen() {
                 "{screen}"
             );
             let wide = "return document.documentElement.scrollWidth - innerWidth";
-            let beyond = browser.ask(wide).await.as_i64().unwrap();
+            let beyond = browser.evaluate(wide).await.as_i64().unwrap();
             assert!(beyond <= 0, "{screen} is {beyond} pixels too wide");
-            browser.ask("for (const details of document.querySelectorAll('details')) details.open = false").await;
+            browser.evaluate("for (const details of document.querySelectorAll('details')) details.open = false").await;
             browser.screenshot(&screen).await;
         }
         browser.close().await;
@@ -571,28 +592,28 @@ async fn everybody_can_use_every_page_on_every_screen() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_are_light_and_steady_and_ask_nobody_else() {
-    let (_storage, app) = crowded(&["--vote-url", "https://vote.example.org/"]).await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+async fn pages_are_small_and_stable_and_load_nothing_from_other_origins() {
+    let (_storage, app) = start_large_poll(&["--vote-url", "https://vote.example.org/"]).await;
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let shifts = "
         window.shift = 0;
         new PerformanceObserver((list) => { for (const entry of list.getEntries()) shift += entry.value; })
             .observe({ type: 'layout-shift', buffered: true });";
     for (name, url) in [("vote", &app.vote), ("result", &app.result)] {
         browser.goto(url).await;
-        browser.ask(shifts).await;
+        browser.evaluate(shifts).await;
         if name == "result" {
             browser
-                .until_text("#connection", |text| text == "Live")
+                .wait_for_text("#connection", |text| text == "Live")
                 .await;
             Voter::new(&app.vote).must_vote_for("option-1").await;
             let rows = "return document.querySelectorAll('#timeline tbody tr').length";
             assert!(
-                browser.ask(rows).await.as_i64() > Some(40),
-                "the page is as heavy as it gets"
+                browser.evaluate(rows).await.as_i64() > Some(40),
+                "the page is as large as possible"
             );
         }
-        let facts = browser.ask("
+        let facts = browser.evaluate("
             const [page] = performance.getEntriesByType('navigation');
             const files = performance.getEntriesByType('resource').filter((file) => !file.name.endsWith('/events'));
             const [paint] = performance.getEntriesByName('first-contentful-paint');
@@ -619,23 +640,23 @@ async fn pages_are_light_and_steady_and_ask_nobody_else() {
             "{name}: {facts}"
         );
         let shift = "return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(shift))))";
-        let shift = browser.ask(shift).await.as_f64().unwrap();
-        assert!(shift < 0.01, "{name} moves by {shift}");
+        let shift = browser.evaluate(shift).await.as_f64().unwrap();
+        assert!(shift < 0.01, "{name} shifts by {shift}");
     }
     browser.close().await;
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_invited_pages_show_the_result_in_a_frame() {
+async fn only_allowed_origins_can_embed_the_result() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     for is_invited in [true, false] {
         let host = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = format!("http://{}", host.local_addr().unwrap());
         let flags = ["--embed-allowed-origins", &origin];
         let app = App::start(&storage, if is_invited { &flags } else { &[] }).await;
-        until_votes(&app.result, &[0, 0]).await;
+        wait_for_votes(&app.result, &[0, 0]).await;
         let page = Html(format!("<iframe src=\"{}/embed\"></iframe>", app.result));
         let host =
             tokio::spawn(axum::serve(host, Router::new().fallback(async || page)).into_future());
@@ -651,11 +672,11 @@ async fn only_invited_pages_show_the_result_in_a_frame() {
 }
 
 #[tokio::test]
-async fn a_picture_leads_to_the_voting_page() {
+async fn the_result_page_links_to_the_voting_page_with_a_qr_code() {
     let storage = embedded().await;
     let app = App::start(&storage, &["--vote-url", "https://vote.example.org/poll"]).await;
-    until_votes(&app.result, &[0, 0]).await;
-    let page = Voter::new(&app.result).look().await.html;
+    wait_for_votes(&app.result, &[0, 0]).await;
+    let page = Voter::new(&app.result).get_page().await.html;
     assert!(
         page.contains("<a href=\"https://vote.example.org/poll\">Vote here</a>"),
         "{page}"
@@ -668,7 +689,7 @@ async fn a_picture_leads_to_the_voting_page() {
         .next()
         .unwrap();
     let picture = Voter::new(&format!("{}/{picture}", app.result))
-        .look()
+        .get_page()
         .await;
     assert!(picture.html.contains("<svg"), "{}", picture.html);
     app.stop().await;

@@ -1,4 +1,4 @@
-//! Both pages below paths of one site, in a real browser.
+//! Both pages below base paths of one site, in a real browser.
 
 use serde_json::json;
 
@@ -6,20 +6,20 @@ use super::embedded;
 use crate::{
     harness::{
         app::App,
-        browser::{Browser, Person, SOMEBODY},
+        browser::{Browser, BrowserSettings, DESKTOP},
         skip::or_skip,
-        viewer::until_votes,
+        viewer::wait_for_votes,
     },
     proxies::servers::{Configuration, HOST, Proxy, Software},
 };
 
-const KEPT: [&str; 4] = ["--vote-base-path", "/vote", "--result-base-path", "/result"];
+const BASE_PATHS: [&str; 4] = ["--vote-base-path", "/vote", "--result-base-path", "/result"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_browser_votes_and_sees_the_result_below_paths() {
+async fn a_browser_votes_and_shows_the_result_below_base_paths() {
     for (configuration, flags, path) in [
         (Configuration::PathRemoved, &[][..], ""),
-        (Configuration::PathKept, &KEPT, "/result"),
+        (Configuration::PathKept, &BASE_PATHS, "/result"),
     ] {
         let storage = embedded().await;
         let app = App::start(&storage, flags).await;
@@ -31,42 +31,39 @@ async fn a_browser_votes_and_sees_the_result_below_paths() {
         ));
         let site = format!("http://{HOST}:{}", proxy.port);
         for (scripts, votes) in [(true, [0, 1]), (false, [0, 2])] {
-            let person = Person {
-                scripts,
-                ..SOMEBODY
-            };
-            let browser = or_skip!(Browser::open(person).await);
+            let settings = BrowserSettings { scripts, ..DESKTOP };
+            let browser = or_skip!(Browser::open(settings).await);
             browser.goto(&format!("{site}/vote/")).await;
             let border = "return getComputedStyle(document.getElementById('a')).borderTopStyle";
             assert_eq!(
-                browser.ask(border).await,
+                browser.evaluate(border).await,
                 json!("solid"),
-                "it has its style"
+                "the page has its style"
             );
-            browser.ask("window.same = true").await;
+            browser.evaluate("window.same = true").await;
             for (key, label) in [("a", "Cats"), ("b", "Dogs")] {
                 browser.click(&format!("#{key}")).await;
-                let said = format!("Your vote for {label} is in.");
+                let expected = format!("Your vote for {label} is in.");
                 browser
-                    .until_text("#the_notice", |text| text.starts_with(&said))
+                    .wait_for_text("#the_notice", |text| text.starts_with(&expected))
                     .await;
             }
             let same = "return window.same === true";
-            assert_eq!(browser.ask(same).await, json!(scripts));
-            until_votes(&format!("{}{path}", app.result), &votes).await;
+            assert_eq!(browser.evaluate(same).await, json!(scripts));
+            wait_for_votes(&format!("{}{path}", app.result), &votes).await;
 
             browser.goto(&format!("{site}/result/")).await;
             let total = if votes[1] == 1 { "1 vote" } else { "2 votes" };
             assert_eq!(browser.text("#total").await, total);
             if scripts {
                 browser
-                    .until_text("#connection", |text| text == "Live")
+                    .wait_for_text("#connection", |text| text == "Live")
                     .await;
             }
             let outside = "
                 return performance.getEntriesByType('resource').map((file) => new URL(file.name).pathname)
                     .filter((path) => !path.startsWith('/result/'))";
-            assert_eq!(browser.ask(outside).await, json!([]));
+            assert_eq!(browser.evaluate(outside).await, json!([]));
             browser.close().await;
         }
         app.stop().await;

@@ -1,4 +1,4 @@
-//! A real browser behind real proxies, over plain HTTP, where it does not say where its requests come from.
+//! A real browser behind real proxies over plain HTTP, where it sends no `Sec-Fetch-Site`.
 
 use serde_json::json;
 
@@ -6,15 +6,15 @@ use super::{PRESSED, embedded};
 use crate::{
     harness::{
         app::App,
-        browser::{Browser, Person, SOMEBODY},
-        proxy::{self, Network},
+        browser::{Browser, BrowserSettings, DESKTOP},
+        proxy::{self, Toxic},
         skip::or_skip,
-        viewer::until_votes,
+        viewer::wait_for_votes,
     },
     proxies::servers::{Configuration, HOST, Proxy, Software},
 };
 
-/// Proxies that send another `Host`, one without its port, and the browser's own.
+/// Proxies that send another `Host`, a `Host` without the port, or the browser's own.
 pub const PROXIES: [(Software, Configuration); 6] = [
     (Software::Nginx, Configuration::Bare),
     (Software::Nginx, Configuration::HostWithoutPort),
@@ -37,49 +37,47 @@ async fn a_browser_votes_through_every_proxy_with_and_without_scripts() {
                 &app.vote,
                 &app.result
             ));
-            let person = Person {
-                scripts,
-                ..SOMEBODY
-            };
-            let browser = or_skip!(Browser::open(person).await);
+            let settings = BrowserSettings { scripts, ..DESKTOP };
+            let browser = or_skip!(Browser::open(settings).await);
             browser
                 .goto(&format!("http://{HOST}:{}/", proxy.port))
                 .await;
             for (key, label) in [("a", "Cats"), ("b", "Dogs")] {
                 browser.click(&format!("#{key}")).await;
-                let said = format!("Your vote for {label} is in.");
+                let expected = format!("Your vote for {label} is in.");
                 browser
-                    .until_text("#the_notice", |text| text.contains(&said))
+                    .wait_for_text("#the_notice", |text| text.contains(&expected))
                     .await;
                 if scripts {
-                    browser.until(PRESSED, json!([key])).await;
+                    browser.wait_for_value(PRESSED, json!([key])).await;
                 }
             }
             browser.close().await;
             voters += 1;
-            until_votes(&app.result, &[0, voters]).await;
+            wait_for_votes(&app.result, &[0, voters]).await;
         }
     }
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_browser_that_keeps_no_cookies_says_so() {
+async fn a_browser_without_cookies_gets_a_notice() {
     let storage = embedded().await;
     let app = App::start(&storage, &[]).await;
-    let not_kept = |text: &str| text.contains("does not keep our cookie");
+    let has_notice = |text: &str| text.contains("does not keep our cookie");
     for (scripts, clicks) in [(true, 2), (false, 1)] {
-        let person = Person {
+        let settings = BrowserSettings {
             scripts,
             cookies: false,
-            ..SOMEBODY
+            ..DESKTOP
         };
-        let browser = or_skip!(Browser::open(person).await);
+        let browser = or_skip!(Browser::open(settings).await);
         browser.goto(&app.vote).await;
         for click in 1..=clicks {
             browser.click("#a").await;
-            let is_said = |text: &str| not_kept(text) || (click < clicks && text.contains("is in"));
-            browser.until_text("#the_notice", is_said).await;
+            let is_expected =
+                |text: &str| has_notice(text) || (click < clicks && text.contains("is in"));
+            browser.wait_for_text("#the_notice", is_expected).await;
         }
         browser.close().await;
     }
@@ -87,28 +85,28 @@ async fn a_browser_that_keeps_no_cookies_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_first_vote_whose_answer_is_lost_counts_once_when_it_is_sent_again() {
+async fn a_retried_first_vote_counts_once_after_a_lost_response() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &[]).await;
-    let (network, address) = proxy::Proxy::to(&app.vote).await;
+    let (vote_proxy, address) = proxy::Proxy::to(&app.vote).await;
     browser.goto(&address).await;
-    network.make(Network::NoAnswers);
+    vote_proxy.set_toxic(Toxic::TimeoutDownstream);
     browser.click("#a").await;
-    until_votes(&app.result, &[1, 0]).await;
-    network.reset_open_connections();
-    network.make(Network::Good);
-    // Chromium may send it again by itself.
+    wait_for_votes(&app.result, &[1, 0]).await;
+    vote_proxy.reset_open_connections();
+    vote_proxy.set_toxic(Toxic::None);
+    // Chromium may retry by itself.
     browser
-        .until_text("#the_notice", |text| {
+        .wait_for_text("#the_notice", |text| {
             text.contains("does not answer") || text.contains("is in")
         })
         .await;
     browser.click("#b").await;
     browser
-        .until_text("#the_notice", |text| text.contains("for Dogs is in"))
+        .wait_for_text("#the_notice", |text| text.contains("for Dogs is in"))
         .await;
-    until_votes(&app.result, &[0, 1]).await;
+    wait_for_votes(&app.result, &[0, 1]).await;
     browser.close().await;
     app.stop().await;
 }

@@ -1,5 +1,4 @@
-//! The states of the pages, which say what is true: when the poll opens and closed, what became of a vote, and what is not
-//! there.
+//! The states of the pages: before, during and after the poll, the outcomes of a vote, and missing pages.
 
 use jiff::{Timestamp, ToSpan};
 use poll::Clock;
@@ -8,69 +7,74 @@ use serde_json::json;
 use super::{PRESSED, embedded};
 use crate::harness::{
     app::App,
-    browser::{Axe, Browser, Person, SOMEBODY},
+    browser::{Axe, Browser, BrowserSettings, DESKTOP},
     skip::or_skip,
-    viewer::until_votes,
+    viewer::wait_for_votes,
     voter::Voter,
 };
 
-/// Keeps votes from going out until the page is told to let them go, one after the other, and notes what was sent and said.
-const SLOW_VOTES: &str = "
+/// A script that holds back votes until the test releases them one by one, and records the sent votes and the notices.
+const HOLD_VOTES: &str = "
     window.sent = [];
-    window.said = [];
-    window.letGo = [];
+    window.shown = [];
+    window.releases = [];
     const send = window.fetch;
     window.fetch = async (address, options) => {
         if (options.method === 'POST') {
             sent.push(options.body.get('vote'));
-            await new Promise((resolve) => letGo.push(resolve));
+            await new Promise((resolve) => releases.push(resolve));
         }
         return send(address, options);
     };
     const notice = document.getElementById('the_notice');
-    new MutationObserver(() => said.push(notice.textContent)).observe(notice, { childList: true });";
+    new MutationObserver(() => shown.push(notice.textContent)).observe(notice, { childList: true });";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_choice_wins_over_a_slow_vote() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let options = ["--poll-options", "a=Cats,b=Dogs,c=Birds"];
     let app = App::start(&storage, &options).await;
     browser.goto(&app.vote).await;
-    browser.ask(SLOW_VOTES).await;
+    browser.evaluate(HOLD_VOTES).await;
     for choice in ["#a", "#b", "#c"] {
         browser.click(choice).await;
     }
-    assert_eq!(browser.ask("return sent").await, json!(["a"]));
+    assert_eq!(browser.evaluate("return sent").await, json!(["a"]));
     let sending = "return Array.from(document.querySelectorAll('.sending'), (button) => button.id)";
-    assert_eq!(browser.ask(sending).await, json!(["c"]));
+    assert_eq!(browser.evaluate(sending).await, json!(["c"]));
     browser.screenshot("vote-sending").await;
-    browser.ask("letGo.shift()()").await;
-    browser.until("return sent", json!(["a", "c"])).await;
-    assert_eq!(
-        browser.ask(PRESSED).await,
-        json!([]),
-        "nothing old is shown"
-    );
-    browser.ask("letGo.shift()()").await;
+    browser.evaluate("releases.shift()()").await;
     browser
-        .until_text("#the_notice", |text| text.contains("for Birds is in"))
+        .wait_for_value("return sent", json!(["a", "c"]))
         .await;
-    assert_eq!(browser.ask(PRESSED).await, json!(["c"]));
-    assert_eq!(browser.ask(sending).await, json!([]));
-    let claims = "return said.filter((text) => / for (Cats|Dogs) /.test(text))";
-    assert_eq!(browser.ask(claims).await, json!([]));
+    assert_eq!(
+        browser.evaluate(PRESSED).await,
+        json!([]),
+        "no superseded vote is shown"
+    );
+    browser.evaluate("releases.shift()()").await;
+    browser
+        .wait_for_text("#the_notice", |text| text.contains("for Birds is in"))
+        .await;
+    assert_eq!(browser.evaluate(PRESSED).await, json!(["c"]));
+    assert_eq!(browser.evaluate(sending).await, json!([]));
+    let claims = "return shown.filter((text) => / for (Cats|Dogs) /.test(text))";
+    assert_eq!(browser.evaluate(claims).await, json!([]));
 
-    // The choice that is on its way already needs no second vote, and takes back what was clicked in between.
+    // The choice that is in flight needs no second vote, and cancels the clicks in between.
     for choice in ["#a", "#b", "#a"] {
         browser.click(choice).await;
     }
-    browser.ask("letGo.shift()()").await;
+    browser.evaluate("releases.shift()()").await;
     browser
-        .until_text("#the_notice", |text| text.contains("for Cats is in"))
+        .wait_for_text("#the_notice", |text| text.contains("for Cats is in"))
         .await;
-    assert_eq!(browser.ask("return sent").await, json!(["a", "c", "a"]));
-    until_votes(&app.result, &[1, 0, 0]).await;
+    assert_eq!(
+        browser.evaluate("return sent").await,
+        json!(["a", "c", "a"])
+    );
+    wait_for_votes(&app.result, &[1, 0, 0]).await;
     browser.close().await;
     app.stop().await;
 }
@@ -78,7 +82,7 @@ async fn the_last_choice_wins_over_a_slow_vote() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_translated_page_votes_without_a_page_load() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &[]).await;
     browser.goto(&app.vote).await;
     let translate = "
@@ -86,21 +90,21 @@ async fn a_translated_page_votes_without_a_page_load() {
         document.documentElement.lang = 'fr';
         for (const [key, label] of [['a', 'Chats'], ['b', 'Chiens']])
             document.getElementById(key).innerHTML = `<font><font>${label}</font></font>`;";
-    browser.ask(translate).await;
+    browser.evaluate(translate).await;
     browser.click("#b").await;
     browser
-        .until_text("#the_notice", |text| text.contains("is in"))
+        .wait_for_text("#the_notice", |text| text.contains("is in"))
         .await;
-    assert_eq!(browser.ask("return window.same").await, json!(true));
+    assert_eq!(browser.evaluate("return window.same").await, json!(true));
     assert_eq!(browser.text("#a").await, "Chats");
-    assert_eq!(browser.ask(PRESSED).await, json!(["b"]));
+    assert_eq!(browser.evaluate(PRESSED).await, json!(["b"]));
     browser.close().await;
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn options_may_be_called_as_parts_of_a_form_are() {
-    // Each of them hides a property of the form, of the document or of the window.
+async fn option_keys_may_be_names_of_form_properties() {
+    // Each key shadows a property of the form, the document or the window.
     let keys = [
         "elements", "submit", "action", "method", "name", "length", "dataset", "children", "id",
         "reset", "remove", "target", "hidden", "title", "location", "fetch", "vote", "form",
@@ -109,29 +113,29 @@ async fn options_may_be_called_as_parts_of_a_form_are() {
     let options: Vec<_> = keys.iter().map(|key| format!("{key}=The {key}")).collect();
     let options = options.join(",");
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let app = App::start(&storage, &["--poll-options", &options]).await;
     browser.goto(&app.vote).await;
-    browser.ask("window.same = true").await;
+    browser.evaluate("window.same = true").await;
     for key in keys {
         browser.click(&format!("[value='{key}']")).await;
         let wanted = format!("for The {key} is in");
         browser
-            .until_text("#the_notice", |text| text.contains(&wanted))
+            .wait_for_text("#the_notice", |text| text.contains(&wanted))
             .await;
     }
-    assert_eq!(browser.ask("return window.same").await, json!(true));
+    assert_eq!(browser.evaluate("return window.same").await, json!(true));
     let mut votes = [0; 20];
     votes[19] = 1;
-    until_votes(&app.result, &votes).await;
+    wait_for_votes(&app.result, &votes).await;
     browser.close().await;
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_written_from_right_to_left_is_shown_so() {
+async fn right_to_left_texts_are_displayed_right_to_left() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let flags = [
         "--poll-question",
         "ما هو المفضل لديك؟",
@@ -149,19 +153,19 @@ async fn what_is_written_from_right_to_left_is_shown_so() {
         ("h1", json!(["rtl"])),
         ("#the_options button", json!(["rtl", "ltr"])),
     ] {
-        assert_eq!(browser.ask(&directions(css)).await, wanted, "{css}");
+        assert_eq!(browser.evaluate(&directions(css)).await, wanted, "{css}");
     }
     browser.click("#a").await;
     browser
-        .until_text("#the_notice", |text| text.contains("is in"))
+        .wait_for_text("#the_notice", |text| text.contains("is in"))
         .await;
     let label = "return document.querySelector('#the_notice bdi').textContent";
-    assert_eq!(browser.ask(label).await, json!("قطط 2"));
+    assert_eq!(browser.evaluate(label).await, json!("قطط 2"));
     browser.screenshot("vote-rtl").await;
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
     browser.goto(&app.result).await;
     let table = directions("thead th:not(:first-child)");
-    while browser.ask(&table).await == json!([]) {
+    while browser.evaluate(&table).await == json!([]) {
         browser.goto(&app.result).await;
     }
     for (css, wanted) in [
@@ -169,7 +173,7 @@ async fn what_is_written_from_right_to_left_is_shown_so() {
         (".label", json!(["rtl", "ltr"])),
         ("thead th:not(:first-child)", json!(["rtl", "ltr"])),
     ] {
-        assert_eq!(browser.ask(&directions(css)).await, wanted, "{css}");
+        assert_eq!(browser.evaluate(&directions(css)).await, wanted, "{css}");
     }
     browser.screenshot("result-rtl").await;
     browser.close().await;
@@ -177,33 +181,33 @@ async fn what_is_written_from_right_to_left_is_shown_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_laptop_that_wakes_looks_at_the_phase() {
+async fn a_page_updates_the_phase_when_the_laptop_wakes() {
     let storage = embedded().await;
-    let browser = or_skip!(Browser::open(SOMEBODY).await);
+    let browser = or_skip!(Browser::open(DESKTOP).await);
     let now = Timestamp::now();
-    let (clock, hand) = Clock::manual(now);
+    let (clock, control) = Clock::manual(now);
     let opens_at = (now + 1.hour()).to_string();
-    let app = App::start_by(clock, &storage, &["--poll-opens-at", &opens_at]).await;
+    let app = App::start_with_clock(clock, &storage, &["--poll-opens-at", &opens_at]).await;
     browser.goto(&app.vote).await;
-    let said = browser.text("#the_notice").await;
-    assert_eq!(said, "Voting has not begun yet.");
-    hand.set(now + 2.hours());
+    let shown = browser.text("#the_notice").await;
+    assert_eq!(shown, "Voting has not begun yet.");
+    control.set(now + 2.hours());
     browser
-        .ask("document.dispatchEvent(new Event('visibilitychange'))")
+        .evaluate("document.dispatchEvent(new Event('visibilitychange'))")
         .await;
     browser
-        .until_text("#the_notice", |text| text.starts_with("Choose one."))
+        .wait_for_text("#the_notice", |text| text.starts_with("Choose one."))
         .await;
     browser.click("#a").await;
     browser
-        .until_text("#the_notice", |text| text.contains("for Cats is in"))
+        .wait_for_text("#the_notice", |text| text.contains("for Cats is in"))
         .await;
     browser.close().await;
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn times_name_their_zone_and_are_written_as_at_home() {
+async fn times_are_localized_and_name_their_zone() {
     let storage = embedded().await;
     let flags = ["--poll-closes-at", "2100-01-01T14:05:00Z"];
     let app = App::start(&storage, &flags).await;
@@ -212,30 +216,30 @@ async fn times_name_their_zone_and_are_written_as_at_home() {
         ("en-US", "Voting ends at Jan 1, 2100, 3:05 PM GMT+1."),
         ("de-AT", "Die Abstimmung endet am 1. Jän. 2100, 15:05 MEZ."),
     ] {
-        let person = Person {
+        let settings = BrowserSettings {
             language,
-            ..SOMEBODY
+            ..DESKTOP
         };
-        let browser = or_skip!(Browser::open(person).await);
+        let browser = or_skip!(Browser::open(settings).await);
         let zone = json!({"timezoneId": "Europe/Berlin"});
         browser.cdp("Emulation.setTimezoneOverride", zone).await;
         browser.goto(&app.vote).await;
-        let said = browser.text("#the_phase").await;
-        assert_eq!(said.replace('\u{202f}', " "), wanted);
+        let shown = browser.text("#the_phase").await;
+        assert_eq!(shown.replace('\u{202f}', " "), wanted);
         browser.close().await;
     }
     app.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn closed_and_not_yet_open_polls_say_when_and_ask_for_nothing() {
+async fn the_page_shows_whether_the_poll_is_open_and_when() {
     let axe = or_skip!(Axe::find());
     let storage = embedded().await;
-    let phone = Person {
+    let phone = BrowserSettings {
         width: 390,
         height: 844,
         dark: true,
-        ..SOMEBODY
+        ..DESKTOP
     };
     for (state, flags, phase, notice) in [
         (
@@ -258,8 +262,8 @@ async fn closed_and_not_yet_open_polls_say_when_and_ask_for_nothing() {
         ),
     ] {
         let app = App::start(&storage, &flags).await;
-        for (screen, person) in [("desk", SOMEBODY), ("phone-dark", phone)] {
-            let browser = or_skip!(Browser::open(person).await);
+        for (screen, settings) in [("desk", DESKTOP), ("phone-dark", phone)] {
+            let browser = or_skip!(Browser::open(settings).await);
             browser.goto(&app.vote).await;
             assert!(browser.text("#the_phase").await.starts_with(phase));
             assert_eq!(browser.text("#the_notice").await, notice);
@@ -268,16 +272,18 @@ async fn closed_and_not_yet_open_polls_say_when_and_ask_for_nothing() {
             for path in ["nowhere", "a/b/c"] {
                 browser.goto(&format!("{}/{path}", app.vote)).await;
                 let ground = "return getComputedStyle(document.body).backgroundColor";
-                let wanted = if person.dark {
+                let wanted = if settings.dark {
                     "rgb(20, 23, 27)"
                 } else {
                     "rgb(246, 247, 249)"
                 };
-                assert_eq!(browser.ask(ground).await, json!(wanted), "{path}");
+                assert_eq!(browser.evaluate(ground).await, json!(wanted), "{path}");
                 browser.screenshot(&format!("not-found-{screen}")).await;
                 assert_eq!(axe.violations(&browser).await, Vec::<String>::new());
                 browser.click("main a").await;
-                browser.until("return location.pathname", json!("/")).await;
+                browser
+                    .wait_for_value("return location.pathname", json!("/"))
+                    .await;
             }
             browser.close().await;
         }
@@ -286,10 +292,10 @@ async fn closed_and_not_yet_open_polls_say_when_and_ask_for_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_returning_voter_sees_the_vote_that_stands() {
+async fn a_returning_voter_sees_the_current_vote() {
     let storage = embedded().await;
     let now = Timestamp::now();
-    let (clock, hand) = Clock::manual(now);
+    let (clock, control) = Clock::manual(now);
     let closes_at = (now + 1.hour()).to_string();
     let flags = [
         "--poll-closes-at",
@@ -299,24 +305,24 @@ async fn a_returning_voter_sees_the_vote_that_stands() {
         "--votes-burst",
         "1",
     ];
-    let app = App::start_by(clock, &storage, &flags).await;
+    let app = App::start_with_clock(clock, &storage, &flags).await;
     let voter = Voter::new(&app.vote);
     voter.must_vote_for("b").await;
-    let page = voter.look().await.html;
+    let page = voter.get_page().await.html;
     assert!(
         page.contains("Your vote for <bdi>Dogs</bdi> is in. You can change it here."),
         "{page}"
     );
-    let refused = voter.vote_for("a").await;
-    let seconds = refused.retry_after.expect("it says when to come back");
+    let rejected = voter.vote_for("a").await;
+    let seconds = rejected.retry_after.expect("a rejection has a Retry-After");
     let wait = match &*seconds {
         "1" => "1 second".to_owned(),
         _ => format!("{seconds} seconds"),
     };
     let wanted = format!("Please try again in {wait}.");
-    assert!(refused.html.contains(&wanted), "{}", refused.html);
-    hand.set(now + 2.hours());
-    let page = voter.look().await.html;
+    assert!(rejected.html.contains(&wanted), "{}", rejected.html);
+    control.set(now + 2.hours());
+    let page = voter.get_page().await.html;
     let wanted = "Voting is over. Your vote for <bdi>Dogs</bdi> is in.";
     assert!(
         page.contains(wanted) && !page.contains("Choose one"),

@@ -1,4 +1,4 @@
-//! A checkout whose files nobody but its owner may read, as with a umask of 077.
+//! A checkout whose files only the owner may read, as with a umask of 077.
 
 use std::{
     fs,
@@ -6,18 +6,18 @@ use std::{
     path::Path,
 };
 
-use crate::harness::{folders, skip::or_skip, stack::Stack, viewer::until_votes, voter::Voter};
+use crate::harness::{folders, skip::or_skip, stack::Stack, viewer::wait_for_votes, voter::Voter};
 
-/// Somebody who is not root.
+/// A user other than root.
 const OWNER: u32 = 12_345;
 
-/// Copies a file or a folder, closed to all but its owner.
-fn copy_closed(from: &Path, to: &Path) {
+/// Copies a file or a folder, accessible only to its owner.
+fn copy_private(from: &Path, to: &Path) {
     let mode = if from.is_dir() {
         fs::create_dir(to).unwrap();
         for entry in fs::read_dir(from).unwrap() {
             let name = entry.unwrap().file_name();
-            copy_closed(&from.join(&name), &to.join(&name));
+            copy_private(&from.join(&name), &to.join(&name));
         }
         0o700
     } else {
@@ -25,12 +25,12 @@ fn copy_closed(from: &Path, to: &Path) {
         0o600
     };
     fs::set_permissions(to, fs::Permissions::from_mode(mode)).unwrap();
-    // Where the tests do not run as root, they own it, and the containers' root is somebody else all the same.
+    // Fails if the tests do not run as root. Then their user owns the files, which is another user than the containers' root.
     let _ = chown(to, Some(OWNER), None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_checkout_that_is_closed_to_others_starts() {
+async fn a_checkout_readable_only_by_its_owner_starts() {
     let checkout = tempfile::tempdir().unwrap();
     let root = folders::root();
     fs::create_dir(checkout.path().join("infra")).unwrap();
@@ -41,10 +41,10 @@ async fn a_checkout_that_is_closed_to_others_starts() {
         "infra/monitoring",
         "infra/tracing",
     ] {
-        copy_closed(&root.join(part), &checkout.path().join(part));
+        copy_private(&root.join(part), &checkout.path().join(part));
     }
-    let stack = or_skip!(Stack::of(checkout.path().to_owned()));
+    let stack = or_skip!(Stack::in_folder(checkout.path().to_owned()));
     stack.up(&[]);
     Voter::new(&stack.vote).must_vote_for("a").await;
-    until_votes(&stack.result, &[1, 0]).await;
+    wait_for_votes(&stack.result, &[1, 0]).await;
 }

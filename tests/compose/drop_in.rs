@@ -1,4 +1,4 @@
-//! The stack in place of the original app, with the votes that are there.
+//! The stack as a replacement of the original app, with the existing votes.
 
 use std::process::Command;
 
@@ -6,15 +6,15 @@ use crate::harness::{
     eventually, folders,
     skip::or_skip,
     stack::{Stack, docker, text},
-    viewer::until_votes,
+    viewer::wait_for_votes,
     voter::Voter,
 };
 
-/// A database as the original app leaves it, in a container that is removed at the end.
+/// A database of the original app, in a container that is removed at the end.
 struct Original(String);
 
 impl Original {
-    /// Starts it, and waits until it has 70 votes for a and 30 for b.
+    /// Starts it and adds 70 votes for a and 30 for b.
     async fn start(name: String, image: &str, mounts: &[&str]) -> Self {
         let run = [
             "run",
@@ -25,7 +25,7 @@ impl Original {
         ];
         docker(&[&run, mounts, &[image]].concat());
         let original = Self(name);
-        // As the original's worker makes and fills it.
+        // The table as the original's worker creates it.
         let statements = "CREATE TABLE IF NOT EXISTS votes (id VARCHAR(255) NOT NULL UNIQUE, vote VARCHAR(255) NOT NULL);
             INSERT INTO votes SELECT md5(n::text), CASE WHEN n <= 70 THEN 'a' ELSE 'b' END FROM generate_series(1, 100) n";
         let psql = [
@@ -51,17 +51,17 @@ impl Drop for Original {
     }
 }
 
-/// The original's own image, or this stack's where it cannot be had.
-fn originals_image() -> &'static str {
+/// The database image of the original app, or of this stack if the former is unavailable.
+fn original_image() -> &'static str {
     const IMAGE: &str = "postgres:15-alpine";
-    let had = |what: &[&str]| {
-        let output = Command::new("docker").args(what).arg(IMAGE).output();
+    let succeeds = |arguments: &[&str]| {
+        let output = Command::new("docker").args(arguments).arg(IMAGE).output();
         output.is_ok_and(|output| output.status.success())
     };
-    if had(&["image", "inspect"]) || had(&["pull", "--quiet"]) {
+    if succeeds(&["image", "inspect"]) || succeeds(&["pull", "--quiet"]) {
         IMAGE
     } else {
-        println!("{IMAGE} cannot be had; the dump is one of postgres:18");
+        println!("{IMAGE} is unavailable; the dump is made by postgres:18");
         "postgres:18"
     }
 }
@@ -76,9 +76,9 @@ fn commands() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dump_of_the_original_brings_its_votes() {
+async fn a_dump_of_the_original_app_restores_its_votes() {
     let stack = or_skip!(Stack::new());
-    let original = Original::start(stack.name_of("original"), originals_image(), &[]).await;
+    let original = Original::start(stack.name_of("original"), original_image(), &[]).await;
     let dump = tempfile::NamedTempFile::new().unwrap();
     let commands = commands()
         .replace("example-voting-app-db-1", &original.0)
@@ -86,9 +86,9 @@ async fn a_dump_of_the_original_brings_its_votes() {
     stack.shell(&commands);
     drop(original);
     stack.up(&[]);
-    until_votes(&stack.result, &[70, 30]).await;
+    wait_for_votes(&stack.result, &[70, 30]).await;
     Voter::new(&stack.vote).must_vote_for("b").await;
-    until_votes(&stack.result, &[70, 31]).await;
+    wait_for_votes(&stack.result, &[70, 31]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,11 +100,11 @@ async fn a_volume_of_the_same_postgres_keeps_its_votes() {
     docker(&["stop", &original.0]);
     drop(original);
     stack.up(&[]);
-    until_votes(&stack.result, &[70, 30]).await;
+    wait_for_votes(&stack.result, &[70, 30]).await;
 }
 
 #[test]
-fn a_volume_of_an_older_postgres_is_refused() {
+fn a_volume_of_an_older_postgres_is_rejected() {
     let stack = or_skip!(Stack::new());
     let volume = format!("{}:/volume", stack.name_of("db-data"));
     let write = ["-c", "echo 15 >/volume/PG_VERSION && chmod 700 /volume"];
@@ -118,10 +118,10 @@ fn a_volume_of_an_older_postgres_is_refused() {
     ];
     docker(&[&run[..], &write].concat());
     let up = stack.try_compose(&["up", "--detach", "--wait", "--no-build"]);
-    assert!(!up.status.success(), "it is taken");
+    assert!(!up.status.success(), "the volume is accepted");
     let logs = ["logs", "--no-color", "--no-log-prefix", "database-version"];
-    let said = text(&stack.try_compose(&logs).stdout);
+    let output = text(&stack.try_compose(&logs).stdout);
     let wanted =
         "has the files of a Postgres 15 (PG_VERSION), and this stack's Postgres is 18: remove";
-    assert!(said.contains(wanted), "{said}");
+    assert!(output.contains(wanted), "{output}");
 }

@@ -1,4 +1,4 @@
-//! As many clients as may connect, which take nothing of what they asked for, in containers with the stack's own limits.
+//! The maximum number of clients, none of which reads its responses, in containers with the limits of the stack.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -15,14 +15,14 @@ use super::inspect;
 use crate::harness::{
     eventually,
     skip::or_skip,
-    stack::{docker, images, settings_of_stack},
+    stack::{docker, images, stack_config},
     voter::client,
 };
 
-/// More requests than the kernel holds for a server that reads no more.
+/// More requests than the kernel buffers for a server that no longer reads.
 const REQUESTS: usize = 400;
 
-/// Those with the largest answers, the stream of events, and one of each other kind.
+/// The routes with the largest responses, the event stream, and one of each other kind.
 const ROUTES: [(&str, u16, &[&str]); 2] = [
     (
         "vote",
@@ -43,10 +43,10 @@ const ROUTES: [(&str, u16, &[&str]); 2] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clients_that_read_nothing_leave_a_container_its_memory() {
-    raise_limit_of_files();
+async fn clients_that_read_nothing_do_not_exhaust_the_memory() {
+    raise_nofile_limit();
     let images = or_skip!(images());
-    let stack = settings_of_stack();
+    let stack = stack_config();
     for (service, port, paths) in ROUTES {
         let settings = &stack["services"][service];
         let connections = settings["environment"]["MAX_CONNECTIONS"].as_str().unwrap();
@@ -67,16 +67,16 @@ async fn clients_that_read_nothing_leave_a_container_its_memory() {
     }
 }
 
-/// A service alone, on embedded storage in its memory, removed when this value is dropped.
+/// A single service on embedded storage in memory, removed when this value is dropped.
 struct Container(String);
 
 impl Container {
-    /// With the limits of the stack, and so many connections.
+    /// Starts it with the limits of the stack and this maximum of connections.
     fn start(image: &str, settings: &Value, connections: &str) -> Self {
         let memory = settings["mem_limit"].as_str().unwrap();
-        let of_one = format!("MAX_CONNECTIONS_PER_ADDRESS={connections}");
+        let per_address = format!("MAX_CONNECTIONS_PER_ADDRESS={connections}");
         let connections = format!("MAX_CONNECTIONS={connections}");
-        let place = [
+        let arguments = [
             "run",
             "--detach",
             "--read-only",
@@ -89,12 +89,12 @@ impl Container {
             "--env",
             &connections,
             "--env",
-            &of_one,
+            &per_address,
             "--env",
             "DATA_DIR=/data/of-its-own",
             image,
         ];
-        Self(docker(&place).trim().to_owned())
+        Self(docker(&arguments).trim().to_owned())
     }
 
     fn ip(&self) -> String {
@@ -115,14 +115,14 @@ impl Drop for Container {
     }
 }
 
-/// Fills all places with clients that send this and read nothing. Probes must be answered all the same.
+/// Opens the maximum of connections by clients that send this request and read nothing. Probes must still succeed.
 async fn fill(address: SocketAddr, connections: usize, request: &str) {
-    // It may have just been started.
-    until_healthy(address).await;
+    // The container may have just been started.
+    wait_until_healthy(address).await;
     let mut clients = Vec::with_capacity(connections);
     while clients.len() < connections {
         let wave = (0..500).map(async |_| {
-            // Those that find no place are closed.
+            // Connections beyond the limit are closed.
             let mut client = connect(address).await?;
             let _ = timeout(
                 Duration::from_millis(50),
@@ -134,12 +134,12 @@ async fn fill(address: SocketAddr, connections: usize, request: &str) {
         clients.extend(join_all(wave).await);
     }
     let open = clients.iter().flatten().count();
-    assert!(open > connections * 9 / 10, "only {open} are in");
-    until_healthy(address).await;
+    assert!(open > connections * 9 / 10, "only {open} are connected");
+    wait_until_healthy(address).await;
 }
 
-/// Those of before may not all be gone yet, and take what is kept for probes.
-async fn until_healthy(address: SocketAddr) {
+/// Waits until a probe succeeds: earlier connections may not be closed yet and use the reserve for probes.
+async fn wait_until_healthy(address: SocketAddr) {
     let is_healthy = async || {
         let health = client().get(format!("http://{address}/health"));
         health
@@ -147,17 +147,17 @@ async fn until_healthy(address: SocketAddr) {
             .await
             .is_ok_and(|health| health.status().is_success())
     };
-    eventually("an answer to a probe", |healthy| *healthy, is_healthy).await;
+    eventually("a successful probe", |healthy| *healthy, is_healthy).await;
 }
 
-/// A client that holds little itself, so that the server has to.
+/// Opens a connection with a small receive buffer, so that the server has to buffer.
 async fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(2048)?;
     socket.connect(address).await
 }
 
-fn raise_limit_of_files() {
+fn raise_nofile_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,

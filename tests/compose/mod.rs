@@ -1,4 +1,4 @@
-//! `docker compose up`: the stack as people run it, on a real engine.
+//! The stack of `docker compose up` on a real container engine.
 
 mod closed_files;
 mod drop_in;
@@ -23,8 +23,8 @@ use tokio::task::JoinHandle;
 use crate::harness::{
     eventually,
     skip::or_skip,
-    stack::{REVISION, Stack, compiled_by_dockerfile, docker, images, images_of_dockerfile, text},
-    viewer::{get, tally, until_votes, votes},
+    stack::{REVISION, Stack, docker, dockerfile_images, images, text, uses_dockerfile_images},
+    viewer::{get, tally, votes, wait_for_votes},
     voter::{Voter, client},
 };
 
@@ -32,7 +32,7 @@ const BASE: &str = "gcr.io/distroless/cc-debian13:nonroot";
 const MEBIBYTE: u64 = 1 << 20;
 
 fn is_optimised() -> bool {
-    compiled_by_dockerfile() && std::env::var_os("TEST_IMAGES_OPT_LEVEL").is_none()
+    uses_dockerfile_images() && std::env::var_os("TEST_IMAGES_OPT_LEVEL").is_none()
 }
 
 fn inspect(what: &str) -> Value {
@@ -40,7 +40,7 @@ fn inspect(what: &str) -> Value {
     all[0].clone()
 }
 
-/// The files of an image, from a container that never runs.
+/// The files of an image, listed from a container that is created but never started.
 fn files(image: &str) -> BTreeSet<String> {
     let id = docker(&["create", image, "none"]).trim().to_owned();
     let list = std::process::Command::new("sh")
@@ -48,8 +48,8 @@ fn files(image: &str) -> BTreeSet<String> {
         .output()
         .unwrap();
     docker(&["rm", &id]);
-    // What the engine itself puts into every container.
-    let engines = |file: &str| {
+    // Files that the engine adds to every container.
+    let is_of_engine = |file: &str| {
         [
             ".dockerenv",
             "dev/",
@@ -65,13 +65,13 @@ fn files(image: &str) -> BTreeSet<String> {
     };
     text(&list.stdout)
         .lines()
-        .filter(|file| !file.ends_with('/') && !engines(file))
+        .filter(|file| !file.ends_with('/') && !is_of_engine(file))
         .map(str::to_owned)
         .collect()
 }
 
 #[test]
-fn an_image_holds_its_program_and_nothing_else() {
+fn an_image_adds_only_its_program() {
     let images = or_skip!(images());
     let base_files = files(BASE);
     let base_size = inspect(BASE)["Size"].as_u64().unwrap();
@@ -83,22 +83,22 @@ fn an_image_holds_its_program_and_nothing_else() {
             .filter(|file| file.ends_with("/sh") || file.ends_with("/bash"))
             .count();
         assert_eq!(shells, 0);
-        let about = inspect(image);
-        let size = about["Size"].as_u64().unwrap() - base_size;
-        // What is not optimised is larger.
+        let details = inspect(image);
+        let size = details["Size"].as_u64().unwrap() - base_size;
+        // Programs without optimisation are larger.
         let limit = if is_optimised() { 40 } else { 150 };
         assert!(size < limit * MEBIBYTE, "{service} adds {size} bytes");
-        let config = &about["Config"];
+        let config = &details["Config"];
         assert_eq!(config["User"], "65532:65532");
         assert_eq!(config["Entrypoint"], serde_json::json!([service]));
-        assert_eq!(label(&about, "title"), *service);
-        assert_eq!(label(&about, "version"), env!("CARGO_PKG_VERSION"));
-        assert_eq!(label(&about, "licenses"), "MIT OR Apache-2.0");
+        assert_eq!(label(&details, "title"), *service);
+        assert_eq!(label(&details, "version"), env!("CARGO_PKG_VERSION"));
+        assert_eq!(label(&details, "licenses"), "MIT OR Apache-2.0");
     }
 }
 
-fn label<'a>(about: &'a Value, name: &str) -> &'a str {
-    about["Config"]["Labels"][format!("org.opencontainers.image.{name}")]
+fn label<'a>(details: &'a Value, name: &str) -> &'a str {
+    details["Config"]["Labels"][format!("org.opencontainers.image.{name}")]
         .as_str()
         .unwrap_or_default()
 }
@@ -106,7 +106,7 @@ fn label<'a>(about: &'a Value, name: &str) -> &'a str {
 #[test]
 #[ignore = "compiles the services in a container, which takes minutes; run it with --ignored"]
 fn the_dockerfile_compiles_the_programs() {
-    for (service, image) in &or_skip!(images_of_dockerfile()).names {
+    for (service, image) in &or_skip!(dockerfile_images()).names {
         assert_eq!(label(&inspect(image), "revision"), REVISION);
         let version = docker(&["run", "--rm", "--network", "none", image, "--version"]);
         assert_eq!(
@@ -117,79 +117,83 @@ fn the_dockerfile_compiles_the_programs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stack_counts_is_seeded_and_keeps_every_vote() {
+async fn a_stack_counts_seeds_and_keeps_every_vote() {
     let stack = or_skip!(Stack::new());
     stack.up(&[]);
     let voter = Voter::new(&stack.vote);
     voter.must_vote_for("a").await;
-    until_votes(&stack.result, &[1, 0]).await;
-    let said = stack.compose(&["--profile", "seed", "run", "--rm", "seed"]);
+    wait_for_votes(&stack.result, &[1, 0]).await;
+    let output = stack.compose(&["--profile", "seed", "run", "--rm", "seed"]);
     assert!(
-        said.contains("2000 votes for a") && said.contains("1000 votes for b"),
-        "{said}"
+        output.contains("2000 votes for a") && output.contains("1000 votes for b"),
+        "{output}"
     );
-    until_votes(&stack.result, &[2001, 1000]).await;
+    wait_for_votes(&stack.result, &[2001, 1000]).await;
 
-    // What is up is confined.
+    // All containers are confined.
     for service in ["vote", "worker", "result", "redis", "db"] {
         for id in stack.containers(service) {
             assert_confined(service, &inspect(&id));
         }
     }
     assert_only_the_pages_are_published(&stack);
-    assert_rights_are_the_least(&stack);
+    assert_least_privileges(&stack);
 
-    // Down and up again. Nothing but the named volumes stays.
+    // After down and up again, only the named volumes remain.
     let anonymous = stack.anonymous_volumes();
     stack.compose(&["down"]);
     for volume in anonymous {
         assert!(
             !docker(&["volume", "ls", "--quiet"]).contains(&volume),
-            "{volume} stays for nothing"
+            "{volume} was not removed"
         );
     }
     stack.up(&[]);
-    until_votes(&stack.result, &[2001, 1000]).await;
+    wait_for_votes(&stack.result, &[2001, 1000]).await;
     assert_eq!(
-        voter.look().await.chosen(),
+        voter.get_page().await.selected_options(),
         ["a"],
-        "the key to the cookies is kept too"
+        "the cookie key is kept, too"
     );
     voter.must_vote_for("b").await;
-    until_votes(&stack.result, &[2000, 1001]).await;
+    wait_for_votes(&stack.result, &[2000, 1001]).await;
 
-    assert_operators_can_work(&stack).await;
+    assert_admin_commands_work(&stack).await;
 
-    // A configuration of one's own.
+    // A custom configuration.
     let mut stack = stack;
     stack.set("POLL_OPTIONS", "a=Tea,b=Coffee,c=Water");
     stack.set("SECRETS_VERSION", "mine");
     stack.set_secrets("# mine\nWORKER_DB_PASSWORD=another-password\nCOOKIE_KEY=short\n");
-    let said = stack.try_compose(&["up", "--detach", "--wait", "--no-build"]);
-    assert!(!said.status.success(), "a key that is too short is taken");
+    let output = stack.try_compose(&["up", "--detach", "--wait", "--no-build"]);
+    assert!(
+        !output.status.success(),
+        "a key that is too short is accepted"
+    );
     stack.set_secrets("# mine\nWORKER_DB_PASSWORD=another-password\n");
     stack.up(&[]);
     assert_no_secret_is_shown(&stack);
     Voter::new(&stack.vote).must_vote_for("c").await;
-    until_votes(&stack.result, &[0, 1, 1]).await;
+    wait_for_votes(&stack.result, &[0, 1, 1]).await;
 }
 
 #[test]
-fn no_registry_is_asked_for_images_that_are_built_here() {
+fn locally_built_images_are_not_pulled() {
     let mut stack = or_skip!(Stack::new());
     stack.set("TAG", "not-built");
-    let said = stack.try_compose(&["up", "--detach", "--no-build", "vote"]);
-    let said = text(&said.stderr);
+    let output = stack.try_compose(&["up", "--detach", "--no-build", "vote"]);
+    let output = text(&output.stderr);
     assert!(
-        said.to_lowercase()
+        output
+            .to_lowercase()
             .contains("no such image: voting-app/vote:not-built"),
-        "{said}"
+        "{output}"
     );
-    assert!(!said.to_lowercase().contains("pull"), "{said}");
+    assert!(!output.to_lowercase().contains("pull"), "{output}");
 }
 
-/// The worker's rights are enough for all of `admin`. In the end one vote for b is left.
-async fn assert_operators_can_work(stack: &Stack) {
+/// Asserts that the worker's permissions suffice for all `admin` commands. In the end one vote for b is left.
+async fn assert_admin_commands_work(stack: &Stack) {
     let admin = |arguments: &[&str]| {
         let worker = ["exec", "-T", "worker", "worker", "admin"];
         stack.compose(&[&worker, arguments].concat())
@@ -197,14 +201,14 @@ async fn assert_operators_can_work(stack: &Stack) {
     assert_eq!(admin(&["dead-letters"]), "no dead letters\n");
     assert_eq!(admin(&["replay", "--all"]), "0 dead letters replayed\n");
     assert_eq!(admin(&["export"]).lines().count(), 1 + 3001);
-    let said = admin(&["reset", "--confirm", "Cats or Dogs?"]);
+    let output = admin(&["reset", "--confirm", "Cats or Dogs?"]);
     assert!(
-        said.ends_with("deleted 3001 votes and 0 dead letters\n"),
-        "{said}"
+        output.ends_with("deleted 3001 votes and 0 dead letters\n"),
+        "{output}"
     );
-    until_votes(&stack.result, &[0, 0]).await;
+    wait_for_votes(&stack.result, &[0, 0]).await;
     Voter::new(&stack.vote).must_vote_for("b").await;
-    until_votes(&stack.result, &[0, 1]).await;
+    wait_for_votes(&stack.result, &[0, 1]).await;
 }
 
 fn assert_confined(service: &str, container: &Value) {
@@ -223,7 +227,7 @@ fn assert_confined(service: &str, container: &Value) {
         container["State"]["Health"]["Status"], "healthy",
         "{service}"
     );
-    // What the kernel says, where the engine runs on this machine.
+    // The kernel's view, if the engine is local.
     if let Ok(status) =
         std::fs::read_to_string(format!("/proc/{}/status", container["State"]["Pid"]))
     {
@@ -241,7 +245,7 @@ fn assert_confined(service: &str, container: &Value) {
     }
 }
 
-/// Asserts that whoever may ask the engine about its containers learns no password.
+/// Asserts that `docker inspect` shows no password.
 fn assert_no_secret_is_shown(stack: &Stack) {
     let printed = stack.run(
         "back-tier",
@@ -278,7 +282,7 @@ fn assert_only_the_pages_are_published(stack: &Stack) {
             .is_some_and(|ports| ports.values().any(|bound| !bound.is_null()));
         assert_eq!(any, published, "{service}: {ports}");
     }
-    // From the front tier nobody finds the servers; from the back tier they answer.
+    // The servers are not resolvable in the front tier; in the back tier they reply.
     let ping = [
         "redis-cli",
         "-h",
@@ -292,14 +296,14 @@ fn assert_only_the_pages_are_published(stack: &Stack) {
     ];
     let outside = stack.run("front-tier", "secrets-vote", "redis:8.2", &ping);
     assert!(!text(&outside.stdout).contains("PONG"));
-    let inside = stack.ask_servers("secrets-vote", "redis:8.2", &ping);
+    let inside = stack.run_in_back_tier("secrets-vote", "redis:8.2", &ping);
     assert!(inside.contains("PONG"), "{inside}");
 }
 
-fn assert_rights_are_the_least(stack: &Stack) {
+fn assert_least_privileges(stack: &Stack) {
     let redis = |volume: &str, command: &str| {
         let script = format!("redis-cli -u \"$(cat /volume/queue-url)\" {command} 2>&1");
-        stack.ask_servers(volume, "redis:8.2", &["sh", "-c", &script])
+        stack.run_in_back_tier(volume, "redis:8.2", &["sh", "-c", &script])
     };
     for forbidden in [
         "XRANGE ballots - +",
@@ -329,7 +333,7 @@ fn assert_rights_are_the_least(stack: &Stack) {
     }
     let postgres = |volume: &str, statement: &str| {
         let script = format!("psql \"$(cat /volume/database-url)\" --command \"{statement}\" 2>&1");
-        stack.ask_servers(volume, "postgres:18", &["sh", "-c", &script])
+        stack.run_in_back_tier(volume, "postgres:18", &["sh", "-c", &script])
     };
     assert!(
         postgres(
@@ -347,10 +351,10 @@ fn assert_rights_are_the_least(stack: &Stack) {
         "CREATE TABLE mine ()",
         "DROP TABLE votes",
     ] {
-        let said = postgres("secrets-result", forbidden);
+        let output = postgres("secrets-result", forbidden);
         assert!(
-            said.contains("permission denied") || said.contains("must be owner"),
-            "result may {forbidden}: {said}"
+            output.contains("permission denied") || output.contains("must be owner"),
+            "result may {forbidden}: {output}"
         );
     }
     for forbidden in [
@@ -365,7 +369,7 @@ fn assert_rights_are_the_least(stack: &Stack) {
     }
 }
 
-/// Voters who vote all the time, each attempt by a voter of its own.
+/// Clients that vote continuously, each time as a new voter.
 struct Load {
     stop: Arc<AtomicBool>,
     accepted: Arc<AtomicU64>,
@@ -387,8 +391,8 @@ impl Load {
             tokio::spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
                     attempted.fetch_add(1, Ordering::Relaxed);
-                    let answer = client().post(&url).form(&[("vote", "a")]).send().await;
-                    if answer.is_ok_and(|answer| answer.status() == StatusCode::OK) {
+                    let response = client().post(&url).form(&[("vote", "a")]).send().await;
+                    if response.is_ok_and(|response| response.status() == StatusCode::OK) {
                         accepted.fetch_add(1, Ordering::Relaxed);
                     }
                 }
@@ -401,14 +405,14 @@ impl Load {
     }
 
     /// Waits until more votes have been accepted.
-    async fn goes_on(&self) {
+    async fn wait_for_accepted(&self) {
         let before = self.accepted.load(Ordering::Relaxed);
         let accepted = async || self.accepted.load(Ordering::Relaxed);
         eventually("more accepted votes", |now| *now >= before + 50, accepted).await;
     }
 
-    /// How many were accepted, and how many attempted.
-    async fn end(self) -> (u64, u64) {
+    /// Stops the clients. Returns the numbers of accepted and attempted votes.
+    async fn stop(self) -> (u64, u64) {
         self.stop.store(true, Ordering::Relaxed);
         for voter in self.voters {
             voter.await.unwrap();
@@ -421,23 +425,23 @@ impl Load {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_is_killed_under_load_no_accepted_vote_is_lost() {
+async fn killing_any_container_under_load_loses_no_accepted_vote() {
     let stack = or_skip!(Stack::new());
     stack.up(&[]);
     let load = Load::start(&stack.vote);
     for service in ["redis", "db", "worker", "vote", "result"] {
-        load.goes_on().await;
+        load.wait_for_accepted().await;
         stack.compose(&["kill", service]);
-        thread::sleep(Duration::from_millis(500)); // votes are attempted meanwhile
+        thread::sleep(Duration::from_millis(500)); // clients attempt votes meanwhile
         stack.up(&[]);
     }
-    load.goes_on().await;
+    load.wait_for_accepted().await;
     assert_all_is_counted(&stack, load).await;
 }
 
-/// Asserts that what was accepted is counted, and nothing that was not attempted.
+/// Asserts that all accepted votes are counted, and only attempted ones.
 async fn assert_all_is_counted(stack: &Stack, load: Load) {
-    let (accepted, attempted) = load.end().await;
+    let (accepted, attempted) = load.stop().await;
     let all = |tally: &Value| {
         votes(tally)
             .first()
@@ -447,9 +451,10 @@ async fn assert_all_is_counted(stack: &Stack, load: Load) {
         tally(&stack.result).await
     })
     .await;
-    // Nothing is left that could still be counted.
+    // The queue must be empty, so that nothing can be counted any more.
     let backlog = "redis-cli --no-auth-warning -u \"$(cat /volume/queue-url)\" XLEN ballots";
-    let empty = async || stack.ask_servers("secrets-worker", "redis:8.2", &["sh", "-c", backlog]);
+    let empty =
+        async || stack.run_in_back_tier("secrets-worker", "redis:8.2", &["sh", "-c", backlog]);
     eventually("an empty queue", |length| length.trim() == "0", empty).await;
     let counted = votes(&result)[0].max(votes(&tally(&stack.result).await)[0]);
     println!("attempted {attempted}, accepted {accepted}, counted {counted}");
@@ -475,7 +480,7 @@ async fn replicas_share_the_work() {
         (vote.len(), result.len(), stack.containers("worker").len()),
         (3, 2, 2)
     );
-    // Of a range of ports the first is the one to link to.
+    // Links use the first port of a range.
     for (page, link) in [
         (&vote[0], "<a href=\"http://localhost:31100/\">"),
         (&result[0], "<a href=\"http://localhost:31000/\">"),
@@ -489,7 +494,7 @@ async fn replicas_share_the_work() {
             .await;
     }
     for result in &result {
-        until_votes(result, &[15, 15]).await;
+        wait_for_votes(result, &[15, 15]).await;
     }
     let pages = [
         get(&vote[0]).await.text().await.unwrap(),
@@ -503,6 +508,6 @@ async fn replicas_share_the_work() {
     assert_ne!(
         served_by(&pages[0]),
         served_by(&pages[1]),
-        "each says who it is"
+        "each replica shows its container id"
     );
 }

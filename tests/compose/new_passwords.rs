@@ -1,4 +1,4 @@
-//! New passwords for everything, while people vote.
+//! A change of all passwords while votes are cast.
 
 use super::{Load, assert_all_is_counted};
 use crate::harness::{
@@ -7,58 +7,65 @@ use crate::harness::{
     voter::Voter,
 };
 
-/// The answer of Redis to a user who comes with this URL.
+/// The reply of Redis to a ping with this URL.
 fn ping(stack: &Stack, url: &str) -> String {
     let ping = ["redis-cli", "--no-auth-warning", "-u", url, "ping"];
-    stack.ask_servers("passwords", "redis:8.2", &ping)
+    stack.run_in_back_tier("passwords", "redis:8.2", &ping)
 }
 
 fn url(stack: &Stack) -> String {
-    stack.ask_servers("secrets-vote", "redis:8.2", &["cat", "/volume/queue-url"])
+    stack.run_in_back_tier("secrets-vote", "redis:8.2", &["cat", "/volume/queue-url"])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn passwords_are_changed_while_people_vote() {
+async fn passwords_can_be_changed_while_votes_are_cast() {
     let mut stack = or_skip!(Stack::new());
     stack.set_secrets("");
     stack.up(&[]);
     let voter = Voter::new(&stack.vote);
     voter.must_vote_for("b").await;
     let load = Load::start(&stack.vote);
-    load.goes_on().await;
+    load.wait_for_accepted().await;
 
-    // Random ones.
+    // New random passwords.
     let first = url(&stack);
     stack.set("SECRETS_VERSION", "2");
     stack.up(&[]);
-    load.goes_on().await;
+    load.wait_for_accepted().await;
     let second = url(&stack);
     assert_ne!(first, second);
     assert!(ping(&stack, &first).contains("WRONGPASS"));
     assert_eq!(ping(&stack, &second), "PONG\n");
-    assert_eq!(voter.look().await.chosen(), ["b"], "still recognised");
+    assert_eq!(
+        voter.get_page().await.selected_options(),
+        ["b"],
+        "the voter is still recognised"
+    );
 
-    // One of one's own, and the database's.
+    // Passwords of the operator's choice.
     let own = "VOTE_REDIS_PASSWORD=sixteen-letters-\nRESULT_DB_PASSWORD=sixteen-letters-\n";
     stack.set_secrets(own);
-    let refused = stack.try_compose(&["up", "--detach", "--wait", "--no-build"]);
-    assert!(!refused.status.success(), "half of the services have it");
-    let said = stack.try_compose(&["logs", "--no-color", "--no-log-prefix", "secrets"]);
+    let rejected = stack.try_compose(&["up", "--detach", "--wait", "--no-build"]);
     assert!(
-        text(&said.stdout).contains(
+        !rejected.status.success(),
+        "the new password is accepted without a new version"
+    );
+    let output = stack.try_compose(&["logs", "--no-color", "--no-log-prefix", "secrets"]);
+    assert!(
+        text(&output.stdout).contains(
             "VOTE_REDIS_PASSWORD is not what the services use; set SECRETS_VERSION in .env to something other than 2"
         ),
         "{}",
-        text(&said.stdout)
+        text(&output.stdout)
     );
     assert_eq!(ping(&stack, &second), "PONG\n");
-    load.goes_on().await;
+    load.wait_for_accepted().await;
     stack.set("SECRETS_VERSION", "3");
     stack.up(&[]);
-    load.goes_on().await;
+    load.wait_for_accepted().await;
     assert!(url(&stack).contains(":sixteen-letters-@"));
 
-    // The same once more changes nothing.
+    // Another run with the same settings changes nothing.
     let containers = stack.containers("vote");
     stack.up(&[]);
     assert_eq!(stack.containers("vote"), containers);

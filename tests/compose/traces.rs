@@ -1,4 +1,4 @@
-//! Traces of all services reach a collector outside of the stack.
+//! The traces of all services reach a collector outside the stack.
 
 use std::collections::BTreeSet;
 
@@ -13,16 +13,16 @@ use crate::harness::{
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_service_sends_traces_to_a_collector_outside() {
+async fn every_service_sends_traces_to_an_external_collector() {
     let mut stack = or_skip!(Stack::new());
     let is_internal = |stack: &Stack| {
         let config: Value =
             serde_json::from_str(&stack.compose(&["config", "--format", "json"])).unwrap();
         config["networks"]["traces"]["internal"].as_bool()
     };
-    // Without a collector outside the worker reaches nothing there.
+    // Without an external collector the worker's network is internal.
     assert_eq!(is_internal(&stack), Some(true));
-    // This machine, as containers of other networks reach it.
+    // The address of the host for containers of other networks.
     let gateway = "{{(index .IPAM.Config 0).Gateway}}";
     let gateway = docker(&["network", "inspect", "bridge", "--format", gateway]);
     let collector = Collector::start_at(gateway.trim()).await;
@@ -34,8 +34,8 @@ async fn every_service_sends_traces_to_a_collector_outside() {
     reqwest::get(&stack.result).await.unwrap();
     let services = || {
         let spans = collector.spans().into_iter();
-        spans.map(|seen| seen.service).collect::<BTreeSet<_>>()
+        spans.map(|span| span.service).collect::<BTreeSet<_>>()
     };
-    let all = |seen: &BTreeSet<_>| seen.len() == 3;
+    let all = |services: &BTreeSet<_>| services.len() == 3;
     eventually("traces of three services", all, async || services()).await;
 }

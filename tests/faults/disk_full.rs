@@ -1,4 +1,4 @@
-//! The disk under the queue is full. A limit on the size of its files stands for it: to Redis both are a write that fails.
+//! The disk of the queue is full. A limit on file sizes simulates it: in both cases a write of Redis fails.
 
 use std::{io::Write, path::PathBuf, process::Command};
 
@@ -7,70 +7,71 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{
-    PROMPT, assert_nothing_is_lost_or_doubled, start_ready, until_ready, until_unready_because,
+    SHORT_TIMEOUTS, assert_no_vote_lost_or_duplicated, start_ready, wait_until_ready,
+    wait_until_unready,
 };
 use crate::harness::{
-    crowd::Crowd,
+    client_pool::ClientPool,
     eventually,
     process::{Process, program},
     redis,
     skip::or_skip,
-    storage::{Kind, Storage},
-    viewer::{get_json, until_votes},
+    storage::{Backend, Storage},
+    viewer::{get_json, wait_for_votes},
     voter::Voter,
 };
 
-/// With `appendfsync always` Redis takes nothing back that it has answered, so it ends instead.
+/// With `appendfsync always` Redis exits on a failed write, because it cannot revoke a reply.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_ends_redis_and_costs_no_accepted_vote() {
-    let redis = or_skip!(redis::without_room());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn a_full_disk_stops_redis_without_losing_accepted_votes() {
+    let redis = or_skip!(redis::with_full_disk());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.queue_url.clone_from(&redis.url);
-    let vote = start_ready("vote", &storage, &PROMPT).await;
-    let _worker = start_ready("worker", &storage, &PROMPT).await;
-    let crowd = Crowd::gather(&vote.url, 10);
+    let vote = start_ready("vote", &storage, &SHORT_TIMEOUTS).await;
+    let _worker = start_ready("worker", &storage, &SHORT_TIMEOUTS).await;
+    let clients = ClientPool::start(&vote.url, 10);
     redis.server.wait();
-    crowd.is_refused(20).await;
+    clients.wait_for_rejected(20).await;
 
-    redis.make_room();
+    redis.free_disk_space();
     redis.server.start();
     redis.wait_until_ready().unwrap();
-    crowd.accepts(300).await;
-    let counts = crowd.go_home().await;
-    assert_eq!((counts.broken(), counts.impolite()), (0, 0));
-    assert_nothing_is_lost_or_doubled(&storage, &counts).await;
+    clients.wait_for_accepted(300).await;
+    let counts = clients.stop().await;
+    assert_eq!((counts.failed(), counts.without_retry_after()), (0, 0));
+    assert_no_vote_lost_or_duplicated(&storage, &counts).await;
 }
 
-/// With less it goes on, and refuses writes until there is room.
+/// With `appendfsync everysec` Redis keeps running and rejects writes until there is space.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_is_a_503_where_redis_syncs_every_second() {
-    let redis = or_skip!(redis::without_room());
+async fn a_full_disk_is_a_503_with_everysec_fsync() {
+    let redis = or_skip!(redis::with_full_disk());
     redis.set("appendfsync", "everysec");
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.queue_url.clone_from(&redis.url);
-    let vote = start_ready("vote", &storage, &PROMPT).await;
-    let crowd = Crowd::gather(&vote.url, 10);
-    crowd.is_refused(20).await;
-    until_unready_because(&vote, &["MISCONF"]).await;
-    let counts = crowd.go_home().await;
-    assert_eq!((counts.broken(), counts.impolite()), (0, 0));
+    let vote = start_ready("vote", &storage, &SHORT_TIMEOUTS).await;
+    let clients = ClientPool::start(&vote.url, 10);
+    clients.wait_for_rejected(20).await;
+    wait_until_unready(&vote, &["MISCONF"]).await;
+    let counts = clients.stop().await;
+    assert_eq!((counts.failed(), counts.without_retry_after()), (0, 0));
 }
 
-/// The embedded database on a file system of 2 MiB, which others fill and clear again.
+/// The embedded database on a file system of 2 MiB, which another file fills temporarily.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_under_the_embedded_database_heals_with_the_room() {
+async fn the_embedded_database_recovers_from_a_full_disk() {
     let disk = or_skip!(SmallDisk::new());
-    let storage = Storage::new(Kind::Embedded).await.unwrap();
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
     let app = disk.start("voting-app", &storage);
     let [vote, result, worker] = ["vote    ", "result  ", "worker  "].map(|name| app.url_in(name));
     for url in [&vote, &worker] {
-        until_ready(url).await;
+        wait_until_ready(url).await;
     }
     Voter::new(&vote).must_vote_for("a").await;
-    until_votes(&result, &[1, 0]).await;
+    wait_for_votes(&result, &[1, 0]).await;
 
     let filler = disk.path(&app).join("filler");
-    // As much as there is.
+    // Fills the file system.
     let mut file = std::fs::File::create(&filler).unwrap();
     while file.write_all(&[0; 4096]).is_ok() {}
     drop(file);
@@ -78,21 +79,21 @@ async fn a_full_disk_under_the_embedded_database_heals_with_the_room() {
     assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
     for url in [&vote, &worker] {
         let ready = async || get_json(&format!("{url}/ready")).await;
-        let is_said = |(status, body): &(StatusCode, Value)| {
+        let is_reported = |(status, body): &(StatusCode, Value)| {
             *status == StatusCode::SERVICE_UNAVAILABLE && body.to_string().contains("full")
         };
-        eventually("a full disk is said", is_said, ready).await;
+        eventually("a reported full disk", is_reported, ready).await;
     }
 
     std::fs::remove_file(&filler).unwrap();
     for url in [&vote, &worker] {
-        until_ready(url).await;
+        wait_until_ready(url).await;
     }
     Voter::new(&vote).must_vote_for("b").await;
-    until_votes(&result, &[1, 1]).await;
+    wait_for_votes(&result, &[1, 1]).await;
 }
 
-/// A small file system in a mount namespace of its own, which a program is started in.
+/// A small file system in a mount namespace of its own, in which a program runs.
 struct SmallDisk {
     folder: TempDir,
 }
@@ -101,14 +102,14 @@ impl SmallDisk {
     fn new() -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let disk = Self { folder };
-        let tried = disk.command(&["true"]).output();
-        let tried = tried.map_err(|error| format!("unshare cannot be run: {error}"))?;
-        let said = String::from_utf8_lossy(&tried.stderr).into_owned();
-        tried
+        let output = disk.command(&["true"]).output();
+        let output = output.map_err(|error| format!("unshare cannot be run: {error}"))?;
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        output
             .status
             .success()
             .then_some(disk)
-            .ok_or_else(|| format!("no file system can be mounted here: {said}"))
+            .ok_or_else(|| format!("no file system can be mounted here: {stderr}"))
     }
 
     fn command(&self, words: &[&str]) -> Command {
@@ -138,7 +139,7 @@ impl SmallDisk {
         Process::start(command)
     }
 
-    /// The disk, as seen from outside the namespace.
+    /// The path of the disk from outside the namespace.
     fn path(&self, process: &Process) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", process.id()));
         root.join(

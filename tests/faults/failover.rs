@@ -1,50 +1,56 @@
 //! The queue's master becomes a replica while services are connected to it.
 
-use super::{PROMPT, assert_nothing_is_lost_or_doubled, start_ready, until_empty};
+use super::{SHORT_TIMEOUTS, assert_no_vote_lost_or_duplicated, start_ready, wait_until_empty};
 use crate::harness::{
-    crowd::Crowd,
+    client_pool::ClientPool,
     eventually,
     proxy::Proxy,
     redis,
     skip::or_skip,
-    storage::{Kind, Storage},
+    storage::{Backend, Storage},
 };
 
-/// As managed services do it: the name leads to the new master, the old one keeps its clients and refuses their writes.
+/// A failover as in managed services: the name resolves to the new master, and the old one keeps its connections and
+/// rejects writes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_master_that_became_a_replica_is_left() {
-    let (old, new) = (or_skip!(redis::own()), or_skip!(redis::own()));
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
-    let (name, url) = Proxy::to(&old.url).await;
+async fn services_reconnect_when_the_master_becomes_a_replica() {
+    let (old, new) = (or_skip!(redis::dedicated()), or_skip!(redis::dedicated()));
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
+    let (proxy, url) = Proxy::to(&old.url).await;
     storage.queue_url = url;
-    let vote = start_ready("vote", &storage, &PROMPT).await;
-    let _worker = start_ready("worker", &storage, &PROMPT).await;
-    let crowd = Crowd::gather(&vote.url, 10);
-    crowd.accepts(50).await;
+    let vote = start_ready("vote", &storage, &SHORT_TIMEOUTS).await;
+    let _worker = start_ready("worker", &storage, &SHORT_TIMEOUTS).await;
+    let clients = ClientPool::start(&vote.url, 10);
+    clients.wait_for_accepted(50).await;
 
-    // It is made a replica of nobody that answers, so that it keeps what it has.
+    // Its new master does not exist, so it keeps its data.
     ::redis::cmd("REPLICAOF")
         .arg("127.0.0.1")
         .arg(1)
         .exec(&mut old.connect())
         .unwrap();
-    crowd.is_refused(20).await;
-    name.lead_to(&new.url);
-    crowd.accepts(50).await;
-    let counted_so_far = async || storage.counted().await;
+    clients.wait_for_rejected(20).await;
+    proxy.set_upstream(&new.url);
+    clients.wait_for_accepted(50).await;
+    let counted_so_far = async || storage.count_votes().await;
     let before = counted_so_far().await;
-    eventually("the worker there", |votes| *votes != before, counted_so_far).await;
+    eventually(
+        "votes counted from the new master",
+        |votes| *votes != before,
+        counted_so_far,
+    )
+    .await;
 
-    // What only the old one had is not lost while it still has it.
+    // Ballots that only the old master has are not lost as long as it has them.
     ::redis::cmd("REPLICAOF")
         .arg("NO")
         .arg("ONE")
         .exec(&mut old.connect())
         .unwrap();
-    let counts = crowd.go_home().await;
+    let counts = clients.stop().await;
     storage.queue_url.clone_from(&old.url);
-    let _second = start_ready("worker", &storage, &PROMPT).await;
-    until_empty(&storage).await;
+    let _second = start_ready("worker", &storage, &SHORT_TIMEOUTS).await;
+    wait_until_empty(&storage).await;
     storage.queue_url.clone_from(&new.url);
-    assert_nothing_is_lost_or_doubled(&storage, &counts).await;
+    assert_no_vote_lost_or_duplicated(&storage, &counts).await;
 }

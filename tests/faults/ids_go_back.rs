@@ -1,22 +1,22 @@
-//! The queue is wiped, and its clock is behind the one that gave out the ids of stored ballots.
+//! The queue is deleted, and its clock is behind the clock that generated the ids of the stored ballots.
 
 use ::redis::{Commands, cmd};
 
-use super::{start_ready, until_metric};
+use super::{start_ready, wait_for_metric};
 use crate::harness::{
     eventually, redis,
     skip::or_skip,
-    storage::{Kind, Storage},
-    viewer::until_votes,
+    storage::{Backend, Storage},
+    viewer::wait_for_votes,
     voter::Voter,
 };
 
-/// The setting with which ballots that a slow disk holds up are not taken over, and so not counted once more as stale.
-const PATIENT: [(&str, &str); 1] = [("WORKER_CLAIM_MIN_IDLE", "1m")];
+/// A long idle time, so that ballots delayed by a slow disk are not claimed and counted again as stale.
+const SLOW_TO_CLAIM: [(&str, &str); 1] = [("WORKER_CLAIM_MIN_IDLE", "1m")];
 
-/// Some minutes before the other clock, as ids have it: what follows is younger than what Redis' clock says. More would be a
-/// wrong clock of before, see [`crate::clock`].
-fn run_ahead(storage: &Storage) {
+/// Sets the stream's last id four minutes ahead of the clock, so that later ids are greater than those of Redis' clock. A
+/// larger difference counts as a wrong clock, see [`crate::clock`].
+fn set_ids_ahead(storage: &Storage) {
     let now = jiff::Timestamp::now().as_millisecond();
     let mut redis = redis::shared().unwrap().connect();
     cmd("XGROUP")
@@ -35,7 +35,7 @@ fn run_ahead(storage: &Storage) {
         .unwrap();
 }
 
-fn wipe(storage: &Storage) {
+fn delete_stream(storage: &Storage) {
     let () = redis::shared()
         .unwrap()
         .connect()
@@ -44,18 +44,18 @@ fn wipe(storage: &Storage) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_running_worker_pushes_the_ids_of_a_wiped_queue_forward() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
-    run_ahead(&storage);
+async fn a_running_worker_raises_the_ids_of_a_wiped_queue() {
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
+    set_ids_ahead(&storage);
     let vote = start_ready("vote", &storage, &[]).await;
     let result = start_ready("result", &storage, &[]).await;
-    let worker = start_ready("worker", &storage, &PATIENT).await;
+    let worker = start_ready("worker", &storage, &SLOW_TO_CLAIM).await;
     let voter = Voter::new(&vote.url);
     voter.must_vote_for("a").await;
-    until_votes(&result.url, &[1, 0]).await;
+    wait_for_votes(&result.url, &[1, 0]).await;
 
-    wipe(&storage);
-    let pushed = async || {
+    delete_stream(&storage);
+    let last_id = async || {
         let info: Result<std::collections::HashMap<String, ::redis::Value>, _> = cmd("XINFO")
             .arg("STREAM")
             .arg(&storage.stream)
@@ -67,40 +67,41 @@ async fn a_running_worker_pushes_the_ids_of_a_wiped_queue_forward() {
     };
     let now = jiff::Timestamp::now().as_millisecond().to_string();
     let is_ahead = |last: &Option<String>| last.as_ref().is_some_and(|last| *last > now);
-    eventually("greater ids", is_ahead, pushed).await;
+    eventually("greater ids", is_ahead, last_id).await;
     voter.must_vote_for("b").await;
-    until_votes(&result.url, &[0, 1]).await;
-    until_metric(
+    wait_for_votes(&result.url, &[0, 1]).await;
+    wait_for_metric(
         &worker,
         "worker_ballots_processed_total{outcome=\"stale\"} 0",
     )
     .await;
 }
 
-/// Nobody can tell such a vote from an old one that was delivered again; but it is counted as stale, and the next counts.
+/// Such a vote cannot be distinguished from an old one that was delivered again. It is counted as stale, and the voter's
+/// next vote counts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_vote_cast_before_a_worker_saw_it_is_counted_as_stale() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
-    run_ahead(&storage);
+async fn a_vote_cast_before_the_worker_restarts_is_counted_as_stale() {
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
+    set_ids_ahead(&storage);
     let vote = start_ready("vote", &storage, &[]).await;
     let result = start_ready("result", &storage, &[]).await;
-    let mut worker = start_ready("worker", &storage, &PATIENT).await;
+    let mut worker = start_ready("worker", &storage, &SLOW_TO_CLAIM).await;
     let (voter, newcomer) = (Voter::new(&vote.url), Voter::new(&vote.url));
     voter.must_vote_for("a").await;
-    until_votes(&result.url, &[1, 0]).await;
+    wait_for_votes(&result.url, &[1, 0]).await;
     assert!(worker.process.terminate().success());
 
-    wipe(&storage);
+    delete_stream(&storage);
     voter.must_vote_for("b").await;
     newcomer.must_vote_for("b").await;
-    let worker = start_ready("worker", &storage, &PATIENT).await;
-    until_metric(
+    let worker = start_ready("worker", &storage, &SLOW_TO_CLAIM).await;
+    wait_for_metric(
         &worker,
         "worker_ballots_processed_total{outcome=\"stale\"} 1",
     )
     .await;
-    until_votes(&result.url, &[1, 1]).await;
-    worker.process.line_with("ids had gone back");
+    wait_for_votes(&result.url, &[1, 1]).await;
+    worker.process.wait_for_line("ids had gone back");
     voter.must_vote_for("b").await;
-    until_votes(&result.url, &[0, 2]).await;
+    wait_for_votes(&result.url, &[0, 2]).await;
 }

@@ -1,40 +1,43 @@
-//! More votes come than the queue keeps: what it keeps is kept in time, and all others are told at once to come back. Where
-//! it is the service that has too much to do, it sends nobody away, for that would cost as much as serving them.
+//! More votes arrive than the queue can accept: votes within its capacity are accepted in time, and all others are rejected
+//! at once with a `Retry-After`. If the service's CPU is the bottleneck, no vote is rejected, because a rejection would cost
+//! as much as an acceptance.
 
 use std::time::Duration;
 
-use load::{Load, LoadConfig, Watch, pace::Plan};
+use load::{Load, LoadConfig, Observer, schedule::Plan};
 use tokio_util::sync::CancellationToken;
 
-use super::{start_ready, until_empty};
+use super::{start_ready, wait_until_empty};
 use crate::harness::{
-    PATIENCE,
+    TIMEOUT,
     process::Service,
-    proxy::{Network, Proxy},
+    proxy::{Proxy, Toxic},
     skip::or_skip,
-    storage::{Kind, Storage},
+    storage::{Backend, Storage},
     viewer::get,
 };
 
-/// The way to the queue is so narrow that this, and not the machine, is what limits.
-const WAY: Network = Network::Narrow(40_000);
-/// So many that the last of them would wait longer than the queue may take.
+/// A bandwidth to the queue that is the bottleneck instead of the machine.
+const BANDWIDTH: Toxic = Toxic::Bandwidth(40_000);
+/// So many voters that the last of them would wait longer than the enqueue timeout.
 const VOTERS: usize = 600;
-/// Long beside what a busy machine adds to an answer.
+/// Long compared with the latency that a busy machine adds.
 const ENQUEUE_TIMEOUT: (&str, &str) = ("ENQUEUE_TIMEOUT", "2s");
 
-/// The number of times that a behaviour is looked for at most. Other work on the machine can hide it, and cannot make it up: with the faults that
-/// these tests are for it was never seen.
-const TRIES: usize = 5;
+/// The maximum number of attempts to observe the behaviour. Other load on the machine can hide it but cannot fake it: with
+/// the bugs that these tests detect it was never observed.
+const MAX_ATTEMPTS: usize = 5;
 
-/// Tries until the behaviour is seen.
-async fn seen_once(try_it: impl AsyncFn() -> Result<(), String>) {
+/// Retries until the behaviour is observed once.
+async fn observed_once(attempt: impl AsyncFn() -> Result<(), String>) {
     let mut all = Vec::new();
-    while all.len() < TRIES {
-        let Err(why) = try_it().await else { return };
-        all.push(why);
+    while all.len() < MAX_ATTEMPTS {
+        let Err(figures) = attempt().await else {
+            return;
+        };
+        all.push(figures);
     }
-    panic!("in no try: {all:#?}");
+    panic!("in no attempt: {all:#?}");
 }
 
 async fn votes(vote: &Service, connections: usize, plan: Plan) -> Load {
@@ -44,7 +47,7 @@ async fn votes(vote: &Service, connections: usize, plan: Plan) -> Load {
         connections,
         plan,
         seed: 1,
-        request_timeout: PATIENCE,
+        request_timeout: TIMEOUT,
     };
     let load = Load::run(&config, CancellationToken::new()).await;
     load.unwrap()
@@ -55,13 +58,13 @@ async fn metrics(vote: &Service) -> String {
     metrics.text().await.unwrap()
 }
 
-async fn figure(vote: &Service, name: &str) -> u64 {
+async fn metric(vote: &Service, name: &str) -> u64 {
     let metrics = metrics(vote).await;
-    let figure = metrics.lines().find_map(|line| line.strip_prefix(name));
-    figure.unwrap().trim().parse().unwrap()
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name));
+    value.unwrap().trim().parse().unwrap()
 }
 
-/// All votes with this outcome, of every choice.
+/// The number of votes with this outcome, for all choices.
 async fn with_outcome(vote: &Service, outcome: &str) -> u64 {
     let metrics = metrics(vote).await;
     let of_it = format!("outcome=\"{outcome}\"}} ");
@@ -76,24 +79,24 @@ async fn with_outcome(vote: &Service, outcome: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs a machine that does nothing else; run it with --ignored"]
-async fn of_twice_what_the_queue_keeps_half_is_kept_in_time_and_half_is_refused_at_once() {
-    // Each try has servers' storage of its own, for what a try leaves there would be in the way of the next.
-    let _there_are_servers = or_skip!(Storage::new(Kind::Servers).await);
-    seen_once(twice_what_the_queue_keeps).await;
+#[ignore = "needs an idle machine; run it with --ignored"]
+async fn at_twice_the_capacity_half_of_the_votes_are_accepted_and_half_rejected() {
+    // Each attempt has storage of its own, because leftovers of an attempt would disturb the next.
+    let _requires_servers = or_skip!(Storage::new(Backend::Servers).await);
+    observed_once(twice_the_capacity).await;
 }
 
-async fn twice_what_the_queue_keeps() -> Result<(), String> {
-    let mut storage = Storage::new(Kind::Servers).await?;
+async fn twice_the_capacity() -> Result<(), String> {
+    let mut storage = Storage::new(Backend::Servers).await?;
     let _worker = start_ready("worker", &storage, &[]).await;
     let result = start_ready("result", &storage, &[]).await;
     let store = storage.store_config();
-    let watch = Watch::new(result.url.parse().unwrap(), Some(&store));
-    let watch = watch.await.unwrap();
+    let observer = Observer::new(result.url.parse().unwrap(), Some(&store));
+    let observer = observer.await.unwrap();
     let (proxy, url) = Proxy::to(&storage.queue_url).await;
     storage.queue_url = url;
     let vote = start_ready("vote", &storage, &[ENQUEUE_TIMEOUT]).await;
-    proxy.make(WAY);
+    proxy.set_toxic(BANDWIDTH);
 
     let for_a_while = |rate, seconds| Plan {
         rate,
@@ -101,27 +104,27 @@ async fn twice_what_the_queue_keeps() -> Result<(), String> {
         votes: None,
     };
     let sustained = votes(&vote, 32, for_a_while(None, 5)).await;
-    let kept = sustained.latencies.accepted.count();
+    let sustained_count = sustained.latencies.accepted.count();
     let attempts = sustained.latencies.attempts();
-    if attempts != kept {
+    if attempts != sustained_count {
         return Err(format!(
-            "of {attempts} votes {kept} were accepted, and so many are not too many"
+            "{sustained_count} of {attempts} votes were accepted: the sustained load is already too high"
         ));
     }
-    until_empty(&storage).await;
-    let before = watch.before().await.unwrap();
-    #[expect(clippy::cast_precision_loss, reason = "it is some hundred")]
-    let rate = 2.0 * kept as f64 / sustained.took.as_secs_f64();
+    wait_until_empty(&storage).await;
+    let before = observer.observe_baseline().await.unwrap();
+    #[expect(clippy::cast_precision_loss, reason = "the count is a few hundred")]
+    let rate = 2.0 * sustained_count as f64 / sustained.elapsed.as_secs_f64();
     let over = votes(&vote, VOTERS, for_a_while(Some(rate), 10)).await;
 
     let accepted = over.latencies.accepted.count();
-    let (late, refused) = (
+    let (late, rejected) = (
         with_outcome(&vote, "timeout").await,
         with_outcome(&vote, "shed").await,
     );
-    assert_eq!(figure(&vote, "vote_requests_shed_total ").await, refused);
-    assert!(figure(&vote, "vote_admission_limit ").await < VOTERS as u64);
-    // What was learnt does not outlive the crowd.
+    assert_eq!(metric(&vote, "vote_requests_shed_total ").await, rejected);
+    assert!(metric(&vote, "vote_admission_limit ").await < VOTERS as u64);
+    // The limit recovers after the overload.
     let few = Plan {
         votes: Some(50),
         ..Plan::default()
@@ -130,45 +133,46 @@ async fn twice_what_the_queue_keeps() -> Result<(), String> {
     let accepted_after = after.latencies.accepted.count();
     let mut history = over.history;
     history.voters.extend(after.history.voters);
-    proxy.make(Network::Good);
-    let verdict = watch.settle(&history, &before, PATIENCE).await.unwrap();
-    assert_eq!((verdict.violations, verdict.at_rest), (Vec::new(), true));
-    // The line does not eat up the service; whoever is not refused is in time, once it is learnt.
-    let is_right = accepted >= kept / 2 && late < accepted / 2 && refused > kept / 4;
+    proxy.set_toxic(Toxic::None);
+    let verdict = observer.settle(&history, &before, TIMEOUT).await.unwrap();
+    assert_eq!((verdict.violations, verdict.quiescent), (Vec::new(), true));
+    // The throughput stays at least at half of the sustained one, and once the limit has adapted, accepted votes are in time.
+    let is_correct =
+        accepted >= sustained_count / 2 && late < accepted / 2 && rejected > sustained_count / 4;
     let figures = format!(
-        "sustained {kept}, then accepted {accepted}, refused {refused}, late {late}; {accepted_after} of 50 after that"
+        "sustained {sustained_count}, then accepted {accepted}, rejected {rejected}, late {late}; {accepted_after} of 50 after that"
     );
     println!("{figures}");
-    (is_right && accepted_after == 50)
+    (is_correct && accepted_after == 50)
         .then_some(())
         .ok_or(figures)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs a machine that does nothing else; run it with --ignored"]
-async fn a_service_with_too_much_to_do_does_not_blame_the_queue() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
-    seen_once(async || too_much_to_do(&storage).await).await;
+#[ignore = "needs an idle machine; run it with --ignored"]
+async fn cpu_overload_is_not_attributed_to_the_queue() {
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
+    observed_once(async || cpu_overload(&storage).await).await;
 }
 
-async fn too_much_to_do(storage: &Storage) -> Result<(), String> {
+async fn cpu_overload(storage: &Storage) -> Result<(), String> {
     let with_one_thread = async |enqueue_timeout: &str, count| {
         let settings = [
             ("TOKIO_WORKER_THREADS", "1"),
             ("ENQUEUE_TIMEOUT", enqueue_timeout),
         ];
         let vote = start_ready("vote", storage, &settings).await;
-        let crowd = Plan {
+        let burst = Plan {
             votes: Some(count),
             ..Plan::default()
         };
-        votes(&vote, 1000, crowd).await.latencies
+        votes(&vote, 1000, burst).await.latencies
     };
     let wait_ms = with_one_thread("1m", 3000).await.accepted.quantile_ms(0.5);
-    // Most of so many wait longer for the one thread than the queue may take, however fast the machine is.
+    // Most of these votes wait longer for the one thread than the enqueue timeout, however fast the machine is.
     let timeout = format!("{:.0}ms", wait_ms / 2.5);
     let accepted = with_one_thread(&timeout, 20_000).await.accepted.count();
-    // When lateness was taken for the queue's, half of them were accepted at best.
+    // When this latency was attributed to the queue, at most half of the votes were accepted.
     let figures = format!("{accepted} of 20000 accepted with ENQUEUE_TIMEOUT={timeout}");
     println!("{figures}");
     (accepted > 15_000).then_some(()).ok_or(figures)

@@ -1,35 +1,35 @@
-//! The power goes: whatever was not synced may be gone, from any byte on. What was accepted was synced before.
+//! Power losses: unsynced data may be lost from any byte on. Accepted votes were synced before their response.
 
 use std::time::Duration;
 
-use load::{Load, LoadConfig, Watch, check::Violation, pace::Plan};
+use load::{Load, LoadConfig, Observer, check::Violation, schedule::Plan};
 use rand::{SeedableRng, rngs::SmallRng};
 use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
 
-use super::{PROMPT, start_ready, until_empty, until_ready};
+use super::{SHORT_TIMEOUTS, start_ready, wait_until_empty, wait_until_ready};
 use crate::harness::{
-    PATIENCE, eventually, power,
+    TIMEOUT, eventually, power,
     process::Service,
     redis::{self, RedisServer},
     skip::or_skip,
-    storage::{Kind, Storage},
+    storage::{Backend, Storage},
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_keeps_every_accepted_vote() {
-    let redis = or_skip!(redis::powered());
-    let violations = or_skip!(cut_the_power_of(&redis, 5, PATIENCE).await);
+    let redis = or_skip!(redis::with_power_loss());
+    let violations = or_skip!(lose_power_under_load(&redis, 5, TIMEOUT).await);
     assert_eq!(violations, []);
 }
 
-/// The test above can fail: where Redis answers before it syncs, it loses what it has answered.
+/// Shows that the test above can fail: with `everysec`, Redis replies before it syncs and loses acknowledged writes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_syncs_every_second_is_found_out() {
-    let redis = or_skip!(redis::powered());
+async fn votes_lost_with_everysec_fsync_are_detected() {
+    let redis = or_skip!(redis::with_power_loss());
     for _ in 0..10 {
         redis.set("appendfsync", "everysec");
-        let violations = or_skip!(cut_the_power_of(&redis, 1, Duration::from_secs(5)).await);
+        let violations = or_skip!(lose_power_under_load(&redis, 1, Duration::from_secs(5)).await);
         if violations
             .iter()
             .any(|violation| matches!(violation.rule(), "lost" | "outdated"))
@@ -37,24 +37,24 @@ async fn a_redis_that_syncs_every_second_is_found_out() {
             return;
         }
     }
-    panic!("no vote was lost, though not all were synced");
+    panic!("no vote was lost, although not all were synced");
 }
 
-/// Again and again while voters vote, the last time at their end. Returns what is wrong then.
-async fn cut_the_power_of(
+/// Simulates repeated power losses under load, the last one at its end. Returns the violations.
+async fn lose_power_under_load(
     redis: &RedisServer,
     times: usize,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Vec<Violation>, String> {
-    let mut storage = Storage::new(Kind::Servers).await?;
+    let mut storage = Storage::new(Backend::Servers).await?;
     storage.queue_url.clone_from(&redis.url);
-    let vote = start_ready("vote", &storage, &PROMPT).await;
-    let result = start_ready("result", &storage, &PROMPT).await;
+    let vote = start_ready("vote", &storage, &SHORT_TIMEOUTS).await;
+    let result = start_ready("result", &storage, &SHORT_TIMEOUTS).await;
     let store = storage.store_config();
-    let watch = Watch::new(result.url.parse().unwrap(), Some(&store)).await;
-    let watch = watch.unwrap();
-    let worker = start_ready("worker", &storage, &PROMPT).await;
-    let before = watch.before().await.unwrap();
+    let observer = Observer::new(result.url.parse().unwrap(), Some(&store)).await;
+    let observer = observer.unwrap();
+    let worker = start_ready("worker", &storage, &SHORT_TIMEOUTS).await;
+    let before = observer.observe_baseline().await.unwrap();
     drop(worker);
     let stop = CancellationToken::new();
     let voting = {
@@ -66,28 +66,28 @@ async fn cut_the_power_of(
         let wanted = redis.length(&storage.stream) + 300;
         let length = async || redis.length(&storage.stream);
         eventually("ballots", |length| *length >= wanted, length).await;
-        let at_stake = block_in_place(|| redis.cut_power(&mut random));
-        println!("{at_stake} bytes were at stake");
+        let unsynced = block_in_place(|| redis.lose_power(&mut random));
+        println!("{unsynced} bytes were not synced");
         if time == times {
             stop.cancel();
         }
         block_in_place(|| redis.server.start());
         redis.wait_until_ready()?;
-        until_ready(&vote.url).await;
+        wait_until_ready(&vote.url).await;
     }
     let load = voting.await.unwrap().unwrap();
-    let _worker = start_ready("worker", &storage, &PROMPT).await;
-    until_empty(&storage).await;
-    let verdict = watch.settle(&load.history, &before, patience).await;
+    let _worker = start_ready("worker", &storage, &SHORT_TIMEOUTS).await;
+    wait_until_empty(&storage).await;
+    let verdict = observer.settle(&load.history, &before, timeout).await;
     Ok(verdict.unwrap().violations)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_embedded_storage_keeps_every_accepted_vote() {
-    // SQLite begins its log anew beyond 1000 pages, and then its length says nothing.
-    const LONGEST_LOG: u64 = 1000 * 4096;
+    // SQLite restarts its log after 1000 pages, and then its length says nothing.
+    const MAX_LOG_LENGTH: u64 = 1000 * 4096;
     let library = or_skip!(power::library()).display().to_string();
-    let storage = or_skip!(Storage::new(Kind::Embedded).await);
+    let storage = or_skip!(Storage::new(Backend::Embedded).await);
     let log = storage.folder.path().join("voting.db-wal");
     let preload = [("LD_PRELOAD", &*library)];
     let start = async || {
@@ -100,9 +100,9 @@ async fn the_embedded_storage_keeps_every_accepted_vote() {
     let mut random = SmallRng::seed_from_u64(rand::random());
     let mut services = start().await;
     for _ in 0..8 {
-        let watch = watch(&services[2], &storage).await;
-        let before = watch.before().await.unwrap();
-        drop(watch);
+        let observer = new_observer(&services[2], &storage).await;
+        let before = observer.observe_baseline().await.unwrap();
+        drop(observer);
         let config = voters_at(&services[0].url, Some(400.0));
         let stop = CancellationToken::new();
         let voting = {
@@ -116,24 +116,27 @@ async fn the_embedded_storage_keeps_every_accepted_vote() {
         stop.cancel();
         let load = voting.await.unwrap().unwrap();
         let length = log.metadata().unwrap().len();
-        assert!(length < LONGEST_LOG, "{length}");
-        println!("{} bytes were at stake", power::cut(&log, &mut random));
+        assert!(length < MAX_LOG_LENGTH, "{length}");
+        println!(
+            "{} bytes were not synced",
+            power::truncate_unsynced(&log, &mut random)
+        );
         services = start().await;
-        let watch = self::watch(&services[2], &storage).await;
-        let verdict = watch.settle(&load.history, &before, PATIENCE).await;
+        let observer = new_observer(&services[2], &storage).await;
+        let verdict = observer.settle(&load.history, &before, TIMEOUT).await;
         assert_eq!(verdict.unwrap().violations, []);
-        // What a worker held whose power went, and no voter was told of, is taken over later: not among the next votes.
-        until_empty(&storage).await;
+        // Unacknowledged ballots of the stopped worker are claimed now, so that they do not count among the next votes.
+        wait_until_empty(&storage).await;
     }
 }
 
-async fn watch(result: &Service, storage: &Storage) -> Watch {
+async fn new_observer(result: &Service, storage: &Storage) -> Observer {
     let store = storage.store_config();
-    let watch = Watch::new(result.url.parse().unwrap(), Some(&store)).await;
-    watch.unwrap()
+    let observer = Observer::new(result.url.parse().unwrap(), Some(&store)).await;
+    observer.unwrap()
 }
 
-/// Many voters, so that hardly one has voted again when the power goes.
+/// So many voters that hardly any has voted again at a power loss.
 fn voters_at(vote: &str, rate: Option<f64>) -> LoadConfig {
     LoadConfig {
         vote: vec![vote.parse().unwrap()],

@@ -1,92 +1,92 @@
-//! The queue's server stands still, dies, or runs out of memory.
+//! The queue's server is frozen, is killed, or runs out of memory.
 
 use reqwest::StatusCode;
 use tokio::{task::block_in_place, time::Instant};
 
 use super::{
-    AT_ONCE, PROMPT, assert_nothing_is_lost_or_doubled, partitions::until_probes, start_ready,
-    until_ready, until_unready_because,
+    MAX_REJECTION_LATENCY, SHORT_TIMEOUTS, assert_no_vote_lost_or_duplicated,
+    partitions::wait_for_probes, start_ready, wait_until_ready, wait_until_unready,
 };
 use crate::harness::{
-    crowd::Crowd,
+    client_pool::ClientPool,
     eventually,
     process::Service,
-    proxy::{Network, Proxy},
+    proxy::{Proxy, Toxic},
     redis,
     skip::or_skip,
-    storage::{Kind, Storage},
-    viewer::{get, until_votes},
+    storage::{Backend, Storage},
+    viewer::{get, wait_for_votes},
     voter::Voter,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frozen_redis_is_a_fast_503_for_a_whole_crowd() {
-    let redis = or_skip!(redis::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn a_frozen_redis_is_a_fast_503_for_200_clients() {
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.queue_url.clone_from(&redis.url);
-    let vote = start_ready("vote", &storage, &PROMPT).await;
-    let result = start_ready("result", &storage, &PROMPT).await;
-    let _worker = start_ready("worker", &storage, &PROMPT).await;
-    let crowd = Crowd::gather(&vote.url, 200);
-    crowd.accepts(400).await;
+    let vote = start_ready("vote", &storage, &SHORT_TIMEOUTS).await;
+    let result = start_ready("result", &storage, &SHORT_TIMEOUTS).await;
+    let _worker = start_ready("worker", &storage, &SHORT_TIMEOUTS).await;
+    let clients = ClientPool::start(&vote.url, 200);
+    clients.wait_for_accepted(400).await;
 
     redis.server.freeze();
-    crowd.is_refused(1000).await;
+    clients.wait_for_rejected(1000).await;
     for page in [&vote.url, &format!("{}/api/poll", vote.url), &result.url] {
         assert_eq!(get(page).await.status(), StatusCode::OK, "{page}");
     }
     redis.server.thaw();
-    crowd.accepts(200).await;
+    clients.wait_for_accepted(200).await;
 
-    let counts = crowd.go_home().await;
-    let slowest = counts.slowest_refusal();
-    assert!(slowest < AT_ONCE, "{slowest:?}");
-    assert_eq!((counts.broken(), counts.impolite()), (0, 0));
-    assert_nothing_is_lost_or_doubled(&storage, &counts).await;
+    let counts = clients.stop().await;
+    let slowest = counts.slowest_rejection();
+    assert!(slowest < MAX_REJECTION_LATENCY, "{slowest:?}");
+    assert_eq!((counts.failed(), counts.without_retry_after()), (0, 0));
+    assert_no_vote_lost_or_duplicated(&storage, &counts).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_redis_loses_no_accepted_vote() {
-    let redis = or_skip!(redis::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.queue_url.clone_from(&redis.url);
-    let vote = start_ready("vote", &storage, &PROMPT).await;
-    let _worker = start_ready("worker", &storage, &PROMPT).await;
-    let crowd = Crowd::gather(&vote.url, 50);
+    let vote = start_ready("vote", &storage, &SHORT_TIMEOUTS).await;
+    let _worker = start_ready("worker", &storage, &SHORT_TIMEOUTS).await;
+    let clients = ClientPool::start(&vote.url, 50);
     for _ in 0..3 {
-        crowd.accepts(100).await;
+        clients.wait_for_accepted(100).await;
         redis.server.kill();
-        crowd.is_refused(50).await;
+        clients.wait_for_rejected(50).await;
         redis.server.start();
         redis.wait_until_ready().unwrap();
-        let back = Instant::now();
-        crowd.accepts(1).await;
+        let restarted = Instant::now();
+        clients.wait_for_accepted(1).await;
         println!(
-            "votes are accepted {:?} after Redis is back",
-            back.elapsed()
+            "votes are accepted {:?} after Redis was restarted",
+            restarted.elapsed()
         );
     }
-    let counts = crowd.go_home().await;
-    assert_eq!((counts.broken(), counts.impolite()), (0, 0));
-    assert_nothing_is_lost_or_doubled(&storage, &counts).await;
+    let counts = clients.stop().await;
+    assert_eq!((counts.failed(), counts.without_retry_after()), (0, 0));
+    assert_no_vote_lost_or_duplicated(&storage, &counts).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_out_of_memory_is_emptied_all_the_same() {
-    let redis = or_skip!(redis::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn workers_drain_a_redis_that_is_out_of_memory() {
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.queue_url.clone_from(&redis.url);
-    let vote = start_ready("vote", &storage, &PROMPT).await;
-    let mut worker = start_ready("worker", &storage, &PROMPT).await;
+    let vote = start_ready("vote", &storage, &SHORT_TIMEOUTS).await;
+    let mut worker = start_ready("worker", &storage, &SHORT_TIMEOUTS).await;
     Voter::new(&vote.url).must_vote_for("a").await;
-    let counted = async || storage.counted_if_ready().await;
+    let counted = async || storage.count_votes_if_ready().await;
     eventually("the first vote", |votes| !votes.is_empty(), counted).await;
     worker.process.kill();
     for _ in 0..20 {
         Voter::new(&vote.url).must_vote_for("a").await;
     }
     storage
-        .enqueue_raw(&[("nonsense", "there is no room for")])
+        .enqueue_raw(&[("nonsense", "without memory for it")])
         .await;
 
     redis.set("maxmemory", "1");
@@ -95,87 +95,87 @@ async fn a_redis_out_of_memory_is_emptied_all_the_same() {
         (page.status, page.retry_after.as_deref()),
         (StatusCode::SERVICE_UNAVAILABLE, Some("1"))
     );
-    until_unready_because(&vote, &["OOM"]).await;
-    let _worker = Service::start("worker", &storage, &PROMPT);
+    wait_until_unready(&vote, &["OOM"]).await;
+    let _worker = Service::start("worker", &storage, &SHORT_TIMEOUTS);
     let length = async || redis.length(&storage.stream);
     eventually("an empty stream", |length| *length == 0, length).await;
-    assert_eq!(storage.counted().await, [("a".to_owned(), 21)]);
+    assert_eq!(storage.count_votes().await, [("a".to_owned(), 21)]);
     assert_eq!(storage.store().await.dead_letters().await.unwrap().len(), 1);
 
     redis.set("maxmemory", "0");
     Voter::new(&vote.url).must_vote_for("b").await;
-    let result = start_ready("result", &storage, &PROMPT).await;
-    until_votes(&result.url, &[21, 1]).await;
+    let result = start_ready("result", &storage, &SHORT_TIMEOUTS).await;
+    wait_for_votes(&result.url, &[21, 1]).await;
 }
 
-/// Nobody knows whether it arrived: it did, and a second one would be another ballot.
+/// The client cannot know whether the command arrived. It did, so a retry would enqueue a second ballot.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_in_flight_when_a_connection_broke_is_not_sent_again() {
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
-    let straight = redis::shared().unwrap();
+async fn in_flight_enqueues_are_not_retried_after_a_broken_connection() {
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
+    let direct = redis::shared().unwrap();
     let (proxy, url) = Proxy::to(&storage.queue_url).await;
     storage.queue_url = url;
     let vote = start_ready("vote", &storage, &[("ENQUEUE_TIMEOUT", "4s")]).await;
-    proxy.make(Network::NoAnswers);
+    proxy.set_toxic(Toxic::TimeoutDownstream);
     let voter = Voter::new(&vote.url);
     let voting = tokio::spawn(async move { voter.vote_for("a").await });
-    let length = async || straight.length(&storage.stream);
+    let length = async || direct.length(&storage.stream);
     eventually("the ballot in the queue", |length| *length == 1, length).await;
-    // There is a way again at once, and much time left to take it.
+    // New connections work at once, and much of the timeout is left.
     proxy.reset_open_connections();
     let page = voting.await.unwrap();
     assert_eq!(
         (page.status, page.retry_after.as_deref()),
         (StatusCode::SERVICE_UNAVAILABLE, Some("1"))
     );
-    until_ready(&vote.url).await;
+    wait_until_ready(&vote.url).await;
     Voter::new(&vote.url).must_vote_for("a").await;
-    assert_eq!(straight.length(&storage.stream), 2);
+    assert_eq!(direct.length(&storage.stream), 2);
 }
 
-/// Nobody has to find out for the others that the connection of before is dead.
+/// No vote has to fail to detect that the old connection is dead.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_voter_after_an_outage_of_redis_is_served() {
-    let redis = or_skip!(redis::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn the_first_vote_after_a_redis_outage_is_accepted() {
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.queue_url.clone_from(&redis.url);
     let vote = start_ready("vote", &storage, &[]).await;
     Voter::new(&vote.url).must_vote_for("a").await;
     block_in_place(|| redis.server.kill());
-    until_unready_because(&vote, &["queue"]).await;
+    wait_until_unready(&vote, &["queue"]).await;
     block_in_place(|| redis.server.start());
-    until_ready(&vote.url).await;
+    wait_until_ready(&vote.url).await;
     Voter::new(&vote.url).must_vote_for("b").await;
 }
 
-/// Who makes the group needs memory for it, where there is none.
+/// The creation of the consumer group needs memory that Redis does not have.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_out_of_memory_is_emptied_by_the_first_worker_too() {
-    let redis = or_skip!(redis::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn the_first_worker_drains_a_redis_that_is_out_of_memory() {
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.queue_url.clone_from(&redis.url);
-    let vote = start_ready("vote", &storage, &PROMPT).await;
+    let vote = start_ready("vote", &storage, &SHORT_TIMEOUTS).await;
     Voter::new(&vote.url).must_vote_for("a").await;
     redis.set("maxmemory", "1");
-    let _worker = start_ready("worker", &storage, &PROMPT).await;
+    let _worker = start_ready("worker", &storage, &SHORT_TIMEOUTS).await;
     let length = async || redis.length(&storage.stream);
     eventually("an empty stream", |length| *length == 0, length).await;
-    assert_eq!(storage.counted().await, [("a".to_owned(), 1)]);
+    assert_eq!(storage.count_votes().await, [("a".to_owned(), 1)]);
 }
 
-/// The connection has a time limit, too, which must not be shorter.
+/// The timeout of the connection must not be shorter than the enqueue timeout.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_voter_may_wait_as_long_as_the_setting_says() {
-    let redis = or_skip!(redis::own());
-    let mut storage = Storage::new(Kind::Embedded).await.unwrap();
+async fn a_vote_may_wait_for_the_whole_enqueue_timeout() {
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = Storage::new(Backend::Embedded).await.unwrap();
     storage.queue_url.clone_from(&redis.url);
     let vote = start_ready("vote", &storage, &[("ENQUEUE_TIMEOUT", "50s")]).await;
     let voter = Voter::new(&vote.url);
     redis.server.freeze();
     let voting = async { voter.vote_for("a").await.status };
     let thawing = async {
-        // Each takes the better part of a second.
-        until_probes(&vote, "queue", 9).await;
+        // Each probe takes almost a second.
+        wait_for_probes(&vote, "queue", 9).await;
         redis.server.thaw();
     };
     let (status, ()) = tokio::join!(voting, thawing);

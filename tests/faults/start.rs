@@ -1,25 +1,26 @@
-//! Servers that are not what they should be when services start. What an operator can mend at the server is waited for,
-//! and said; what only another program or another setting can mend ends the service.
+//! Servers with faults when services start. A service reports a fault that an operator can fix at the server and retries; it
+//! exits on a fault that needs another build or another setting.
 
 use super::{
-    PROMPT, assert_it_says, start_ready, until_metric, until_ready, until_unready_because,
+    SHORT_TIMEOUTS, assert_reports, start_ready, wait_for_metric, wait_until_ready,
+    wait_until_unready,
 };
 use crate::harness::{
     eventually, postgres,
     process::{Process, Service, command, output},
     redis,
     skip::or_skip,
-    storage::{Kind, Storage},
+    storage::{Backend, Storage},
     tls::Certificate,
     unique,
-    viewer::{get, until_votes},
+    viewer::{get, wait_for_votes},
     voter::Voter,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_that_may_lose_votes_is_used_and_said() {
-    let redis = or_skip!(redis::own());
-    let mut storage = Storage::new(Kind::Embedded).await.unwrap();
+async fn services_use_and_report_a_redis_without_durable_settings() {
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = Storage::new(Backend::Embedded).await.unwrap();
     storage.queue_url.clone_from(&redis.url);
     for (setting, weak, good) in [
         ("appendfsync", "everysec", "always"),
@@ -28,18 +29,18 @@ async fn a_redis_that_may_lose_votes_is_used_and_said() {
         redis.set(setting, weak);
         let vote = start_ready("vote", &storage, &[]).await;
         vote.process
-            .line_with(&format!("{setting} is {weak} and should be {good}"));
-        until_metric(&vote, "queue_durable 0").await;
+            .wait_for_line(&format!("{setting} is {weak} and should be {good}"));
+        wait_for_metric(&vote, "queue_durable 0").await;
         Voter::new(&vote.url).must_vote_for("a").await;
         redis.set(setting, good);
     }
     let vote = start_ready("vote", &storage, &[]).await;
-    until_metric(&vote, "queue_durable 1").await;
+    wait_for_metric(&vote, "queue_durable 1").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_older_schema_is_brought_up_to_date_with_its_votes() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn an_older_schema_is_migrated_with_its_votes() {
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.store().await;
     storage
         .execute(
@@ -52,14 +53,14 @@ async fn an_older_schema_is_brought_up_to_date_with_its_votes() {
     let result = start_ready("result", &storage, &[]).await;
     storage.enqueue_raw(&[("nonsense", "a dead letter")]).await;
     Voter::new(&vote.url).must_vote_for("a").await;
-    until_votes(&result.url, &[1, 1]).await;
+    wait_for_votes(&result.url, &[1, 1]).await;
     assert_eq!(storage.store().await.dead_letters().await.unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_newer_schema_ends_worker_and_result_with_a_sentence() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
-    storage.prepare_by_a_newer_version().await;
+async fn worker_and_result_exit_with_an_error_on_a_newer_schema() {
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
+    storage.migrate_to_newer_version().await;
     for name in ["worker", "result"] {
         let ended = output(&mut command(
             name,
@@ -71,29 +72,29 @@ async fn a_newer_schema_ends_worker_and_result_with_a_sentence() {
                 ("RUST_LOG", "error"),
             ],
         ));
-        let said = String::from_utf8(ended.stderr).unwrap();
+        let stderr = String::from_utf8(ended.stderr).unwrap();
         assert!(!ended.status.success(), "{name}");
         assert!(
-            said.starts_with("error: ")
-                && said.contains("newer version of this program: migration 9999")
-                && said.trim().lines().count() == 1,
-            "{name}: {said}"
+            stderr.starts_with("error: ")
+                && stderr.contains("newer version of this program: migration 9999")
+                && stderr.trim().lines().count() == 1,
+            "{name}: {stderr}"
         );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_password_of_redis_is_said_and_may_be_mended_there() {
-    let redis = or_skip!(redis::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn services_report_a_wrong_redis_password_and_recover() {
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     let with_password = |word: &str| redis.url.replace("redis://", &format!("redis://:{word}@"));
     redis.set("requirepass", "right");
     let mut services = Vec::new();
-    for url in [with_password("mended"), redis.url.clone()] {
+    for url in [with_password("fixed"), redis.url.clone()] {
         storage.queue_url = url;
         for name in ["vote", "worker"] {
-            let service = Service::start(name, &storage, &PROMPT);
-            assert_it_says(&service, &["user and password", "QUEUE_URL"]).await;
+            let service = Service::start(name, &storage, &SHORT_TIMEOUTS);
+            assert_reports(&service, &["user and password", "QUEUE_URL"]).await;
             services.push(service);
         }
     }
@@ -101,20 +102,20 @@ async fn a_wrong_password_of_redis_is_said_and_may_be_mended_there() {
         .unwrap()
         .get_connection()
         .unwrap();
-    // First for those that send a password, then for those that send none.
-    for (rule, services) in [">mended", "nopass"].into_iter().zip(services.chunks(2)) {
+    // First the services that send a password, then those that send none.
+    for (rule, services) in [">fixed", "nopass"].into_iter().zip(services.chunks(2)) {
         let mut acl = ::redis::cmd("ACL");
         acl.arg("SETUSER").arg("default").arg(rule);
         acl.exec(&mut connection).unwrap();
         for service in services {
-            until_ready(&service.url).await;
+            wait_until_ready(&service.url).await;
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unknown_user_of_postgres_is_said_and_may_be_mended_there() {
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn services_report_an_unknown_postgres_user_and_recover() {
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.store().await;
     let role = unique("late");
     let direct = storage.database_url.clone();
@@ -124,8 +125,8 @@ async fn an_unknown_user_of_postgres_is_said_and_may_be_mended_there() {
     storage.database_url = url.into();
     let mut services = Vec::new();
     for name in ["worker", "result"] {
-        let service = Service::start(name, &storage, &PROMPT);
-        assert_it_says(&service, &["user and password", "DATABASE_URL"]).await;
+        let service = Service::start(name, &storage, &SHORT_TIMEOUTS);
+        assert_reports(&service, &["user and password", "DATABASE_URL"]).await;
         services.push(service);
     }
     storage.database_url = direct;
@@ -135,7 +136,7 @@ async fn an_unknown_user_of_postgres_is_said_and_may_be_mended_there() {
         ))
         .await;
     for service in &services {
-        until_ready(&service.url).await;
+        wait_until_ready(&service.url).await;
     }
     drop(services);
     storage
@@ -144,35 +145,35 @@ async fn an_unknown_user_of_postgres_is_said_and_may_be_mended_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_does_not_speak_tls_is_said() {
-    let redis = or_skip!(redis::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn services_report_a_server_without_tls() {
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.database_url = format!("{}?sslmode=require", storage.database_url);
-    let result = Service::start("result", &storage, &PROMPT);
-    assert_it_says(&result, &["sslmode", "DATABASE_URL"]).await;
+    let result = Service::start("result", &storage, &SHORT_TIMEOUTS);
+    assert_reports(&result, &["sslmode", "DATABASE_URL"]).await;
     storage.queue_url = redis.url.replace("redis://", "rediss://");
-    let vote = Service::start("vote", &storage, &PROMPT);
-    assert_it_says(&vote, &["QUEUE_URL begins with rediss://", "speak TLS"]).await;
-    let worker = Service::start("worker", &storage, &PROMPT);
-    assert_it_says(&worker, &["QUEUE_URL begins with rediss://", "speak TLS"]).await;
-    until_unready_because(&worker, &["sslmode", "DATABASE_URL"]).await;
+    let vote = Service::start("vote", &storage, &SHORT_TIMEOUTS);
+    assert_reports(&vote, &["QUEUE_URL begins with rediss://", "speak TLS"]).await;
+    let worker = Service::start("worker", &storage, &SHORT_TIMEOUTS);
+    assert_reports(&worker, &["QUEUE_URL begins with rediss://", "speak TLS"]).await;
+    wait_until_unready(&worker, &["sslmode", "DATABASE_URL"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_speaks_only_tls_is_said() {
+async fn vote_reports_a_redis_that_requires_tls() {
     let certificate = Certificate::new();
-    let redis = or_skip!(redis::secured(&certificate, "alice", "s3cret"));
-    let mut storage = Storage::new(Kind::Embedded).await.unwrap();
+    let redis = or_skip!(redis::with_tls(&certificate, "alice", "s3cret"));
+    let mut storage = Storage::new(Backend::Embedded).await.unwrap();
     storage.queue_url = redis.url.replace("rediss://", "redis://");
-    let vote = Service::start("vote", &storage, &PROMPT);
-    assert_it_says(&vote, &["QUEUE_URL must begin with rediss://", "TLS only"]).await;
+    let vote = Service::start("vote", &storage, &SHORT_TIMEOUTS);
+    assert_reports(&vote, &["QUEUE_URL must begin with rediss://", "TLS only"]).await;
 }
 
-/// One program for all three services waits, too, and says so.
+/// The program with all three services reports the faults and retries, too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_one_program_waits_as_its_parts_do() {
-    let server = or_skip!(postgres::own());
-    let redis = or_skip!(redis::own());
+async fn the_combined_program_waits_for_its_servers() {
+    let server = or_skip!(postgres::dedicated());
+    let redis = or_skip!(redis::dedicated());
     redis.set("requirepass", "right");
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().display().to_string();
@@ -188,33 +189,33 @@ async fn the_one_program_waits_as_its_parts_do() {
             ("DATABASE_URL", &url),
         ],
     ));
-    app.line_with("QUEUE_URL must name a user and password");
-    app.line_with("DATABASE_URL must name a user and password");
+    app.wait_for_line("QUEUE_URL must name a user and password");
+    app.wait_for_line("DATABASE_URL must name a user and password");
 }
 
-/// Replicas follow asynchronously, so what a failover may lose is said.
+/// Replication is asynchronous, so the service reports what a failover may lose.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redis_with_replicas_says_what_a_failover_may_lose() {
-    let (primary, replica) = (or_skip!(redis::own()), or_skip!(redis::own()));
-    let mut storage = Storage::new(Kind::Embedded).await.unwrap();
+async fn vote_reports_what_a_failover_may_lose() {
+    let (primary, replica) = (or_skip!(redis::dedicated()), or_skip!(redis::dedicated()));
+    let mut storage = Storage::new(Backend::Embedded).await.unwrap();
     storage.queue_url.clone_from(&primary.url);
     follow(&replica, &primary).await;
     let vote = start_ready("vote", &storage, &[]).await;
     vote.process
-        .line_with("1 replicas and min-replicas-to-write is 0");
-    until_metric(&vote, "queue_durable 0").await;
+        .wait_for_line("1 replicas and min-replicas-to-write is 0");
+    wait_for_metric(&vote, "queue_durable 0").await;
     primary.set("min-replicas-to-write", "1");
     let vote = start_ready("vote", &storage, &[]).await;
-    until_metric(&vote, "queue_durable 1").await;
+    wait_for_metric(&vote, "queue_durable 1").await;
     Voter::new(&vote.url).must_vote_for("a").await;
 }
 
-/// Makes a server the replica of another one, and waits until it follows.
+/// Makes a server the replica of another one and waits until it is connected.
 async fn follow(replica: &redis::RedisServer, primary: &redis::RedisServer) {
     let (host, port) = primary.address_for_others();
     let mut command = ::redis::cmd("REPLICAOF");
     replica.exec(command.arg(host).arg(port)).unwrap();
-    let follows = async || {
+    let replication = async || {
         let mut role = ::redis::cmd("INFO");
         let role = role.arg("replication");
         role.query::<String>(&mut primary.connect()).unwrap()
@@ -222,31 +223,31 @@ async fn follow(replica: &redis::RedisServer, primary: &redis::RedisServer) {
     eventually(
         "a replica",
         |info: &String| info.contains("state=online"),
-        follows,
+        replication,
     )
     .await;
 }
 
-/// Where `result` may only read, and nothing notifies it.
+/// On a read replica, `result` gets no notifications.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_result_on_a_read_replica_looks_for_changes() {
+async fn result_polls_for_changes_on_a_read_replica() {
     let (primary, replica) = or_skip!(postgres::with_replica());
-    let mut storage = Storage::new(Kind::Embedded).await.unwrap();
+    let mut storage = Storage::new(Backend::Embedded).await.unwrap();
     storage.database_url = primary.url().to_owned();
     let vote = start_ready("vote", &storage, &[]).await;
     let _worker = start_ready("worker", &storage, &[]).await;
     storage.database_url = replica.url().to_owned();
     let result = start_ready("result", &storage, &[]).await;
-    result.process.line_with("the server is a read replica");
+    result.process.wait_for_line("the server is a read replica");
     Voter::new(&vote.url).must_vote_for("a").await;
-    until_votes(&result.url, &[1, 0]).await;
+    wait_for_votes(&result.url, &[1, 0]).await;
     let metrics = get(&format!("{}/metrics", result.url)).await.text().await;
-    let refused = "db_errors_total{class=\"transient\"} 0";
+    let no_errors = "db_errors_total{class=\"transient\"} 0";
     assert!(
-        metrics.unwrap().contains(refused),
-        "nothing fails all the time"
+        metrics.unwrap().contains(no_errors),
+        "no query fails permanently"
     );
     storage.database_url = replica.url().to_owned();
     let worker = Service::start("worker", &storage, &[]);
-    until_unready_because(&worker, &["takes no writes"]).await;
+    wait_until_unready(&worker, &["takes no writes"]).await;
 }

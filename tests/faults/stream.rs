@@ -1,15 +1,15 @@
-//! Somebody changes the queue's stream behind the workers' backs; workers die and leave their names.
+//! Changes of the queue's stream by other programs, and the consumers of dead workers.
 
 use std::time::Duration;
 
 use poll::ballot::{Ballot, VoterId};
 
-use super::{start_ready, until_metric};
+use super::{start_ready, wait_for_metric};
 use crate::harness::{
     redis,
     skip::or_skip,
-    storage::{Kind, SOON, Storage, poll},
-    viewer::until_votes,
+    storage::{Backend, READ_TIMEOUT, Storage, poll},
+    viewer::wait_for_votes,
     voter::Voter,
 };
 
@@ -25,22 +25,25 @@ async fn enqueue(storage: &Storage, count: usize) {
     }
 }
 
-/// Takes ballots, as a worker that dies with them in hand.
-async fn take(storage: &Storage, name: &str, count: usize) -> Vec<poll::ballot::BallotId> {
+/// Reads ballots without acknowledging them, like a worker that dies.
+async fn read_pending(storage: &Storage, name: &str, count: usize) -> Vec<poll::ballot::BallotId> {
     let mut consumer = storage.queue().await.consumer(name);
     let mut taken = Vec::new();
     while taken.len() < count {
-        let deliveries = consumer.read(count - taken.len(), SOON).await.unwrap();
+        let deliveries = consumer
+            .read(count - taken.len(), READ_TIMEOUT)
+            .await
+            .unwrap();
         taken.extend(deliveries.iter().map(|delivery| delivery.id));
     }
     taken
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn entries_removed_in_a_dead_workers_hands_are_counted_as_lost() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn removed_pending_entries_of_a_dead_worker_are_counted_as_lost() {
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     enqueue(&storage, 3).await;
-    let taken = take(&storage, "dead", 3).await;
+    let taken = read_pending(&storage, "dead", 3).await;
     ::redis::cmd("XTRIM")
         .arg(&storage.stream)
         .arg("MINID")
@@ -48,25 +51,25 @@ async fn entries_removed_in_a_dead_workers_hands_are_counted_as_lost() {
         .exec(&mut redis::shared().unwrap().connect())
         .unwrap();
     let worker = start_ready("worker", &storage, &[]).await;
-    until_metric(&worker, "worker_ballots_lost_total 2").await;
-    until_metric(
+    wait_for_metric(&worker, "worker_ballots_lost_total 2").await;
+    wait_for_metric(
         &worker,
         "worker_ballots_processed_total{outcome=\"applied\"} 1",
     )
     .await;
-    assert_eq!(storage.counted().await, [("a".to_owned(), 1)]);
+    assert_eq!(storage.count_votes().await, [("a".to_owned(), 1)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_group_is_made_again_under_a_running_worker() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn a_running_worker_recreates_a_lost_consumer_group() {
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let vote = start_ready("vote", &storage, &[]).await;
     let result = start_ready("result", &storage, &[]).await;
     let _worker = start_ready("worker", &storage, &[]).await;
     let voter = Voter::new(&vote.url);
     voter.must_vote_for("a").await;
-    until_votes(&result.url, &[1, 0]).await;
-    // One transaction: the vote comes while there is no group.
+    wait_for_votes(&result.url, &[1, 0]).await;
+    // One transaction: the vote is added while there is no group.
     let mut together = ::redis::pipe();
     together.atomic();
     together
@@ -80,14 +83,14 @@ async fn a_lost_group_is_made_again_under_a_running_worker() {
     together
         .exec(&mut redis::shared().unwrap().connect())
         .unwrap();
-    until_votes(&result.url, &[1, 1]).await;
+    wait_for_votes(&result.url, &[1, 1]).await;
     voter.must_vote_for("b").await;
-    until_votes(&result.url, &[0, 2]).await;
+    wait_for_votes(&result.url, &[0, 2]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn names_of_workers_that_hold_nothing_are_forgotten() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn consumers_without_pending_entries_are_removed() {
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let queue = storage.queue().await;
     assert_eq!(
         queue
@@ -99,43 +102,46 @@ async fn names_of_workers_that_hold_nothing_are_forgotten() {
         "there is no stream yet"
     );
     enqueue(&storage, 2).await;
-    let done = take(&storage, "done", 1).await;
+    let done = read_pending(&storage, "done", 1).await;
     queue.consumer("done").acknowledge(&done).await.unwrap();
-    let held = take(&storage, "holds", 1).await;
-    let mut looks = queue.consumer("looks");
+    let pending = read_pending(&storage, "pending", 1).await;
+    let mut observer = queue.consumer("observer");
     assert_eq!(
-        looks
+        observer
             .remove_idle_consumers(Duration::from_hours(1))
             .await
             .unwrap(),
         0,
-        "nobody was silent for so long"
+        "no consumer was idle for this long"
     );
     assert_eq!(
-        looks.remove_idle_consumers(Duration::ZERO).await.unwrap(),
+        observer
+            .remove_idle_consumers(Duration::ZERO)
+            .await
+            .unwrap(),
         1
     );
-    assert_eq!(names(&storage), ["holds"]);
-    let claimed = looks.claim(10, Duration::ZERO).await.unwrap().entries;
-    assert_eq!(claimed[0].id, held[0], "what it holds is not lost");
+    assert_eq!(consumer_names(&storage), ["pending"]);
+    let claimed = observer.claim(10, Duration::ZERO).await.unwrap().entries;
+    assert_eq!(claimed[0].id, pending[0], "its pending entry is not lost");
 
-    // The worker does it by itself: with this setting one that was silent for a moment is gone.
-    looks.acknowledge(&held).await.unwrap();
+    // With this setting the worker removes consumers after a moment of idleness.
+    observer.acknowledge(&pending).await.unwrap();
     let own_name = [("WORKER_NAME", "survivor"), ("WORKER_CLAIM_MIN_IDLE", "0s")];
     let mut worker = start_ready("worker", &storage, &own_name).await;
-    worker.process.line_with("removed the names");
+    worker.process.wait_for_line("removed the names");
     assert!(
-        names(&storage)
+        consumer_names(&storage)
             .iter()
             .all(|name| name.starts_with("survivor")),
         "{:?}",
-        names(&storage)
+        consumer_names(&storage)
     );
     assert!(worker.process.terminate().success());
-    assert_eq!(names(&storage), [""; 0]);
+    assert_eq!(consumer_names(&storage), [""; 0]);
 }
 
-fn names(storage: &Storage) -> Vec<String> {
+fn consumer_names(storage: &Storage) -> Vec<String> {
     let consumers: Vec<std::collections::HashMap<String, ::redis::Value>> = ::redis::cmd("XINFO")
         .arg("CONSUMERS")
         .arg(&storage.stream)

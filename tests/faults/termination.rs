@@ -1,100 +1,105 @@
-//! SIGTERM under load: nothing accepted is lost, nothing in hand is broken, and the end is a good one.
+//! SIGTERM under load: no accepted vote is lost, no in-flight request fails, and the exit code is 0.
 
 use futures_util::StreamExt;
 use reqwest::StatusCode;
 use rustix::process::Signal;
 
-use super::{assert_nothing_is_lost_or_doubled, start_ready, until_metric};
+use super::{assert_no_vote_lost_or_duplicated, start_ready, wait_for_metric};
 use crate::harness::{
-    crowd::Crowd,
+    client_pool::ClientPool,
     eventually,
     process::Service,
     proxy::Proxy,
-    raw::{Raw, status},
+    raw::{RawClient, status},
     redis,
     skip::or_skip,
-    storage::{Kind, Storage},
-    viewer::{get_json, until_votes},
+    storage::{Backend, Storage},
+    viewer::{get_json, wait_for_votes},
     voter::Voter,
 };
 
-/// Whatever ends in a test's time has ended by itself, long before its deadline.
-const UNHURRIED: (&str, &str) = ("SHUTDOWN_TIMEOUT", "1h");
+/// A long shutdown timeout: a service that ends during the test has ended by itself.
+const LONG_SHUTDOWN_TIMEOUT: (&str, &str) = ("SHUTDOWN_TIMEOUT", "1h");
 
-async fn until_draining(service: &Service) {
+async fn wait_until_draining(service: &Service) {
     let ready = async || get_json(&format!("{}/ready", service.url)).await.0;
-    let no = |status: &StatusCode| *status == StatusCode::SERVICE_UNAVAILABLE;
-    eventually("/ready", no, ready).await;
+    let is_unready = |status: &StatusCode| *status == StatusCode::SERVICE_UNAVAILABLE;
+    eventually("/ready", is_unready, ready).await;
 }
 
-/// A client that is told so sends nothing more on this connection, so nothing of it meets the end.
+/// A client that receives `Connection: close` sends no more requests on this connection, so none is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_drains_asks_clients_to_come_back_on_new_connections() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn draining_services_close_their_connections() {
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     for name in ["vote", "worker", "result"] {
         let service = start_ready(name, &storage, &[("DRAIN_DELAY", "1h")]).await;
         let request = b"HEAD /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
-        let mut client = Raw::open(&service.url).await;
+        let mut client = RawClient::open(&service.url).await;
         client.send(request).await;
-        let stays = client.head().await;
+        let before = client.read_head().await;
         service.process.signal(Signal::TERM);
-        until_draining(&service).await;
+        wait_until_draining(&service).await;
         client.send(request).await;
-        let parts = client.until_closed().await;
-        assert_eq!((status(&stays), status(&parts)), (200, 200));
-        let says_so = |answer: &str| answer.to_lowercase().contains("connection: close");
-        assert_eq!((says_so(&stays), says_so(&parts)), (false, true), "{name}");
+        let after = client.read_until_closed().await;
+        assert_eq!((status(&before), status(&after)), (200, 200));
+        let closes = |response: &str| response.to_lowercase().contains("connection: close");
+        assert_eq!((closes(&before), closes(&after)), (false, true), "{name}");
     }
 }
 
 /// A rolling update behind one address.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn voters_move_on_to_another_replica_unhurt() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn a_rolling_update_fails_no_request() {
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let _worker = start_ready("worker", &storage, &[]).await;
-    let settings = [("DRAIN_DELAY", "2s"), UNHURRIED];
+    let settings = [("DRAIN_DELAY", "2s"), LONG_SHUTDOWN_TIMEOUT];
     let mut replica = start_ready("vote", &storage, &settings).await;
     let (proxy, address) = Proxy::to(&replica.url).await;
-    let crowd = Crowd::gather(&address, 50);
+    let clients = ClientPool::start(&address, 50);
     for _ in 0..3 {
-        crowd.accepts(200).await;
+        clients.wait_for_accepted(200).await;
         let next = start_ready("vote", &storage, &settings).await;
-        proxy.lead_to(&next.url);
+        proxy.set_upstream(&next.url);
         assert!(replica.process.terminate().success());
         replica = next;
     }
-    crowd.accepts(200).await;
-    let counts = crowd.go_home().await;
-    assert_eq!((counts.refused(), counts.broken()), (0, 0));
-    assert_nothing_is_lost_or_doubled(&storage, &counts).await;
+    clients.wait_for_accepted(200).await;
+    let counts = clients.stop().await;
+    assert_eq!((counts.rejected(), counts.failed()), (0, 0));
+    assert_no_vote_lost_or_duplicated(&storage, &counts).await;
 }
 
-/// A load balancer turns away while the service still serves, so no request meets a closed door.
+/// A load balancer stops sending requests while the service still accepts them, so no request fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn vote_under_load_breaks_no_request() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn vote_fails_no_request_while_draining() {
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let _worker = start_ready("worker", &storage, &[]).await;
-    let mut vote = start_ready("vote", &storage, &[("DRAIN_DELAY", "10s"), UNHURRIED]).await;
-    let crowd = Crowd::gather(&vote.url, 50);
-    crowd.accepts(200).await;
+    let mut vote = start_ready(
+        "vote",
+        &storage,
+        &[("DRAIN_DELAY", "10s"), LONG_SHUTDOWN_TIMEOUT],
+    )
+    .await;
+    let clients = ClientPool::start(&vote.url, 50);
+    clients.wait_for_accepted(200).await;
     vote.process.signal(Signal::TERM);
-    until_draining(&vote).await;
-    crowd.accepts(100).await;
-    let counts = crowd.go_home().await;
+    wait_until_draining(&vote).await;
+    clients.wait_for_accepted(100).await;
+    let counts = clients.stop().await;
     assert!(vote.process.wait().success());
-    assert_eq!((counts.refused(), counts.broken()), (0, 0));
-    assert_nothing_is_lost_or_doubled(&storage, &counts).await;
+    assert_eq!((counts.rejected(), counts.failed()), (0, 0));
+    assert_no_vote_lost_or_duplicated(&storage, &counts).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn vote_answers_what_it_has_in_hand() {
+async fn vote_completes_in_flight_requests() {
     const VOTERS: u64 = 20;
-    let redis = or_skip!(redis::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.queue_url.clone_from(&redis.url);
-    // Requests have a time limit of their own; the end waits for longer.
-    let patient = [("ENQUEUE_TIMEOUT", "4s"), UNHURRIED];
-    let mut vote = start_ready("vote", &storage, &patient).await;
+    // Requests have a timeout of their own, shorter than the shutdown timeout.
+    let settings = [("ENQUEUE_TIMEOUT", "4s"), LONG_SHUTDOWN_TIMEOUT];
+    let mut vote = start_ready("vote", &storage, &settings).await;
     let _worker = start_ready("worker", &storage, &[]).await;
     redis.server.freeze();
     let waiting: Vec<_> = (0..VOTERS)
@@ -103,47 +108,47 @@ async fn vote_answers_what_it_has_in_hand() {
             tokio::spawn(async move { voter.vote_for("a").await.status })
         })
         .collect();
-    let in_hand = format!("http_server_active_requests{{http_request_method=\"POST\"}} {VOTERS}");
-    until_metric(&vote, &in_hand).await;
+    let in_flight = format!("http_server_active_requests{{http_request_method=\"POST\"}} {VOTERS}");
+    wait_for_metric(&vote, &in_flight).await;
     vote.process.signal(Signal::TERM);
-    vote.process.line_with("draining");
+    vote.process.wait_for_line("draining");
     redis.server.thaw();
     for voter in waiting {
         assert_eq!(voter.await.unwrap(), StatusCode::OK);
     }
     assert!(vote.process.wait().success());
-    let counted = async || storage.counted().await;
+    let counted = async || storage.count_votes().await;
     let all = |votes: &Vec<_>| *votes == [("a".to_owned(), i64::try_from(VOTERS).unwrap())];
-    eventually("all of them", all, counted).await;
+    eventually("all votes", all, counted).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn workers_come_and_go() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+async fn worker_restarts_lose_no_vote() {
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let vote = start_ready("vote", &storage, &[]).await;
-    // What is left in nobody's hands needs not be claimed: with this setting it would not be in time.
+    // A stopped worker leaves no pending entries: with this setting they would not be claimed in time.
     let slow_to_claim = [
         ("WORKER_CLAIM_MIN_IDLE", "1h"),
         ("WORKER_BATCH", "3"),
-        UNHURRIED,
+        LONG_SHUTDOWN_TIMEOUT,
     ];
     let mut worker = start_ready("worker", &storage, &slow_to_claim).await;
-    let crowd = Crowd::gather(&vote.url, 20);
+    let clients = ClientPool::start(&vote.url, 20);
     for _ in 0..3 {
-        crowd.accepts(100).await;
+        clients.wait_for_accepted(100).await;
         assert!(worker.process.terminate().success());
         worker = start_ready("worker", &storage, &slow_to_claim).await;
     }
-    let counts = crowd.go_home().await;
-    assert_eq!((counts.refused(), counts.broken()), (0, 0));
-    assert_nothing_is_lost_or_doubled(&storage, &counts).await;
+    let counts = clients.stop().await;
+    assert_eq!((counts.rejected(), counts.failed()), (0, 0));
+    assert_no_vote_lost_or_duplicated(&storage, &counts).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn result_ends_its_streams_politely() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
-    let mut result = start_ready("result", &storage, &[UNHURRIED]).await;
-    until_votes(&result.url, &[0, 0]).await;
+async fn result_ends_its_streams_cleanly() {
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
+    let mut result = start_ready("result", &storage, &[LONG_SHUTDOWN_TIMEOUT]).await;
+    wait_for_votes(&result.url, &[0, 0]).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let mut viewers = Vec::new();
     for _ in 0..100 {
@@ -155,7 +160,7 @@ async fn result_ends_its_streams_politely() {
     assert!(result.process.terminate().success());
     for mut events in viewers {
         while let Some(chunk) = events.next().await {
-            chunk.expect("the stream ends, and does not break");
+            chunk.expect("the stream ends without an error");
         }
     }
 }

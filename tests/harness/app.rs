@@ -1,4 +1,4 @@
-//! The whole application, running inside the test on free ports.
+//! The whole application, which runs in the test's process on free ports.
 
 use clap::{Args, Command, FromArgMatches};
 use poll::Clock;
@@ -18,13 +18,13 @@ pub struct App {
 }
 
 impl App {
-    /// Starts it on this storage, with more flags as on the command line.
+    /// Starts it on this storage, with additional command-line flags.
     pub async fn start(storage: &Storage, flags: &[&str]) -> Self {
-        Self::start_by(Clock::default(), storage, flags).await
+        Self::start_with_clock(Clock::default(), storage, flags).await
     }
 
-    /// Starts it with polls that open and close by this clock.
-    pub async fn start_by(clock: Clock, storage: &Storage, flags: &[&str]) -> Self {
+    /// Starts it with a clock for the opening and closing of the poll.
+    pub async fn start_with_clock(clock: Clock, storage: &Storage, flags: &[&str]) -> Self {
         let mut config = config(storage, flags);
         for poll in [&mut config.vote.poll, &mut config.result.poll] {
             poll.schedule = poll.schedule.clone().with_clock(clock.clone());
@@ -40,7 +40,10 @@ impl App {
             worker: listener().await,
         };
         let url = |listener: &TcpListener| {
-            format!("http://{}", listener.local_addr().expect("it is bound"))
+            format!(
+                "http://{}",
+                listener.local_addr().expect("the listener is bound")
+            )
         };
         let [vote, result, worker] = [
             &listeners.vote.public,
@@ -59,17 +62,17 @@ impl App {
         }
     }
 
-    /// Ends it as SIGTERM would.
+    /// Stops it as SIGTERM does, and waits until it has ended.
     pub async fn stop(self) {
         self.shutdown.cancel();
         self.running
             .await
             .expect("it does not panic")
-            .expect("it ends well");
+            .expect("it ends without an error");
     }
 
-    /// Begins to end it.
-    pub fn begin_to_stop(&self) {
+    /// Begins the shutdown, without waiting.
+    pub fn request_shutdown(&self) {
         self.shutdown.cancel();
     }
 }
@@ -85,7 +88,7 @@ fn config(storage: &Storage, flags: &[&str]) -> Config {
         &storage.stream,
         "--database-url",
         &storage.database_url,
-        // Machines are shared: only tests of a time limit set a tight one.
+        // Machines are shared: only tests of a timeout set a short one.
         "--enqueue-timeout",
         "20s",
         "--store-timeout",
@@ -93,13 +96,13 @@ fn config(storage: &Storage, flags: &[&str]) -> Config {
         "--worker-claim-min-idle",
         "3s",
     ];
-    // What the developer's own shell has set is not the test's business.
+    // Variables of the developer's shell must not affect the test.
     let command = Settings::augment_args(Command::new("test"))
         .args_override_self(true)
         .mut_args(|arg| arg.env(None::<&str>));
     let matches = command.get_matches_from(["test"].iter().chain(&own).chain(flags));
     Settings::from_arg_matches(&matches)
-        .expect("the flags are good")
+        .expect("the flags are valid")
         .config()
-        .expect("the settings are good")
+        .expect("the settings are valid")
 }

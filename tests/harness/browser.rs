@@ -1,4 +1,4 @@
-//! A real browser: a Chromium of this machine, driven by its chromedriver.
+//! A real browser: the local Chromium, driven by its chromedriver.
 
 use std::{
     net::TcpStream,
@@ -16,25 +16,28 @@ use thirtyfour::{
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{
-    PATIENCE, eventually_every, folders, free_port,
+    TIMEOUT, eventually_every, folders, free_port,
     server::{Server, find_program},
 };
 
-/// Between two questions to a browser, which needs a processor for them that the page could use.
-const PAUSE: Duration = Duration::from_millis(60);
+/// The interval of polls of a browser: each takes CPU time that the page could use.
+const POLL_INTERVAL: Duration = Duration::from_millis(60);
 
-/// Each takes a few hundred megabytes and all the processor it can get.
-const BROWSERS_AT_ONCE: usize = 2;
-static TURNS: Semaphore = Semaphore::const_new(BROWSERS_AT_ONCE);
+/// Each browser takes a few hundred megabytes and as much CPU time as it can get.
+const MAX_BROWSERS: usize = 2;
+static PERMITS: Semaphore = Semaphore::const_new(MAX_BROWSERS);
 
-/// A turn to run another browser than those of [`Browser`].
-pub async fn turn() -> SemaphorePermit<'static> {
-    TURNS.acquire().await.expect("it is never closed")
+/// A permit to run a browser other than [`Browser`].
+pub async fn browser_permit() -> SemaphorePermit<'static> {
+    PERMITS
+        .acquire()
+        .await
+        .expect("the semaphore is never closed")
 }
 
-/// A person in front of a screen.
+/// The settings of a user's browser.
 #[derive(Clone, Copy, Debug)]
-pub struct Person {
+pub struct BrowserSettings {
     pub language: &'static str,
     pub width: u32,
     pub height: u32,
@@ -43,8 +46,8 @@ pub struct Person {
     pub cookies: bool,
 }
 
-/// At a desk, reading English.
-pub const SOMEBODY: Person = Person {
+/// A desktop browser in English.
+pub const DESKTOP: BrowserSettings = BrowserSettings {
     language: "en-US",
     width: 1280,
     height: 900,
@@ -56,25 +59,25 @@ pub const SOMEBODY: Person = Person {
 /// An open browser.
 pub struct Browser {
     pub driver: WebDriver,
-    _turn: SemaphorePermit<'static>,
+    _permit: SemaphorePermit<'static>,
 }
 
 impl Browser {
-    pub async fn open(person: Person) -> Result<Self, String> {
+    pub async fn open(settings: BrowserSettings) -> Result<Self, String> {
         let driver_url = chromedriver()?;
-        let turn = turn().await;
-        let driver = WebDriver::new(driver_url, capabilities(person))
+        let permit = browser_permit().await;
+        let driver = WebDriver::new(driver_url, capabilities(settings))
             .await
             .map_err(|error| format!("the browser cannot be started: {error}"))?;
         let browser = Self {
             driver,
-            _turn: turn,
+            _permit: permit,
         };
-        let scheme = if person.dark { "dark" } else { "light" };
+        let scheme = if settings.dark { "dark" } else { "light" };
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
         browser.cdp("Emulation.setEmulatedMedia", features).await;
         let metrics = json!({
-            "width": person.width, "height": person.height, "deviceScaleFactor": 1, "mobile": person.width < 600
+            "width": settings.width, "height": settings.height, "deviceScaleFactor": 1, "mobile": settings.width < 600
         });
         browser
             .cdp("Emulation.setDeviceMetricsOverride", metrics)
@@ -87,7 +90,7 @@ impl Browser {
             .cdp()
             .send_raw(method, parameters)
             .await
-            .expect("the browser does so");
+            .expect("the browser carries it out");
     }
 
     pub async fn goto(&self, url: &str) {
@@ -101,13 +104,13 @@ impl Browser {
             .unwrap_or_else(|error| panic!("{css}: {error}"))
     }
 
-    /// What a person reads there; nothing where nothing is.
+    /// The text of an element; empty if there is none.
     pub async fn text(&self, css: &str) -> String {
         let text = async || self.driver.find(By::Css(css)).await?.text().await;
         match text().await {
             Ok(text) => text,
             Err(error) if matches!(*error, WebDriverErrorInner::NoSuchElement(_)) => String::new(),
-            // Not what a person reads, so that no test takes it for that.
+            // In parentheses, so that no test takes it for the text of the page.
             Err(error) => format!("({error})"),
         }
     }
@@ -129,40 +132,40 @@ impl Browser {
             .expect("a key can be pressed");
     }
 
-    /// What a script finds on the page.
-    pub async fn ask(&self, script: &str) -> Value {
-        self.try_ask(script).await.expect("the script runs")
+    /// Runs a script in the page and returns its value.
+    pub async fn evaluate(&self, script: &str) -> Value {
+        self.try_evaluate(script).await.expect("the script runs")
     }
 
-    async fn try_ask(&self, script: &str) -> Result<Value, WebDriverError> {
-        let answer = self.driver.execute(script, []).await?;
-        Ok(answer.json().clone())
+    async fn try_evaluate(&self, script: &str) -> Result<Value, WebDriverError> {
+        let value = self.driver.execute(script, []).await?;
+        Ok(value.json().clone())
     }
 
-    /// Waits until the text there satisfies.
-    pub async fn until_text(&self, css: &str, good: impl Fn(&str) -> bool) -> String {
+    /// Waits until the text of an element fulfils the condition.
+    pub async fn wait_for_text(&self, css: &str, condition: impl Fn(&str) -> bool) -> String {
         eventually_every(
-            PAUSE,
+            POLL_INTERVAL,
             &format!("the text of {css}"),
-            |text: &String| good(text),
+            |text: &String| condition(text),
             async || self.text(css).await,
         )
         .await
     }
 
-    /// Waits until a script answers so. Pages may be loading meanwhile.
-    pub async fn until(&self, script: &str, wanted: Value) {
+    /// Waits until a script returns this value. The page may be loading meanwhile.
+    pub async fn wait_for_value(&self, script: &str, wanted: Value) {
         let what = format!("{script} = {wanted}");
         eventually_every(
-            PAUSE,
+            POLL_INTERVAL,
             &what,
-            |answer| *answer == wanted,
-            async || self.try_ask(script).await.unwrap_or_default(),
+            |value| *value == wanted,
+            async || self.try_evaluate(script).await.unwrap_or_default(),
         )
         .await;
     }
 
-    /// Keeps a picture of the page in the target folder.
+    /// Saves a screenshot of the page in the target folder.
     pub async fn screenshot(&self, name: &str) {
         let folder = folders::target().join("screenshots");
         std::fs::create_dir_all(&folder).expect("the folder can be made");
@@ -177,9 +180,9 @@ impl Browser {
     }
 }
 
-fn capabilities(person: Person) -> thirtyfour::ChromeCapabilities {
+fn capabilities(settings: BrowserSettings) -> thirtyfour::ChromeCapabilities {
     let mut capabilities = DesiredCapabilities::chrome();
-    let language = format!("--accept-lang={}", person.language);
+    let language = format!("--accept-lang={}", settings.language);
     let flags = [
         "--headless",
         "--no-sandbox",
@@ -190,29 +193,32 @@ fn capabilities(person: Person) -> thirtyfour::ChromeCapabilities {
         "--disable-component-update",
         "--disable-sync",
         "--disable-dev-shm-usage",
-        // Names of this machine whose pages have no secure context, as those of any other machine over HTTP.
+        // Names that resolve to this machine. Their pages have no secure context, like those of any other host over HTTP.
         "--host-resolver-rules=MAP *.example.org 127.0.0.1, MAP *.test 127.0.0.1",
         "--disable-features=HttpsUpgrades,HttpsFirstBalancedMode",
-        // Where a proxy is set, it does not know this machine's own addresses.
+        // A configured proxy would not know the local addresses.
         "--no-proxy-server",
         &language,
     ];
     for flag in flags {
-        capabilities.add_arg(flag).expect("it is a flag");
+        capabilities.add_arg(flag).expect("the flag is valid");
     }
     let mut preferences = json!({});
-    for (is_allowed, what) in [(person.scripts, "javascript"), (person.cookies, "cookies")] {
+    for (is_allowed, what) in [
+        (settings.scripts, "javascript"),
+        (settings.cookies, "cookies"),
+    ] {
         if !is_allowed {
             preferences[format!("profile.managed_default_content_settings.{what}")] = json!(2);
         }
     }
     capabilities
         .add_experimental_option("prefs", preferences)
-        .expect("they are preferences");
+        .expect("the preferences are valid");
     capabilities
 }
 
-/// The chromedriver that all tests of this program share.
+/// The chromedriver that all tests share.
 fn chromedriver() -> Result<&'static str, String> {
     static SHARED: OnceLock<Result<(String, Server), String>> = OnceLock::new();
     SHARED
@@ -222,7 +228,7 @@ fn chromedriver() -> Result<&'static str, String> {
         .map_err(Clone::clone)
 }
 
-/// The current Chromium of this machine.
+/// The local Chromium.
 pub fn chromium() -> Option<PathBuf> {
     let names = ["chromium", "chromium-browser", "google-chrome"];
     names.iter().find_map(|name| find_program(name, &[]))
@@ -240,7 +246,7 @@ fn start() -> Result<(String, Server), String> {
         "chromedriver",
         |_, _| Ok(()),
         |folder| {
-            // Profiles go where they are removed with everything else.
+            // Profiles are created in the server's folder, which is removed at the end.
             let folder = folder.display();
             vec![
                 "env".into(),
@@ -251,17 +257,17 @@ fn start() -> Result<(String, Server), String> {
             ]
         },
     )?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         if Instant::now() > deadline {
-            return Err("the chromedriver of this machine does not start".into());
+            return Err("chromedriver does not start".into());
         }
         thread::sleep(Duration::from_millis(20));
     }
     Ok((format!("http://127.0.0.1:{port}"), server))
 }
 
-/// axe-core, which finds what people with disabilities would stumble over.
+/// axe-core, which finds accessibility problems.
 pub struct Axe(String);
 
 impl Axe {
@@ -272,25 +278,25 @@ impl Axe {
         })
     }
 
-    /// What is wrong with the page, by the rules of WCAG 2.2 AA and good practice.
+    /// The violations of WCAG 2.2 AA and of best practices on the page.
     pub async fn violations(&self, browser: &Browser) -> Vec<String> {
         browser
             .driver
             .set_script_timeout(Duration::from_mins(1))
             .await
             .expect("it can be set");
-        browser.ask(&self.0).await;
+        browser.evaluate(&self.0).await;
         let run = "
             const done = arguments[0];
             axe.run(document, { resultTypes: ['violations'] }).then(
                 (results) => done(results.violations.flatMap((rule) =>
                     rule.nodes.map((node) => `${rule.id}: ${node.html}: ${node.failureSummary}`))),
                 (error) => done([`axe cannot run: ${error}`]));";
-        let answer = browser
+        let violations = browser
             .driver
             .execute_async(run, [])
             .await
             .expect("axe runs");
-        answer.convert().expect("violations are texts")
+        violations.convert().expect("violations are texts")
     }
 }

@@ -1,4 +1,4 @@
-//! Several Redis servers of this machine: each for itself, or a real Redis Cluster.
+//! Several local Redis servers: independent ones, or a real Redis Cluster.
 
 use std::{
     sync::OnceLock,
@@ -9,33 +9,33 @@ use std::{
 use redis::Value;
 
 use super::{
-    PATIENCE, free_port,
+    TIMEOUT, free_port,
     redis::RedisServer,
     server::{Server, find_program},
 };
 
-/// How long a node is silent before the others replace it, in milliseconds.
+/// The time without a sign of life after which the other nodes replace a node, in milliseconds.
 const NODE_TIMEOUT: &str = "1000";
 const SLOTS: usize = 16_384;
-/// Settings for servers of which the process ends, and not the machine: what is answered is written, but not waited for until it
-/// is on the disk. A slow disk would look like a lost shard to whoever asks for prompt answers.
+/// Settings for servers that are killed, without a power loss: writes are passed to the kernel before the reply and not
+/// synced. With a slow disk, syncs would look like a lost shard in tests with short timeouts.
 const FLAGS: [&str; 6] = ["--appendonly", "yes", "--appendfsync", "no", "--save", ""];
 
-/// Redis servers that share the voters.
+/// A Redis Cluster.
 #[derive(Debug)]
 pub struct Cluster {
-    /// Those with a part of the slots, in the order of the slots.
+    /// The masters, in the order of their slots.
     pub masters: Vec<RedisServer>,
-    /// Their replicas, in the same order, or none.
+    /// Their replicas in the same order, or none.
     pub replicas: Vec<RedisServer>,
 }
 
-/// The cluster of three that all tests of this program share. They use streams of their own and leave it as it is.
+/// The cluster of three nodes that all tests share. Each test uses streams of its own and changes no settings.
 pub fn shared() -> Result<&'static Cluster, String> {
     static SHARED: OnceLock<Result<Cluster, String>> = OnceLock::new();
     let shared = SHARED.get_or_init(|| {
         let cluster = Cluster::start(3, false)?;
-        // Nobody breaks it, so it is as in production.
+        // No test breaks it, so it is configured as in production.
         for node in cluster.nodes() {
             node.set("appendfsync", "always");
         }
@@ -45,11 +45,11 @@ pub fn shared() -> Result<&'static Cluster, String> {
 }
 
 impl Cluster {
-    /// A cluster for one test, which may break it.
+    /// Starts a cluster for one test, which may break it.
     pub fn start(count: usize, with_replicas: bool) -> Result<Self, String> {
         let nodes = |count| {
             (0..count)
-                .map(|_| node())
+                .map(|_| start_node())
                 .collect::<Result<Vec<_>, String>>()
         };
         let masters = nodes(count)?;
@@ -69,15 +69,15 @@ impl Cluster {
             first.cluster(&["MEET", "127.0.0.1", node.port(), &bus.to_string()]);
         }
         let known = cluster.nodes().count();
-        cluster.until_all("know each other", |node| {
-            node.says("INFO", "cluster_state:ok")
-                && node.says("INFO", &format!("cluster_known_nodes:{known}"))
+        cluster.wait_until_all("know each other", |node| {
+            node.has_line("INFO", "cluster_state:ok")
+                && node.has_line("INFO", &format!("cluster_known_nodes:{known}"))
         })?;
         for (replica, master) in cluster.replicas.iter().zip(&cluster.masters) {
             replica.cluster(&["REPLICATE", &master.id()]);
         }
         if with_replicas {
-            cluster.until_all("have replicas in step", |node| {
+            cluster.wait_until_all("have replicas in step", |node| {
                 let replication: String = redis::cmd("INFO")
                     .arg("replication")
                     .query(&mut node.connect())
@@ -89,7 +89,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// All of it as shards. Each begins at another node than the one that has its stream.
+    /// The queue URL with all nodes as shards. Each shard's URL names a node other than the one with its stream.
     pub fn queue_url(&self) -> String {
         let mut urls: Vec<_> = self.masters.iter().map(|node| &*node.url).collect();
         urls.rotate_left(1);
@@ -100,9 +100,13 @@ impl Cluster {
         self.masters.iter().chain(&self.replicas)
     }
 
-    fn until_all(&self, what: &str, good: impl Fn(&RedisServer) -> bool) -> Result<(), String> {
-        let deadline = Instant::now() + PATIENCE;
-        while !self.nodes().all(&good) {
+    fn wait_until_all(
+        &self,
+        what: &str,
+        condition: impl Fn(&RedisServer) -> bool,
+    ) -> Result<(), String> {
+        let deadline = Instant::now() + TIMEOUT;
+        while !self.nodes().all(&condition) {
             if Instant::now() > deadline {
                 return Err(format!("the nodes of the Redis Cluster do not {what}"));
             }
@@ -113,7 +117,7 @@ impl Cluster {
 }
 
 impl RedisServer {
-    /// `CLUSTER …`
+    /// Sends `CLUSTER …`.
     pub fn cluster(&self, arguments: &[&str]) -> Value {
         let mut command = redis::cmd("CLUSTER");
         command.arg(arguments);
@@ -130,15 +134,16 @@ impl RedisServer {
         self.url.rsplit(':').next().expect("a URL has a port")
     }
 
-    fn says(&self, what: &str, text: &str) -> bool {
-        let answer: String = redis::from_redis_value(self.cluster(&[what])).expect("it is text");
-        answer.lines().any(|line| line == text)
+    fn has_line(&self, subcommand: &str, text: &str) -> bool {
+        let reply: String =
+            redis::from_redis_value(self.cluster(&[subcommand])).expect("it is text");
+        reply.lines().any(|line| line == text)
     }
 }
 
-/// So many servers that know nothing of each other.
+/// Starts independent servers.
 pub fn servers(count: usize) -> Result<Vec<RedisServer>, String> {
-    let servers: Result<Vec<_>, String> = (0..count).map(|_| process(&[])).collect();
+    let servers: Result<Vec<_>, String> = (0..count).map(|_| start_process(&[])).collect();
     let servers = servers?;
     for server in &servers {
         server.wait_until_ready()?;
@@ -146,20 +151,20 @@ pub fn servers(count: usize) -> Result<Vec<RedisServer>, String> {
     Ok(servers)
 }
 
-/// A node that knows no other yet, and the port at which others reach it.
-fn node() -> Result<(RedisServer, u16), String> {
+/// Starts a node that knows no other yet. Returns it with its cluster bus port.
+fn start_node() -> Result<(RedisServer, u16), String> {
     let bus = free_port();
     let flags = format!(
         "--cluster-enabled yes --cluster-port {bus} --cluster-node-timeout {NODE_TIMEOUT} \
          --cluster-require-full-coverage no --cluster-replica-validity-factor 0"
     );
     let flags: Vec<_> = flags.split(' ').collect();
-    Ok((process(&flags)?, bus))
+    Ok((start_process(&flags)?, bus))
 }
 
-/// Of this machine's programs: nodes in containers would name each other by addresses that lead nowhere from here.
-fn process(more: &[&str]) -> Result<RedisServer, String> {
-    let program = find_program("redis-server", &[]).ok_or("redis-server is not on this machine")?;
+/// Starts a local process: nodes in containers would announce addresses that are unreachable from here.
+fn start_process(more: &[&str]) -> Result<RedisServer, String> {
+    let program = find_program("redis-server", &[]).ok_or("redis-server is not installed")?;
     let port = free_port();
     let server = Server::process(
         "redis",
@@ -167,7 +172,7 @@ fn process(more: &[&str]) -> Result<RedisServer, String> {
         |folder| {
             let (program, folder) = (program.display().to_string(), folder.display().to_string());
             let port = port.to_string();
-            let place = [
+            let options = [
                 &*program,
                 "--bind",
                 "127.0.0.1",
@@ -176,7 +181,7 @@ fn process(more: &[&str]) -> Result<RedisServer, String> {
                 "--port",
                 &port,
             ];
-            let words = place.iter().chain(&FLAGS).chain(more);
+            let words = options.iter().chain(&FLAGS).chain(more);
             words.map(|word| (*word).to_owned()).collect()
         },
     )?;

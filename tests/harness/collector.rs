@@ -1,4 +1,4 @@
-//! A receiver of OTLP over HTTP, as a collector has one.
+//! A receiver of OTLP over HTTP, like a collector.
 
 use std::sync::{Arc, Mutex};
 
@@ -20,18 +20,18 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::eventually;
 
-/// What services have sent.
+/// A collector and the spans that it has received.
 pub struct Collector {
     pub url: String,
     received: Received,
     _serving: AbortOnDropHandle<()>,
 }
 
-type Received = Arc<Mutex<Vec<Seen>>>;
+type Received = Arc<Mutex<Vec<ReceivedSpan>>>;
 
-/// A span, with the service that sent it.
+/// A span and the service that sent it.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct ReceivedSpan {
     pub service: String,
     pub span: Span,
 }
@@ -41,16 +41,21 @@ impl Collector {
         Self::start_at("127.0.0.1").await
     }
 
-    /// At an address of this machine.
+    /// Starts it at a local address.
     pub async fn start_at(address: &str) -> Self {
         let listener = TcpListener::bind((address, 0))
             .await
             .expect("a port is free");
-        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let url = format!(
+            "http://{}",
+            listener.local_addr().expect("the listener is bound")
+        );
         let received = Received::default();
         let routes = Router::new().fallback(receive).with_state(received.clone());
         let serving = tokio::spawn(async move {
-            axum::serve(listener, routes).await.expect("it serves");
+            axum::serve(listener, routes)
+                .await
+                .expect("the server runs");
         });
         Self {
             url,
@@ -59,7 +64,7 @@ impl Collector {
         }
     }
 
-    /// What a service needs to send here, soon.
+    /// The settings with which a service sends its spans here, without much delay.
     pub fn settings(&self) -> [(&'static str, &str); 2] {
         [
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &self.url),
@@ -67,36 +72,37 @@ impl Collector {
         ]
     }
 
-    pub fn spans(&self) -> Vec<Seen> {
+    pub fn spans(&self) -> Vec<ReceivedSpan> {
         self.received.lock().unwrap().clone()
     }
 
-    /// Waits for the span of this name in this trace.
-    pub async fn span(&self, trace: &str, name: &str) -> Seen {
+    /// Waits for the span with this name in this trace.
+    pub async fn span(&self, trace: &str, name: &str) -> ReceivedSpan {
         let find = async || {
             let spans = self.spans().into_iter();
-            let mut fitting = spans.filter(|seen| seen.trace() == trace && seen.span.name == name);
-            fitting.next()
+            let mut matching =
+                spans.filter(|received| received.trace() == trace && received.span.name == name);
+            matching.next()
         };
         let found = eventually(name, Option::is_some, find).await;
-        found.expect("it is there")
+        found.expect("it exists")
     }
 
-    /// Waits for a span of this name that links to another one.
-    pub async fn span_linked_to(&self, sent: &Seen, name: &str) -> Seen {
+    /// Waits for a span with this name that links to another one.
+    pub async fn span_linked_to(&self, sent: &ReceivedSpan, name: &str) -> ReceivedSpan {
         let link = (sent.trace(), sent.id());
         let find = async || {
             let spans = self.spans().into_iter();
-            let mut fitting = spans.filter(|seen| seen.span.name == name);
-            fitting.find(|seen| seen.links().contains(&link))
+            let mut matching = spans.filter(|received| received.span.name == name);
+            matching.find(|received| received.links().contains(&link))
         };
         let found = eventually(name, Option::is_some, find).await;
-        found.expect("it is there")
+        found.expect("it exists")
     }
 }
 
-impl Seen {
-    /// The traces and the spans that this one links to.
+impl ReceivedSpan {
+    /// The trace ids and span ids that this span links to.
     pub fn links(&self) -> Vec<(String, String)> {
         let links = self.span.links.iter();
         links
@@ -112,7 +118,7 @@ impl Seen {
         hex(&self.span.span_id)
     }
 
-    /// The id of the span that led to it; empty: it is the first.
+    /// The id of the parent span; empty for a root span.
     pub fn parent(&self) -> String {
         hex(&self.span.parent_span_id)
     }
@@ -126,7 +132,7 @@ impl Seen {
         status.is_some_and(|status| status.code() == SpanStatus::Error)
     }
 
-    /// An attribute as text; empty: it has none of this name.
+    /// An attribute as text; empty if it is missing.
     pub fn attribute(&self, name: &str) -> String {
         text_of(&self.span.attributes, name)
     }
@@ -144,12 +150,12 @@ async fn receive(State(received): State<Received>, uri: Uri, body: Bytes) -> Res
         let resource = group.resource.unwrap_or_default();
         let service = text_of(&resource.attributes, "service.name");
         let spans = group.scope_spans.into_iter().flat_map(|scope| scope.spans);
-        received.extend(spans.map(|span| Seen {
+        received.extend(spans.map(|span| ReceivedSpan {
             service: service.clone(),
             span,
         }));
     }
-    // All was taken in: an answer without fields.
+    // An empty message: all spans were accepted.
     [(CONTENT_TYPE, "application/x-protobuf")].into_response()
 }
 

@@ -1,4 +1,4 @@
-//! Servers of Debian 13, in an image that is made once: other versions than those of this machine.
+//! Servers of Debian 13, in an image that is built once: other versions than the local ones.
 
 use std::{
     io::Write,
@@ -12,21 +12,21 @@ use super::server::{self, Server};
 
 /// Debian 13.
 const BASE: &str = "debian:13-slim";
-/// The same with more, in which the project's own images are built: it may be here already.
+/// A larger Debian 13 image, in which the project's own images are built: it may already be present.
 const BUILDER: &str = "rust:1.95-slim-trixie";
 const NAME: &str = "voting-app-test-servers";
 const TAG: &str = "debian13";
 
-/// The image, built if it is not there; or why it cannot be.
+/// Builds the image if it is missing. Fails with the reason if that is impossible.
 fn image() -> Result<(), String> {
     static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
     BUILT
         .get_or_init(|| {
-            if let Some(why) = server::no_container_engine() {
+            if let Some(why) = server::container_engine_error() {
                 return Err(why);
             }
             let image = format!("{NAME}:{TAG}");
-            let base = if is_here(BUILDER) { BUILDER } else { BASE };
+            let base = if is_present(BUILDER) { BUILDER } else { BASE };
             let dockerfile = format!(
                 "FROM {base}\nRUN apt-get -qq update \\
                  && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends pgbouncer valkey-server \\
@@ -45,24 +45,24 @@ fn image() -> Result<(), String> {
                 .map_err(|error| error.to_string())?;
             drop(input);
             let ended = build.wait_with_output().map_err(|error| error.to_string())?;
-            let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+            let stderr = String::from_utf8_lossy(&ended.stderr).into_owned();
             ended
                 .status
                 .success()
                 .then_some(())
-                .ok_or_else(|| format!("the image of Debian 13's servers cannot be built: {said}"))
+                .ok_or_else(|| format!("the image with the servers of Debian 13 cannot be built: {stderr}"))
         })
         .clone()
 }
 
-fn is_here(image: &str) -> bool {
+fn is_present(image: &str) -> bool {
     let inspected = Command::new("docker")
         .args(["image", "inspect", image])
         .output();
     inspected.is_ok_and(|output| output.status.success())
 }
 
-/// Starts a program in this machine's network, with files in `/tmp`.
+/// Starts a program in the host's network, with files in `/tmp`.
 pub fn start(
     what: &str,
     files: &[(&str, String)],
@@ -82,7 +82,7 @@ pub fn start(
     })
 }
 
-/// What a program of it prints.
+/// Runs a program of the image and returns its output.
 pub fn output(command: &[&str]) -> Result<String, String> {
     image()?;
     let image = format!("{NAME}:{TAG}");

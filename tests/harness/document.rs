@@ -1,4 +1,4 @@
-//! What a service says of its API.
+//! The API description of a service.
 
 use jsonschema::Validator;
 use reqwest::{Method, Response, StatusCode, header::HeaderMap};
@@ -36,14 +36,14 @@ impl Document {
         &self.0["paths"][path][method.as_str().to_lowercase()]
     }
 
-    /// What is wrong with this instance of a schema of the document.
+    /// Asserts that an instance is valid by a schema of the document.
     pub fn check(&self, schema: &Value, instance: &Value) {
         let mut schema = schema.clone();
         schema["components"] = self.0["components"].clone();
         let validator: Validator = jsonschema::options()
             .should_validate_formats(true)
             .build(&schema)
-            .expect("the schema is good");
+            .expect("the schema is valid");
         let errors: Vec<_> = validator
             .iter_errors(instance)
             .map(|error| format!("{error} at {}", error.instance_path()))
@@ -58,9 +58,9 @@ impl Document {
         );
     }
 
-    /// Checks that the document says of the operation what came back: status, headers, content type and body.
-    pub async fn check_answer(&self, method: &Method, path: &str, answer: Response) {
-        let (status, headers) = (answer.status(), answer.headers().clone());
+    /// Asserts that the document describes this response of an operation: status, headers, content type and body.
+    pub async fn check_response(&self, method: &Method, path: &str, response: Response) {
+        let (status, headers) = (response.status(), response.headers().clone());
         let what = format!("{method} {path} → {status}");
         let documented = &self.operation(method, path)["responses"][status.as_str()];
         assert!(documented.is_object(), "{what} is not documented");
@@ -69,11 +69,11 @@ impl Document {
             .into_iter()
             .flat_map(|map| map.keys())
         {
-            // Of the several answers with this status, only some ask to wait.
+            // Several responses share a status, and only some have this header.
             let optional = name == "Retry-After";
             assert!(optional || headers.contains_key(name), "{what}: no {name}");
         }
-        let body = answer.text().await.expect("the body is text");
+        let body = response.text().await.expect("the body is text");
         let Some(contents) = documented["content"].as_object() else {
             assert_eq!(body, "", "{what} has no body");
             return;
@@ -100,7 +100,7 @@ impl Document {
     }
 }
 
-/// The content type without its parameters.
+/// The content type without parameters.
 pub fn essence(headers: &HeaderMap) -> String {
     let content_type = headers["content-type"].to_str().expect("it is text");
     content_type

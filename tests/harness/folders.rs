@@ -9,18 +9,18 @@ pub fn root() -> &'static Path {
         .expect("the tests are a folder of the workspace")
 }
 
-/// The folder that cargo builds into.
+/// Cargo's target folder.
 pub fn target() -> PathBuf {
-    above_the_test(3)
+    ancestor_of_test_program(3)
 }
 
 /// The folder of the workspace's programs.
 pub fn programs() -> PathBuf {
-    above_the_test(2)
+    ancestor_of_test_program(2)
 }
 
-/// A test program is `target/PROFILE/deps/NAME`.
-fn above_the_test(levels: usize) -> PathBuf {
+/// The ancestor of the test program, which is `target/PROFILE/deps/NAME`.
+fn ancestor_of_test_program(levels: usize) -> PathBuf {
     let program = std::env::current_exe().expect("the program has a path");
     program
         .ancestors()

@@ -1,14 +1,14 @@
-//! What the tests stand on: real servers, running services, and voters.
+//! Test harness: real servers, running services, and voters.
 
 pub mod app;
 pub mod browser;
+pub mod client_pool;
 pub mod cluster;
 pub mod collector;
-pub mod crowd;
 pub mod debian;
 pub mod document;
 pub mod folders;
-pub mod front;
+pub mod load_balancer;
 pub mod pooler;
 pub mod postgres;
 pub mod power;
@@ -31,56 +31,55 @@ use std::{net::TcpListener, thread, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-/// How long anything may take that happens by itself. Generous, for machines are shared; a test that passes does not
-/// wait so long.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+/// Time limit for everything that a test waits for. Long, because machines are shared; a test that passes does not wait
+/// this long.
+pub const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Asks again until the answer is good; fails with the last answer when patience is at an end.
+/// Polls until the value fulfils the condition; panics with the last value after the timeout.
 pub async fn eventually<T: std::fmt::Debug>(
     what: &str,
-    good: impl Fn(&T) -> bool,
-    ask: impl AsyncFn() -> T,
+    condition: impl Fn(&T) -> bool,
+    poll: impl AsyncFn() -> T,
 ) -> T {
-    eventually_every(Duration::from_millis(20), what, good, ask).await
+    eventually_every(Duration::from_millis(20), what, condition, poll).await
 }
 
-/// The same for answers that cost more than others, with this pause between two of them.
+/// The same with this interval between polls, for values that are expensive to get.
 pub async fn eventually_every<T: std::fmt::Debug>(
-    pause: Duration,
+    interval: Duration,
     what: &str,
-    good: impl Fn(&T) -> bool,
-    ask: impl AsyncFn() -> T,
+    condition: impl Fn(&T) -> bool,
+    poll: impl AsyncFn() -> T,
 ) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
-        let answer = ask().await;
-        if good(&answer) {
-            return answer;
+        let value = poll().await;
+        if condition(&value) {
+            return value;
         }
         assert!(
             Instant::now() < deadline,
-            "{what} did not come about; last seen: {answer:?}"
+            "timed out waiting for {what}; last value: {value:?}"
         );
-        sleep(pause).await;
+        sleep(interval).await;
     }
 }
 
-/// A port that nobody uses, below those that the system hands out by itself: while a server restarts, no connection
-/// can take its port by chance.
+/// A free port below the range of ephemeral ports, so that no outgoing connection can take it while a server restarts.
 pub fn free_port() -> u16 {
     (0..1000)
         .map(|_| rand::random_range(15_000..30_000))
         .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .expect("one port of 15000 is free")
+        .expect("a port of 15000 is free")
 }
 
-/// A name that no other test has.
+/// A name that no other test uses.
 pub fn unique(what: &str) -> String {
     format!("{what}_{:016x}", rand::random::<u64>())
 }
 
-/// Runs something asynchronous to its end, from within a test that is asynchronous itself.
-fn on_a_thread<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+/// Runs a future to completion on a thread of its own, also from within an asynchronous test.
+fn block_on_thread<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     let runtime = || {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -1,4 +1,4 @@
-//! A real PgBouncer before a real Postgres: the `pgbouncer` of this machine, or that of Debian 13 in a container.
+//! A real PgBouncer in front of a real Postgres: the local `pgbouncer`, or that of Debian 13 in a container.
 
 use std::{fs, os::unix::fs::chown, path::PathBuf};
 
@@ -6,43 +6,43 @@ use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    PATIENCE, debian, free_port,
+    TIMEOUT, debian, free_port,
     postgres::Database,
     server::{Server, find_program},
 };
 
-/// Which connection to the server a client gets.
+/// The pool mode: the server connection that a client gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Any, for each transaction.
+    /// Any connection, for each transaction.
     Transaction,
-    /// Always the same.
+    /// The same connection for the whole session.
     Session,
 }
 
-/// Whose PgBouncer it is.
+/// The source of the PgBouncer program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     ThisMachine,
     Debian13,
 }
 
-/// A PgBouncer before one database.
+/// A PgBouncer in front of one database.
 pub struct Pooler {
     pub url: String,
-    /// What `pgbouncer --version` says.
+    /// The first line of `pgbouncer --version`.
     pub version: String,
     _server: Server,
 }
 
 impl Pooler {
-    /// Starts one with two connections to the server for all its clients in transaction mode.
+    /// Starts a PgBouncer. In transaction mode it has two server connections for all clients.
     pub async fn start(source: Source, mode: Mode, database: &Database) -> Result<Self, String> {
         let port = free_port();
         let (server, version) = match source {
             Source::ThisMachine => {
                 let program = find_program("pgbouncer", &[PathBuf::from("/usr/sbin")])
-                    .ok_or("pgbouncer is not on this machine")?;
+                    .ok_or("pgbouncer is not installed")?;
                 let version = std::process::Command::new(&program)
                     .arg("--version")
                     .output()
@@ -92,14 +92,14 @@ impl Pooler {
     async fn wait_until_ready(&self) -> Result<(), String> {
         let options: PgConnectOptions = self.url.parse().expect("it is a URL");
         let options = options.extra_float_digits(None);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             match PgConnection::connect_with(&options).await {
                 Ok(connection) => {
                     return connection.close().await.map_err(|error| error.to_string());
                 }
                 Err(error) if Instant::now() > deadline => {
-                    return Err(format!("PgBouncer does not answer: {error}"));
+                    return Err(format!("PgBouncer does not respond: {error}"));
                 }
                 Err(_) => sleep(std::time::Duration::from_millis(50)).await,
             }

@@ -1,4 +1,4 @@
-//! A real Postgres: the one that `TEST_DATABASE_URL` names, a container, or an `initdb` and `postgres` of this machine.
+//! A real Postgres: the one at `TEST_DATABASE_URL`, a container, or the local `initdb` and `postgres`.
 
 use std::{
     io::Write,
@@ -13,7 +13,7 @@ use testcontainers::ImageExt;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    PATIENCE, free_port, on_a_thread,
+    TIMEOUT, block_on_thread, free_port,
     server::{self, Server, find_program},
     tls::Certificate,
     unique,
@@ -21,10 +21,10 @@ use super::{
 
 const TAG: &str = "18";
 const PORT: u16 = 5432;
-/// Tests end servers, not machines: what the kernel has is kept, and nobody waits for a disk that others use.
+/// Tests kill servers, not machines: writes in the kernel's cache survive, and no test waits for a shared disk.
 const UNSYNCED: &str = "-c fsync=off";
 
-/// A Postgres, ready to be used.
+/// A Postgres that accepts connections.
 #[derive(Debug)]
 pub struct PostgresServer {
     options: PgConnectOptions,
@@ -32,11 +32,11 @@ pub struct PostgresServer {
     pub server: Server,
 }
 
-/// The Postgres that all tests of this program share. They use databases of their own.
+/// The Postgres that all tests share. Each test uses a database of its own.
 pub fn shared() -> Result<&'static PostgresServer, String> {
     static SHARED: OnceLock<Result<PostgresServer, String>> = OnceLock::new();
     SHARED
-        .get_or_init(|| external().unwrap_or_else(own))
+        .get_or_init(|| external().unwrap_or_else(dedicated))
         .as_ref()
         .map_err(Clone::clone)
 }
@@ -48,21 +48,19 @@ fn external() -> Option<Result<PostgresServer, String>> {
     Some(PostgresServer::new(url, Server::External))
 }
 
-/// A Postgres for one test, which may break it.
-pub fn own() -> Result<PostgresServer, String> {
+/// Starts a Postgres for one test, which may break it.
+pub fn dedicated() -> Result<PostgresServer, String> {
     let (server, port) = start(None)?;
     PostgresServer::new(url(port), server)
 }
 
-/// A Postgres of this machine, and a read replica of it.
+/// Starts a local Postgres and a read replica of it.
 pub fn with_replica() -> Result<(PostgresServer, PostgresServer), String> {
     let port = free_port();
-    let primary =
-        PostgresServer::new(url(port), on_this_machine(port, None, |_| UNSYNCED.into())?)?;
+    let primary = PostgresServer::new(url(port), start_local(port, None, |_| UNSYNCED.into())?)?;
     let port_of_replica = free_port();
     let found = |name| {
-        find_program(name, &debian_folders())
-            .ok_or_else(|| format!("{name} is not on this machine"))
+        find_program(name, &debian_folders()).ok_or_else(|| format!("{name} is not installed"))
     };
     let (copy, postgres) = (found("pg_basebackup")?, found("postgres")?);
     let replica = Server::process(
@@ -83,16 +81,16 @@ pub fn with_replica() -> Result<(PostgresServer, PostgresServer), String> {
     Ok((primary, replica))
 }
 
-/// A Postgres that takes TLS connections. It may not answer yet.
-pub struct SecuredPostgres {
+/// A Postgres that accepts TLS connections. It may not be ready yet.
+pub struct TlsPostgres {
     pub url: String,
     _server: Server,
 }
 
-/// Starts one with this certificate.
-pub fn secured(certificate: &Certificate) -> Result<SecuredPostgres, String> {
+/// Starts a Postgres with this certificate.
+pub fn with_tls(certificate: &Certificate) -> Result<TlsPostgres, String> {
     let (server, port) = start(Some(certificate))?;
-    Ok(SecuredPostgres {
+    Ok(TlsPostgres {
         url: url(port).replace("127.0.0.1", "localhost"),
         _server: server,
     })
@@ -102,19 +100,19 @@ fn url(port: u16) -> String {
     format!("postgres://postgres:postgres@127.0.0.1:{port}/postgres")
 }
 
-/// In a container if there are such, else from this machine's programs.
+/// Starts a Postgres in a container if there is a container engine, else as a local process.
 fn start(certificate: Option<&Certificate>) -> Result<(Server, u16), String> {
     let flags = |folder: &str| {
         let tls = format!(
             " -c ssl=on -c ssl_cert_file={folder}/cert.pem -c ssl_key_file={folder}/key.pem"
         );
-        // Several tests hold pools at once.
+        // Several tests have connection pools at the same time.
         format!(
             "{UNSYNCED} -c max_connections=300{}",
             certificate.map_or("", |_| &tls)
         )
     };
-    let container = server::in_container("postgres", TAG, PORT, |image| {
+    let container = server::start_container("postgres", TAG, PORT, |image| {
         const FOLDER: &str = "/var/lib/postgresql";
         let Some(tls) = certificate else {
             let command = format!("postgres {}", flags(FOLDER));
@@ -122,7 +120,7 @@ fn start(certificate: Option<&Certificate>) -> Result<(Server, u16), String> {
                 .with_env_var("POSTGRES_PASSWORD", "postgres")
                 .with_cmd(command.split(' '));
         };
-        // Postgres takes only a key that is its own.
+        // Postgres accepts only a key file that it owns.
         let install = format!("install -o postgres -m 600 /tls/* {FOLDER}/");
         let script = format!(
             "{install} && exec docker-entrypoint.sh postgres {}",
@@ -137,7 +135,7 @@ fn start(certificate: Option<&Certificate>) -> Result<(Server, u16), String> {
     });
     container.or_else(|container| {
         let port = free_port();
-        on_this_machine(port, certificate, flags)
+        start_local(port, certificate, flags)
             .map(|server| (server, port))
             .map_err(|local| {
                 format!("no Postgres: TEST_DATABASE_URL is not set, {container}, {local}")
@@ -145,21 +143,20 @@ fn start(certificate: Option<&Certificate>) -> Result<(Server, u16), String> {
     })
 }
 
-fn on_this_machine(
+fn start_local(
     port: u16,
     certificate: Option<&Certificate>,
     flags: impl Fn(&str) -> String,
 ) -> Result<Server, String> {
     let program = |name| {
-        find_program(name, &debian_folders())
-            .ok_or_else(|| format!("{name} is not on this machine"))
+        find_program(name, &debian_folders()).ok_or_else(|| format!("{name} is not installed"))
     };
     let (initdb, postgres) = (program("initdb")?, program("postgres")?);
     Server::process(
         "postgres",
         |folder, user| {
             certificate.map_or(Ok(()), |tls| tls.write(folder, user))?;
-            make_cluster(&initdb, folder, user)
+            init_cluster(&initdb, folder, user)
         },
         |folder| {
             command_of(
@@ -174,14 +171,14 @@ fn on_this_machine(
 
 fn command_of(postgres: &Path, folder: &Path, port: u16, flags: &str) -> Vec<String> {
     let folder = folder.display().to_string();
-    let place = format!(
+    let options = format!(
         "-D {folder}/data -p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
     );
-    let command = format!("{} {place} {flags}", postgres.display());
+    let command = format!("{} {options} {flags}", postgres.display());
     command.split_whitespace().map(str::to_owned).collect()
 }
 
-/// Debian keeps each version's programs in a folder of its own; the newest comes first.
+/// Debian's folders of Postgres programs, one per version, the newest first.
 fn debian_folders() -> Vec<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
@@ -197,7 +194,7 @@ fn debian_folders() -> Vec<PathBuf> {
         .collect()
 }
 
-fn make_cluster(initdb: &Path, folder: &Path, user: Option<u32>) -> Result<(), String> {
+fn init_cluster(initdb: &Path, folder: &Path, user: Option<u32>) -> Result<(), String> {
     let mut command = Command::new(initdb);
     command
         .args([
@@ -220,12 +217,12 @@ fn run_as(command: &mut Command, folder: &Path, user: Option<u32>) -> Result<(),
     let output = command
         .output()
         .map_err(|error| format!("{name} cannot be run: {error}"))?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     output
         .status
         .success()
         .then_some(())
-        .ok_or_else(|| format!("{name} failed: {said}"))
+        .ok_or_else(|| format!("{name} failed: {stderr}"))
 }
 
 impl PostgresServer {
@@ -239,7 +236,7 @@ impl PostgresServer {
             server,
         };
         let options = postgres.options.clone();
-        on_a_thread(async move { wait_until_ready(&options).await })?;
+        block_on_thread(async move { wait_until_ready(&options).await })?;
         Ok(postgres)
     }
 
@@ -247,21 +244,21 @@ impl PostgresServer {
         &self.url
     }
 
-    /// Waits until it answers.
+    /// Waits until it accepts connections.
     pub async fn wait_until_ready(&self) {
         wait_until_ready(&self.options)
             .await
             .expect("Postgres starts again");
     }
 
-    /// A connection to the database that is always there.
+    /// A connection to the maintenance database.
     async fn connect(&self) -> PgConnection {
         PgConnection::connect_with(&self.options)
             .await
-            .expect("Postgres answers")
+            .expect("Postgres accepts connections")
     }
 
-    /// A new, empty database.
+    /// Creates an empty database.
     pub async fn database(&'static self) -> Database {
         let name = unique("test");
         let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
@@ -285,19 +282,19 @@ impl PostgresServer {
 }
 
 async fn wait_until_ready(options: &PgConnectOptions) -> Result<(), String> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         match PgConnection::connect_with(options).await {
             Ok(connection) => return connection.close().await.map_err(|error| error.to_string()),
             Err(error) if Instant::now() > deadline => {
-                return Err(format!("Postgres does not answer: {error}"));
+                return Err(format!("Postgres does not respond: {error}"));
             }
             Err(_) => sleep(std::time::Duration::from_millis(50)).await,
         }
     }
 }
 
-/// A database of one test, dropped with this value.
+/// The database of one test, dropped with this value.
 #[derive(Debug)]
 pub struct Database {
     server: &'static PostgresServer,
@@ -313,27 +310,27 @@ impl Database {
         &self.name
     }
 
-    /// What `pg_dump` writes with these flags.
+    /// The output of `pg_dump` with these flags.
     pub fn dump(&self, flags: &[&str]) -> String {
-        let output = self.client("pg_dump", flags, "");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "pg_dump: {said}");
+        let output = self.run_client("pg_dump", flags, "");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "pg_dump: {stderr}");
         String::from_utf8(output.stdout).expect("it is text")
     }
 
-    /// Reads a dump with `psql`. Fails with what it complained of.
+    /// Restores a dump with `psql`. Fails with its error output.
     pub fn restore(&self, dump: &str) -> Result<(), String> {
-        let output = self.client("psql", &["--quiet"], dump);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        if output.status.success() && said.is_empty() {
+        let output = self.run_client("psql", &["--quiet"], dump);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        if output.status.success() && stderr.is_empty() {
             Ok(())
         } else {
-            Err(said)
+            Err(stderr)
         }
     }
 
-    /// Runs a client of the server's own version.
-    fn client(&self, program: &str, flags: &[&str], input: &str) -> Output {
+    /// Runs a client program of the server's version.
+    fn run_client(&self, program: &str, flags: &[&str], input: &str) -> Output {
         let (host, port) = self.address();
         let mut command = match &self.server.server {
             Server::Container { id, .. } => {
@@ -343,8 +340,8 @@ impl Database {
                 command
             }
             Server::External | Server::Process(_) => {
-                let found =
-                    find_program(program, &debian_folders()).expect("it is beside the server");
+                let found = find_program(program, &debian_folders())
+                    .expect("it is installed with the server");
                 let mut command = Command::new(found);
                 command.env("PGPASSWORD", "postgres");
                 let port = port.to_string();
@@ -364,8 +361,8 @@ impl Database {
         output
     }
 
-    /// The URL of the database that is always there.
-    pub fn url_of_the_server(&self) -> String {
+    /// The URL of the maintenance database.
+    pub fn admin_url(&self) -> String {
         self.server.url().to_owned()
     }
 
@@ -378,10 +375,10 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        // Whoever started the server throws it away; somebody else's is left as it was.
+        // A server that the tests started is removed as a whole; an external one is left as it was.
         if let Server::External = self.server.server {
             let (options, name) = (self.server.options.clone(), self.name.clone());
-            let dropped = on_a_thread(async move {
+            let dropped = block_on_thread(async move {
                 let drop = sqlx::AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"));
                 let mut connection = PgConnection::connect_with(&options)
                     .await

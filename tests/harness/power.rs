@@ -1,7 +1,7 @@
-//! A power cut, as far as files can tell: what was not synced may be gone, from any byte on.
+//! A simulated power loss: unsynced data may be lost from any byte on.
 //!
-//! A killed process does not show it, for the system keeps what it wrote. So a small library, preloaded into the server,
-//! writes down how much of each file was synced, and the cut takes from what came after.
+//! Killing a process does not lose data, because the kernel keeps its writes. So a small library, preloaded into the
+//! server, records the synced length of each file, and the simulation truncates files beyond that length.
 
 use std::{
     fs::{self, OpenOptions},
@@ -14,12 +14,12 @@ use std::{
 use rand::{Rng, RngExt};
 use tempfile::TempDir;
 
-/// The library that is preloaded, or why there is none on this machine.
+/// The path of the preloaded library, or the reason why it cannot be built.
 pub fn library() -> Result<&'static Path, String> {
     static LIBRARY: OnceLock<Result<(TempDir, PathBuf), String>> = OnceLock::new();
     let library = LIBRARY.get_or_init(|| {
         if cfg!(not(target_os = "linux")) {
-            return Err("what was synced can be found out on Linux only".into());
+            return Err("synced lengths can be recorded on Linux only".into());
         }
         let folder = tempfile::tempdir().expect("a folder can be made");
         let (source, library) = (
@@ -33,15 +33,15 @@ pub fn library() -> Result<&'static Path, String> {
             .arg("-ldl")
             .output()
             .map_err(|error| format!("cc cannot be run: {error}"))?;
-        let said = String::from_utf8_lossy(&built.stderr).into_owned();
-        // By the user that the server runs as.
+        let stderr = String::from_utf8_lossy(&built.stderr).into_owned();
+        // Readable for the user that runs the server.
         let readable = fs::Permissions::from_mode(0o755);
         fs::set_permissions(folder.path(), readable).expect("the folder is ours");
         built
             .status
             .success()
             .then_some((folder, library))
-            .ok_or(said)
+            .ok_or(stderr)
     });
     library
         .as_ref()
@@ -49,22 +49,22 @@ pub fn library() -> Result<&'static Path, String> {
         .map_err(Clone::clone)
 }
 
-/// How much of a file was synced, in bytes; `None`: it never was, or the library is not at work.
-pub fn synced(file: &Path) -> Option<u64> {
-    let notes = fs::read_to_string(file.with_added_extension("synced")).ok()?;
-    notes.trim().parse().ok()
+/// The synced length of a file in bytes; `None` if it was never synced or the library is not loaded.
+pub fn synced_length(file: &Path) -> Option<u64> {
+    let record = fs::read_to_string(file.with_added_extension("synced")).ok()?;
+    record.trim().parse().ok()
 }
 
-/// Takes some of what was not synced from the end of a file, from any byte on. Returns how many bytes were at stake.
-pub fn cut(file: &Path, random: &mut impl Rng) -> u64 {
-    let synced = synced(file).unwrap_or(0);
-    let length = file.metadata().expect("the file is there").len();
-    let at_stake = length.saturating_sub(synced);
-    if at_stake > 0 {
-        let kept = random.random_range(0..=at_stake);
+/// Truncates a file at a random byte of its unsynced part. Returns the length of that part in bytes.
+pub fn truncate_unsynced(file: &Path, random: &mut impl Rng) -> u64 {
+    let synced = synced_length(file).unwrap_or(0);
+    let length = file.metadata().expect("the file exists").len();
+    let unsynced = length.saturating_sub(synced);
+    if unsynced > 0 {
+        let kept = random.random_range(0..=unsynced);
         let file = OpenOptions::new().write(true).open(file);
-        let cut = file.and_then(|file| file.set_len(synced + kept));
-        cut.expect("the file can be cut");
+        let truncated = file.and_then(|file| file.set_len(synced + kept));
+        truncated.expect("the file can be truncated");
     }
-    at_stake
+    unsynced
 }

@@ -1,4 +1,4 @@
-//! The programs as processes of their own.
+//! The programs, each in a process of its own.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -11,9 +11,9 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{PATIENCE, folders, storage::Storage};
+use super::{TIMEOUT, folders, storage::Storage};
 
-/// Where a program of this workspace is.
+/// The path of a program of this workspace.
 pub fn program(name: &str) -> PathBuf {
     let path = folders::programs().join(name);
     assert!(
@@ -24,7 +24,7 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
-/// A program with an environment of its own: nothing of the developer's shell gets in.
+/// A command with this environment only: variables of the developer's shell are not passed on.
 pub fn command(name: &str, variables: &[(&str, &str)]) -> Command {
     command_of(&program(name), variables)
 }
@@ -35,7 +35,7 @@ fn command_of(program: &Path, variables: &[(&str, &str)]) -> Command {
     command
 }
 
-/// Runs a program to its end.
+/// Runs a program until it ends.
 pub fn output(command: &mut Command) -> Output {
     command
         .stdin(Stdio::null())
@@ -47,13 +47,13 @@ pub fn output(command: &mut Command) -> Output {
 #[derive(Debug)]
 pub struct Process {
     child: Child,
-    said: Arc<Said>,
+    captured: Arc<CapturedOutput>,
 }
 
 #[derive(Debug, Default)]
-struct Said {
+struct CapturedOutput {
     lines: Mutex<Vec<String>>,
-    more: Condvar,
+    changed: Condvar,
 }
 
 impl Process {
@@ -63,47 +63,47 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program can be started");
-        let said = Arc::new(Said::default());
-        listen(child.stdout.take().expect("stdout is piped"), &said);
-        listen(child.stderr.take().expect("stderr is piped"), &said);
-        Self { child, said }
+        let captured = Arc::new(CapturedOutput::default());
+        capture(child.stdout.take().expect("stdout is piped"), &captured);
+        capture(child.stderr.take().expect("stderr is piped"), &captured);
+        Self { child, captured }
     }
 
-    /// The lines with this text that the program has said by now.
+    /// The output lines so far that contain this text.
     pub fn lines_with(&self, text: &str) -> Vec<String> {
-        let lines = self.said.lines.lock().unwrap();
+        let lines = self.captured.lines.lock().unwrap();
         let found = lines.iter().filter(|line| line.contains(text));
         found.cloned().collect()
     }
 
-    /// Waits until the program has said a line with this text, and returns it.
-    pub fn line_with(&self, text: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        let mut lines = self.said.lines.lock().unwrap();
+    /// Waits for an output line that contains this text, and returns it.
+    pub fn wait_for_line(&self, text: &str) -> String {
+        let deadline = Instant::now() + TIMEOUT;
+        let mut lines = self.captured.lines.lock().unwrap();
         loop {
             if let Some(line) = lines.iter().find(|line| line.contains(text)) {
                 return line.clone();
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let said = lines.join("\n");
-                // What is dropped by the panic looks into the lines, too.
+                let output = lines.join("\n");
+                // Destructors that run during the panic lock the lines, too.
                 drop(lines);
-                panic!("no line with {text:?} among:\n{said}");
+                panic!("no line with {text:?} in:\n{output}");
             }
-            lines = self.said.more.wait_timeout(lines, left).unwrap().0;
+            lines = self.captured.changed.wait_timeout(lines, left).unwrap().0;
         }
     }
 
-    /// The URL in the line with this text, or that of the address there.
+    /// The URL or the address in the line with this text, as a URL.
     pub fn url_in(&self, text: &str) -> String {
-        let line = self.line_with(text);
+        let line = self.wait_for_line(text);
         let after = |mark| {
             line.split(mark)
                 .nth(1)
                 .and_then(|rest| rest.split([' ', '"']).next())
         };
-        // In lines of text, and in those of JSON.
+        // In log lines of text and of JSON.
         let address = after("http://")
             .or_else(|| after("address="))
             .or_else(|| after("\"address\":\""));
@@ -122,7 +122,7 @@ impl Process {
         self.child.wait().expect("it can be waited for");
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Sends SIGTERM and waits until it has ended.
     pub fn terminate(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.wait()
@@ -133,15 +133,15 @@ impl Process {
     }
 
     pub fn wait(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             if let Some(status) = self.child.try_wait().expect("it can be waited for") {
                 return status;
             }
             assert!(
                 Instant::now() < deadline,
-                "it does not end; it said:\n{}",
-                self.said.lines.lock().unwrap().join("\n")
+                "it does not end; its output:\n{}",
+                self.captured.lines.lock().unwrap().join("\n")
             );
             thread::sleep(std::time::Duration::from_millis(10));
         }
@@ -154,24 +154,24 @@ impl Drop for Process {
         let _ = self.child.wait();
         if thread::panicking() {
             eprintln!(
-                "a program of the failing test said:\n{}",
-                self.said.lines.lock().unwrap().join("\n")
+                "output of a program of the failing test:\n{}",
+                self.captured.lines.lock().unwrap().join("\n")
             );
         }
     }
 }
 
-fn listen(stream: impl Read + Send + 'static, said: &Arc<Said>) {
-    let said = said.clone();
+fn capture(stream: impl Read + Send + 'static, captured: &Arc<CapturedOutput>) {
+    let captured = captured.clone();
     thread::spawn(move || {
         for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            said.lines.lock().unwrap().push(line);
-            said.more.notify_all();
+            captured.lines.lock().unwrap().push(line);
+            captured.changed.notify_all();
         }
     });
 }
 
-/// One of the three services as a process on this storage, listening on a free port.
+/// One of the three services as a process on this storage, on a free port.
 pub struct Service {
     pub process: Process,
     pub url: String,
@@ -182,7 +182,7 @@ impl Service {
         Self::start_program(&program(name), storage, more)
     }
 
-    /// The same for a program that may be another build.
+    /// Starts a program that may be another build.
     pub fn start_program(program: &Path, storage: &Storage, more: &[(&str, &str)]) -> Self {
         let folder = storage.folder.path().display().to_string();
         let mut command = command_of(

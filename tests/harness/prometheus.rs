@@ -1,4 +1,4 @@
-//! A real Prometheus of this machine, which scrapes one service.
+//! A real, local Prometheus that scrapes one service.
 
 use std::{fs, process::Command};
 
@@ -14,10 +14,10 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one that scrapes this service every second; or says why there is none.
+    /// Starts a Prometheus that scrapes this service every second. Fails if it is not installed.
     pub fn of(service: &str) -> Result<Self, String> {
         let program = find_program("prometheus", &[])
-            .ok_or("prometheus is not on this machine (Debian: prometheus)")?;
+            .ok_or("prometheus is not installed (Debian: prometheus)")?;
         let folder = tempfile::tempdir().expect("a folder can be made");
         let configuration = folder.path().join("prometheus.yml");
         let target = service.trim_start_matches("http://");
@@ -42,13 +42,13 @@ impl Prometheus {
         })
     }
 
-    /// The `data` of the answer to a request of its API; null before it listens.
-    pub async fn ask(&self, path_and_query: &str) -> Value {
+    /// The `data` of a response of its API; null before it listens.
+    pub async fn query(&self, path_and_query: &str) -> Value {
         let url = format!("{}/api/v1/{path_and_query}", self.url);
         let Ok(response) = reqwest::get(url).await else {
             return Value::Null;
         };
-        let answer: Value = response.json().await.unwrap_or_default();
-        answer["data"].clone()
+        let body: Value = response.json().await.unwrap_or_default();
+        body["data"].clone()
     }
 }

@@ -1,32 +1,32 @@
-//! Prometheus' own judge of metrics: `promtool` of this machine, or of Prometheus' image.
+//! Prometheus' linter of metrics: the local `promtool`, or the one in Prometheus' image.
 
 use std::{
     io::Write,
     process::{Command, Output, Stdio},
 };
 
-use super::server::{find_program, no_container_engine};
+use super::server::{container_engine_error, find_program};
 
 const IMAGE: &str = "prom/prometheus:v3.13.3";
 
-/// How `promtool` is started.
+/// The command that starts `promtool`.
 pub struct Promtool(Vec<String>);
 
 impl Promtool {
-    /// That of this machine if there is one; or why there is none.
+    /// Finds the local `promtool` or the image. Fails with the reason if there is neither.
     pub fn find() -> Result<Self, String> {
         if let Some(program) = find_program("promtool", &[]) {
             return Ok(Self(vec![program.display().to_string()]));
         }
-        let missing = "promtool is not on this machine (Debian: prometheus)";
-        if let Some(why) = no_container_engine() {
+        let missing = "promtool is not installed (Debian: prometheus)";
+        if let Some(why) = container_engine_error() {
             return Err(format!("{missing}, and {why}"));
         }
         let command = format!("docker run --rm --interactive --entrypoint promtool {IMAGE}");
         Ok(Self(command.split(' ').map(str::to_owned).collect()))
     }
 
-    /// What is wrong with these metrics; empty: nothing.
+    /// The problems of these metrics; empty if there are none.
     pub fn check_metrics(&self, metrics: &str) -> String {
         let mut promtool = Command::new(&self.0[0])
             .args(&self.0[1..])
@@ -46,10 +46,10 @@ impl Promtool {
             stdout,
             stderr,
         } = promtool.wait_with_output().expect("promtool ends");
-        let mut said = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
-        if !status.success() && said.is_empty() {
-            said = format!("promtool ended with {status}");
+        let mut problems = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
+        if !status.success() && problems.is_empty() {
+            problems = format!("promtool ended with {status}");
         }
-        said
+        problems
     }
 }

@@ -1,4 +1,5 @@
-//! A TCP proxy that breaks the network between a service and its server, while connections are open.
+//! A TCP proxy that injects network faults between a client and its server, also on open connections. The faults are named
+//! after the toxics of Toxiproxy.
 
 use std::{
     mem,
@@ -14,78 +15,78 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-/// What the network does.
+/// A network fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Network {
-    Good,
-    /// All that is sent comes later by so much.
-    Slow(Duration),
-    /// So many bytes pass in a second in each direction, and the others wait in line.
-    Narrow(u32),
-    /// Connections are made, and nothing that is sent arrives.
-    BlackHole,
-    /// What clients send does not arrive.
-    NoRequests,
-    /// What the server answers does not arrive.
-    NoAnswers,
-    /// Every connection is reset at once.
-    Reset,
+pub enum Toxic {
+    None,
+    /// Data is delayed by this time.
+    Latency(Duration),
+    /// At most this many bytes per second pass in each direction; more are queued.
+    Bandwidth(u32),
+    /// Connections are accepted, and no data passes.
+    Timeout,
+    /// No data passes from the client to the server.
+    TimeoutUpstream,
+    /// No data passes from the server to the client.
+    TimeoutDownstream,
+    /// Connections are reset at once.
+    ResetPeer,
 }
 
-/// A way to a server.
+/// A proxy in front of a server.
 pub struct Proxy {
-    /// Where new connections lead.
-    target: Arc<Mutex<String>>,
-    /// A connection keeps the one under which it was made.
-    network: Arc<Mutex<watch::Sender<Network>>>,
+    /// The server of new connections.
+    upstream: Arc<Mutex<String>>,
+    /// A connection stays subscribed to the sender under which it was accepted.
+    toxic: Arc<Mutex<watch::Sender<Toxic>>>,
     _accepting: AbortOnDropHandle<()>,
 }
 
 impl Proxy {
-    /// A good way to the server of this URL, and the URL that leads along it.
+    /// Starts a proxy in front of the server at this URL. Returns it and the URL through the proxy.
     pub async fn to(url: &str) -> (Self, String) {
         let mut url = url::Url::parse(url).expect("it is a URL");
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a port is free");
-        let port = listener.local_addr().expect("it is bound").port();
-        let target = Arc::new(Mutex::new(address(&url)));
-        let network = Arc::new(Mutex::new(watch::Sender::new(Network::Good)));
-        let accepting = tokio::spawn(accept(listener, target.clone(), network.clone()));
+        let port = listener.local_addr().expect("the listener is bound").port();
+        let upstream = Arc::new(Mutex::new(address(&url)));
+        let toxic = Arc::new(Mutex::new(watch::Sender::new(Toxic::None)));
+        let accepting = tokio::spawn(accept(listener, upstream.clone(), toxic.clone()));
         url.set_host(Some("127.0.0.1")).expect("it has a host");
         url.set_port(Some(port)).expect("it has a port");
         let proxy = Self {
-            target,
-            network,
+            upstream,
+            toxic,
             _accepting: AbortOnDropHandle::new(accepting),
         };
         (proxy, url.into())
     }
 
-    /// Leads new connections to another server, as a name does after a failover; those that are open stay.
-    pub fn lead_to(&self, url: &str) {
-        *self.target.lock().unwrap() = address(&url::Url::parse(url).expect("it is a URL"));
+    /// Directs new connections to another server, as a DNS name does after a failover. Open connections stay.
+    pub fn set_upstream(&self, url: &str) {
+        *self.upstream.lock().unwrap() = address(&url::Url::parse(url).expect("it is a URL"));
     }
 
-    /// Makes the network so, for open connections too. What was held back goes on once it may.
-    pub fn make(&self, network: Network) {
-        self.network.lock().unwrap().send_replace(network);
+    /// Sets the fault for new and open connections. Data that was held back passes once the fault allows it.
+    pub fn set_toxic(&self, toxic: Toxic) {
+        self.toxic.lock().unwrap().send_replace(toxic);
     }
 
-    /// Resets the connections that are open; new ones are good.
+    /// Resets the open connections; new ones have no fault.
     pub fn reset_open_connections(&self) {
-        self.make_anew().send_replace(Network::Reset);
+        self.replace_sender().send_replace(Toxic::ResetPeer);
     }
 
-    /// Mends it for new connections only: those that are open have been forgotten on the way, and nobody says so.
-    pub fn mend_for_new_connections(&self) {
-        drop(self.make_anew());
+    /// Removes the fault for new connections only: open ones stay silent for ever, as when a router has lost their state.
+    pub fn clear_toxic_for_new_connections(&self) {
+        drop(self.replace_sender());
     }
 
-    /// Makes a good network for new connections. Returns that of those that are open.
-    fn make_anew(&self) -> watch::Sender<Network> {
-        let good = watch::Sender::new(Network::Good);
-        mem::replace(&mut *self.network.lock().unwrap(), good)
+    /// Replaces the fault of new connections by none. Returns the sender of the open ones.
+    fn replace_sender(&self) -> watch::Sender<Toxic> {
+        let good = watch::Sender::new(Toxic::None);
+        mem::replace(&mut *self.toxic.lock().unwrap(), good)
     }
 }
 
@@ -96,84 +97,87 @@ fn address(url: &url::Url) -> String {
 
 async fn accept(
     listener: TcpListener,
-    target: Arc<Mutex<String>>,
-    network: Arc<Mutex<watch::Sender<Network>>>,
+    upstream: Arc<Mutex<String>>,
+    toxic: Arc<Mutex<watch::Sender<Toxic>>>,
 ) {
-    // Its connections end with the proxy.
+    // The connections end with the proxy.
     let open = CancellationToken::new();
     let _close = open.clone().drop_guard();
     while let Ok((client, _)) = listener.accept().await {
-        let target = target.lock().unwrap().clone();
-        let network = network.lock().unwrap().subscribe();
+        let upstream = upstream.lock().unwrap().clone();
+        let toxic = toxic.lock().unwrap().subscribe();
         let connection = open
             .clone()
-            .run_until_cancelled_owned(connect(client, target, network));
+            .run_until_cancelled_owned(connect(client, upstream, toxic));
         tokio::spawn(connection);
     }
 }
 
-async fn connect(mut client: TcpStream, target: String, network: watch::Receiver<Network>) {
-    let Ok(mut server) = TcpStream::connect(target).await else {
+async fn connect(mut client: TcpStream, upstream: String, toxic: watch::Receiver<Toxic>) {
+    let Ok(mut server) = TcpStream::connect(upstream).await else {
         return;
     };
     {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
-        // What was held back does not slip through when the connection is reset.
-        let holds_requests = |network| {
-            use Network::{BlackHole, NoRequests, Reset};
-            matches!(network, BlackHole | NoRequests | Reset)
+        // Data that was held back must not pass when the connection is reset.
+        let holds_requests = |toxic| {
+            use Toxic::{ResetPeer, Timeout, TimeoutUpstream};
+            matches!(toxic, Timeout | TimeoutUpstream | ResetPeer)
         };
-        let holds_answers = |network| {
-            use Network::{BlackHole, NoAnswers, Reset};
-            matches!(network, BlackHole | NoAnswers | Reset)
+        let holds_responses = |toxic| {
+            use Toxic::{ResetPeer, Timeout, TimeoutDownstream};
+            matches!(toxic, Timeout | TimeoutDownstream | ResetPeer)
         };
-        let mut resets = network.clone();
+        let mut resets = toxic.clone();
         tokio::select! {
-            () = pass(from_client, to_server, network.clone(), holds_requests) => return,
-            () = pass(from_server, to_client, network, holds_answers) => return,
-            _ = until(&mut resets, |network| network == Network::Reset) => {}
+            () = forward(from_client, to_server, toxic.clone(), holds_requests) => return,
+            () = forward(from_server, to_client, toxic, holds_responses) => return,
+            _ = wait_until(&mut resets, |toxic| toxic == Toxic::ResetPeer) => {}
         }
     }
     let _ = client.set_zero_linger();
 }
 
-/// Passes on what comes, until either side ends.
-async fn pass(
+/// Forwards data until either side closes.
+async fn forward(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    mut network: watch::Receiver<Network>,
-    holds: impl Fn(Network) -> bool,
+    mut toxic: watch::Receiver<Toxic>,
+    holds: impl Fn(Toxic) -> bool,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        let passes = |network| !holds(network);
-        let piece = match until(&mut network, passes).await {
-            Network::Slow(delay) => {
+        let passes = |toxic| !holds(toxic);
+        let chunk = match wait_until(&mut toxic, passes).await {
+            Toxic::Latency(delay) => {
                 sleep(delay).await;
                 count
             }
-            Network::Narrow(bytes_per_second) => (bytes_per_second / 100) as usize,
+            Toxic::Bandwidth(bytes_per_second) => (bytes_per_second / 100) as usize,
             _ => count,
         };
-        for piece in buffer[..count].chunks(piece) {
-            let is_narrow = matches!(*network.borrow(), Network::Narrow(_));
-            if is_narrow {
+        for chunk in buffer[..count].chunks(chunk) {
+            let is_limited = matches!(*toxic.borrow(), Toxic::Bandwidth(_));
+            if is_limited {
                 sleep(Duration::from_millis(10)).await;
             }
-            if to.write_all(piece).await.is_err() {
+            if to.write_all(chunk).await.is_err() {
                 return;
             }
         }
     }
-    // A goodbye is held back too.
-    until(&mut network, |network| !holds(network)).await;
+    // The end of the stream is held back, too.
+    wait_until(&mut toxic, |toxic| !holds(toxic)).await;
 }
 
-/// Waits until the network is so: for ever, if this connection has been forgotten.
-async fn until(network: &mut watch::Receiver<Network>, so: impl Fn(Network) -> bool) -> Network {
-    let now = network
-        .wait_for(|network| so(*network))
+/// Waits until the fault fulfils the condition: for ever, if the sender of this connection was replaced.
+async fn wait_until(
+    toxic: &mut watch::Receiver<Toxic>,
+    condition: impl Fn(Toxic) -> bool,
+) -> Toxic {
+    let now = toxic
+        .wait_for(|toxic| condition(*toxic))
         .await
         .map(|now| *now);
     match now {

@@ -1,4 +1,4 @@
-//! A real Redis: the one that `TEST_REDIS_URL` names, a container, or a `redis-server` of this machine.
+//! A real Redis: the one at `TEST_REDIS_URL`, a container, or the local `redis-server`.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,14 +12,14 @@ use redis::{Client, Commands, Connection};
 use testcontainers::ImageExt;
 
 use super::{
-    PATIENCE, free_port, power,
+    TIMEOUT, free_port, power,
     server::{self, Server, find_program},
     tls::Certificate,
 };
 
 const TAG: &str = "8.2";
 const PORT: u16 = 6379;
-/// As in production: what is answered is on the disk.
+/// The durable settings of production: a write is on the disk before its reply.
 const FLAGS: [&str; 6] = [
     "--appendonly",
     "yes",
@@ -29,21 +29,21 @@ const FLAGS: [&str; 6] = [
     "",
 ];
 
-/// The file that says that there is room again.
-const ROOMY: &str = "roomy";
+/// The file whose existence removes the limit of [`with_full_disk`].
+const DISK_SPACE_MARKER: &str = "disk-space";
 
-/// A Redis, ready to be used.
+/// A running Redis.
 #[derive(Debug)]
 pub struct RedisServer {
     pub url: String,
     pub server: Server,
 }
 
-/// The Redis that all tests of this program share. They use streams of their own and leave the server as it is.
+/// The Redis that all tests share. Each test uses streams of its own and changes no settings.
 pub fn shared() -> Result<&'static RedisServer, String> {
     static SHARED: OnceLock<Result<RedisServer, String>> = OnceLock::new();
     SHARED
-        .get_or_init(|| external().map_or_else(own, Ok))
+        .get_or_init(|| external().map_or_else(dedicated, Ok))
         .as_ref()
         .map_err(Clone::clone)
 }
@@ -58,18 +58,18 @@ fn external() -> Option<RedisServer> {
     })
 }
 
-/// A Redis for one test, which may break it.
-pub fn own() -> Result<RedisServer, String> {
-    let redis = start(&Place::default(), |port| {
+/// Starts a Redis for one test, which may break it.
+pub fn dedicated() -> Result<RedisServer, String> {
+    let redis = start(&Options::default(), |port| {
         vec!["--port".into(), port.to_string()]
     })?;
     redis.wait_until_ready()?;
     Ok(redis)
 }
 
-/// A Redis for one test that takes its time over every key when it starts again, and says meanwhile that it is loading.
+/// Starts a Redis for one test that loads its keys slowly after a restart and replies `LOADING` meanwhile.
 pub fn slow_to_load() -> Result<RedisServer, String> {
-    let redis = start(&Place::default(), |port| {
+    let redis = start(&Options::default(), |port| {
         let flags = format!("--port {port} --key-load-delay 300");
         flags.split(' ').map(str::to_owned).collect()
     })?;
@@ -77,15 +77,15 @@ pub fn slow_to_load() -> Result<RedisServer, String> {
     Ok(redis)
 }
 
-/// A Redis for one test, which may cut its power.
-pub fn powered() -> Result<RedisServer, String> {
-    let place = Place {
-        // What the image does not start by itself stays root, who owns what is copied into a container.
+/// Starts a Redis for one test, which may call [`RedisServer::lose_power`].
+pub fn with_power_loss() -> Result<RedisServer, String> {
+    let options = Options {
+        // A command other than the image's own runs as root, who owns the files that are copied into a container.
         wrapper: &["env"],
         preload: Some(power::library()?),
-        ..Place::default()
+        ..Options::default()
     };
-    let redis = start(&place, |port| {
+    let redis = start(&options, |port| {
         let flags = format!("--port {port} --protected-mode no");
         flags.split(' ').map(str::to_owned).collect()
     })?;
@@ -93,16 +93,16 @@ pub fn powered() -> Result<RedisServer, String> {
     Ok(redis)
 }
 
-/// A Redis whose files may not grow beyond 32 KiB, as on a full disk, until it is started again after
-/// [`RedisServer::make_room`].
-pub fn without_room() -> Result<RedisServer, String> {
-    let script = format!("trap '' XFSZ; [ -e {ROOMY} ] || ulimit -f 64; exec \"$@\"");
-    let place = Place {
+/// Starts a Redis whose files cannot grow beyond 32 KiB, as on a full disk, until it is restarted after
+/// [`RedisServer::free_disk_space`].
+pub fn with_full_disk() -> Result<RedisServer, String> {
+    let script = format!("trap '' XFSZ; [ -e {DISK_SPACE_MARKER} ] || ulimit -f 64; exec \"$@\"");
+    let options = Options {
         wrapper: &["sh", "-c", &script, "sh"],
-        ..Place::default()
+        ..Options::default()
     };
-    let redis = start(&place, |port| {
-        // The image lets others than itself in only where it starts the server by itself.
+    let redis = start(&options, |port| {
+        // The image disables the protected mode only for its own command.
         let flags = format!("--port {port} --protected-mode no");
         flags.split(' ').map(str::to_owned).collect()
     })?;
@@ -110,37 +110,37 @@ pub fn without_room() -> Result<RedisServer, String> {
     Ok(redis)
 }
 
-/// A Redis that only this user may use, and only over TLS. It may not answer yet.
-pub fn secured(
+/// Starts a Redis that accepts only this user, and only over TLS. It may not be ready yet.
+pub fn with_tls(
     certificate: &Certificate,
     user: &str,
     password: &str,
 ) -> Result<RedisServer, String> {
-    start_secured(certificate, user, password, "no")
+    start_with_tls(certificate, user, password, "no")
 }
 
-/// The same, and it demands a certificate of its clients.
-pub fn secured_both_ways(
+/// The same with client certificates (mutual TLS).
+pub fn with_mutual_tls(
     certificate: &Certificate,
     user: &str,
     password: &str,
 ) -> Result<RedisServer, String> {
-    start_secured(certificate, user, password, "yes")
+    start_with_tls(certificate, user, password, "yes")
 }
 
-fn start_secured(
+fn start_with_tls(
     certificate: &Certificate,
     user: &str,
     password: &str,
-    of_clients: &str,
+    client_certificates: &str,
 ) -> Result<RedisServer, String> {
-    let place = Place {
+    let options = Options {
         certificate: Some(certificate),
-        ..Place::default()
+        ..Options::default()
     };
-    let mut redis = start(&place, |port| {
+    let mut redis = start(&options, |port| {
         let flags = format!(
-            "--port 0 --tls-port {port} --tls-auth-clients {of_clients} --user default off --user {user} on >{password} ~* &* +@all"
+            "--port 0 --tls-port {port} --tls-auth-clients {client_certificates} --user default off --user {user} on >{password} ~* &* +@all"
         );
         flags.split(' ').map(str::to_owned).collect()
     })?;
@@ -151,32 +151,35 @@ fn start_secured(
     Ok(redis)
 }
 
-/// What a server has around it.
+/// The options of a server.
 #[derive(Default)]
-struct Place<'a> {
+struct Options<'a> {
     certificate: Option<&'a Certificate>,
-    /// A program that starts it.
+    /// The program that starts the server.
     wrapper: &'a [&'a str],
-    /// A library that is loaded before its own.
+    /// A library for `LD_PRELOAD`.
     preload: Option<&'a Path>,
 }
 
-/// In a container if there are such, else from this machine's programs. With TLS it is the other way round: an image's Redis may be
-/// built without it, and a distribution's has it.
-fn start(place: &Place<'_>, listen: impl Fn(u16) -> Vec<String>) -> Result<RedisServer, String> {
+/// Starts a Redis in a container if there is a container engine, else as a local process. With TLS the local program comes
+/// first: the Redis of an image may be built without TLS.
+fn start(
+    options: &Options<'_>,
+    listen_flags: impl Fn(u16) -> Vec<String>,
+) -> Result<RedisServer, String> {
     let flags = |port: u16, folder: &str| {
         let mut flags: Vec<String> = FLAGS.map(str::to_owned).into();
-        flags.extend(listen(port));
-        if place.certificate.is_some() {
+        flags.extend(listen_flags(port));
+        if options.certificate.is_some() {
             for (flag, name) in [("cert", "cert"), ("key", "key"), ("ca-cert", "cert")] {
                 flags.extend([format!("--tls-{flag}-file"), format!("{folder}/{name}.pem")]);
             }
         }
         flags
     };
-    let contained = || in_container(place, flags(PORT, "/tls"));
-    let local = || on_this_machine(place, flags);
-    let started = if place.certificate.is_some() {
+    let contained = || start_container(options, flags(PORT, "/tls"));
+    let local = || start_local(options, flags);
+    let started = if options.certificate.is_some() {
         local().or_else(|why| contained().map_err(|more| format!("{why}, {more}")))
     } else {
         contained().or_else(|why| local().map_err(|more| format!("{why}, {more}")))
@@ -189,23 +192,23 @@ fn start(place: &Place<'_>, listen: impl Fn(u16) -> Vec<String>) -> Result<Redis
     })
 }
 
-fn in_container(place: &Place<'_>, flags: Vec<String>) -> Result<(Server, u16), String> {
-    server::in_container("redis", TAG, PORT, |image| {
+fn start_container(options: &Options<'_>, flags: Vec<String>) -> Result<(Server, u16), String> {
+    server::start_container("redis", TAG, PORT, |image| {
         let request = image.with_cmd(
-            place
+            options
                 .wrapper
                 .iter()
                 .chain(&["redis-server"])
                 .map(|word| (*word).to_owned())
                 .chain(flags),
         );
-        let request = match place.preload {
+        let request = match options.preload {
             Some(library) => request
                 .with_copy_to("/preload.so", library.to_owned())
                 .with_env_var("LD_PRELOAD", "/preload.so"),
             None => request,
         };
-        match place.certificate {
+        match options.certificate {
             Some(tls) => request
                 .with_copy_to("/tls/cert.pem", tls.certificate.clone().into_bytes())
                 .with_copy_to("/tls/key.pem", tls.key.clone().into_bytes()),
@@ -214,26 +217,26 @@ fn in_container(place: &Place<'_>, flags: Vec<String>) -> Result<(Server, u16), 
     })
 }
 
-fn on_this_machine(
-    place: &Place<'_>,
+fn start_local(
+    options: &Options<'_>,
     flags: impl Fn(u16, &str) -> Vec<String>,
 ) -> Result<(Server, u16), String> {
-    let program = find_program("redis-server", &[])
-        .ok_or("redis-server is not on this machine".to_owned())?;
+    let program =
+        find_program("redis-server", &[]).ok_or("redis-server is not installed".to_owned())?;
     let port = free_port();
     let server = Server::process(
         "redis",
         |folder, user| {
-            place
+            options
                 .certificate
                 .map_or(Ok(()), |tls| tls.write(folder, user))
         },
         |folder| {
             let folder = folder.display().to_string();
-            let preload = place
+            let preload = options
                 .preload
                 .map(|library| ["env".into(), format!("LD_PRELOAD={}", library.display())]);
-            let wrapper = place.wrapper.iter().map(|word| (*word).to_owned());
+            let wrapper = options.wrapper.iter().map(|word| (*word).to_owned());
             preload
                 .into_iter()
                 .flatten()
@@ -252,7 +255,7 @@ fn url(port: u16) -> String {
 }
 
 impl RedisServer {
-    /// Host and port, as another server reaches it.
+    /// Host and port for another server.
     pub fn address_for_others(&self) -> (String, u16) {
         let port = self.url.rsplit_once(':').expect("it has a port").1;
         match self.server.address_in_its_network() {
@@ -261,20 +264,20 @@ impl RedisServer {
         }
     }
 
-    /// Waits until it answers.
+    /// Waits until it replies.
     pub fn wait_until_ready(&self) -> Result<(), String> {
         self.exec(&redis::cmd("PING"))
     }
 
-    /// Sends a command, until it is carried out.
+    /// Sends a command until it succeeds.
     pub fn exec(&self, command: &redis::Cmd) -> Result<(), String> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let exec = || -> redis::RedisResult<()> {
             command.exec(&mut self.connect_within(Duration::from_secs(1))?)
         };
         while let Err(error) = exec() {
             if Instant::now() > deadline {
-                return Err(format!("Redis does not answer: {error}"));
+                return Err(format!("Redis does not reply: {error}"));
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -285,73 +288,75 @@ impl RedisServer {
         Client::open(self.url.as_str())?.get_connection_with_timeout(timeout)
     }
 
-    /// A connection for looking into it.
+    /// A connection for inspection.
     pub fn connect(&self) -> Connection {
-        self.connect_within(PATIENCE).expect("Redis answers")
+        self.connect_within(TIMEOUT).expect("Redis replies")
     }
 
-    /// Changes the rights of a user, who is made if need be.
+    /// Changes the permissions of a user, and creates the user if necessary.
     pub fn set_user(&self, name: &str, rules: &str) {
         let mut acl = redis::cmd("ACL");
         acl.arg("SETUSER")
             .arg(name)
             .arg(rules.split(' ').collect::<Vec<_>>());
-        acl.exec(&mut self.connect()).expect("these are rules");
+        acl.exec(&mut self.connect()).expect("the rules are valid");
     }
 
-    /// Ends the connections of a user.
+    /// Closes the connections of a user.
     pub fn disconnect(&self, user: &str) {
         let mut kill = redis::cmd("CLIENT");
         kill.arg("KILL").arg("USER").arg(user);
-        kill.exec(&mut self.connect()).expect("it is a user");
+        kill.exec(&mut self.connect()).expect("the user exists");
     }
 
-    /// The URL for this user.
+    /// The URL with this user and password.
     pub fn url_for(&self, user: &str, password: &str) -> String {
         self.url
             .replace("redis://", &format!("redis://{user}:{password}@"))
     }
 
-    /// Sets one of its settings.
+    /// Changes a setting.
     pub fn set(&self, setting: &str, value: &str) {
         redis::cmd("CONFIG")
             .arg("SET")
             .arg(setting)
             .arg(value)
             .exec(&mut self.connect())
-            .expect("it is a setting");
+            .expect("the setting exists");
     }
 
-    /// How many entries a stream has.
+    /// The number of entries of a stream.
     pub fn length(&self, stream: &str) -> u64 {
-        self.connect().xlen(stream).expect("it is a stream")
+        self.connect().xlen(stream).expect("the stream exists")
     }
 
-    /// Lets its files grow, from the next start on.
-    pub fn make_room(&self) {
-        self.server.put_file(ROOMY);
+    /// Removes the limit on file sizes from the next start on.
+    pub fn free_disk_space(&self) {
+        self.server.put_file(DISK_SPACE_MARKER);
     }
 
-    /// Kills it, and takes from its files what a power cut may take: some of what it had not synced. Returns how many
-    /// bytes were at stake.
-    pub fn cut_power(&self, random: &mut impl Rng) -> u64 {
+    /// Kills it and truncates its files as a power loss may do, in their unsynced parts. Returns the number of unsynced
+    /// bytes.
+    pub fn lose_power(&self, random: &mut impl Rng) -> u64 {
         self.server.kill();
-        let mut at_stake = 0;
+        let mut unsynced = 0;
         self.server.edit("appendonlydir", |folder| {
             let files = std::fs::read_dir(folder).expect("the folder can be read");
             let files = files.map(|file| file.expect("it can be read").path());
-            let grows = |file: &PathBuf| file.to_string_lossy().ends_with(".incr.aof");
-            let files: Vec<_> = files.filter(grows).collect();
-            let watched = files.iter().any(|file| power::synced(file).is_some());
-            assert!(watched, "the library is not at work: {files:?}");
+            let is_incremental = |file: &PathBuf| file.to_string_lossy().ends_with(".incr.aof");
+            let files: Vec<_> = files.filter(is_incremental).collect();
+            let recorded = files
+                .iter()
+                .any(|file| power::synced_length(file).is_some());
+            assert!(recorded, "the library is not loaded: {files:?}");
             for file in &files {
-                at_stake += power::cut(file, random);
+                unsynced += power::truncate_unsynced(file, random);
             }
         });
-        at_stake
+        unsynced
     }
 
-    /// Kills it, and starts it again.
+    /// Kills and restarts it.
     pub fn restart(&self) {
         self.server.kill();
         self.server.start();

@@ -1,17 +1,17 @@
-//! What a service's metrics say at one moment.
+//! A scrape of a service's metrics.
 
 use super::{eventually, viewer::get};
 
-/// The answer to `/metrics`.
+/// The response of `/metrics`.
 pub struct Scrape(pub String);
 
 impl Scrape {
     pub async fn of(url: &str) -> Self {
-        let answer = get(&format!("{url}/metrics")).await;
-        Self(answer.text().await.expect("metrics are text"))
+        let response = get(&format!("{url}/metrics")).await;
+        Self(response.text().await.expect("metrics are text"))
     }
 
-    /// The value of a series, written with its labels as in the answer.
+    /// The value of a series, named with its labels as in the response.
     pub fn value(&self, series: &str) -> f64 {
         let found = self.find(series);
         found.unwrap_or_else(|| panic!("there is no {series} in:\n{}", self.0))
@@ -33,19 +33,19 @@ impl Scrape {
     }
 }
 
-/// This very number, as counts are.
+/// A predicate for exactly this value, for counters.
 pub fn exactly(expected: f64) -> impl Fn(f64) -> bool {
     move |value| value.total_cmp(&expected).is_eq()
 }
 
-/// The value of a series now.
+/// The current value of a series.
 pub async fn value(url: &str, series: &str) -> f64 {
     Scrape::of(url).await.value(series)
 }
 
-/// Waits until the value of a series is good.
-pub async fn until(url: &str, series: &str, good: impl Fn(f64) -> bool) -> f64 {
-    let ask = async || Scrape::of(url).await.find(series);
-    let found = eventually(series, |value| value.is_some_and(&good), ask).await;
-    found.expect("it is good")
+/// Waits until the value of a series fulfils the condition.
+pub async fn wait_for_value(url: &str, series: &str, condition: impl Fn(f64) -> bool) -> f64 {
+    let find = async || Scrape::of(url).await.find(series);
+    let found = eventually(series, |value| value.is_some_and(&condition), find).await;
+    found.expect("it fulfils the condition")
 }

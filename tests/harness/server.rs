@@ -1,7 +1,7 @@
-//! A server that a test may kill, start again and freeze: a container, or a process of this machine.
+//! A server that a test may kill, restart and freeze: a container or a local process.
 //!
-//! Whatever ends the test program, even kill -9, ends its servers too: a shell waits for its standard input to close
-//! and then cleans up.
+//! When the test program ends, even by SIGKILL, its servers end, too: a shell waits until its standard input closes and
+//! then cleans up.
 
 use std::{
     ffi::OsStr,
@@ -19,16 +19,16 @@ use testcontainers::{
     ContainerRequest, GenericImage, ImageExt, core::IntoContainerPort, runners::AsyncRunner,
 };
 
-use super::{PATIENCE, free_port, on_a_thread};
+use super::{TIMEOUT, block_on_thread, free_port};
 
-/// A running server, or one that was killed.
+/// A server, running or stopped.
 #[derive(Debug)]
 pub enum Server {
-    /// Somebody else's: it can only be used.
+    /// A server that the tests did not start: it can only be used.
     External,
     /// A container, by its id.
     Container { id: String, _guard: Guard },
-    /// A process with a folder of its own.
+    /// A local process with a folder of its own.
     Process(Box<Process>),
 }
 
@@ -42,7 +42,7 @@ pub struct Process {
 }
 
 impl Server {
-    /// Starts a program in a new folder, as a user who may run servers.
+    /// Starts a program in a new folder, as an unprivileged user.
     pub fn process(
         what: &str,
         prepare: impl FnOnce(&Path, Option<u32>) -> Result<(), String>,
@@ -53,12 +53,12 @@ impl Server {
             .tempdir()
             .map_err(|error| error.to_string())?
             .keep();
-        let user = ordinary_user();
+        let user = unprivileged_user();
         if let Some(user) = user {
             chown(&folder, Some(user), None).map_err(|error| error.to_string())?;
         }
         let command = command(&folder);
-        // After the server's own guard, which ends it: both wake up together.
+        // Waits for the guard that ends the server: both wake up at the same time.
         let folder_guard = Guard::new("read -r _; sleep 1; rm -rf \"$1\"", [&folder], user)?;
         let server = Self::Process(Box::new(Process {
             folder: folder.clone(),
@@ -72,21 +72,21 @@ impl Server {
         Ok(server)
     }
 
-    /// Ends it at once, as a power cut would as far as a process can tell.
+    /// Kills it with SIGKILL.
     pub fn kill(&self) {
         match self {
-            Self::External => panic!("somebody else's server is not killed"),
+            Self::External => panic!("an external server cannot be killed"),
             Self::Container { id, .. } => docker(["kill", id]),
             Self::Process(process) => process.kill(),
         }
     }
 
-    /// Ends it as `pg_ctl stop -m immediate` ends a Postgres. It is told until it hears: before a server has begun to
-    /// listen, its container's first process, and what a shell starts beside itself, ignore this signal.
+    /// Sends SIGQUIT until it ends, as `pg_ctl stop -m immediate` does with a Postgres. The signal is repeated because the
+    /// first process of a container and the background jobs of a shell ignore it until the server handles it.
     pub fn quit(&self) {
-        self.until_ended(|| match self {
-            Self::External => panic!("somebody else's server is not ended"),
-            // An error where it has just ended.
+        self.signal_until_ended(|| match self {
+            Self::External => panic!("an external server cannot be ended"),
+            // Fails if the server has just ended.
             Self::Container { id, .. } => run_quietly("docker", ["kill", "--signal", "QUIT", id]),
             Self::Process(process) => {
                 if let Some(pid) = process.pid() {
@@ -96,27 +96,27 @@ impl Server {
         });
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until it ends by itself.
     pub fn wait(&self) {
-        self.until_ended(|| {});
+        self.signal_until_ended(|| {});
     }
 
-    fn until_ended(&self, tell: impl Fn()) {
-        let deadline = Instant::now() + PATIENCE;
-        tell();
-        while self.runs() {
+    fn signal_until_ended(&self, signal: impl Fn()) {
+        let deadline = Instant::now() + TIMEOUT;
+        signal();
+        while self.is_running() {
             assert!(Instant::now() < deadline, "{self:?} does not end");
             thread::sleep(Duration::from_millis(20));
-            tell();
+            signal();
         }
         if let Self::Process(process) = self {
             process.kill();
         }
     }
 
-    fn runs(&self) -> bool {
+    fn is_running(&self) -> bool {
         match self {
-            Self::External => panic!("somebody else's server does not end"),
+            Self::External => panic!("an external server does not end"),
             Self::Container { id, .. } => {
                 let output = Command::new("docker")
                     .args(["inspect", "--format", "{{.State.Running}}", id])
@@ -125,17 +125,17 @@ impl Server {
                 assert!(output.status.success(), "docker inspect {id}: {output:?}");
                 output.stdout.starts_with(b"true")
             }
-            // The guard's shell collects it, so its number is free once it has ended.
+            // The guard's shell reaps it, so its process id is free once it has ended.
             Self::Process(process) => process
                 .pid()
                 .is_some_and(|pid| Path::new("/proc").join(pid).join("exe").exists()),
         }
     }
 
-    /// Puts an empty file into the folder in which it runs.
+    /// Creates an empty file in its working folder.
     pub fn put_file(&self, name: &str) {
         match self {
-            Self::External => panic!("somebody else's folder is left alone"),
+            Self::External => panic!("the folder of an external server is not accessible"),
             Self::Container { id, .. } => {
                 let file = tempfile::NamedTempFile::new().expect("a file can be made");
                 let path = file.path().display().to_string();
@@ -147,15 +147,15 @@ impl Server {
         }
     }
 
-    /// Changes the files in a folder of the server, which does not run.
+    /// Changes files in a folder of the stopped server.
     pub fn edit(&self, folder: &str, edit: impl FnOnce(&Path)) {
         match self {
-            Self::External => panic!("somebody else's files are left alone"),
+            Self::External => panic!("the files of an external server are not accessible"),
             Self::Container { id, .. } => {
                 let here = tempfile::tempdir().expect("a folder can be made");
                 let copy = here.path().join(folder);
-                let place = here.path().display().to_string();
-                docker(["cp", &format!("{id}:/data/{folder}"), &place]);
+                let destination = here.path().display().to_string();
+                docker(["cp", &format!("{id}:/data/{folder}"), &destination]);
                 edit(&copy);
                 let copy = copy.display().to_string();
                 docker(["cp", &copy, &format!("{id}:/data/")]);
@@ -164,7 +164,7 @@ impl Server {
         }
     }
 
-    /// The address of a container among other containers.
+    /// The IP address of a container in its network.
     pub fn address_in_its_network(&self) -> Option<String> {
         let Self::Container { id, .. } = self else {
             return None;
@@ -187,7 +187,7 @@ impl Server {
         }
     }
 
-    /// Starts it again with what it had on its disk.
+    /// Restarts it with its data.
     pub fn start(&self) {
         match self {
             Self::External => {}
@@ -196,16 +196,16 @@ impl Server {
         }
     }
 
-    /// Stops it from doing anything, connections stay open.
+    /// Freezes its processes; connections stay open.
     pub fn freeze(&self) {
         match self {
-            Self::External => panic!("somebody else's server is not frozen"),
+            Self::External => panic!("an external server cannot be frozen"),
             Self::Container { id, .. } => pause(id),
             Self::Process(process) => process.signal("STOP"),
         }
     }
 
-    /// Lets it go on.
+    /// Resumes its processes.
     pub fn thaw(&self) {
         match self {
             Self::External => {}
@@ -234,7 +234,7 @@ impl Process {
         running.as_ref().map(|(_, pid)| pid.clone())
     }
 
-    /// To the server and to the processes it made: Postgres has one for each connection.
+    /// Signals the server and its child processes: Postgres has one for each connection.
     fn signal(&self, signal: &str) {
         if let Some(pid) = self.pid() {
             let signal = format!("-{signal}");
@@ -267,7 +267,7 @@ impl Guard {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
-        // Ctrl-C goes to the test program; its end is what the guard waits for.
+        // Ctrl-C must reach only the test program; the guard waits for its end.
         command.process_group(0);
         if let Some(user) = user {
             command.uid(user);
@@ -282,7 +282,7 @@ impl Guard {
         let mut line = String::new();
         BufReader::new(self.0.stdout.as_mut().expect("stdout is piped"))
             .read_line(&mut line)
-            .expect("the guard speaks");
+            .expect("the guard prints a line");
         line.trim().to_owned()
     }
 }
@@ -294,20 +294,20 @@ impl Drop for Guard {
     }
 }
 
-/// Pauses a container. On a busy machine the kernel may take longer to freeze all of its processes than the engine's
-/// runtime tries, which then lets them go on.
+/// Pauses a container, and retries if the container runtime gave up: on a busy machine the kernel may need longer to
+/// freeze all processes than the runtime waits.
 fn pause(id: &str) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let output = Command::new("docker").args(["pause", id]).output();
         let output = output.expect("docker can be run");
         if output.status.success() {
             return;
         }
-        let said = String::from_utf8_lossy(&output.stderr);
+        let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(
-            said.contains("unable to freeze") && Instant::now() < deadline,
-            "docker pause {id}: {said}"
+            stderr.contains("unable to freeze") && Instant::now() < deadline,
+            "docker pause {id}: {stderr}"
         );
     }
 }
@@ -329,8 +329,8 @@ fn docker<const N: usize>(arguments: [&str; N]) {
     );
 }
 
-/// Postgres refuses to run as root: somebody else's number, where the tests do.
-pub fn ordinary_user() -> Option<u32> {
+/// The id of an unprivileged user if the tests run as root: Postgres does not start as root.
+pub fn unprivileged_user() -> Option<u32> {
     let passwd = fs::read_to_string("/etc/passwd").ok()?;
     let number = |name: &str, field: usize| {
         let line = passwd
@@ -344,7 +344,7 @@ pub fn ordinary_user() -> Option<u32> {
         .flatten()
 }
 
-/// Where a program is: on the path, or in one of these folders.
+/// The path of a program, which is in one of these folders or on the `PATH`.
 pub fn find_program(name: &str, more: &[PathBuf]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     more.iter()
@@ -354,9 +354,8 @@ pub fn find_program(name: &str, more: &[PathBuf]) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Starts a container of an image that is here or can be pulled; its port is published on a free one of this machine,
-/// which is returned. Whether it answers yet is for the caller to find out.
-pub fn in_container(
+/// Starts a container and publishes its port on a free local port, which is returned. The server may not be ready yet.
+pub fn start_container(
     name: &str,
     tag: &str,
     port: u16,
@@ -368,29 +367,29 @@ pub fn in_container(
     Ok((server, host_port))
 }
 
-/// Starts a container.
+/// Starts a container without published ports.
 pub fn run(request: impl FnOnce() -> ContainerRequest<GenericImage>) -> Result<Server, String> {
-    if let Some(why) = no_container_engine() {
+    if let Some(why) = container_engine_error() {
         return Err(why);
     }
     let request = request();
     let container =
-        on_a_thread(async move { request.start().await.map_err(|error| error.to_string()) })?;
+        block_on_thread(async move { request.start().await.map_err(|error| error.to_string()) })?;
     let id = container.id().to_owned();
     let guard = Guard::new("read -r _; docker rm --force --volumes \"$1\"", [&id], None)?;
-    // The guard removes it: at the end of the program no destructor runs.
+    // The guard removes the container: no destructor runs at the end of the program.
     std::mem::forget(container);
     Ok(Server::Container { id, _guard: guard })
 }
 
-/// Why containers cannot be used here, if they cannot.
-pub fn no_container_engine() -> Option<String> {
+/// The reason why containers cannot be used, if there is one.
+pub fn container_engine_error() -> Option<String> {
     match Command::new("docker")
         .args(["version", "--format", "{{.Server.Version}}"])
         .output()
     {
         Ok(output) if output.status.success() => None,
-        Ok(_) => Some("no container engine answers".into()),
+        Ok(_) => Some("no container engine responds".into()),
         Err(error) => Some(format!("docker cannot be run: {error}")),
     }
 }

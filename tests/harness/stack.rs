@@ -1,4 +1,4 @@
-//! The compose stack, as people run it, in a project of its own.
+//! The compose stack in a project of its own.
 
 use std::{
     fs::Permissions,
@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-use super::{PATIENCE, folders, free_port, unique};
+use super::{TIMEOUT, folders, free_port, unique};
 
 /// A project, removed with its volumes when this value is dropped.
 pub struct Stack {
@@ -22,21 +22,21 @@ pub struct Stack {
     secrets: Option<NamedTempFile>,
     pub vote: String,
     pub result: String,
-    /// One stack at a time is enough for a small machine.
-    _turn: MutexGuard<'static, ()>,
+    /// A lock: only one stack runs at a time, for small machines.
+    _lock: MutexGuard<'static, ()>,
 }
 
 impl Stack {
-    /// A project that is not up yet, its images built; or why there can be none on this machine.
+    /// Prepares a project with its images, not started yet. Fails with the reason if that is impossible.
     pub fn new() -> Result<Self, String> {
-        Self::of(folders::root().to_owned())
+        Self::in_folder(folders::root().to_owned())
     }
 
-    /// The same of another folder with the compose file, and what it names, in it.
-    pub fn of(folder: PathBuf) -> Result<Self, String> {
-        static TURN: Mutex<()> = Mutex::new(());
+    /// The same for another folder with the compose file and the files that it names.
+    pub fn in_folder(folder: PathBuf) -> Result<Self, String> {
+        static LOCK: Mutex<()> = Mutex::new(());
         let images = images()?;
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
         let (vote, result) = (free_port(), free_port());
         let variables = [
             ("TAG", images.tag.to_owned()),
@@ -52,17 +52,17 @@ impl Stack {
             vote: format!("http://127.0.0.1:{vote}"),
             result: format!("http://127.0.0.1:{result}"),
             secrets: None,
-            _turn: turn,
+            _lock: lock,
         })
     }
 
-    /// Sets one of the variables that `.env` could set.
+    /// Sets a variable as in `.env`.
     pub fn set(&mut self, name: &str, value: &str) {
         self.variables.retain(|(known, _)| known != name);
         self.variables.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Sets what `secrets.env` sets, in a file that nobody without a capability may read, as somebody else's is.
+    /// Sets variables as in `secrets.env`, in a file that only processes with a capability may read, like another user's.
     pub fn set_secrets(&mut self, lines: &str) {
         let new = || NamedTempFile::new().expect("there is a folder for temporary files");
         let file = self.secrets.take().unwrap_or_else(new);
@@ -72,7 +72,7 @@ impl Stack {
         self.secrets = Some(file);
     }
 
-    /// `docker compose …`, whatever comes of it.
+    /// Runs `docker compose …`, which may fail.
     pub fn try_compose(&self, arguments: &[&str]) -> Output {
         let mut command = compose(&self.folder);
         command
@@ -82,7 +82,7 @@ impl Stack {
         command.output().expect("docker can be run")
     }
 
-    /// `docker compose …`, which must succeed. Returns what it printed.
+    /// Runs `docker compose …`, which must succeed, and returns its output.
     pub fn compose(&self, arguments: &[&str]) -> String {
         let output = self.try_compose(arguments);
         if !output.status.success() {
@@ -96,7 +96,7 @@ impl Stack {
         text(&output.stdout)
     }
 
-    /// Runs lines of a document; `docker compose` in them is for this project.
+    /// Runs shell commands of the documentation, with `docker compose` applied to this project.
     pub fn shell(&self, lines: &str) {
         let compose = format!(
             "docker compose --env-file /dev/null --project-name {}",
@@ -111,7 +111,7 @@ impl Stack {
         assert!(output.status.success(), "{lines}{}", text(&output.stderr));
     }
 
-    /// Up, and everything healthy.
+    /// Starts the stack and waits until everything is healthy.
     pub fn up(&self, more: &[&str]) {
         self.compose(&[&["up", "--detach", "--wait", "--no-build"], more].concat());
     }
@@ -124,7 +124,7 @@ impl Stack {
             .collect()
     }
 
-    /// The addresses at which the replicas of a service are published.
+    /// The published addresses of the replicas of a service.
     pub fn addresses(&self, service: &str, port: u16) -> Vec<String> {
         let format =
             format!("{{{{(index (index .NetworkSettings.Ports \"{port}/tcp\") 0).HostPort}}}}");
@@ -137,7 +137,7 @@ impl Stack {
         self.containers(service).iter().map(address).collect()
     }
 
-    /// The volumes without a name that the project's containers have, those that have ended included.
+    /// The anonymous volumes of the project's containers, including the stopped ones.
     pub fn anonymous_volumes(&self) -> Vec<String> {
         let containers = self.compose(&["ps", "--all", "--quiet"]);
         let format = "{{range .Mounts}}{{if eq .Type \"volume\"}}{{.Name}}\n{{end}}{{end}}";
@@ -157,7 +157,7 @@ impl Stack {
         format!("{}_{part}", self.project)
     }
 
-    /// What a program of an image prints, in one of the project's networks, with one of its volumes at `/volume`.
+    /// Runs a program of an image in one of the project's networks, with one of its volumes at `/volume`.
     pub fn run(&self, network: &str, volume: &str, image: &str, command: &[&str]) -> Output {
         let mut run = Command::new("docker");
         run.args(["run", "--rm", "--network", &self.name_of(network)])
@@ -167,20 +167,20 @@ impl Stack {
         run.output().expect("docker can be run")
     }
 
-    /// The same in the network of the servers, with both of its outputs together.
-    pub fn ask_servers(&self, volume: &str, image: &str, command: &[&str]) -> String {
-        let deadline = Instant::now() + PATIENCE;
+    /// Runs a program in the network of the servers and returns its standard and error output.
+    pub fn run_in_back_tier(&self, volume: &str, image: &str, command: &[&str]) -> String {
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let output = self.run("back-tier", volume, image, command);
-            let said = text(&output.stdout) + text(&output.stderr).as_str();
-            // The engine's own DNS answers late on a busy machine.
+            let printed = text(&output.stdout) + text(&output.stderr).as_str();
+            // The engine's DNS may be slow on a busy machine.
             let unresolved = [
                 "failure in name resolution",
                 "could not translate host name",
             ];
-            let found = !unresolved.iter().any(|words| said.contains(words));
-            if found || Instant::now() > deadline {
-                return said;
+            let resolved = !unresolved.iter().any(|words| printed.contains(words));
+            if resolved || Instant::now() > deadline {
+                return printed;
             }
         }
     }
@@ -190,7 +190,7 @@ impl Drop for Stack {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let logs = self.try_compose(&["logs", "--no-color", "--tail", "50"]);
-            eprintln!("the stack said:\n{}", text(&logs.stdout));
+            eprintln!("logs of the stack:\n{}", text(&logs.stdout));
         }
         self.try_compose(&[
             "--profile",
@@ -204,7 +204,7 @@ impl Drop for Stack {
     }
 }
 
-/// Compose on this project's file, with nothing of the developer's own settings.
+/// A `docker compose` command for this project's file, without the developer's settings.
 fn compose(folder: &Path) -> Command {
     let mut command = Command::new("docker");
     command
@@ -214,14 +214,15 @@ fn compose(folder: &Path) -> Command {
     command
 }
 
-/// The images of the services by name, made once from the programs of this build; or why there can be none.
+/// The images of the services by name, built once from the programs of this build. Fails with the reason if that is
+/// impossible.
 ///
-/// `TEST_IMAGES=dockerfile` takes those that the Dockerfile compiles, which takes minutes.
+/// With `TEST_IMAGES=dockerfile` the Dockerfile compiles them, which takes minutes.
 pub fn images() -> Result<&'static Images, String> {
     static IMAGES: OnceLock<Result<Images, String>> = OnceLock::new();
     let make = || {
-        if compiled_by_dockerfile() {
-            return images_of_dockerfile().cloned();
+        if uses_dockerfile_images() {
+            return dockerfile_images().cloned();
         }
         check_engine()?;
         let output = Command::new(folders::root().join(".ci/images"))
@@ -232,27 +233,29 @@ pub fn images() -> Result<&'static Images, String> {
         if output.status.success() {
             return Ok(images_tagged("end-to-end"));
         }
-        // Programs of a newer system than the images' may not run in them.
-        let said = text(&output.stderr);
-        eprintln!("the Dockerfile compiles, since this build's programs cannot be used: {said}");
-        images_of_dockerfile().cloned()
+        // Programs that were built on a newer system may not run in the images.
+        let stderr = text(&output.stderr);
+        eprintln!(
+            "the Dockerfile compiles the images, because this build's programs cannot be used: {stderr}"
+        );
+        dockerfile_images().cloned()
     };
     IMAGES.get_or_init(make).as_ref().map_err(Clone::clone)
 }
 
-/// Whether tests take the images that the Dockerfile compiles.
-pub fn compiled_by_dockerfile() -> bool {
+/// Whether the tests use the images that the Dockerfile compiles.
+pub fn uses_dockerfile_images() -> bool {
     std::env::var("TEST_IMAGES").is_ok_and(|from| from == "dockerfile")
 }
 
-/// The revision in the labels of the images that the Dockerfile compiles, and in their programs.
+/// The revision in the labels and programs of the images that the Dockerfile compiles.
 pub const REVISION: &str = "0123456789ab";
 
-/// The images that the Dockerfile compiles, built once; or why there can be none.
+/// The images that the Dockerfile compiles, built once. Fails with the reason if that is impossible.
 ///
-/// With `TEST_IMAGES_OPT_LEVEL=0` it compiles them in less time. The variable is not Cargo's own, which would compile this
-/// package's dependencies once more.
-pub fn images_of_dockerfile() -> Result<&'static Images, String> {
+/// With `TEST_IMAGES_OPT_LEVEL=0` the compilation takes less time. The variable is not Cargo's own, because that would
+/// recompile the dependencies of this package.
+pub fn dockerfile_images() -> Result<&'static Images, String> {
     static IMAGES: OnceLock<Result<Images, String>> = OnceLock::new();
     let build = || {
         let tag = "of-dockerfile";
@@ -268,10 +271,10 @@ pub fn images_of_dockerfile() -> Result<&'static Images, String> {
             .env("REVISION", REVISION)
             .output()
             .expect("docker can be run");
-        let said = text(&output.stderr);
+        let stderr = text(&output.stderr);
         assert!(
             output.status.success(),
-            "the images cannot be built: {said}"
+            "the images cannot be built: {stderr}"
         );
         Ok(images_tagged(tag))
     };
@@ -282,7 +285,7 @@ pub fn images_of_dockerfile() -> Result<&'static Images, String> {
 #[derive(Clone, Debug)]
 pub struct Images {
     tag: &'static str,
-    /// Service and image.
+    /// Services and their images.
     pub names: [(&'static str, String); 3],
 }
 
@@ -294,8 +297,8 @@ impl Images {
     }
 }
 
-/// The compose file, as compose reads it.
-pub fn settings_of_stack() -> serde_json::Value {
+/// The resolved compose file.
+pub fn stack_config() -> serde_json::Value {
     let output = compose(folders::root())
         .args(["config", "--format", "json"])
         .output();
@@ -312,18 +315,18 @@ fn images_tagged(tag: &'static str) -> Images {
 }
 
 fn check_engine() -> Result<(), String> {
-    let answers =
+    let succeeds =
         |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
-    if !answers(Command::new("docker").args(["version", "--format", "{{.Server.Version}}"])) {
-        return Err("no container engine answers".to_owned());
+    if !succeeds(Command::new("docker").args(["version", "--format", "{{.Server.Version}}"])) {
+        return Err("no container engine responds".to_owned());
     }
-    if !answers(compose(folders::root()).arg("version")) {
+    if !succeeds(compose(folders::root()).arg("version")) {
         return Err("docker compose is not installed".to_owned());
     }
     Ok(())
 }
 
-/// `docker …`, which must succeed. Returns what it printed.
+/// Runs `docker …`, which must succeed, and returns its output.
 pub fn docker(arguments: &[&str]) -> String {
     let output = Command::new("docker")
         .args(arguments)

@@ -1,4 +1,4 @@
-//! The two kinds of storage, for tests that must hold on both.
+//! The storage backends, for tests that must pass on several of them.
 
 use std::{str::FromStr, time::Duration};
 
@@ -8,11 +8,11 @@ use sqlx::{Connection, PgConnection, SqliteConnection};
 use store::{Store, StoreConfig, StoreUrl};
 use tempfile::TempDir;
 
-use super::{PATIENCE, cluster, postgres, redis, unique};
+use super::{TIMEOUT, cluster, postgres, redis, unique};
 
-/// A kind of storage.
+/// A storage backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum Backend {
     /// An SQLite file.
     Embedded,
     /// Redis and Postgres.
@@ -31,8 +31,8 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// New, empty storage; or why there is none on this machine.
-    pub async fn new(kind: Kind) -> Result<Self, String> {
+    /// Creates empty storage. Fails with the reason if its servers are not installed.
+    pub async fn new(kind: Backend) -> Result<Self, String> {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let file = format!("sqlite://{}", folder.path().join("voting.db").display());
         let servers = async |queue_url: String| {
@@ -40,9 +40,9 @@ impl Storage {
             Ok::<_, String>((queue_url, database.url(), Some(database)))
         };
         let (queue_url, database_url, database) = match kind {
-            Kind::Embedded => (file.clone(), file, None),
-            Kind::Servers => servers(redis::shared()?.url.clone()).await?,
-            Kind::Cluster => servers(cluster::shared()?.queue_url()).await?,
+            Backend::Embedded => (file.clone(), file, None),
+            Backend::Servers => servers(redis::shared()?.url.clone()).await?,
+            Backend::Cluster => servers(cluster::shared()?.queue_url()).await?,
         };
         Ok(Self {
             folder,
@@ -56,24 +56,24 @@ impl Storage {
     pub fn queue_config(&self) -> QueueConfig {
         QueueConfig {
             durability: DurabilityCheck::Checked,
-            url: QueueUrl::from_str(&self.queue_url).expect("the URL is good"),
+            url: QueueUrl::from_str(&self.queue_url).expect("the URL is valid"),
             stream: self.stream.clone(),
-            enqueue_timeout: PATIENCE,
+            enqueue_timeout: TIMEOUT,
         }
     }
 
     pub fn store_config(&self) -> StoreConfig {
         StoreConfig {
-            url: StoreUrl::from_str(&self.database_url).expect("the URL is good"),
-            timeout: PATIENCE,
+            url: StoreUrl::from_str(&self.database_url).expect("the URL is valid"),
+            timeout: TIMEOUT,
             max_connections: 4,
         }
     }
 
-    /// The queue; of several shards the last one.
+    /// The queue; with several shards the last one.
     pub async fn queue(&self) -> Queue {
         let shards = self.shards().await;
-        shards.shards().last().expect("there is one").clone()
+        shards.shards().last().expect("there is a shard").clone()
     }
 
     pub async fn shards(&self) -> ShardedQueue {
@@ -90,8 +90,8 @@ impl Storage {
         store
     }
 
-    /// Makes the tables of a version that knows the migration 9999.
-    pub async fn prepare_by_a_newer_version(&self) {
+    /// Migrates the tables to a version with the migration 9999.
+    pub async fn migrate_to_newer_version(&self) {
         self.store().await;
         self.execute(
             "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
@@ -100,17 +100,19 @@ impl Storage {
         .await;
     }
 
-    /// The standing votes as the original's own query counts them.
-    pub async fn counted(&self) -> Vec<(String, i64)> {
+    /// The current votes, counted by the query of the original app.
+    pub async fn count_votes(&self) -> Vec<(String, i64)> {
         let query = "SELECT vote, COUNT(id) AS count FROM votes GROUP BY vote ORDER BY vote";
         self.rows(query).await
     }
 
-    /// Two columns, text and number.
+    /// The rows of a query with two columns, a text and a number.
     pub async fn rows(&self, query: &'static str) -> Vec<(String, i64)> {
         match self.connect().await {
-            Raw::Sqlite(mut file) => sqlx::query_as(query).fetch_all(&mut file).await.unwrap(),
-            Raw::Postgres(mut server) => {
+            StoreConnection::Sqlite(mut file) => {
+                sqlx::query_as(query).fetch_all(&mut file).await.unwrap()
+            }
+            StoreConnection::Postgres(mut server) => {
                 sqlx::query_as(query).fetch_all(&mut server).await.unwrap()
             }
         }
@@ -120,13 +122,15 @@ impl Storage {
     pub async fn execute(&self, statements: &str) {
         let statements = sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned()));
         match self.connect().await {
-            Raw::Sqlite(mut file) => drop(statements.execute(&mut file).await.unwrap()),
-            Raw::Postgres(mut server) => drop(statements.execute(&mut server).await.unwrap()),
+            StoreConnection::Sqlite(mut file) => drop(statements.execute(&mut file).await.unwrap()),
+            StoreConnection::Postgres(mut server) => {
+                drop(statements.execute(&mut server).await.unwrap())
+            }
         }
     }
 
-    /// The same as `counted`, where the tables may not be there yet.
-    pub async fn counted_if_ready(&self) -> Vec<(String, i64)> {
+    /// The same as `count_votes`; empty if the tables do not exist yet.
+    pub async fn count_votes_if_ready(&self) -> Vec<(String, i64)> {
         let store = Store::open(&self.store_config())
             .await
             .expect("the store opens");
@@ -137,12 +141,12 @@ impl Storage {
             .collect()
     }
 
-    /// Puts an entry into the queue as anybody with access to it could; of several shards into the last one.
+    /// Adds an entry to the queue directly, without the application; with several shards to the last one.
     pub async fn enqueue_raw(&self, fields: &[(&str, &str)]) {
         if self.queue_url.starts_with("redis") {
             let queue = self.queue().await;
             let mut add = ::redis::cmd("XADD");
-            self.at_its_node(add.arg(queue.name()).arg("*").arg(fields));
+            self.exec_on_owner_node(add.arg(queue.name()).arg("*").arg(fields));
         } else {
             let fields: serde_json::Map<_, _> = fields
                 .iter()
@@ -159,8 +163,8 @@ impl Storage {
         }
     }
 
-    /// Does this where the Redis Cluster has the key.
-    pub fn at_its_node(&self, command: &::redis::Cmd) {
+    /// Executes a command at the node of the Redis Cluster that owns the key.
+    pub fn exec_on_owner_node(&self, command: &::redis::Cmd) {
         let done = self
             .queue_url
             .split(',')
@@ -169,41 +173,41 @@ impl Storage {
         done.expect("a node has the stream").unwrap();
     }
 
-    async fn connect(&self) -> Raw {
+    async fn connect(&self) -> StoreConnection {
         if self.database_url.starts_with("sqlite") {
-            Raw::Sqlite(SqliteConnection::connect(&self.database_url).await.unwrap())
+            StoreConnection::Sqlite(SqliteConnection::connect(&self.database_url).await.unwrap())
         } else {
-            Raw::Postgres(PgConnection::connect(&self.database_url).await.unwrap())
+            StoreConnection::Postgres(PgConnection::connect(&self.database_url).await.unwrap())
         }
     }
 }
 
-/// A connection past the application.
-enum Raw {
+/// A direct connection to the store, without the application.
+enum StoreConnection {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
 }
 
-/// Cats or dogs, always open.
+/// A poll between cats and dogs that is always open.
 pub fn poll() -> Poll {
     Poll {
         question: "Cats or Dogs?".into(),
-        options: "a=Cats,b=Dogs".parse().expect("it is a poll"),
+        options: "a=Cats,b=Dogs".parse().expect("the options are valid"),
         schedule: Schedule::always(),
     }
 }
 
-/// Long enough for a ballot that is there.
-pub const SOON: Duration = Duration::from_millis(300);
+/// The block timeout of a read of a ballot that is in the queue.
+pub const READ_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// Makes each of these functions, which take [`Storage`], a test on this kind of it.
+/// Makes each of these functions, which take [`Storage`], a test on this backend.
 macro_rules! on_storage {
     ($module:ident, $kind:ident: $($test:ident),+ $(,)?) => {
         mod $module {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 super::$test($crate::harness::skip::or_skip!(
-                    $crate::harness::storage::Storage::new($crate::harness::storage::Kind::$kind).await
+                    $crate::harness::storage::Storage::new($crate::harness::storage::Backend::$kind).await
                 )).await;
             })+
         }
@@ -211,7 +215,7 @@ macro_rules! on_storage {
 }
 pub(crate) use on_storage;
 
-/// The same on a file, and on a server each.
+/// The same on embedded storage and on servers.
 macro_rules! on_both_storages {
     ($($test:tt)+) => {
         $crate::harness::storage::on_storage!(embedded, Embedded: $($test)+);
@@ -220,7 +224,7 @@ macro_rules! on_both_storages {
 }
 pub(crate) use on_both_storages;
 
-/// The same on all kinds.
+/// The same on all backends.
 macro_rules! on_all_storages {
     ($($test:tt)+) => {
         $crate::harness::storage::on_both_storages!($($test)+);

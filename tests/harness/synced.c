@@ -1,5 +1,5 @@
-/* Preloaded into a server: after each sync of a file it writes down, in FILE.synced, how long the file was when the
-   sync began. What is beyond that may be gone after a power cut. */
+/* Preloaded into a server: after each sync of a file it records, in FILE.synced, the length of the file at the beginning
+   of the sync. Data beyond that length may be lost in a power loss. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -11,26 +11,26 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void write_down(int fd, long long length) {
+static void record_length(int fd, long long length) {
     char link[64], path[PATH_MAX], number[24];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t end = readlink(link, path, sizeof path - sizeof ".synced");
     if (end < 0)
         return;
     strcpy(path + end, ".synced");
-    int notes = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (notes < 0)
+    int record = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (record < 0)
         return;
-    /* Syncs may overtake each other: the longest counts. */
-    flock(notes, LOCK_EX);
-    ssize_t digits = pread(notes, number, sizeof number - 1, 0);
+    /* Syncs may end in another order: the greatest length counts. */
+    flock(record, LOCK_EX);
+    ssize_t digits = pread(record, number, sizeof number - 1, 0);
     number[digits > 0 ? digits : 0] = 0;
     if (atoll(number) < length) {
         snprintf(number, sizeof number, "%020lld", length);
-        if (pwrite(notes, number, 20, 0) != 20)
+        if (pwrite(record, number, 20, 0) != 20)
             abort();
     }
-    close(notes);
+    close(record);
 }
 
 static int sync_with(const char *name, int fd) {
@@ -39,7 +39,7 @@ static int sync_with(const char *name, int fd) {
     int known = fstat(fd, &before) == 0 && S_ISREG(before.st_mode);
     int result = next(fd);
     if (known && result == 0)
-        write_down(fd, before.st_size);
+        record_length(fd, before.st_size);
     return result;
 }
 

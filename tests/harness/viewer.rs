@@ -1,19 +1,19 @@
-//! Somebody who watches the result.
+//! A viewer of the result.
 
 use futures_util::{Stream, StreamExt};
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::{PATIENCE, eventually, voter::client};
+use super::{TIMEOUT, eventually, voter::client};
 
-/// The tally as JSON; null while there is none.
+/// The tally as JSON; null if there is none.
 pub async fn tally(result: &str) -> Value {
     let response = client()
         .get(format!("{result}/api/tally"))
         .send()
         .await
-        .expect("the result answers");
+        .expect("the result service responds");
     if response.status() == StatusCode::OK {
         response.json().await.expect("a tally is JSON")
     } else {
@@ -21,7 +21,7 @@ pub async fn tally(result: &str) -> Value {
     }
 }
 
-/// The votes for each option, in the poll's order.
+/// The votes for each option, in the order of the poll.
 pub fn votes(tally: &Value) -> Vec<u64> {
     let options = tally["options"]
         .as_array()
@@ -34,7 +34,7 @@ pub fn votes(tally: &Value) -> Vec<u64> {
 }
 
 /// Waits until the result shows these votes.
-pub async fn until_votes(result: &str, wanted: &[u64]) -> Value {
+pub async fn wait_for_votes(result: &str, wanted: &[u64]) -> Value {
     let what = format!("the result {wanted:?}");
     eventually(
         &what,
@@ -44,22 +44,17 @@ pub async fn until_votes(result: &str, wanted: &[u64]) -> Value {
     .await
 }
 
-/// Waits until the result can be asked for in every form: the votes over time are read after the tally.
-pub async fn until_complete(result: &str) {
+/// Waits until all forms of the result are available: the timeline is read after the tally.
+pub async fn wait_until_complete(result: &str) {
     let timeline = async || get(&format!("{result}/api/timeline")).await.status();
-    eventually(
-        "the votes over time",
-        |status| *status == StatusCode::OK,
-        timeline,
-    )
-    .await;
+    eventually("the timeline", |status| *status == StatusCode::OK, timeline).await;
 }
 
 pub async fn get(url: &str) -> Response {
-    client().get(url).send().await.expect("it answers")
+    client().get(url).send().await.expect("it responds")
 }
 
-/// The status and the JSON that comes back.
+/// The status and the JSON of the response.
 pub async fn get_json(url: &str) -> (StatusCode, Value) {
     let response = get(url).await;
     (response.status(), response.json().await.unwrap_or_default())
@@ -73,7 +68,7 @@ pub struct Event {
     pub data: String,
 }
 
-/// An open stream of events.
+/// An open event stream.
 pub struct Viewer {
     stream: std::pin::Pin<Box<dyn Stream<Item = reqwest::Result<bytes::Bytes>> + Send>>,
     received: String,
@@ -81,7 +76,7 @@ pub struct Viewer {
 
 impl Viewer {
     pub async fn open(result: &str, last_event_id: Option<&str>) -> Self {
-        // A stream of events has no end, so it has no time limit either.
+        // An event stream has no end, so the client has no timeout.
         let client = reqwest::Client::builder()
             .no_proxy()
             .build()
@@ -90,7 +85,7 @@ impl Viewer {
         if let Some(id) = last_event_id {
             request = request.header("last-event-id", id);
         }
-        let response = request.send().await.expect("events answer");
+        let response = request.send().await.expect("/events responds");
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         Self {
             stream: Box::pin(response.bytes_stream()),
@@ -98,7 +93,7 @@ impl Viewer {
         }
     }
 
-    /// The next event with content; `None` when the stream has ended.
+    /// The next event with data; `None` when the stream has ended.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             while let Some((block, rest)) = self.received.split_once("\n\n") {
@@ -108,18 +103,18 @@ impl Viewer {
                     return Some(event);
                 }
             }
-            let chunk = timeout(PATIENCE, self.stream.next())
+            let chunk = timeout(TIMEOUT, self.stream.next())
                 .await
-                .expect("events come in time")?;
+                .expect("events arrive in time")?;
             self.received
                 .push_str(std::str::from_utf8(&chunk.ok()?).expect("events are text"));
         }
     }
 
     /// Waits for the event that shows these votes.
-    pub async fn until_votes(&mut self, wanted: &[u64]) -> Event {
+    pub async fn wait_for_votes(&mut self, wanted: &[u64]) -> Event {
         loop {
-            let event = self.next().await.expect("the stream goes on");
+            let event = self.next().await.expect("the stream has not ended");
             if event.kind == "tally"
                 && votes(&serde_json::from_str(&event.data).expect("a tally is JSON")) == wanted
             {

@@ -1,11 +1,11 @@
-//! A voter with a browser's cookies.
+//! A voter whose client stores cookies.
 
 use std::time::Duration;
 
 use reqwest::{Client, Response, StatusCode, header::CONTENT_TYPE};
 use serde_json::Value;
 
-/// Somebody who votes.
+/// A voter.
 #[derive(Clone)]
 pub struct Voter {
     client: Client,
@@ -20,7 +20,7 @@ pub struct Page {
     pub retry_after: Option<String>,
 }
 
-/// A client without cookies, proxies or patience without end.
+/// A client with a timeout and without cookies and proxies.
 pub fn client() -> Client {
     Client::builder()
         .no_proxy()
@@ -42,7 +42,7 @@ impl Voter {
         }
     }
 
-    /// The same voter at a service that was started after the first one.
+    /// The same voter at another URL of the service.
     pub fn at(&self, vote: &str) -> Self {
         Self {
             client: self.client.clone(),
@@ -50,13 +50,13 @@ impl Voter {
         }
     }
 
-    pub async fn look(&self) -> Page {
+    pub async fn get_page(&self) -> Page {
         page(
             self.client
                 .get(&self.vote)
                 .send()
                 .await
-                .expect("the page answers"),
+                .expect("the page responds"),
         )
         .await
     }
@@ -69,7 +69,7 @@ impl Voter {
         .await
     }
 
-    /// Votes, and fails unless the vote is accepted.
+    /// Votes and asserts that the vote is accepted.
     pub async fn must_vote_for(&self, choice: &str) {
         let page = self.vote_for(choice).await;
         assert_eq!(page.status, StatusCode::OK, "{}", page.html);
@@ -83,12 +83,12 @@ impl Voter {
                 .body(body)
                 .send()
                 .await
-                .expect("the page answers"),
+                .expect("the page responds"),
         )
         .await
     }
 
-    /// Votes by the API: the status and the JSON that comes back.
+    /// Votes by the API and returns the status and the JSON of the response.
     pub async fn api_vote(&self, body: impl Into<String>) -> (StatusCode, Value) {
         let request = self
             .client
@@ -98,10 +98,10 @@ impl Voter {
             .body(body.into())
             .send()
             .await
-            .expect("the API answers");
+            .expect("the API responds");
         (
             response.status(),
-            response.json().await.expect("it answers JSON"),
+            response.json().await.expect("the response is JSON"),
         )
     }
 }
@@ -123,8 +123,8 @@ async fn page(response: Response) -> Page {
 }
 
 impl Page {
-    /// The keys of the options that are marked as this voter's choice.
-    pub fn chosen(&self) -> Vec<&str> {
+    /// The keys of the options that are marked as the voter's choice.
+    pub fn selected_options(&self) -> Vec<&str> {
         self.html
             .split("<button ")
             .skip(1)

@@ -9,14 +9,14 @@ use crate::{
         eventually,
         prometheus::Prometheus,
         skip::or_skip,
-        storage::{Kind, Storage},
+        storage::{Backend, Storage},
         voter::Voter,
     },
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prometheus_stores_exemplars_with_trace_ids() {
-    let storage = or_skip!(Storage::new(Kind::Embedded).await);
+    let storage = or_skip!(Storage::new(Backend::Embedded).await);
     let collector = Collector::start().await;
     let vote = start_ready("vote", &storage, &collector.settings()).await;
     Voter::new(&vote.url).must_vote_for("a").await;
@@ -31,7 +31,7 @@ async fn prometheus_stores_exemplars_with_trace_ids() {
     let prometheus = or_skip!(Prometheus::of(&vote.url));
     let exemplars = async || {
         let path = "query_exemplars?query=http_server_request_duration_seconds_bucket&start=0&end=9999999999";
-        prometheus.ask(path).await
+        prometheus.query(path).await
     };
     let has_trace = |found: &Value| found.to_string().contains(&trace);
     eventually("the exemplar", has_trace, exemplars).await;
@@ -41,7 +41,7 @@ async fn prometheus_stores_exemplars_with_trace_ids() {
         "vote_submissions_total{choice=\"a\",outcome=\"accepted\"}",
     ] {
         let value = async || {
-            let found = prometheus.ask(&format!("query?query={query}")).await;
+            let found = prometheus.query(&format!("query?query={query}")).await;
             found["result"][0]["value"][1].clone()
         };
         eventually(query, |value| *value == "1", value).await;

@@ -1,12 +1,12 @@
 //! `promtool check metrics`.
 
 use super::services;
-use crate::harness::{promtool::Promtool, scrape::Scrape, skip::or_skip, storage::Kind};
+use crate::harness::{promtool::Promtool, scrape::Scrape, skip::or_skip, storage::Backend};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn promtool_accepts_the_metrics_of_every_service() {
     let promtool = or_skip!(Promtool::find());
-    let (_storage, services) = or_skip!(services(Kind::Embedded).await);
+    let (_storage, services) = or_skip!(services(Backend::Embedded).await);
     for (name, service) in &services {
         let Scrape(metrics) = Scrape::of(&service.url).await;
         let problems = promtool.check_metrics(&metrics);

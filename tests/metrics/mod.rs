@@ -18,11 +18,11 @@ const SHORT_TIMEOUTS: [(&str, &str); 2] = [("ENQUEUE_TIMEOUT", "2s"), ("STORE_TI
 
 use crate::harness::{
     process::Service,
-    storage::{Kind, Storage},
+    storage::{Backend, Storage},
 };
 
 /// Starts the three services, and returns each with its name.
-async fn services(kind: Kind) -> Result<(Storage, [(&'static str, Service); 3]), String> {
+async fn services(kind: Backend) -> Result<(Storage, [(&'static str, Service); 3]), String> {
     let storage = Storage::new(kind).await?;
     let services = ["vote", "worker", "result"]
         .map(|name| (name, Service::start(name, &storage, &SHORT_TIMEOUTS)));

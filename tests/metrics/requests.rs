@@ -6,11 +6,11 @@ use super::services;
 use crate::{
     faults::start_ready,
     harness::{
-        raw::Raw,
+        raw::RawClient,
         redis,
-        scrape::{Scrape, exactly, until},
+        scrape::{Scrape, exactly, wait_for_value},
         skip::or_skip,
-        storage::{Kind, Storage},
+        storage::{Backend, Storage},
         voter::{Voter, client},
     },
 };
@@ -24,7 +24,7 @@ fn request_count(method: &str, route: &str, status: u16) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unknown_paths_and_methods_add_no_label_values() {
-    let (_storage, services) = or_skip!(services(Kind::Embedded).await);
+    let (_storage, services) = or_skip!(services(Backend::Embedded).await);
     for (name, service) in &services {
         let send = async |method: &str, path: &str| {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
@@ -50,31 +50,31 @@ async fn unknown_paths_and_methods_add_no_label_values() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn active_requests_and_open_connections_are_counted_up_and_down() {
-    let redis = or_skip!(redis::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.queue_url.clone_from(&redis.url);
     let vote = start_ready("vote", &storage, &[("ENQUEUE_TIMEOUT", "4s")]).await;
     let posts = "http_server_active_requests{http_request_method=\"POST\"}";
     let open = "http_server_open_connections";
-    until(&vote.url, posts, exactly(0.0)).await;
+    wait_for_value(&vote.url, posts, exactly(0.0)).await;
     redis.server.freeze();
     let voting = {
         let voter = Voter::new(&vote.url);
         tokio::spawn(async move { voter.vote_for("a").await })
     };
-    until(&vote.url, posts, exactly(1.0)).await;
+    wait_for_value(&vote.url, posts, exactly(1.0)).await;
     redis.server.thaw();
     voting.await.unwrap();
-    until(&vote.url, posts, exactly(0.0)).await;
+    wait_for_value(&vote.url, posts, exactly(0.0)).await;
 
     let connections = {
         let mut connections = Vec::new();
         for _ in 0..50 {
-            connections.push(Raw::open(&vote.url).await);
+            connections.push(RawClient::open(&vote.url).await);
         }
         connections
     };
-    until(&vote.url, open, |open| open >= 50.0).await;
+    wait_for_value(&vote.url, open, |open| open >= 50.0).await;
     drop(connections);
-    until(&vote.url, open, |open| open < 50.0).await;
+    wait_for_value(&vote.url, open, |open| open < 50.0).await;
 }

@@ -6,9 +6,9 @@ use crate::{
     harness::{
         postgres,
         process::Service,
-        scrape::{Scrape, exactly, until},
+        scrape::{Scrape, exactly, wait_for_value},
         skip::or_skip,
-        storage::{Kind, Storage},
+        storage::{Backend, Storage},
         viewer::{Viewer, get},
         voter::Voter,
     },
@@ -16,7 +16,7 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn viewers_and_sent_events_are_counted() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let vote = start_ready("vote", &storage, &[]).await;
     let _worker = start_ready("worker", &storage, &[]).await;
     let result = start_ready(
@@ -33,10 +33,10 @@ async fn viewers_and_sent_events_are_counted() {
         Viewer::open(&result.url, None).await,
         Viewer::open(&result.url, None).await,
     ];
-    until(&result.url, clients, exactly(2.0)).await;
-    until(&result.url, sent, exactly(2.0)).await;
+    wait_for_value(&result.url, clients, exactly(2.0)).await;
+    wait_for_value(&result.url, sent, exactly(2.0)).await;
     get(&format!("{}/events", result.url)).await;
-    until(
+    wait_for_value(
         &result.url,
         "result_sse_connections_rejected_total",
         exactly(1.0),
@@ -44,7 +44,7 @@ async fn viewers_and_sent_events_are_counted() {
     .await;
     Voter::new(&vote.url).must_vote_for("a").await;
     for viewer in &mut viewers {
-        viewer.until_votes(&[1, 0]).await;
+        viewer.wait_for_votes(&[1, 0]).await;
     }
     let now = Scrape::of(&result.url).await;
     assert_eq!(now.find(sent), Some(4.0));
@@ -53,13 +53,13 @@ async fn viewers_and_sent_events_are_counted() {
         Some(0.0)
     );
     drop(viewers);
-    until(&result.url, clients, exactly(0.0)).await;
+    wait_for_value(&result.url, clients, exactly(0.0)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_snapshot_age_grows_while_the_store_hangs() {
-    let server: &'static _ = Box::leak(Box::new(or_skip!(postgres::own())));
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let server: &'static _ = Box::leak(Box::new(or_skip!(postgres::dedicated())));
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     let database = server.database().await;
     storage.database_url = database.url();
     // A single attempt to read the tally takes longer than the test.
@@ -67,14 +67,14 @@ async fn the_snapshot_age_grows_while_the_store_hangs() {
     let result = start_ready("result", &storage, &long_timeout).await;
     let age = "result_snapshot_age_seconds";
     server.server.freeze();
-    until(&result.url, age, |age| age > 4.0).await;
+    wait_for_value(&result.url, age, |age| age > 4.0).await;
     server.server.thaw();
-    until(&result.url, age, |age| age < 4.0).await;
+    wait_for_value(&result.url, age, |age| age < 4.0).await;
 
     // Without any tally, the age is the time since the start.
     server.server.freeze();
     let without_tally = Service::start("result", &storage, &SHORT_TIMEOUTS);
-    until(&without_tally.url, age, |age| age > 1.0).await;
+    wait_for_value(&without_tally.url, age, |age| age > 1.0).await;
     drop(database);
     server.server.kill();
 }

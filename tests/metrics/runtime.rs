@@ -2,15 +2,15 @@
 
 use super::services;
 use crate::harness::{
-    scrape::{Scrape, until},
+    scrape::{Scrape, wait_for_value},
     skip::or_skip,
-    storage::Kind,
+    storage::Backend,
     viewer::get,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_service_exports_build_process_and_runtime_metrics() {
-    let (_storage, services) = or_skip!(services(Kind::Embedded).await);
+    let (_storage, services) = or_skip!(services(Backend::Embedded).await);
     for (name, service) in &services {
         let before = Scrape::of(&service.url).await;
         let built = before
@@ -45,7 +45,7 @@ async fn every_service_exports_build_process_and_runtime_metrics() {
             "tokio_runtime_parks_total",
         ] {
             let earlier = before.value(counter);
-            until(&service.url, counter, |now| now > earlier).await;
+            wait_for_value(&service.url, counter, |now| now > earlier).await;
         }
         let cpu = "process_cpu_seconds_total";
         assert!(Scrape::of(&service.url).await.value(cpu) >= before.value(cpu));

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::services;
-use crate::harness::{folders::root, scrape::Scrape, skip::or_skip, storage::Kind};
+use crate::harness::{folders::root, scrape::Scrape, skip::or_skip, storage::Backend};
 
 const FILE: &str = "infra/monitoring/metrics.md";
 const RULES: &str = "infra/monitoring/prometheus/rules";
@@ -19,7 +19,7 @@ const MARK: &str = "<!-- generated -->\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_table_matches_the_exported_metrics() {
-    let (_storage, services) = or_skip!(services(Kind::Embedded).await);
+    let (_storage, services) = or_skip!(services(Backend::Embedded).await);
     let mut metrics = BTreeMap::<String, Metric>::new();
     for (name, service) in &services {
         let scrape = Scrape::of(&service.url).await;

@@ -11,11 +11,11 @@ use crate::{
     harness::{
         eventually,
         process::Service,
-        raw::Raw,
+        raw::RawClient,
         redis,
-        scrape::{Scrape, until, value},
+        scrape::{Scrape, value, wait_for_value},
         skip::or_skip,
-        storage::{Kind, Storage},
+        storage::{Backend, Storage},
         voter::Voter,
     },
 };
@@ -32,8 +32,8 @@ fn enqueued(outcome: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_outcome_of_a_vote_is_counted() {
-    let redis = or_skip!(redis::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.queue_url.clone_from(&redis.url);
     let vote = start_ready("vote", &storage, &SHORT_TIMEOUTS).await;
     let cast = async |choice| drop(Voter::new(&vote.url).vote_for(choice).await);
@@ -74,7 +74,7 @@ async fn every_outcome_of_a_vote_is_counted() {
 /// Such a vote reaches no handler, but the metrics of availability must include it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_vote_rejected_by_a_connection_limit_is_counted_measured_and_logged() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     for (limits, outcome, logged) in [
         (
             [
@@ -100,9 +100,9 @@ async fn a_vote_rejected_by_a_connection_limit_is_counted_measured_and_logged() 
         // Each connection sends a request and gets a response: a connection without a request is closed after a timeout.
         let mut open = Vec::new();
         for _ in 0..4 {
-            let mut connection = Raw::open(&vote.url).await;
+            let mut connection = RawClient::open(&vote.url).await;
             assert!(connection.send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await);
-            connection.head().await;
+            connection.read_head().await;
             open.push(connection);
         }
         // A connection of an earlier probe may still count towards the limit and close before the vote, so this retries.
@@ -130,7 +130,7 @@ async fn a_vote_rejected_by_a_connection_limit_is_counted_measured_and_logged() 
                 now.0
             );
         }
-        vote.process.line_with(logged);
+        vote.process.wait_for_line(logged);
         drop(open);
     }
 }
@@ -138,7 +138,7 @@ async fn a_vote_rejected_by_a_connection_limit_is_counted_measured_and_logged() 
 /// One WARN for each of some hundred votes per second would hide other log lines.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failed_votes_are_logged_once_a_second_with_a_count() {
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     // No server listens at this address.
     storage.queue_url = "redis://127.0.0.1:1".into();
     let vote = Service::start("vote", &storage, &[("ENQUEUE_TIMEOUT", "100ms")]);
@@ -147,7 +147,7 @@ async fn failed_votes_are_logged_once_a_second_with_a_count() {
     for status in join_all(votes).await {
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     }
-    vote.process.line_with("could not be queued");
+    vote.process.wait_for_line("could not be queued");
     let lines = vote.process.lines_with("could not be queued");
     let seconds = began.elapsed().as_secs() + 2;
     assert!(lines.len() as u64 <= seconds, "{lines:?}");
@@ -159,7 +159,7 @@ async fn failed_votes_are_logged_once_a_second_with_a_count() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rate_limited_vote_is_counted() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let few = [("NEW_VOTERS_PER_MINUTE", "1"), ("NEW_VOTERS_BURST", "1")];
     let vote = Service::start("vote", &storage, &few);
     for _ in 0..2 {
@@ -172,43 +172,43 @@ async fn a_rate_limited_vote_is_counted() {
 /// Managed services often do not permit reading the settings of the queue.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn durability_that_cannot_be_checked_can_be_declared_by_a_setting() {
-    let redis = or_skip!(redis::own());
+    let redis = or_skip!(redis::dedicated());
     redis.set_user(
         "vote",
         "on >secret ~* -@all +ping +xadd +role +client|setinfo",
     );
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.queue_url = redis.url_for("vote", "secret");
     let vote = start_ready("vote", &storage, &SHORT_TIMEOUTS).await;
     vote.process
-        .line_with("its settings cannot be read, and QUEUE_DURABILITY is not managed");
-    until(&vote.url, "queue_durable", |durable| durable < 1.0).await;
+        .wait_for_line("its settings cannot be read, and QUEUE_DURABILITY is not managed");
+    wait_for_value(&vote.url, "queue_durable", |durable| durable < 1.0).await;
 
     let managed = [("QUEUE_DURABILITY", "managed")];
     let vote = start_ready("vote", &storage, &managed).await;
-    until(&vote.url, "queue_durable", |durable| durable > 0.0).await;
+    wait_for_value(&vote.url, "queue_durable", |durable| durable > 0.0).await;
     vote.process
-        .line_with("QUEUE_DURABILITY says that its service keeps");
+        .wait_for_line("QUEUE_DURABILITY says that its service keeps");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_queue_is_down_and_a_degraded_queue_is_not_durable() {
-    let redis = or_skip!(redis::own());
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
+    let redis = or_skip!(redis::dedicated());
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
     storage.queue_url.clone_from(&redis.url);
     let vote = start_ready("vote", &storage, &SHORT_TIMEOUTS).await;
     let up = "dependency_up{dependency=\"queue\"}";
     let probed = "dependency_probe_timestamp_seconds{dependency=\"queue\"}";
-    until(&vote.url, "queue_durable", |durable| durable > 0.0).await;
-    until(&vote.url, up, |up| up > 0.0).await;
+    wait_for_value(&vote.url, "queue_durable", |durable| durable > 0.0).await;
+    wait_for_value(&vote.url, up, |up| up > 0.0).await;
     let before = value(&vote.url, probed).await;
     assert!(before > 1_700_000_000.0, "{before} is not a current time");
 
     redis.set("appendfsync", "everysec");
     redis.server.freeze();
-    until(&vote.url, up, |up| up < 1.0).await;
-    until(&vote.url, probed, |timestamp| timestamp > before).await;
+    wait_for_value(&vote.url, up, |up| up < 1.0).await;
+    wait_for_value(&vote.url, probed, |timestamp| timestamp > before).await;
     redis.server.thaw();
-    until(&vote.url, up, |up| up > 0.0).await;
-    until(&vote.url, "queue_durable", |durable| durable < 1.0).await;
+    wait_for_value(&vote.url, up, |up| up > 0.0).await;
+    wait_for_value(&vote.url, "queue_durable", |durable| durable < 1.0).await;
 }

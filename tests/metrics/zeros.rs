@@ -1,11 +1,11 @@
 //! Every counter is exported at 0 before its first event, so that the first event shows as an increase.
 
 use super::services;
-use crate::harness::{scrape::Scrape, skip::or_skip, storage::Kind};
+use crate::harness::{scrape::Scrape, skip::or_skip, storage::Backend};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_label_combination_is_exported_from_the_start() {
-    let (_storage, services) = or_skip!(services(Kind::Servers).await);
+    let (_storage, services) = or_skip!(services(Backend::Servers).await);
     for (name, service) in &services {
         // The first request to the service.
         let first = Scrape::of(&service.url).await;

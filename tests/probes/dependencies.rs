@@ -6,8 +6,8 @@ use reqwest::StatusCode;
 
 use super::faults::{FAULTS, Fault, Servers};
 use crate::{
-    faults::{start_ready, until_ready, until_unready_because},
-    harness::{process::Service, scrape::until, skip::or_skip, viewer::get_json},
+    faults::{start_ready, wait_until_ready, wait_until_unready},
+    harness::{process::Service, scrape::wait_for_value, skip::or_skip, viewer::get_json},
 };
 
 /// The production default for enqueues, and a store timeout below the timeout of a probe.
@@ -29,12 +29,12 @@ async fn vote_and_worker_are_healthy_but_not_ready_without_a_queue() {
     for fault in FAULTS {
         servers.queue.inject(fault);
         for service in [&vote, &worker] {
-            until_unready_because(service, &["\"queue\""]).await;
+            wait_until_unready(service, &["\"queue\""]).await;
             assert_eq!(health(service).await, StatusCode::OK, "{fault:?}");
         }
         servers.queue.clear(fault);
         for service in [&vote, &worker] {
-            until_ready(&service.url).await;
+            wait_until_ready(&service.url).await;
         }
     }
 }
@@ -47,7 +47,7 @@ async fn only_the_worker_is_not_ready_without_a_store() {
     let result = start_ready("result", &servers.storage, &SETTINGS).await;
     for fault in FAULTS {
         servers.store.inject(fault).await;
-        until_unready_because(&worker, &["\"store\""]).await;
+        wait_until_unready(&worker, &["\"store\""]).await;
         for (service, name) in [(&vote, "vote"), (&worker, "worker"), (&result, "result")] {
             assert_eq!(health(service).await, StatusCode::OK, "{fault:?}: {name}");
         }
@@ -55,7 +55,7 @@ async fn only_the_worker_is_not_ready_without_a_store() {
         assert_eq!(ready(&vote).await, StatusCode::OK, "{fault:?}");
         assert_eq!(ready(&result).await, StatusCode::OK, "{fault:?}");
         servers.store.clear(fault).await;
-        until_ready(&worker.url).await;
+        wait_until_ready(&worker.url).await;
     }
 }
 
@@ -67,10 +67,10 @@ async fn a_result_that_never_read_a_tally_is_not_ready() {
     for fault in [Fault::Frozen, Fault::Refused, Fault::Slow] {
         servers.store.inject(fault).await;
         let result = Service::start("result", &servers.storage, &SETTINGS);
-        until_unready_because(&result, &["no tally has been read"]).await;
+        wait_until_unready(&result, &["no tally has been read"]).await;
         assert_eq!(health(&result).await, StatusCode::OK, "{fault:?}");
         servers.store.clear(fault).await;
-        until_ready(&result.url).await;
+        wait_until_ready(&result.url).await;
     }
 }
 
@@ -109,11 +109,11 @@ async fn a_frozen_store_does_not_block_probes_of_the_queue() {
     let worker = start_ready("worker", &servers.storage, &long_timeout).await;
     servers.store.inject(Fault::Frozen).await;
     let up = |name: &str| format!("dependency_up{{dependency=\"{name}\"}}");
-    until(&worker.url, &up("store"), |up| up < 1.0).await;
+    wait_for_value(&worker.url, &up("store"), |up| up < 1.0).await;
     servers.queue.inject(Fault::Refused);
-    until(&worker.url, &up("queue"), |up| up < 1.0).await;
+    wait_for_value(&worker.url, &up("queue"), |up| up < 1.0).await;
     servers.queue.clear(Fault::Refused);
-    until(&worker.url, &up("queue"), |up| up > 0.0).await;
+    wait_for_value(&worker.url, &up("queue"), |up| up > 0.0).await;
     servers.store.clear(Fault::Frozen).await;
-    until(&worker.url, &up("store"), |up| up > 0.0).await;
+    wait_for_value(&worker.url, &up("store"), |up| up > 0.0).await;
 }

@@ -6,9 +6,9 @@ use sqlx::{Connection, PgConnection};
 
 use crate::harness::{
     postgres::{self, Database, PostgresServer},
-    proxy::{Network, Proxy},
+    proxy::{Proxy, Toxic},
     redis::{self, RedisServer},
-    storage::{Kind, Storage},
+    storage::{Backend, Storage},
 };
 
 /// A fault of a server.
@@ -26,7 +26,7 @@ pub enum Fault {
 
 pub const FAULTS: [Fault; 4] = [Fault::Frozen, Fault::Refused, Fault::Slow, Fault::ReadOnly];
 
-const SLOW: Network = Network::Slow(Duration::from_secs(3));
+const SLOW: Toxic = Toxic::Latency(Duration::from_secs(3));
 
 /// Both servers, each behind a proxy.
 pub struct Servers {
@@ -50,10 +50,10 @@ pub struct Store {
 
 impl Servers {
     pub async fn start() -> Result<Self, String> {
-        let redis = redis::own()?;
-        let postgres: &'static _ = Box::leak(Box::new(postgres::own()?));
+        let redis = redis::dedicated()?;
+        let postgres: &'static _ = Box::leak(Box::new(postgres::dedicated()?));
         let database = postgres.database().await;
-        let mut storage = Storage::new(Kind::Servers).await?;
+        let mut storage = Storage::new(Backend::Servers).await?;
         let (queue_proxy, queue_url) = Proxy::to(&redis.url).await;
         let (store_proxy, database_url) = Proxy::to(&database.url()).await;
         (storage.queue_url, storage.database_url) = (queue_url, database_url);
@@ -78,7 +78,7 @@ impl Queue {
         match fault {
             Fault::Frozen => self.server.server.freeze(),
             Fault::Refused => self.server.server.kill(),
-            Fault::Slow => self.proxy.make(SLOW),
+            Fault::Slow => self.proxy.set_toxic(SLOW),
             Fault::ReadOnly => self.replicate("127.0.0.1", "1"),
         }
     }
@@ -87,7 +87,7 @@ impl Queue {
         match fault {
             Fault::Frozen => self.server.server.thaw(),
             Fault::Refused => self.server.server.start(),
-            Fault::Slow => self.proxy.make(Network::Good),
+            Fault::Slow => self.proxy.set_toxic(Toxic::None),
             Fault::ReadOnly => self.replicate("NO", "ONE"),
         }
     }
@@ -104,7 +104,7 @@ impl Store {
         match fault {
             Fault::Frozen => self.server.server.freeze(),
             Fault::Refused => self.server.server.kill(),
-            Fault::Slow => self.proxy.make(SLOW),
+            Fault::Slow => self.proxy.set_toxic(SLOW),
             Fault::ReadOnly => self.allow_writes(false).await,
         }
     }
@@ -116,7 +116,7 @@ impl Store {
                 self.server.server.start();
                 self.server.wait_until_ready().await;
             }
-            Fault::Slow => self.proxy.make(Network::Good),
+            Fault::Slow => self.proxy.set_toxic(Toxic::None),
             Fault::ReadOnly => self.allow_writes(true).await,
         }
     }

@@ -11,7 +11,7 @@ use crate::harness::{
     app::App,
     eventually,
     storage::{Storage, on_both_storages},
-    viewer::{Viewer, get, get_json, until_votes},
+    viewer::{Viewer, get, get_json, wait_for_votes},
     voter::Voter,
 };
 
@@ -68,7 +68,7 @@ async fn metrics_count_a_vote_in_every_service(storage: Storage) {
     }
     Voter::new(&app.vote).must_vote_for("a").await;
     Voter::new(&app.vote).vote_for("c").await;
-    until_votes(&app.result, &[1, 0]).await;
+    wait_for_votes(&app.result, &[1, 0]).await;
     let after = vote_metrics().await;
     for line in [
         "vote_submissions_total{choice=\"a\",outcome=\"accepted\"} 1\n",
@@ -130,7 +130,7 @@ async fn a_draining_service_is_not_ready_and_still_serves(storage: Storage) {
     let app = App::start(&storage, &["--drain-delay", "5s"]).await;
     let ready = async || get_json(&format!("{}/ready", app.vote)).await;
     eventually("/ready", |(status, _)| *status == StatusCode::OK, ready).await;
-    app.begin_to_stop();
+    app.request_shutdown();
     let (status, body) = ready().await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(body["checks"]["draining"], "the service is about to end");
@@ -142,18 +142,18 @@ async fn a_draining_service_is_not_ready_and_still_serves(storage: Storage) {
     Voter::new(&app.vote).must_vote_for("a").await;
     app.stop().await;
     // The worker may have stopped before the vote was cast, or before its migration: then the next worker stores the vote.
-    if storage.counted_if_ready().await.is_empty() {
+    if storage.count_votes_if_ready().await.is_empty() {
         let next = App::start(&storage, &[]).await;
-        until_votes(&next.result, &[1, 0]).await;
+        wait_for_votes(&next.result, &[1, 0]).await;
         next.stop().await;
     }
-    assert_eq!(storage.counted().await, [("a".to_owned(), 1)]);
+    assert_eq!(storage.count_votes().await, [("a".to_owned(), 1)]);
 }
 
 async fn a_stopping_service_closes_its_event_streams(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     let mut viewer = Viewer::open(&app.result, None).await;
-    viewer.until_votes(&[0, 0]).await;
+    viewer.wait_for_votes(&[0, 0]).await;
     // If the service waited for viewers to disconnect, it would not stop within the timeout for in-flight requests.
     let stopping = tokio::spawn(app.stop());
     assert_eq!(viewer.next().await, None);

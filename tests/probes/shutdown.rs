@@ -11,10 +11,10 @@ use crate::{
     harness::{
         eventually,
         process::Service,
-        raw::Raw,
-        scrape::until,
+        raw::RawClient,
+        scrape::wait_for_value,
         skip::or_skip,
-        storage::{Kind, Storage},
+        storage::{Backend, Storage},
         viewer::{Viewer, get, get_json, votes},
         voter::Voter,
     },
@@ -27,7 +27,7 @@ async fn ready(service: &Service) -> StatusCode {
 /// Sends SIGTERM and checks that the service logs it, then becomes unready, and stays healthy.
 async fn terminate(service: &Service) {
     service.process.signal(Signal::TERM);
-    service.process.line_with("draining");
+    service.process.wait_for_line("draining");
     assert_eq!(ready(service).await, StatusCode::SERVICE_UNAVAILABLE);
     let (health, _) = get_json(&format!("{}/health", service.url)).await;
     assert_eq!(health, StatusCode::OK, "a draining service is healthy");
@@ -35,13 +35,13 @@ async fn terminate(service: &Service) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_sigterm_services_become_unready_then_drain_then_exit() {
-    let storage = or_skip!(Storage::new(Kind::Servers).await);
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
     let drains = [("DRAIN_DELAY", "8s")];
     let mut vote = start_ready("vote", &storage, &drains).await;
     let mut result = start_ready("result", &storage, &drains).await;
     let mut worker = start_ready("worker", &storage, &drains).await;
     let mut viewer = Viewer::open(&result.url, None).await;
-    viewer.until_votes(&[0, 0]).await;
+    viewer.wait_for_votes(&[0, 0]).await;
 
     let began = Instant::now();
     for service in [&vote, &result, &worker] {
@@ -49,7 +49,7 @@ async fn on_sigterm_services_become_unready_then_drain_then_exit() {
     }
     // All functions still work, including the open event stream of a viewer.
     Voter::new(&vote.url).must_vote_for("a").await;
-    viewer.until_votes(&[1, 0]).await;
+    viewer.wait_for_votes(&[1, 0]).await;
     let page = get(&result.url).await;
     assert_eq!(page.status(), StatusCode::OK);
     assert_eq!(ready(&vote).await, StatusCode::SERVICE_UNAVAILABLE);
@@ -80,22 +80,22 @@ async fn in_flight_work_is_aborted_at_the_shutdown_timeout() {
     servers.store.inject(Fault::Frozen).await;
     Voter::new(&vote.url).must_vote_for("a").await;
     let pending = "worker_stream_pending_entries";
-    until(&worker.url, pending, |pending| pending > 0.0).await;
-    let mut half = Raw::open(&vote.url).await;
+    wait_for_value(&worker.url, pending, |pending| pending > 0.0).await;
+    let mut half = RawClient::open(&vote.url).await;
     half.send(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 6\r\n\r\nvo")
         .await;
     let posts = "http_server_active_requests{http_request_method=\"POST\"}";
-    until(&vote.url, posts, |posts| posts > 0.0).await;
+    wait_for_value(&vote.url, posts, |posts| posts > 0.0).await;
     for service in [&mut vote, &mut worker, &mut result] {
         assert!(service.process.terminate().success());
     }
-    worker.process.line_with("ending with work in hand");
-    vote.process.line_with("ending with work in hand");
+    worker.process.wait_for_line("ending with work in hand");
+    vote.process.wait_for_line("ending with work in hand");
     servers.store.clear(Fault::Frozen).await;
 
     // Another worker claims the in-flight ballot.
     let _worker_b = start_ready("worker", &servers.storage, &[]).await;
-    let counted = async || servers.storage.counted().await;
+    let counted = async || servers.storage.count_votes().await;
     let one = |votes: &Vec<_>| *votes == [("a".to_owned(), 1)];
     eventually("the in-flight vote", one, counted).await;
 }

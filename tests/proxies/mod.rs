@@ -6,14 +6,14 @@ mod visitor;
 
 use reqwest::StatusCode;
 
-use crate::faults::until_ready;
+use crate::faults::wait_until_ready;
 use crate::harness::{
     app::App,
     eventually,
     process::Service,
     skip::or_skip,
-    storage::{Kind, Storage},
-    viewer::until_votes,
+    storage::{Backend, Storage},
+    viewer::wait_for_votes,
     voter::client,
 };
 
@@ -24,7 +24,7 @@ use visitor::Visitor;
 const EVENT: &str = "event: tally";
 
 async fn embedded() -> Storage {
-    Storage::new(Kind::Embedded)
+    Storage::new(Backend::Embedded)
         .await
         .expect("embedded storage is always available")
 }
@@ -80,7 +80,7 @@ async fn every_vote_is_counted_once_through_every_proxy() {
             assert!(!response.headers().contains_key("set-cookie"), "{what}");
         }
         voters += 2;
-        until_votes(&app.result, &[0, voters]).await;
+        wait_for_votes(&app.result, &[0, voters]).await;
     }
     app.stop().await;
 }
@@ -89,7 +89,7 @@ async fn every_vote_is_counted_once_through_every_proxy() {
 async fn the_result_is_live_through_the_proxies_of_the_guide() {
     let storage = embedded().await;
     let app = App::start(&storage, &[]).await;
-    until_votes(&app.result, &[0, 0]).await;
+    wait_for_votes(&app.result, &[0, 0]).await;
     for (software, configuration) in ALL {
         if configuration != Configuration::Guide {
             continue;
@@ -131,7 +131,7 @@ async fn requests_for_unknown_hosts_are_rejected() {
             .header("host", host);
         request.send().await.unwrap().status()
     };
-    until_ready(&app.vote).await;
+    wait_until_ready(&app.vote).await;
     assert_eq!(status("/", HOST).await, StatusCode::OK);
     for path in ["/", "/api/poll"] {
         assert_eq!(
@@ -182,7 +182,7 @@ async fn a_rejection_logs_the_compared_hosts_and_the_setting() {
     assert_eq!(post(&foreign).await, StatusCode::FORBIDDEN);
     let line = service
         .process
-        .line_with("votes from another site were refused");
+        .wait_for_line("votes from another site were refused");
     let host = service.url.trim_start_matches("http://");
     for expected in [
         "WARN",
@@ -197,7 +197,7 @@ async fn a_rejection_logs_the_compared_hosts_and_the_setting() {
     assert_eq!(post(&rebound).await, StatusCode::MISDIRECTED_REQUEST);
     let line = service
         .process
-        .line_with("requests for another host were refused");
+        .wait_for_line("requests for another host were refused");
     for expected in ["WARN", "PUBLIC_ORIGINS", "evil.example"] {
         assert!(line.contains(expected), "{expected} is missing in {line}");
     }

@@ -8,7 +8,7 @@ use super::{
     servers::{Configuration, HOST, Proxy, Software},
     visitor::Visitor,
 };
-use crate::harness::{app::App, eventually, skip::or_skip, viewer::until_votes, voter::client};
+use crate::harness::{app::App, eventually, skip::or_skip, viewer::wait_for_votes, voter::client};
 
 const SOFTWARE: [Software; 4] = [
     Software::Nginx,
@@ -96,7 +96,7 @@ async fn both_pages_work_under_path_prefixes() {
                 assert!(seen.html.contains(&notice), "{what}: {}", seen.html);
             }
             voters += 1;
-            until_votes(&result_base, &[0, voters]).await;
+            wait_for_votes(&result_base, &[0, voters]).await;
 
             let document = root.join("/vote/api/openapi.json").unwrap();
             let described = browser.get(document.clone()).send().await.unwrap();

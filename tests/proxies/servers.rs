@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::harness::{
-    PATIENCE, folders, free_port,
+    TIMEOUT, folders, free_port,
     server::{Server, find_program},
 };
 
@@ -108,7 +108,7 @@ impl Proxy {
             },
             |folder| command(software, &program, folder, port),
         )?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(
                 Instant::now() < deadline,

@@ -1,9 +1,9 @@
-//! Workers under schedules that no clock would bring about: their steps in any order, among voters, deaths and faults.
+//! Workers under random schedules: their steps in any order, interleaved with votes, crashes and faults.
 //!
-//! Every schedule is drawn, run on real storage and, should it break a promise, shrunk to the shortest that still does.
-//! `PROPTEST_CASES` sets how many are drawn.
+//! Each schedule is generated, run on real storage and, if it violates an invariant, shrunk to the shortest that still
+//! does. `PROPTEST_CASES` sets the number of schedules.
 
-mod outside;
+mod direct_access;
 mod world;
 
 use proptest::{
@@ -15,14 +15,15 @@ use proptest::{
 use crate::harness::{
     postgres, redis,
     skip::or_skip,
-    storage::{Kind, Storage},
+    storage::{Backend, Storage},
 };
 use world::World;
 
-const MOVERS: usize = 3;
+const PROCESSORS: usize = 3;
 const VOTERS: usize = 6;
 
-/// What happens next. Movers and voters go by their numbers. Who takes no step is frozen, with what is in hand.
+/// An event of a schedule. Processors and voters are named by their indexes. A processor without a step is frozen, with its
+/// in-flight batch.
 #[derive(Clone, Copy, Debug)]
 enum Event {
     Vote {
@@ -30,87 +31,90 @@ enum Event {
         choice: &'static str,
     },
     Poison,
-    /// The queue's clock moves by a millisecond, so the ids' second numbers begin anew.
-    ClockTicks,
+    /// The queue's clock advances by a millisecond, so the sequence numbers of ids restart.
+    ClockTick,
     Steps {
-        mover: usize,
+        processor: usize,
         count: usize,
     },
-    /// Each takes so many steps, at the same time.
-    StepTogether {
-        one: usize,
-        other: usize,
+    /// Two processors take this many steps concurrently.
+    ConcurrentSteps {
+        first: usize,
+        second: usize,
         count: usize,
     },
-    /// What was in hand is in nobody's. A successor comes, under the same name or another one.
-    Dies {
-        mover: usize,
+    /// A processor dies with its batch in flight. A successor starts under the same name or another one.
+    Crash {
+        processor: usize,
         successor: Successor,
     },
-    /// A step fails if it needs what is away.
+    /// A step that fails if it uses the unreachable queue or store.
     StepWithoutQueue(usize),
     StepWithoutStore(usize),
-    /// The queue acknowledges, and the mover does not hear of it.
-    AnswerIsLost(usize),
+    /// The queue acknowledges a batch, and the reply is lost.
+    AckReplyLost(usize),
     Trim,
-    GroupIsLost,
-    IdleNamesAreForgotten,
+    GroupLost,
+    RemoveIdleConsumers,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Successor {
     same_name: bool,
-    /// Takes over at once what others hold; else it never does.
+    /// Claims the pending entries of others at once, or never.
     claims: bool,
 }
 
-fn events(kind: Kind) -> BoxedStrategy<Event> {
-    let mover = 0..MOVERS;
+fn events(kind: Backend) -> BoxedStrategy<Event> {
+    let processor = 0..PROCESSORS;
     let vote = (0..VOTERS, select(&["a", "b"][..]));
-    let steps = (mover.clone(), 1..=4_usize);
+    let steps = (processor.clone(), 1..=4_usize);
     let successors =
         any::<(bool, bool)>().prop_map(|(same_name, claims)| Successor { same_name, claims });
-    let death = (mover.clone(), successors);
-    let in_turn = prop_oneof![
+    let crash = (processor.clone(), successors);
+    let sequential = prop_oneof![
         8 => vote.prop_map(|(voter, choice)| Event::Vote { voter, choice }),
         1 => Just(Event::Poison),
-        1 => Just(Event::ClockTicks),
-        8 => steps.prop_map(|(mover, count)| Event::Steps { mover, count }),
-        2 => death.prop_map(|(mover, successor)| Event::Dies { mover, successor }),
-        1 => mover.clone().prop_map(Event::StepWithoutQueue),
-        1 => mover.clone().prop_map(Event::StepWithoutStore),
-        1 => mover.clone().prop_map(Event::AnswerIsLost),
+        1 => Just(Event::ClockTick),
+        8 => steps.prop_map(|(processor, count)| Event::Steps { processor, count }),
+        2 => crash.prop_map(|(processor, successor)| Event::Crash { processor, successor }),
+        1 => processor.clone().prop_map(Event::StepWithoutQueue),
+        1 => processor.clone().prop_map(Event::StepWithoutStore),
+        1 => processor.clone().prop_map(Event::AckReplyLost),
         2 => Just(Event::Trim),
-        1 => Just(Event::GroupIsLost),
-        1 => Just(Event::IdleNamesAreForgotten),
+        1 => Just(Event::GroupLost),
+        1 => Just(Event::RemoveIdleConsumers),
     ];
-    // Where there is one writer at a time, it would only make runs differ.
-    if kind == Kind::Embedded {
-        return in_turn.boxed();
+    // Embedded storage has one writer at a time, so concurrent steps would only make runs non-deterministic.
+    if kind == Backend::Embedded {
+        return sequential.boxed();
     }
-    let together = (mover.clone(), mover, 1..=3_usize);
-    let together =
-        together.prop_map(|(one, other, count)| Event::StepTogether { one, other, count });
-    prop_oneof![5 => in_turn, 1 => together].boxed()
+    let concurrent = (processor.clone(), processor, 1..=3_usize);
+    let concurrent = concurrent.prop_map(|(first, second, count)| Event::ConcurrentSteps {
+        first,
+        second,
+        count,
+    });
+    prop_oneof![5 => sequential, 1 => concurrent].boxed()
 }
 
 #[test]
-fn embedded_storage_keeps_its_promises_under_any_schedule() {
-    run_schedules(Kind::Embedded, 60);
+fn embedded_storage_is_correct_under_any_schedule() {
+    run_schedules(Backend::Embedded, 60);
 }
 
 #[test]
-fn servers_keep_their_promises_under_any_schedule() {
+fn servers_are_correct_under_any_schedule() {
     or_skip!(redis::shared());
     or_skip!(postgres::shared());
-    run_schedules(Kind::Servers, 20);
+    run_schedules(Backend::Servers, 20);
 }
 
-fn run_schedules(kind: Kind, cases: u32) {
-    let asked_for = std::env::var_os("PROPTEST_CASES").is_some();
+fn run_schedules(kind: Backend, cases: u32) {
+    let cases_are_set = std::env::var_os("PROPTEST_CASES").is_some();
     let defaults = Config::default();
     let mut runner = TestRunner::new(Config {
-        cases: if asked_for { defaults.cases } else { cases },
+        cases: if cases_are_set { defaults.cases } else { cases },
         failure_persistence: None,
         max_shrink_iters: 2000,
         max_shrink_time: 60_000,
@@ -123,19 +127,21 @@ fn run_schedules(kind: Kind, cases: u32) {
             let storage = Storage::new(kind).await.map_err(TestCaseError::reject)?;
             let mut world = World::new(&storage).await;
             for event in schedule {
-                Box::pin(world.happens(event)).await?;
+                Box::pin(world.apply(event)).await?;
             }
-            world.comes_to_rest().await
+            world.wait_quiescent().await
         })
     });
     match outcome {
         Ok(()) => {}
-        Err(TestError::Fail(why, schedule)) => panic!("{why}, after\n{}", in_lines(&schedule)),
+        Err(TestError::Fail(reason, schedule)) => {
+            panic!("{reason}, after\n{}", format_schedule(&schedule))
+        }
         Err(other) => panic!("{other}"),
     }
 }
 
-fn in_lines(schedule: &[Event]) -> String {
+fn format_schedule(schedule: &[Event]) -> String {
     let lines: Vec<_> = schedule.iter().map(|event| format!("{event:?}")).collect();
     lines.join("\n")
 }

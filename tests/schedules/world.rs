@@ -1,4 +1,4 @@
-//! Voters, movers, their queue and their store, in which events happen one after the other; and what must hold.
+//! The model of a schedule: voters, ballot processors, the queue and the store, and the invariants after each event.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,67 +16,67 @@ use worker::{
     mover::{MoveError, Mover, Pace, Progress, Step},
 };
 
-use super::{Event, MOVERS, Successor, VOTERS, outside::Outside};
+use super::{Event, PROCESSORS, Successor, VOTERS, direct_access::DirectAccess};
 use crate::{
     harness::storage::{Storage, poll},
     store_contract::assert_counts_are_right,
 };
 
-/// The second millisecond has one digit more.
+/// The first millisecond; the second one has one digit more.
 const FIRST_MS: u64 = 9_999_999_999_999;
-/// Small, so that batches are often full.
+/// A small size, so that batches are often full.
 const BATCH: usize = 2;
 const NEVER: Duration = Duration::from_hours(1000);
-/// How often every mover may turn until nothing is left.
-const ENOUGH_TURNS: usize = 200;
+/// The maximum number of rounds until the queue is empty.
+const MAX_ROUNDS: usize = 200;
 
 type Outcome = Result<(), TestCaseError>;
 
 pub struct World<'a> {
     storage: &'a Storage,
-    outside: Outside<'a>,
+    direct: DirectAccess<'a>,
     queue: Queue,
     store: Store,
     ms: u64,
     voters: Vec<VoterId>,
-    movers: Vec<Named>,
-    /// What every voter was told last: the ballot that must count in the end.
+    processors: Vec<NamedProcessor>,
+    /// The last accepted ballot of each voter, which must count in the end.
     newest: BTreeMap<VoterId, (BallotId, &'static str)>,
     poison: BTreeSet<BallotId>,
-    /// What has been accepted and not yet been seen in the store, and whose it is; nobody's, if it is poison.
+    /// Accepted ballots that have not been seen in the store yet, with their voters; invalid ballots have none.
     not_yet_stored: BTreeMap<BallotId, Option<VoterId>>,
     names: usize,
 }
 
-struct Named {
+struct NamedProcessor {
     name: String,
-    mover: Mover,
-    /// It has a stored batch in hand.
+    processor: Mover,
+    /// Whether it has stored the batch in flight.
     has_stored: bool,
 }
 
 impl<'a> World<'a> {
     pub async fn new(storage: &'a Storage) -> Self {
-        let mut outside = Outside::of(storage).await;
+        let mut direct = DirectAccess::of(storage).await;
         let (queue, store) = (storage.queue().await, storage.store().await);
-        outside.set_clock(FIRST_MS).await;
+        direct.set_clock(FIRST_MS).await;
         let mut world = Self {
             storage,
-            outside,
+            direct,
             queue,
             store,
             ms: FIRST_MS,
             voters: (0..VOTERS).map(voter).collect(),
-            movers: Vec::new(),
+            processors: Vec::new(),
             newest: BTreeMap::new(),
             poison: BTreeSet::new(),
             not_yet_stored: BTreeMap::new(),
             names: 0,
         };
-        for index in 0..MOVERS {
+        for index in 0..PROCESSORS {
             let name = world.new_name();
-            let mover = world.mover(name, index + 1 == MOVERS);
-            world.movers.push(mover);
+            let processor = world.processor(name, index + 1 == PROCESSORS);
+            world.processors.push(processor);
         }
         world
     }
@@ -86,8 +86,8 @@ impl<'a> World<'a> {
         format!("worker-{}", self.names)
     }
 
-    fn mover(&self, name: String, claims: bool) -> Named {
-        let pace = Pace {
+    fn processor(&self, name: String, claims: bool) -> NamedProcessor {
+        let config = Pace {
             batch: BATCH,
             wait: Duration::ZERO,
             claim_min_idle: if claims { Duration::ZERO } else { NEVER },
@@ -95,70 +95,80 @@ impl<'a> World<'a> {
         };
         let metrics = WorkerMetrics::for_outcomes(&Registry::new());
         let consumer = self.queue.consumer(&name);
-        Named {
-            mover: Mover::new(consumer, self.store.clone(), poll(), pace, metrics),
+        NamedProcessor {
+            processor: Mover::new(consumer, self.store.clone(), poll(), config, metrics),
             name,
             has_stored: false,
         }
     }
 
-    /// And afterwards nothing has been acknowledged or trimmed that is not stored.
-    pub async fn happens(&mut self, event: Event) -> Outcome {
+    /// Applies an event. Fails if a ballot was acknowledged or trimmed without being stored.
+    pub async fn apply(&mut self, event: Event) -> Outcome {
         match event {
             Event::Vote { voter, choice } => self.vote(self.voters[voter], choice).await,
             Event::Poison => self.poison().await,
-            Event::ClockTicks => {
+            Event::ClockTick => {
                 self.ms += 1;
-                self.outside.set_clock(self.ms).await;
+                self.direct.set_clock(self.ms).await;
             }
-            Event::Steps { mover, count } => {
+            Event::Steps { processor, count } => {
                 for _ in 0..count {
-                    self.movers[mover].steps(1).await?;
-                    self.nothing_has_vanished().await?;
+                    self.processors[processor].steps(1).await?;
+                    self.check_no_ballot_lost().await?;
                 }
             }
-            Event::StepTogether { one, other, count } => {
-                match self.movers.get_disjoint_mut([one, other]) {
-                    Ok([one, other]) => {
-                        self.outside.close_tally().await;
-                        let (one, other, ()) = tokio::join!(
-                            one.steps(count),
-                            other.steps(count),
-                            self.outside.let_pass()
-                        );
-                        one.and(other)?;
-                    }
-                    Err(_) => self.movers[one].steps(count).await?,
+            Event::ConcurrentSteps {
+                first,
+                second,
+                count,
+            } => match self.processors.get_disjoint_mut([first, second]) {
+                Ok([first, second]) => {
+                    self.direct.lock_tally().await;
+                    let (first, second, ()) = tokio::join!(
+                        first.steps(count),
+                        second.steps(count),
+                        self.direct.unlock_tally()
+                    );
+                    first.and(second)?;
                 }
+                Err(_) => self.processors[first].steps(count).await?,
+            },
+            Event::Crash {
+                processor,
+                successor,
+            } => self.crash(processor, successor),
+            Event::StepWithoutQueue(processor) => {
+                self.direct.break_queue().await;
+                let _may_fail = self.processors[processor].try_step().await;
+                self.direct.restore_queue().await;
             }
-            Event::Dies { mover, successor } => self.dies(mover, successor),
-            Event::StepWithoutQueue(mover) => {
-                self.outside.take_queue_away().await;
-                let _may_fail = self.movers[mover].try_step().await;
-                self.outside.bring_queue_back().await;
+            Event::StepWithoutStore(processor) => {
+                self.direct.break_store().await;
+                let _may_fail = self.processors[processor].try_step().await;
+                self.direct.restore_store().await;
             }
-            Event::StepWithoutStore(mover) => {
-                self.outside.take_store_away().await;
-                let _may_fail = self.movers[mover].try_step().await;
-                self.outside.bring_store_back().await;
-            }
-            Event::AnswerIsLost(mover) => {
-                let Named {
-                    mover, has_stored, ..
-                } = &self.movers[mover];
+            Event::AckReplyLost(processor) => {
+                let NamedProcessor {
+                    processor,
+                    has_stored,
+                    ..
+                } = &self.processors[processor];
                 if *has_stored {
-                    let mut wire = self.queue.consumer("wire");
-                    wire.acknowledge(&mover.in_hand()).await.unwrap();
+                    let mut consumer = self.queue.consumer("observer");
+                    consumer.acknowledge(&processor.in_hand()).await.unwrap();
                 }
             }
-            Event::Trim => drop(self.queue.consumer("trims").trim().await.unwrap()),
-            Event::GroupIsLost => self.outside.lose_group().await,
-            Event::IdleNamesAreForgotten => {
-                let mut forgets = self.queue.consumer("forgets");
-                forgets.remove_idle_consumers(Duration::ZERO).await.unwrap();
+            Event::Trim => drop(self.queue.consumer("observer").trim().await.unwrap()),
+            Event::GroupLost => self.direct.destroy_group().await,
+            Event::RemoveIdleConsumers => {
+                let mut consumer = self.queue.consumer("observer");
+                consumer
+                    .remove_idle_consumers(Duration::ZERO)
+                    .await
+                    .unwrap();
             }
         }
-        self.nothing_has_vanished().await
+        self.check_no_ballot_lost().await
     }
 
     async fn vote(&mut self, voter: VoterId, choice: &'static str) {
@@ -174,23 +184,23 @@ impl<'a> World<'a> {
 
     async fn poison(&mut self) {
         self.storage.enqueue_raw(&[("no", "ballot")]).await;
-        let id = self.queue.last_id().await.unwrap().expect("it is there");
+        let id = self.queue.last_id().await.unwrap().expect("it exists");
         self.poison.insert(id);
         self.not_yet_stored.insert(id, None);
     }
 
-    fn dies(&mut self, mover: usize, Successor { same_name, claims }: Successor) {
+    fn crash(&mut self, processor: usize, Successor { same_name, claims }: Successor) {
         let name = if same_name {
-            self.movers[mover].name.clone()
+            self.processors[processor].name.clone()
         } else {
             self.new_name()
         };
-        self.movers[mover] = self.mover(name, claims);
+        self.processors[processor] = self.processor(name, claims);
     }
 
-    async fn nothing_has_vanished(&mut self) -> Outcome {
-        let kept = self.outside.kept_by_the_queue().await;
-        if self.not_yet_stored.keys().all(|id| kept.contains(id)) {
+    async fn check_no_ballot_lost(&mut self) -> Outcome {
+        let queued = self.direct.queued_ballots().await;
+        if self.not_yet_stored.keys().all(|id| queued.contains(id)) {
             return Ok(());
         }
         let standing: BTreeMap<_, _> = self
@@ -208,8 +218,8 @@ impl<'a> World<'a> {
         };
         for (id, voter) in &self.not_yet_stored {
             prop_assert!(
-                kept.contains(id) || is_stored(id, voter),
-                "{id} is in the queue no more, and not in the store"
+                queued.contains(id) || is_stored(id, voter),
+                "{id} is neither in the queue nor in the store"
             );
         }
         self.not_yet_stored
@@ -217,18 +227,18 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// All faults are over, nobody is frozen, and somebody takes over what others left.
-    pub async fn comes_to_rest(mut self) -> Outcome {
-        let heir = self.mover("heir".into(), true);
-        self.movers.push(heir);
-        let mut turns = 0;
-        while self.somebody_moves().await? {
-            turns += 1;
-            prop_assert!(turns < ENOUGH_TURNS, "it never ends");
+    /// Runs all processors and one that claims all pending entries until the queue is empty, and checks the final state.
+    pub async fn wait_quiescent(mut self) -> Outcome {
+        let claimer = self.processor("claimer".into(), true);
+        self.processors.push(claimer);
+        let mut rounds = 0;
+        while self.run_all().await? {
+            rounds += 1;
+            prop_assert!(rounds < MAX_ROUNDS, "the queue is never empty");
         }
-        self.nothing_has_vanished().await?;
-        prop_assert_eq!(self.outside.kept_by_the_queue().await, BTreeSet::new());
-        let backlog = self.queue.consumer("looks").trim().await.unwrap();
+        self.check_no_ballot_lost().await?;
+        prop_assert_eq!(self.direct.queued_ballots().await, BTreeSet::new());
+        let backlog = self.queue.consumer("observer").trim().await.unwrap();
         prop_assert!(backlog.is_empty(), "{:?}", backlog);
         prop_assert_eq!(self.queue.last_id().await.unwrap(), None, "it is trimmed");
 
@@ -249,12 +259,16 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    async fn somebody_moves(&mut self) -> Result<bool, TestCaseError> {
-        let mut moved = false;
-        for Named { mover, .. } in &mut self.movers {
-            moved |= mover.run_next().await.map_err(|error| unexpected(&error))? != Progress::Idle;
+    async fn run_all(&mut self) -> Result<bool, TestCaseError> {
+        let mut has_progress = false;
+        for NamedProcessor { processor, .. } in &mut self.processors {
+            has_progress |= processor
+                .run_next()
+                .await
+                .map_err(|error| unexpected(&error))?
+                != Progress::Idle;
         }
-        Ok(moved)
+        Ok(has_progress)
     }
 
     async fn standing_votes(&self) -> Vec<StoredVote> {
@@ -267,7 +281,7 @@ impl<'a> World<'a> {
     }
 }
 
-impl Named {
+impl NamedProcessor {
     async fn steps(&mut self, count: usize) -> Outcome {
         for _ in 0..count {
             let taken = self.try_step().await;
@@ -277,16 +291,16 @@ impl Named {
     }
 
     async fn try_step(&mut self) -> Result<(), MoveError> {
-        self.has_stored = self.mover.step().await? == Step::Stored;
+        self.has_stored = self.processor.step().await? == Step::Stored;
         Ok(())
     }
 }
 
-/// The same in every run, so that what has been shrunk happens again.
+/// The id of a voter, the same in every run, so that a shrunk schedule can be reproduced.
 fn voter(number: usize) -> VoterId {
     format!("{number:032x}").parse().expect("it is an id")
 }
 
 fn unexpected(error: &MoveError) -> TestCaseError {
-    TestCaseError::fail(format!("a mover failed: {error}"))
+    TestCaseError::fail(format!("a processor failed: {error}"))
 }

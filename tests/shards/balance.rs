@@ -1,4 +1,4 @@
-//! Voters are spread over shards, and shards over workers.
+//! The distribution of voters over shards and of shards over workers.
 
 use redis::{Commands, streams::StreamInfoStreamReply};
 
@@ -10,34 +10,34 @@ use crate::harness::{
     skip::or_skip,
 };
 
-/// The URLs lead to other nodes than those that have the streams, so that every service must follow.
+/// The URLs name nodes other than those with the streams, so every service must follow the redirects.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_counts_every_vote_and_shares_the_work() {
+async fn a_cluster_counts_every_vote_and_distributes_the_work() {
     let cluster = or_skip!(cluster::shared());
     let rig = or_skip!(Rig::new(cluster.queue_url()).await);
     let votes = rig.votes.each_ref().map(|vote| &*vote.url).join(",");
     let mut load = command(
         "load",
         &[
-            ("VOTE_URL", &votes),
-            ("RESULT_URL", &rig.result.url),
+            ("LOAD_VOTE_URL", &votes),
+            ("LOAD_RESULT_URL", &rig.result.url),
             ("DATABASE_URL", &rig.storage.database_url),
         ],
     );
     load.args(["--votes", "3000", "--voters", "600", "--connections", "64"]);
     let ended = tokio::task::block_in_place(|| output(&mut load));
-    let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+    let stdout = String::from_utf8_lossy(&ended.stdout).into_owned();
     assert!(
         ended.status.success(),
-        "{said}{}",
+        "{stdout}{}",
         String::from_utf8_lossy(&ended.stderr)
     );
     assert!(
-        said.contains("lost 0; checked: every vote in the store"),
-        "{said}"
+        stdout.contains("lost 0; checked: every vote in the store"),
+        "{stdout}"
     );
 
-    // About 600 voters over three shards: one of them is hardly ever so far from a third.
+    // 600 random voters on three shards: a share outside this range is very improbable.
     for (node, key) in cluster.masters.iter().zip(rig.keys().await) {
         let stream: StreamInfoStreamReply = node
             .connect()
@@ -51,7 +51,7 @@ async fn a_cluster_counts_every_vote_and_shares_the_work() {
         let added: u64 = redis::from_redis_value(groups[0]["entries-read"].clone()).unwrap();
         assert!(
             (600..=1400).contains(&added),
-            "{key} was given {added} of 3000 ballots; {stream:?}"
+            "{key} got {added} of 3000 ballots; {stream:?}"
         );
     }
     for worker in &rig.workers {

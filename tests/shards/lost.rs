@@ -1,8 +1,8 @@
-//! A shard is lost, and comes back.
+//! A shard is lost and recovers.
 
 use queue::Queue;
 
-use super::rig::{NONE, Rig, assert_accepted_elsewhere, assert_refused_at_once};
+use super::rig::{NO_SHARD, Rig, assert_accepted_elsewhere, assert_rejected_at_once};
 use crate::harness::{
     cluster::{self, Cluster},
     eventually,
@@ -10,11 +10,11 @@ use crate::harness::{
     redis::RedisServer,
     scrape::Scrape,
     skip::or_skip,
-    storage::{Kind, Storage},
+    storage::{Backend, Storage},
 };
 
 const RATE: f64 = 200.0;
-const LOST: usize = 1;
+const LOST_SHARD: usize = 1;
 
 fn urls(servers: &[RedisServer]) -> String {
     let urls: Vec<_> = servers.iter().map(|server| &*server.url).collect();
@@ -22,114 +22,119 @@ fn urls(servers: &[RedisServer]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_shard_costs_its_own_voters_some_time_and_nobody_a_vote() {
+async fn a_killed_shard_rejects_only_its_own_voters_and_loses_no_vote() {
     let servers = or_skip!(cluster::servers(3));
     let rig = or_skip!(Rig::new(urls(&servers)).await);
-    let (before, voting) = rig.under_load(RATE).await;
+    let (before, voting) = rig.start_load(RATE).await;
 
-    servers[LOST].server.kill();
-    rig.until_shard_is(LOST, false).await;
-    rig.until_accepted(400.0).await;
-    rig.until_stored(50.0).await;
-    rig.until_all_are_ready().await;
-    // Servers that know nothing of each other: nobody else has taken its ballots.
-    let key = &rig.keys().await[LOST];
+    servers[LOST_SHARD].server.kill();
+    rig.wait_for_shard_state(LOST_SHARD, false).await;
+    rig.wait_for_accepted(400.0).await;
+    rig.wait_for_stored(50.0).await;
+    rig.wait_until_all_ready().await;
+    // The servers are independent: no other server has its ballots.
+    let key = &rig.keys().await[LOST_SHARD];
     for other in [&servers[0], &servers[2]] {
         let exists: bool = redis::Commands::exists(&mut other.connect(), key).unwrap();
         assert!(!exists, "another server has {key}");
     }
-    // Here the last votes of its voters are those that were refused.
-    let refused = voting.stop().await;
-    assert_refused_at_once(&refused, LOST);
+    // The last votes of its voters are the rejected ones.
+    let rejected = voting.stop().await;
+    assert_rejected_at_once(&rejected, LOST_SHARD);
 
-    servers[LOST].server.start();
-    servers[LOST].wait_until_ready().unwrap();
-    rig.until_shard_is(LOST, true).await;
-    rig.assert_all_is_counted(&refused, &before).await;
+    servers[LOST_SHARD].server.start();
+    servers[LOST_SHARD].wait_until_ready().unwrap();
+    rig.wait_for_shard_state(LOST_SHARD, true).await;
+    rig.assert_all_is_counted(&rejected, &before).await;
 
-    // And it takes part again.
-    let before = rig.look().await;
-    let voting = rig.begin(RATE);
-    rig.until_accepted(400.0).await;
+    // The shard accepts votes again.
+    let before = rig.observe().await;
+    let voting = rig.spawn_load(RATE);
+    rig.wait_for_accepted(400.0).await;
     let load = voting.stop().await;
-    assert_accepted_elsewhere(&load, NONE);
+    assert_accepted_elsewhere(&load, NO_SHARD);
     rig.assert_all_is_counted(&load, &before).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_frozen_shard_slows_nobody_else() {
+async fn a_frozen_shard_does_not_slow_other_shards() {
     let servers = or_skip!(cluster::servers(3));
     let rig = or_skip!(Rig::new(urls(&servers)).await);
     let limit = rig.admission_limit().await;
-    let (before, voting) = rig.under_load(RATE).await;
+    let (before, voting) = rig.start_load(RATE).await;
 
-    servers[LOST].server.freeze();
-    rig.until_shard_is(LOST, false).await;
-    rig.until_accepted(400.0).await;
-    rig.until_stored(50.0).await;
-    rig.until_all_are_ready().await;
-    let shrunk = rig.admission_limit().await;
+    servers[LOST_SHARD].server.freeze();
+    rig.wait_for_shard_state(LOST_SHARD, false).await;
+    rig.wait_for_accepted(400.0).await;
+    rig.wait_for_stored(50.0).await;
+    rig.wait_until_all_ready().await;
+    let reduced = rig.admission_limit().await;
     assert!(
-        shrunk < limit && shrunk >= limit * 2.0 / 3.0,
-        "one of three limits must shrink, and only that: from {limit} to {shrunk} in sum"
+        reduced < limit && reduced >= limit * 2.0 / 3.0,
+        "one of three limits must shrink, and only that: from {limit} to {reduced} in sum"
     );
-    let refused = voting.stop().await;
-    servers[LOST].server.thaw();
-    assert_refused_at_once(&refused, LOST);
-    rig.until_shard_is(LOST, true).await;
-    rig.assert_all_is_counted(&refused, &before).await;
+    let rejected = voting.stop().await;
+    servers[LOST_SHARD].server.thaw();
+    assert_rejected_at_once(&rejected, LOST_SHARD);
+    rig.wait_for_shard_state(LOST_SHARD, true).await;
+    rig.assert_all_is_counted(&rejected, &before).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_is_down_holds_up_only_its_part_of_a_cluster() {
+async fn a_failed_node_affects_only_its_slots_of_a_cluster() {
     let cluster = or_skip!(Cluster::start(3, false));
     let rig = or_skip!(Rig::new(cluster.queue_url()).await);
-    let (before, voting) = rig.under_load(RATE).await;
-    cluster.masters[LOST].server.kill();
-    rig.until_shard_is(LOST, false).await;
-    // Its URL was the way to another shard, which is found through the third.
-    rig.until_accepted(400.0).await;
-    let refused = voting.stop().await;
-    cluster.masters[LOST].server.start();
-    rig.until_shard_is(LOST, true).await;
-    assert_accepted_elsewhere(&refused, LOST);
-    rig.assert_all_is_counted(&refused, &before).await;
+    let (before, voting) = rig.start_load(RATE).await;
+    cluster.masters[LOST_SHARD].server.kill();
+    rig.wait_for_shard_state(LOST_SHARD, false).await;
+    // Its URL named another shard's entry node; that shard is located through the third node.
+    rig.wait_for_accepted(400.0).await;
+    let rejected = voting.stop().await;
+    cluster.masters[LOST_SHARD].server.start();
+    rig.wait_for_shard_state(LOST_SHARD, true).await;
+    assert_accepted_elsewhere(&rejected, LOST_SHARD);
+    rig.assert_all_is_counted(&rejected, &before).await;
 
-    // A service that begins while that URL is dead finds its shard all the same.
-    cluster.masters[LOST].server.kill();
+    // A service that starts while that node is unreachable still locates the shard.
+    cluster.masters[LOST_SHARD].server.kill();
     let vote = Service::start("vote", &rig.storage, &[]);
     for up in [0, 2] {
         let series = format!("dependency_up{{dependency=\"queue-{up}\"}}");
-        let said = async || Scrape::of(&vote.url).await.find(&series);
-        eventually("a shard at another node", |said| *said == Some(1.0), said).await;
+        let up_value = async || Scrape::of(&vote.url).await.find(&series);
+        eventually(
+            "a shard at another node",
+            |value| *value == Some(1.0),
+            up_value,
+        )
+        .await;
     }
 }
 
-/// It would keep them in a stream that nobody reads.
+/// Otherwise ballots would be added to a stream that no worker reads.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_shard_is_not_looked_for_in_a_cluster_that_does_not_know_it() {
+async fn a_lost_standalone_shard_is_not_located_in_a_cluster() {
     let cluster = or_skip!(Cluster::start(3, false));
-    let stranger = or_skip!(cluster::servers(1)).remove(0);
-    let mut storage = or_skip!(Storage::new(Kind::Servers).await);
-    stranger.server.kill();
-    cluster.masters[LOST].server.kill();
-    // The first of three shards, whose own server is dead. The cluster has its slot at a node that is not.
+    let standalone = or_skip!(cluster::servers(1)).remove(0);
+    let mut storage = or_skip!(Storage::new(Backend::Servers).await);
+    standalone.server.kill();
+    cluster.masters[LOST_SHARD].server.kill();
+    // The first of three shards, whose own server is down. Another node of the cluster has its slot.
     let mut shard_of = async |dead: &RedisServer| -> Queue {
         let urls = [dead, &cluster.masters[0], &cluster.masters[2]].map(|server| &*server.url);
         storage.queue_url = urls.join(",");
         storage.shards().await.shards()[0].clone()
     };
-    let strange = shard_of(&stranger).await;
-    // The second one begins when the search for the stranger has had its time.
+    let standalone_shard = shard_of(&standalone).await;
+    // The second queue starts after the search for the standalone shard had enough time.
     for own in [
-        shard_of(&cluster.masters[LOST]).await,
-        shard_of(&cluster.masters[LOST]).await,
+        shard_of(&cluster.masters[LOST_SHARD]).await,
+        shard_of(&cluster.masters[LOST_SHARD]).await,
     ] {
         let probes = async || {
-            let strange = strange.check_write().await;
-            (strange.is_ok(), own.check_write().await.is_ok())
+            let standalone_shard = standalone_shard.check_write().await;
+            (standalone_shard.is_ok(), own.check_write().await.is_ok())
         };
-        let probes = eventually("the way to the own shard", |(_, own)| *own, probes).await;
+        let probes = eventually("the shard of the cluster", |(_, own)| *own, probes).await;
         assert_eq!(probes, (false, true));
     }
 }

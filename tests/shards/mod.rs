@@ -1,5 +1,5 @@
-//! The queue in shards: what holds for one server holds for several, and one that is lost holds up nobody but its own
-//! voters. `queue_contract` has what every shard promises by itself.
+//! The sharded queue: it gives the guarantees of a single server, and a lost shard affects only its own voters.
+//! `queue_contract` tests the guarantees of each shard.
 
 mod balance;
 mod failover;

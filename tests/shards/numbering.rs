@@ -1,4 +1,4 @@
-//! What is in different shards is told apart.
+//! Global ids distinguish the ballots of different shards.
 
 use std::collections::BTreeSet;
 
@@ -6,14 +6,14 @@ use crate::harness::{
     cluster, eventually,
     process::Service,
     skip::or_skip,
-    storage::{Kind, Storage},
+    storage::{Backend, Storage},
 };
 
-/// Every server counts for itself, so that all may give the same id to different ballots.
+/// Each server generates ids by itself, so servers may give the same id to different ballots.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dead_letters_with_the_same_place_in_different_shards_are_all_kept() {
+async fn dead_letters_with_the_same_id_in_different_shards_are_all_stored() {
     let cluster = or_skip!(cluster::shared());
-    let storage = or_skip!(Storage::new(Kind::Cluster).await);
+    let storage = or_skip!(Storage::new(Backend::Cluster).await);
     let store = storage.store().await;
     let shards = storage.shards().await;
     for (node, shard) in cluster.masters.iter().zip(shards.shards()) {
@@ -35,5 +35,5 @@ async fn dead_letters_with_the_same_place_in_different_shards_are_all_kept() {
     let ids: BTreeSet<_> = letters.iter().map(|letter| letter.id.to_string()).collect();
     let expected = ["1800000000000-21", "1800000000000-22", "1800000000000-23"].map(str::to_owned);
     assert_eq!(ids, BTreeSet::from(expected));
-    crate::faults::until_empty(&storage).await;
+    crate::faults::wait_until_empty(&storage).await;
 }

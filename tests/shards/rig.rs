@@ -1,34 +1,34 @@
-//! All services, on a queue of three shards, and a load that judges.
+//! All services on a queue of three shards, with a load whose outcome is checked.
 
 use std::time::Duration;
 
 use load::{
-    Load, LoadConfig, Watch,
-    check::Seen,
+    Load, LoadConfig, Observer,
+    check::Observation,
     history::{Attempt, Outcome, VoterRecord},
-    pace::Plan,
+    schedule::Plan,
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    faults::{AT_ONCE, start_ready, until_ready},
+    faults::{MAX_REJECTION_LATENCY, start_ready, wait_until_ready},
     harness::{
-        PATIENCE, eventually,
+        TIMEOUT, eventually,
         process::Service,
         scrape::Scrape,
-        storage::{Kind, Storage},
-        viewer::until_complete,
+        storage::{Backend, Storage},
+        viewer::wait_until_complete,
     },
 };
 
 pub const SHARDS: usize = 3;
-/// Every replica of `vote` must know the others' voters.
+/// The cookie key that all replicas of `vote` share.
 const KEY: &str = concat!(
     "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
     "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 );
-/// An answer of a queue after a second is not late: machines are shared.
+/// A timeout of two seconds, because shared machines may delay the queue by a second.
 const SETTINGS: [(&str, &str); 3] = [
     ("ENQUEUE_TIMEOUT", "2s"),
     ("COOKIE_KEY", KEY),
@@ -40,45 +40,48 @@ pub struct Rig {
     pub votes: [Service; 2],
     pub workers: [Service; 2],
     pub result: Service,
-    watch: Watch,
+    observer: Observer,
 }
 
-/// Voters who go on until they are stopped.
-pub struct Voting {
+/// A load that runs until it is stopped.
+pub struct RunningLoad {
     stop: CancellationToken,
     running: JoinHandle<Load>,
 }
 
 impl Rig {
     pub async fn new(queue_url: String) -> Result<Self, String> {
-        let mut storage = Storage::new(Kind::Servers).await?;
+        let mut storage = Storage::new(Backend::Servers).await?;
         storage.queue_url = queue_url;
         let start = async |name| start_ready(name, &storage, &SETTINGS).await;
         let workers = [start("worker").await, start("worker").await];
         let votes = [start("vote").await, start("vote").await];
         let result = start("result").await;
-        until_complete(&result.url).await;
+        wait_until_complete(&result.url).await;
         let store = storage.store_config();
-        let watch = Watch::new(result.url.parse().expect("it is a URL"), Some(&store)).await;
-        let watch = watch.map_err(|error| error.to_string())?;
+        let observer = Observer::new(result.url.parse().expect("it is a URL"), Some(&store)).await;
+        let observer = observer.map_err(|error| error.to_string())?;
         let rig = Self {
             storage,
             votes,
             workers,
             result,
-            watch,
+            observer,
         };
         for shard in 0..SHARDS {
-            rig.until_shard_is(shard, true).await;
+            rig.wait_for_shard_state(shard, true).await;
         }
         Ok(rig)
     }
 
-    pub async fn look(&self) -> Seen {
-        self.watch.before().await.expect("what counts can be seen")
+    pub async fn observe(&self) -> Observation {
+        self.observer
+            .observe_baseline()
+            .await
+            .expect("the result can be observed")
     }
 
-    pub fn begin(&self, votes_per_second: f64) -> Voting {
+    pub fn spawn_load(&self, votes_per_second: f64) -> RunningLoad {
         let config = LoadConfig {
             vote: self
                 .votes
@@ -92,7 +95,7 @@ impl Rig {
                 ..Plan::default()
             },
             seed: 1,
-            request_timeout: PATIENCE,
+            request_timeout: TIMEOUT,
         };
         let stop = CancellationToken::new();
         let stopped = stop.clone();
@@ -100,35 +103,35 @@ impl Rig {
             tokio::spawn(
                 async move { Load::run(&config, stopped).await.expect("the poll is open") },
             );
-        Voting { stop, running }
+        RunningLoad { stop, running }
     }
 
-    /// Everything accepted is counted, and nothing else.
-    pub async fn assert_all_is_counted(&self, load: &Load, before: &Seen) {
-        let verdict = self.watch.settle(&load.history, before, PATIENCE).await;
-        let verdict = verdict.expect("what counts can be seen");
-        assert_eq!((verdict.violations, verdict.at_rest), (Vec::new(), true));
+    /// Asserts that all accepted votes are counted, and no others.
+    pub async fn assert_all_is_counted(&self, load: &Load, before: &Observation) {
+        let verdict = self.observer.settle(&load.history, before, TIMEOUT).await;
+        let verdict = verdict.expect("the result can be observed");
+        assert_eq!((verdict.violations, verdict.quiescent), (Vec::new(), true));
     }
 
-    /// Waits until the services say so of a shard.
-    pub async fn until_shard_is(&self, shard: usize, up: bool) {
+    /// Waits until all services report that a shard is up or down.
+    pub async fn wait_for_shard_state(&self, shard: usize, up: bool) {
         let series = format!("dependency_up{{dependency=\"queue-{shard}\"}}");
         for service in self.votes.iter().chain(&self.workers) {
-            let said = async || Scrape::of(&service.url).await.value(&series) > 0.5;
-            eventually(&series, |said| *said == up, said).await;
+            let is_up = async || Scrape::of(&service.url).await.value(&series) > 0.5;
+            eventually(&series, |value| *value == up, is_up).await;
         }
     }
 
-    /// Begins, and waits until votes flow. Returns what was there before, too.
-    pub async fn under_load(&self, votes_per_second: f64) -> (Seen, Voting) {
-        let before = self.look().await;
-        let voting = self.begin(votes_per_second);
-        self.until_accepted(200.0).await;
+    /// Starts the load and waits until votes are accepted. Returns the state before it, too.
+    pub async fn start_load(&self, votes_per_second: f64) -> (Observation, RunningLoad) {
+        let before = self.observe().await;
+        let voting = self.spawn_load(votes_per_second);
+        self.wait_for_accepted(200.0).await;
         (before, voting)
     }
 
-    /// Waits until so many more votes are accepted.
-    pub async fn until_accepted(&self, more: f64) {
+    /// Waits until this many more votes are accepted.
+    pub async fn wait_for_accepted(&self, more: f64) {
         let wanted = self.accepted().await + more;
         eventually(
             "accepted votes",
@@ -147,8 +150,8 @@ impl Rig {
         .await
     }
 
-    /// Waits until so many more ballots are stored.
-    pub async fn until_stored(&self, more: f64) {
+    /// Waits until this many more ballots are stored.
+    pub async fn wait_for_stored(&self, more: f64) {
         let stored = async || {
             self.sum(&self.workers, "worker_ballots_processed_total", "applied")
                 .await
@@ -161,19 +164,19 @@ impl Rig {
         let mut sum = 0.0;
         for service in services {
             let metrics = Scrape::of(&service.url).await;
-            let of_it = metrics
+            let matching = metrics
                 .series()
                 .filter(|(series, _)| series.starts_with(name) && series.contains(label));
-            sum += of_it.map(|(_, value)| value).sum::<f64>();
+            sum += matching.map(|(_, value)| value).sum::<f64>();
         }
         sum
     }
 
-    /// Waits until every service would get requests, though a shard may be lost. On a busy machine the store may seem lost,
-    /// too, for a moment.
-    pub async fn until_all_are_ready(&self) {
+    /// Waits until every service is ready, although a shard may be lost. On a busy machine the store may seem unreachable for
+    /// a moment, too.
+    pub async fn wait_until_all_ready(&self) {
         for service in self.votes.iter().chain(&self.workers) {
-            until_ready(&service.url).await;
+            wait_until_ready(&service.url).await;
         }
     }
 
@@ -192,39 +195,39 @@ impl Rig {
     }
 }
 
-impl Voting {
+impl RunningLoad {
     pub async fn stop(self) -> Load {
         self.stop.cancel();
         self.running.await.expect("it does not panic")
     }
 }
 
-/// No shard.
-pub const NONE: usize = SHARDS;
+/// An index that is no shard.
+pub const NO_SHARD: usize = SHARDS;
 
-/// Whoever has another shard than this one was never refused, as far as is remembered.
+/// Asserts that the recorded votes of voters on other shards were all accepted.
 pub fn assert_accepted_elsewhere(load: &Load, lost: usize) {
     let elsewhere = |voter: &&VoterRecord| voter.voter.shard(SHARDS) != lost;
     for voter in load.history.voters.iter().filter(elsewhere) {
-        let refused = |attempt: &Attempt| !matches!(attempt.outcome, Outcome::Accepted(_));
-        let refused: Vec<_> = voter.recent.iter().copied().filter(refused).collect();
-        assert_eq!(refused, [], "refused without need");
+        let rejected = |attempt: &Attempt| !matches!(attempt.outcome, Outcome::Accepted(_));
+        let rejected: Vec<_> = voter.recent.iter().copied().filter(rejected).collect();
+        assert_eq!(rejected, [], "rejected without reason");
     }
 }
 
-/// The lost shard's voters, and nobody else, waited for no receipt, and not for long.
-pub fn assert_refused_at_once(load: &Load, lost: usize) {
+/// Asserts that only voters of the lost shard were rejected, and within the maximum latency.
+pub fn assert_rejected_at_once(load: &Load, lost: usize) {
     assert_accepted_elsewhere(load, lost);
-    let slowest = slowest_refusal(load);
-    assert!(slowest < AT_ONCE, "{slowest:?}");
+    let slowest = slowest_rejection(load);
+    assert!(slowest < MAX_REJECTION_LATENCY, "{slowest:?}");
 }
 
-/// The longest that anybody waited for no receipt.
-fn slowest_refusal(load: &Load) -> Duration {
+/// The highest latency of a vote that was not accepted.
+fn slowest_rejection(load: &Load) -> Duration {
     let attempts = load.history.voters.iter().flat_map(|voter| &voter.recent);
-    let refused = attempts.filter(|attempt| !matches!(attempt.outcome, Outcome::Accepted(_)));
-    let took = refused
-        .map(|attempt| attempt.known_ms - attempt.sent_ms)
+    let rejected = attempts.filter(|attempt| !matches!(attempt.outcome, Outcome::Accepted(_)));
+    let latency = rejected
+        .map(|attempt| attempt.completed_ms - attempt.sent_ms)
         .max();
-    Duration::from_millis(took.expect("somebody was refused").into())
+    Duration::from_millis(latency.expect("a vote was rejected").into())
 }

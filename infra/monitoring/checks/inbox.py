@@ -1,4 +1,4 @@
-"""What people receive: stands in for Slack, Microsoft Teams, PagerDuty, a webhook and a mail server, and keeps each message."""
+"""A stub of Slack, Microsoft Teams, PagerDuty, a webhook and a mail server that records each message."""
 
 import email.policy
 import html
@@ -15,28 +15,28 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
 from stack import free_port
-from webhook import own_address
+from webhook import host_address
 
-# What each service answers when it accepts a message: Alertmanager takes Slack's for an error otherwise.
-ANSWERS = {"slack": (200, b"ok"), "teams": (202, b""), "pagerduty": (202, b'{"status":"success"}'), "webhook": (204, b"")}
-# aiosmtpd warns of what it does itself.
+# The response of each service to an accepted message. Alertmanager treats other responses of Slack as errors.
+RESPONSES = {"slack": (200, b"ok"), "teams": (202, b""), "pagerduty": (202, b'{"status":"success"}'), "webhook": (204, b"")}
+# aiosmtpd logs warnings about its own settings.
 logging.getLogger("mail.log").setLevel(logging.ERROR)
 USER, PASSWORD = "alerts", "a password of the mail server"
 
 
 @dataclass
 class Message:
-    """A message of any kind."""
+    """A received message."""
 
     kind: str
-    # Who receives it, such as page: the path of a URL, a key of PagerDuty, the name of a mailbox.
+    # The receiver, such as page: the path of a URL, a PagerDuty key, or the name of a mailbox.
     receiver: str
     status: str
     title: str
     text: str
     links: set
     severity: str
-    # The labels, where the message has them as data.
+    # The labels, if the message has them as structured data.
     labels: dict
 
 
@@ -44,26 +44,26 @@ def urls(text):
     return set(re.findall(r"https?://[^\s|<>\"]+", text))
 
 
-def of_webhook(body):
+def parse_webhook(body):
     alert = body["alerts"][0]
     links = {alert["annotations"]["runbook_url"], alert["generatorURL"], f"{body['externalURL']}/#/alerts?receiver={body['receiver']}"}
     return body["status"], body["groupLabels"]["alertname"], alert["annotations"]["description"], links, alert["labels"]["severity"], alert["labels"]
 
 
-def of_slack(body):
+def parse_slack(body):
     it = body["attachments"][0]
     text = html.unescape(it["text"])
     severity, status = re.search(r"\*(\w+), (\w+)\*", text).groups()
     return status, it["title"], text, urls(text) | {it["title_link"]}, severity, {}
 
 
-def of_teams(body):
+def parse_teams(body):
     title, text = (part["text"] for part in body["attachments"][0]["content"]["body"])
     severity, status = re.search(r"\*\*(\w+), (\w+)\*\*", text).groups()
     return status, title, text, set(re.findall(r"\]\(([^)]+)\)", text)), severity, {}
 
 
-def of_pagerduty(body):
+def parse_pagerduty(body):
     payload = body["payload"]
     links = {link["href"] for link in body["links"]} | {body["client_url"]}
     status = {"trigger": "firing", "resolve": "resolved"}[body["event_action"]]
@@ -72,36 +72,36 @@ def of_pagerduty(body):
     return status, payload["summary"], payload["custom_details"]["text"], links, severity, labels
 
 
-def of_mail(message):
+def parse_mail(message):
     text, page = (message.get_body((kind,)).get_content() for kind in ("plain", "html"))
     severity, status = re.search(r"<strong>(\w+), (\w+)</strong>", page).groups()
     links = {html.unescape(link) for link in re.findall(r'href="([^"]+)"', page)}
     missing = links - urls(text)
-    assert not missing, f"the text of a mail lacks {missing} of its page:\n{text}"
+    assert not missing, f"the plain text of an email lacks {missing} of its HTML part:\n{text}"
     return status, str(message["Subject"]), text, links, severity, {}
 
 
 class Inbox:
-    """Receives at `url`/KIND/RECEIVER for webhooks, Slack and Teams, at `url`/pagerduty, and at `smarthost`, whose user is USER.
+    """Receives messages at `url`/KIND/RECEIVER for webhooks, Slack and Teams, at `url`/pagerduty, and at `smarthost` with the user USER.
 
-    The mail server accepts mail by STARTTLS alone. Its certificate, which it makes in `folder`, is its own authority.
+    The mail server requires STARTTLS. Its self-signed certificate is created in `folder`.
     """
 
     def __init__(self, folder):
         self.messages, self.errors, self.changed = [], [], threading.Condition()
-        inbox, address = self, own_address()
+        inbox, address = self, host_address()
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 kind, _, receiver = self.path.strip("/").partition("/")
-                read = {"slack": of_slack, "teams": of_teams, "pagerduty": of_pagerduty, "webhook": of_webhook}[kind]
-                inbox.keep(kind, receiver or body["routing_key"], read, body)
-                code, answer = ANSWERS[kind]
+                parse = {"slack": parse_slack, "teams": parse_teams, "pagerduty": parse_pagerduty, "webhook": parse_webhook}[kind]
+                inbox.record(kind, receiver or body["routing_key"], parse, body)
+                code, response_body = RESPONSES[kind]
                 self.send_response(code)
                 self.send_header("Content-Type", "application/json" if kind == "pagerduty" else "text/plain")
                 self.end_headers()
-                self.wfile.write(answer)
+                self.wfile.write(response_body)
 
             def log_message(self, *_):
                 pass
@@ -110,37 +110,37 @@ class Inbox:
             async def handle_DATA(self, _server, _session, envelope):
                 message = email.message_from_bytes(envelope.content, policy=email.policy.default)
                 for recipient in envelope.rcpt_tos:
-                    inbox.keep("email", recipient.partition("@")[0], of_mail, message)
+                    inbox.record("email", recipient.partition("@")[0], parse_mail, message)
                 return "250 accepted"
 
-        def authenticate(_server, _session, _envelope, _mechanism, given):
-            known = (given.login, given.password) == (USER.encode(), PASSWORD.encode())
-            return AuthResult(success=known, handled=False)
+        def authenticate(_server, _session, _envelope, _mechanism, credentials):
+            success = (credentials.login, credentials.password) == (USER.encode(), PASSWORD.encode())
+            return AuthResult(success=success, handled=False)
 
         key, self.certificate = (folder / name for name in ("key.pem", "certificate.pem"))
-        make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj", "/CN=mail"]
-        make += ["-addext", f"subjectAltName=IP:{address}", "-keyout", key, "-out", self.certificate]
-        subprocess.run(make, check=True, capture_output=True)
+        openssl = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj", "/CN=mail"]
+        openssl += ["-addext", f"subjectAltName=IP:{address}", "-keyout", key, "-out", self.certificate]
+        subprocess.run(openssl, check=True, capture_output=True)
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(self.certificate, key)
         self.http = ThreadingHTTPServer((address, 0), Handler)
         self.url = f"http://{address}:{self.http.server_port}"
         port = free_port()
-        # Alertmanager does not know the words with which this server asks for a LOGIN.
+        # Alertmanager does not support the LOGIN prompts of this server.
         login = {"authenticator": authenticate, "auth_required": True, "auth_exclude_mechanism": ["LOGIN"]}
         self.smtp = Controller(Mailbox(), hostname=address, port=port, tls_context=tls, require_starttls=True, **login)
         self.smarthost = f"{address}:{port}"
 
-    def keep(self, kind, receiver, read, body):
+    def record(self, kind, receiver, parse, body):
         with self.changed:
             try:
-                self.messages.append(Message(kind, receiver, *read(body)))
+                self.messages.append(Message(kind, receiver, *parse(body)))
             except Exception as error:
                 self.errors.append(f"{kind} to {receiver}: {error!r} in {body}")
             self.changed.notify_all()
 
     def wait_for(self, kind, receiver, status, seconds):
-        """The first message of this kind to this receiver about alerts that are firing, or resolved."""
+        """Waits for the first message of this kind to this receiver with this status, and returns it."""
 
         def found():
             assert not self.errors, self.errors
@@ -148,7 +148,7 @@ class Inbox:
             return next((it for it in self.messages if (it.kind, it.receiver, it.status) == wanted), None)
 
         with self.changed:
-            assert self.changed.wait_for(found, timeout=seconds), f"no {kind} to {receiver} ({status}) within {seconds} s, only {self.messages}"
+            assert self.changed.wait_for(found, timeout=seconds), f"no {kind} to {receiver} ({status}) within {seconds} s; messages: {self.messages}"
             return found()
 
     def __enter__(self):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What Alertmanager inhibits while a cause fires, and what it does not: alerts are put to a real one, in a compose project of its own."""
+"""Checks which alerts Alertmanager inhibits while a cause fires: posts alerts to a real Alertmanager in a separate compose project."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from stack import fetch, free_port
 
 COMPOSE = MONITORING / "prometheus" / "docker-compose.yml"
 BURNS = {("VoteAvailabilityErrorBudgetBurn", ""), ("VoteLatencyErrorBudgetBurn", "")}
-# (alert, job): the alerts that it stands for, and of which job, if they have one.
+# (alert, job) of a cause: the (alert, job) pairs that it inhibits.
 INHIBITED = {
     ("RedisDown", ""): {*BURNS, ("VotesShed", ""), ("HTTPServerErrorRateHigh", "vote"), ("QueueOldestBallotTooOld", ""), ("WorkerStuck", ""), ("QueueNotDurable", ""), ("TargetDown", "redis")},
     ("RedisRejectsWrites", "redis"): {*BURNS, ("VotesShed", ""), ("HTTPServerErrorRateHigh", "vote")},
@@ -31,7 +31,7 @@ INHIBITED = {
         for job in ("vote", "worker", "result")
     },
 }  # fmt: skip
-# Alerts that have the label `job`, or `service` where it is the exporter's job, and its values.
+# Alerts with the label `job`, or `service` where `job` is that of the exporter, and the values of the label.
 JOBS = {
     "TargetDown": ("redis", "postgres", "node"),
     "DatabasePoolWaitTimeHigh": ("worker", "result"),
@@ -41,8 +41,8 @@ JOBS = {
 }
 
 
-def possible():
-    """The labels of every alert that the rules can fire, with each job that it can have."""
+def possible_alerts():
+    """Yields the labels of every alert in the rules, with each job that it can have."""
     for _, rule in alerts():
         for job in JOBS.get(rule["alert"], ("",)):
             yield {"alertname": rule["alert"], **rule["labels"], **({"service" if rule["alert"] == "BlackboxProbeFailed" else "job": job} if job else {})}
@@ -53,11 +53,11 @@ def key(labels):
 
 
 def is_inhibited(labels, firing):
-    """Whether one of the alerts that fire stands for this one."""
-    slower = labels["severity"] == "ticket" and any(it["severity"] == "page" and it.get("objective") == labels.get("objective", "none") for it in firing)
+    """Returns whether one of the firing alerts inhibits this one."""
+    slower_burn = labels["severity"] == "ticket" and any(it["severity"] == "page" and it.get("objective") == labels.get("objective", "none") for it in firing)
     failing = {"VoteAvailabilityErrorBudgetBurn", "HTTPServerErrorRateHigh"}
     unreachable = key(labels) == ("BlackboxProbeFailed", "vote") and any(it["alertname"] in failing and it["severity"] == "page" for it in firing)
-    return slower or unreachable or any(key(labels) in INHIBITED.get(key(it), ()) for it in firing)
+    return slower_burn or unreachable or any(key(labels) in INHIBITED.get(key(it), ()) for it in firing)
 
 
 def post(url, labels, **more):
@@ -66,24 +66,24 @@ def post(url, labels, **more):
 
 
 def problems(url, firing):
-    """What is wrong while exactly these alerts fire."""
+    """Yields the wrong and missing inhibitions while exactly these alerts fire."""
     post(url, firing)
-    wanted = {json.dumps(it, sort_keys=True) for it in firing if is_inhibited(it, firing)}
+    expected = {json.dumps(it, sort_keys=True) for it in firing if is_inhibited(it, firing)}
 
     def inhibited():
-        """None until Alertmanager has taken all of them."""
+        """Returns the inhibited alerts, or None until Alertmanager has all alerts."""
         known = fetch(f"{url}/api/v2/alerts")
         return {json.dumps(it["labels"], sort_keys=True) for it in known if it["status"]["inhibitedBy"]} if len(known) == len(firing) else None
 
     deadline = time.monotonic() + 3
-    while (found := inhibited()) != wanted and time.monotonic() < deadline:
+    while (found := inhibited()) != expected and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert found is not None, f"Alertmanager does not know the {len(firing)} alerts that were put to it"
-    yield from (f"{firing[0]['alertname']} {firing[0].get('job', '')} does not inhibit {it}" for it in wanted - found)
-    yield from (f"{firing[0]['alertname']} {firing[0].get('job', '')} inhibits {it}" for it in found - wanted)
+    assert found is not None, f"Alertmanager does not have the {len(firing)} posted alerts"
+    yield from (f"{firing[0]['alertname']} {firing[0].get('job', '')} does not inhibit {it}" for it in expected - found)
+    yield from (f"{firing[0]['alertname']} {firing[0].get('job', '')} inhibits {it}" for it in found - expected)
     post(url, firing, endsAt="2020-01-01T00:00:01Z")
     while fetch(f"{url}/api/v2/alerts"):
-        assert time.monotonic() < deadline + 10, "alerts that are over are still there"
+        assert time.monotonic() < deadline + 10, "resolved alerts are still active"
         time.sleep(0.05)
 
 
@@ -97,21 +97,21 @@ def main():
         compose = ["docker", "compose", "--env-file", "/dev/null", f"--project-name=voting-inhibitions-{os.getpid()}", f"--file={COMPOSE}"]
         subprocess.run([*compose, "up", "--detach", "--wait", "alertmanager"], check=True, env=environment, capture_output=True)
         try:
-            every, found, cases = list(possible()), [], 0
-            for cause in every:
-                together = []
+            all_alerts, found, cases = list(possible_alerts()), [], 0
+            for cause in all_alerts:
+                combinations = []
                 if key(cause) in INHIBITED:
-                    # What is a cause too stands for others in its turn, so it is looked at by itself.
-                    together = [[cause, *(it for it in every if key(it) not in INHIBITED)], *([cause, it] for it in every if key(it) in INHIBITED and it != cause)]
-                # One of two causes would hide that the other has no rule.
-                together += [[cause, it] for it in every if it != cause and is_inhibited(it, [cause]) and [cause, it] not in together]
-                for firing in together:
+                    # An alert that is a cause inhibits others itself, so it is tested separately.
+                    combinations = [[cause, *(it for it in all_alerts if key(it) not in INHIBITED)], *([cause, it] for it in all_alerts if key(it) in INHIBITED and it != cause)]
+                # With two causes at once, one would hide a missing rule of the other.
+                combinations += [[cause, it] for it in all_alerts if it != cause and is_inhibited(it, [cause]) and [cause, it] not in combinations]
+                for firing in combinations:
                     cases += 1
                     found += problems(url, firing)
         finally:
             subprocess.run([*compose, "down", "--volumes", "--timeout", "1"], check=True, env=environment, capture_output=True)
     print("\n".join(found), end="\n" if found else "")
-    print(f"inhibitions: {cases} combinations of {len(every)} alerts, {len(found)} problems")
+    print(f"inhibitions: {cases} combinations of {len(all_alerts)} alerts, {len(found)} problems")
     sys.exit(1 if found or not cases else 0)
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Each kind of receiver gets what happened, how bad it is and where, and links that open, from the real Prometheus and Alertmanager;
-it hears of the end too; and the watchdog is called every minute.
+"""Checks with a real Prometheus and Alertmanager that each kind of receiver gets the description, severity, environment and working
+links of an alert, and a message when it is resolved; and that the watchdog's receiver is called every minute.
 
 usage: notifications.py
 """
@@ -25,18 +25,18 @@ KINDS = ["webhook", "slack", "teams", "pagerduty", "email"]
 ENVIRONMENT, CLUSTER = "staging", "test-cluster"
 
 
-def example(severity):
-    """An alert of this severity, as the rules have it, with nothing to wait for."""
+def example_rule(severity):
+    """Returns a rule with this severity, changed so that it fires immediately."""
     _, rule = next((path, rule) for path, rule in alerts() if rule["labels"]["severity"] == severity)
     return {**{key: value for key, value in rule.items() if key not in ("for", "keep_firing_for")}, "expr": "vector(1)"}
 
 
 class Project:
-    """Prometheus and Alertmanager as on a machine of their own, with these rules alone."""
+    """Runs Prometheus and Alertmanager as on a separate machine, with only the given rules."""
 
     def __init__(self, folder, inbox, watchdog):
         self.folder = Path(folder)
-        # Containers run as users without rights.
+        # Containers run as unprivileged users.
         self.folder.chmod(0o755)
         for part in ("alertmanager", "prometheus", "runbooks"):
             shutil.copytree(MONITORING / part, self.folder / part, ignore=shutil.ignore_patterns("rules", "tests", "targets"))
@@ -51,7 +51,7 @@ class Project:
             (secrets / f"{severity}-pagerduty-key").write_text(f"{severity}\n")
         (secrets / "watchdog-url").write_text(f"{watchdog.url}/watchdog")
         (secrets / "smtp-password").write_text(f"{PASSWORD}\n")
-        # The mail server's certificate is of no authority that Alertmanager's image has.
+        # Alertmanager's image does not trust the self-signed certificate of the mail server.
         (self.folder / "certificate.pem").write_text(inbox.certificate.read_text())
         trust = {"environment": {"SSL_CERT_FILE": "/certificate.pem"}, "volumes": [f"{self.folder}/certificate.pem:/certificate.pem:ro"]}
         (self.folder / "prometheus/trust.yml").write_text(yaml.safe_dump({"services": {"alertmanager": trust}}))
@@ -86,8 +86,8 @@ class Project:
     def __enter__(self):
         try:
             self.compose("up", "--detach", "--wait", "--wait-timeout", "60", "prometheus", "alertmanager")
-            # Alerts before this would be dropped, and sent again a minute later.
-            eventually("Alertmanager that Prometheus knows", lambda: fetch(f"{self.prometheus}/api/v1/alertmanagers")["data"]["activeAlertmanagers"])
+            # Earlier alerts would be dropped and sent again only a minute later.
+            eventually("Alertmanager in the list of Prometheus", lambda: fetch(f"{self.prometheus}/api/v1/alertmanagers")["data"]["activeAlertmanagers"])
         except BaseException:
             self.__exit__(AssertionError, None, None)
             raise
@@ -99,22 +99,22 @@ class Project:
         self.compose("down", "--volumes", "--timeout", "3")
 
 
-def read(url):
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        assert answer.status == 200, f"{url}: {answer.status}"
-        return answer.read().decode()
+def get_text(url):
+    with urllib.request.urlopen(url, timeout=10) as response:
+        assert response.status == 200, f"{url}: {response.status}"
+        return response.read().decode()
 
 
 def check(message, rule, project):
-    """A message about an alert that fires."""
+    """Checks a message about a firing alert; returns its links."""
     what = f"{message.kind} to {message.receiver}"
     name, severity, summary = rule["alert"], rule["labels"]["severity"], rule["annotations"]["summary"]
-    assert message.severity == severity, f"{what}: its severity is {message.severity}, not {severity}"
+    assert message.severity == severity, f"{what}: its severity is {message.severity} instead of {severity}"
     if message.kind == "webhook":
-        assert message.title == name, f"{what}: it is about {message.title}"
+        assert message.title == name, f"{what}: its alert is {message.title}"
     else:
         expected = f"[FIRING:1] {name}: {summary} ({ENVIRONMENT}, {CLUSTER})"
-        assert message.title == expected, f"{what}: its title is {message.title!r}, not {expected!r}"
+        assert message.title == expected, f"{what}: its title is {message.title!r} instead of {expected!r}"
         assert f"environment={ENVIRONMENT}" in message.text, f"{what}: no environment in {message.text}"
     if message.labels:
         labels = {label: message.labels.get(label) for label in ("environment", "cluster", "runbooks_url")}
@@ -126,22 +126,22 @@ def check(message, rule, project):
     return message.links
 
 
-def opens(link, project):
-    """A link leads to what it promises."""
-    place, _, heading = link.partition("#")
-    text = read(place)
+def check_link(link, project):
+    """Checks that a link opens the runbook section, the query, or Alertmanager."""
+    page, _, heading = link.partition("#")
+    text = get_text(page)
     if "/user/" in link:
-        assert f"## {heading}\n" in text.lower(), f"{link}: it has no such heading"
+        assert f"## {heading}\n" in text.lower(), f"{link}: the page does not have this heading"
     elif link.startswith(project.prometheus):
         query = urllib.parse.parse_qs(urllib.parse.urlsplit(link).query)["g0.expr"][0]
         found = fetch(f"{project.prometheus}/api/v1/query?{urllib.parse.urlencode({'query': query})}")["data"]["result"]
-        assert found, f"{link}: its query {query} finds nothing"
+        assert found, f"{link}: the query {query} has no result"
     else:
-        assert "Alertmanager" in text, f"{link}: it is not Alertmanager's page"
+        assert "Alertmanager" in text, f"{link}: not a page of Alertmanager"
 
 
 def main():
-    rules = {severity: example(severity) for severity in ("none", "page", "ticket")}
+    rules = {severity: example_rule(severity) for severity in ("none", "page", "ticket")}
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as keys, Inbox(Path(keys)) as inbox, Receiver() as watchdog:
         project = Project(folder, inbox, watchdog)
         with project:
@@ -151,17 +151,17 @@ def main():
                 for kind in KINDS:
                     links |= check(inbox.wait_for(kind, severity, "firing", 60), rules[severity], project)
             for link in sorted(links):
-                opens(link, project)
-            print(f"notifications: {2 * len(KINDS)} of {len(KINDS)} kinds, with {len(links)} links that open")
-            # A rule that is removed ends no alert.
+                check_link(link, project)
+            print(f"notifications: {2 * len(KINDS)} messages to {len(KINDS)} kinds of receivers, {len(links)} working links")
+            # A removed rule would not resolve its alert, so the expression is changed.
             project.load([rules["none"], {**rules["page"], "expr": "vector(1) > 2"}, rules["ticket"]])
             for kind in KINDS:
                 inbox.wait_for(kind, "page", "resolved", 60)
-            print(f"notifications: {len(KINDS)} kinds hear of the end")
+            print(f"notifications: {len(KINDS)} kinds of receivers get the resolved alert")
             eventually("second call of the watchdog", lambda: len(watchdog.calls) > 1, 130)
-            between = watchdog.calls[1][0] - watchdog.calls[0][0]
-            assert 50 < between < 75, f"the watchdog is called after {between:.0f} s, not after a minute"
-            print(f"notifications: the watchdog is called after {between:.0f} s")
+            interval = watchdog.calls[1][0] - watchdog.calls[0][0]
+            assert 50 < interval < 75, f"the watchdog is called after {interval:.0f} s instead of a minute"
+            print(f"notifications: the watchdog is called after {interval:.0f} s")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Puts the queries of the dashboards to Prometheus, as Grafana would."""
+"""Runs the queries of the dashboards in Prometheus like Grafana."""
 
 import json
 import math
@@ -7,7 +7,7 @@ from pathlib import Path
 DASHBOARDS = Path(__file__).resolve().parents[1] / "grafana" / "dashboards"
 STEP = 5
 
-# Panels below these headings may be without data where this query is: their source is missing from the stack, not from the panel.
+# Panels below these headings may have no data if this query has no result, because the stack lacks their source.
 SOURCES = {
     "Containers": 'up{job="cadvisor"}',
     "Network": 'node_scrape_collector_success{collector="netdev"}',
@@ -20,8 +20,8 @@ def dashboards():
     return {path.stem: json.loads(path.read_text()) for path in sorted(DASHBOARDS.glob("*.json"))}
 
 
-def shown(dashboard):
-    """(heading, panel) for each panel of a dashboard that shows data."""
+def panels_with_data(dashboard):
+    """Yields (heading, panel) for each panel of a dashboard with data."""
     heading = ""
     for panel in dashboard["panels"]:
         if panel["type"] == "row":
@@ -30,8 +30,8 @@ def shown(dashboard):
             yield heading, panel
 
 
-def substituted(query, seconds):
-    """The query with Grafana's variables filled in: all jobs, all instances."""
+def replace_variables(query, seconds):
+    """Returns the query with Grafana's variables replaced: all jobs, all instances."""
     values = {"$__rate_interval": f"{4 * STEP}s", "$__range": f"{seconds:.0f}s", "$job": ".+", "$instance": ".+"}
     for name, value in values.items():
         query = query.replace(name, value)
@@ -39,13 +39,13 @@ def substituted(query, seconds):
 
 
 def series(stack, target, start, end):
-    """[(labels, [(time, value)])] of a query from start to end."""
-    found = stack.ask("query_range", query=substituted(target["expr"], end - start), start=start, end=end, step=STEP)
+    """Runs a range query; returns [(labels, [(time, value)])]."""
+    found = stack.query_api("query_range", query=replace_variables(target["expr"], end - start), start=start, end=end, step=STEP)
     return [(it["metric"], [(when, float(value)) for when, value in it["values"]]) for it in found["result"]]
 
 
-def empty(found):
-    """What is wrong with an answer, if anything."""
+def no_data_reason(found):
+    """Returns why a result has no data, or None."""
     if not found:
         return "no series"
     for labels, values in found:
@@ -54,25 +54,25 @@ def empty(found):
     return None
 
 
-def without_data(stack, start, end):
-    """Every query of every panel: those without data, and how many there were."""
-    bad, asked, without = [], 0, 0
+def queries_without_data(stack, start, end):
+    """Runs every query of every panel. Returns those without data, and the number of all queries."""
+    problems, count, skipped = [], 0, 0
     missing = {heading for heading, query in SOURCES.items() if stack.value(query) is None}
     for name, dashboard in dashboards().items():
-        for heading, panel in shown(dashboard):
+        for heading, panel in panels_with_data(dashboard):
             for target in panel["targets"]:
-                asked += 1
-                problem = empty(series(stack, target, start, end))
+                count += 1
+                problem = no_data_reason(series(stack, target, start, end))
                 if problem and heading in missing:
-                    without += 1
+                    skipped += 1
                 elif problem:
-                    bad.append(f"{name}: {panel['title']}: {problem}: {target['expr']}")
+                    problems.append(f"{name}: {panel['title']}: {problem}: {target['expr']}")
     if missing:
-        print(f"panels: {without} queries without data below {', '.join(sorted(missing))}, whose source is not in this stack")
-    return bad, asked
+        print(f"panels: {skipped} queries without data below {', '.join(sorted(missing))}, which have no source in this stack")
+    return problems, count
 
 
-def present(stack, name, title):
-    """The number that a panel shows now."""
-    panel = next(panel for _, panel in shown(dashboards()[name]) if panel["title"] == title)
-    return stack.value(substituted(panel["targets"][0]["expr"], 3600))
+def current_value(stack, name, title):
+    """Returns the current value of a panel."""
+    panel = next(panel for _, panel in panels_with_data(dashboards()[name]) if panel["title"] == title)
+    return stack.value(replace_variables(panel["targets"][0]["expr"], 3600))

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The blackbox exporter, with the project's configuration: whole pages pass, and nothing else; of a certificate it tells when it expires,
-even where that is past. And the addresses that `copy-files` writes for it.
+"""Checks the blackbox exporter with the project's configuration: only complete pages pass, and it reports when a certificate expires,
+also for an expired one. Checks the targets that `copy-files` writes for it.
 """
 
 import contextlib
@@ -26,16 +26,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from alerts import MONITORING
 from stack import eventually
-from webhook import own_address
+from webhook import host_address
 
 HOST = "poll.example.org"
-WHOLE = "<!doctype html><title>A poll</title><p>Vote</html>\n"
+COMPLETE_PAGE = "<!doctype html><title>A poll</title><p>Vote</html>\n"
 # By path: status, type and body.
 PAGES = {
-    "/": (200, "text/html; charset=utf-8", WHOLE),
-    "/down": (503, "text/html", WHOLE),
+    "/": (200, "text/html; charset=utf-8", COMPLETE_PAGE),
+    "/down": (503, "text/html", COMPLETE_PAGE),
     "/half": (200, "text/html", "<!doctype html><title>A poll</title><p>Vo"),
-    "/json": (200, "application/json", WHOLE),
+    "/json": (200, "application/json", COMPLETE_PAGE),
 }
 DAY = 86400
 
@@ -56,22 +56,22 @@ class Page(BaseHTTPRequestHandler):
 
 
 def certificate(folder, days):
-    """The file of a self-signed certificate that expires in so many days, with its key."""
+    """Creates a self-signed certificate that expires in `days`; returns the file with the certificate and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, HOST)])
     now = datetime.datetime.now(datetime.UTC)
-    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(x509.random_serial_number())
-    made = made.not_valid_before(now - datetime.timedelta(days=90)).not_valid_after(now + datetime.timedelta(days=days)).sign(key, hashes.SHA256())
+    cert = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(x509.random_serial_number())
+    cert = cert.not_valid_before(now - datetime.timedelta(days=90)).not_valid_after(now + datetime.timedelta(days=days)).sign(key, hashes.SHA256())
     file = folder / f"{days}.pem"
     pem = serialization.Encoding.PEM
-    file.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()) + made.public_bytes(pem))
+    file.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()) + cert.public_bytes(pem))
     return file
 
 
 @contextlib.contextmanager
 def server(pem=None):
-    """The URL of a server with the pages, as containers reach it."""
-    address = own_address()
+    """Runs a server with the pages; yields its URL for containers."""
+    address = host_address()
     with ThreadingHTTPServer((address, 0), Page) as it:
         if pem:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -84,7 +84,7 @@ def server(pem=None):
 
 @contextlib.contextmanager
 def exporter():
-    """The URL of a blackbox exporter."""
+    """Runs a blackbox exporter; yields its URL."""
     project = f"voting-probes-{os.getpid()}"
     compose = ["docker", "compose", "--env-file", "/dev/null", "--project-name", project, "--profile", "probes"]
 
@@ -96,45 +96,45 @@ def exporter():
         container = run(*compose, "ps", "--quiet", "blackbox-exporter")
         url = f"http://{run('docker', 'inspect', '--format', '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}', container)}:9115"
 
-        def answers():
+        def health():
             with contextlib.suppress(OSError):
                 return urllib.request.urlopen(f"{url}/-/healthy", timeout=2)
 
-        eventually("blackbox exporter that answers", answers, 30)
+        eventually("healthy blackbox exporter", health, 30)
         yield url
     finally:
         run(*compose, "down", "--volumes", "--timeout", "1")
 
 
 def probe(url, module, target, **more):
-    """What the exporter tells of a target, by metric."""
+    """Probes a target; returns the exporter's metrics by name."""
     parameters = urllib.parse.urlencode({"module": module, "target": target, **more})
-    with urllib.request.urlopen(f"{url}/probe?{parameters}", timeout=10) as answer:
-        return {name: float(value) for name, value in re.findall(r"^(probe_success|probe_ssl_earliest_cert_expiry) (\S+)$", answer.read().decode(), re.M)}
+    with urllib.request.urlopen(f"{url}/probe?{parameters}", timeout=10) as response:
+        return {name: float(value) for name, value in re.findall(r"^(probe_success|probe_ssl_earliest_cert_expiry) (\S+)$", response.read().decode(), re.M)}
 
 
 def check(what, found, expected):
-    assert found == expected, f"{what}: {found}, not {expected}"
+    assert found == expected, f"{what}: {found} instead of {expected}"
 
 
-def exporter_tells_the_truth():
+def check_exporter():
     with tempfile.TemporaryDirectory() as folder, exporter() as url:
         with server() as site:
             for path, success in [("/", 1), ("/down", 0), ("/half", 0), ("/json", 0), ("/named", 0)]:
                 check(path, probe(url, "page", site + path), {"probe_success": success})
-            check("with the name of a public host", probe(url, "page", f"{site}/named", hostname=HOST), {"probe_success": 1})
+            check("with the host name of a public origin", probe(url, "page", f"{site}/named", hostname=HOST), {"probe_success": 1})
         for days in (10, -1):
             with server(certificate(Path(folder), days)) as site:
-                check("a certificate that nobody vouches for", probe(url, "page", site), {"probe_success": 0})
+                check("self-signed certificate", probe(url, "page", site), {"probe_success": 0})
                 for path in ("/", "/down", "/named"):
-                    told = probe(url, "certificate", site + path)
-                    check("success", told["probe_success"], 1)
-                    check("days that are left", round((told["probe_ssl_earliest_cert_expiry"] - time.time()) / DAY, 2), days)
-    print("blackbox exporter: pages and certificates are told apart")
+                    metrics = probe(url, "certificate", site + path)
+                    check("success", metrics["probe_success"], 1)
+                    check("days until expiry", round((metrics["probe_ssl_earliest_cert_expiry"] - time.time()) / DAY, 2), days)
+    print("blackbox exporter: pages and certificates are checked")
 
 
-def copied(**settings):
-    """What copy-files writes with these settings: the result, what it says, and the targets."""
+def run_copy_files(**settings):
+    """Runs copy-files with these settings; returns the exit code, stderr, and the targets."""
     with tempfile.TemporaryDirectory() as folder:
         for part in ("from/prometheus", "to/prometheus"):
             Path(folder, part).mkdir(parents=True)
@@ -153,7 +153,7 @@ def target(job, service, module, url, **more):
     return {"labels": {"job": job, "service": service, "__param_module": module, **more}, "targets": [url]}
 
 
-def addresses_are_those_of_the_settings():
+def check_targets():
     vote, result = "http://vote:8080/", "http://result:8081/"
     for settings, expected in [
         ({}, [target("probe", "vote", "page", vote), target("probe", "result", "page", result)]),
@@ -173,17 +173,17 @@ def addresses_are_those_of_the_settings():
             ],
         ),
     ]:
-        code, said, targets = copied(**settings)
-        check(json.dumps(settings), (code, said, targets), (0, "", expected))
-    for url, says in [("poll.example.org", "must begin with http:// or https://"), ('http://a"b/', "without quotes"), ("https://", "must begin")]:
-        code, said, targets = copied(PROBE_RESULT_URL=url)
-        assert code == 1 and targets is None and f"PROBE_RESULT_URL is {url}; it must" in said and says in said, (url, code, said, targets)
-    print("addresses: those of the settings, and no others")
+        code, stderr, targets = run_copy_files(**settings)
+        check(json.dumps(settings), (code, stderr, targets), (0, "", expected))
+    for url, message in [("poll.example.org", "must begin with http:// or https://"), ('http://a"b/', "without quotes"), ("https://", "must begin")]:
+        code, stderr, targets = run_copy_files(PROBE_RESULT_URL=url)
+        assert code == 1 and targets is None and f"PROBE_RESULT_URL is {url}; it must" in stderr and message in stderr, (url, code, stderr, targets)
+    print("addresses: exactly those of the settings")
 
 
 def main():
-    addresses_are_those_of_the_settings()
-    exporter_tells_the_truth()
+    check_targets()
+    check_exporter()
 
 
 if __name__ == "__main__":

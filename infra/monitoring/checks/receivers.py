@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
-"""Whichever receivers are configured, Alertmanager's configuration is valid and has these and no others; and a setting that cannot
-work is refused by a message that names it. The compose stack knows each secret: as a name in secrets.env, and as one that does not
-belong in .env; and it passes each setting on.
+"""Checks that Alertmanager's configuration is valid and has exactly the configured receivers, for all combinations; that invalid
+settings are rejected with a message that names the setting; and that the files of the compose stack have every secret and setting.
 
 usage: receivers.py AMTOOL
 """
@@ -21,7 +20,7 @@ from alerts import MONITORING, PROJECT
 FOLDER = MONITORING / "alertmanager"
 SMTP = {"ALERT_SMTP_SMARTHOST": "smtp.example.org:587", "ALERT_SMTP_FROM": "alerts@example.org"}
 TOPIC = {"SNS_TOPIC": "arn:aws:sns:eu-central-1:123456789012:alarms"}
-# Of a severity: what configures each kind of receiver, as secrets and as settings.
+# For each kind of receiver: (secrets, settings) that configure it for a severity.
 KINDS = {
     "webhook": lambda severity: ({f"{severity}-url": "https://hook.example.org/a?b=c\n"}, {}),
     "slack": lambda severity: ({f"{severity}-slack-url": "https://hooks.slack.com/services/T0/B0/x"}, {}),
@@ -29,14 +28,14 @@ KINDS = {
     "pagerduty": lambda severity: ({f"{severity}-pagerduty-key": "0123456789abcdef0123456789abcdef\n"}, {}),
     "email": lambda severity: ({}, {f"ALERT_{severity.upper()}_EMAIL": "a@example.org, b+c@example.org", **SMTP}),
 }
-REFUSED = [
+INVALID = [
     ({"page-url": "none"}, {}, "the secret page-url is not a URL that begins with https:// or http://"),
     ({"watchdog-url": "alive.example.org"}, {}, "the secret watchdog-url is not"),
     ({"ticket-slack-url": "https://hooks.slack.com/a b"}, {}, "the secret ticket-slack-url is not"),
     ({"page-teams-url": "https://a.example.org\nhttps://b.example.org"}, {}, "the secret page-teams-url is not"),
     ({"page-pagerduty-key": "a key"}, {}, "the secret page-pagerduty-key is not an integration key: letters, digits, _ and - only"),
     ({}, {"ALERT_PAGE_EMAIL": "a@example.org"}, "ALERT_PAGE_EMAIL needs ALERT_SMTP_SMARTHOST and ALERT_SMTP_FROM"),
-    ({}, {"ALERT_TICKET_EMAIL": "somebody", **SMTP}, "ALERT_TICKET_EMAIL is somebody; it must be addresses such as"),
+    ({}, {"ALERT_TICKET_EMAIL": "ops", **SMTP}, "ALERT_TICKET_EMAIL is ops; it must be addresses such as"),
     ({}, {**SMTP, "ALERT_SMTP_SMARTHOST": "smtp.example.org"}, "ALERT_SMTP_SMARTHOST is smtp.example.org; it must be HOST:PORT"),
     ({}, {**SMTP, "ALERT_SMTP_FROM": "alerts"}, "ALERT_SMTP_FROM is alerts; it must be an address"),
     ({}, {**SMTP, "ALERT_SMTP_USERNAME": "alerts"}, "ALERT_SMTP_USERNAME is set, but the secret smtp-password is not"),
@@ -47,20 +46,20 @@ REFUSED = [
 ]
 
 
-def printed(secrets, settings):
-    """How ./receivers ends with these secrets and settings."""
+def run_receivers(secrets, settings):
+    """Runs ./receivers with these secrets and settings; returns the exit code, stdout and stderr."""
     with tempfile.TemporaryDirectory() as folder:
         for name, value in secrets.items():
             (Path(folder) / name).write_text(value)
         environment = {"PATH": os.environ["PATH"], "SECRETS_FOLDER": folder, **settings}
         done = subprocess.run(["sh", FOLDER / "receivers"], env=environment, capture_output=True, text=True)
-        # The folder is that of the container again.
+        # Restore the folder of the container.
         return done.returncode, done.stdout.replace(folder, "/run/secrets/alertmanager"), done.stderr
 
 
 def configuration(secrets, settings):
-    """Alertmanager's configuration with these secrets and settings, as ./start puts it together."""
-    code, receivers, error = printed(secrets, settings)
+    """Returns Alertmanager's configuration with these secrets and settings, as ./start assembles it."""
+    code, receivers, error = run_receivers(secrets, settings)
     assert code == 0, error
     return ((FOLDER / "alertmanager.yml").read_text() + receivers).replace("/etc/alertmanager/", f"{FOLDER}/")
 
@@ -70,21 +69,21 @@ def problems(amtool, severity, kinds, topic):
     for kind in kinds:
         for known, more in zip((secrets, settings), KINDS[kind](severity)):
             known.update(more)
-    made = configuration(secrets, settings)
+    config = configuration(secrets, settings)
     what = f"{severity} by {', '.join(kinds) or 'nothing'}{' with a topic' if topic else ''}"
-    checked = subprocess.run([amtool, "check-config", "/dev/stdin"], input=made, capture_output=True, text=True)
+    checked = subprocess.run([amtool, "check-config", "/dev/stdin"], input=config, capture_output=True, text=True)
     if checked.returncode or "1 templates" not in checked.stdout:
         yield f"{what}: {checked.stdout}{checked.stderr}"
-    receivers = {it["name"]: {key.removesuffix("_configs") for key in it if key != "name"} for it in yaml.safe_load(made)["receivers"]}
+    receivers = {it["name"]: {key.removesuffix("_configs") for key in it if key != "name"} for it in yaml.safe_load(config)["receivers"]}
     other = {"page": "ticket", "ticket": "page"}[severity]
-    rest = {"sns"} if topic else set()
-    expected = {severity: set(kinds) or rest, other: rest, "watchdog": {"webhook"}}
+    default = {"sns"} if topic else set()
+    expected = {severity: set(kinds) or default, other: default, "watchdog": {"webhook"}}
     if receivers != expected:
-        yield f"{what}: the receivers are {receivers}, not {expected}"
+        yield f"{what}: the receivers are {receivers} instead of {expected}"
 
 
-def unknown_to_compose():
-    """Secrets and settings of ./receivers that a file of the compose stack lacks, or has too many."""
+def differences_in_compose():
+    """Yields a message for each file of the compose stack whose secrets or settings differ from those of ./receivers."""
     script = (FOLDER / "receivers").read_text()
     secrets = {name for severity in ("page", "ticket") for kind in KINDS.values() for name in kind(severity)[0]} | {"watchdog-url", "smtp-password"}
     secrets = {f"ALERT_{name.upper().replace('-', '_')}" for name in secrets}
@@ -98,7 +97,7 @@ def unknown_to_compose():
     ]:
         found = set(re.findall(pattern, (PROJECT / file).read_text()))
         if found != expected:
-            yield f"{file}: it has {sorted(found - expected)} too many, and lacks {sorted(expected - found)}"
+            yield f"{file}: unexpected: {sorted(found - expected)}, missing: {sorted(expected - found)}"
 
 
 def main(amtool):
@@ -110,17 +109,17 @@ def main(amtool):
         for topic in (False, True)
     ]
     found = [problem for case in cases for problem in problems(amtool, *case)]
-    for secrets, settings, message in REFUSED:
-        code, _, error = printed(secrets, settings)
+    for secrets, settings, message in INVALID:
+        code, _, error = run_receivers(secrets, settings)
         if code == 0 or message not in error:
-            found.append(f"{secrets} {settings}: exit code {code}, {error.strip()!r} in place of {message!r}")
-    found += unknown_to_compose()
-    # The end of the watchdog's alert would be taken for a sign of life.
+            found.append(f"{secrets} {settings}: exit code {code}, {error.strip()!r} instead of {message!r}")
+    found += differences_in_compose()
+    # The watchdog's receiver would take a notification about a resolved alert as proof that alerting works.
     watchdog = yaml.safe_load(configuration({"watchdog-url": "https://alive.example.org"}, {}))["receivers"][-1]
     if watchdog["webhook_configs"][0]["send_resolved"]:
         found.append("the watchdog is called when its alert ends")
     print("\n".join(found), end="\n" if found else "")
-    print(f"receivers: {len(cases)} combinations, {len(REFUSED)} refusals, {len(found)} problems")
+    print(f"receivers: {len(cases)} combinations, {len(INVALID)} rejected settings, {len(found)} problems")
     sys.exit(1 if found else 0)
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Where Alertmanager sends each alert, by its own word.
+"""Checks with amtool that Alertmanager routes each alert to the receiver of its severity.
 
 usage: routes.py AMTOOL
 """
@@ -15,24 +15,24 @@ from receivers import configuration
 RECEIVER = {"page": "page", "ticket": "ticket", "none": "watchdog"}
 
 
-def goes_to(amtool, file, labels):
+def receiver_for(amtool, file, labels):
     command = [amtool, "config", "routes", "test", f"--config.file={file}", *(f"{name}={value}" for name, value in labels.items())]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def main(amtool):
     problems = []
-    # What says nothing of its severity is at least seen in the morning.
-    cases = [({"alertname": "SomebodyElses"}, "ticket")]
+    # An alert without a severity goes to the ticket receiver.
+    cases = [({"alertname": "WithoutSeverity"}, "ticket")]
     cases += [({"alertname": rule["alert"], **rule["labels"]}, RECEIVER[rule["labels"]["severity"]]) for _, rule in alerts()]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "alertmanager.yml"
         file.write_text(configuration({}, {}))
         for labels, expected in cases:
-            if (receiver := goes_to(amtool, file, labels)) != expected:
-                problems.append(f"{labels['alertname']} goes to {receiver}, not to {expected}")
+            if (receiver := receiver_for(amtool, file, labels)) != expected:
+                problems.append(f"{labels['alertname']} is routed to {receiver} instead of {expected}")
     print("\n".join(problems), end="\n" if problems else "")
-    print(f"routes: {len(cases)} alerts, {len(problems)} go wrong")
+    print(f"routes: {len(cases)} alerts, {len(problems)} problems")
     sys.exit(1 if problems else 0)
 
 

@@ -1,4 +1,4 @@
-"""The application with monitoring beside it, in a compose project of its own, and what its Prometheus says."""
+"""Runs the application with monitoring in a separate compose project, and queries its Prometheus and Alertmanager."""
 
 import itertools
 import json
@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[3]
-# How fast votes are answered depends on what else runs on the machine, so that a check does not count pages for it.
+# The latency of votes depends on other load of the machine, so checks ignore pages of this alert.
 DEPENDS_ON_MACHINE = "VoteLatencyErrorBudgetBurn"
 
 
@@ -24,22 +24,22 @@ def free_port():
 
 
 def eventually(what, probe, seconds=60):
-    """What `probe` returns, as soon as that is something."""
+    """Returns the first true value of `probe()`; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (found := probe()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"after {seconds} s there is still no {what}")
+            raise AssertionError(f"no {what} within {seconds} s")
         time.sleep(0.25)
     return found
 
 
 def fetch(url, timeout=10):
-    with urllib.request.urlopen(url, timeout=timeout) as answer:
-        return json.load(answer)
+    with urllib.request.urlopen(url, timeout=timeout) as response:
+        return json.load(response)
 
 
-def closed_checkout(folder):
-    """Copies what compose reads, closed to all but the owner as with a umask of 077. The owner is nobody of any image."""
+def restricted_checkout(folder):
+    """Copies the files that compose uses, readable by the owner only, as with a umask of 077. No image has this owner as a user."""
     for part in ("docker-compose.yml", "secrets.env.example", "infra/compose", "infra/monitoring", "infra/tracing"):
         (folder / part).parent.mkdir(exist_ok=True)
         (shutil.copytree if (PROJECT / part).is_dir() else shutil.copy)(PROJECT / part, folder / part)
@@ -50,13 +50,13 @@ def closed_checkout(folder):
 
 
 class Stack:
-    numbers = itertools.count()
+    instance_numbers = itertools.count()
 
     def __init__(self, tag, settings, overrides=(), **ports_given):
         self.overrides = overrides
-        self.name = f"voting-monitoring-{os.getpid()}-{next(self.numbers)}"
+        self.name = f"voting-monitoring-{os.getpid()}-{next(self.instance_numbers)}"
         self.checkout = tempfile.TemporaryDirectory()
-        closed_checkout(Path(self.checkout.name))
+        restricted_checkout(Path(self.checkout.name))
         ports = {name: free_port() for name in ("vote", "result", "prometheus", "alertmanager")}
         self.vote, self.result, self.prometheus, self.alertmanager = (f"http://127.0.0.1:{port}" for port in ports.values())
         self.environment = {**os.environ, "TAG": tag, **settings, **{f"{name.upper()}_PORT": str(port) for name, port in ports.items()}, **ports_given}
@@ -70,7 +70,7 @@ class Stack:
         return done.stdout
 
     def pause(self, service):
-        """On a busy machine the kernel may take longer to freeze a service than the engine's runtime tries."""
+        """Pauses a service. Retries because on a busy machine the kernel may need longer than the runtime's timeout."""
 
         def is_paused():
             try:
@@ -94,7 +94,7 @@ class Stack:
     def __exit__(self, kind, _value, _trace):
         if kind:
             print(self.compose("logs", "--no-color", "--tail", "6"))
-        # As the README says, and nothing is left.
+        # The command in the README must remove everything.
         self.compose("down", "--volumes", "--timeout", "3", profile="*")
         left = subprocess.run(["docker", "ps", "--all", "--quiet", f"--filter=label=com.docker.compose.project={self.name}"], capture_output=True, text=True)
         if left.stdout:
@@ -102,28 +102,28 @@ class Stack:
         self.checkout.cleanup()
 
     def run(self, network, volume, image, script):
-        """What a script says in one of the project's networks, with one of its volumes at /volume."""
+        """Runs a script in one of the project's networks, with one of its volumes at /volume, and returns its output."""
         command = ["docker", "run", "--rm", f"--network={self.name}_{network}", f"--volume={self.name}_{volume}:/volume:ro", "--entrypoint=sh", image, "-c", script]
         done = subprocess.run(command, capture_output=True, text=True)
         return done.stdout + done.stderr
 
-    def ask(self, path, **parameters):
+    def query_api(self, path, **parameters):
         return fetch(f"{self.prometheus}/api/v1/{path}?{urllib.parse.urlencode(parameters)}")["data"]
 
     def targets(self):
-        """{(job, instance): health}"""
-        return {(it["labels"]["job"], it["labels"]["instance"]): it["health"] for it in self.ask("targets")["activeTargets"]}
+        """Returns {(job, instance): health}."""
+        return {(it["labels"]["job"], it["labels"]["instance"]): it["health"] for it in self.query_api("targets")["activeTargets"]}
 
     def value(self, query):
-        """The one present value of a query, None if there is none."""
-        found = self.ask("query", query=query)["result"]
+        """Returns the current value of a query with one series, None without a series."""
+        found = self.query_api("query", query=query)["result"]
         return float(found[0]["value"][1]) if found else None
 
-    def alert(self, name):
-        """pending, firing or None, as Prometheus says."""
-        states = {it["state"] for it in self.ask("alerts")["alerts"] if it["labels"]["alertname"] == name}
+    def alert_state(self, name):
+        """Returns the state of an alert in Prometheus: pending, firing or None."""
+        states = {it["state"] for it in self.query_api("alerts")["alerts"] if it["labels"]["alertname"] == name}
         return "firing" if "firing" in states else next(iter(states), None)
 
-    def notices(self, name):
-        """What Alertmanager knows of an alert."""
+    def alertmanager_alerts(self, name):
+        """Returns the alerts with this name in Alertmanager."""
         return [it for it in fetch(f"{self.alertmanager}/api/v2/alerts") if it["labels"]["alertname"] == name]

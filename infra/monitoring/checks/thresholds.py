@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Changes each threshold and each duration of the alerts in turn, up and down: the rules' tests must fail each time. All changes take
-more than half an hour; without THRESHOLDS=all every tenth is made.
+"""Mutation test of the rules: changes each threshold and each duration up and down, and requires that a rule test fails. All changes
+take more than half an hour; without THRESHOLDS=all only every tenth is tested.
 
 usage: thresholds.py PROMTOOL
 """
@@ -16,26 +16,26 @@ from pathlib import Path
 
 PROMETHEUS = Path(__file__).resolve().parents[1] / "prometheus"
 
-# Numbers that decide: after a comparison, factors of such a number, bounds of buckets, and `for`.
+# Numbers that are mutated: after a comparison, factors of such a number, bounds of buckets, and `for`.
 NUMBER = r"\d+(?:\.\d+)?"
-DECISIVE = re.compile(
+THRESHOLD = re.compile(
     rf"(?:[<>=]=?(?: bool)? |[<>] {NUMBER} \* |le=\"|vector\(|histogram_quantile\()(?P<number>{NUMBER})"
 )
-# The budget that a share is divided by.
+# The budget by which a ratio is divided.
 DIVISOR = re.compile(rf" / (?P<number>{NUMBER}) (?:>|or)")
-LASTING = re.compile(r"^ +(?:for|keep_firing_for): (?P<number>\d+)(?=[smh]$)")
-# A divisor that may not be 0, the quantile, and a byte more or less of a disk.
-NEUTRAL = re.compile(r"\)\) > 0\)$|:increase1h\[30d:5m\]\) > 0\)|redis_memory_max_bytes > 0|vector\(1\)|histogram_quantile\(0\.99|86400\) < 0")
+DURATION = re.compile(r"^ +(?:for|keep_firing_for): (?P<number>\d+)(?=[smh]$)")
+# Numbers without effect on tests: checks of a divisor for 0, the quantile, and one byte of a disk.
+EXCLUDED = re.compile(r"\)\) > 0\)$|:increase1h\[30d:5m\]\) > 0\)|redis_memory_max_bytes > 0|vector\(1\)|histogram_quantile\(0\.99|86400\) < 0")
 
 
 def mutants(line):
-    """Each number of a line that decides, with what it is changed into: a fifth more and less, or what is not 0."""
-    for pattern in (DECISIVE, DIVISOR, LASTING):
+    """Yields (number, changed number, changed line): 20 % more and less, or other values for 0."""
+    for pattern in (THRESHOLD, DIVISOR, DURATION):
         for found in pattern.finditer(line):
-            if any(found.start("number") in range(*n.span()) for n in NEUTRAL.finditer(line)):
+            if any(found.start("number") in range(*n.span()) for n in EXCLUDED.finditer(line)):
                 continue
             number = float(found["number"])
-            if pattern is LASTING:
+            if pattern is DURATION:
                 others = [number * 2, number // 2]
             else:
                 step = max(number / 5, 1 if number.is_integer() else 0)
@@ -47,8 +47,8 @@ def mutants(line):
 
 
 def tests_fail(promtool, folder, rules):
-    """Whether a test that reads these rules fails."""
-    # Those that look at hours or days take the longest.
+    """Returns whether a test of these rules fails."""
+    # Tests over hours or days take longest, so they are run last.
     slow = ("over-hours", "low-traffic", "error-budgets")
     for tests in sorted((folder / "tests").glob("*.yml"), key=lambda tests: (tests.stem.endswith(slow), tests)):
         if f"../rules/{rules.name}" in tests.read_text():
@@ -66,7 +66,7 @@ def main(promtool):
         for rules in sorted((folder / "rules").glob("*.yml")):
             original = rules.read_text()
             lines = original.splitlines(keepends=True)
-            assert not tests_fail(promtool, folder, rules), f"{rules.name}: its tests fail as it is"
+            assert not tests_fail(promtool, folder, rules), f"{rules.name}: its tests fail without a change"
             for index, line in enumerate(lines):
                 if line.lstrip().startswith(("#", "description:", "summary:")):
                     continue
@@ -76,10 +76,10 @@ def main(promtool):
                     rules.write_text("".join([*lines[:index], changed, *lines[index + 1 :]]))
                     tried += 1
                     if not tests_fail(promtool, folder, rules):
-                        survivors.append(f"{rules.name}:{index + 1}: {was} may be {becomes}: {line.strip()}")
+                        survivors.append(f"{rules.name}:{index + 1}: no test fails with {becomes} instead of {was}: {line.strip()}")
             rules.write_text(original)
     print("\n".join(survivors), end="\n" if survivors else "")
-    print(f"thresholds: {tried} changes, {len(survivors)} unnoticed")
+    print(f"thresholds: {tried} changes, {len(survivors)} undetected")
     sys.exit(1 if survivors or not tried else 0)
 
 

@@ -1,4 +1,4 @@
-"""Somebody who is called by Alertmanager, reachable from containers, and remembers each call."""
+"""A webhook receiver for Alertmanager that containers can reach and that records each call."""
 
 import ipaddress
 import json
@@ -8,8 +8,8 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
-def own_address():
-    """This machine, as containers of any network see it: it has the first address of the engine's own network."""
+def host_address():
+    """Returns the address of this machine for containers in any network: the first address of the bridge network."""
     subnet = ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Subnet}}"]
     subnet = subprocess.run(subnet, check=True, capture_output=True, text=True).stdout.strip()
     return str(next(ipaddress.ip_network(subnet).hosts()))
@@ -17,7 +17,7 @@ def own_address():
 
 class Receiver:
     def __init__(self):
-        address = own_address()
+        address = host_address()
         calls, called = [], threading.Condition()
 
         class Handler(BaseHTTPRequestHandler):
@@ -44,12 +44,12 @@ class Receiver:
         self.server.shutdown()
 
     def wait_for(self, receiver, alert, status, seconds):
-        """When the receiver was called by the alert with this status."""
+        """Waits for a call and returns its time."""
 
         def found():
             return next((when for when, *what in self.calls if what == [receiver, alert, status]), None)
 
         with self.called:
             if not self.called.wait_for(found, timeout=seconds):
-                raise AssertionError(f"{receiver} was not called by {alert} ({status}) within {seconds} s, only by {self.calls}")
+                raise AssertionError(f"{receiver} was not called for {alert} ({status}) within {seconds} s; calls: {self.calls}")
             return found()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes dashboards/*.json from sources/*.py. With --check it only says whether they are what it would write."""
+"""Generates dashboards/*.json from sources/*.py. `--check` writes nothing and fails if they are out of date."""
 
 import importlib
 import json
@@ -13,16 +13,16 @@ sys.path.insert(0, str(HERE / "sources"))
 
 
 def main(check):
-    written = {f"{name}.json": json.dumps(importlib.import_module(name).DASHBOARD, indent=1, ensure_ascii=False) + "\n" for name in NAMES}
+    generated = {f"{name}.json": json.dumps(importlib.import_module(name).DASHBOARD, indent=1, ensure_ascii=False) + "\n" for name in NAMES}
     folder = HERE / "dashboards"
     if not check:
-        for name, text in written.items():
+        for name, text in generated.items():
             (folder / name).write_text(text)
     present = {path.name: path.read_text() for path in folder.glob("*")}
-    other = sorted(name for name in written.keys() | present.keys() if written.get(name) != present.get(name))
-    if other:
-        sys.exit(f"dashboards: {', '.join(other)} are not what {Path(__file__).name} writes; run it")
-    print(f"dashboards: {len(written)} are as their sources say")
+    outdated = sorted(name for name in generated.keys() | present.keys() if generated.get(name) != present.get(name))
+    if outdated:
+        sys.exit(f"dashboards: {', '.join(outdated)} are out of date: run {Path(__file__).name}")
+    print(f"dashboards: {len(generated)} are up to date")
 
 
 if __name__ == "__main__":

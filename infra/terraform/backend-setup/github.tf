@@ -1,9 +1,9 @@
-# Workflows on GitHub prove who they are with a token of GitHub's, so there are no keys to store. A pull request may look at
-# some environments, the branch main at all, and only a job of an environment, which people approve, may change that one.
+# Workflows on GitHub authenticate with OIDC tokens, so there are no keys to store. A pull request may plan some environments, the
+# branch main may plan all, and only a job of a GitHub environment, which people approve, may change that environment.
 #
-# An account of its own for each environment keeps them apart best. In one account what keeps them apart is here: roles deny
-# whatever is tagged with another environment, and roles that a workflow makes can do no more than their boundary allows.
-# What has no tags, as a hosted zone has none by default, is everybody's.
+# A separate AWS account for each environment isolates them best. Within one account, roles are denied access to all resources
+# tagged with another environment, and the roles that a workflow creates are limited by a permissions boundary. Resources without
+# tags, such as a hosted zone by default, are accessible to all.
 
 locals {
   github    = var.github_repository == null ? toset([]) : toset(["this"])
@@ -12,14 +12,14 @@ locals {
   account   = data.aws_caller_identity.this.account_id
   partition = data.aws_partition.this.partition
 
-  looking = var.github_repository == null ? {} : {
-    plan   = { subject = "repo:${var.github_repository}:pull_request", environments = var.pull_request_environments, keeps_plans = false }
-    review = { subject = "repo:${var.github_repository}:ref:refs/heads/main", environments = var.environments, keeps_plans = true }
+  plan_roles = var.github_repository == null ? {} : {
+    plan   = { subject = "repo:${var.github_repository}:pull_request", environments = var.pull_request_environments, stores_plans = false }
+    review = { subject = "repo:${var.github_repository}:ref:refs/heads/main", environments = var.environments, stores_plans = true }
   }
-  applying = var.github_repository == null ? {} : {
+  apply_roles = var.github_repository == null ? {} : {
     for environment in var.environments : "apply-${environment}" => { subject = "repo:${var.github_repository}:environment:${environment}", environment = environment }
   }
-  subjects = merge({ for key, role in local.looking : key => role.subject }, { for key, role in local.applying : key => role.subject })
+  subjects = merge({ for key, role in local.plan_roles : key => role.subject }, { for key, role in local.apply_roles : key => role.subject })
 
   state = aws_s3_bucket.state.arn
 }
@@ -51,7 +51,7 @@ resource "aws_iam_role" "github" {
   })
 }
 
-# Everybody's locks are in one table.
+# One table has the locks of all environments.
 resource "aws_iam_role_policy" "locks" {
   for_each = local.subjects
 
@@ -68,18 +68,18 @@ resource "aws_iam_role_policy" "locks" {
   })
 }
 
-# A plan reads all that an environment is made of, its secrets in the state and in the parameter store included.
-resource "aws_iam_role_policy_attachment" "look" {
-  for_each = local.looking
+# A plan reads everything that an environment consists of, including its secrets in the state and in the parameter store.
+resource "aws_iam_role_policy_attachment" "read" {
+  for_each = local.plan_roles
 
   role       = aws_iam_role.github[each.key].name
   policy_arn = "arn:${local.partition}:iam::aws:policy/ReadOnlyAccess"
 }
 
-resource "aws_iam_role_policy" "look" {
-  for_each = local.looking
+resource "aws_iam_role_policy" "read" {
+  for_each = local.plan_roles
 
-  name = "look"
+  name = "read"
   role = aws_iam_role.github[each.key].id
 
   policy = jsonencode({
@@ -88,7 +88,7 @@ resource "aws_iam_role_policy" "look" {
       [
         { Effect = "Allow", Action = ["s3:GetObject"], Resource = [for environment in each.value.environments : "${local.state}/${environment}/*"] },
         { Effect = "Allow", Action = ["s3:PutObject", "s3:DeleteObject"], Resource = [for environment in each.value.environments : "${local.state}/${environment}/*.tflock"] },
-        # It draws random passwords, too, and throws them away.
+        # The provider also generates random passwords and discards them.
         { Effect = "Allow", Action = ["secretsmanager:GetRandomPassword"], Resource = "*" },
         {
           Effect    = "Allow"
@@ -97,26 +97,26 @@ resource "aws_iam_role_policy" "look" {
           Condition = { "ForAnyValue:StringEquals" = { "kms:ResourceAliases" = [for environment in each.value.environments : "alias/voting-app-${environment}-secrets"] } }
         },
       ],
-      # The plan that is approved is the plan that is applied, so it is kept: where the state is, for it has the same secrets.
-      each.value.keeps_plans ? [{ Effect = "Allow", Action = ["s3:PutObject"], Resource = "${local.state}/plans/*" }] : [],
-      # ReadOnlyAccess would read them too.
+      # The approved plan is the one that is applied, so it is stored. It is in the state's bucket because it has the same secrets.
+      each.value.stores_plans ? [{ Effect = "Allow", Action = ["s3:PutObject"], Resource = "${local.state}/plans/*" }] : [],
+      # ReadOnlyAccess would allow reading them too.
       [{ Effect = "Deny", Action = ["s3:GetObject*"], Resource = concat(["${local.state}/plans/*"], [for environment in setsubtract(var.environments, each.value.environments) : "${local.state}/${environment}/*"]) }],
     )
   })
 }
 
-# What an environment is made of is nearly everything that AWS has, but for what is another environment's.
+# Access to nearly all of AWS's services, except for resources of other environments.
 resource "aws_iam_role_policy_attachment" "apply" {
-  for_each = local.applying
+  for_each = local.apply_roles
 
   role       = aws_iam_role.github[each.key].name
   policy_arn = "arn:${local.partition}:iam::aws:policy/PowerUserAccess"
 }
 
 resource "aws_iam_role_policy" "apply" {
-  for_each = local.applying
+  for_each = local.apply_roles
 
-  name = "one-environment"
+  name = "apply-environment"
   role = aws_iam_role.github[each.key].id
 
   policy = jsonencode({
@@ -131,7 +131,7 @@ resource "aws_iam_role_policy" "apply" {
           Resource = flatten([for other in setsubtract(var.environments, [each.value.environment]) : ["${local.state}/${other}/*", "${local.state}/plans/${other}/*"]])
         },
         { Effect = "Deny", Action = ["s3:PutObject"], Resource = "${local.state}/plans/*" },
-        # Roles and their policies, as long as they stay within the boundary.
+        # Roles and their policies, limited by the permissions boundary.
         {
           Effect    = "Allow"
           Action    = ["iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy", "iam:PutRolePermissionsBoundary"]
@@ -151,13 +151,13 @@ resource "aws_iam_role_policy" "apply" {
           ]
         },
       ],
-      local.not_of_others[each.key],
+      local.deny_other_environments[each.key],
     )
   })
 }
 
 locals {
-  not_of_others = { for key, role in local.applying : key => [{
+  deny_other_environments = { for key, role in local.apply_roles : key => [{
     Effect    = "Deny"
     Action    = ["*"]
     Resource  = ["*"]
@@ -165,12 +165,12 @@ locals {
   }] if length(var.environments) > 1 }
 }
 
-# The most that a role of an environment can ever do: what machines, snapshots and flow logs need.
+# Permissions boundary of an environment's roles: the permissions that machines, snapshots and flow logs need.
 resource "aws_iam_policy" "boundary" {
-  for_each = local.applying
+  for_each = local.apply_roles
 
   name        = "voting-app-${each.value.environment}-boundary"
-  description = "The most that a role of voting-app-${each.value.environment} can do"
+  description = "Permissions boundary of the roles of voting-app-${each.value.environment}"
 
   policy = jsonencode({
     Version = "2012-10-17"
@@ -191,7 +191,7 @@ resource "aws_iam_policy" "boundary" {
         ]
         Resource = "*"
       }],
-      local.not_of_others[each.key],
+      local.deny_other_environments[each.key],
     )
   })
 }

@@ -1,5 +1,5 @@
-# Where the state of all environments is kept, and locked while somebody changes it. The first thing to apply, and with its
-# own state on your machine; then that moves in too (runbooks/state.md).
+# Storage and locks for the state of all environments. It is applied first, with its own state in a local file; that state is then
+# migrated too (runbooks/state.md).
 
 provider "aws" {
   region = var.region
@@ -21,7 +21,7 @@ module "key_policy" {
 }
 
 resource "aws_kms_key" "state" {
-  description             = "The state of Terraform"
+  description             = "State of Terraform"
   enable_key_rotation     = true
   deletion_window_in_days = 30
   policy                  = module.key_policy.json
@@ -99,13 +99,13 @@ resource "aws_s3_bucket_lifecycle_configuration" "state" {
   bucket = aws_s3_bucket.state.id
 
   rule {
-    id     = "forget-old-versions"
+    id     = "expire-noncurrent-versions"
     status = "Enabled"
 
     filter {}
 
     noncurrent_version_expiration {
-      noncurrent_days = var.old_version_days
+      noncurrent_days = var.noncurrent_version_days
     }
 
     abort_incomplete_multipart_upload {
@@ -116,8 +116,8 @@ resource "aws_s3_bucket_lifecycle_configuration" "state" {
   depends_on = [aws_s3_bucket_versioning.state]
 }
 
-# Terraform locks with a file in the bucket since 1.11, and calls this table deprecated; it is here for those who still lock
-# with it. With both, both must be free.
+# Terraform 1.11 and newer lock with a file in the bucket and deprecate this table. It is for users of older versions. Where both
+# are configured, a command acquires both locks.
 resource "aws_dynamodb_table" "locks" {
   name         = "${var.name}-locks"
   billing_mode = "PAY_PER_REQUEST"

@@ -1,10 +1,10 @@
 output "bucket" {
-  description = "The bucket of the state"
+  description = "Bucket of the state"
   value       = aws_s3_bucket.state.id
 }
 
 output "backend_config" {
-  description = "What environments are told by terraform init -backend-config"
+  description = "Configuration of the environments' backends, for terraform init -backend-config"
   value       = <<-EOT
     bucket         = "${aws_s3_bucket.state.id}"
     region         = "${var.region}"
@@ -14,11 +14,11 @@ output "backend_config" {
 }
 
 output "github_roles" {
-  description = "The roles of workflows: what to set as variables on GitHub"
+  description = "ARNs of the workflows' roles, to be set as variables on GitHub"
   value       = { for key, role in aws_iam_role.github : key => role.arn }
 }
 
 output "permissions_boundaries" {
-  description = "What environments are told as permissions_boundary_arn, where workflows apply them"
+  description = "ARNs for permissions_boundary_arn of environments that workflows apply"
   value       = { for key, boundary in aws_iam_policy.boundary : trimprefix(key, "apply-") => boundary.arn }
 }

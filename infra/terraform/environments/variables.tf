@@ -1,13 +1,13 @@
-# Variables of every environment, each of which links to this file. What differs between environments stands in their main.tf.
+# Variables of every environment, each of which links to this file. What differs between environments is in their main.tf.
 
 variable "region" {
-  description = "Region of AWS"
+  description = "AWS region"
   type        = string
   default     = "ap-northeast-2"
 
   validation {
     condition     = can(regex("^[a-z]{2}(-gov|-iso[a-z]?)?-[a-z]+-[0-9]$", var.region))
-    error_message = "region is a region of AWS such as ap-northeast-2."
+    error_message = "region must be an AWS region such as ap-northeast-2."
   }
 }
 
@@ -32,13 +32,13 @@ variable "repository" {
 }
 
 variable "zone_names" {
-  description = "Names of the zones to use. Empty: the first ones of the region. Another choice makes all subnets anew"
+  description = "Names of the zones to use. Empty: the first ones of the region. A change replaces all subnets"
   type        = list(string)
   default     = []
 }
 
 variable "existing_network" {
-  description = "Existing network in place of one of the environment's own: its id and addresses, and by zone the ids of its subnets (runbooks/adopt.md)"
+  description = "Existing network to use instead of creating one: its id and addresses, and by zone the ids of its subnets (runbooks/adopt.md)"
   type = object({
     vpc_id = string
     cidr   = string
@@ -48,13 +48,13 @@ variable "existing_network" {
 }
 
 variable "adopted_groups" {
-  description = "Names and descriptions, as AWS has them, of security groups that were there before and are imported (runbooks/adopt.md)"
+  description = "Names and descriptions, as AWS has them, of existing security groups to import (runbooks/adopt.md)"
   type        = map(object({ name = string, description = string }))
   default     = {}
 }
 
 variable "admin_cidrs" {
-  description = "Networks that reach Grafana and Prometheus directly. Empty: only through Session Manager"
+  description = "Networks that reach Grafana and Prometheus directly. Empty: access through Session Manager only"
   type        = list(string)
   default     = []
 }
@@ -66,13 +66,13 @@ variable "public_cidrs" {
 }
 
 variable "interface_endpoints" {
-  description = "Services of AWS that machines reach inside the network, such as ssm. Each costs by the hour in each zone"
+  description = "AWS services that machines reach inside the network, such as ssm. Each is billed by the hour in each zone"
   type        = set(string)
   default     = []
 }
 
 variable "outbound_cidrs" {
-  description = "Networks that machines reach by HTTPS and HTTP, for packages, images and the playbook. Others than all need interface_endpoints"
+  description = "Networks that machines reach by HTTPS and HTTP, for packages, images and the playbook. Other values than 0.0.0.0/0 need interface_endpoints"
   type        = list(string)
   default     = ["0.0.0.0/0"]
 }
@@ -84,7 +84,7 @@ variable "enable_alb" {
 }
 
 variable "domain" {
-  description = "Host names of the pages, and the Route 53 zone that they are in"
+  description = "Host names of the pages, and their Route 53 zone"
   type        = object({ zone_id = string, vote = string, result = string })
   default     = null
 }
@@ -96,13 +96,13 @@ variable "https" {
 }
 
 variable "allow_plain_http" {
-  description = "Permission for prod to do without HTTPS. Anyone on the network path can then read and change votes"
+  description = "Allows prod to run without HTTPS. Anyone on the network path can then read and change votes"
   type        = bool
   default     = false
 }
 
 variable "certificate_arn" {
-  description = "Existing certificate in ACM. null: one is made for domain"
+  description = "Existing certificate in ACM. null: one is created for domain"
   type        = string
   default     = null
 }
@@ -114,31 +114,31 @@ variable "enable_cdn" {
 }
 
 variable "cdn_only" {
-  description = "Restriction of the load balancer to CloudFront. To be set hours after enable_cdn"
+  description = "Restriction of the load balancer to requests from CloudFront. To be set hours after enable_cdn"
   type        = bool
   default     = false
 }
 
 variable "direct_access" {
-  description = "Access to a single machine's own ports beside the load balancer"
+  description = "Access to a single machine's own ports in addition to the load balancer"
   type        = bool
   default     = true
 }
 
-variable "poll" {
+variable "service_settings" {
   description = "Settings of the services, as in the README's table"
   type        = map(string)
   default     = {}
 }
 
 variable "emails" {
-  description = "Addresses that alarms are mailed to"
+  description = "Email addresses that receive alarms"
   type        = list(string)
   default     = []
 }
 
 variable "monitoring_urls" {
-  description = "Prometheus, Alertmanager and Grafana as browsers reach them, and the folder of runbooks, for links in notifications. Null: localhost, by a tunnel of Session Manager, and the repository's own runbooks"
+  description = "URLs of Prometheus, Alertmanager and Grafana for browsers, and of the folder of runbooks, for links in notifications. Null: localhost, for a tunnel of Session Manager, and the repository's own runbooks"
   type = object({
     prometheus   = optional(string)
     alertmanager = optional(string)
@@ -162,7 +162,7 @@ variable "permissions_boundary_arn" {
 }
 
 variable "restore" {
-  description = "Snapshots that store, queue and a single machine's data disk are made from, when they are made (runbooks/restore.md)"
+  description = "Snapshots to create the store, the queue and a single machine's data disk from. Used only when these are created (runbooks/restore.md)"
   type        = object({ store = optional(string), queue = optional(string), disk = optional(string) })
   default     = {}
 }

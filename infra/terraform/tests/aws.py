@@ -1,4 +1,4 @@
-"""What stands in for AWS's own endpoints in the tests: moto for most of them, and a few lines for what moto does not have."""
+"""Stand-ins for AWS's endpoints in the tests: moto for most of them, and small servers for what moto lacks."""
 
 import concurrent.futures
 import contextlib
@@ -18,7 +18,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_M
 
 
 class Moto:
-    """Most of AWS, in memory."""
+    """AWS's APIs in memory."""
 
     def __init__(self, region="us-east-1"):
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -31,11 +31,10 @@ class Moto:
         self.region = region
 
     def answer(self, environ, start_response):
-        """A request that a client repeats, because it did not receive the response, gets the first response: a lock that its
-        first attempt has taken would be refused to its second.
+        """Responds to a request, and to its retries with the same response: a retry of a successful lock request would be rejected.
 
-        Go's HTTP client may close a connection when it has the head of a response and not yet its body, and the AWS SDK then
-        repeats the request (aws/aws-sdk-go-v2#2737)."""
+        Go's HTTP client may close a connection after the head of a response and before its body, and the AWS SDK then retries the
+        request (aws/aws-sdk-go-v2#2737)."""
         invocation = environ.get("HTTP_AMZ_SDK_INVOCATION_ID", "")
         first = concurrent.futures.Future()
         known = self.responses.setdefault(invocation, first) if invocation else first
@@ -56,7 +55,7 @@ class Moto:
 
     @contextlib.contextmanager
     def holding(self, name):
-        """Inside, requests of the program with this name in its User-Agent are held once a lock was refused to it."""
+        """Inside, requests of the program with this name in its User-Agent are held after its first rejected lock attempt."""
         self.held = HeldProgram(name)
         try:
             yield self.held
@@ -78,27 +77,27 @@ class Moto:
 
 
 class HeldProgram:
-    """A program that asks for the lock of a state. Its second attempt waits until it is released."""
+    """A program that tries to lock a state. Its second attempt waits until `released` is set."""
 
     def __init__(self, name):
         self.name = name
-        self.refused, self.released = threading.Event(), threading.Event()
+        self.rejected, self.released = threading.Event(), threading.Event()
 
     def answer(self, application, environ, start_response):
-        if self.refused.is_set():
+        if self.rejected.is_set():
             self.released.wait()
         answer = application(environ, start_response)
-        # A refused attempt ends with a look at who has the lock.
+        # A rejected attempt ends with a request for the lock's owner.
         if environ["REQUEST_METHOD"] == "GET" and environ["PATH_INFO"].endswith(".tflock"):
-            self.refused.set()
+            self.rejected.set()
         return answer
 
 
 class Machine(http.server.ThreadingHTTPServer):
-    """What a machine is told about itself (IMDSv2), and what it tells its auto scaling group."""
+    """The metadata service of a machine (IMDSv2), and the API of its auto scaling group."""
 
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), Answers)
+        super().__init__(("127.0.0.1", 0), MachineHandler)
         self.metadata = {"instance-id": "i-0123456789abcdef0", "autoscaling/target-lifecycle-state": "InService"}
         self.calls = []
         self.changed = threading.Condition()
@@ -109,7 +108,7 @@ class Machine(http.server.ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def wait_for(self, **wanted):
-        """The first call to the group that has these parameters; fails when it does not come."""
+        """Waits for the first call to the group with these parameters, and returns it. Fails after a timeout."""
 
         def found():
             return next((call for call in self.calls if wanted.items() <= call.items()), None)
@@ -119,7 +118,7 @@ class Machine(http.server.ThreadingHTTPServer):
             return found()
 
 
-class Answers(http.server.BaseHTTPRequestHandler):
+class MachineHandler(http.server.BaseHTTPRequestHandler):
     def do_PUT(self):
         assert self.path == "/latest/api/token"
         self.answer(200, "a-token")

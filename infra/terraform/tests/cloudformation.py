@@ -1,7 +1,7 @@
-"""A plan as AWS itself would describe it: its resources in the words of CloudFormation, whose schemas know which values AWS takes.
+"""Translates a plan into a CloudFormation template, because CloudFormation's schemas define which values AWS accepts.
 
-Names are translated by their letters (`cidr_block` is CidrBlock), and by hand where they differ. What CloudFormation has elsewhere
-or not at all is left out; what is known only after the apply is a value that fits everywhere."""
+Names are matched by their letters (`cidr_block` is CidrBlock), and by a table where they differ. Arguments without a counterpart are
+omitted; values known only after the apply become an import, which is valid everywhere."""
 
 import functools
 import itertools
@@ -53,7 +53,7 @@ TYPES = {
     "aws_wafv2_web_acl": "AWS::WAFv2::WebACL",
 }
 
-# Names that differ by more than their letters.
+# Names that do not match by their letters.
 NAMES = {
     "aws_autoscaling_group": {"name": "AutoScalingGroupName"},
     "aws_cloudfront_distribution": {"origin_id": "Id"},
@@ -76,7 +76,7 @@ NAMES = {
 
 
 def later():
-    """What is known only after the apply: something, and each time something else."""
+    """A unique placeholder for a value known only after the apply."""
     return {"Fn::ImportValue": f"known-after-apply-{next(COUNT)}"}
 
 
@@ -86,7 +86,7 @@ def schema(kind):
 
 
 def resolved(part, whole):
-    """A part of a schema, and what it refers to."""
+    """A part of a schema, with references resolved."""
     while "$ref" in part:
         part = functools.reduce(dict.__getitem__, part["$ref"].removeprefix("#/").split("/"), whole)
     return part
@@ -102,7 +102,7 @@ def kind_of(part):
 
 
 def translated(value, unknown, part, whole, names):
-    """A value in the words of this part of a schema, or None."""
+    """A value translated for this part of a schema, or None."""
     part = resolved(part, whole)
     kind = kind_of(part)
     if unknown is True:
@@ -139,7 +139,7 @@ def translated(value, unknown, part, whole, names):
 
 
 def restated(kind, values, unknown):
-    """What CloudFormation has in another place."""
+    """The values and unknowns of a resource, moved to where CloudFormation expects them."""
     if kind == "aws_launch_template":
         return {"launch_template_name": values["name"], "launch_template_data": values}, {"launch_template_data": unknown}
     if kind == "aws_cloudfront_distribution":
@@ -164,8 +164,8 @@ def restated(kind, values, unknown):
 
 
 def template(described):
-    """A template of CloudFormation with what this plan makes, as far as CloudFormation has it so."""
-    made = {}
+    """A CloudFormation template of the resources in a plan, as far as they can be translated."""
+    resources = {}
     for change in described["resource_changes"]:
         kind = TYPES.get(change["type"])
         if change["mode"] != "managed" or not kind or not change["change"]["after"]:
@@ -173,22 +173,22 @@ def template(described):
         values, unknown = restated(change["type"], change["change"]["after"], change["change"].get("after_unknown") or {})
         whole = schema(kind)
         properties = translated(values, unknown, {"properties": whole["properties"], "type": "object"}, whole, NAMES.get(change["type"], {}))
-        made[re.sub("[^A-Za-z0-9]", "", change["address"].title())] = {"Type": kind, "Properties": properties or {}, "Metadata": {"address": change["address"]}}
-    return {"AWSTemplateFormatVersion": "2010-09-09", "Resources": made}
+        resources[re.sub("[^A-Za-z0-9]", "", change["address"].title())] = {"Type": kind, "Properties": properties or {}, "Metadata": {"address": change["address"]}}
+    return {"AWSTemplateFormatVersion": "2010-09-09", "Resources": resources}
 
 
 def findings(described, region=REGION):
-    """What AWS would not take: (rule, type, property, sentence, address)."""
+    """The values that AWS would reject: (rule, type, property, message, address)."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        made = template(described)
-        json.dump(made, file)
+        translation = template(described)
+        json.dump(translation, file)
         file.flush()
         done = subprocess.run([pathlib.Path(sys.executable).parent / "cfn-lint", "--format=json", f"--regions={region}", file.name], text=True, capture_output=True)
     assert done.returncode in (0, 2, 4, 6, 8, 10, 12, 14), done.stderr
     found = set()
     for each in json.loads(done.stdout or "[]"):
         path = each["Location"]["Path"] or []
-        resource = made["Resources"].get(path[1]) if len(path) > 1 else None
+        resource = translation["Resources"].get(path[1]) if len(path) > 1 else None
         properties = ".".join(str(step) for step in path[3:] if not isinstance(step, int))
         found.add((each["Rule"]["Id"], resource["Type"] if resource else "", properties, each["Message"], resource["Metadata"]["address"] if resource else ""))
     return sorted(found)

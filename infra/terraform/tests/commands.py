@@ -1,4 +1,4 @@
-"""Whether programs would understand what a runbook asks of them. Nothing is done."""
+"""Checks the command lines of runbooks against the programs' own descriptions, without executing them."""
 
 import contextlib
 import functools
@@ -12,41 +12,41 @@ from unittest import mock
 
 from awscli.clidriver import create_clidriver
 
-# What stands in a program's place writes down where it was called, as what, and with which arguments.
+# A stub for a program. It records the folder, its name and its arguments.
 RECORDER = """#!/bin/bash
 printf '%s\\037' "$PWD" "${0##*/}" "$@" $'\\036' >>"$CALLS"
 """
-NOWHERE = {
+NO_ENDPOINT = {
     "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_DEFAULT_REGION": "ap-northeast-2", "AWS_CONFIG_FILE": os.devnull,
     "AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1",
 }  # fmt: skip
 
 
 def calls(recorded):
-    """Each call that was written down: the folder, the program and its arguments."""
+    """The recorded calls: folder, program and arguments of each."""
     for record in recorded.split("\036\037")[:-1]:
         folder, program, *arguments = record.split("\037")[:-1]
         yield folder, program, arguments
 
 
-def complaint(folder, program, arguments):
-    """What the program would not understand, or nothing."""
+def call_error(folder, program, arguments):
+    """The error of an invalid call, or an empty string."""
     check = {"aws": aws, "terraform": terraform}.get(program)
     return check(folder, arguments) if check else ""
 
 
 @functools.cache
 def driver():
-    """The AWS CLI in this process, because each start of it takes a second."""
+    """The AWS CLI in this process, because starting it takes a second."""
     return create_clidriver()
 
 
 def aws(folder, arguments):
-    """The CLI checks a request against AWS's own description before it sends it: to nowhere, here."""
-    with mock.patch.dict(os.environ, NOWHERE), contextlib.chdir(folder), contextlib.redirect_stderr(io.StringIO()) as said:
+    """Runs the CLI, which validates a request against AWS's own description before it sends it. The endpoint does not exist."""
+    with mock.patch.dict(os.environ, NO_ENDPOINT), contextlib.chdir(folder), contextlib.redirect_stderr(io.StringIO()) as stderr:
         with contextlib.suppress(SystemExit):
             driver().main(arguments)
-    return "" if "Could not connect to the endpoint URL" in said.getvalue() else f"aws {' '.join(arguments)}: {said.getvalue()}"
+    return "" if "Could not connect to the endpoint URL" in stderr.getvalue() else f"aws {' '.join(arguments)}: {stderr.getvalue()}"
 
 
 @functools.cache
@@ -56,7 +56,7 @@ def usage(*command):
 
 
 def terraform(folder, arguments):
-    """Each flag is one that the command's help knows, and each -var a variable of the folder."""
+    """Checks that the command's help lists each flag, and that each -var is a variable of the folder."""
     command = arguments[: 2 if arguments[0] == "state" else 1]
     # apply and destroy take the options of plan too.
     known = usage(*command) + (usage("plan") if command[0] in ["apply", "destroy"] else "")

@@ -1,4 +1,4 @@
-"""What environments cost a month: what their plans have of each thing, times its price. Prints the README's table."""
+"""Monthly costs of the environments: the amounts in their plans, multiplied by prices. Prints the README's table."""
 
 import collections
 import json
@@ -10,11 +10,11 @@ from environments import plan, resources
 
 PRICES = tomllib.loads((pathlib.Path(__file__).parent / "prices.toml").read_text())
 HOURS = 730
-# What prod needs to reach AWS's services inside its network alone.
+# Endpoints that prod needs to reach AWS services only inside its network.
 ENDPOINTS = ["autoscaling", "ec2", "logs", "monitoring", "secretsmanager", "sns", "ssm", "ssmmessages"]
 COLUMNS = {"dev": {}, "dev with enable_alb": {"enable_alb": True}, "staging": {}, "prod": {}, "prod with endpoints": {"interface_endpoints": ENDPOINTS}}
 
-# The agent on a machine tells memory, and of disks each and the fullest; EC2's detailed monitoring has seven metrics.
+# The CloudWatch agent reports memory, each of two disks and the maximum of both; EC2's detailed monitoring has seven metrics.
 METRICS_OF_A_MACHINE = 4 + 7
 
 
@@ -22,35 +22,35 @@ def price(item):
     return PRICES["hourly"][item] * HOURS if item in PRICES["hourly"] else PRICES["monthly"][item]
 
 
-def machines(made):
-    """Launch templates, each with how many machines are made from it to begin with."""
-    for address, template in made.items():
+def machines(planned):
+    """Launch templates, each with its initial number of machines."""
+    for address, template in planned.items():
         module, found, _ = address.rpartition(".aws_launch_template.")
         if found:
-            group = made.get(f'{module}.aws_autoscaling_group.this["this"]')
+            group = planned.get(f'{module}.aws_autoscaling_group.this["this"]')
             yield template, group["desired_capacity"] if group else 1
 
 
 def amounts(column):
-    """How much an environment has of each thing that costs."""
-    made = resources(plan(column.split()[0], **COLUMNS[column]))
+    """The amount of each billed item in an environment."""
+    planned = resources(plan(column.split()[0], **COLUMNS[column]))
     of = collections.defaultdict(list)
-    for address, values in made.items():
+    for address, values in planned.items():
         of[re.search(r"(?:^|\.)(aws_\w+)\.", address)[1]].append(values)
     has = collections.Counter(PRICES["use"][column])
-    for template, number in machines(made):
+    for template, number in machines(planned):
         has[template["instance_type"]] += number
         has["GB of disk (gp3)"] += number * template["block_device_mappings"][0]["ebs"][0]["volume_size"]
         has["metric"] += number * METRICS_OF_A_MACHINE
         if any(interface["associate_public_ip_address"] == "true" for interface in template["network_interfaces"]):
             has["public IPv4 address"] += number
-    has["metric"] += 1 + len(of["aws_instance"])  # how long ballots wait; that a single machine is alive
+    has["metric"] += 1 + len(of["aws_instance"])  # age of the oldest ballot; liveness of a single machine
     has["GB of disk (gp3)"] += sum(volume["size"] for volume in of["aws_ebs_volume"])
     has["public IPv4 address"] += len(of["aws_eip"])
     has["NAT gateway"] = len(of["aws_nat_gateway"])
     zones = len([subnet for subnet in of["aws_subnet"] if subnet["tags"]["Tier"] == "public"])
     has["load balancer"] = len(of["aws_lb"])
-    # It has an address in each zone, and so has each interface endpoint.
+    # A load balancer has an address in each zone, and so has each interface endpoint.
     has["public IPv4 address"] += len(of["aws_lb"]) * zones
     has["interface endpoint in a zone"] = zones * len([endpoint for endpoint in of["aws_vpc_endpoint"] if endpoint["vpc_endpoint_type"] == "Interface"])
     for store in of["aws_db_instance"]:
@@ -62,9 +62,9 @@ def amounts(column):
         has[f"memorydb {queue['node_type']}"] += queue["num_shards"] * (1 + queue["num_replicas_per_shard"])
     has["alarm"] = len(of["aws_cloudwatch_metric_alarm"])
     has["key"] = len(of["aws_kms_key"])
-    for firewall in of["aws_wafv2_web_acl"]:
-        has["firewall"] += 1
-        has["firewall rule"] += len(json.loads(firewall["rule_json"]))
+    for acl in of["aws_wafv2_web_acl"]:
+        has["WAF"] += 1
+        has["WAF rule"] += len(json.loads(acl["rule_json"]))
     return {item: amount for item, amount in has.items() if amount}
 
 

@@ -1,6 +1,6 @@
-"""What an environment would be made of: plans of the roots as they are, but for the state, which they keep beside them.
+"""Plans of the environments, from a copy of the root modules with a local state.
 
-A plan is made once for the same files and values, and kept in target/plans for all tests, in whatever process they run."""
+A plan with the same files and values is made once and cached in target/plans, for all tests in all processes."""
 
 import contextlib
 import fcntl
@@ -18,7 +18,7 @@ TERRAFORM = pathlib.Path(__file__).parent.parent
 PROJECT = TERRAFORM.parent.parent
 PLANS = PROJECT / "target" / "plans"
 ENVIRONMENTS = ["dev", "staging", "prod"]
-# A network that somebody else has made.
+# A network created outside of the environment.
 EXISTING_NETWORK = {
     "vpc_id": "vpc-0123456789abcdef0",
     "cidr": "10.77.0.0/16",
@@ -27,12 +27,12 @@ EXISTING_NETWORK = {
         "us-east-1d": {"public": "subnet-000000d1", "private": "subnet-000000d2", "data": "subnet-000000d3"},
     },
 }
-# The real provider plans nothing without an account.
+# The real provider cannot plan without an account.
 CAN_PLAN = os.environ.get("CAN_PLAN", "true") == "true"
 
 
 def terraform(folder, *arguments, check=True):
-    """Runs Terraform in a folder. Unless told otherwise, it must succeed."""
+    """Runs Terraform in a folder. With `check`, it must succeed."""
     done = subprocess.run(["terraform", f"-chdir={folder}", *arguments], text=True, capture_output=True)
     assert not check or done.returncode == 0, f"terraform {' '.join(arguments)} in {folder}:\n{done.stdout[-4000:]}\n{done.stderr[-8000:]}"
     return done
@@ -40,7 +40,7 @@ def terraform(folder, *arguments, check=True):
 
 @functools.cache
 def copy():
-    """A copy of all that roots refer to, in which the state is a file."""
+    """A copy of all files that the root modules refer to."""
     folder = tempfile.TemporaryDirectory(prefix="environments-")
     project = pathlib.Path(folder.name)
     ignored = shutil.ignore_patterns(".terraform", "__pycache__", "*.py", "*.tftest.hcl")
@@ -52,7 +52,7 @@ def copy():
 
 @functools.cache
 def root(name):
-    """The folder of a root, such as an environment, ready for a plan."""
+    """The folder of a root module, such as an environment, initialized with a local state."""
     if not CAN_PLAN:
         raise unittest.SkipTest("the provider plans nothing without an account")
     inputs()  # before anything is added to the copy
@@ -65,7 +65,7 @@ def root(name):
 
 @functools.cache
 def inputs():
-    """A digest of what a plan depends on besides its values: files, Terraform itself, and the provider."""
+    """A digest of the inputs of a plan except for its values: files, Terraform itself, and the provider."""
     digest = hashlib.sha256(subprocess.run(["terraform", "version", "-json"], capture_output=True, check=True).stdout)
     digest.update(os.environ.get("PROVIDER_DIGEST", "").encode())
     project = pathlib.Path(copy().name)
@@ -77,27 +77,27 @@ def inputs():
 
 @contextlib.contextmanager
 def locked(file):
-    """Inside, other processes wait."""
+    """An exclusive lock between processes."""
     with open(file, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def made_once(name, make):
-    """What `make` returns, as JSON, made by the first who asks with these inputs. What other inputs gave is removed."""
+def cached(name, make):
+    """The result of `make`, as JSON, cached for these inputs. Results for other inputs are removed."""
     if not CAN_PLAN:
         raise unittest.SkipTest("the provider plans nothing without an account")
-    kept = PLANS / inputs() / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with locked(kept.with_suffix(".lock")):
-        if not kept.exists():
-            new = kept.with_suffix(".new")
+    file = PLANS / inputs() / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with locked(file.with_suffix(".lock")):
+        if not file.exists():
+            new = file.with_suffix(".new")
             new.write_text(json.dumps(make()))
-            new.rename(kept)
+            new.rename(file)
             for old in PLANS.iterdir():
-                if old != kept.parent:
+                if old != file.parent:
                     shutil.rmtree(old, ignore_errors=True)
-        return json.loads(kept.read_text())
+        return json.loads(file.read_text())
 
 
 def flags(variables):
@@ -111,7 +111,7 @@ def make_plan(environment, *arguments):
         return json.loads(terraform(root(environment), "show", "-json", file).stdout)
 
 
-def make_refusal(environment, *arguments):
+def make_plan_errors(environment, *arguments):
     done = terraform(root(environment), "plan", "-input=false", "-no-color", "-lock=false", *arguments, check=False)
     assert done.returncode == 1, f"{environment} was planned with {arguments}"
     return " ".join(word for word in done.stderr.split() if word != "│")
@@ -119,16 +119,16 @@ def make_refusal(environment, *arguments):
 
 @functools.cache
 def plan_of(environment, settings):
-    return made_once(f"plan {environment} {settings}", lambda: make_plan(environment, *flags(json.loads(settings))))
+    return cached(f"plan {environment} {settings}", lambda: make_plan(environment, *flags(json.loads(settings))))
 
 
 def plan(environment, **variables):
-    """The plan as Terraform tells it in JSON."""
+    """The plan in Terraform's JSON format."""
     return plan_of(environment, json.dumps(variables, sort_keys=True))
 
 
 def plan_with_file(environment, content):
-    """The plan with a file of variables that has this content."""
+    """The plan with a variables file of this content."""
 
     def make():
         with tempfile.NamedTemporaryFile("w", suffix=".tfvars") as file:
@@ -136,14 +136,14 @@ def plan_with_file(environment, content):
             file.flush()
             return make_plan(environment, f"-var-file={file.name}")
 
-    return made_once(f"plan {environment} with {content}", make)
+    return cached(f"plan {environment} with {content}", make)
 
 
-def refusal(environment, **variables):
-    """What a plan says that is refused."""
-    return made_once(f"refusal {environment} {json.dumps(variables)}", lambda: make_refusal(environment, *flags(variables)))
+def plan_errors(environment, **variables):
+    """The error messages of a plan that fails."""
+    return cached(f"errors {environment} {json.dumps(variables)}", lambda: make_plan_errors(environment, *flags(variables)))
 
 
 def resources(described):
-    """What would be made: addresses, each with its values as far as they are known."""
+    """The managed resources of a plan: addresses, each with its known values."""
     return {change["address"]: change["change"]["after"] for change in described["resource_changes"] if change["mode"] == "managed"}

@@ -1,4 +1,4 @@
-"""The life of an environment: one apply after the other, on a state of its own, and in which order things were done."""
+"""Consecutive applies of an environment, with a separate state and a log of the operations in their order."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from environments import flags, root, terraform
 
 
 class Environment:
-    """An environment that is applied again and again, with other values."""
+    """An environment that is applied repeatedly with different values."""
 
     def __init__(self, name):
         self.folder = root(name)
@@ -20,7 +20,7 @@ class Environment:
         return ["-input=false", "-no-color", f"-state={self.state.name}/terraform.tfstate", *flags(variables)]
 
     def apply(self, *flags, **variables):
-        """What was created, updated and destroyed, in this order: (what was done, the type, the name)."""
+        """Applies, and returns the operations in their order: (operation, type, name)."""
         before = self.log.stat().st_size
         terraform(self.folder, "apply", "-auto-approve", *flags, *self.arguments(variables))
         with self.log.open() as log:
@@ -28,8 +28,8 @@ class Environment:
             steps = [json.loads(line) for line in log]
         return [(step["op"], step["type"], step["name"]) for step in steps]
 
-    def left(self, **variables):
-        """What the next plan would change although nothing is different."""
+    def remaining_changes(self, **variables):
+        """The changes in a second plan with the same values."""
         done = terraform(self.folder, "plan", "-detailed-exitcode", *self.arguments(variables), check=False)
         assert done.returncode in (0, 2), done.stderr
         return [] if done.returncode == 0 else [line.strip() for line in done.stdout.splitlines() if line.lstrip().startswith("# ")]

@@ -1,4 +1,4 @@
-"""Tables of inputs and outputs in the READMEs, written from variables.tf and outputs.tf.
+"""Generates the tables of inputs and outputs in the READMEs from variables.tf and outputs.tf.
 
 `readmes.py` compares them with the files, `readmes.py --write` writes them."""
 
@@ -19,7 +19,7 @@ MAX_CELL = 90
 
 
 class Block(NamedTuple):
-    """A block of Terraform: its name, and its arguments as they stand in the source."""
+    """A block of Terraform: its name, and its arguments as in the source."""
 
     name: str
     arguments: dict[str, str]
@@ -36,13 +36,13 @@ def blocks(source, kind):
 
 
 def text(node, source):
-    """The source that a node of the syntax tree was read from."""
+    """The source of a node of the syntax tree."""
     tokens = [node] if hasattr(node, "end_pos") else list(node.scan_values(lambda _: True))
     return source[tokens[0].start_pos : tokens[-1].end_pos].strip()
 
 
 def sentence(value):
-    """A description as text of a cell."""
+    """A description as the text of a table cell."""
     return re.sub(r"\\(.)", r"\1", value.strip('"')).replace("|", "\\|")
 
 
@@ -51,7 +51,7 @@ def fits(value):
 
 
 def outline(kind):
-    """A type without the attributes of its objects, such as map(object)."""
+    """A type without its objects' attributes, such as map(object)."""
     before = kind.split("object(")[0]
     return f"{before}object{')' * before.count('(')}"
 
@@ -87,13 +87,13 @@ def outputs(source):
 
 
 def tables(folder):
-    """What belongs between the markers of a folder's README."""
+    """The text between the markers of a folder's README."""
     parts = [make((folder / file).read_text()) for file, make in [("variables.tf", inputs), ("outputs.tf", outputs)] if (folder / file).exists()]
     return "\n\n".join([BEGIN, "## Inputs and outputs", *filter(None, parts), END])
 
 
 def expected(folder):
-    """The folder's README as it should be."""
+    """The folder's README with the current tables."""
     readme = (folder / "README.md").read_text()
     if BEGIN not in readme:
         return f"{readme.rstrip()}\n\n{tables(folder)}\n"
@@ -109,7 +109,7 @@ def main():
         if "--write" in sys.argv[1:]:
             (folder / "README.md").write_text(expected(folder))
         else:
-            print(f"{folder / 'README.md'}: its tables are not those of variables.tf and outputs.tf. Run `just terraform-readmes`.", file=sys.stderr)
+            print(f"{folder / 'README.md'}: its tables differ from variables.tf and outputs.tf. Run `just terraform-readmes`.", file=sys.stderr)
     sys.exit(bool(outdated) and "--write" not in sys.argv[1:])
 
 

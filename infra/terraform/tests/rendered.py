@@ -1,23 +1,23 @@
-"""What machines do when they start, as Terraform renders it, and how the secrets that they fetch are drawn."""
+"""User data of the machines as Terraform renders it, and the parameters that generate their secrets."""
 
 import functools
 import json
 import tempfile
 
-from environments import PROJECT, TERRAFORM, made_once, root, terraform
+from environments import PROJECT, TERRAFORM, cached, root, terraform
 
-__all__ = ["PROJECT", "TERRAFORM", "draws", "user_data"]
+__all__ = ["PROJECT", "TERRAFORM", "password_requests", "user_data"]
 
 
 @functools.cache
 def user_data():
-    """The scripts by role: everything, front, worker, monitoring."""
+    """The user data by role: everything, front, worker, monitoring."""
     return rendered()["values"]["outputs"]["user_data"]["value"]
 
 
 @functools.cache
-def draws():
-    """By the name of a secret's parameter: what Secrets Manager is asked for, in the words of its API."""
+def password_requests():
+    """The arguments of Secrets Manager's GetRandomPassword, by the name of a secret's parameter."""
     words = {"password_length": "PasswordLength", "exclude_characters": "ExcludeCharacters", "include_space": "IncludeSpace"}
     words |= {f"exclude_{kind}": f"Exclude{kind.title()}" for kind in ["lowercase", "numbers", "punctuation", "uppercase"]}
     words |= {"require_each_included_type": "RequireEachIncludedType"}
@@ -25,9 +25,9 @@ def draws():
     for module in modules(rendered()["values"]["root_module"]):
         resources = module.get("resources", [])
         names = {each["index"]: each["values"]["name"] for each in resources if each["address"].startswith(f"{module.get('address')}.aws_ssm_parameter") and "index" in each}
-        for draw in resources:
-            if draw["type"] == "aws_secretsmanager_random_password":
-                found[names[draw["index"]]] = {words[word]: value for word, value in draw["values"].items() if word in words and value}
+        for password in resources:
+            if password["type"] == "aws_secretsmanager_random_password":
+                found[names[password["index"]]] = {words[word]: value for word, value in password["values"].items() if word in words and value}
     return found
 
 
@@ -39,7 +39,7 @@ def modules(module):
 
 @functools.cache
 def rendered():
-    return made_once("rendered", render)
+    return cached("rendered", render)
 
 
 def render():

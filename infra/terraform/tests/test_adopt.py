@@ -1,5 +1,5 @@
-"""The runbook that adopts what is running: its import blocks name what an environment has, and what is imported is changed and
-not made anew."""
+"""Tests the runbook that adopts an existing installation: its import blocks have valid addresses, and imported resources are updated
+and not replaced."""
 
 import json
 import pathlib
@@ -13,7 +13,7 @@ from life import Environment
 RUNBOOK = (TERRAFORM / "runbooks/adopt.md").read_text()
 IMPORTS = re.findall(r'import \{\n  to = (\S.*)\n  id = "(.+)"\n\}', RUNBOOK)
 
-# How AWS's ids of a type begin, and so those by which it is imported: the provider's pages say which.
+# Prefixes of the ids that the import of each type uses, from the provider's documentation.
 IDS = {
     "aws_internet_gateway": "igw-",
     "aws_route": "rtb-",
@@ -25,7 +25,7 @@ IDS = {
     "aws_vpc_security_group_ingress_rule": "sgr-",
 }
 
-# What was there before: a network, its groups, and the rule that somebody made by hand.
+# The existing installation: a network, its groups, and the manually created rule.
 BEFORE = """
 resource "aws_vpc" "main" {
   cidr_block           = "10.0.0.0/16"
@@ -56,15 +56,15 @@ FRONTEND = {"front": {"name": "frontend-sg", "description": "Frontend"}}
 
 
 class Adopt(unittest.TestCase):
-    def test_each_address_is_one_that_an_environment_has(self):
+    def test_each_address_exists_in_an_environment(self):
         self.assertGreater(len(IMPORTS), 8)
-        # The runbook's zones are others than those of the plan.
-        made = {re.sub(r'"[a-z]+-[a-z]+-\d[a-z]"', '"ZONE"', address) for address in resources(plan("dev"))}
+        # The runbook's zones differ from those of the plan.
+        planned = {re.sub(r'"[a-z]+-[a-z]+-\d[a-z]"', '"ZONE"', address) for address in resources(plan("dev"))}
         for address, _ in IMPORTS:
             with self.subTest(address):
-                self.assertIn(re.sub(r'"[a-z]+-[a-z]+-\d[a-z]"', '"ZONE"', address), made)
+                self.assertIn(re.sub(r'"[a-z]+-[a-z]+-\d[a-z]"', '"ZONE"', address), planned)
 
-    def test_each_id_is_of_its_type(self):
+    def test_each_id_matches_its_type(self):
         for address, identity in IMPORTS:
             with self.subTest(address):
                 self.assertTrue(identity.startswith(IDS[re.search(r"\.(aws_\w+)\.", address)[1]]), identity)
@@ -79,7 +79,7 @@ class Adopt(unittest.TestCase):
                 terraform(root(environment), "validate", "-no-color")
 
     def actions(self, **variables):
-        """What a plan would do with what was there before, once it is in the environment's state."""
+        """The planned actions on the existing resources after they are in the environment's state."""
         environment = Environment("dev")
         self.addCleanup(environment.state.cleanup)
         state = f"{environment.state.name}/terraform.tfstate"
@@ -95,14 +95,14 @@ class Adopt(unittest.TestCase):
         return {change["address"]: (change["change"]["actions"], change["change"]) for change in changes if change["address"] in ADDRESSES.values()}
 
     @unittest.skipUnless(CAN_PLAN, "the provider plans nothing without an account")
-    def test_what_is_adopted_is_changed_and_not_made_anew(self):
+    def test_adopted_resources_are_updated_and_not_replaced(self):
         actions = self.actions(adopted_groups=FRONTEND)
         self.assertEqual({address: action for address, (action, _) in actions.items()}, {address: ["update"] for address in ADDRESSES.values()})
         ports = actions[ADDRESSES["aws_vpc_security_group_ingress_rule.by_hand"]][1]
         self.assertEqual((ports["before"]["from_port"], ports["after"]["from_port"], ports["after"]["to_port"]), (5001, 8081, 8081))
 
     @unittest.skipUnless(CAN_PLAN, "the provider plans nothing without an account")
-    def test_a_group_whose_name_is_not_told_would_be_made_anew(self):
+    def test_a_group_without_its_existing_name_would_be_replaced(self):
         actions = self.actions()
         self.assertEqual(actions[ADDRESSES["aws_security_group.frontend"]][0], ["create", "delete"])
 

@@ -1,8 +1,8 @@
-"""Machines start: the rendered user data runs for real, packages, images and all, in a container of the distribution that
-the machines have. Only AWS's own endpoints, and systemd, which a container does not have, are stand-ins.
+"""Boots machines: the rendered user data runs completely, with packages and images, in a container of the machines' distribution.
+Only AWS's endpoints, and systemd, which a container lacks, are stand-ins.
 
-The machines' own program installs the distribution's packages once a week; the image that this leaves spares other runs a
-minute of work. It is made anew when what is installed changes."""
+The machines' own script installs the distribution's packages once a week into an image, which saves other runs a minute. The image is
+rebuilt when the script changes."""
 
 import base64
 import contextlib
@@ -27,15 +27,15 @@ import urllib.request
 
 from aws import KEYS, Machine, Moto
 from environments import locked
-from rendered import PROJECT, TERRAFORM, draws, user_data
+from rendered import PROJECT, TERRAFORM, password_requests, user_data
 
 # Debian 13, as the machines have.
 DISTRIBUTION = "rust:1.95-slim-trixie"
 AGENTS = ["amazon-ssm-agent", "amazon-cloudwatch-agent"]
 SERVICES = ["vote", "worker", "result"]
-# The images under test: docker compose build with this TAG.
+# Tag of the images under test (docker compose build with this TAG).
 TAG = os.environ.get("TAG", "under-test")
-# In seconds, for what takes a few where nothing else runs.
+# In seconds, for operations that take a few seconds on an idle machine.
 TIMEOUT = 300
 
 
@@ -46,7 +46,7 @@ def run(*command, **options):
 
 
 def free_port():
-    """One that stays free until it is used, minutes later: none of those that the system gives to outgoing connections."""
+    """A free port outside of the range for outgoing connections, because it is used only minutes later."""
     while True:
         port = random.randrange(15000, 32000)
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -56,19 +56,19 @@ def free_port():
 
 def status(port, path):
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
-            return answer.status
-    except urllib.error.HTTPError as answer:
-        return answer.code
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as response:
+            return response.status
+    except urllib.error.HTTPError as response:
+        return response.code
     except OSError:
         return None
 
 
-def figures(port):
-    """The lines that an exporter tells at this port; none while it does not answer."""
+def metrics(port):
+    """The lines of an exporter's metrics at this port; none while it is unreachable."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
-            return set(answer.read().decode().splitlines())
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as response:
+            return set(response.read().decode().splitlines())
     except OSError:
         return set()
 
@@ -80,16 +80,15 @@ def until(what, condition, seconds=TIMEOUT):
         time.sleep(0.3)
 
 
-# Where images are according to the user data: a registry with a pull secret for the single machine, ECR for the groups.
+# Registries in the user data: one with a pull secret for the single machine, ECR for the groups.
 REGISTRIES = {"everything": "registry.example", "front": "123456789012.dkr.ecr.us-east-1.amazonaws.com", "worker": "123456789012.dkr.ecr.us-east-1.amazonaws.com"}
-# Who may pull: whoever has this, and who has the password that moto's ECR gives (AWS:123456789012-auth-token).
-# registry.htpasswd has the hashes of both.
+# The registry accepts this login, and the password that moto's ECR returns (AWS:123456789012-auth-token). registry.htpasswd has the
+# hashes of both.
 PULL_SECRET = "puller:a-secret-of-the-operator"
 
 
 class Registry:
-    """A registry that has the images and gives them to those who are logged in, so that machines pull them as they would
-    anywhere."""
+    """A registry with the images, which requires a login, so that machines pull them as from any other registry."""
 
     def __init__(self, folder):
         self.port = free_port()
@@ -121,7 +120,7 @@ class Registry:
 
 
 class Host:
-    """A container in place of a machine, with the engine of this one. Several roles may start in it, each in its folder."""
+    """A container instead of a machine, with this machine's Docker engine. Several roles may boot in it, each in its own folder."""
 
     def __init__(self, folder, moto, machine, image):
         self.folder = folder
@@ -148,27 +147,27 @@ class Host:
 
     @contextlib.contextmanager
     def watching(self, home, *settings):
-        """While the watch runs that systemd would keep running."""
-        start = ["sh", "-c", f"echo $$ >{home}/watch.pid; exec env WATCH_SECONDS=1 {' '.join(settings)} {home}/bin/watch"]
+        """Inside, the watchdog runs, as a replacement for systemd's service."""
+        start = ["sh", "-c", f"echo $$ >{home}/watch.pid; exec env WATCH_INTERVAL=1 {' '.join(settings)} {home}/bin/watch"]
         watch = subprocess.Popen(["docker", "exec", self.name, *start], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             yield
         finally:
             subprocess.run(["docker", "exec", self.name, "sh", "-c", f"kill $(cat {home}/watch.pid)"], capture_output=True)
             watch.wait()
-            # A start that it began goes on without it, and would start again what a test takes down.
-            until("the end of a start", lambda: "bin/start" not in run("docker", "top", self.name))
+            # A running bin/start survives it, and would restart containers that a test removes.
+            until("the end of bin/start", lambda: "bin/start" not in run("docker", "top", self.name))
 
     def stop(self):
-        # What programs in it wrote belongs to root.
+        # Files written in the container belong to root.
         subprocess.run(["docker", "exec", self.name, "sh", "-c", f"rm -rf {self.folder}/role-*"], capture_output=True)
         subprocess.run(["docker", "rm", "--force", self.name], capture_output=True)
 
 
 def installed(world):
-    """An image of the distribution in which the machines' own program has installed its packages."""
+    """An image of the distribution in which the machines' own script has installed its packages."""
     programs = [user_data()[role].replace('"$home/bin/boot"', '"$home/bin/install"') for role in ["everything", "monitoring"]]
-    # Packages of the distribution change; that they can still be installed is seen once a week.
+    # Packages of the distribution change; once a week they are installed again.
     made_from = [run("docker", "image", "inspect", "--format={{.Id}}", DISTRIBUTION), f"{datetime.date.today():%G-%V}", *programs]
     image = f"voting-app-machine:{hashlib.sha256(repr(made_from).encode()).hexdigest()[:16]}"
     with locked(PROJECT / "target" / "machine.lock"):
@@ -180,9 +179,9 @@ def installed(world):
                 script = re.sub(r"export DATA_DEVICE='.*?'", "export DATA_DEVICE=''", program.replace("/opt/voting-app", f"{world.folder}/role-install"))
                 (world.folder / "install").write_text(script)
                 host.exec("bash", str(world.folder / "install"))
-            # Each start fetches AWS's agents itself.
+            # Each boot installs AWS's agents itself.
             host.exec("dpkg", "--purge", *AGENTS)
-            # Images of other packages go, unless a container of another run has them.
+            # Older images are removed, unless a container of another run uses them.
             others = run("docker", "image", "ls", "--format={{.Repository}}:{{.Tag}}", "voting-app-machine").split()
             run("docker", "commit", host.name, image)
             subprocess.run(["docker", "rmi", *others], capture_output=True)
@@ -208,7 +207,7 @@ class Role:
         ]:
             assert old in script, f"{old} is not in the user data"
             script = script.replace(old, new)
-        # There is no disk to be had here.
+        # A container has no data disk.
         self.script = re.sub(r"(?m)^export DATA_DEVICE=.*$", "export DATA_DEVICE=''", script)
         parameter = re.search(r"(?m)^export SETTINGS_PARAMETER='(.*)'$", script)[1]
         if parameter:
@@ -224,13 +223,13 @@ class Role:
         return run("docker", "ps", "--all", "--quiet", f"--filter=name=^{self.project}[-_]{service}[-_]1$")
 
     def stop(self):
-        # By name alone: compose knows its own.
+        # By project name: compose finds the containers by their labels.
         compose = ["docker", "compose", "--project-name", self.project, "down", "--volumes", "--remove-orphans", "--timeout=1"]
         subprocess.run(["docker", "exec", "--workdir=/", self.world.host.name, *compose], capture_output=True)
 
 
 class World:
-    """Everything that a machine finds when it starts."""
+    """The environment of a booting machine."""
 
     def __init__(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="boot-", dir=PROJECT / "target"))
@@ -247,16 +246,16 @@ class World:
 
     def secret(self, name):
         if name not in self.secrets:
-            # As the module has it drawn, and not as would suit the services. An address is none at first.
-            drawn = draws().get(name)
-            self.secrets[name] = self.moto.client("secretsmanager").get_random_password(**drawn)["RandomPassword"] if drawn else "none"
+            # Generated as in the module secrets. A secret from outside is none at first.
+            request = password_requests().get(name)
+            self.secrets[name] = self.moto.client("secretsmanager").get_random_password(**request)["RandomPassword"] if request else "none"
             if name.endswith("/image-pull-secret"):
                 self.secrets[name] = PULL_SECRET
             self.moto.client("ssm").put_parameter(Name=name, Type="SecureString", Value=self.secrets[name])
         return self.secrets[name]
 
     def agents(self):
-        """AWS's agents, as packages that install nothing but their names."""
+        """Publishes empty packages with the names of AWS's agents."""
         s3 = self.moto.client("s3")
         architecture = run("dpkg", "--print-architecture")
         for package, bucket, key in [
@@ -265,7 +264,7 @@ class World:
         ]:
             control = self.folder / package / "DEBIAN" / "control"
             control.parent.mkdir(parents=True)
-            control.write_text(f"Package: {package}\nVersion: 1\nArchitecture: all\nMaintainer: nobody\nDescription: stands in\n")
+            control.write_text(f"Package: {package}\nVersion: 1\nArchitecture: all\nMaintainer: nobody\nDescription: stand-in\n")
             (self.folder / package / "opt/aws/amazon-cloudwatch-agent/etc").mkdir(parents=True)
             run("dpkg-deb", "--root-owner-group", "--build", str(self.folder / package))
             s3.create_bucket(Bucket=bucket, ACL="public-read")
@@ -295,12 +294,12 @@ class Boot(unittest.TestCase):
         request = urllib.request.Request(
             f"http://127.0.0.1:{vote}/api/votes", json.dumps({"choice": "b"}).encode(), {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
-            self.assertEqual(answer.status, 202)
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+            self.assertEqual(response.status, 202)
 
         def counted():
-            with urllib.request.urlopen(f"http://127.0.0.1:{result}/api/tally", timeout=TIMEOUT) as answer:
-                return '"b"' in (text := answer.read().decode()) and re.search(r'"votes":\s*1\b', text)
+            with urllib.request.urlopen(f"http://127.0.0.1:{result}/api/tally", timeout=TIMEOUT) as response:
+                return '"b"' in (text := response.read().decode()) and re.search(r'"votes":\s*1\b', text)
 
         until("the vote on the result page", counted)
 
@@ -308,46 +307,46 @@ class Boot(unittest.TestCase):
         ports = {name: free_port() for name in [*SERVICES, "vote_management", "result_management"]}
         exporters = {name: free_port() for name in ["redis_exporter", "postgres_exporter", "cadvisor"]}
         role = self.role("everything", {**ports, **exporters})
-        told = len(self.world.machine.calls)
+        calls_before = len(self.world.machine.calls)
         self.world.host.exec(*role.boot)
 
-        with self.subTest("its services are ready, and count"):
+        with self.subTest("its services are ready, and count votes"):
             for service, port in ports.items():
                 self.assertEqual(status(port, "/ready"), 200, service)
             self.assert_counts_a_vote(ports["vote"], ports["result"])
 
-        # cAdvisor's image is not among those that are here, and the services run without it.
-        with self.subTest("its exporters tell of queue and store"):
-            for exporter, up, figure in [
+        # cAdvisor's image is not available here, and the services run without it.
+        with self.subTest("its exporters have metrics of queue and store"):
+            for exporter, up, metric in [
                 ("redis_exporter", "redis_up 1", 'redis_key_size{db="db0",key="ballots"} '),
                 ("postgres_exporter", "pg_up 1", 'pg_stat_database_xact_commit{datid="5",datname="postgres"} '),
             ]:
-                until(exporter, lambda: up in (told := figures(exporters[exporter])) and any(line.startswith(figure) for line in told))
+                until(exporter, lambda: up in (lines := metrics(exporters[exporter])) and any(line.startswith(metric) for line in lines))
 
-        with self.subTest("its secrets are those of the parameter store, closed, and not in the user data"):
+        with self.subTest("its secrets are those of the parameter store, readable by root only, and not in the user data"):
             kept = self.world.host.exec("cat", f"{role.home}/secrets.env")
             for name in ["cookie-key", "vote-queue-password", "worker-store-password", "monitor-queue-password", "monitor-store-password"]:
                 secret = self.world.secrets[f"/voting-app-single/secrets/{name}"]
                 self.assertIn(secret, kept)
                 self.assertNotIn(secret, role.script)
-            closed = [f"{role.home}/secrets.env", f"{role.home}/docker/config.json", f"{role.home}/docker", str(role.home)]
-            self.assertEqual(self.world.host.exec("stat", "--format=%a", *closed).split(), ["600", "600", "700", "700"])
+            private = [f"{role.home}/secrets.env", f"{role.home}/docker/config.json", f"{role.home}/docker", str(role.home)]
+            self.assertEqual(self.world.host.exec("stat", "--format=%a", *private).split(), ["600", "600", "700", "700"])
 
-        with self.subTest("its agents and its watch are started, and it belongs to no group"):
+        with self.subTest("its agents and its watchdog are started, and it belongs to no group"):
             started = (self.world.folder / "systemctl.log").read_text()
             for unit in ["docker", "amazon-ssm-agent", "amazon-cloudwatch-agent", "prometheus-node-exporter", "voting-app-watch"]:
                 self.assertIn(unit, started)
             agent = self.world.host.exec("cat", "/opt/aws/amazon-cloudwatch-agent/etc/amazon-cloudwatch-agent.json")
             self.assertIn("/voting-app-single/services", agent)
-            self.assertEqual(self.world.machine.calls[told:], [])
+            self.assertEqual(self.world.machine.calls[calls_before:], [])
 
-        with self.subTest("a second start changes nothing"):
+        with self.subTest("a second boot changes nothing"):
             before = sorted(role.containers())
             self.world.host.exec(*role.boot)
             self.assertEqual(sorted(role.containers()), before)
             self.assertEqual(status(ports["vote"], "/ready"), 200)
 
-        with self.subTest("a service that hangs is started again"):
+        with self.subTest("a service that hangs is restarted"):
             worker = role.container("worker")
             started = run("docker", "inspect", "--format={{.State.StartedAt}}", worker)
             run("docker", "kill", "--signal=STOP", worker)
@@ -355,12 +354,12 @@ class Boot(unittest.TestCase):
                 until("a restart", lambda: run("docker", "inspect", "--format={{.State.StartedAt}}", worker) != started)
                 until("the worker", lambda: status(ports["worker"], "/ready") == 200)
 
-    def test_the_machine_of_prometheus(self):
+    def test_the_monitoring_machine(self):
         store, queue = Store(self.world), QueueServer(self.world)
         self.addCleanup(store.stop)
         self.addCleanup(queue.stop)
-        store.give_roles({role: self.world.secret(f"/voting-app-fleet/secrets/{role}-store-password") for role in ["worker", "result", "monitor"]})
-        # Its files come from a repository, at a tag; Grafana's and cAdvisor's images are not among those that are here.
+        store.create_roles({role: self.world.secret(f"/voting-app-fleet/secrets/{role}-store-password") for role in ["worker", "result", "monitor"]})
+        # The machine's files come from a repository, at a tag. Grafana's and cAdvisor's images are not available here.
         repository = self.world.folder / "repository"
         run("git", "clone", "--quiet", "--depth=1", f"file://{PROJECT}", str(repository))
         for changed in run("git", "-C", str(PROJECT), "ls-files", "--modified", "--others", "--exclude-standard", "infra").split():
@@ -378,7 +377,7 @@ class Boot(unittest.TestCase):
             replace=[
                 ("https://repository.example/voting-app.git", f"file://{repository}"),
                 ('"environment_name":', f'{json.dumps(variables)[1:-1]},"environment_name":'),
-                # Addresses are invented where no AWS gives any; the queue is without TLS, for its certificate would be of AWS's authority.
+                # Without AWS, addresses are placeholders. The queue has no TLS, because an authority of AWS would have to sign its certificate.
                 ("rediss://:6379", f"redis://{queue.address}"),
                 (re.search(r'"postgres_address":"([^"/]*/)', user_data()["monitoring"])[1], f"{store.address}/"),
                 ("https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem", f"file://{self.world.folder}/authority.pem"),
@@ -387,28 +386,28 @@ class Boot(unittest.TestCase):
         boot = ["env", f"COMPOSE_PROJECT_NAME={role.project}", *role.boot]
         self.world.host.exec(*boot)
 
-        with self.subTest("Prometheus watches the machines of its environment"):
+        with self.subTest("Prometheus discovers the machines of its environment"):
             until("Prometheus", lambda: status(ports["prometheus"], "/-/ready") == 200)
             self.assertEqual(status(ports["alertmanager"], "/-/ready"), 200)
-            with urllib.request.urlopen(f"http://127.0.0.1:{ports['prometheus']}/api/v1/status/config", timeout=TIMEOUT) as answer:
-                settings = json.load(answer)["data"]["yaml"]
+            with urllib.request.urlopen(f"http://127.0.0.1:{ports['prometheus']}/api/v1/status/config", timeout=TIMEOUT) as response:
+                settings = json.load(response)["data"]["yaml"]
             for wanted in ["region: us-east-1", "name: tag:Environment", "- fleet", "environment: fleet", "cluster: us-east-1", "runbooks_url: "]:
                 self.assertIn(wanted, settings)
 
-        with self.subTest("Prometheus reaches queue and store by their exporters, and all else that runs beside it"):
-            def answer(path):
+        with self.subTest("Prometheus scrapes queue and store by their exporters, and all else on its machine"):
+            def api(path):
                 with urllib.request.urlopen(f"http://127.0.0.1:{ports['prometheus']}/api/v1/{path}", timeout=TIMEOUT) as response:
                     return json.load(response)["data"]
 
             def health():
-                return {target["labels"]["job"]: target["health"] for target in answer("targets?state=active")["activeTargets"]}
+                return {target["labels"]["job"]: target["health"] for target in api("targets?state=active")["activeTargets"]}
 
             until("its targets", lambda: health() == dict.fromkeys(["prometheus", "alertmanager", "node", "redis", "postgres", "blackbox", "probe"], "up"))
-            for figure in ["redis_up", 'redis_key_size{key="ballots"}', "pg_up", 'pg_stat_database_xact_commit{datname="voting"}']:
-                until(figure, lambda: answer(f"query?query={urllib.parse.quote(figure)}")["result"])
-            self.assertEqual([answer(f"query?query={up}")["result"][0]["value"][1] for up in ["redis_up", "pg_up"]], ["1", "1"])
+            for metric in ["redis_up", 'redis_key_size{key="ballots"}', "pg_up", 'pg_stat_database_xact_commit{datname="voting"}']:
+                until(metric, lambda: api(f"query?query={urllib.parse.quote(metric)}")["result"])
+            self.assertEqual([api(f"query?query={up}")["result"][0]["value"][1] for up in ["redis_up", "pg_up"]], ["1", "1"])
 
-        with self.subTest("only Prometheus and Alertmanager are near enough to the machine's role"):
+        with self.subTest("only Prometheus and Alertmanager can use the machine's role"):
             networks = run("docker", "inspect", "--format={{.HostConfig.NetworkMode}} {{index .Config.Labels \"com.docker.compose.service\"}}", *role.containers()).splitlines()
             self.assertEqual({line.split()[1] for line in networks if line.startswith("host ")}, {"prometheus", "alertmanager"})
             self.assertEqual(len(networks), 6)
@@ -418,7 +417,7 @@ class Boot(unittest.TestCase):
             self.assertEqual(self.world.host.exec("cat", f"{role.home}/secrets/grafana/admin-password"), password)
             self.assertNotIn(password, role.script)
 
-        with self.subTest("alerts go to the topic, and to an address that somebody puts"):
+        with self.subTest("alerts go to the topic, or to receivers that an operator sets"):
             def configuration():
                 return run("docker", "exec", role.container("alertmanager"), "cat", "/tmp/alertmanager.yml")
 
@@ -431,7 +430,7 @@ class Boot(unittest.TestCase):
             self.assertIn("page-pagerduty-key", configuration())
             self.assertEqual(len(re.findall("sns_configs", configuration())), 1)
 
-        with self.subTest("a second start changes nothing"):
+        with self.subTest("a second boot changes nothing"):
             before = sorted(role.containers())
             self.world.host.exec(*boot)
             self.assertEqual(sorted(role.containers()), before)
@@ -440,7 +439,7 @@ class Boot(unittest.TestCase):
         store, queue = Store(self.world), QueueServer(self.world)
         self.addCleanup(store.stop)
         self.addCleanup(queue.stop)
-        # Addresses are invented where no AWS gives any; the queue is without TLS, for its certificate would be of AWS's authority.
+        # Without AWS, addresses are placeholders. The queue has no TLS, because an authority of AWS would have to sign its certificate.
         invented = re.search(r"@([^@/:]*):5432/", user_data()["worker"])[1]
         of_front = [
             ("@:6379", f"@{queue.address}"),
@@ -460,10 +459,10 @@ class Boot(unittest.TestCase):
         self.world.host.exec(*worker.boot)
         self.assertEqual(status(ports["worker"], "/ready"), 200)
 
-        with self.subTest("the worker's machine has made a role that reads figures and no votes"):
+        with self.subTest("the worker's machine has created a role that reads metrics but no votes"):
             monitor = self.world.secrets["/voting-app-fleet/secrets/monitor-store-password"]
-            self.assertRegex(store.ask("monitor", monitor, "SELECT count(*) FROM pg_stat_activity WHERE query <> '<insufficient privilege>'"), "[1-9]")
-            self.assertIn("permission denied", store.ask("monitor", monitor, "SELECT * FROM votes"))
+            self.assertRegex(store.query("monitor", monitor, "SELECT count(*) FROM pg_stat_activity WHERE query <> '<insufficient privilege>'"), "[1-9]")
+            self.assertIn("permission denied", store.query("monitor", monitor, "SELECT * FROM votes"))
 
         managed = {f"{service}_management": free_port() for service in ["vote", "result"]}
         front = self.role("front", {"vote": ports["vote"], "result": ports["result"], **managed}, replace=of_front)
@@ -472,34 +471,34 @@ class Boot(unittest.TestCase):
         self.assertEqual(status(ports["result"], "/ready"), 200)
         self.assert_counts_a_vote(ports["vote"], ports["result"])
 
-        with self.subTest("they come in when they are ready"):
+        with self.subTest("machines enter service when they are ready"):
             for group in ["voting-app-fleet-worker", "voting-app-fleet-front-blue"]:
                 self.world.machine.wait_for(Action="CompleteLifecycleAction", AutoScalingGroupName=group, LifecycleHookName="ready", LifecycleActionResult="CONTINUE")
 
-        with self.subTest("the front knows no secret of the worker"):
+        with self.subTest("the front has no secret of the worker"):
             kept = self.world.host.exec("grep", "--recursive", "--no-filename", "", f"{front.home}/secrets", f"{front.home}/.env")
             self.assertIn(self.world.secrets["/voting-app-fleet/secrets/cookie-key"], kept)
             for other in ["worker-store-password", "monitor-store-password", "monitor-queue-password"]:
                 self.assertNotIn(self.world.secrets[f"/voting-app-fleet/secrets/{other}"], kept)
             self.assertNotIn(store.password, kept)
 
-        with self.subTest("a worker that hangs gets its machine replaced, and tells of the backlog"):
+        with self.subTest("the worker's machine reports the backlog, and is replaced when the worker hangs"):
             cloudwatch = self.world.moto.client("cloudwatch")
 
-            def told():
+            def is_reported():
                 return "OldestBallotAge" in [metric["MetricName"] for metric in cloudwatch.list_metrics(Namespace="VotingApp")["Metrics"]]
 
             with self.world.host.watching(worker.home, f"WORKER_PORT={ports['worker']}"):
-                until("the backlog", told)
+                until("the backlog", is_reported)
                 run("docker", "kill", "--signal=STOP", worker.container("worker"))
                 self.world.machine.wait_for(Action="SetInstanceHealth", HealthStatus="Unhealthy", InstanceId="i-0123456789abcdef0")
             run("docker", "kill", "--signal=CONT", worker.container("worker"))
 
-        with self.subTest("a machine that is to go drains first"):
+        with self.subTest("a machine drains before it is terminated"):
             self.world.machine.metadata["autoscaling/target-lifecycle-state"] = "Terminated"
             with self.world.host.watching(front.home):
-                until("a service that is not ready any more", lambda: status(ports["vote"], "/ready") == 503)
-                self.assertEqual(status(ports["vote"], "/"), 200, "it goes on serving meanwhile")
+                until("the drain", lambda: status(ports["vote"], "/ready") == 503)
+                self.assertEqual(status(ports["vote"], "/"), 200, "it must continue to serve during the drain")
                 self.world.machine.wait_for(
                     Action="CompleteLifecycleAction", AutoScalingGroupName="voting-app-fleet-front-blue", LifecycleHookName="drained", LifecycleActionResult="CONTINUE"
                 )
@@ -507,13 +506,13 @@ class Boot(unittest.TestCase):
 
 
 def engine_address():
-    """This machine, as containers reach it."""
+    """The address of this machine for containers."""
     network = ipaddress.ip_network(run("docker", "network", "inspect", "bridge", "--format={{(index .IPAM.Config 0).Subnet}}"))
     return str(next(network.hosts()))
 
 
 class Store:
-    """A Postgres as RDS gives it: TLS only, and an administrator who may make roles but is no superuser."""
+    """A Postgres server like that of RDS: TLS only, and an administrator who may create roles but is no superuser."""
 
     def __init__(self, world):
         self.host, self.port = engine_address(), free_port()
@@ -534,17 +533,17 @@ class Store:
         )
         run("docker", "run", "--detach", "--rm", "--name", self.name, f"--publish={self.port}:5432", f"--volume={folder}:/tls:ro", "--env=POSTGRES_PASSWORD=superuser", "--entrypoint=sh", "postgres:18", "-c", start)
         until("the store", lambda: subprocess.run(["docker", "exec", self.name, "pg_isready", "--host=127.0.0.1"], capture_output=True).returncode == 0)
-        # The administrator may give away the role pg_monitor, as on RDS.
+        # The administrator may grant the role pg_monitor, as on RDS.
         for statement in [f"CREATE ROLE voting_admin LOGIN CREATEROLE CREATEDB PASSWORD '{self.password}'", "GRANT pg_monitor TO voting_admin WITH ADMIN OPTION", "CREATE DATABASE voting OWNER voting_admin"]:
             run("docker", "exec", self.name, "psql", "--host=127.0.0.1", "--username=postgres", "--command", statement, "postgresql://postgres:superuser@127.0.0.1/postgres")
 
-    def ask(self, role, password, statement):
-        """What Postgres says to a statement, or why it refuses."""
+    def query(self, role, password, statement):
+        """The output of a statement, or its error."""
         done = subprocess.run(["docker", "exec", self.name, "psql", "--tuples-only", "--command", statement, f"postgresql://{role}:{password}@127.0.0.1/voting"], text=True, capture_output=True)
         return done.stdout + done.stderr
 
-    def give_roles(self, passwords):
-        """As a worker's machine does it."""
+    def create_roles(self, passwords):
+        """Creates the roles in the same way as a worker's machine."""
         folder = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
         for role, password in passwords.items():
             (folder / f"{role}-password").write_text(password)
@@ -556,7 +555,7 @@ class Store:
 
 
 class QueueServer:
-    """A cluster of one Redis, as MemoryDB gives it, with the users that the module data makes, and their rights."""
+    """A cluster of one Redis node, like MemoryDB's, with the users and permissions of the module data."""
 
     def __init__(self, world):
         port = free_port()
@@ -564,9 +563,9 @@ class QueueServer:
         self.name = f"voting-app-queue-{secrets.token_hex(4)}"
         run("docker", "run", "--detach", "--rm", "--name", self.name, f"--publish={port}:6379", "redis:8.2", "redis-server", "--appendonly", "yes", "--appendfsync", "always", "--protected-mode", "no", "--cluster-enabled", "yes")
         until("the queue", lambda: subprocess.run(["docker", "exec", self.name, "redis-cli", "ping"], capture_output=True).returncode == 0)
-        for user, rights in re.findall(r'(?m)^    (vote|worker|monitor)\s*= "(on .*)"$', (TERRAFORM / "modules/data/queue.tf").read_text()):
+        for user, permissions in re.findall(r'(?m)^    (vote|worker|monitor)\s*= "(on .*)"$', (TERRAFORM / "modules/data/queue.tf").read_text()):
             password = world.secret(f"/voting-app-fleet/secrets/{user}-queue-password")
-            run("docker", "exec", self.name, "redis-cli", "ACL", "SETUSER", f"voting-app-fleet-{user}", *rights.split(), f">{password}")
+            run("docker", "exec", self.name, "redis-cli", "ACL", "SETUSER", f"voting-app-fleet-{user}", *permissions.split(), f">{password}")
         run("docker", "exec", self.name, "redis-cli", "CLUSTER", "ADDSLOTSRANGE", "0", "16383")
         run("docker", "exec", self.name, "redis-cli", "ACL", "SETUSER", "default", "off")
 

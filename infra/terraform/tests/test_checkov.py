@@ -1,5 +1,5 @@
-"""Checkov looks for what is known to be unsafe, in the plan of each root. What it finds is mended, or stands in
-checkov-suppressions.toml with the reason; and a suppression that suppresses nothing is to go."""
+"""Runs Checkov on the plan of each root module. Each finding must be fixed or be in checkov-suppressions.toml with a reason, and each
+suppression must be used."""
 
 import copy
 import fnmatch
@@ -15,7 +15,7 @@ from checkov.runner_filter import RunnerFilter
 from checkov.terraform.plan_runner import Runner
 from environments import plan
 
-# Checks that cannot read what a plan leaves unknown find nothing, and say so at length.
+# Checks log errors for values that are unknown in the plan.
 logging.disable(logging.ERROR)
 
 HERE = pathlib.Path(__file__).parent
@@ -30,11 +30,11 @@ ROOTS = {
 
 
 def findings(described):
-    """How many checks pass, and those that fail: the check, the resource, and what it is about."""
+    """The number of checks that pass, and those that fail: check, resource and title."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(described, file)
         file.flush()
-        # In this process, for its start takes longer than what it has to do.
+        # In this process, because starting Checkov takes longer than the checks.
         report = Runner().run(root_folder=None, files=[file.name], runner_filter=RunnerFilter(framework=["terraform_plan"]))
     assert not report.parsing_errors, report.parsing_errors
     return len(report.passed_checks), [(check.check_id, check.resource, check.check_name) for check in report.failed_checks]
@@ -49,7 +49,7 @@ def covers(suppression, name, check, resource):
 
 
 class Checkov(unittest.TestCase):
-    def test_what_is_found_is_justified(self):
+    def test_each_finding_is_justified(self):
         used = set()
         for name, variables in ROOTS.items():
             passed, failed = findings(plan(name, **variables))
@@ -60,14 +60,14 @@ class Checkov(unittest.TestCase):
                     by = [index for index, suppression in enumerate(SUPPRESSIONS) if covers(suppression, name, check, resource)]
                     used.update(by)
                     unjustified += [] if by else [f"{check} {about}: {resource}"]
-                self.assertFalse(unjustified, "mend it, or say in checkov-suppressions.toml why not:\n" + "\n".join(unjustified))
+                self.assertFalse(unjustified, "fix it, or add a reason to checkov-suppressions.toml:\n" + "\n".join(unjustified))
             print(f"checkov: {name}: {passed} passed, {len(failed)} suppressed", file=sys.stderr)
         for index, suppression in enumerate(SUPPRESSIONS):
             with self.subTest(suppression["check"]):
                 self.assertIn(index, used, f"{suppression} suppresses nothing")
                 self.assertGreater(len(suppression["reason"].split()), 5)
 
-    def test_it_would_notice(self):
+    def test_an_unencrypted_disk_is_detected(self):
         described = copy.deepcopy(plan("dev", **ROOTS["dev"]))
         module = next(child for child in described["planned_values"]["root_module"]["child_modules"][0]["child_modules"] if 'everything' in child["address"])
         changed = next(resource for resource in module["resources"] if resource["type"] == "aws_ebs_volume")

@@ -1,4 +1,4 @@
-"""Whether AWS would take the values in the plans, by the schemas that AWS publishes; and whether that would be noticed."""
+"""Checks the values in the plans against the schemas that AWS publishes, and that mistakes are detected."""
 
 import copy
 import re
@@ -8,20 +8,20 @@ from cloudformation import findings
 from environments import plan
 
 PLANS = {"dev": {"enable_alb": True}, "staging": {}, "prod": {"enable_cdn": True, "cdn_only": True}}
-# Where staging could be, too: whether machines, store and queue are offered there.
+# Other regions where staging's machines, store and queue must be available.
 OTHER_REGIONS = ["eu-central-1", "us-east-1"]
 
-# What comes of the translation, or is CloudFormation's own: the rule, and what it is about.
+# Findings caused by the translation or by CloudFormation itself: rule and subject.
 ARTEFACTS = {
     ("E1016", "AWS::CertificateManager::Certificate DomainValidationOptions"): "known after the apply",
     ("E3003", "AWS::WAFv2::WebACL"): "its default action has no content, so it is not translated",
     ("E3003", "AWS::Route53::RecordSet AliasTarget"): "its name is not translated",
-    ("E3030", "AWS::SSM::Parameter Type"): "CloudFormation makes no SecureString",
-    ("W3010", "AWS::EC2::Subnet AvailabilityZone"): "zones are those that the region has",
-    ("W3010", "AWS::EC2::Volume AvailabilityZone"): "zones are those that the region has",
+    ("E3030", "AWS::SSM::Parameter Type"): "CloudFormation does not support SecureString",
+    ("W3010", "AWS::EC2::Subnet AvailabilityZone"): "the plan has the zones of its region",
+    ("W3010", "AWS::EC2::Volume AvailabilityZone"): "the plan has the zones of its region",
 }
 
-# Mistakes that a provider without AWS's rules lets pass: the resource, the way to a value, and what is wrong instead of it.
+# Mistakes that a provider without AWS's rules does not detect: resource, path of the argument, wrong value.
 MISTAKES = [
     (r"aws_lb\.this$", ["load_balancer_type"], "software"),
     (r"aws_lb_target_group\.this\[\"vote-blue", ["protocol"], "SPDY"),
@@ -56,31 +56,31 @@ def unjustified(described, **options):
     return [each for each in findings(described, **options) if (each[0], f"{each[1]} {each[2]}".strip()) not in ARTEFACTS]
 
 
-def wrong(described):
-    """The resources of a plan that the mistakes are about, once for each, with the mistake in it."""
+def with_mistakes(described):
+    """A copy of a resource of the plan for each mistake, with the mistake in it."""
     changes = []
-    for number, (pattern, way, value) in enumerate(MISTAKES):
+    for number, (pattern, path, value) in enumerate(MISTAKES):
         change = copy.deepcopy(next(each for each in described["resource_changes"] if each["mode"] == "managed" and re.search(pattern, each["address"])))
-        place = change["change"]["after"]
-        for step in way[:-1]:
-            place = place[step]
-        place[way[-1]] = value
+        container = change["change"]["after"]
+        for step in path[:-1]:
+            container = container[step]
+        container[path[-1]] = value
         changes.append({**change, "address": f"mistake{number}"})
     return {"resource_changes": changes}
 
 
 class CloudFormation(unittest.TestCase):
-    def test_aws_would_take_every_value(self):
+    def test_aws_accepts_every_value(self):
         for environment, variables in PLANS.items():
             with self.subTest(environment):
                 self.assertEqual(unjustified(plan(environment, **variables)), [])
 
-    def test_another_region_has_what_an_environment_is_made_of(self):
+    def test_other_regions_support_the_resources_of_an_environment(self):
         for region in OTHER_REGIONS:
             with self.subTest(region):
                 self.assertEqual(unjustified(plan("staging", region=region), region=region), [])
 
-    def test_a_class_that_a_region_has_not_is_noticed(self):
+    def test_an_instance_class_missing_in_a_region_is_detected(self):
         # x2g is in us-east-1, and not in eu-west-3.
         described = copy.deepcopy(plan("staging"))
         store = next(each for each in described["resource_changes"] if each["type"] == "aws_db_instance")
@@ -88,9 +88,9 @@ class CloudFormation(unittest.TestCase):
         self.assertEqual(unjustified(described, region="us-east-1"), [])
         self.assertNotEqual(unjustified(described, region="eu-west-3"), [])
 
-    def test_mistakes_are_noticed(self):
-        noticed = {address for *_, address in unjustified(wrong(plan("prod", **PLANS["prod"])))}
-        missed = [mistake for number, mistake in enumerate(MISTAKES) if f"mistake{number}" not in noticed]
+    def test_mistakes_are_detected(self):
+        detected = {address for *_, address in unjustified(with_mistakes(plan("prod", **PLANS["prod"])))}
+        missed = [mistake for number, mistake in enumerate(MISTAKES) if f"mistake{number}" not in detected]
         self.assertEqual(missed, [])
 
 

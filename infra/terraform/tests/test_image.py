@@ -1,4 +1,4 @@
-"""The program that moves the machines' image to a newer release, with a page that lists releases."""
+"""Tests newest-image, which updates the machines' image, with a local page that lists releases."""
 
 import datetime
 import http.server
@@ -51,23 +51,23 @@ class Image(unittest.TestCase):
     def pinned(self):
         return re.search(r'(?m)^  image_version = "(.*)"$', (self.folder / FILE).read_text())[1]
 
-    def test_the_newest_release_of_a_week_ago_is_taken(self):
-        # By the second number where two are of one day, as numbers.
+    def test_the_newest_release_that_is_a_week_old_is_used(self):
+        # Releases of one day are ordered by the second number, numerically.
         old, new, too_new = f"{days_ago(8)}-999", f"{days_ago(8)}-1000", f"{days_ago(2)}-1001"
         (self.folder / FILE).write_text((self.folder / FILE).read_text().replace(PINNED, "20250814-2204"))
         done = self.newest("20250814-2204", new, old, too_new, "daily", "latest")
         self.assertEqual((done.stdout, done.stderr, self.pinned()), (f"{new}\n", "", new))
 
-    def test_it_never_goes_back(self):
+    def test_an_older_release_is_not_used(self):
         done = self.newest("20250814-2204", "20250924-2245")
         self.assertEqual((done.returncode, done.stdout, self.pinned()), (0, "", PINNED))
 
-    def test_a_page_without_releases_is_said(self):
+    def test_a_page_without_releases_is_an_error(self):
         done = self.newest("daily", "latest")
         self.assertEqual((done.returncode, self.pinned()), (1, PINNED))
         self.assertIn("lists no release", done.stderr)
 
-    def test_the_workflow_runs_it_and_proposes_no_more_than_this_file(self):
+    def test_the_workflow_runs_it_and_commits_only_this_file(self):
         workflow = (TERRAFORM.parent.parent / ".github/workflows/machine-image.yml").read_text()
         self.assertIn("infra/terraform/newest-image", workflow)
         self.assertIn(f"git commit --quiet --message \"Start machines from Debian's image $version\" -- infra/terraform/{FILE}", workflow)

@@ -1,5 +1,4 @@
-"""The programs of a machine where things go wrong: its start, and the watch over its services. Only what is outside of them is
-replaced: Docker and systemd, AWS's CLI, and time, which passes faster."""
+"""Tests failures of a machine's boot, its watchdog and its logins to registries, with stubs for Docker, systemd, AWS's CLI and sleep."""
 
 import base64
 import json
@@ -16,9 +15,9 @@ from environments import TERRAFORM
 FILES = TERRAFORM / "modules/compute/files"
 INSTANCE = "i-0123456789abcdef0"
 
-# How Docker behaves, for each thing that can be wrong with it.
+# Behaviour of the Docker stub for each failure.
 DOCKER = {
-    "all is well": 'case $* in *" ps --quiet "*) echo container ;; esac',
+    "healthy": 'case $* in *" ps --quiet "*) echo container ;; esac',
     "no engine": "exit 1",
     "an engine that hangs": "/bin/sleep 300",
     "no container": "true",
@@ -29,7 +28,7 @@ DOCKER = {
 
 
 class Machine:
-    def __init__(self, docker="all is well", **settings):
+    def __init__(self, docker="healthy", **settings):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="machine-"))
         self.stubs = self.folder / "stubs"
         self.stubs.mkdir()
@@ -49,20 +48,20 @@ class Machine:
             self.program(f"bin/{step}", "")
 
     def program(self, name, does):
-        """Puts a program in place that says that it was called, and then does this."""
+        """Writes a stub that records its call and then runs these commands."""
         file = self.folder / name
         file.write_text(f'#!/bin/bash\necho "{file.name} $*" >>{self.calls}\n{does}\n')
         file.chmod(0o755)
 
     def start(self, name):
-        environment = {**os.environ, "PATH": f"{self.stubs}:{os.environ['PATH']}", "WATCH_PATIENCE": "0.5"}
+        environment = {**os.environ, "PATH": f"{self.stubs}:{os.environ['PATH']}", "WATCH_TIMEOUT": "0.5"}
         return subprocess.Popen(["bash", self.folder / "bin" / name], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
 
     def called(self):
         return self.calls.read_text().splitlines()
 
     def until(self, wanted, seconds=30):
-        """Waits for a call that has this in it."""
+        """Waits for a call that contains this text."""
         end = time.monotonic() + seconds
         while not any(wanted in call for call in self.called()):
             assert time.monotonic() < end, f"{wanted!r} is not among {self.called()[-20:]}"
@@ -89,32 +88,32 @@ class Watch(unittest.TestCase):
         machine.watch(self)
         return machine
 
-    def test_whatever_keeps_services_from_answering_gets_the_machine_replaced(self):
-        machines = {wrong: self.machine(wrong) for wrong in DOCKER if wrong != "all is well"}
-        for wrong, machine in machines.items():
-            with self.subTest(wrong):
+    def test_any_failure_of_services_or_docker_replaces_the_machine(self):
+        machines = {failure: self.machine(failure) for failure in DOCKER if failure != "healthy"}
+        for failure, machine in machines.items():
+            with self.subTest(failure):
                 machine.until(f"set-instance-health --instance-id {INSTANCE} --health-status Unhealthy")
 
-    def test_a_machine_whose_services_answer_stays(self):
+    def test_a_machine_with_healthy_services_is_not_replaced(self):
         machine = self.machine()
-        # Each is asked in every round.
+        # Each service is checked in every round.
         machine.until("docker exec container result healthcheck")
         while sum("docker exec container result" in call for call in machine.called()) < 12:
             time.sleep(0.05)
         self.assertFalse([call for call in machine.called() if "set-instance-health" in call or "put-metric-data" in call])
 
-    def test_a_single_machine_says_that_it_is_alive(self):
+    def test_a_single_machine_reports_that_it_is_alive(self):
         self.machine(GROUP="").until("put-metric-data --namespace VotingApp --metric-name Alive --unit Count --dimensions Machine=voting-app-test --value 1")
 
-    def test_a_single_machine_that_is_not_alive_starts_everything_again_and_says_nothing(self):
-        for wrong, first in [("no engine", "systemctl restart docker"), ("no container", "start "), ("a service that hangs", "restart vote result")]:
-            with self.subTest(wrong):
-                machine = self.machine(wrong, GROUP="")
+    def test_a_single_machine_with_a_failure_restarts_services_and_does_not_report(self):
+        for failure, first in [("no engine", "systemctl restart docker"), ("no container", "start "), ("a service that hangs", "restart vote result")]:
+            with self.subTest(failure):
+                machine = self.machine(failure, GROUP="")
                 machine.until(first)
                 machine.until("start ")
                 self.assertFalse([call for call in machine.called() if "metric-name Alive" in call])
 
-    def test_a_single_machine_takes_new_settings(self):
+    def test_a_single_machine_applies_new_settings(self):
         machine = Machine(GROUP="")
         self.addCleanup(machine.remove)
         (machine.folder / "settings.version").write_text("6\n")
@@ -122,49 +121,49 @@ class Watch(unittest.TestCase):
         machine.watch(self)
         machine.until("start ")
         self.assertLess(machine.called().index("secrets "), machine.called().index("start "))
-        asked = sum("get-parameter" in call for call in machine.called())
-        while sum("get-parameter" in call for call in machine.called()) < asked + 2:
+        before = sum("get-parameter" in call for call in machine.called())
+        while sum("get-parameter" in call for call in machine.called()) < before + 2:
             time.sleep(0.05)
-        self.assertEqual(machine.called().count("start "), 1, "it has them now")
+        self.assertEqual(machine.called().count("start "), 1, "it must apply them once")
 
 
 class Boot(unittest.TestCase):
     def boot(self, machine):
         self.addCleanup(machine.remove)
         booting = machine.start("boot")
-        said, _ = booting.communicate(timeout=60)
-        return booting.returncode, said
+        output, _ = booting.communicate(timeout=60)
+        return booting.returncode, output
 
-    def test_what_fails_at_first_is_tried_again(self):
+    def test_failed_steps_are_retried(self):
         for step in ["install", "secrets", "start"]:
             with self.subTest(step):
                 machine = Machine()
                 machine.program(f"bin/{step}", f"[[ $(grep --count '^{step} ' {machine.calls}) -ge 8 ]]")
-                code, said = self.boot(machine)
-                self.assertEqual(code, 0, said)
+                code, output = self.boot(machine)
+                self.assertEqual(code, 0, output)
                 self.assertTrue((machine.folder / "started").exists())
                 self.assertIn("--lifecycle-hook-name ready --lifecycle-action-result CONTINUE", machine.called()[-1])
 
-    def test_a_machine_that_does_not_get_ready_tells_its_group(self):
-        for wrong in ["exit 1", "/bin/sleep 300"]:
-            with self.subTest(wrong):
+    def test_a_machine_that_does_not_get_ready_is_abandoned(self):
+        for failure in ["exit 1", "/bin/sleep 300"]:
+            with self.subTest(failure):
                 machine = Machine(BOOT_SECONDS=32)
-                machine.program("bin/start", wrong)
-                code, said = self.boot(machine)
+                machine.program("bin/start", failure)
+                code, output = self.boot(machine)
                 self.assertEqual(code, 1)
-                self.assertIn("given up at start", said)
+                self.assertIn("gave up at start", output)
                 self.assertIn("--lifecycle-hook-name ready --lifecycle-action-result ABANDON", machine.called()[-1])
                 self.assertFalse((machine.folder / "started").exists())
 
 
 class Images(unittest.TestCase):
-    """How a machine logs in where its images are."""
+    """Logins of a machine to its image registry."""
 
     def machine(self, program, **settings):
         machine = Machine(**settings)
         self.addCleanup(machine.remove)
         shutil.copy(FILES / program, machine.folder / "bin" / program)
-        for file in ["fixed.env", "secrets.list"]:
+        for file in ["deployment.env", "secrets.list"]:
             (machine.folder / file).touch()
         return machine
 
@@ -172,12 +171,12 @@ class Images(unittest.TestCase):
         (machine.folder / "secrets.list").write_text("registry:ghcr.io /the/pull-secret {}\n")
         machine.program("stubs/aws", f"case $* in *--name\\ /the/pull-secret*) echo '{pull_secret}' ;; *) echo 7 ;; esac")
         running = machine.start("secrets")
-        said, _ = running.communicate(timeout=60)
-        return running.returncode, said, machine.folder / "docker" / "config.json"
+        output, _ = running.communicate(timeout=60)
+        return running.returncode, output, machine.folder / "docker" / "config.json"
 
-    def test_a_pull_secret_becomes_a_login_that_only_root_reads(self):
-        code, said, config = self.secrets(self.machine("secrets"), "robot:a-token:with=signs")
-        self.assertEqual(code, 0, said)
+    def test_a_pull_secret_becomes_a_login_that_only_root_can_read(self):
+        code, output, config = self.secrets(self.machine("secrets"), "robot:a-token:with=signs")
+        self.assertEqual(code, 0, output)
         auth = base64.b64encode(b"robot:a-token:with=signs").decode()
         self.assertEqual(json.loads(config.read_text()), {"auths": {"ghcr.io": {"auth": auth}}})
         self.assertEqual([f"{path.stat().st_mode & 0o777:o}" for path in [config, config.parent]], ["600", "700"])
@@ -185,15 +184,15 @@ class Images(unittest.TestCase):
     def test_without_a_pull_secret_there_is_no_login(self):
         machine = self.machine("secrets")
         self.secrets(machine, "robot:a-token")
-        code, said, config = self.secrets(machine, "none")
-        self.assertEqual(code, 0, said)
-        self.assertFalse(config.exists(), "one from before stayed")
+        code, output, config = self.secrets(machine, "none")
+        self.assertEqual(code, 0, output)
+        self.assertFalse(config.exists(), "the previous login was not removed")
 
-    def test_a_pull_secret_without_a_user_is_refused(self):
-        code, said, config = self.secrets(self.machine("secrets"), "a-token")
+    def test_a_pull_secret_without_a_user_is_rejected(self):
+        code, output, config = self.secrets(self.machine("secrets"), "a-token")
         self.assertEqual(code, 1)
-        self.assertIn("the pull secret of ghcr.io must be USER:TOKEN, or none for public images", said)
-        self.assertNotIn("a-token", said)
+        self.assertIn("the pull secret of ghcr.io must be USER:TOKEN, or none for public images", output)
+        self.assertNotIn("a-token", output)
         self.assertFalse(config.exists())
 
     def test_a_machine_logs_in_to_ecr_before_it_pulls(self):
@@ -202,8 +201,8 @@ class Images(unittest.TestCase):
         machine.program("stubs/aws", "case $* in *get-login-password*) echo a-password ;; esac")
         machine.program("stubs/docker", f'case $* in login*) cat >{machine.folder}/password ;; esac; echo "config $DOCKER_CONFIG" >>{machine.calls}')
         running = machine.start("start")
-        said, _ = running.communicate(timeout=60)
-        self.assertEqual(running.returncode, 0, said)
+        output, _ = running.communicate(timeout=60)
+        self.assertEqual(running.returncode, 0, output)
         called = [call for call in machine.called() if not call.startswith("config ")]
         self.assertIn("aws ecr get-login-password --region eu-central-1", called)
         pull = next(position for position, call in enumerate(called) if " pull " in call)
@@ -211,13 +210,13 @@ class Images(unittest.TestCase):
         self.assertEqual((machine.folder / "password").read_text(), "a-password\n")
         self.assertEqual({call for call in machine.called() if call.startswith("config ")}, {f"config {machine.folder}/docker"})
 
-    def test_a_machine_that_cannot_log_in_says_so_and_fails(self):
+    def test_a_failed_login_is_reported_and_fails(self):
         machine = self.machine("start", ECR_REGISTRY="123456789012.dkr.ecr.eu-central-1.amazonaws.com", ECR_REGION="eu-central-1")
         machine.program("stubs/aws", "echo no credentials >&2; exit 255")
         running = machine.start("start")
-        said, _ = running.communicate(timeout=60)
+        output, _ = running.communicate(timeout=60)
         self.assertNotEqual(running.returncode, 0)
-        self.assertIn("no credentials", said)
+        self.assertIn("no credentials", output)
         self.assertFalse([call for call in machine.called() if " pull " in call])
 
 

@@ -1,5 +1,5 @@
-"""The move from a single machine to groups of machines: the runbook's own commands copy and compare votes between two queues and
-two stores, while ballots are still waiting, and no accepted vote is lost."""
+"""Tests the move from a single machine to auto scaling groups: the runbook's own commands copy and compare votes between two queues and
+two stores, with ballots still in the queue, and no accepted vote is lost."""
 
 import http.cookies
 import json
@@ -17,13 +17,13 @@ import urllib.request
 from environments import PROJECT, TERRAFORM
 
 RUNBOOK = (TERRAFORM / "runbooks/move-to-fleet.md").read_text()
-# The images under test: docker compose build with this TAG.
+# Tag of the images under test (docker compose build with this TAG).
 TAG = os.environ.get("TAG", "under-test")
-# In seconds, for what takes a few where nothing else runs.
+# In seconds, for operations that take a few seconds on an idle machine.
 TIMEOUT = 120
 COOKIE_KEY = secrets.token_hex(64)
 PASSWORD = secrets.token_hex(12)
-RIGHTS = re.search(r"(?m)^user worker on #.* (resetchannels .*)$", (PROJECT / "infra/compose/make-secrets").read_text())[1]
+PERMISSIONS = re.search(r"(?m)^user worker on #.* (resetchannels .*)$", (PROJECT / "infra/compose/make-secrets").read_text())[1]
 
 
 def docker(*command, check=True):
@@ -40,27 +40,27 @@ def until(what, condition):
 
 
 def image(name):
-    """The image that the compose stack has."""
+    """The image with this name in the compose stack."""
     return re.search(rf"(?m)^    image: ({name}:\S+)$", (PROJECT / "docker-compose.yml").read_text())[1]
 
 
 def block(title, number):
-    """A block of commands of a section of the runbook."""
+    """A block of commands in a section of the runbook."""
     section = re.search(rf"(?ms)^## {title}\n(.*?)(?=^## |\Z)", RUNBOOK)[1]
     return re.findall(r"(?ms)^```sh\n(.*?)^```$", section)[number]
 
 
 class Side:
-    """One environment: a queue, a store with the roles of the compose stack, and the services."""
+    """An environment: a queue, a store with the roles of the compose stack, and the services."""
 
     def __init__(self, name):
         self.name = f"move-{name}-{secrets.token_hex(4)}"
 
-    def make(self):
+    def create(self):
         docker("network", "create", self.name)
         self.run("db", "--env=POSTGRES_PASSWORD=none", "--tmpfs=/run/secrets/db", f"--volume={PROJECT}/infra/compose/roles.sql:/roles.sql:ro", "--publish=127.0.0.1::5432", image("postgres"), "postgres", "-c", "fsync=off")
-        # The worker's rights are those of the compose stack.
-        self.run("redis", image("redis"), "redis-server", "--user", "worker", "on", f">{PASSWORD}", *RIGHTS.split(), "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction")
+        # The worker has the same permissions as in the compose stack.
+        self.run("redis", image("redis"), "redis-server", "--user", "worker", "on", f">{PASSWORD}", *PERMISSIONS.split(), "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction")
 
     def run(self, service, *arguments):
         docker("run", "--detach", "--name", f"{self.name}-{service}", "--network", self.name, "--network-alias", service, *arguments)
@@ -86,7 +86,7 @@ class Side:
             until(service, lambda: subprocess.run(["docker", "exec", f"{self.name}-{service}", service, "healthcheck", "--ready"], capture_output=True).returncode == 0)
 
     def reset(self):
-        """Everything runs, and there is no vote."""
+        """Removes all votes, and starts all services."""
         self.sql("TRUNCATE votes, dead_letters")
         docker("start", f"{self.name}-vote")
         self.wait_ready()
@@ -101,16 +101,16 @@ class Side:
         request = urllib.request.Request(f"http://127.0.0.1:{self.port('vote', 8080)}/api/votes", json.dumps({"choice": choice}).encode(), {"Content-Type": "application/json"})
         if cookie:
             request.add_header("Cookie", cookie)
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
-            assert answer.status == 202
-            given = http.cookies.SimpleCookie(answer.headers["Set-Cookie"])
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+            assert response.status == 202
+            given = http.cookies.SimpleCookie(response.headers["Set-Cookie"])
         return "; ".join(f"{name}={value.coded_value}" for name, value in given.items())
 
     def sql(self, command):
         return docker("exec", f"{self.name}-db", "psql", "--username=postgres", "--no-psqlrc", "--tuples-only", "--no-align", f"--command={command}")
 
     def last_id(self):
-        """The time in the queue's newest id."""
+        """The time of the queue's last id."""
         info = docker("exec", f"{self.name}-redis", "redis-cli", "XINFO", "STREAM", "ballots").split()
         return int(info[info.index("last-generated-id") + 1].partition("-")[0])
 
@@ -125,7 +125,7 @@ class Move(unittest.TestCase):
         cls.old, cls.new = Side("old"), Side("new")
         for side in [cls.old, cls.new]:
             cls.addClassCleanup(side.remove)
-            side.make()
+            side.create()
         for side in [cls.old, cls.new]:
             side.start()
 
@@ -138,8 +138,8 @@ class Move(unittest.TestCase):
             side.reset()
 
     def bash(self, script):
-        # `compose` and `systemctl` are those of the old machine.
-        stands_in = f"""set -euo pipefail
+        # Stubs for `compose` and `systemctl` on the old machine.
+        stubs = f"""set -euo pipefail
 systemctl() {{ echo "$@" >>systemctl.log; }}
 compose() {{
   case $* in
@@ -153,7 +153,7 @@ compose() {{
         script = re.sub(r"(?m)^compose\(\) .*\n", "", script)
         script = script.replace("ghcr.io/example/voting-app/worker:0.1.0", f"voting-app/worker:{TAG}").replace("voting-app-db-1", f"{self.old.name}-db")
         environment = {**os.environ, "OLD": self.old.url, "NEW": self.new.url}
-        done = subprocess.run(["bash", "-c", stands_in + script], cwd=self.folder, env=environment, text=True, capture_output=True, timeout=TIMEOUT)
+        done = subprocess.run(["bash", "-c", stubs + script], cwd=self.folder, env=environment, text=True, capture_output=True, timeout=TIMEOUT)
         return done.returncode, done.stdout, done.stderr
 
     def assert_done(self, script):
@@ -166,16 +166,16 @@ compose() {{
         for _ in range(20):
             self.old.vote("b")
         until("ballots", lambda: self.old.tally() == {"a": "1", "b": "20"})
-        # What could not be counted comes along too.
+        # Dead letters are moved too.
         docker("exec", f"{self.old.name}-redis", "redis-cli", "XADD", "ballots", "*", "voter", "0123", "choice", "none")
         until("a dead letter", lambda: self.old.sql("SELECT count(*) FROM dead_letters") == "1")
 
-        # Thirty are accepted and not yet counted when the voting page stops.
+        # Thirty votes are accepted but not yet counted when the voting page stops.
         docker("pause", f"{self.old.name}-worker")
         for _ in range(30):
             self.old.vote("a")
         threading.Timer(8, docker, ["unpause", f"{self.old.name}-worker"]).start()
-        stop = "Stop voting, and let the queue run empty"
+        stop = "Stop voting and drain the queue"
         self.assert_done(block(stop, 0) + block(stop, 1) + block(stop, 2))
         self.assertEqual((self.folder / "systemctl.log").read_text(), "stop voting-app-watch\n")
         self.assertEqual(self.old.tally(), {"a": "31", "b": "20"})
@@ -187,15 +187,15 @@ compose() {{
         self.assertEqual(out.split()[-1], "52")
         self.assertEqual(self.new.tally(), {"a": "31", "b": "20"})
 
-        # New workers, as the runbook says; they raise the queue's ids to the time of the newest vote.
+        # New workers, as in the runbook; they raise the queue's last id to the time of the newest vote.
         newest = int(self.new.sql("SELECT max(cast_ms) FROM votes"))
         docker("restart", f"{self.new.name}-worker")
         until("the queue's ids", lambda: self.new.last_id() > newest)
-        # The voter is recognised, and the newer vote replaces the older one.
+        # The voter is identified, and the newer vote replaces the older one.
         self.new.vote("b", voter)
         until("the new vote", lambda: self.new.tally() == {"a": "30", "b": "21"})
 
-    def test_what_differs_is_seen(self):
+    def test_a_difference_is_detected(self):
         self.old.vote("a")
         until("ballot", lambda: self.old.tally() == {"a": "1"})
         self.new.vote("b")
@@ -205,7 +205,7 @@ compose() {{
         self.assertNotEqual(code, 0)
         self.assertRegex(out, "(?m)^> .*,b,")
 
-    def test_a_copy_that_fails_leaves_nothing(self):
+    def test_a_failed_copy_changes_nothing(self):
         for _ in range(5):
             self.old.vote("a")
         until("ballots", lambda: self.old.tally() == {"a": "5"})

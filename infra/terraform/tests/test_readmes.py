@@ -1,4 +1,4 @@
-"""Tables of inputs and outputs: what is written of a variable, and that a README without it is noticed."""
+"""Tests the generated tables of inputs and outputs, and that outdated READMEs are detected."""
 
 import pathlib
 import subprocess
@@ -64,14 +64,14 @@ Default of `releases`:
 
 
 class Readmes(unittest.TestCase):
-    def test_an_input_is_shown_as_it_is_declared(self):
+    def test_inputs_are_shown_as_declared(self):
         self.assertEqual(readmes.inputs(VARIABLES), TABLES)
 
-    def test_an_output_is_shown_with_its_description(self):
+    def test_outputs_are_shown_with_their_descriptions(self):
         source = 'output "address" {\n  description = "Address"\n  value       = "description = none"\n}\n'
         self.assertEqual(readmes.outputs(source), "| output | description |\n|---|---|\n| `address` | Address |")
 
-    def test_text_around_the_tables_stays(self):
+    def test_text_around_the_tables_is_preserved(self):
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)
             (folder / "variables.tf").write_text(VARIABLES)
@@ -83,7 +83,7 @@ class Readmes(unittest.TestCase):
             (folder / "variables.tf").write_text(VARIABLES.replace('"Zone"', '"Availability zone"'))
             self.assertNotEqual(readmes.expected(folder), written)
 
-    def test_the_readmes_of_the_project_have_their_tables(self):
+    def test_the_repository_s_readmes_are_up_to_date(self):
         done = subprocess.run([sys.executable, readmes.__file__], text=True, capture_output=True)
         self.assertEqual(done.returncode, 0, done.stderr)
 

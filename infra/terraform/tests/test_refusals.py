@@ -1,4 +1,4 @@
-"""Each rule about a variable has a test of its module that breaks it, and says in a sentence what is allowed."""
+"""Checks that a test of the module violates each validation of a variable, and that its message is a sentence."""
 
 import collections
 import re
@@ -10,23 +10,23 @@ MODULES = [TERRAFORM / "backend-setup", *sorted((TERRAFORM / "modules").iterdir(
 
 
 def rules(module):
-    """By variable, the messages of its validations."""
+    """The messages of the validations, by variable."""
     declared = re.split(r'(?m)^variable "(\w+)" \{', (module / "variables.tf").read_text())[1:]
     pairs = zip(declared[::2], declared[1::2])
     return {name: re.findall(r'error_message = "(.*)"', body) for name, body in pairs if "validation {" in body}
 
 
-def broken(module):
-    """How often the module's tests expect that a variable is refused."""
+def violated(module):
+    """The number of times that the module's tests expect each variable to be rejected."""
     tests = "".join(file.read_text() for file in (module / "tests").glob("*.tftest.hcl"))
-    refused = " ".join(re.findall(r"expect_failures = \[(.*?)\]", tests))
-    return collections.Counter(re.findall(r"var\.(\w+)", refused))
+    rejected = " ".join(re.findall(r"expect_failures = \[(.*?)\]", tests))
+    return collections.Counter(re.findall(r"var\.(\w+)", rejected))
 
 
-class Refusals(unittest.TestCase):
-    def test_each_rule_is_broken_by_a_test(self):
+class Validations(unittest.TestCase):
+    def test_each_validation_is_violated_by_a_test(self):
         for module in MODULES:
-            cases = broken(module)
+            cases = violated(module)
             for variable, messages in rules(module).items():
                 with self.subTest(f"{module.name}: {variable}"):
                     self.assertGreaterEqual(cases[variable], len(messages))

@@ -1,5 +1,4 @@
-"""The runbooks: every command has the options that it is given, every setting that is shown can be planned, every link leads
-somewhere."""
+"""Checks the runbooks: every command has valid options, every setting can be planned, every link is valid."""
 
 import pathlib
 import re
@@ -8,13 +7,13 @@ import subprocess
 import tempfile
 import unittest
 
-from commands import RECORDER, calls, complaint
+from commands import RECORDER, call_error, calls
 from environments import TERRAFORM, plan, plan_with_file, resources
 
 RUNBOOKS = sorted((TERRAFORM / "runbooks").glob("*.md"))
 LINKED = [*RUNBOOKS, *(file for file in TERRAFORM.rglob("README.md") if ".terraform" not in file.parts)]
 
-# They would do something; what stands in their place writes down the call.
+# Programs with side effects, replaced by a stub that records the call.
 PROGRAMS = ["aws", "terraform", "docker", "cosign", "git", "verify", "systemctl"]
 
 
@@ -31,12 +30,12 @@ class Runbooks(unittest.TestCase):
         for program in PROGRAMS:
             (self.folder / "bin" / program).write_text(RECORDER)
             (self.folder / "bin" / program).chmod(0o755)
-        # What is waited for never comes here.
+        # Loops that wait end at once.
         (self.folder / "bin" / "sleep").write_text("#!/bin/sh\nexit 1\n")
         (self.folder / "bin" / "sleep").chmod(0o755)
 
-    def complaints(self, block, known):
-        """What is wrong with a block of commands, in a folder that has the files that they are about."""
+    def block_errors(self, block, known):
+        """The errors of a block of commands, run in a folder with the files that it needs."""
         at = pathlib.Path(tempfile.mkdtemp(dir=self.folder)) / "environments" / "dev"
         source = TERRAFORM / ("backend-setup" if "github_repository" in block else "environments/dev")
         shutil.copytree(source, at, ignore=shutil.ignore_patterns(".terraform"))
@@ -51,19 +50,19 @@ class Runbooks(unittest.TestCase):
         called.touch()
         environment = {"PATH": f"{self.folder}/bin:/usr/bin:/bin", "HOME": str(self.folder), "CALLS": str(called), "BUCKET": "the-state", "VERSION": "a-version", "OLD": "postgres://old", "NEW": "postgres://new"}
         done = subprocess.run(["bash", "-c", script], cwd=at, env=environment, text=True, capture_output=True)
-        wrong = [complaint(*call) for call in calls(called.read_text())]
-        return [said for said in [done.stderr if done.returncode else "", *wrong] if said]
+        errors = [call_error(*call) for call in calls(called.read_text())]
+        return [error for error in [done.stderr if done.returncode else "", *errors] if error]
 
-    def test_commands_have_the_options_that_they_are_given(self):
+    def test_commands_have_valid_options(self):
         for file in RUNBOOKS:
             known = []
             for block in blocks(file, "sh"):
                 with self.subTest(file.name, block=block):
-                    self.assertEqual(self.complaints(block, known), [])
-                # What a block defines is there in those that follow.
+                    self.assertEqual(self.block_errors(block, known), [])
+                # Later blocks use functions of earlier ones.
                 known += re.findall(r"(?m)^\w+\(\) \{.*\}$", block)
 
-    def test_it_would_notice(self):
+    def test_invalid_commands_are_detected(self):
         for command in [
             "terraform apply -lock-time=5m",
             "terraform aply",
@@ -72,9 +71,9 @@ class Runbooks(unittest.TestCase):
             "aws autoscaling begin-instance-refresh --auto-scaling-group-name x",
         ]:
             with self.subTest(command):
-                self.assertEqual(len(self.complaints(command, [])), 1)
+                self.assertEqual(len(self.block_errors(command, [])), 1)
 
-    def test_settings_that_are_shown_can_be_planned(self):
+    def test_settings_can_be_planned(self):
         shown = [(file, block) for file in RUNBOOKS for block in blocks(file, "hcl")]
         self.assertGreater(len(shown), 5)
         for file, block in shown:
@@ -82,7 +81,7 @@ class Runbooks(unittest.TestCase):
                 described = plan("dev", enable_alb=True) if block.strip() == "enable_alb = true" else plan_with_file("prod", block)
                 self.assertTrue(resources(described))
 
-    def test_links_lead_somewhere(self):
+    def test_links_are_valid(self):
         for file in LINKED:
             for link in re.findall(r"\]\(([^)#]+)\)", file.read_text()):
                 if not link.startswith("https:"):

@@ -1,5 +1,5 @@
-"""Where the state is kept: Terraform's own S3 backend, with the settings of the environments, against a server that speaks
-S3 and DynamoDB. Two who change the same environment at once, somebody who is killed, a move, and a way back."""
+"""Tests Terraform's S3 backend with the environments' settings, against a server for S3 and DynamoDB: concurrent applies, a killed
+process, migration, and older states."""
 
 import contextlib
 import json
@@ -16,11 +16,11 @@ from aws import Moto
 from environments import ENVIRONMENTS, TERRAFORM
 
 REGION = "ap-northeast-2"
-# For what takes a second or two where nothing else runs.
+# In seconds, for operations that take one or two seconds on an idle machine.
 TIMEOUT = 600
 TABLE = "voting-app-terraform-locks"
 
-# An apply that waits until it is let go, so that others come while it is at it.
+# A configuration whose apply waits at a gate, so that others run meanwhile.
 ROOT = """
 variable "content" {
   type = string
@@ -80,7 +80,7 @@ class Root:
         process = self.start(*arguments)
         printed = process.communicate(timeout=TIMEOUT)[0]
         assert (process.returncode != 0) == fails, f"terraform {' '.join(arguments)}: {process.returncode}\n{printed}"
-        # Without colours, frames and line breaks a message can be looked for.
+        # Removes colors, frames and line breaks from messages.
         return " ".join(re.sub(r"\x1b\[\d*m|[│╷╵]", " ", printed).split())
 
     def apply(self, content, *arguments, **options):
@@ -91,7 +91,7 @@ class Root:
 
     @contextlib.contextmanager
     def applying(self, content):
-        """While an apply is at it; it is let go at the end."""
+        """Inside, an apply is in progress; it completes at the end."""
         gate = self.folder / "gate"
         os.mkfifo(gate)
         process = self.start("apply", "-auto-approve", "-no-color", f"-var=content={content}", f"-var=gate={gate}")
@@ -118,7 +118,7 @@ class Root:
 
 
 def read_until(wanted, process):
-    """What a program prints up to the line that has this, or all of it."""
+    """The output of a process up to the line that contains this, or all of it."""
     printed = ""
     for line in process.stdout:
         printed += line
@@ -128,7 +128,7 @@ def read_until(wanted, process):
 
 
 class Store:
-    """A bucket and a table such as backend-setup makes them."""
+    """A bucket and a table like those of backend-setup."""
 
     def __init__(self, moto, number):
         self.s3, self.dynamodb = moto.client("s3"), moto.client("dynamodb")
@@ -148,7 +148,7 @@ class Store:
         return [version for version in self.s3.list_object_versions(Bucket=self.bucket, Prefix=key).get("Versions", []) if version["Key"] == key]
 
     def locks(self):
-        """What is locked: keys of lock files, and rows of the table that are no checksums."""
+        """The present locks: keys of lock files, and rows of the table other than checksums."""
         files = [item["Key"] for item in self.s3.list_objects_v2(Bucket=self.bucket).get("Contents", []) if item["Key"].endswith(".tflock")]
         rows = [row["LockID"]["S"] for row in self.dynamodb.scan(TableName=self.table)["Items"]]
         return sorted(files), sorted(row for row in rows if not row.endswith("-md5"))
@@ -162,10 +162,10 @@ class State(unittest.TestCase):
         cls.stores = 0
 
     def setUp(self):
-        self.begin_anew()
+        self.use_new_store()
 
-    def begin_anew(self):
-        """With a bucket and a table that are empty."""
+    def use_new_store(self):
+        """Switches to an empty bucket and an empty table."""
         State.stores += 1
         self.store = Store(self.moto, State.stores)
 
@@ -177,7 +177,7 @@ class State(unittest.TestCase):
     def key(self, environment="dev"):
         return f"{environment}/terraform.tfstate"
 
-    def test_a_request_repeated_for_want_of_a_response_is_not_refused(self):
+    def test_the_stand_in_does_not_reject_a_retried_request(self):
         dynamodb, sent = self.moto.client("dynamodb"), []
         dynamodb.meta.events.register("before-send.dynamodb.PutItem", lambda request, **_: sent.append(request))
         row = {"TableName": self.store.table, "Item": {"LockID": {"S": "lock"}}, "ConditionExpression": "attribute_not_exists(LockID)"}
@@ -197,39 +197,39 @@ class State(unittest.TestCase):
             self.assertEqual((kept["ServerSideEncryption"], kept["SSEKMSKeyId"]), ("aws:kms", self.store.key_arn))
             self.assertEqual(json.loads(kept["Body"].read())["outputs"]["content"]["value"], environment)
 
-    def test_only_one_changes_an_environment_at_a_time(self):
+    def test_only_one_apply_changes_an_environment_at_a_time(self):
         for name, settings in LOCKS.items():
             with self.subTest(name):
-                self.begin_anew()
+                self.use_new_store()
                 first, second = self.root("staging", settings=settings), self.root("staging", settings=settings)
                 before = len(self.store.versions(self.key("staging")))
                 with first.applying(f"first {name}") as process:
                     files, rows = self.store.locks()
                     self.assertEqual(files, [] if settings == ONLY_TABLE else ["staging/terraform.tfstate.tflock"])
                     self.assertEqual(rows, [] if settings == LOCKFILE else [f"{self.store.bucket}/staging/terraform.tfstate"])
-                    refused = second.apply("second", fails=True)
-                    self.assertIn("Error acquiring the state lock", refused)
-                    self.assertIn("Operation: OperationTypeApply", refused)
+                    error = second.apply("second", fails=True)
+                    self.assertIn("Error acquiring the state lock", error)
+                    self.assertIn("Operation: OperationTypeApply", error)
                     self.assertEqual(len(self.store.versions(self.key("staging"))), before)
                 self.assertEqual(process.returncode, 0, process.finished)
                 self.assertEqual(second.content(), f"first {name}")
                 self.assertEqual(self.store.locks(), ([], []))
 
-    def test_one_lock_is_enough_to_keep_out_who_uses_both(self):
+    def test_one_lock_is_enough_to_block_a_command_that_uses_both(self):
         for name, settings in {"the lock file": LOCKFILE, "the table": ONLY_TABLE}.items():
             with self.subTest(name):
-                self.begin_anew()
+                self.use_new_store()
                 with self.root(settings=settings).applying(f"alone with {name}"):
                     self.assertIn("Error acquiring the state lock", self.root().apply("both", fails=True))
 
-    def test_who_can_wait_gets_its_turn(self):
-        # Terraform gives up instead of waiting when the lock is released between its attempt to take the lock and its look at
-        # who has it: it then finds nobody. So its next attempt is held back until the first has released both locks.
+    def test_a_command_can_wait_for_the_lock(self):
+        # Terraform fails instead of waiting if the lock is released between its attempt to acquire it and its request for the owner.
+        # So its next attempt is held until the first has released both locks.
         first, second = self.root(), self.root()
         with self.moto.holding("the-second") as held:
             with first.applying("first"):
                 waiting = second.start("apply", "-auto-approve", "-no-color", f"-lock-timeout={TIMEOUT}s", "-var=content=second", TF_APPEND_USER_AGENT="the-second")
-                self.assertTrue(held.refused.wait(TIMEOUT), "the second has not asked for the lock")
+                self.assertTrue(held.rejected.wait(TIMEOUT), "the second has not tried to acquire the lock")
                 self.assertIsNone(waiting.poll())
             self.assertEqual(self.store.locks(), ([], []))
         printed = waiting.communicate(timeout=TIMEOUT)[0]
@@ -237,18 +237,18 @@ class State(unittest.TestCase):
         self.assertIn("Acquiring state lock", printed)
         self.assertEqual(first.content(), "second")
 
-    def test_a_lock_of_somebody_killed_is_taken_away_by_name(self):
+    def test_the_lock_of_a_killed_process_is_removed_by_its_id(self):
         for name, settings in LOCKS.items():
             with self.subTest(name):
-                self.begin_anew()
+                self.use_new_store()
                 root = self.root(settings=settings)
                 with root.applying(f"never with {name}") as process:
                     os.killpg(process.pid, 9)
                     process.wait()
-                refused = root.apply("after", fails=True)
-                lock = re.search(r"ID: ([0-9a-f-]{36})", refused)[1]
+                error = root.apply("after", fails=True)
+                lock = re.search(r"ID: ([0-9a-f-]{36})", error)[1]
                 self.assertIn("does not match", root.run("force-unlock", "-force", "00000000-0000-0000-0000-000000000000", fails=True))
-                # With two locks there are two names.
+                # Two locks have two ids.
                 for _ in range(2):
                     root.run("force-unlock", "-force", lock)
                     if self.store.locks() == ([], []):
@@ -258,15 +258,15 @@ class State(unittest.TestCase):
                 root.apply(f"after {name}")
                 self.assertEqual(root.content(), f"after {name}")
 
-    def test_every_apply_is_a_version(self):
+    def test_every_apply_with_changes_creates_a_version(self):
         root = self.root()
         for number in range(1, 4):
             root.apply(f"apply {number}")
             self.assertEqual(len(self.store.versions(self.key())), number)
         root.apply("apply 3")
-        self.assertEqual(len(self.store.versions(self.key())), 3, "nothing changed, and there is a new version")
+        self.assertEqual(len(self.store.versions(self.key())), 3, "there is a new version without changes")
 
-    def test_a_state_on_a_machine_moves_in(self):
+    def test_a_local_state_is_migrated(self):
         root = self.root(remote=False)
         root.run("init", "-input=false")
         root.apply("local")
@@ -287,7 +287,7 @@ class State(unittest.TestCase):
     def test_an_older_state_is_pushed_back(self):
         for name, settings in LOCKS.items():
             with self.subTest(name):
-                self.begin_anew()
+                self.use_new_store()
                 root = self.root(settings=settings)
                 good = self.old_version(root)
                 self.store.s3.download_file(self.store.bucket, self.key(), root.folder / "good.tfstate", ExtraArgs={"VersionId": good})
@@ -300,15 +300,15 @@ class State(unittest.TestCase):
         root = self.root()
         good = self.old_version(root)
         self.store.s3.copy_object(Bucket=self.store.bucket, Key=self.key(), CopySource={"Bucket": self.store.bucket, "Key": self.key(), "VersionId": good})
-        refused = root.run("plan", "-no-color", "-var=content=good", fails=True)
-        self.assertIn("does not have the expected content", refused)
-        checksum = re.search(r"(?:[Cc]alculated|value).*?([0-9a-f]{32})", refused)[1]
+        error = root.run("plan", "-no-color", "-var=content=good", fails=True)
+        self.assertIn("does not have the expected content", error)
+        checksum = re.search(r"(?:[Cc]alculated|value).*?([0-9a-f]{32})", error)[1]
         item = {"LockID": {"S": f"{self.store.bucket}/{self.key()}-md5"}, "Digest": {"S": checksum}}
         self.assertIn(item["LockID"]["S"], [row["LockID"]["S"] for row in self.store.dynamodb.scan(TableName=self.store.table)["Items"]])
         self.store.dynamodb.put_item(TableName=self.store.table, Item=item)
         self.assertIn("No changes", root.run("plan", "-no-color", "-var=content=good"))
 
-    def test_an_older_object_is_enough_with_the_lock_file_alone(self):
+    def test_an_older_object_needs_no_checksum_with_only_the_lock_file(self):
         root = self.root(settings=LOCKFILE)
         good = self.old_version(root)
         self.store.s3.copy_object(Bucket=self.store.bucket, Key=self.key(), CopySource={"Bucket": self.store.bucket, "Key": self.key(), "VersionId": good})

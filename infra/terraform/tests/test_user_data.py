@@ -1,4 +1,4 @@
-"""What machines do when they start, looked at without doing it: by shellcheck, by its size, and for secrets."""
+"""Static checks of the machines' user data: shellcheck, size, and secrets."""
 
 import gzip
 import re
@@ -9,7 +9,7 @@ import unittest
 from environments import TERRAFORM
 from rendered import user_data
 
-# EC2's limit for what is sent, which is compressed, before it is encoded, as in
+# EC2's limit of compressed user data before encoding, as in
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html
 LIMIT = 16 * 1024
 
@@ -23,12 +23,12 @@ def shellcheck(name, script):
 
 
 def parts(script):
-    """The programs that a script puts in place."""
+    """The scripts that user data writes."""
     return dict(re.findall(r"(?ms)^put \"\$home/(bin/\w+)\" 755 <<'(?:END_OF_\w+)'\n(.*?)\nEND_OF_", script))
 
 
 class UserData(unittest.TestCase):
-    def test_shellcheck_finds_nothing(self):
+    def test_shellcheck_has_no_findings(self):
         for role, script in user_data().items():
             with self.subTest(role):
                 self.assertEqual(shellcheck(role, script), "")
@@ -37,21 +37,21 @@ class UserData(unittest.TestCase):
                 with self.subTest(f"{role} {name}"):
                     self.assertEqual(shellcheck(name.removeprefix("bin/"), program), "")
 
-    def test_what_the_compose_file_mounts_is_there(self):
+    def test_files_mounted_by_compose_are_included(self):
         mounted = re.findall(r"(?m)^ +- \./(infra/\S+?):/", (TERRAFORM / "../../docker-compose.yml").read_text())
         self.assertGreaterEqual(len(mounted), 3, mounted)
         for path in mounted:
             self.assertIn(f'put "$home/{path}" 644', user_data()["everything"])
 
-    def test_shellcheck_would_find_something(self):
+    def test_shellcheck_detects_errors(self):
         self.assertIn("SC2086", shellcheck("broken", "#!/bin/bash\nrm -r $1\n"))
 
-    def test_it_fits(self):
+    def test_user_data_is_within_the_limit(self):
         for role, script in user_data().items():
             with self.subTest(role):
                 self.assertLess(len(gzip.compress(script.encode())), LIMIT)
 
-    def test_it_holds_no_secret(self):
+    def test_user_data_contains_no_secret(self):
         for role, script in user_data().items():
             with self.subTest(role):
                 self.assertIsNone(re.search(r"(?i)(secret|password|key)[^\n]{0,40}[0-9a-f]{32}", script))

@@ -1,5 +1,5 @@
-//! Faults by chance, many at once, while voters vote and change their minds; then everything is mended, and it is
-//! checked that nothing accepted is lost. `FAULT_RUN_SEED` chooses the schedule, `FAULT_RUN_DURATION` how long it goes on.
+//! Random faults, many at the same time, while voters vote and change their votes. After the last fault the test checks
+//! that no accepted vote is lost. `FAULT_RUN_SEED` sets the schedule, `FAULT_RUN_DURATION` its length.
 
 mod mutants;
 mod rig;
@@ -7,7 +7,7 @@ mod schedule;
 
 use std::{sync::Arc, time::Duration};
 
-use load::{Load, LoadConfig, Report, Watch, pace::Plan};
+use load::{Load, LoadConfig, Observer, Report, schedule::Plan};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep_until},
@@ -18,23 +18,23 @@ use self::{
     rig::{Programs, Rig},
     schedule::Schedule,
 };
-use super::until_empty;
-use crate::harness::{PATIENCE, skip::or_skip};
+use super::wait_until_empty;
+use crate::harness::{TIMEOUT, skip::or_skip};
 
-/// Votes in a second: what a debug build on a small machine takes in with ease.
+/// Votes per second: a load that a debug build on a small machine accepts easily.
 const RATE: f64 = 300.0;
-/// So many that most have voted last before some fault that matters.
+/// So many voters that the last vote of most of them is before some fault that matters.
 const VOTERS: usize = 3000;
 
-/// What came of a run.
+/// The outcome of a run.
 struct Outcome {
     report: Report,
-    /// From the last mend until nothing moved any more.
+    /// Time from the end of the last fault until the system was quiescent.
     recovery: Duration,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn whatever_breaks_nothing_accepted_is_lost() {
+async fn random_faults_lose_no_accepted_vote() {
     let setting = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let seed = setting("FAULT_RUN_SEED").map(|seed| seed.parse().expect("a seed is a number"));
     let seed = seed.unwrap_or_else(rand::random);
@@ -42,29 +42,29 @@ async fn whatever_breaks_nothing_accepted_is_lost() {
         .map_or(Ok(Duration::from_secs(20)), |length| cli::duration(&length));
     let schedule = Schedule::of(seed, length.expect("a duration, such as 3m"));
     println!("FAULT_RUN_SEED={seed}\n{schedule}");
-    let rig = or_skip!(Rig::new(seed, &Programs::ours()).await);
-    let (rig, outcome) = run(rig, seed, schedule, PATIENCE).await;
+    let rig = or_skip!(Rig::new(seed, &Programs::current()).await);
+    let (rig, outcome) = run(rig, seed, schedule, TIMEOUT).await;
     let Outcome {
         report, recovery, ..
     } = outcome;
-    println!("{report}\nat rest {recovery:.1?} after the last fault was mended");
-    for broken in &report.violations {
-        println!("VIOLATION {}", broken.text);
+    println!("{report}\nquiescent {recovery:.1?} after the end of the last fault");
+    for violation in &report.violations {
+        println!("VIOLATION {}", violation.text);
     }
-    assert!(report.violations.is_empty() && report.at_rest);
+    assert!(report.violations.is_empty() && report.quiescent);
     assert!(report.outcomes["accepted"].count > 0);
-    until_empty(&rig.storage).await;
+    wait_until_empty(&rig.storage).await;
     assert_eq!(rig.storage.store().await.dead_letters().await.unwrap(), []);
     rig.stop().await;
 }
 
-/// Lets voters vote while the schedule is carried out, mends what is broken, and judges.
-async fn run(rig: Rig, seed: u64, schedule: Schedule, patience: Duration) -> (Arc<Rig>, Outcome) {
+/// Runs the schedule under load, ends all faults and checks the votes.
+async fn run(rig: Rig, seed: u64, schedule: Schedule, timeout: Duration) -> (Arc<Rig>, Outcome) {
     let rig = Arc::new(rig);
     let store = rig.storage.store_config();
-    let watch = Watch::new(rig.result_url().parse().unwrap(), Some(&store)).await;
-    let watch = watch.unwrap();
-    let before = watch.before().await.unwrap();
+    let observer = Observer::new(rig.result_url().parse().unwrap(), Some(&store)).await;
+    let observer = observer.unwrap();
+    let before = observer.observe_baseline().await.unwrap();
     let config = LoadConfig {
         vote: rig
             .vote_urls()
@@ -91,21 +91,21 @@ async fn run(rig: Rig, seed: u64, schedule: Schedule, patience: Duration) -> (Ar
         let rig = rig.clone();
         faults.spawn(async move {
             sleep_until(began + event.at).await;
-            rig.suffer(event).await;
+            rig.inject_fault(event).await;
         });
     }
     faults.join_all().await;
     stop.cancel();
     let load = voting.await.unwrap().unwrap();
-    let mended = Instant::now();
-    rig.until_ready().await;
-    let verdict = watch
-        .settle(&load.history, &before, patience)
+    let ended = Instant::now();
+    rig.wait_until_ready().await;
+    let verdict = observer
+        .settle(&load.history, &before, timeout)
         .await
         .unwrap();
     let outcome = Outcome {
         report: Report::new(seed, &load, &before, &verdict),
-        recovery: mended.elapsed(),
+        recovery: ended.elapsed(),
     };
     (rig, outcome)
 }

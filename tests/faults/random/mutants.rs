@@ -1,4 +1,4 @@
-//! A test of the test: workers that are broken on purpose, each in one line, which the run must find out.
+//! Mutation tests of the random faults: workers with one deliberately broken line each, which a run must detect.
 
 use std::{
     env, fs,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::harness::{folders, skip::or_skip};
 
-/// A line that is another.
+/// A replaced line of the sources.
 struct Mutant {
     name: &'static str,
     file: &'static str,
@@ -45,16 +45,16 @@ const MUTANTS: [Mutant; 3] = [
     },
 ];
 
-/// Chance decides whether a fault hits the one moment that matters: so many seeds are tried.
+/// The number of seeds to try: a fault must hit the one moment that matters.
 const SEEDS: u64 = 10;
 const LENGTH: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 #[ignore = "builds three workers and takes some minutes; run it with --ignored"]
-async fn broken_workers_are_found_out() {
+async fn broken_workers_are_detected() {
     for mutant in MUTANTS {
         let worker = block_in_place(|| mutant.build());
-        let mut caught = None;
+        let mut detected = None;
         for seed in 1..=SEEDS {
             let programs = Programs {
                 worker: worker.clone(),
@@ -64,20 +64,20 @@ async fn broken_workers_are_found_out() {
             let (_, outcome) = run(rig, seed, schedule, Duration::from_secs(5)).await;
             if let Some(first) = outcome.report.violations.first() {
                 let found = outcome.report.violations.len();
-                caught = Some(format!(
+                detected = Some(format!(
                     "by seed {seed}: {found} violations, first {}",
                     first.text
                 ));
                 break;
             }
         }
-        let caught = caught.unwrap_or_else(|| panic!("nobody noticed: {}", mutant.name));
-        println!("{} was caught {caught}", mutant.name);
+        let detected = detected.unwrap_or_else(|| panic!("not detected: {}", mutant.name));
+        println!("{} was detected {detected}", mutant.name);
     }
 }
 
 impl Mutant {
-    /// Builds the worker from a copy of the sources with that line changed, and returns the program.
+    /// Builds the worker from a copy of the sources with the replaced line, and returns the program.
     fn build(&self) -> PathBuf {
         let (folder, target) = (folders::root(), folders::target());
         let copy = target.join("mutants");
@@ -98,23 +98,23 @@ impl Mutant {
             copy_changed(&folder.join(part), &copy.join(part));
         }
         let file = copy.join(self.file);
-        let source = fs::read_to_string(&file).expect("there is such a file");
-        let places = source.matches(self.is).count();
-        assert_eq!(places, 1, "{:?} in {}", self.is, self.file);
+        let source = fs::read_to_string(&file).expect("the file exists");
+        let matches = source.matches(self.is).count();
+        assert_eq!(matches, 1, "{:?} in {}", self.is, self.file);
         let mutated = source.replace(self.is, self.becomes);
         fs::write(&file, mutated).expect("the copy is ours");
-        // It is built where the others are, so that their dependencies serve it, too. Cargo tells packages of the same version
-        // and the same path in a workspace apart by nothing, and would put the broken ones in the place of the others.
+        // It is built in the same target folder, to share the dependencies. Cargo does not distinguish packages with the same
+        // version and the same path within their workspaces, and would overwrite the programs of the others.
         let workspace = copy.join("Cargo.toml");
         let version = concat!("version = \"", env!("CARGO_PKG_VERSION"), "\"");
-        let manifest = fs::read_to_string(&workspace).expect("there is such a file");
+        let manifest = fs::read_to_string(&workspace).expect("the file exists");
         assert_eq!(manifest.matches(version).count(), 1, "{version}");
         let broken = manifest.replace(version, "version = \"0.0.0-broken\"");
         fs::write(&workspace, broken).expect("the copy is ours");
         let program = format!("worker-{}", self.name.replace(' ', "-"));
         let manifest = copy.join("worker/Cargo.toml");
         let renamed = fs::read_to_string(&manifest)
-            .expect("there is such a file")
+            .expect("the file exists")
             .replace(
                 "[[bin]]\nname = \"worker\"",
                 &format!("[[bin]]\nname = \"{program}\""),
@@ -122,8 +122,8 @@ impl Mutant {
         fs::write(&manifest, renamed).expect("the copy is ours");
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--offline", "--bin", &program]);
-        // Cargo has told this test about its package. A Cargo that hears it too compiles what asks for that once more: ring,
-        // and all that depends on it.
+        // Cargo's variables for this package must not reach the inner Cargo, or it recompiles the crates that read them: ring,
+        // and everything that depends on it.
         for (name, _) in env::vars_os() {
             let name = name.to_string_lossy();
             if name.starts_with("CARGO_") && name != "CARGO_HOME" {
@@ -135,13 +135,13 @@ impl Mutant {
             .env("CARGO_TARGET_DIR", &target)
             .output()
             .expect("cargo can be run");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{}: {said}", self.name);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {stderr}", self.name);
         folders::programs().join(program)
     }
 }
 
-/// Removes what an older copy has and the sources have no more.
+/// Removes files of an older copy that no longer exist in the sources.
 fn remove_others(from: &Path, to: &Path) {
     if to.is_dir() && from.is_dir() {
         for entry in fs::read_dir(to).expect("the copy is ours") {
@@ -155,7 +155,7 @@ fn remove_others(from: &Path, to: &Path) {
     }
 }
 
-/// What has not changed is not written again, and so not built again.
+/// Copies only changed files, so that unchanged ones are not rebuilt.
 fn copy_changed(from: &Path, to: &Path) {
     if from.is_dir() {
         fs::create_dir_all(to).expect("the copy is ours");

@@ -1,4 +1,4 @@
-//! The whole application on real servers, with everything between and around it that a schedule breaks.
+//! The whole application on real servers, with proxies on all its connections, and the faults of a schedule.
 
 use std::{
     collections::HashMap,
@@ -10,26 +10,26 @@ use rand::{SeedableRng, rngs::SmallRng};
 use rustix::process::Signal;
 use tokio::{sync::Mutex, task::block_in_place};
 
-use super::schedule::{Event, Fault, Part, REPLICAS, Target, Way};
+use super::schedule::{Component, Event, Fault, Link, REPLICAS, Target};
 use crate::{
-    faults::{PROMPT, until_ready},
+    faults::{SHORT_TIMEOUTS, wait_until_ready},
     harness::{
         free_port,
         postgres::{self, PostgresServer},
         process::{Service, program},
-        proxy::{Network, Proxy},
+        proxy::{Proxy, Toxic},
         redis::{self, RedisServer},
-        storage::{Kind, Storage},
+        storage::{Backend, Storage},
     },
 };
 
-/// Where the programs are, for a worker may be another one.
+/// The programs of a run; the worker may be a mutant.
 pub struct Programs {
     pub worker: PathBuf,
 }
 
 impl Programs {
-    pub fn ours() -> Self {
+    pub fn current() -> Self {
         Self {
             worker: program("worker"),
         }
@@ -37,7 +37,7 @@ impl Programs {
 }
 
 pub struct Rig {
-    /// The straight way to the servers, for looking into them.
+    /// Direct URLs of the servers, for inspection.
     pub storage: Storage,
     pub redis: RedisServer,
     postgres: PostgresServer,
@@ -45,28 +45,28 @@ pub struct Rig {
     votes: [Replica; REPLICAS],
     workers: [Replica; REPLICAS],
     result: Replica,
-    /// A lock for each target that was broken.
-    broken: std::sync::Mutex<HashMap<Target, Arc<Mutex<()>>>>,
+    /// A lock for each target that had a fault.
+    locks: std::sync::Mutex<HashMap<Target, Arc<Mutex<()>>>>,
 }
 
-/// A service, its ways to others, and how it is started.
+/// A service, the proxies of its connections, and its start command.
 struct Replica {
     name: &'static str,
     program: PathBuf,
     url: String,
     variables: Vec<(&'static str, String)>,
-    from_voters: Option<Link>,
-    to_redis: Option<Link>,
-    to_postgres: Option<Link>,
+    from_voters: Option<ProxiedUrl>,
+    to_redis: Option<ProxiedUrl>,
+    to_postgres: Option<ProxiedUrl>,
     running: Mutex<Option<Service>>,
 }
 
-struct Link {
+struct ProxiedUrl {
     proxy: Proxy,
     url: String,
 }
 
-impl Link {
+impl ProxiedUrl {
     async fn to(url: &str) -> Self {
         let (proxy, url) = Proxy::to(url).await;
         Self { proxy, url }
@@ -74,11 +74,11 @@ impl Link {
 }
 
 impl Rig {
-    /// Everything runs and is ready.
+    /// Starts everything and waits until it is ready.
     pub async fn new(seed: u64, programs: &Programs) -> Result<Self, String> {
-        let redis = redis::powered()?;
-        let postgres = postgres::own()?;
-        let mut storage = Storage::new(Kind::Embedded).await?;
+        let redis = redis::with_power_loss()?;
+        let postgres = postgres::dedicated()?;
+        let mut storage = Storage::new(Backend::Embedded).await?;
         storage.queue_url.clone_from(&redis.url);
         postgres.url().clone_into(&mut storage.database_url);
         let replica = async |name| Replica::new(name, &storage, programs).await;
@@ -90,100 +90,109 @@ impl Rig {
             redis,
             postgres,
             storage,
-            broken: std::sync::Mutex::default(),
+            locks: std::sync::Mutex::default(),
         };
         for replica in rig.services() {
             replica.start(&rig.storage).await;
         }
-        rig.until_ready().await;
+        rig.wait_until_ready().await;
         Ok(rig)
     }
 
-    /// Where voters vote.
+    /// The URLs for voters.
     pub fn vote_urls(&self) -> Vec<String> {
-        let way = |replica: &Replica| replica.from_voters.as_ref().map(|link| link.url.clone());
-        self.votes.iter().filter_map(way).collect()
+        let url = |replica: &Replica| {
+            replica
+                .from_voters
+                .as_ref()
+                .map(|proxied| proxied.url.clone())
+        };
+        self.votes.iter().filter_map(url).collect()
     }
 
     pub fn result_url(&self) -> &str {
         &self.result.url
     }
 
-    /// Breaks something, and mends it when its time is over. The same target is never broken twice at once: on a busy
-    /// machine mending may take longer than the schedule allows for.
-    pub async fn suffer(&self, event: Event) {
+    /// Injects a fault and ends it after its duration. A target never has two faults at once: on a busy machine the recovery
+    /// may take longer than the schedule allows for.
+    pub async fn inject_fault(&self, event: Event) {
         let lock = {
-            let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
-            broken.entry(event.fault.target()).or_default().clone()
+            let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+            locks.entry(event.fault.target()).or_default().clone()
         };
-        let _whole = lock.lock().await;
-        self.begin(event.fault).await;
-        tokio::time::sleep(event.lasts).await;
-        self.end(event.fault).await;
+        let _guard = lock.lock().await;
+        self.start_fault(event.fault).await;
+        tokio::time::sleep(event.duration).await;
+        self.end_fault(event.fault).await;
     }
 
-    async fn begin(&self, fault: Fault) {
+    async fn start_fault(&self, fault: Fault) {
         match fault {
-            Fault::Kill(Part::Redis) => block_in_place(|| self.redis.server.kill()),
-            Fault::Kill(Part::Postgres) => block_in_place(|| self.postgres.server.kill()),
-            Fault::Kill(part) => {
-                let mut service = self.replica(part).running.lock().await;
+            Fault::Kill(Component::Redis) => block_in_place(|| self.redis.server.kill()),
+            Fault::Kill(Component::Postgres) => block_in_place(|| self.postgres.server.kill()),
+            Fault::Kill(component) => {
+                let mut service = self.replica(component).running.lock().await;
                 block_in_place(|| *service = None);
             }
-            Fault::End(Part::Postgres) => block_in_place(|| self.postgres.server.quit()),
-            Fault::End(part) => self.replica(part).end().await,
-            Fault::Freeze(Part::Redis) => block_in_place(|| self.redis.server.freeze()),
-            Fault::Freeze(Part::Postgres) => block_in_place(|| self.postgres.server.freeze()),
-            Fault::Freeze(part) => self.replica(part).signal(Signal::STOP).await,
-            Fault::PowerCut => {
+            Fault::Terminate(Component::Postgres) => block_in_place(|| self.postgres.server.quit()),
+            Fault::Terminate(component) => self.replica(component).terminate().await,
+            Fault::Freeze(Component::Redis) => block_in_place(|| self.redis.server.freeze()),
+            Fault::Freeze(Component::Postgres) => block_in_place(|| self.postgres.server.freeze()),
+            Fault::Freeze(component) => self.replica(component).signal(Signal::STOP).await,
+            Fault::PowerLoss => {
                 let mut random = self.random.lock().await;
-                block_in_place(|| self.redis.cut_power(&mut *random));
+                block_in_place(|| self.redis.lose_power(&mut *random));
             }
-            Fault::Network(way, network) => self.proxy(way).make(network),
-            Fault::ClockSetBack => self.let_ids_stand_still(),
+            Fault::Toxic(link, toxic) => self.proxy(link).set_toxic(toxic),
+            Fault::ClockSetBack => self.set_ids_ahead(),
         }
     }
 
-    async fn end(&self, fault: Fault) {
+    async fn end_fault(&self, fault: Fault) {
         match fault {
-            Fault::Kill(Part::Redis) | Fault::PowerCut => {
+            Fault::Kill(Component::Redis) | Fault::PowerLoss => {
                 block_in_place(|| self.redis.server.start());
             }
-            Fault::Kill(Part::Postgres) | Fault::End(Part::Postgres) => {
+            Fault::Kill(Component::Postgres) | Fault::Terminate(Component::Postgres) => {
                 block_in_place(|| self.postgres.server.start());
             }
-            Fault::Kill(part) | Fault::End(part) => self.replica(part).start(&self.storage).await,
-            Fault::Freeze(Part::Redis) => block_in_place(|| self.redis.server.thaw()),
-            Fault::Freeze(Part::Postgres) => block_in_place(|| self.postgres.server.thaw()),
-            Fault::Freeze(part) => self.replica(part).signal(Signal::CONT).await,
-            // Nobody says that these connections are dead.
-            Fault::Network(way, Network::BlackHole) => self.proxy(way).mend_for_new_connections(),
-            Fault::Network(way, _) => self.proxy(way).make(Network::Good),
+            Fault::Kill(component) | Fault::Terminate(component) => {
+                self.replica(component).start(&self.storage).await
+            }
+            Fault::Freeze(Component::Redis) => block_in_place(|| self.redis.server.thaw()),
+            Fault::Freeze(Component::Postgres) => block_in_place(|| self.postgres.server.thaw()),
+            Fault::Freeze(component) => self.replica(component).signal(Signal::CONT).await,
+            // The old connections stay open and silent.
+            Fault::Toxic(link, Toxic::Timeout) => {
+                self.proxy(link).clear_toxic_for_new_connections()
+            }
+            Fault::Toxic(link, _) => self.proxy(link).set_toxic(Toxic::None),
             Fault::ClockSetBack => {}
         }
     }
 
-    /// From now on all ids are of the same millisecond, which is to come only long after the run.
-    fn let_ids_stand_still(&self) {
+    /// Sets the last id an hour ahead, so that all later ids share its millisecond.
+    fn set_ids_ahead(&self) {
         let in_an_hour = jiff::Timestamp::now().as_millisecond() + 3_600_000;
         let mut set = ::redis::cmd("XSETID");
         set.arg(&self.storage.stream).arg(format!("{in_an_hour}-0"));
         block_in_place(|| self.redis.exec(&set)).expect("Redis comes back");
     }
 
-    /// Waits until every service says that it is ready.
-    pub async fn until_ready(&self) {
+    /// Waits until every service is ready.
+    pub async fn wait_until_ready(&self) {
         block_in_place(|| self.redis.wait_until_ready()).expect("Redis runs");
         self.postgres.wait_until_ready().await;
         for replica in self.services() {
-            until_ready(&replica.url).await;
+            wait_until_ready(&replica.url).await;
         }
     }
 
-    /// Ends all services, each well.
+    /// Terminates all services and asserts that each succeeds.
     pub async fn stop(&self) {
         for replica in self.services() {
-            replica.end().await;
+            replica.terminate().await;
         }
     }
 
@@ -191,50 +200,54 @@ impl Rig {
         self.votes.iter().chain(&self.workers).chain([&self.result])
     }
 
-    fn replica(&self, part: Part) -> &Replica {
-        match part {
-            Part::Vote(place) => &self.votes[place],
-            Part::Worker(place) => &self.workers[place],
-            Part::Result => &self.result,
-            Part::Redis | Part::Postgres => panic!("{part:?} is a server"),
+    fn replica(&self, component: Component) -> &Replica {
+        match component {
+            Component::Vote(index) => &self.votes[index],
+            Component::Worker(index) => &self.workers[index],
+            Component::Result => &self.result,
+            Component::Redis | Component::Postgres => panic!("{component:?} is a server"),
         }
     }
 
-    fn proxy(&self, way: Way) -> &Proxy {
-        let link = match way {
-            Way::VotersToVote(place) => &self.votes[place].from_voters,
-            Way::VoteToRedis(place) => &self.votes[place].to_redis,
-            Way::WorkerToRedis(place) => &self.workers[place].to_redis,
-            Way::WorkerToPostgres(place) => &self.workers[place].to_postgres,
-            Way::ResultToPostgres => &self.result.to_postgres,
+    fn proxy(&self, link: Link) -> &Proxy {
+        let proxied = match link {
+            Link::VotersToVote(index) => &self.votes[index].from_voters,
+            Link::VoteToRedis(index) => &self.votes[index].to_redis,
+            Link::WorkerToRedis(index) => &self.workers[index].to_redis,
+            Link::WorkerToPostgres(index) => &self.workers[index].to_postgres,
+            Link::ResultToPostgres => &self.result.to_postgres,
         };
-        &link.as_ref().expect("there is such a way").proxy
+        &proxied.as_ref().expect("the link has a proxy").proxy
     }
 }
 
 impl Replica {
     async fn new(name: &'static str, storage: &Storage, programs: &Programs) -> Self {
-        // The same after each start.
+        // The address stays the same after a restart.
         let address = format!("127.0.0.1:{}", free_port());
         let url = format!("http://{address}");
         let to_redis = match name {
-            "vote" | "worker" => Some(Link::to(&storage.queue_url).await),
+            "vote" | "worker" => Some(ProxiedUrl::to(&storage.queue_url).await),
             _ => None,
         };
         let to_postgres = match name {
-            "worker" | "result" => Some(Link::to(&storage.database_url).await),
+            "worker" | "result" => Some(ProxiedUrl::to(&storage.database_url).await),
             _ => None,
         };
         let from_voters = match name {
-            "vote" => Some(Link::to(&url).await),
+            "vote" => Some(ProxiedUrl::to(&url).await),
             _ => None,
         };
         let mut variables = vec![("LISTEN_ADDR", address), ("COOKIE_KEY", "5a".repeat(64))];
-        variables.extend(to_redis.iter().map(|link| ("QUEUE_URL", link.url.clone())));
+        variables.extend(
+            to_redis
+                .iter()
+                .map(|proxied| ("QUEUE_URL", proxied.url.clone())),
+        );
         variables.extend(
             to_postgres
                 .iter()
-                .map(|link| ("DATABASE_URL", link.url.clone())),
+                .map(|proxied| ("DATABASE_URL", proxied.url.clone())),
         );
         Self {
             name,
@@ -253,7 +266,7 @@ impl Replica {
 
     async fn start(&self, storage: &Storage) {
         let own = self.variables.iter();
-        let variables: Vec<_> = PROMPT
+        let variables: Vec<_> = SHORT_TIMEOUTS
             .into_iter()
             .chain(own.map(|(name, value)| (*name, value.as_str())))
             .collect();
@@ -268,8 +281,8 @@ impl Replica {
         }
     }
 
-    /// SIGTERM, and a good end.
-    async fn end(&self) {
+    /// Sends SIGTERM and asserts that the service succeeds.
+    async fn terminate(&self) {
         if let Some(mut service) = self.running.lock().await.take() {
             let ended = block_in_place(|| service.process.terminate());
             assert!(ended.success(), "{} ended with {ended}", self.name);

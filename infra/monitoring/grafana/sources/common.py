@@ -2,18 +2,18 @@
 
 from panels import graph
 
-# Requests of voters and viewers: neither probes nor scrapes.
+# Requests of voters and viewers, without health checks and scrapes.
 TRAFFIC = 'http_route!~"/health|/ready|/metrics"'
 
 
-def used(function, metric, by):
-    """The rate or increase by labels, of those label values that occurred within the time range."""
-    over = {window: f"sum by ({by}) ({function}({metric}[{window}]))" for window in ("$__rate_interval", "$__range")}
-    return f"{over['$__rate_interval']} and {over['$__range']} > 0"
+def nonzero(function, metric, by):
+    """Returns the rate or increase by labels, for those label values that occurred within the time range."""
+    sums = {window: f"sum by ({by}) ({function}({metric}[{window}]))" for window in ("$__rate_interval", "$__range")}
+    return f"{sums['$__rate_interval']} and {sums['$__range']} > 0"
 
 
 def quantiles(histogram, matchers="@"):
-    """The durations that half, 95 % and 99 % of the events stay below."""
+    """Returns the queries for the 50th, 95th and 99th percentile of a histogram."""
     return {
         name: f"histogram_quantile({share}, sum by (le) (rate({histogram}_bucket{{{matchers}}}[$__rate_interval])))"
         for name, share in {"50 %": 0.5, "95 %": 0.95, "99 %": 0.99}.items()
@@ -21,12 +21,12 @@ def quantiles(histogram, matchers="@"):
 
 
 def spread(query, highest="highest replica", average="average of replicas"):
-    """The highest and the average value over the replicas of a service, whose addresses change with each start."""
+    """Returns queries for the maximum and the average over the replicas of a service, whose addresses change at each start."""
     return {highest: f"max({query})", average: f"avg({query})"}
 
 
 def process(job):
-    """The resources that the replicas of a service use."""
+    """Returns panels for the resource usage of the replicas of a service."""
     matchers = f'@, job="{job}"'
     return [
         graph("CPU", f"CPU time of the {job} replicas: 1 is one core.", "none", spread(f"rate(process_cpu_seconds_total{{{matchers}}}[$__rate_interval])"), width=6),
@@ -41,7 +41,7 @@ def process(job):
         ),
         graph(
             "Runtime saturation",
-            f"Share of the time in which the runtime's threads of the {job} replicas are busy. Near 1, tasks wait for a thread.",
+            f"Share of time in which the runtime threads of the {job} replicas are busy. Near 1, tasks wait for a thread.",
             "percentunit",
             spread(f"rate(tokio_runtime_busy_seconds_total{{{matchers}}}[$__rate_interval]) / tokio_runtime_workers{{{matchers}}}"),
             width=6,
@@ -51,10 +51,10 @@ def process(job):
 
 
 def pool(job):
-    """The connections of a service to Postgres."""
+    """Returns panels for the connections of a service to Postgres."""
     matchers = f'@, job="{job}"'
     return [
         graph("Connections to Postgres", f"Connections in the pools of the {job} replicas, by state.", "none", {"{{state}}": f"sum by (state) (db_pool_connections{{{matchers}}})"}, stack=True, details="postgres"),
-        graph("Connection wait", "Time that work waits for a connection of the pool.", "s", quantiles("db_pool_wait_seconds", matchers), bad_from=0.4, exemplars=True, details="postgres"),
+        graph("Connection wait", "Wait time for a connection from the pool.", "s", quantiles("db_pool_wait_seconds", matchers), bad_from=0.4, exemplars=True, details="postgres"),
         graph("Postgres errors", "Failed statements and connections per second, by class.", "ops", {"{{class}}": f"sum by (class) (rate(db_errors_total{{{matchers}}}[$__rate_interval]))"}, details="postgres"),
     ]

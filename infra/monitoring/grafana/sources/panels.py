@@ -1,7 +1,6 @@
-"""Panel and dashboard builders on top of Grafana's Foundation SDK: a title, a description, a unit, queries and the links that
-the project's dashboards share.
+"""Panel and dashboard builders on top of Grafana's Foundation SDK, with the layout and links that all dashboards share.
 
-In a query `@` stands for the matchers of the variables that every dashboard has: the selected jobs and instances.
+In a query, `@` is a placeholder for the matchers of the dashboard's variables: the selected jobs and instances.
 """
 
 import json
@@ -17,7 +16,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat, QueryEdito
 
 SOURCE = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 MATCHERS = 'job=~"$job", instance=~"$instance"'
-# Outcomes, severities and classes of status codes have the same color everywhere; other series have those of Grafana's palette.
+# Outcomes, severities and classes of status codes have the same color on all dashboards. Other series use Grafana's palette.
 COLORS = {
     "accepted|applied|sent|2..": "green",
     "rate_limited|skipped|3..": "blue",
@@ -32,7 +31,7 @@ UP = {0: ("down", "red"), (0.001, 0.999): ("partly up", "orange"), 1: ("up", "gr
 
 
 def _thresholds(bad_from=None, bad_below=None, lines=None):
-    """Colors from a value on; `lines` maps values to colors."""
+    """Builds the thresholds: red from `bad_from`, red below `bad_below`, and `lines`, which maps values to colors."""
     steps = {None: "red" if bad_below is not None else "green", **(lines or {})}
     steps.update({bad_from: "red"} if bad_from is not None else {})
     steps.update({bad_below: "green"} if bad_below is not None else {})
@@ -40,7 +39,7 @@ def _thresholds(bad_from=None, bad_below=None, lines=None):
 
 
 def _mappings(names):
-    """A text, or a text with its color, for a value or for a range of values."""
+    """Builds value mappings: a text, or a text and its color, for each value or range of values."""
     results = {value: model.ValueMappingResult(*(name if isinstance(name, tuple) else (name,))) for value, name in names.items()}
     ranges = {value: result for value, result in results.items() if isinstance(value, tuple)}
     values = model.ValueMap({str(value): result for value, result in results.items() if value not in ranges})
@@ -48,7 +47,7 @@ def _mappings(names):
 
 
 def _link(name):
-    """The link from a panel to the dashboard with its details, for the same time and data source."""
+    """Builds the link from a panel to the dashboard with the details, with the same time range and data source."""
     return build.DashboardLink(f"Details: {name.capitalize()}").type(model.DashboardLinkType.LINK).url(f"/d/voting-{name}?${{__url_time_range}}&${{datasource:queryparam}}")
 
 
@@ -69,21 +68,21 @@ def _panel(panel, title, description, unit, queries, width, height, details, ins
 
 
 def number(title, description, unit, query, *, width=4, bad_from=None, bad_below=None, names=None, details=None):
-    """The present value, large. It is red from one value on, or below one; `names` gives a text for a value."""
+    """Builds a stat panel with the current value: red from `bad_from` or below `bad_below`; `names` maps values to texts."""
     panel = _panel(stat.Panel(), title, description, unit, query, width, 4, details, instant=True)
     panel.thresholds(_thresholds(bad_from, bad_below)).color_scheme(build.FieldColor().mode(model.FieldColorModeId.THRESHOLDS))
     panel.reduce_options(options.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
     panel.color_mode(common.BigValueColorMode.VALUE).graph_mode(common.BigValueGraphMode.NONE)
     if details:
-        # A click on the number, too.
+        # A click on the number follows the link as well.
         panel.data_links([_link(details)])
     return panel.mappings(_mappings(names)) if names else panel
 
 
 def graph(title, description, unit, queries, *, width=8, stack=False, bad_from=None, lines=None, symlog=None, details=None, exemplars=False):
-    """Lines over time, one for each series of each query: {legend: query}. The legend has the last and the highest value.
+    """Builds a time series panel; `queries` maps legends to queries. The legend shows the last and the highest value.
 
-    Thresholds are drawn as lines. `symlog` is the value from which on the axis is logarithmic, so that 0 is still on it.
+    Thresholds are drawn as lines. Above `symlog` the axis is logarithmic, and linear below, so that it includes 0.
     """
     panel = _panel(timeseries.Panel(), title, description, unit, queries, width, 8, details, exemplars=exemplars)
     panel.min(0).line_width(1).fill_opacity(20 if stack else 5).show_points(common.VisibilityMode.AUTO).span_nulls(False)
@@ -104,7 +103,7 @@ def graph(title, description, unit, queries, *, width=8, stack=False, bad_from=N
 
 
 def heatmap(title, description, query, *, width=8, details=None):
-    """How many events took how long, from a histogram's buckets by `le`."""
+    """Builds a heatmap of durations from the buckets of a histogram, by `le`."""
     panel = _panel(heatmaps.Panel(), title, description, "s", {"{{le}}": query}, width, 8, details, exemplars=True, form=PromQueryFormat.HEATMAP)
     panel.calculate(False).cell_gap(1).y_axis(heatmaps.YAxisConfig().unit("s").axis_placement(common.AxisPlacement.LEFT))
     panel.color(heatmaps.HeatmapColorOptions().mode(heatmap_model.HeatmapColorMode.SCHEME).scheme("Oranges").steps(64))
@@ -112,7 +111,7 @@ def heatmap(title, description, query, *, width=8, details=None):
 
 
 def states(title, description, queries, *, width=24, names=UP, height=8, details=None):
-    """A band over time for each series, colored by its value."""
+    """Builds a state timeline: one band per series, colored by value."""
     panel = _panel(statetimeline.Panel(), title, description, "none", queries, width, height, details)
     panel.color_scheme(build.FieldColor().mode(model.FieldColorModeId.THRESHOLDS)).thresholds(_thresholds(bad_below=1))
     panel.mappings(_mappings(names)).fill_opacity(70).line_width(0).row_height(0.9).merge_values(True).show_value(common.VisibilityMode.NEVER)
@@ -120,7 +119,7 @@ def states(title, description, queries, *, width=24, names=UP, height=8, details
 
 
 def table(title, description, query, *, width=12, height=8, hidden=(), empty="none", details=None):
-    """The labels of each series in a row of its own; `empty` is the text without series."""
+    """Builds a table with the labels of each series in one row; `empty` is the text shown without series."""
     panel = _panel(tables.Panel(), title, description, "none", query, width, height, details, instant=True, form=PromQueryFormat.TABLE)
     panel.show_header(True).cell_height(common.TableCellHeight.SM).no_value(empty)
     excluded = dict.fromkeys(["Time", "__name__", *hidden], True)
@@ -128,7 +127,7 @@ def table(title, description, query, *, width=12, height=8, hidden=(), empty="no
 
 
 def row(title):
-    """A heading; what follows begins a new line."""
+    """Builds a row heading. The next panel starts a new line."""
     return build.Row(title)
 
 
@@ -138,24 +137,24 @@ def _variable(name, label, query):
     return variable.all_value(".+").current(model.VariableOption(text="All", value="$__all"))
 
 
-def dashboard(uid, title, description, known_by, panels):
-    """A dashboard as Grafana reads it. Its variables offer the jobs and instances that have the metric `known_by`."""
-    made = build.Dashboard(title).uid(f"voting-{uid}").description(description).tags(["voting-app"]).readonly()
-    made.tooltip(model.DashboardCursorSync.CROSSHAIR).refresh("10s").time("now-1h", "now").timezone("browser").version(1)
-    made.link(build.DashboardLink("Dashboards").type(model.DashboardLinkType.DASHBOARDS).tags(["voting-app"]).as_dropdown(True).keep_time(True))
+def dashboard(uid, title, description, variable_metric, panels):
+    """Builds a dashboard as a Grafana JSON model. Its variables list the jobs and instances that have the metric `variable_metric`."""
+    builder = build.Dashboard(title).uid(f"voting-{uid}").description(description).tags(["voting-app"]).readonly()
+    builder.tooltip(model.DashboardCursorSync.CROSSHAIR).refresh("10s").time("now-1h", "now").timezone("browser").version(1)
+    builder.link(build.DashboardLink("Dashboards").type(model.DashboardLinkType.DASHBOARDS).tags(["voting-app"]).as_dropdown(True).keep_time(True))
     alerts = build.AnnotationQuery().name("Alerts").datasource(SOURCE).enable(True).icon_color("red").step("15s").title_format("{{alertname}}")
-    made.annotation(alerts.expr('max by (alertname) (ALERTS{alertstate="firing", severity=~"page|ticket"})'))
+    builder.annotation(alerts.expr('max by (alertname) (ALERTS{alertstate="firing", severity=~"page|ticket"})'))
     source = build.DatasourceVariable("datasource").label("Data source").type("prometheus")
-    made.with_variable(source.current(model.VariableOption(text="Prometheus", value="prometheus")))
-    made.with_variable(_variable("job", "Job", f"label_values({known_by}, job)"))
-    made.with_variable(_variable("instance", "Instance", f'label_values({known_by}{{job=~"$job"}}, instance)'))
+    builder.with_variable(source.current(model.VariableOption(text="Prometheus", value="prometheus")))
+    builder.with_variable(_variable("job", "Job", f"label_values({variable_metric}, job)"))
+    builder.with_variable(_variable("instance", "Instance", f'label_values({variable_metric}{{job=~"$job"}}, instance)'))
     for panel in panels:
-        made.with_row(panel) if isinstance(panel, build.Row) else made.with_panel(panel)
-    result = json.loads(json.dumps(made.build(), cls=JSONEncoder))
-    # The SDK hides the links to other dashboards and the annotations' switch in a menu.
+        builder.with_row(panel) if isinstance(panel, build.Row) else builder.with_panel(panel)
+    result = json.loads(json.dumps(builder.build(), cls=JSONEncoder))
+    # The SDK puts the links to other dashboards and the annotations' switch into a menu.
     for control in (*result["links"], *result["annotations"]["list"]):
         del control["placement"]
-    # The SDK sets no ids; the address of a single panel needs one that stays.
+    # The SDK sets no panel ids, but the URL of a single panel needs a stable one.
     for index, panel in enumerate(result["panels"], start=1):
         panel["id"] = index
     return result

@@ -1,4 +1,4 @@
-"""Postgres, the store."""
+"""Postgres, which is the store."""
 
 from panels import dashboard, graph, number, row, states
 
@@ -30,6 +30,6 @@ DASHBOARD = dashboard(
             {"hits": f"sum(rate(pg_stat_database_blks_hit{{{DATABASE}}}[$__rate_interval])) / (sum(rate(pg_stat_database_blks_hit{{{DATABASE}}}[$__rate_interval])) + sum(rate(pg_stat_database_blks_read{{{DATABASE}}}[$__rate_interval])))"},
         ),
         graph("Size", "Size of the database.", "bytes", {"{{datname}}": f"sum by (datname) (pg_database_size_bytes{{{DATABASE}}})"}),
-        graph("Dead rows", "Rows of outdated versions that vacuum has not removed yet, by table.", "none", {"{{relname}}": "sum by (relname) (pg_stat_user_tables_n_dead_tup{@})"}),
+        graph("Dead rows", "Dead row versions that vacuum has not removed yet, by table.", "none", {"{{relname}}": "sum by (relname) (pg_stat_user_tables_n_dead_tup{@})"}),
     ],
 )

@@ -1,6 +1,6 @@
-"""The voting page and its API: rate, errors, duration, and the limits that refuse work."""
+"""The vote service and its API: rate, errors, duration, and limits."""
 
-from common import TRAFFIC, process, quantiles, used
+from common import TRAFFIC, nonzero, process, quantiles
 from panels import dashboard, graph, heatmap, number, row
 
 REQUESTS = f'http_server_request_duration_seconds_count{{@, job="vote", {TRAFFIC}}}'
@@ -9,10 +9,10 @@ ACCEPTED = 'http_request_method="POST", http_response_status_code=~"2.."'
 DASHBOARD = dashboard(
     "vote",
     "Vote",
-    "Votes and other requests: rate, errors, duration; load shedding and the resources of the vote service.",
+    "Votes and other requests: rate, errors, duration; load shedding and resources of the vote service.",
     "vote_submissions_total",
     [
-        number("Votes accepted", "Votes accepted by the running services since their start, changed votes included.", "none", 'sum(vote_submissions_total{@, outcome="accepted"})', width=6),
+        number("Votes accepted", "Votes accepted by the running services since their start, including changed votes.", "none", 'sum(vote_submissions_total{@, outcome="accepted"})', width=6),
         number(
             "Not accepted",
             "Share of votes that the service failed to accept in the last 5 minutes. Invalid and rate-limited votes do not count as failures.",
@@ -26,28 +26,28 @@ DASHBOARD = dashboard(
         row("Rate"),
         graph("Votes by outcome", "Votes per second by outcome.", "cps", {"{{outcome}}": "sum by (outcome) (rate(vote_submissions_total{@}[$__rate_interval]))"}, stack=True),
         graph("Votes by choice", "Accepted votes per second by choice.", "cps", {"{{choice}}": 'sum by (choice) (rate(vote_submissions_total{@, outcome="accepted"}[$__rate_interval]))'}, stack=True),
-        graph("Requests by route", "Requests per second by route, without probes.", "reqps", {"{{http_request_method}} {{http_route}}": used("rate", REQUESTS, "http_request_method, http_route")}),
+        graph("Requests by route", "Requests per second by route, without health checks.", "reqps", {"{{http_request_method}} {{http_route}}": nonzero("rate", REQUESTS, "http_request_method, http_route")}),
         row("Errors"),
         graph(
             "Votes not accepted",
-            "Votes per second without success. rejected: not an option or not allowed; rate_limited and address_limit: too many from one address; "
-            "shed: too many for the queue; connection_limit: beyond MAX_CONNECTIONS; error and timeout: failures of the service.",
+            "Votes per second that were not accepted. rejected: not an option or not allowed; rate_limited and address_limit: too many from one address; "
+            "shed: too many for the queue; connection_limit: over MAX_CONNECTIONS; error and timeout: failures of the service.",
             "cps",
             {"{{outcome}}": 'sum by (outcome) (rate(vote_submissions_total{@, outcome!="accepted"}[$__rate_interval]))'},
         ),
-        graph("Responses by status", "Requests per second by status code, without probes.", "reqps", {"{{http_response_status_code}}": used("rate", REQUESTS, "http_response_status_code")}, stack=True),
+        graph("Responses by status", "Requests per second by status code, without health checks.", "reqps", {"{{http_response_status_code}}": nonzero("rate", REQUESTS, "http_response_status_code")}, stack=True),
         graph(
             "Unreadable requests",
-            "Requests per second that belong to no route, because they could not be read: answered with 400, 414 or 431.",
+            "Requests per second that could not be parsed and so have no route: answered with 400, 414 or 431.",
             "reqps",
             {"unreadable": 'sum(rate(http_server_unreadable_requests_total{@, job="vote"}[$__rate_interval]))'},
         ),
         row("Limits"),
-        graph("Load shedding", "Votes per second that were refused because the queue cannot store more in time. Add shards to the queue if this lasts.", "cps", {"votes shed": "sum(rate(vote_requests_shed_total{@}[$__rate_interval]))"}, details="redis"),
-        graph("Concurrency limit", "Votes that may be on their way into the queue at once: the adaptive limit of each replica, which shrinks while the queue is slow.", "none", {"lowest replica": "min(vote_admission_limit{@})", "highest replica": "max(vote_admission_limit{@})"}),
+        graph("Load shedding", "Votes per second that were rejected because the queue cannot store more in time. Add shards to the queue if this persists.", "cps", {"votes shed": "sum(rate(vote_requests_shed_total{@}[$__rate_interval]))"}, details="redis"),
+        graph("Concurrency limit", "Maximum number of concurrent enqueues: the adaptive limit of each replica, which decreases while the queue is slow.", "none", {"lowest replica": "min(vote_admission_limit{@})", "highest replica": "max(vote_admission_limit{@})"}),
         graph(
-            "Refused connections",
-            "Connections per second beyond MAX_CONNECTIONS, which were answered with 503, and what the limits per address refused.",
+            "Rejected connections",
+            "Connections per second rejected with 503 because of MAX_CONNECTIONS, and rejections by the limits per address.",
             "cps",
             {
                 "over MAX_CONNECTIONS": 'sum(rate(http_server_connections_rejected_total{@, job="vote"}[$__rate_interval]))',
@@ -57,10 +57,10 @@ DASHBOARD = dashboard(
         row("Duration"),
         graph("Request duration", "Duration of accepted votes. The objective is 99 % within 250 ms.", "s", quantiles("http_server_request_duration_seconds", f'@, job="vote", {ACCEPTED}'), bad_from=0.25, exemplars=True),
         heatmap("Request duration, distribution", "Accepted votes by duration.", f"sum by (le) (increase(http_server_request_duration_seconds_bucket{{@, job=\"vote\", {ACCEPTED}}}[$__rate_interval]))"),
-        graph("Enqueue duration", "Time until the queue has a ballot on its disk, or fails.", "s", quantiles("vote_enqueue_duration_seconds"), bad_from=0.25, exemplars=True, details="redis"),
+        graph("Enqueue duration", "Time until Redis has written a ballot to disk, or the enqueue fails.", "s", quantiles("vote_enqueue_duration_seconds"), bad_from=0.25, exemplars=True, details="redis"),
         row("Service"),
-        graph("Open connections", "Client connections and requests in flight, over all replicas.", "none", {"connections": 'sum(http_server_open_connections{@, job="vote"})', "requests in flight": 'sum(http_server_active_requests{@, job="vote"})'}, width=12),
-        graph("Queued tasks", "Tasks that wait for a thread of the runtime: more than a few for long means too few threads.", "none", {"highest replica": 'max(tokio_runtime_queued_tasks{@, job="vote"})'}, width=12),
+        graph("Open connections", "Client connections and requests in flight, of all replicas.", "none", {"connections": 'sum(http_server_open_connections{@, job="vote"})', "requests in flight": 'sum(http_server_active_requests{@, job="vote"})'}, width=12),
+        graph("Queued tasks", "Tasks that wait for a runtime thread. More than a few for a long time mean that there are too few threads.", "none", {"highest replica": 'max(tokio_runtime_queued_tasks{@, job="vote"})'}, width=12),
         *process("vote"),
     ],
 )

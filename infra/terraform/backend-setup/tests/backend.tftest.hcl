@@ -1,4 +1,4 @@
-# What is made here is never destroyed, not even by a test: all of these are plans.
+# The resources cannot be destroyed, not even by a test, so all runs are plans.
 mock_provider "aws" {}
 
 override_resource {
@@ -36,45 +36,45 @@ override_resource {
   values          = { arn = "arn:aws:iam::123456789012:policy/boundary" }
 }
 
-run "the_state_is_versioned_encrypted_and_closed" {
+run "the_state_is_versioned_encrypted_and_private" {
   command = plan
 
   assert {
     condition     = aws_s3_bucket_versioning.state.versioning_configuration[0].status == "Enabled" && one(one(aws_s3_bucket_server_side_encryption_configuration.state.rule[*]).apply_server_side_encryption_by_default[*].kms_master_key_id) == aws_kms_key.state.arn
-    error_message = "A state could be lost, or be read by whoever reads the disk."
+    error_message = "The state is not versioned, or not encrypted with its key."
   }
 
   assert {
     condition     = alltrue([aws_s3_bucket_public_access_block.state.block_public_acls, aws_s3_bucket_public_access_block.state.block_public_policy, aws_s3_bucket_public_access_block.state.ignore_public_acls, aws_s3_bucket_public_access_block.state.restrict_public_buckets]) && aws_s3_bucket_ownership_controls.state.rule[0].object_ownership == "BucketOwnerEnforced"
-    error_message = "The state may be published."
+    error_message = "The state could be made public."
   }
 
   assert {
     condition     = one(jsondecode(aws_s3_bucket_policy.state.policy).Statement).Effect == "Deny" && one(jsondecode(aws_s3_bucket_policy.state.policy).Statement).Condition.Bool["aws:SecureTransport"] == "false"
-    error_message = "The state travels unencrypted."
+    error_message = "The state can be accessed without TLS."
   }
 
   assert {
     condition     = one(one(aws_s3_bucket_lifecycle_configuration.state.rule[*]).noncurrent_version_expiration[*].noncurrent_days) == 90
-    error_message = "Old versions are kept for ever, or not at all."
+    error_message = "Noncurrent versions must expire after 90 days."
   }
 
   assert {
     condition     = aws_s3_bucket.state.bucket_prefix == "voting-app-terraform-state-"
-    error_message = "The bucket's name should end with a suffix of its own."
+    error_message = "The bucket's name must have a unique suffix."
   }
 }
 
-run "locks_cost_nothing_while_nobody_locks_and_are_not_lost" {
+run "the_lock_table_is_billed_per_request_and_protected" {
   command = plan
 
   assert {
     condition     = aws_dynamodb_table.locks.billing_mode == "PAY_PER_REQUEST" && aws_dynamodb_table.locks.hash_key == "LockID" && aws_dynamodb_table.locks.point_in_time_recovery[0].enabled && aws_dynamodb_table.locks.deletion_protection_enabled
-    error_message = "The lock table is not as Terraform needs it, or can be lost."
+    error_message = "The lock table does not have the key that Terraform needs, or is not protected."
   }
 }
 
-run "nobody_comes_from_github_unasked" {
+run "no_repository_means_no_roles_for_workflows" {
   command = plan
 
   assert {
@@ -83,7 +83,7 @@ run "nobody_comes_from_github_unasked" {
   }
 }
 
-run "a_workflow_changes_only_the_environment_that_was_approved" {
+run "a_workflow_changes_only_the_approved_environment" {
   command = plan
 
   variables {
@@ -92,43 +92,43 @@ run "a_workflow_changes_only_the_environment_that_was_approved" {
 
   assert {
     condition     = { for key, role in aws_iam_role.github : key => jsondecode(role.assume_role_policy).Statement[0].Condition.StringEquals["token.actions.githubusercontent.com:sub"] }["apply-prod"] == "repo:example/voting-app:environment:prod"
-    error_message = "Another job than one of the environment may apply."
+    error_message = "Jobs outside of the GitHub environment may apply."
   }
 
   assert {
-    condition     = keys(aws_iam_role_policy_attachment.apply) == ["apply-dev", "apply-prod", "apply-staging"] && alltrue([for attachment in aws_iam_role_policy_attachment.look : endswith(attachment.policy_arn, "ReadOnlyAccess")])
-    error_message = "A pull request may change something."
+    condition     = keys(aws_iam_role_policy_attachment.apply) == ["apply-dev", "apply-prod", "apply-staging"] && alltrue([for attachment in aws_iam_role_policy_attachment.read : endswith(attachment.policy_arn, "ReadOnlyAccess")])
+    error_message = "A pull request has write permissions."
   }
 
   assert {
     condition = alltrue([for statement in jsondecode(aws_iam_role_policy.apply["apply-dev"].policy).Statement : statement.Effect == "Deny" || !strcontains(jsonencode(statement.Resource), "prod")]) && anytrue([
       for statement in jsondecode(aws_iam_role_policy.apply["apply-dev"].policy).Statement : statement.Effect == "Deny" && jsonencode(statement.Action) == jsonencode(["*"]) && jsonencode(try(statement.Condition.StringEquals["aws:ResourceTag/Environment"], [])) == jsonencode(["prod", "staging"])
     ])
-    error_message = "A workflow may touch another environment."
+    error_message = "A workflow may change another environment."
   }
 
   assert {
     condition     = alltrue([for statement in jsondecode(aws_iam_role_policy.apply["apply-dev"].policy).Statement : try(statement.Condition.StringEquals["iam:PermissionsBoundary"], "") == "arn:aws:iam::123456789012:policy/boundary" if statement.Effect == "Allow" && anytrue([for action in ["iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy", "iam:PutRolePermissionsBoundary"] : contains(statement.Action, action)])])
-    error_message = "A workflow may make a role that can do more than itself."
+    error_message = "A workflow may create a role with more permissions than its own."
   }
 
   assert {
     condition     = !anytrue([for statement in jsondecode(aws_iam_policy.boundary["apply-dev"].policy).Statement : statement.Effect == "Allow" && anytrue([for action in statement.Action : startswith(action, "iam:") || startswith(action, "sts:") || endswith(action, ":*") || action == "*"])])
-    error_message = "The boundary bounds nothing."
+    error_message = "The permissions boundary is too wide."
   }
 
   assert {
-    condition     = anytrue([for statement in jsondecode(aws_iam_role_policy.look["plan"].policy).Statement : statement.Effect == "Deny" && contains(statement.Action, "s3:GetObject*") && contains(flatten([statement.Resource]), "arn:aws:s3:::the-state/prod/*")]) && !strcontains(jsonencode([for statement in jsondecode(aws_iam_role_policy.look["plan"].policy).Statement : statement if statement.Effect == "Allow"]), "prod")
-    error_message = "A pull request reads prod's secrets."
+    condition     = anytrue([for statement in jsondecode(aws_iam_role_policy.read["plan"].policy).Statement : statement.Effect == "Deny" && contains(statement.Action, "s3:GetObject*") && contains(flatten([statement.Resource]), "arn:aws:s3:::the-state/prod/*")]) && !strcontains(jsonencode([for statement in jsondecode(aws_iam_role_policy.read["plan"].policy).Statement : statement if statement.Effect == "Allow"]), "prod")
+    error_message = "A pull request may read prod's secrets."
   }
 
   assert {
-    condition     = [for key, role in local.looking : key if anytrue([for statement in jsondecode(aws_iam_role_policy.look[key].policy).Statement : statement.Effect == "Allow" && contains(flatten([statement.Resource]), "arn:aws:s3:::the-state/plans/*")])] == ["review"]
-    error_message = "A plan could be exchanged between its approval and its apply."
+    condition     = [for key, role in local.plan_roles : key if anytrue([for statement in jsondecode(aws_iam_role_policy.read[key].policy).Statement : statement.Effect == "Allow" && contains(flatten([statement.Resource]), "arn:aws:s3:::the-state/plans/*")])] == ["review"]
+    error_message = "A plan could be replaced between its approval and its apply."
   }
 }
 
-run "a_provider_that_is_there_is_used" {
+run "an_existing_provider_is_used" {
   command = plan
 
   variables {
@@ -138,11 +138,11 @@ run "a_provider_that_is_there_is_used" {
 
   assert {
     condition     = length(aws_iam_openid_connect_provider.github) == 0 && jsondecode(aws_iam_role.github["plan"].assume_role_policy).Statement[0].Principal.Federated == var.github_provider_arn
-    error_message = "An account has one provider for GitHub, and a second one is made."
+    error_message = "A second provider for GitHub is created, but an account can have only one."
   }
 }
 
-run "an_unknown_environment_and_another_provider_are_refused" {
+run "an_unknown_environment_and_another_provider_are_rejected" {
   command = plan
 
   variables {
@@ -153,17 +153,17 @@ run "an_unknown_environment_and_another_provider_are_refused" {
   expect_failures = [var.pull_request_environments, var.github_provider_arn]
 }
 
-run "a_week_at_least" {
+run "less_than_a_week_of_old_versions_is_rejected" {
   command = plan
 
   variables {
-    old_version_days = 1
+    noncurrent_version_days = 1
   }
 
-  expect_failures = [var.old_version_days]
+  expect_failures = [var.noncurrent_version_days]
 }
 
-run "a_region_that_is_none_is_refused" {
+run "an_invalid_region_is_rejected" {
   command = plan
 
   variables {
@@ -173,7 +173,7 @@ run "a_region_that_is_none_is_refused" {
   expect_failures = [var.region]
 }
 
-run "a_name_too_long_for_a_bucket_is_refused" {
+run "a_name_too_long_for_a_bucket_is_rejected" {
   command = plan
 
   variables {
@@ -183,7 +183,7 @@ run "a_name_too_long_for_a_bucket_is_refused" {
   expect_failures = [var.name]
 }
 
-run "an_address_in_place_of_a_repository_is_refused" {
+run "a_url_as_repository_is_rejected" {
   command = plan
 
   variables {

@@ -1,7 +1,7 @@
-# Cheap: everything on one machine, without a gateway. The load balancer comes with enable_alb = true.
+# Low cost: everything on one machine, without a NAT gateway. enable_alb = true adds the load balancer.
 
 locals {
-  poll = {}
+  service_settings = {}
 }
 
 module "voting_app" {
@@ -11,15 +11,15 @@ module "voting_app" {
   cidr         = "10.0.0.0/16"
   nat_gateways = "none"
 
-  single         = true
-  store          = "self-hosted"
-  queue          = "self-hosted"
-  instance_types = { everything = ["t4g.small"], monitoring = "t4g.small" }
+  single_instance = true
+  store           = "self-hosted"
+  queue           = "self-hosted"
+  instance_types  = { everything = ["t4g.small"], monitoring = "t4g.small" }
 
-  protected          = false
-  backup_days        = 3
-  log_retention_days = 7
-  budget_usd         = 90
+  deletion_protection   = false
+  backup_retention_days = 3
+  log_retention_days    = 7
+  budget_usd            = 90
 
   zone_names       = var.zone_names
   existing_network = var.existing_network
@@ -49,6 +49,6 @@ module "voting_app" {
   permissions_boundary_arn = var.permissions_boundary_arn
   restore                  = var.restore
 
-  poll   = merge(local.poll, var.poll)
-  emails = var.emails
+  service_settings = merge(local.service_settings, var.service_settings)
+  emails           = var.emails
 }

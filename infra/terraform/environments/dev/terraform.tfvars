@@ -1,4 +1,4 @@
-# Yours: where the images are, which release runs, where the repository is.
+# Values to set for your installation: image registry, release, repository.
 image_registry = "ghcr.io/example/voting-app"
 
 releases = {

@@ -1,10 +1,11 @@
-# Three zones, nothing that stops it alone but the queue, whose content is in two zones at least; cannot be deleted by mistake.
+# Three zones. No single failure interrupts service, except that of the queue, whose data is in at least two zones. Deletion
+# protection is on.
 
 locals {
-  # Machines of a release that sets no size.
+  # Size of the group of a release that sets no size.
   size = { min = 2, desired = 2, max = 10 }
-  # Many people share an office's or a school's address; the README says what the limits mean.
-  poll = {
+  # Many people share the address of an office or a school; the README explains the limits.
+  service_settings = {
     VOTES_PER_MINUTE      = "600"
     NEW_VOTERS_PER_MINUTE = "300"
   }
@@ -18,20 +19,20 @@ module "voting_app" {
   zones        = 3
   nat_gateways = "per-zone"
 
-  single           = false
-  worker           = { size = { min = 2, desired = 2, max = 4 } }
-  store            = "rds"
-  store_class      = "db.t4g.medium"
-  store_gb         = 50
-  highly_available = true
-  queue            = "memorydb"
-  queue_class      = "db.t4g.medium"
+  single_instance         = false
+  worker                  = { size = { min = 2, desired = 2, max = 4 } }
+  store                   = "rds"
+  store_instance_class    = "db.t4g.medium"
+  store_allocated_storage = 50
+  multi_az                = true
+  queue                   = "memorydb"
+  queue_node_type         = "db.t4g.medium"
 
-  enable_waf         = true
-  protected          = true
-  backup_days        = 14
-  log_retention_days = 90
-  budget_usd         = 650
+  enable_waf            = true
+  deletion_protection   = true
+  backup_retention_days = 14
+  log_retention_days    = 90
+  budget_usd            = 650
 
   zone_names       = var.zone_names
   existing_network = var.existing_network
@@ -61,6 +62,6 @@ module "voting_app" {
   permissions_boundary_arn = var.permissions_boundary_arn
   restore                  = var.restore
 
-  poll   = merge(local.poll, var.poll)
-  emails = var.emails
+  service_settings = merge(local.service_settings, var.service_settings)
+  emails           = var.emails
 }

@@ -1,4 +1,4 @@
-# Yours: where the images are, which release runs, where the repository is, and the pages' names.
+# Values to set for your installation: image registry, release, repository, host names of the pages.
 image_registry = "ghcr.io/example/voting-app"
 
 releases = {

@@ -1,9 +1,9 @@
-# Production's parts, the smallest of each kind, in two zones with one gateway.
+# The same components as prod, the smallest of each kind, in two zones with one NAT gateway.
 
 locals {
-  # Machines of a release that sets no size.
-  size = { min = 1, desired = 1, max = 2 }
-  poll = {}
+  # Size of the group of a release that sets no size.
+  size             = { min = 1, desired = 1, max = 2 }
+  service_settings = {}
 }
 
 module "voting_app" {
@@ -13,19 +13,19 @@ module "voting_app" {
   cidr         = "10.1.0.0/16"
   nat_gateways = "one"
 
-  single         = false
-  worker         = { size = { min = 1, desired = 1, max = 2 } }
-  spot_percent   = 100
-  store          = "rds"
-  store_class    = "db.t4g.micro"
-  queue          = "memorydb"
-  queue_class    = "db.t4g.small"
-  instance_types = { monitoring = "t4g.small" }
+  single_instance      = false
+  worker               = { size = { min = 1, desired = 1, max = 2 } }
+  spot_percent         = 100
+  store                = "rds"
+  store_instance_class = "db.t4g.micro"
+  queue                = "memorydb"
+  queue_node_type      = "db.t4g.small"
+  instance_types       = { monitoring = "t4g.small" }
 
-  protected          = false
-  backup_days        = 3
-  log_retention_days = 14
-  budget_usd         = 260
+  deletion_protection   = false
+  backup_retention_days = 3
+  log_retention_days    = 14
+  budget_usd            = 260
 
   zone_names       = var.zone_names
   existing_network = var.existing_network
@@ -55,6 +55,6 @@ module "voting_app" {
   permissions_boundary_arn = var.permissions_boundary_arn
   restore                  = var.restore
 
-  poll   = merge(local.poll, var.poll)
-  emails = var.emails
+  service_settings = merge(local.service_settings, var.service_settings)
+  emails           = var.emails
 }

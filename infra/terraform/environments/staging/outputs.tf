@@ -1,24 +1,24 @@
 output "urls" {
-  description = "The pages"
+  description = "URLs of the pages"
   value       = module.voting_app.urls
 }
 
-output "enter" {
+output "shell_commands" {
   description = "Commands that open a shell on a machine"
-  value       = module.voting_app.enter
+  value       = module.voting_app.shell_commands
 }
 
 output "grafana" {
-  description = "Where Grafana is, and how to reach it"
+  description = "URL of Grafana, and commands to reach it"
   value       = module.voting_app.grafana
 }
 
 output "dashboard" {
-  description = "The dashboard in CloudWatch"
+  description = "URL of the dashboard in CloudWatch"
   value       = module.voting_app.dashboard
 }
 
 output "groups" {
-  description = "The groups of machines"
+  description = "Names of the auto scaling groups"
   value       = module.voting_app.groups
 }

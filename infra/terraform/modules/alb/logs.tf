@@ -1,4 +1,4 @@
-# Who asked for what, written by the load balancer itself.
+# Access logs of the load balancer.
 
 data "aws_caller_identity" "this" {}
 
@@ -8,7 +8,7 @@ data "aws_region" "this" {}
 
 resource "aws_s3_bucket" "logs" {
   bucket_prefix = "${var.name}-access-logs-"
-  force_destroy = !var.protected
+  force_destroy = !var.deletion_protection
 }
 
 resource "aws_s3_bucket_public_access_block" "logs" {
@@ -28,7 +28,7 @@ resource "aws_s3_bucket_ownership_controls" "logs" {
   }
 }
 
-# Load balancers write with keys of S3 only.
+# Load balancers can write only with S3's own keys.
 resource "aws_s3_bucket_server_side_encryption_configuration" "logs" {
   bucket = aws_s3_bucket.logs.id
 
@@ -51,13 +51,13 @@ resource "aws_s3_bucket_lifecycle_configuration" "logs" {
   bucket = aws_s3_bucket.logs.id
 
   rule {
-    id     = "forget"
+    id     = "expire"
     status = "Enabled"
 
     filter {}
 
     expiration {
-      days = var.log_days
+      days = var.log_retention_days
     }
 
     noncurrent_version_expiration {
@@ -84,7 +84,7 @@ resource "aws_s3_bucket_policy" "logs" {
         Principal = { Service = "logdelivery.elasticloadbalancing.amazonaws.com" }
         Action    = "s3:PutObject"
         Resource  = "${aws_s3_bucket.logs.arn}/AWSLogs/${data.aws_caller_identity.this.account_id}/*"
-        # Nobody else's load balancer.
+        # Only load balancers of this account and region.
         Condition = {
           StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.this.account_id }
           ArnLike      = { "aws:SourceArn" = "arn:${data.aws_partition.this.partition}:elasticloadbalancing:${data.aws_region.this.region}:${data.aws_caller_identity.this.account_id}:loadbalancer/*" }

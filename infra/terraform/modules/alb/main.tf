@@ -1,4 +1,4 @@
-# The one door: HTTP and HTTPS in front of both pages, which run in one release or in two (blue and green) at a time.
+# The public entry point: HTTP and HTTPS for both pages, in one release or in two (blue and green) at a time.
 
 locals {
   targets = merge([for release in keys(var.release_weights) : {
@@ -15,8 +15,8 @@ resource "aws_lb" "this" {
 
   drop_invalid_header_fields = true
   desync_mitigation_mode     = "strictest"
-  enable_deletion_protection = var.protected
-  # Live results say something every ten seconds; services keep idle connections longer than this.
+  enable_deletion_protection = var.deletion_protection
+  # The live result sends an event at least every ten seconds. The services keep idle connections open longer than this.
   idle_timeout = 60
 
   access_logs {
@@ -35,7 +35,7 @@ resource "aws_lb_target_group" "this" {
   port     = each.value.port
   protocol = "HTTP"
 
-  # Longer than the drain: what is in hand when a target leaves comes to its end.
+  # Longer than the drain, so that in-flight requests complete.
   deregistration_delay          = var.drain_seconds + 25
   load_balancing_algorithm_type = "least_outstanding_requests"
 
@@ -50,7 +50,7 @@ resource "aws_lb_target_group" "this" {
 
   tags = { Service = each.value.service, Release = each.value.release }
 
-  # A rule or a group of machines that still names it must let go of it first.
+  # A rule or a group that still refers to it must be changed first.
   lifecycle {
     create_before_destroy = true
   }
@@ -61,7 +61,7 @@ resource "aws_lb_listener" "http" {
   port              = 80
   protocol          = "HTTP"
 
-  # What no rule wants leads there too, once that serves.
+  # The default action redirects to HTTPS only when HTTPS serves.
   depends_on = [module.https]
 
   default_action {
@@ -90,7 +90,7 @@ resource "aws_lb_listener" "http" {
 }
 
 resource "aws_lb_listener" "https" {
-  for_each = local.serves_https
+  for_each = local.with_https
 
   load_balancer_arn = aws_lb.this.arn
   port              = 443

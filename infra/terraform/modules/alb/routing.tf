@@ -1,28 +1,28 @@
-# Which request goes where.
+# Routing of requests to the services.
 
 locals {
-  serves_https = var.https ? toset(["this"]) : toset([])
+  with_https = var.https ? toset(["this"]) : toset([])
 
-  by_host = {
+  host_rules = {
     vote   = { priority = 10, service = "vote", host = try(var.hosts.vote, null) }
     result = { priority = 11, service = "result", host = try(var.hosts.result, null) }
   }
 
-  # Under one name: the two services have no path in common but / and some files that are the same in both.
-  by_path = {
+  # Both services under one name: they have no path in common but / and some files that are the same in both.
+  path_rules = {
     result-page  = { priority = 20, service = "result", paths = ["/result", "/result/*"], rewrite = [{ regex = "^/result/?(.*)$", replace = "/$1" }] }
     result       = { priority = 21, service = "result", paths = ["/events", "/embed", "/timeline", "/api/tally*", "/api/timeline"] }
     result-files = { priority = 22, service = "result", paths = ["/static/result.*", "/static/vote.*.svg"] }
     vote         = { priority = 30, service = "vote", paths = ["/", "/api/poll", "/api/votes", "/api/openapi.json", "/static/*"] }
   }
 
-  # By HTTP the load balancer's own name goes on beside the pages': people have links to it. No certificate is for it.
-  by_http = merge({ for name, rule in local.by_host : "host-${name}" => rule if var.hosts != null }, { for name, rule in local.by_path : name => merge(rule, {
+  # By HTTP, the load balancer's own name is served beside the pages' names, because links to it exist. No certificate covers it.
+  http_rules = merge({ for name, rule in local.host_rules : "host-${name}" => rule if var.hosts != null }, { for name, rule in local.path_rules : name => merge(rule, {
     https = { host = try(var.hosts[rule.service], "#{host}"), path = var.hosts != null && name == "result-page" ? "/" : "/#{path}" }
   }) })
-  by_https = merge(
-    { for name, rule in local.by_host : name => rule if var.hosts != null },
-    { for name, rule in local.by_path : name => rule if var.hosts == null },
+  https_rules = merge(
+    { for name, rule in local.host_rules : name => rule if var.hosts != null },
+    { for name, rule in local.path_rules : name => rule if var.hosts == null },
   )
 
   target_group_arns = { for key, group in aws_lb_target_group.this : key => group.arn }
@@ -30,11 +30,11 @@ locals {
 
 module "https" {
   source   = "./rules"
-  for_each = local.serves_https
+  for_each = local.with_https
 
   listener_arn      = aws_lb_listener.https[each.key].arn
-  rules             = local.by_https
-  leads_to_https    = false
+  rules             = local.https_rules
+  redirect_to_https = false
   release_weights   = var.release_weights
   target_group_arns = local.target_group_arns
 }
@@ -43,11 +43,11 @@ module "http" {
   source = "./rules"
 
   listener_arn      = aws_lb_listener.http.arn
-  rules             = { for name, rule in local.by_http : name => merge({ https = { host = "#{host}", path = "/#{path}" } }, rule) }
-  leads_to_https    = var.https
+  rules             = { for name, rule in local.http_rules : name => merge({ https = { host = "#{host}", path = "/#{path}" } }, rule) }
+  redirect_to_https = var.https
   release_weights   = var.release_weights
   target_group_arns = local.target_group_arns
 
-  # It leads to HTTPS once that serves, and serves again before HTTPS goes.
+  # HTTP redirects only when HTTPS serves, and HTTP serves again before HTTPS is removed.
   depends_on = [module.https]
 }

@@ -1,24 +1,24 @@
-# A delivery network in front of the load balancer: files come from near the voter, everything else passes through.
+# A CDN in front of the load balancer: it caches files, and forwards all other requests.
 
 locals {
   names = toset(values(var.hosts))
 
-  # AWS's own policies, by their fixed ids.
+  # AWS's managed policies, by their fixed ids.
   caching_disabled  = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
   caching_optimized = "658327ea-f89d-4fab-a63d-7e88639e58f6"
-  everything_passes = "216adef6-5c7f-47e4-b989-5492eafa07d3"
+  all_viewer        = "216adef6-5c7f-47e4-b989-5492eafa07d3"
   origin            = "load-balancer"
 
-  address_header = "x-visitor-address"
+  address_header = "x-client-address"
 }
 
 data "aws_region" "this" {}
 
-# Whatever a visitor has sent in this header is replaced: the firewall counts by it. Functions have one name for all regions.
+# The function overwrites this header if the client has sent it, because the WAF counts by it. Function names are the same for all regions.
 resource "aws_cloudfront_function" "address" {
   name    = "${var.name}-${data.aws_region.this.region}-address"
   runtime = "cloudfront-js-2.0"
-  comment = "Says the visitor's address to the load balancer"
+  comment = "Sends the client's address to the load balancer"
   publish = true
   code    = <<-JAVASCRIPT
     function handler(event) {
@@ -28,7 +28,7 @@ resource "aws_cloudfront_function" "address" {
   JAVASCRIPT
 }
 
-# CloudFront takes certificates from this region only.
+# CloudFront uses certificates of this region only.
 resource "aws_acm_certificate" "this" {
   region                    = "us-east-1"
   domain_name               = var.hosts.vote
@@ -40,7 +40,7 @@ resource "aws_acm_certificate" "this" {
   }
 }
 
-# The records that prove that the domain is ours are those of the load balancer's certificate: they are the same in every region.
+# The validation records are those of the load balancer's certificate: they are the same in every region.
 resource "aws_acm_certificate_validation" "this" {
   region          = "us-east-1"
   certificate_arn = aws_acm_certificate.this.arn
@@ -63,7 +63,7 @@ resource "aws_cloudfront_distribution" "this" {
       https_port             = 443
       origin_protocol_policy = "https-only"
       origin_ssl_protocols   = ["TLSv1.2"]
-      # Live results say something every ten seconds.
+      # The live result sends an event at least every ten seconds.
       origin_read_timeout = 60
     }
   }
@@ -74,7 +74,7 @@ resource "aws_cloudfront_distribution" "this" {
     allowed_methods          = ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"]
     cached_methods           = ["GET", "HEAD"]
     cache_policy_id          = local.caching_disabled
-    origin_request_policy_id = local.everything_passes
+    origin_request_policy_id = local.all_viewer
 
     function_association {
       event_type   = "viewer-request"
@@ -82,7 +82,7 @@ resource "aws_cloudfront_distribution" "this" {
     }
   }
 
-  # Named after their content, so they may be kept for ever.
+  # File names contain a hash of the content, so files never expire.
   ordered_cache_behavior {
     path_pattern             = "/static/*"
     target_origin_id         = local.origin
@@ -91,7 +91,7 @@ resource "aws_cloudfront_distribution" "this" {
     cached_methods           = ["GET", "HEAD"]
     compress                 = true
     cache_policy_id          = local.caching_optimized
-    origin_request_policy_id = local.everything_passes
+    origin_request_policy_id = local.all_viewer
 
     function_association {
       event_type   = "viewer-request"

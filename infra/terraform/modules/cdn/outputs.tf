@@ -1,9 +1,9 @@
 output "alias" {
-  description = "The network's own name and the zone of it"
+  description = "DNS name of the distribution and its hosted zone"
   value       = { name = aws_cloudfront_distribution.this.domain_name, zone_id = aws_cloudfront_distribution.this.hosted_zone_id }
 }
 
 output "address_header" {
-  description = "The header in which the load balancer is told the visitor's address"
+  description = "Header in which the load balancer receives the client's address"
   value       = local.address_header
 }

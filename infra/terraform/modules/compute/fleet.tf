@@ -1,10 +1,10 @@
-# A group that keeps as many machines as needed. One comes in when its services are ready (the hook `ready`), is replaced when
-# a service is not alive any more (files/watch), and drains before it goes (the hook `drained`). One that does not get ready is
-# given up; a refresh then fails and leaves the machines that serve. It does not go back by itself: the group has the new
-# template by then, and that is what AWS would go back to.
+# An auto scaling group. A machine enters service when its services are ready (hook `ready`), is replaced when a service is not
+# alive (files/watch), and drains before it is terminated (hook `drained`). A machine that does not get ready is abandoned; an
+# instance refresh then fails, and the machines that serve remain. There is no automatic rollback: the group has the new template by
+# then, and AWS would roll back to that.
 #
-# Load balancers' checks do not get machines replaced: while the queue is away none is ready, and new machines would not be
-# either.
+# The load balancer's health checks do not replace machines: while the queue is unreachable no machine is ready, and new machines
+# would not be ready either.
 
 resource "aws_autoscaling_group" "this" {
   for_each = local.fleet
@@ -82,11 +82,11 @@ resource "aws_autoscaling_group" "this" {
     }
   }
 
-  # A machine may do all that it must from its first moment on.
+  # A machine must have all its permissions when it starts.
   depends_on = [aws_iam_role_policy.this]
 
   lifecycle {
-    # How many there are is the scaling policies' business.
+    # The scaling policies set the number of machines.
     ignore_changes = [desired_capacity]
   }
 }

@@ -1,13 +1,13 @@
-# What the machines may do: be entered through Session Manager, send logs and metrics, and what their role needs.
+# Permissions of the machines: Session Manager, logs and metrics, and those that their role needs.
 
 locals {
-  group_statements = var.single ? [] : [{
+  group_statements = var.single_instance ? [] : [{
     actions   = ["autoscaling:CompleteLifecycleAction", "autoscaling:SetInstanceHealth"]
     condition = {}
     resources = ["arn:${data.aws_partition.this.partition}:autoscaling:${local.aws_region}:${data.aws_caller_identity.this.account_id}:autoScalingGroup:*:autoScalingGroupName/${var.name}"]
   }]
 
-  # What Session Manager needs, and no more: AmazonSSMManagedInstanceCore reads every parameter of the account. As in
+  # The minimum that Session Manager needs. AmazonSSMManagedInstanceCore would allow reading every parameter of the account. See
   # https://docs.aws.amazon.com/systems-manager/latest/userguide/getting-started-create-iam-instance-profile.html
   session_statements = [{
     actions = [
@@ -18,7 +18,7 @@ locals {
     condition = {}
   }]
 
-  # Images in ECR. The token is for all registries that the role may read, so its action knows no resources. As in
+  # Images in ECR. A token is valid for all registries that the role may read, so its action supports no resources. See
   # https://docs.aws.amazon.com/AmazonECR/latest/userguide/security_iam_id-based-policy-examples.html
   image_statements = flatten([for ecr in local.ecr[*] : [
     { actions = ["ecr:GetAuthorizationToken"], resources = ["*"], condition = {} },
@@ -62,13 +62,13 @@ resource "aws_iam_role_policy" "this" {
         { for key, value in { Condition = statement.condition } : key => value if length(value) > 0 },
       )],
       [{
-        # The agent's own numbers. This action knows no resources; the condition says which numbers.
+        # Metrics of the CloudWatch agent. This action supports no resources; the condition restricts the namespace.
         Effect    = "Allow"
         Action    = ["cloudwatch:PutMetricData"]
         Resource  = ["*"]
         Condition = { StringEquals = { "cloudwatch:namespace" = "VotingApp" } }
         }, {
-        # It asks for its machine's tags, and there is no narrower way to allow that.
+        # The CloudWatch agent reads its machine's tags. This action supports no resources.
         Effect   = "Allow"
         Action   = ["ec2:DescribeTags"]
         Resource = ["*"]

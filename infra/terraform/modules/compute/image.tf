@@ -1,5 +1,5 @@
-# The image of Debian 13 that machines start from. It changes by pull request (.github/workflows/machine-image.yml), and an apply
-# replaces machines for its sake only then.
+# The Debian 13 image of the machines. A pull request changes it (.github/workflows/machine-image.yml); only then does an apply
+# replace machines because of the image.
 
 locals {
   image_version = "20260914-2601"
@@ -8,7 +8,7 @@ locals {
 # By name, which is the same in all regions. The owner is Debian: https://wiki.debian.org/Cloud/AmazonEC2Image
 data "aws_ami" "this" {
   owners = ["136693071363"]
-  # Two years after its publication an image is deprecated; machines start from it none the less.
+  # An image is deprecated two years after its publication. Machines can still start from it.
   include_deprecated = true
 
   filter {

@@ -1,4 +1,4 @@
-# Machines that run the services: what they are made from. How many there are is in fleet.tf or single.tf.
+# The launch template of the machines. The number of machines is in fleet.tf or single.tf.
 
 data "aws_region" "this" {}
 
@@ -7,9 +7,9 @@ data "aws_caller_identity" "this" {}
 data "aws_partition" "this" {}
 
 locals {
-  fleet      = var.single ? toset([]) : toset(["this"])
-  single     = var.single ? toset(["this"]) : toset([])
-  aws_region = data.aws_region.this.region
+  fleet           = var.single_instance ? toset([]) : toset(["this"])
+  single_instance = var.single_instance ? toset(["this"]) : toset([])
+  aws_region      = data.aws_region.this.region
 
   tags = {
     Name        = var.name
@@ -31,7 +31,7 @@ resource "aws_launch_template" "this" {
     arn = aws_iam_instance_profile.this.arn
   }
 
-  # A single machine has its own in single.tf, which outlives it.
+  # A single machine has a persistent network interface (single.tf).
   dynamic "network_interfaces" {
     for_each = local.fleet
 
@@ -46,7 +46,7 @@ resource "aws_launch_template" "this" {
     http_endpoint          = "enabled"
     http_tokens            = "required"
     instance_metadata_tags = "enabled"
-    # Containers are one hop too far away. Those that need the role, Prometheus and Alertmanager, are in the machine's own network
+    # Containers are one hop too far to reach the metadata service. Prometheus and Alertmanager need the role and use the host network
     # (infra/monitoring/prometheus/ec2.yml).
     http_put_response_hop_limit = 1
   }
@@ -64,15 +64,15 @@ resource "aws_launch_template" "this" {
 
     ebs {
       volume_type           = "gp3"
-      volume_size           = var.root_gb
+      volume_size           = var.root_volume_size
       encrypted             = true
       delete_on_termination = true
     }
   }
 
   dynamic "tag_specifications" {
-    # A single machine's interface is there already.
-    for_each = toset(concat(["instance", "volume"], var.single ? [] : ["network-interface"]))
+    # A single machine's network interface exists already.
+    for_each = toset(concat(["instance", "volume"], var.single_instance ? [] : ["network-interface"]))
 
     content {
       resource_type = tag_specifications.value

@@ -1,11 +1,10 @@
-# One machine. Its data disk and its addresses outlive it: a new machine, for a new release or a new image, takes them over.
+# A single machine. Its data disk and its addresses are kept when it is replaced, for a new release or a new image.
 
-# Made before the machine, so that the machine has its address from its first moment on: one that it is given later breaks what it
-# downloads meanwhile.
+# Created before the machine, so that it has its address from the start: an address that is assigned later interrupts its downloads.
 resource "aws_network_interface" "this" {
-  for_each = local.single
+  for_each = local.single_instance
 
-  description     = "The address of ${var.name}"
+  description     = "Address of ${var.name}"
   subnet_id       = var.subnet_ids[0]
   security_groups = var.security_group_ids
 
@@ -13,7 +12,7 @@ resource "aws_network_interface" "this" {
 }
 
 resource "aws_eip" "this" {
-  for_each = var.public_address ? local.single : toset([])
+  for_each = var.public_address ? local.single_instance : toset([])
 
   domain            = "vpc"
   network_interface = aws_network_interface.this[each.key].id
@@ -22,13 +21,13 @@ resource "aws_eip" "this" {
 }
 
 resource "aws_instance" "this" {
-  for_each = local.single
+  for_each = local.single_instance
 
   primary_network_interface {
     network_interface_id = aws_network_interface.this[each.key].id
   }
 
-  # The template gives them too. Not declared here, the next apply would take them away.
+  # The launch template sets these too. Without them here, the next apply would remove them.
   tags = local.tags
 
   launch_template {
@@ -44,14 +43,14 @@ resource "aws_instance" "this" {
 }
 
 resource "aws_ebs_volume" "this" {
-  for_each = local.single
+  for_each = local.single_instance
 
   availability_zone = var.zone
   type              = "gp3"
-  size              = var.data_gb
+  size              = var.data_volume_size
   encrypted         = true
   snapshot_id       = var.data_snapshot
-  # Whoever deletes the disk gets a last snapshot of it.
+  # Deleting the disk creates a final snapshot.
   final_snapshot = true
 
   tags = { Name = "${var.name}-data", Snapshots = var.name }
@@ -62,7 +61,7 @@ resource "aws_ebs_volume" "this" {
 }
 
 resource "aws_volume_attachment" "this" {
-  for_each = local.single
+  for_each = local.single_instance
 
   device_name                    = "/dev/sdf"
   instance_id                    = aws_instance.this[each.key].id
@@ -71,18 +70,18 @@ resource "aws_volume_attachment" "this" {
 }
 
 resource "aws_lb_target_group_attachment" "this" {
-  for_each = var.single ? var.target_group_arns : {}
+  for_each = var.single_instance ? var.target_group_arns : {}
 
   target_group_arn = each.value
   target_id        = aws_instance.this["this"].id
 }
 
-# Its start has not come to its end, its engine or a service is gone for good, or all of it is.
+# Fires if the boot does not complete, the Docker engine or a service does not recover, or the machine is down.
 resource "aws_cloudwatch_metric_alarm" "alive" {
-  for_each = local.single
+  for_each = local.single_instance
 
   alarm_name          = "${var.name}-alive"
-  alarm_description   = "The machine has not said for a quarter of an hour that its services are alive. Log group, stream …/boot."
+  alarm_description   = "The machine has not reported for 15 minutes that its services are alive. Log group, stream …/boot."
   namespace           = "VotingApp"
   metric_name         = "Alive"
   dimensions          = { Machine = var.name }
@@ -96,12 +95,12 @@ resource "aws_cloudwatch_metric_alarm" "alive" {
   ok_actions          = var.alarm_topic_arn == null ? [] : [var.alarm_topic_arn]
 }
 
-# The hardware under it fails: AWS starts it again elsewhere, with its disks and addresses.
+# On a hardware failure, AWS restarts the machine on other hardware, with the same disks and addresses.
 resource "aws_cloudwatch_metric_alarm" "recovery" {
-  for_each = local.single
+  for_each = local.single_instance
 
   alarm_name          = "${var.name}-recovery"
-  alarm_description   = "The machine's hardware failed; it is started again elsewhere."
+  alarm_description   = "The machine's hardware failed. AWS is restarting it on other hardware."
   namespace           = "AWS/EC2"
   metric_name         = "StatusCheckFailed_System"
   dimensions          = { InstanceId = aws_instance.this[each.key].id }
@@ -117,7 +116,7 @@ resource "aws_cloudwatch_metric_alarm" "recovery" {
 }
 
 resource "aws_dlm_lifecycle_policy" "this" {
-  for_each = local.single
+  for_each = local.single_instance
 
   description        = "Daily snapshots of ${var.name}"
   execution_role_arn = aws_iam_role.snapshots[each.key].arn
@@ -138,14 +137,14 @@ resource "aws_dlm_lifecycle_policy" "this" {
       }
 
       retain_rule {
-        count = var.snapshot_days
+        count = var.snapshot_retention_days
       }
     }
   }
 }
 
 resource "aws_iam_role" "snapshots" {
-  for_each = local.single
+  for_each = local.single_instance
 
   name_prefix          = "${var.name}-snap-"
   permissions_boundary = var.permissions_boundary_arn
@@ -161,7 +160,7 @@ resource "aws_iam_role" "snapshots" {
 }
 
 resource "aws_iam_role_policy_attachment" "snapshots" {
-  for_each = local.single
+  for_each = local.single_instance
 
   role       = aws_iam_role.snapshots[each.key].name
   policy_arn = "arn:${data.aws_partition.this.partition}:iam::aws:policy/service-role/AWSDataLifecycleManagerServiceRole"

@@ -1,12 +1,12 @@
-# What a machine does when it starts, put together from files/. Nothing in here is secret: secrets are fetched there.
+# User data of the machines, built from files/. It contains no secrets: machines fetch them at boot.
 
 locals {
-  project = "${path.module}/../../../.."
+  repository = "${path.module}/../../../.."
 
-  # The registry of the images, where it is Amazon's ECR.
+  # Parts of the image registry's name, if it is ECR.
   ecr = one([for found in regexall("^([0-9]{12})\\.dkr\\.ecr\\.([a-z0-9-]+)\\.amazonaws\\.com(?:\\.cn)?/(.+)$", var.images.registry) : { account = found[0], region = found[1], path = found[2] }])
 
-  # Any other registry, as Docker calls it in its settings. Docker Hub has another name there.
+  # Any other registry, by its name in Docker's configuration. Docker Hub has a different name there.
   registry = split("/", var.images.registry)[0]
   pull_secret = var.images.pull_secret == null || local.ecr != null ? {} : {
     "registry:${local.registry == "docker.io" ? "https://index.docker.io/v1/" : local.registry}" = { from = var.images.pull_secret, template = "{}" }
@@ -19,7 +19,8 @@ locals {
     monitoring = []
   }[var.role]
 
-  # Of containers everywhere; of queue and store where these are. The monitoring machine's are in its playbook.
+  # Exporters for containers on every machine, and for queue and store on the machine that runs them. The playbook deploys those of the
+  # monitoring machine.
   exporters = {
     front      = ["cadvisor"]
     worker     = ["cadvisor"]
@@ -27,7 +28,7 @@ locals {
     monitoring = []
   }[var.role]
 
-  machine = {
+  machine_env = {
     AWS_REGION         = local.aws_region
     AWS_DEFAULT_REGION = local.aws_region
     ENVIRONMENT        = var.environment
@@ -35,13 +36,13 @@ locals {
     SERVICES           = join(" ", local.services)
     EXPORTERS          = join(" ", local.exporters)
     NAME               = var.name
-    GROUP              = var.single ? "" : var.name
+    GROUP              = var.single_instance ? "" : var.name
     BOOT_SECONDS       = var.boot_seconds
     SETTINGS_PARAMETER = try(var.settings.parameter, "")
-    # In a group, other settings mean other machines. A single one fetches them itself.
-    SETTINGS_VERSION = var.single ? "" : try(tostring(var.settings.version), "")
+    # In a group, new settings replace the machines. A single machine fetches them itself.
+    SETTINGS_VERSION = var.single_instance ? "" : try(tostring(var.settings.version), "")
     DATABASE_CA_URL  = try(var.store.ca_url, "")
-    DATA_DEVICE      = var.single ? "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${replace(aws_ebs_volume.this["this"].id, "-", "")}" : ""
+    DATA_DEVICE      = var.single_instance ? "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${replace(aws_ebs_volume.this["this"].id, "-", "")}" : ""
     ECR_REGISTRY     = local.ecr == null ? "" : local.registry
     ECR_REGION       = try(local.ecr.region, "")
     PACKAGES         = var.role == "monitoring" ? "ansible-core git" : ""
@@ -49,8 +50,8 @@ locals {
     REPOSITORY_REF   = try(var.playbook.ref, "")
   }
 
-  # What compose is told on every machine.
-  fixed = {
+  # Variables of compose on every machine.
+  deployment_env = {
     IMAGES         = var.images.registry
     PULL_POLICY    = "missing"
     TAG            = var.images.tag
@@ -86,36 +87,36 @@ locals {
     }
   }
 
-  programs = { for program in ["boot", "install", "secrets", "start", "lifecycle", "metadata", "watch", "tell"] :
+  programs = { for program in ["boot", "install", "secrets", "start", "lifecycle", "metadata", "watch", "report"] :
     "bin/${program}" => { mode = 755, content = file("${path.module}/files/${program}") }
   }
 
-  described = {
-    "machine.env"           = join("\n", [for name, value in local.machine : "export ${name}='${value}'"])
-    "fixed.env"             = join("\n", [for name, value in local.fixed : "${name}=${value}"])
+  config_files = {
+    "machine.env"           = join("\n", [for name, value in local.machine_env : "export ${name}='${value}'"])
+    "deployment.env"        = join("\n", [for name, value in local.deployment_env : "${name}=${value}"])
     "secrets.list"          = join("\n", [for path, secret in merge(var.secrets, local.pull_secret) : "${path} ${secret.from} ${secret.template}"])
     "cloudwatch-agent.json" = jsonencode(local.cloudwatch_agent)
     "watch.service"         = templatefile("${path.module}/files/watch.service.tftpl", { home = var.home })
   }
 
-  # The compose stack of the project's root, so that a laptop and AWS run the same.
-  commented_stack = {
-    # Monitoring has a machine of its own here, but for exporters.
-    "docker-compose.yml"                             = replace(file("${local.project}/docker-compose.yml"), "/(?m)^include: .*$/", "")
+  # The compose stack of the repository's root, so that a laptop and AWS run the same.
+  stack_sources = {
+    # Monitoring has a machine of its own here, except for exporters.
+    "docker-compose.yml"                             = replace(file("${local.repository}/docker-compose.yml"), "/(?m)^include: .*$/", "")
     "on-aws.yml"                                     = file("${path.module}/files/${var.role == "everything" ? "everything" : "fleet"}.yml")
-    "infra/compose/make-secrets"                     = file("${local.project}/infra/compose/make-secrets")
-    "infra/compose/roles.sql"                        = file("${local.project}/infra/compose/roles.sql")
-    "infra/compose/check-database-version"           = file("${local.project}/infra/compose/check-database-version")
-    "infra/monitoring/compose.yml"                   = file("${local.project}/infra/monitoring/compose.yml")
-    "infra/monitoring/prometheus/docker-compose.yml" = file("${local.project}/infra/monitoring/prometheus/docker-compose.yml")
+    "infra/compose/make-secrets"                     = file("${local.repository}/infra/compose/make-secrets")
+    "infra/compose/roles.sql"                        = file("${local.repository}/infra/compose/roles.sql")
+    "infra/compose/check-database-version"           = file("${local.repository}/infra/compose/check-database-version")
+    "infra/monitoring/compose.yml"                   = file("${local.repository}/infra/monitoring/compose.yml")
+    "infra/monitoring/prometheus/docker-compose.yml" = file("${local.repository}/infra/monitoring/prometheus/docker-compose.yml")
   }
 
-  # EC2 takes 16 KB of user data. The comments of YAML files are for readers of the project.
-  stack = { for path, content in local.commented_stack : path => endswith(path, ".yml") ? replace(content, "/(?m)^ *#.*\n/", "") : content }
+  # EC2 limits user data to 16 KB, so comments of YAML files are removed.
+  stack = { for path, content in local.stack_sources : path => endswith(path, ".yml") ? replace(content, "/(?m)^ *#.*\n/", "") : content }
 
   files = merge(
     local.programs,
-    { for path, content in local.described : path => { mode = 600, content = content } },
+    { for path, content in local.config_files : path => { mode = 600, content = content } },
     { for path, content in local.stack : path => { mode = 644, content = content } if var.role != "monitoring" },
     { for path, content in { "monitoring.json" = jsonencode(try(var.playbook.variables, {})) } : path => { mode = 600, content = content } if var.role == "monitoring" },
   )

@@ -1,12 +1,12 @@
-# Where ballots wait (queue) and where votes are stored (store), as services of AWS. Both can instead be containers on the
-# application's single machine, and then there is nothing here: see the two files that follow.
+# The queue (ballots) and the store (votes) as AWS services. If both run as containers on the application's single machine, this
+# module creates nothing.
 
 locals {
   store_logs  = ["postgresql", "upgrade"]
-  store_count = var.store == "rds" ? toset(["this"]) : toset([])
+  rds         = var.store == "rds" ? toset(["this"]) : toset([])
   memorydb    = var.queue == "memorydb" ? toset(["this"]) : toset([])
   elasticache = var.queue == "elasticache" ? toset(["this"]) : toset([])
 
-  # What is left of one that is destroyed. Its successor needs another name for the same.
-  last = "${var.name}-last-${formatdate("YYYYMMDD-hhmm", plantimestamp())}"
+  # Suffix of the final snapshot's name. A replacement needs another name for its own.
+  final_snapshot_name = "${var.name}-final-${formatdate("YYYYMMDD-hhmm", plantimestamp())}"
 }

@@ -1,27 +1,27 @@
 resource "aws_db_subnet_group" "this" {
-  for_each = local.store_count
+  for_each = local.rds
 
   name_prefix = "${var.name}-"
   subnet_ids  = var.subnet_ids
 }
 
 resource "aws_db_parameter_group" "this" {
-  for_each = local.store_count
+  for_each = local.rds
 
   name_prefix = "${var.name}-"
-  family      = "postgres18" # which takes connections with TLS only, without being told
+  family      = "postgres18" # requires TLS by default
 
-  # What takes longer than a second is worth a line in the log.
+  # Logs statements that take longer than a second.
   parameter {
     name  = "log_min_duration_statement"
     value = "1000"
   }
 
-  # Voters are random, so each first change of a page after a checkpoint writes all of it to the log: fewer checkpoints,
-  # a smaller log. In MB, a tenth of the disk.
+  # Voters are random, so the first change of a page after a checkpoint writes the full page to the WAL: fewer checkpoints make a
+  # smaller WAL. In MB, a tenth of the disk.
   parameter {
     name  = "max_wal_size"
-    value = tostring(floor(var.store_gb * 1024 / 10))
+    value = tostring(floor(var.store_allocated_storage * 1024 / 10))
   }
 
   # In seconds.
@@ -35,7 +35,7 @@ resource "aws_db_parameter_group" "this" {
   }
 }
 
-# RDS would make them itself, and keep them for ever.
+# RDS would create these log groups itself, without an expiry.
 resource "aws_cloudwatch_log_group" "store" {
   for_each = var.store == "rds" ? toset(local.store_logs) : toset([])
 
@@ -44,7 +44,7 @@ resource "aws_cloudwatch_log_group" "store" {
 }
 
 resource "aws_db_instance" "this" {
-  for_each = local.store_count
+  for_each = local.rds
 
   identifier = var.name
 
@@ -54,10 +54,10 @@ resource "aws_db_instance" "this" {
   parameter_group_name       = aws_db_parameter_group.this[each.key].name
   ca_cert_identifier         = "rds-ca-rsa2048-g1"
 
-  instance_class        = var.store_class
+  instance_class        = var.store_instance_class
   storage_type          = "gp3"
-  allocated_storage     = var.store_gb
-  max_allocated_storage = 4 * var.store_gb
+  allocated_storage     = var.store_allocated_storage
+  max_allocated_storage = 4 * var.store_allocated_storage
   storage_encrypted     = true
 
   db_name                     = "voting"
@@ -68,22 +68,22 @@ resource "aws_db_instance" "this" {
   db_subnet_group_name   = aws_db_subnet_group.this[each.key].name
   vpc_security_group_ids = [var.store_security_group_id]
   publicly_accessible    = false
-  multi_az               = var.highly_available
+  multi_az               = var.multi_az
 
   snapshot_identifier       = var.store_snapshot
-  backup_retention_period   = var.backup_days
+  backup_retention_period   = var.backup_retention_days
   copy_tags_to_snapshot     = true
-  deletion_protection       = var.protected
-  skip_final_snapshot       = !var.protected
-  final_snapshot_identifier = local.last
-  delete_automated_backups  = !var.protected
+  deletion_protection       = var.deletion_protection
+  skip_final_snapshot       = !var.deletion_protection
+  final_snapshot_identifier = local.final_snapshot_name
+  delete_automated_backups  = !var.deletion_protection
 
   performance_insights_enabled    = true
   enabled_cloudwatch_logs_exports = local.store_logs
 
   depends_on = [aws_cloudwatch_log_group.store]
 
-  # Both are of the moment at which it is made.
+  # Both are used only at creation.
   lifecycle {
     ignore_changes = [snapshot_identifier, final_snapshot_identifier]
   }

@@ -1,4 +1,4 @@
-# Names for the pages, and a certificate for them that renews itself.
+# DNS records for the pages, and a certificate for them that is renewed automatically.
 
 locals {
   names = sort(var.names)

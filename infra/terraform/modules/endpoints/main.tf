@@ -1,4 +1,4 @@
-# Interface endpoints: AWS's services inside the network, under their usual names. Each costs by the hour in each zone.
+# Interface endpoints: AWS services inside the network, under their usual names. Each is billed by the hour in each zone.
 
 data "aws_region" "this" {}
 

@@ -1,6 +1,6 @@
 output "subnet_ids" {
-  description = "The same subnets, once they have the endpoints"
+  description = "Input subnet_ids, available once the endpoints exist"
   value       = var.subnet_ids
-  # A machine that starts before reaches AWS's services by the internet, or not at all.
+  # A machine that starts earlier reaches AWS services over the internet, or not at all.
   depends_on = [aws_vpc_endpoint.this]
 }

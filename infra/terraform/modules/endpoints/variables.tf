@@ -4,7 +4,7 @@ variable "name" {
 }
 
 variable "vpc_id" {
-  description = "Network that gets the endpoints"
+  description = "VPC of the endpoints"
   type        = string
 }
 
@@ -20,17 +20,17 @@ variable "security_group_id" {
 
   validation {
     condition     = var.security_group_id != null || length(var.services) == 0
-    error_message = "Endpoints need a security_group_id, or the network's default group would keep everybody out."
+    error_message = "Endpoints need a security_group_id: the network's default group would block all traffic."
   }
 }
 
 variable "services" {
-  description = "Services that get an endpoint, as in AWS's names of endpoints"
+  description = "AWS services that get an endpoint, as in AWS's names of endpoints"
   type        = set(string)
   default     = []
 
   validation {
     condition     = length(setsubtract(var.services, ["autoscaling", "ec2", "ec2messages", "ecr.api", "ecr.dkr", "kms", "logs", "monitoring", "secretsmanager", "sns", "ssm", "ssmmessages"])) == 0
-    error_message = "services are some of those that machines use: autoscaling, ec2, ec2messages, ecr.api, ecr.dkr, kms, logs, monitoring, secretsmanager, sns, ssm, ssmmessages."
+    error_message = "services must be some of those that machines use: autoscaling, ec2, ec2messages, ecr.api, ecr.dkr, kms, logs, monitoring, secretsmanager, sns, ssm, ssmmessages."
   }
 }

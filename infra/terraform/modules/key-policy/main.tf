@@ -1,5 +1,5 @@
-# The policy of a key of KMS: the account administers it, so that its roles decide who may use it. Keys themselves stand where
-# they are used, because `prevent_destroy` cannot be an input.
+# Policy of a KMS key: the account administers it, so that IAM roles control its use. The keys themselves are declared where they are
+# used, because `prevent_destroy` cannot be an input.
 
 data "aws_caller_identity" "this" {}
 
@@ -14,7 +14,7 @@ locals {
     Resource  = "*"
   }
 
-  # Services of AWS act for this account only.
+  # AWS services may use the key for this account only.
   services = [for services in [var.services] : {
     Sid       = "ServicesOfAWSUseIt"
     Effect    = "Allow"

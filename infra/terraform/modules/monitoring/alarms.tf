@@ -1,87 +1,87 @@
-# Alarms on what AWS itself measures. What the services measure is Prometheus' business, with one exception: if nobody takes
-# ballots out of the queue, somebody should hear of it even when the monitoring machine is away.
+# Alarms on metrics of AWS. Prometheus alerts on the services' metrics, with one exception: an alarm on ballots that no worker
+# processes must work even when the monitoring machine is down.
 
 locals {
   load_balancer_alarms = merge([for load_balancer in var.load_balancer[*] : merge(
     {
       "5xx" = {
-        why        = "The load balancer or the services answer many requests with errors"
-        namespace  = "AWS/ApplicationELB", metric = "HTTPCode_Target_5XX_Count", statistic = "Sum"
-        dimensions = { LoadBalancer = load_balancer.name }
-        above      = 25, minutes = 3, missing = "notBreaching"
+        description = "Many responses of the load balancer or the services are errors"
+        namespace   = "AWS/ApplicationELB", metric = "HTTPCode_Target_5XX_Count", statistic = "Sum"
+        dimensions  = { LoadBalancer = load_balancer.name }
+        above       = 25, minutes = 3, treat_missing_data = "notBreaching"
       }
       "5xx-without-target" = {
-        why        = "The load balancer finds nobody to answer"
-        namespace  = "AWS/ApplicationELB", metric = "HTTPCode_ELB_5XX_Count", statistic = "Sum"
-        dimensions = { LoadBalancer = load_balancer.name }
-        above      = 25, minutes = 3, missing = "notBreaching"
+        description = "The load balancer has no healthy target"
+        namespace   = "AWS/ApplicationELB", metric = "HTTPCode_ELB_5XX_Count", statistic = "Sum"
+        dimensions  = { LoadBalancer = load_balancer.name }
+        above       = 25, minutes = 3, treat_missing_data = "notBreaching"
       }
       "latency" = {
-        why       = "One request in a hundred takes longer than a quarter of a second"
-        namespace = "AWS/ApplicationELB", metric = "TargetResponseTime", statistic = "p99"
-        # The result's live events last as long as somebody looks, so only votes count.
-        dimensions = { LoadBalancer = load_balancer.name, TargetGroup = load_balancer.target_groups[local.measured] }
-        above      = 0.25, minutes = 10, missing = "notBreaching"
+        description = "The 99th percentile of the latency of votes is above 250 ms"
+        namespace   = "AWS/ApplicationELB", metric = "TargetResponseTime", statistic = "p99"
+        # Requests for the result's live events last as long as the page is open, so only those for votes are measured.
+        dimensions = { LoadBalancer = load_balancer.name, TargetGroup = load_balancer.target_groups[local.vote_target_group] }
+        above      = 0.25, minutes = 10, treat_missing_data = "notBreaching"
       }
     },
     { for key, group in load_balancer.target_groups : "unhealthy-${key}" => {
-      why        = "A target of ${key} is not ready"
-      namespace  = "AWS/ApplicationELB", metric = "UnHealthyHostCount", statistic = "Maximum"
-      dimensions = { LoadBalancer = load_balancer.name, TargetGroup = group }
-      above      = 0, minutes = 5, missing = "notBreaching"
+      description = "A target of ${key} is not ready"
+      namespace   = "AWS/ApplicationELB", metric = "UnHealthyHostCount", statistic = "Maximum"
+      dimensions  = { LoadBalancer = load_balancer.name, TargetGroup = group }
+      above       = 0, minutes = 5, treat_missing_data = "notBreaching"
     } },
   )]...)
 
-  measured = try([for key in sort(keys(var.load_balancer.target_groups)) : key if startswith(key, "vote")][0], "")
+  vote_target_group = try([for key in sort(keys(var.load_balancer.target_groups)) : key if startswith(key, "vote")][0], "")
 
   group_alarms = { for group, min in var.groups : "machines-${group}" => {
-    why        = "${group} has fewer machines than it should have at least"
-    namespace  = "AWS/AutoScaling", metric = "GroupInServiceInstances", statistic = "Minimum"
-    dimensions = { AutoScalingGroupName = group }
-    below      = min, minutes = 10, missing = "breaching"
+    description = "${group} has fewer machines than its minimum"
+    namespace   = "AWS/AutoScaling", metric = "GroupInServiceInstances", statistic = "Minimum"
+    dimensions  = { AutoScalingGroupName = group }
+    below       = min, minutes = 10, treat_missing_data = "breaching"
   } if min > 0 }
 
   machines = merge(var.machines, { for host in module.host : "monitoring" => host.instance_id })
 
   machine_alarms = merge([for machine, id in local.machines : {
     "disk-${machine}" = {
-      why        = "The disk of ${machine} is nearly full"
-      namespace  = "VotingApp", metric = "disk_used_percent", statistic = "Maximum"
-      dimensions = { InstanceId = id }
-      above      = 85, minutes = 15, missing = "notBreaching"
+      description = "The disk of ${machine} is nearly full"
+      namespace   = "VotingApp", metric = "disk_used_percent", statistic = "Maximum"
+      dimensions  = { InstanceId = id }
+      above       = 85, minutes = 15, treat_missing_data = "notBreaching"
     }
     "memory-${machine}" = {
-      why        = "The memory of ${machine} is nearly full"
-      namespace  = "VotingApp", metric = "mem_used_percent", statistic = "Maximum"
-      dimensions = { InstanceId = id }
-      above      = 90, minutes = 15, missing = "notBreaching"
+      description = "The memory of ${machine} is nearly full"
+      namespace   = "VotingApp", metric = "mem_used_percent", statistic = "Maximum"
+      dimensions  = { InstanceId = id }
+      above       = 90, minutes = 15, treat_missing_data = "notBreaching"
     }
     "status-${machine}" = {
-      why        = "${machine} does not answer AWS"
-      namespace  = "AWS/EC2", metric = "StatusCheckFailed", statistic = "Maximum"
-      dimensions = { InstanceId = id }
-      above      = 0, minutes = 5, missing = "breaching"
+      description = "${machine} fails AWS's status checks"
+      namespace   = "AWS/EC2", metric = "StatusCheckFailed", statistic = "Maximum"
+      dimensions  = { InstanceId = id }
+      above       = 0, minutes = 5, treat_missing_data = "breaching"
     }
   }]...)
 
   store_alarms = merge([for store in var.store[*] : {
     "store-cpu" = {
-      why        = "The store is busy"
-      namespace  = "AWS/RDS", metric = "CPUUtilization", statistic = "Average"
-      dimensions = { DBInstanceIdentifier = store.identifier }
-      above      = 80, minutes = 15, missing = "breaching"
+      description = "The store's CPU utilization is high"
+      namespace   = "AWS/RDS", metric = "CPUUtilization", statistic = "Average"
+      dimensions  = { DBInstanceIdentifier = store.identifier }
+      above       = 80, minutes = 15, treat_missing_data = "breaching"
     }
     "store-disk" = {
-      why        = "The store's disk is nearly full"
-      namespace  = "AWS/RDS", metric = "FreeStorageSpace", statistic = "Minimum"
-      dimensions = { DBInstanceIdentifier = store.identifier }
-      below      = floor(store.gb * 0.15 * 1024 * 1024 * 1024), minutes = 10, missing = "breaching"
+      description = "The store's disk is nearly full"
+      namespace   = "AWS/RDS", metric = "FreeStorageSpace", statistic = "Minimum"
+      dimensions  = { DBInstanceIdentifier = store.identifier }
+      below       = floor(store.allocated_storage * 0.15 * 1024 * 1024 * 1024), minutes = 10, treat_missing_data = "breaching"
     }
     "store-memory" = {
-      why        = "The store has less than 128 MB of memory to spare"
-      namespace  = "AWS/RDS", metric = "FreeableMemory", statistic = "Minimum"
-      dimensions = { DBInstanceIdentifier = store.identifier }
-      below      = 134217728, minutes = 15, missing = "breaching"
+      description = "The store has less than 128 MB of free memory"
+      namespace   = "AWS/RDS", metric = "FreeableMemory", statistic = "Minimum"
+      dimensions  = { DBInstanceIdentifier = store.identifier }
+      below       = 134217728, minutes = 15, treat_missing_data = "breaching"
     }
   }]...)
 
@@ -92,38 +92,38 @@ locals {
 
   queue_alarms = merge([for queue in var.queue[*] : {
     "queue-memory" = {
-      why        = "The queue is nearly full, and then it takes no votes"
-      namespace  = queue.kind == "memorydb" ? "AWS/MemoryDB" : "AWS/ElastiCache", metric = "DatabaseMemoryUsagePercentage", statistic = "Maximum"
-      dimensions = local.queue_dimensions[queue.kind]
-      above      = 80, minutes = 5, missing = "breaching"
+      description = "The queue is nearly full; a full queue rejects ballots"
+      namespace   = queue.kind == "memorydb" ? "AWS/MemoryDB" : "AWS/ElastiCache", metric = "DatabaseMemoryUsagePercentage", statistic = "Maximum"
+      dimensions  = local.queue_dimensions[queue.kind]
+      above       = 80, minutes = 5, treat_missing_data = "breaching"
     }
     "queue-cpu" = {
-      why        = "The queue is busy"
-      namespace  = queue.kind == "memorydb" ? "AWS/MemoryDB" : "AWS/ElastiCache", metric = "EngineCPUUtilization", statistic = "Average"
-      dimensions = local.queue_dimensions[queue.kind]
-      above      = 80, minutes = 10, missing = "breaching"
+      description = "The queue's CPU utilization is high"
+      namespace   = queue.kind == "memorydb" ? "AWS/MemoryDB" : "AWS/ElastiCache", metric = "EngineCPUUtilization", statistic = "Average"
+      dimensions  = local.queue_dimensions[queue.kind]
+      above       = 80, minutes = 10, treat_missing_data = "breaching"
     }
   }]...)
 
   backlog_alarm = {
     "backlog" = {
-      why        = "Ballots wait longer than a minute, or no worker says how long"
-      namespace  = "VotingApp", metric = "OldestBallotAge", statistic = "Minimum"
-      dimensions = { Environment = var.environment }
-      above      = 60, minutes = 5, missing = "breaching"
+      description = "The oldest ballot has waited longer than a minute, or no worker reports its age"
+      namespace   = "VotingApp", metric = "OldestBallotAge", statistic = "Minimum"
+      dimensions  = { Environment = var.environment }
+      above       = 60, minutes = 5, treat_missing_data = "breaching"
     }
   }
 
   alarms = { for name, alarm in merge(local.load_balancer_alarms, local.group_alarms, local.machine_alarms, local.store_alarms, local.queue_alarms, local.backlog_alarm) : name => {
-    why        = alarm.why
-    namespace  = alarm.namespace
-    metric     = alarm.metric
-    statistic  = alarm.statistic
-    dimensions = alarm.dimensions
-    minutes    = alarm.minutes
-    missing    = alarm.missing
-    comparison = can(alarm.above) ? "GreaterThanThreshold" : "LessThanThreshold"
-    threshold  = try(alarm.above, alarm.below)
+    description        = alarm.description
+    namespace          = alarm.namespace
+    metric             = alarm.metric
+    statistic          = alarm.statistic
+    dimensions         = alarm.dimensions
+    minutes            = alarm.minutes
+    treat_missing_data = alarm.treat_missing_data
+    comparison         = can(alarm.above) ? "GreaterThanThreshold" : "LessThanThreshold"
+    threshold          = try(alarm.above, alarm.below)
   } }
 }
 
@@ -131,7 +131,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   for_each = local.alarms
 
   alarm_name          = "${var.name}-${each.key}"
-  alarm_description   = each.value.why
+  alarm_description   = each.value.description
   namespace           = each.value.namespace
   metric_name         = each.value.metric
   dimensions          = each.value.dimensions
@@ -141,7 +141,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   evaluation_periods  = each.value.minutes
   comparison_operator = each.value.comparison
   threshold           = each.value.threshold
-  treat_missing_data  = each.value.missing
+  treat_missing_data  = each.value.treat_missing_data
   alarm_actions       = [aws_sns_topic.alarms.arn]
   ok_actions          = [aws_sns_topic.alarms.arn]
 }

@@ -1,4 +1,4 @@
-# One page of graphs: each alarm with its threshold, in the order of their names, and above them what is on fire now.
+# A dashboard: a graph with its threshold for each alarm, sorted by name, below a list of the alarms that are firing.
 
 resource "aws_cloudwatch_dashboard" "this" {
   dashboard_name = var.name
@@ -20,7 +20,7 @@ resource "aws_cloudwatch_dashboard" "this" {
         width  = 8
         height = 6
         properties = {
-          title       = local.alarms[name].why
+          title       = local.alarms[name].description
           region      = data.aws_region.this.region
           period      = 60
           stat        = local.alarms[name].statistic

@@ -1,4 +1,4 @@
-# The machine of Prometheus and Grafana. It finds the others by their tags, and may do nothing else with them.
+# The machine of Prometheus and Grafana. It discovers the other machines by their tags and has no other access to them.
 
 module "host" {
   source   = "../compute"
@@ -7,7 +7,7 @@ module "host" {
   name                     = "${var.name}-monitoring"
   environment              = var.environment
   role                     = "monitoring"
-  single                   = true
+  single_instance          = true
   zone                     = var.host.zone
   subnet_ids               = var.host.subnet_ids
   public_address           = var.host.public_address
@@ -22,9 +22,9 @@ module "host" {
   permissions_boundary_arn = var.permissions_boundary_arn
 
   statements = concat(var.host.statements, [
-    # Discovery: these actions know no resources.
+    # Discovery: these actions support no resources.
     { actions = ["ec2:DescribeInstances", "ec2:DescribeAvailabilityZones"], resources = ["*"], condition = {} },
-    # Alerts go where alarms go, unless they have an address of their own.
+    # Alerts are sent to the topic of the alarms unless they have receivers of their own.
     { actions = ["sns:Publish"], resources = [aws_sns_topic.alarms.arn], condition = {} },
     { actions = ["kms:Decrypt", "kms:GenerateDataKey"], resources = [aws_kms_key.this.arn], condition = {} },
   ])

@@ -1,4 +1,4 @@
-# What tells people how the environment does: logs, alarms, a dashboard, a budget, and the machine of Prometheus and Grafana.
+# Monitoring of an environment: logs, alarms, a dashboard, a budget, and the machine of Prometheus and Grafana.
 
 data "aws_caller_identity" "this" {}
 
@@ -15,7 +15,7 @@ module "key_policy" {
   services = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"]
 }
 
-# Messages are encrypted with a key of our own, since AWS's does not let alarms and budgets in.
+# Messages are encrypted with a customer-managed key, because AWS's own key does not allow alarms and budgets to publish.
 resource "aws_kms_key" "this" {
   description             = "Alarm messages of ${var.name}"
   enable_key_rotation     = true
@@ -52,7 +52,7 @@ resource "aws_sns_topic_subscription" "emails" {
   endpoint  = each.value
 }
 
-# Its name is one of the account's, which may have an environment of this name in several regions.
+# Budget names are unique in the account, which may have an environment of this name in several regions.
 resource "aws_budgets_budget" "this" {
   name         = "${var.name}-${data.aws_region.this.region}"
   budget_type  = "COST"

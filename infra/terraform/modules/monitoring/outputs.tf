@@ -1,24 +1,24 @@
 output "topic_arn" {
-  description = "The topic that alarms are published to"
+  description = "ARN of the topic that alarms are published to"
   value       = aws_sns_topic.alarms.arn
 }
 
 output "log_group" {
-  description = "The log group of machines and services"
+  description = "Log group of machines and services"
   value       = { name = aws_cloudwatch_log_group.services.name, arn = aws_cloudwatch_log_group.services.arn }
 }
 
 output "alarm_names" {
-  description = "The alarms"
+  description = "Names of the alarms"
   value       = [for alarm in aws_cloudwatch_metric_alarm.this : alarm.alarm_name]
 }
 
 output "dashboard" {
-  description = "The dashboard's name"
+  description = "Name of the dashboard"
   value       = aws_cloudwatch_dashboard.this.dashboard_name
 }
 
 output "host" {
-  description = "The machine of Prometheus and Grafana, or null: its id, its address, and what it does when it starts"
+  description = "Id, address and user data of the machine of Prometheus and Grafana. null without one"
   value       = one([for host in module.host : { instance_id = host.instance_id, address = host.address, user_data = host.user_data }])
 }

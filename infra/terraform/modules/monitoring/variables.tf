@@ -1,82 +1,82 @@
 variable "name" {
-  description = "What names of resources begin with, such as voting-app-prod"
+  description = "Prefix of the names of resources, such as voting-app-prod"
   type        = string
 }
 
 variable "environment" {
-  description = "The environment, which costs are told apart by"
+  description = "Name of the environment, for its tag in the cost filter"
   type        = string
 }
 
 variable "emails" {
-  description = "Who hears of alarms"
+  description = "Email addresses that receive alarms"
   type        = list(string)
   default     = []
 
   validation {
     condition     = alltrue([for email in var.emails : can(regex("^[^@\\s]+@[^@\\s]+\\.[^@\\s]+$", email))])
-    error_message = "emails are addresses such as oncall@example.org."
+    error_message = "emails must be addresses such as oncall@example.org."
   }
 }
 
 variable "log_retention_days" {
-  description = "How long logs are kept"
+  description = "Retention of logs, in days"
   type        = number
   default     = 30
 
   validation {
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400], var.log_retention_days)
-    error_message = "log_retention_days is one that CloudWatch knows: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365 or 400."
+    error_message = "log_retention_days must be a value that CloudWatch supports: 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365 or 400."
   }
 }
 
 variable "budget_usd" {
-  description = "What the environment may cost a month; at four fifths, and when it is going to be more, somebody hears of it"
+  description = "Monthly budget of the environment. AWS notifies emails at 80 percent of it, and when the forecast exceeds it"
   type        = number
 
   validation {
     condition     = var.budget_usd >= 1
-    error_message = "budget_usd is 1 or more."
+    error_message = "budget_usd must be 1 or more."
   }
 }
 
 variable "load_balancer" {
-  description = "The load balancer and its target groups, by their names in metrics"
+  description = "Load balancer and its target groups, by their names in metrics"
   type        = object({ name = string, target_groups = map(string) })
   default     = null
 }
 
 variable "groups" {
-  description = "The groups of machines by name, each with how many there should be at least"
+  description = "Auto scaling groups by name, each with its minimum number of machines"
   type        = map(number)
   default     = {}
 }
 
 variable "machines" {
-  description = "Single machines: what they are, and their ids"
+  description = "Ids of single machines, by role"
   type        = map(string)
   default     = {}
 }
 
 variable "store" {
-  description = "The store's identifier, where it is a service of AWS, and its disk"
-  type        = object({ identifier = string, gb = number })
+  description = "Identifier of the store and size of its disk, if it is managed by AWS"
+  type        = object({ identifier = string, allocated_storage = number })
   default     = null
 }
 
 variable "queue" {
-  description = "The queue's kind and identifier, where it is a service of AWS"
+  description = "Kind and identifier of the queue, if it is managed by AWS"
   type        = object({ kind = string, identifier = string })
   default     = null
 
   validation {
     condition     = var.queue == null || contains(["memorydb", "elasticache"], try(var.queue.kind, ""))
-    error_message = "The queue's kind is memorydb or elasticache."
+    error_message = "The queue's kind must be memorydb or elasticache."
   }
 }
 
 variable "host" {
-  description = "The machine of Prometheus and Grafana, or null for none"
+  description = "Machine of Prometheus and Grafana. null: none"
   type = object({
     subnet_ids         = list(string)
     zone               = string
@@ -93,7 +93,7 @@ variable "host" {
 }
 
 variable "permissions_boundary_arn" {
-  description = "A policy that bounds what roles may ever do; null for none"
+  description = "Permissions boundary of the roles. null: none"
   type        = string
   default     = null
 }

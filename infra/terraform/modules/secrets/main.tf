@@ -1,11 +1,11 @@
-# The application's secrets, made at random. Each is a parameter of its own, so that a machine can be given those it needs
-# and no others. They are in the state too: whoever may read the state may read them, which is why it is encrypted and closed.
+# The application's secrets, generated at random. Each is a separate parameter, so that a machine can be granted only those that it
+# needs. They are in the state too, in plain text for everyone who may read it; therefore it is encrypted and access is restricted.
 
 module "key_policy" {
   source = "../key-policy"
 }
 
-# With AWS's own key, whoever may read any parameter of the account could decrypt these.
+# With AWS's own key, everyone who may read any parameter of the account could decrypt these.
 resource "aws_kms_key" "this" {
   description             = "Secrets of ${var.name}"
   enable_key_rotation     = true
@@ -22,7 +22,7 @@ data "aws_secretsmanager_random_password" "this" {
   for_each = var.lengths
 
   password_length            = each.value
-  exclude_punctuation        = true # They become parts of URLs.
+  exclude_punctuation        = true # The values become parts of URLs.
   require_each_included_type = true
 }
 
@@ -30,23 +30,23 @@ resource "aws_ssm_parameter" "this" {
   for_each = var.lengths
 
   name        = "/${var.name}/secrets/${each.key}"
-  description = "The ${replace(each.key, "-", " ")} of ${var.name}"
+  description = "Secret ${each.key} of ${var.name}"
   type        = "SecureString"
   key_id      = aws_kms_key.this.arn
   value       = data.aws_secretsmanager_random_password.this[each.key].random_password
 
   lifecycle {
-    # Each plan draws lots again. Whoever wants a new secret puts one (runbooks/secrets.md), and it stays.
+    # Each plan generates a new random value. Operators replace a secret directly (runbooks/secrets.md), and Terraform does not overwrite it.
     ignore_changes = [value]
   }
 }
 
-# What comes from outside: an operator writes the value (runbooks/secrets.md). A parameter cannot be empty.
+# Secrets from outside: an operator writes the value (runbooks/secrets.md). A parameter cannot be empty.
 resource "aws_ssm_parameter" "external" {
   for_each = var.external
 
   name        = "/${var.name}/secrets/${each.key}"
-  description = "The ${replace(each.key, "-", " ")} of ${var.name}, or none"
+  description = "Secret ${each.key} of ${var.name}, or none"
   type        = "SecureString"
   key_id      = aws_kms_key.this.arn
   value       = "none"
@@ -54,9 +54,4 @@ resource "aws_ssm_parameter" "external" {
   lifecycle {
     ignore_changes = [value]
   }
-}
-
-moved {
-  from = aws_ssm_parameter.address
-  to   = aws_ssm_parameter.external
 }

@@ -1,13 +1,13 @@
 variable "name" {
-  description = "What names of resources begin with, such as voting-app-dev"
+  description = "Prefix of the names of resources, such as voting-app-dev"
   type        = string
 }
 
 variable "lengths" {
-  description = "The secrets by name, each with its length in characters"
+  description = "Secrets by name, each with its length in characters"
   type        = map(number)
   default = {
-    # Signs the voters' cookies: 64 bytes at least.
+    # Signs the voters' cookies: at least 64 bytes.
     cookie-key             = 128
     vote-queue-password    = 48
     worker-queue-password  = 48
@@ -20,7 +20,7 @@ variable "lengths" {
 
   validation {
     condition     = alltrue([for length in values(var.lengths) : length >= 32 && length <= 128])
-    error_message = "Each of lengths is 32 to 128: shorter ones can be guessed, and longer ones are refused by the queue."
+    error_message = "Each of lengths must be 32 to 128: shorter ones can be guessed, and the queue rejects longer ones."
   }
 }
 

@@ -1,21 +1,20 @@
-# Who may talk to whom. Every port that is open anywhere is in rules.tf, and there is no SSH: machines are entered through
-# Session Manager, which needs no port.
+# Security groups. rules.tf has every open port. There is no SSH: operators use Session Manager, which needs no open port.
 
 locals {
   groups = merge({
-    load_balancer = "What the world reaches"
+    load_balancer = "Load balancer"
     front         = "Machines of the voting page and of the result page"
     worker        = "Machines of the worker"
-    monitoring    = "The machine of Prometheus and Grafana"
-    queue         = "The queue, where it is a service of its own"
-    database      = "The store, where it is a service of its own"
-  }, var.endpoints ? { endpoints = "Interface endpoints of AWS's services" } : {})
+    monitoring    = "Machine of Prometheus and Grafana"
+    queue         = "Queue, if it is an AWS service"
+    database      = "Store, if it is an AWS service"
+  }, var.endpoints ? { endpoints = "Interface endpoints of AWS services" } : {})
 }
 
 resource "aws_security_group" "this" {
   for_each = local.groups
 
-  # AWS changes neither name nor description: one that was there before keeps its own.
+  # AWS cannot change the name and the description of a group: an imported one keeps its own.
   name        = try(var.adopted_groups[each.key].name, null)
   name_prefix = contains(keys(var.adopted_groups), each.key) ? null : "${var.name}-${replace(each.key, "_", "-")}-"
   description = try(var.adopted_groups[each.key].description, each.value)
@@ -46,19 +45,19 @@ resource "aws_vpc_security_group_ingress_rule" "this" {
   }
 }
 
-# A content delivery network counts as many rules as its list has entries, which leaves room for one port only. It is let in
-# before everybody else is kept out.
-resource "aws_vpc_security_group_ingress_rule" "delivered" {
-  for_each = local.delivered
+# A CDN's prefix list counts as many rules as it has entries, so the limit of a group allows one port only. The rule is created before
+# the other ingress rules are removed.
+resource "aws_vpc_security_group_ingress_rule" "cdn" {
+  for_each = local.cdn
 
   security_group_id = aws_security_group.this["load_balancer"].id
-  description       = "HTTPS from the delivery network"
+  description       = "HTTPS from the CDN"
   ip_protocol       = "tcp"
   from_port         = each.value
   to_port           = each.value
   prefix_list_id    = var.public_prefix_list_id
 
-  tags = { Name = "HTTPS from the delivery network" }
+  tags = { Name = "HTTPS from the CDN" }
 
   depends_on = [aws_vpc_security_group_ingress_rule.this]
 }

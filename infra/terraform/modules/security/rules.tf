@@ -1,10 +1,10 @@
-# The rules as tables, keyed by what they say of themselves.
+# Tables of the rules. The keys are the descriptions.
 
 locals {
   machines = ["front", "worker", "monitoring"]
 
-  # Between our own groups: one line is one rule at each end.
-  between = merge(
+  # Between the environment's own groups: one line is an ingress and an egress rule.
+  internal = merge(
     {
       "vote: queue"                   = { from = "front", to = "queue", port = var.ports.queue }
       "worker: queue"                 = { from = "worker", to = "queue", port = var.ports.queue }
@@ -19,7 +19,7 @@ locals {
       "Prometheus: front containers"  = { from = "monitoring", to = "front", port = var.ports.cadvisor }
       "Prometheus: worker containers" = { from = "monitoring", to = "worker", port = var.ports.cadvisor }
     },
-    # The exporters of queue and store are where these are, or on the monitoring machine.
+    # The exporters of queue and store run beside these, or on the monitoring machine.
     var.self_hosted_data ? {
       "Prometheus: queue exporter"    = { from = "monitoring", to = "front", port = var.ports.redis_exporter }
       "Prometheus: database exporter" = { from = "monitoring", to = "front", port = var.ports.postgres_exporter }
@@ -31,41 +31,41 @@ locals {
       "load balancer: vote"   = { from = "load_balancer", to = "front", port = var.ports.vote }
       "load balancer: result" = { from = "load_balancer", to = "front", port = var.ports.result }
     } : {},
-    var.endpoints ? { for group in local.machines : "${group}: AWS's services" => { from = group, to = "endpoints", port = 443 } } : {},
+    var.endpoints ? { for group in local.machines : "${group}: AWS services" => { from = group, to = "endpoints", port = 443 } } : {},
   )
 
-  # The world: 80 and 443 of the load balancer, or the ports of the two pages, or both.
-  doors = { for name, door in {
+  # Public ingress: 80 and 443 of the load balancer, or the ports of the two pages, or both.
+  public_ports = { for name, port in {
     "HTTP"   = { to = "load_balancer", port = 80 }
     "HTTPS"  = { to = "load_balancer", port = 443 }
     "vote"   = { to = "front", port = var.ports.vote }
     "result" = { to = "front", port = var.ports.result }
-  } : name => door if door.to == "front" ? var.direct || !var.load_balancer : var.load_balancer }
-  delivered = { for name, port in { HTTPS = 443 } : name => port if var.load_balancer && var.public_prefix_list_id != null }
-  by_cidr   = length(local.delivered) > 0 ? {} : merge([for cidr in var.public_cidrs : { for name, door in local.doors : "${name} from ${cidr}" => merge(door, { cidr = cidr }) }]...)
+  } : name => port if port.to == "front" ? var.direct_access || !var.load_balancer : var.load_balancer }
+  cdn       = { for name, port in { HTTPS = 443 } : name => port if var.load_balancer && var.public_prefix_list_id != null }
+  from_cidr = length(local.cdn) > 0 ? {} : merge([for cidr in var.public_cidrs : { for name, port in local.public_ports : "${name} from ${cidr}" => merge(port, { cidr = cidr }) }]...)
 
-  administration = merge([for cidr in var.admin_cidrs : {
+  from_admin_cidr = merge([for cidr in var.admin_cidrs : {
     "Grafana from ${cidr}"    = { to = "monitoring", port = var.ports.grafana, cidr = cidr }
     "Prometheus from ${cidr}" = { to = "monitoring", port = var.ports.prometheus, cidr = cidr }
   }]...)
 
-  ingress = { for name, rule in merge(local.between, local.by_cidr, local.administration) : name => {
+  ingress = { for name, rule in merge(local.internal, local.from_cidr, local.from_admin_cidr) : name => {
     to   = rule.to
     port = rule.port
     from = try(rule.from, null)
     cidr = try(rule.cidr, null)
   } }
 
-  # Packages, images, the playbook, and AWS's own services where they have no endpoint. A CIDR of its own in each key would
-  # replace the rules for everywhere by equal ones, which AWS refuses while the former exist.
-  outside = merge(flatten([for group in local.machines : [for cidr in var.outbound_cidrs : {
+  # Packages, images, the playbook, and AWS services without an endpoint. With the CIDR in every key, the rules for 0.0.0.0/0 would be
+  # replaced by equal ones, which AWS rejects while the old ones exist.
+  to_cidr = merge(flatten([for group in local.machines : [for cidr in var.outbound_cidrs : {
     "${group}: HTTPS ${cidr == "0.0.0.0/0" ? "out" : "to ${cidr}"}" = { from = group, port = 443, cidr = cidr }
     "${group}: HTTP ${cidr == "0.0.0.0/0" ? "out" : "to ${cidr}"}"  = { from = group, port = 80, cidr = cidr }
   }]])...)
-  # The gateway endpoint: AWS's agents, and the layers of images in ECR.
-  buckets = var.endpoints ? { for group in local.machines : "${group}: S3" => { from = group, port = 443, list = var.s3_prefix_list_id } } : {}
+  # S3's gateway endpoint: AWS's agents, and the layers of images in ECR.
+  to_s3 = var.endpoints ? { for group in local.machines : "${group}: S3" => { from = group, port = 443, list = var.s3_prefix_list_id } } : {}
 
-  egress = { for name, rule in merge(local.between, local.outside, local.buckets) : name => {
+  egress = { for name, rule in merge(local.internal, local.to_cidr, local.to_s3) : name => {
     from = rule.from
     port = rule.port
     to   = try(rule.to, null)

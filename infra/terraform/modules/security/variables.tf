@@ -1,15 +1,15 @@
 variable "name" {
-  description = "What names of resources begin with, such as voting-app-dev"
+  description = "Prefix of the names of resources, such as voting-app-dev"
   type        = string
 }
 
 variable "vpc_id" {
-  description = "The network that the groups belong to"
+  description = "VPC of the groups"
   type        = string
 }
 
 variable "ports" {
-  description = "Where everything listens"
+  description = "Ports of all services"
   type = object({
     vote              = number
     result            = number
@@ -28,78 +28,78 @@ variable "ports" {
 
   validation {
     condition     = alltrue([for port in values(var.ports) : port > 0 && port < 65536 && floor(port) == port])
-    error_message = "Each of ports is a whole number from 1 to 65535."
+    error_message = "Each of ports must be a whole number from 1 to 65535."
   }
 
   validation {
     condition     = length(distinct(values(var.ports))) == length(values(var.ports))
-    error_message = "No two of ports may be the same: they may be on one machine."
+    error_message = "All ports must be different: the services may be on one machine."
   }
 }
 
 variable "load_balancer" {
-  description = "Whether the world comes by a load balancer. Without one it reaches the two pages' ports"
+  description = "Public access through a load balancer. false: public access to the ports of the two pages"
   type        = bool
 }
 
-variable "direct" {
-  description = "Whether the two pages' ports are open to the world beside the load balancer"
+variable "direct_access" {
+  description = "Public access to the ports of the two pages in addition to the load balancer"
   type        = bool
   default     = false
 }
 
 variable "self_hosted_data" {
-  description = "Whether queue and store run on the services' machine, with their exporters, instead of being services of AWS"
+  description = "Queue, store and their exporters on the services' machine, instead of AWS services"
   type        = bool
   default     = false
 }
 
 variable "public_cidrs" {
-  description = "Who may vote and see the result"
+  description = "Networks that reach the voting page and the result page"
   type        = list(string)
   default     = ["0.0.0.0/0"]
 
   validation {
     condition     = length(var.public_cidrs) > 0 && alltrue([for cidr in var.public_cidrs : can(cidrhost(cidr, 0)) && !strcontains(cidr, ":")])
-    error_message = "public_cidrs are IPv4 networks such as 0.0.0.0/0 for everybody or 203.0.113.0/24 for an office; at least one."
+    error_message = "public_cidrs must be IPv4 networks such as 0.0.0.0/0 for all or 203.0.113.0/24 for an office; at least one."
   }
 }
 
 variable "public_prefix_list_id" {
-  description = "The prefix list of a content delivery network. If it is given, the load balancer listens to it alone"
+  description = "Prefix list of a CDN. If it is set, the load balancer accepts connections only from there"
   type        = string
   default     = null
 }
 
 variable "admin_cidrs" {
-  description = "From where Grafana and Prometheus are reached. Empty: only through Session Manager"
+  description = "Networks that reach Grafana and Prometheus directly. Empty: access through Session Manager only"
   type        = list(string)
   default     = []
 
   validation {
     condition     = alltrue([for cidr in var.admin_cidrs : can(cidrhost(cidr, 0)) && !strcontains(cidr, ":")])
-    error_message = "admin_cidrs are IPv4 networks such as 203.0.113.7/32."
+    error_message = "admin_cidrs must be IPv4 networks such as 203.0.113.7/32."
   }
 
   validation {
     condition     = alltrue([for cidr in var.admin_cidrs : try(tonumber(split("/", cidr)[1]) >= 16, false)])
-    error_message = "admin_cidrs name who administers, not the world: a network of /16 or smaller, such as 203.0.113.7/32; 0.0.0.0/0 is refused."
+    error_message = "admin_cidrs must be networks of /16 or smaller, such as 203.0.113.7/32: Grafana and Prometheus may not be public."
   }
 }
 
 variable "adopted_groups" {
-  description = "Groups that were there before and are imported: their names and descriptions, as AWS has them"
+  description = "Names and descriptions, as AWS has them, of existing security groups to import"
   type        = map(object({ name = string, description = string }))
   default     = {}
 
   validation {
     condition     = length(setsubtract(keys(var.adopted_groups), ["load_balancer", "front", "worker", "monitoring", "queue", "database"])) == 0
-    error_message = "adopted_groups are some of load_balancer, front, worker, monitoring, queue and database, each with its name and description."
+    error_message = "adopted_groups must be some of load_balancer, front, worker, monitoring, queue and database, each with its name and description."
   }
 }
 
 variable "endpoints" {
-  description = "Whether AWS's services have interface endpoints in the network, which machines then reach"
+  description = "Interface endpoints of AWS services in the network, which machines then reach"
   type        = bool
   default     = false
 }
@@ -111,17 +111,17 @@ variable "s3_prefix_list_id" {
 }
 
 variable "outbound_cidrs" {
-  description = "Networks that machines reach by HTTPS and HTTP, besides AWS's services at their endpoints"
+  description = "Networks that machines reach by HTTPS and HTTP, in addition to AWS services at their endpoints"
   type        = list(string)
   default     = ["0.0.0.0/0"]
 
   validation {
     condition     = alltrue([for cidr in var.outbound_cidrs : can(cidrhost(cidr, 0)) && !strcontains(cidr, ":")])
-    error_message = "outbound_cidrs are IPv4 networks such as 151.101.0.0/16, or 0.0.0.0/0 for all."
+    error_message = "outbound_cidrs must be IPv4 networks such as 151.101.0.0/16, or 0.0.0.0/0 for all."
   }
 
   validation {
     condition     = length(var.outbound_cidrs) <= 25
-    error_message = "outbound_cidrs are 25 at most: each is two rules of a security group, which has room for 60 in each direction."
+    error_message = "outbound_cidrs must be 25 at most: each is two rules of a security group, which may have 60 in each direction."
   }
 }

@@ -1,42 +1,41 @@
-# Who runs what: one machine with everything, or groups of machines for the two pages (one for each release) and the worker.
+# Roles of the machines: one machine with everything, or auto scaling groups for the two pages (one for each release) and the worker.
 
 locals {
-  fronts     = var.single ? {} : var.releases
-  workers    = var.single ? {} : { this = var.worker }
-  everything = var.single ? { this = var.releases[local.main_release] } : {}
+  fronts     = var.single_instance ? {} : var.releases
+  workers    = var.single_instance ? {} : { this = var.worker }
+  everything = var.single_instance ? { this = var.releases[local.main_release] } : {}
 
-  # The services of each release, as target groups are called.
-  served = flatten([for release in keys(var.releases) : ["vote-${release}", "result-${release}"]])
+  # Names of the target groups: the services of each release.
+  target_group_keys = flatten([for release in keys(var.releases) : ["vote-${release}", "result-${release}"]])
 
   queue_url = { for service in ["vote", "worker"] : service => "rediss://${try(module.data.queue.user_prefix, "")}${service}:{}@${try(module.data.queue.address, "")}:${local.ports.queue}" }
   store_url = { for service in ["worker", "result"] : service => "postgres://${service}:{}@${try(module.data.store.address, "")}:${local.ports.database}/${try(module.data.store.database, "")}?sslmode=verify-full" }
 
-  secret = { for key, name in module.secrets.names : key => { from = name, template = "{}" } }
+  secret_sources = { for key, name in module.secrets.names : key => { from = name, template = "{}" } }
 
   front_secrets = {
     "vote/queue-url"           = { from = module.secrets.names["vote-queue-password"], template = local.queue_url.vote }
-    "vote/cookie-key"          = local.secret["cookie-key"]
+    "vote/cookie-key"          = local.secret_sources["cookie-key"]
     "vote/cookie-key-previous" = { from = "${module.secrets.names["cookie-key"]}:previous", template = "{}" }
     "result/database-url"      = { from = module.secrets.names["result-store-password"], template = local.store_url.result }
   }
 
-  # What the monitoring machine's playbook is told of the exporters that it runs: the queue's and the store's, where these are services
-  # of AWS.
-  exporters = { for name, value in {
+  # Variables of the monitoring machine's playbook for the exporters of queue and store, if these are AWS services.
+  exporter_variables = { for name, value in {
     redis_address             = "rediss://${try(module.data.queue.address, "")}:${local.ports.queue}"
     redis_user                = "${try(module.data.queue.user_prefix, "")}monitor"
     redis_password_file       = "/opt/voting-app/secrets/exporters/queue-password"
     postgres_address          = "${try(module.data.store.address, "")}:${local.ports.database}/${try(module.data.store.database, "")}?sslmode=verify-full&sslrootcert=/run/secrets/postgres-exporter/authorities.pem"
     postgres_password_file    = "/opt/voting-app/secrets/exporters/store-password"
     postgres_authorities_file = "/opt/voting-app/secrets/exporters/authorities.pem"
-  } : name => value if !var.single }
+  } : name => value if !var.single_instance }
 
-  # The pages that the monitoring machine requests, where it reaches them as everybody does. Not beside a single machine: there the load
-  # balancer comes and goes, and other addresses would replace the monitoring machine.
-  probe_urls = var.single ? {} : { for page, url in try(module.alb["this"].urls, {}) : page => url if contains(var.outbound_cidrs, "0.0.0.0/0") && (var.cdn_only || contains(var.public_cidrs, "0.0.0.0/0")) }
+  # Pages that the monitoring machine probes, if they are open to all addresses. None with a single machine: its load balancer is optional,
+  # and a change of the addresses would replace the monitoring machine.
+  probe_urls = var.single_instance ? {} : { for page, url in try(module.alb["this"].urls, {}) : page => url if contains(var.outbound_cidrs, "0.0.0.0/0") && (var.cdn_only || contains(var.public_cidrs, "0.0.0.0/0")) }
 
-  # Where notifications of alerts lead. The repository's host, such as GitHub, shows its runbooks.
-  links = { for name, value in {
+  # Targets of links in alert notifications. The repository's host, such as GitHub, displays its runbooks.
+  notification_urls = { for name, value in {
     prometheus_url   = var.monitoring_urls.prometheus
     alertmanager_url = var.monitoring_urls.alertmanager
     grafana_url      = var.monitoring_urls.grafana
@@ -44,44 +43,45 @@ locals {
     pagerduty_url    = var.pagerduty_url
   } : name => value if value != null }
 
-  # The worker makes the tables and gives the others their roles; nothing from outside reaches its machines.
+  # The worker creates the tables and the other services' database roles; nothing outside the network reaches its machines.
   worker_secrets = {
     "worker/queue-url"    = { from = module.secrets.names["worker-queue-password"], template = local.queue_url.worker }
     "worker/database-url" = { from = module.secrets.names["worker-store-password"], template = local.store_url.worker }
-    "db/worker-password"  = local.secret["worker-store-password"]
-    "db/result-password"  = local.secret["result-store-password"]
-    "db/monitor-password" = local.secret["monitor-store-password"]
+    "db/worker-password"  = local.secret_sources["worker-store-password"]
+    "db/result-password"  = local.secret_sources["result-store-password"]
+    "db/monitor-password" = local.secret_sources["monitor-store-password"]
     "db/admin-password"   = { from = try(module.data.store.secret_arn, ""), template = "{}" }
   }
 
   everything_secrets = {
-    "env:COOKIE_KEY"             = local.secret["cookie-key"]
+    "env:COOKIE_KEY"             = local.secret_sources["cookie-key"]
     "env:COOKIE_KEY_PREVIOUS"    = { from = "${module.secrets.names["cookie-key"]}:previous", template = "{}" }
-    "env:VOTE_REDIS_PASSWORD"    = local.secret["vote-queue-password"]
-    "env:WORKER_REDIS_PASSWORD"  = local.secret["worker-queue-password"]
-    "env:MONITOR_REDIS_PASSWORD" = local.secret["monitor-queue-password"]
-    "env:WORKER_DB_PASSWORD"     = local.secret["worker-store-password"]
-    "env:RESULT_DB_PASSWORD"     = local.secret["result-store-password"]
-    "env:MONITOR_DB_PASSWORD"    = local.secret["monitor-store-password"]
+    "env:VOTE_REDIS_PASSWORD"    = local.secret_sources["vote-queue-password"]
+    "env:WORKER_REDIS_PASSWORD"  = local.secret_sources["worker-queue-password"]
+    "env:MONITOR_REDIS_PASSWORD" = local.secret_sources["monitor-queue-password"]
+    "env:WORKER_DB_PASSWORD"     = local.secret_sources["worker-store-password"]
+    "env:RESULT_DB_PASSWORD"     = local.secret_sources["result-store-password"]
+    "env:MONITOR_DB_PASSWORD"    = local.secret_sources["monitor-store-password"]
   }
 
-  # Who is called by alerts. Each but for its beginning is a file of infra/monitoring/alertmanager/receivers.
+  # Receivers of alerts. Each name without its prefix is a file of infra/monitoring/alertmanager/receivers.
   alert_secrets = concat(["alert-watchdog-url"], flatten([for severity in ["page", "ticket"] : [for kind in ["url", "slack-url", "teams-url", "pagerduty-key"] : "alert-${severity}-${kind}"]]))
 
-  # ECR asks for the machines' role, any other registry for a secret.
-  in_ecr       = can(regex("^[0-9]{12}\\.dkr\\.ecr\\.", var.image_registry))
-  pull_secrets = local.in_ecr ? [] : ["image-pull-secret"]
+  # ECR authenticates by the machines' role, any other registry by a secret.
+  uses_ecr     = can(regex("^[0-9]{12}\\.dkr\\.ecr\\.", var.image_registry))
+  pull_secrets = local.uses_ecr ? [] : ["image-pull-secret"]
   pull_secret  = one([for secret in local.pull_secrets : module.secrets.names[secret]])
 
-  # Which secrets a role may read: those it needs.
-  readable = {
+  # Secrets that each role may read.
+  readable_secrets = {
     front      = concat(["vote-queue-password", "cookie-key", "result-store-password"], local.pull_secrets)
     worker     = concat(["worker-queue-password", "worker-store-password", "result-store-password", "monitor-store-password"], local.pull_secrets)
     everything = concat(["cookie-key", "vote-queue-password", "worker-queue-password", "monitor-queue-password", "worker-store-password", "result-store-password", "monitor-store-password"], local.pull_secrets)
-    monitoring = concat(["grafana-admin-password"], local.alert_secrets, var.single ? [] : ["monitor-queue-password", "monitor-store-password"])
+    monitoring = concat(["grafana-admin-password"], local.alert_secrets, var.single_instance ? [] : ["monitor-queue-password", "monitor-store-password"])
   }
-  # To read one is to decrypt it, too, which the key allows for these and no others: Parameter Store says for which it asks.
-  reading = { for role, keys in local.readable : role => [
+  # Reading a parameter includes decrypting it. The key allows that for these only: Parameter Store sends the parameter's ARN as
+  # encryption context.
+  read_statements = { for role, keys in local.readable_secrets : role => [
     {
       actions   = ["ssm:GetParameter"]
       resources = concat([for name in [aws_ssm_parameter.settings.arn] : name if role != "monitoring"], [for key in keys : module.secrets.arns[key]])
@@ -105,28 +105,28 @@ locals {
 
 resource "aws_ssm_parameter" "settings" {
   name        = "/${local.name}/settings"
-  description = "The services' settings; machines are replaced when they change"
+  description = "Settings of the services; a change replaces the machines of groups"
   type        = "String"
-  value       = join("\n", concat([for name, value in local.service_settings : "${name}='${replace(value, "'", "\\'")}'"], [""]))
+  value       = join("\n", concat([for name, value in local.all_settings : "${name}='${replace(value, "'", "\\'")}'"], [""]))
 }
 
 locals {
-  # Those that the compose file hands on to a service under their own names.
-  settings_of_services = toset([for names in regexall("(?m)^ +([A-Z][A-Z0-9_]*): [$][{]([A-Z][A-Z0-9_]*)[:-]", file("${path.module}/../../../../docker-compose.yml")) : names[0] if names[0] == names[1]])
+  # Variables that the compose file passes on to a service under the same name.
+  known_settings = toset([for names in regexall("(?m)^ +([A-Z][A-Z0-9_]*): [$][{]([A-Z][A-Z0-9_]*)[:-]", file("${path.module}/../../../../docker-compose.yml")) : names[0] if names[0] == names[1]])
 
-  service_settings = merge(
+  all_settings = merge(
     {
       LOG_FORMAT = "json"
-      # Once HTTPS serves: the addresses say so no sooner.
+      # Only when HTTPS serves: the URLs begin with https then.
       PUBLIC_HTTPS = tostring(var.enable_alb && startswith(try(module.alb["this"].urls.vote, ""), "https:"))
     },
-    # Its settings cannot be asked, and it keeps every write in two zones before it answers.
+    # MemoryDB's configuration cannot be read. It stores every write in two zones before it acknowledges.
     var.queue == "memorydb" ? { QUEUE_DURABILITY = "managed" } : {},
-    # Limits per address believe the load balancer about addresses, CloudFront where it is in front, and nobody else.
+    # Limits per address trust the load balancer's X-Forwarded-For, and CloudFront's if it is in front, and no other.
     var.enable_alb ? { TRUSTED_PROXIES = join(",", concat([local.network.cidr], sort(flatten([for list in data.aws_ec2_managed_prefix_list.cloudfront : [for entry in list.entries : entry.cidr]])))) } : {},
-    # Elsewhere nobody knows under which name browsers find the pages; the compose file's own default is for this machine.
+    # Without a load balancer, the pages' public names are unknown. The compose file's default is valid on a laptop only.
     var.enable_alb ? { VOTE_URL = module.alb["this"].urls.vote, RESULT_URL = module.alb["this"].urls.result } : { VOTE_URL = "", RESULT_URL = "" },
-    var.poll,
+    var.service_settings,
   )
 }
 
@@ -145,14 +145,14 @@ module "front" {
   instance_types     = var.instance_types.front
   size               = each.value.size
   spot_percent       = var.spot_percent
-  # A machine of the smallest kind takes a thousand votes a second and is far from tired; this leaves room for a rush.
+  # The smallest machine serves a thousand votes per second with capacity to spare; this leaves headroom for bursts.
   requests_target          = each.value.weight == 0 ? null : { label = "${module.alb["this"].arn_suffix}/${module.alb["this"].target_groups["vote-${each.key}"].arn_suffix}", per_minute = 30000 }
   drain_seconds            = local.drain_seconds
   images                   = { registry = var.image_registry, tag = each.value.tag, pull_secret = local.pull_secret }
   settings                 = local.settings
   secrets                  = local.front_secrets
   store                    = local.store
-  statements               = local.reading.front
+  statements               = local.read_statements.front
   log_group                = module.monitoring.log_group
   permissions_boundary_arn = var.permissions_boundary_arn
 }
@@ -175,7 +175,7 @@ module "worker" {
   settings                 = local.settings
   secrets                  = local.worker_secrets
   store                    = local.store
-  statements               = concat(local.reading.worker, [{ actions = ["secretsmanager:GetSecretValue"], resources = [module.data.store.secret_arn] }])
+  statements               = concat(local.read_statements.worker, [{ actions = ["secretsmanager:GetSecretValue"], resources = [module.data.store.secret_arn] }])
   log_group                = module.monitoring.log_group
   permissions_boundary_arn = var.permissions_boundary_arn
 }
@@ -187,7 +187,7 @@ module "everything" {
   name                     = "${local.name}-everything"
   environment              = var.environment
   role                     = "everything"
-  single                   = true
+  single_instance          = true
   zone                     = local.network.zones[0]
   subnet_ids               = local.machine_subnets
   public_address           = local.public_machines
@@ -195,12 +195,12 @@ module "everything" {
   target_group_arns        = var.enable_alb ? { for service in ["vote", "result"] : service => module.alb["this"].target_groups["${service}-${local.main_release}"].arn } : {}
   architecture             = var.architecture
   instance_types           = var.instance_types.everything
-  snapshot_days            = var.backup_days
+  snapshot_retention_days  = var.backup_retention_days
   data_snapshot            = var.restore.disk
   images                   = { registry = var.image_registry, tag = each.value.tag, pull_secret = local.pull_secret }
   settings                 = local.settings
   secrets                  = local.everything_secrets
-  statements               = local.reading.everything
+  statements               = local.read_statements.everything
   log_group                = module.monitoring.log_group
   permissions_boundary_arn = var.permissions_boundary_arn
   alarm_topic_arn          = module.monitoring.topic_arn

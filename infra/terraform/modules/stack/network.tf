@@ -1,9 +1,9 @@
-# The network: one of our own, or an existing one, of which nothing is changed.
+# The network: created, or an existing one that is not changed.
 
 locals {
   with_own_network = var.existing_network == null ? { this = true } : {}
 
-  # Each subnet of an existing network by its zone and tier.
+  # Each subnet of an existing network by tier and zone.
   existing_subnets = var.existing_network == null ? {} : merge([for zone, subnets in var.existing_network.zones : {
     for tier, id in { public = subnets.public, private = subnets.private, data = subnets.data } : "${tier} ${zone}" => { id = id, zone = zone } if id != null
   }]...)
@@ -22,14 +22,14 @@ locals {
     zones              = keys(var.existing_network.zones)
     public_subnet_ids  = [for zone, subnets in var.existing_network.zones : data.aws_subnet.existing["public ${zone}"].id]
     private_subnet_ids = [for zone, subnets in var.existing_network.zones : data.aws_subnet.existing["private ${zone}"].id if subnets.private != null]
-    # Without subnets for data, those of the machines; a self-hosted store and queue use none of them.
+    # Without subnets for data, those of the machines; not used if store and queue are self-hosted.
     data_subnet_ids   = [for zone, subnets in var.existing_network.zones : coalesce(subnets.data, subnets.private, subnets.public)]
     s3_prefix_list_id = null
   }
 
-  # Without a gateway, machines reach the internet from the public subnets, under addresses of their own.
+  # Without a NAT gateway, machines are in the public subnets, with public addresses.
   public_machines = var.nat_gateways == "none"
-  # Known when what machines need to start is there.
+  # Available once the endpoints that machines need to start exist.
   machine_subnets = module.endpoints.subnet_ids
 }
 
@@ -46,13 +46,7 @@ module "vpc" {
   permissions_boundary_arn = var.permissions_boundary_arn
 }
 
-moved {
-  from = module.vpc
-  to   = module.vpc["this"]
-}
-
-# The arguments are what AWS is asked for: a plan fails where the network has other addresses, or a subnet is in another network
-# or zone than it is said to be.
+# These data sources check existing_network: a plan fails if the addresses, a subnet's network or its zone differ.
 data "aws_vpc" "existing" {
   for_each = { for key, network in { this = var.existing_network } : key => network if network != null }
 

@@ -10,20 +10,20 @@ locals {
 }
 
 output "urls" {
-  description = "The pages"
+  description = "URLs of the pages"
   value       = local.pages
 }
 
-output "enter" {
+output "shell_commands" {
   description = "Commands that open a shell on a machine, by Session Manager"
   value = merge(
-    { for role in(var.single ? ["everything"] : ["front", "worker"]) : role => replace(local.by_tag, "ROLE", role) },
+    { for role in(var.single_instance ? ["everything"] : ["front", "worker"]) : role => replace(local.by_tag, "ROLE", role) },
     { for role in ["monitoring"] : role => replace(local.by_tag, "ROLE", role) if var.repository != null },
   )
 }
 
 output "grafana" {
-  description = "Where Grafana is, how to reach it from anywhere by Session Manager, and where its password is; null without a monitoring machine"
+  description = "URL of Grafana, and commands that open a tunnel to it by Session Manager and print its password. null without a monitoring machine"
   value = local.grafana == null ? null : {
     url      = length(var.admin_cidrs) > 0 ? "http://${local.grafana.address}:${local.ports.grafana}/" : "http://localhost:${local.ports.grafana}/"
     tunnel   = "aws ssm start-session --region ${local.region} --target ${local.grafana.instance_id} --document-name AWS-StartPortForwardingSession --parameters portNumber=${local.ports.grafana},localPortNumber=${local.ports.grafana}"
@@ -32,17 +32,17 @@ output "grafana" {
 }
 
 output "dashboard" {
-  description = "The dashboard in CloudWatch"
+  description = "URL of the dashboard in CloudWatch"
   value       = "https://${local.region}.console.aws.amazon.com/cloudwatch/home?region=${local.region}#dashboards/dashboard/${module.monitoring.dashboard}"
 }
 
 output "groups" {
-  description = "The groups of machines"
+  description = "Names of the auto scaling groups"
   value       = concat([for front in module.front : front.group_name], [for worker in module.worker : worker.group_name])
 }
 
 output "user_data" {
-  description = "What machines do when they start, by role; nothing in it is secret"
+  description = "User data of the machines, by role; it contains no secrets"
   value = merge(
     { for release, front in module.front : "front-${release}" => front.user_data },
     { for worker in module.worker : "worker" => worker.user_data },

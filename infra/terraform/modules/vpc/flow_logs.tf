@@ -1,4 +1,4 @@
-# Who talked to whom, for the day when somebody asks.
+# Flow logs of all traffic in the network, for investigations.
 
 resource "aws_cloudwatch_log_group" "flow" {
   name              = "/${var.name}/flow"

@@ -1,5 +1,4 @@
-# A network over several zones: public subnets for the load balancer, private ones for machines, and ones without any way
-# out for data.
+# A network over several zones: public subnets for the load balancer, private ones for machines, and isolated ones for data.
 
 data "aws_region" "this" {}
 
@@ -27,10 +26,10 @@ data "aws_availability_zones" "this" {
 }
 
 locals {
-  chosen = length(var.zone_names) > 0 ? sort(var.zone_names) : slice(data.aws_availability_zones.this.names, 0, min(var.zones, length(data.aws_availability_zones.this.names)))
-  zones  = { for index, zone in local.chosen : zone => index }
+  zone_names = length(var.zone_names) > 0 ? sort(var.zone_names) : slice(data.aws_availability_zones.this.names, 0, min(var.zones, length(data.aws_availability_zones.this.names)))
+  zones      = { for index, zone in local.zone_names : zone => index }
 
-  # Which zones have a gateway, and which one a zone's private subnet uses.
+  # Zones with a NAT gateway, and the gateway of each private subnet.
   gateway_zones = {
     none     = toset([])
     one      = toset(slice(keys(local.zones), 0, 1))
@@ -49,7 +48,7 @@ resource "aws_vpc" "this" {
   tags = { Name = var.name }
 }
 
-# Without rules: whoever forgets to name a group gets no traffic at all.
+# Without rules: a resource without a security group gets no traffic.
 resource "aws_default_security_group" "this" {
   vpc_id = aws_vpc.this.id
 
@@ -153,7 +152,7 @@ resource "aws_route_table_association" "private" {
   route_table_id = aws_route_table.private[each.key].id
 }
 
-# Data has no way out: its table stays without routes.
+# The table of the data subnets has no routes.
 resource "aws_route_table" "data" {
   vpc_id = aws_vpc.this.id
 
@@ -167,7 +166,7 @@ resource "aws_route_table_association" "data" {
   route_table_id = aws_route_table.data.id
 }
 
-# Costs nothing, and keeps traffic to S3 off the gateways.
+# Free of charge, and traffic to S3 bypasses the NAT gateways.
 resource "aws_vpc_endpoint" "s3" {
   vpc_id            = aws_vpc.this.id
   service_name      = "com.amazonaws.${data.aws_region.this.region}.s3"

@@ -1,37 +1,37 @@
 variable "name" {
-  description = "What names of resources begin with, such as voting-app-prod"
+  description = "Prefix of the names of resources, such as voting-app-prod"
   type        = string
 }
 
 variable "load_balancer_arn" {
-  description = "What is protected"
+  description = "ARN of the load balancer to protect"
   type        = string
 }
 
 variable "requests_per_address" {
-  description = "Requests from one address in five minutes; beyond, it is shut out for as long as it goes on"
+  description = "Maximum number of requests from one address in five minutes. An address above it is blocked until its rate falls"
   type        = number
   default     = 10000
 
   validation {
     condition     = var.requests_per_address >= 100 && var.requests_per_address <= 2000000000
-    error_message = "requests_per_address is 100 or more. Offices and schools share one address: better thousands."
+    error_message = "requests_per_address must be 100 or more. Offices and schools share one address: thousands are better."
   }
 }
 
 variable "address_header" {
-  description = "The header in which a delivery network in front says the visitor's address, whatever the visitor has sent in it; null: there is none in front"
+  description = "Header in which a CDN sends the client's address, overwriting any value from the client. null: no CDN in front"
   type        = string
   default     = null
 
   validation {
     condition     = try(lower(var.address_header), "") != "x-forwarded-for"
-    error_message = "address_header is not X-Forwarded-For: the firewall looks at the first address in it, which the visitor writes."
+    error_message = "address_header must not be X-Forwarded-For: the WAF reads the first address in it, which the client can choose."
   }
 }
 
 variable "log_retention_days" {
-  description = "How long it is known who was turned away"
+  description = "Retention of the WAF's logs, in days"
   type        = number
   default     = 30
 }

@@ -1,4 +1,4 @@
-# What machines do when they start, rendered for tests that do it.
+# User data of the machines, rendered for tests that run it.
 
 terraform {
   required_version = ">= 1.11"
@@ -22,33 +22,33 @@ locals {
 module "single" {
   source = "../../modules/stack"
 
-  environment    = "single"
-  cidr           = "10.0.0.0/16"
-  nat_gateways   = "none"
-  single         = true
-  store          = "self-hosted"
-  queue          = "self-hosted"
-  protected      = false
-  image_registry = "registry.example/voting-app"
-  releases       = local.common.releases
-  budget_usd     = local.common.budget_usd
+  environment         = "single"
+  cidr                = "10.0.0.0/16"
+  nat_gateways        = "none"
+  single_instance     = true
+  store               = "self-hosted"
+  queue               = "self-hosted"
+  deletion_protection = false
+  image_registry      = "registry.example/voting-app"
+  releases            = local.common.releases
+  budget_usd          = local.common.budget_usd
 }
 
 module "fleet" {
   source = "../../modules/stack"
 
-  environment    = "fleet"
-  cidr           = "10.1.0.0/16"
-  nat_gateways   = "one"
-  single         = false
-  enable_alb     = true
-  store          = "rds"
-  queue          = "memorydb"
-  protected      = false
-  repository     = local.common.repository
-  image_registry = "123456789012.dkr.ecr.us-east-1.amazonaws.com/voting-app"
-  releases       = local.common.releases
-  budget_usd     = local.common.budget_usd
+  environment         = "fleet"
+  cidr                = "10.1.0.0/16"
+  nat_gateways        = "one"
+  single_instance     = false
+  enable_alb          = true
+  store               = "rds"
+  queue               = "memorydb"
+  deletion_protection = false
+  repository          = local.common.repository
+  image_registry      = "123456789012.dkr.ecr.us-east-1.amazonaws.com/voting-app"
+  releases            = local.common.releases
+  budget_usd          = local.common.budget_usd
 }
 
 output "user_data" {

@@ -1,8 +1,8 @@
-# The rules of one listener: which request goes to which service, or by which address to HTTPS. Lower priorities come first;
-# what no rule wants is the listener's default.
+# Rules of one listener: each forwards requests to a service, or redirects them to HTTPS. Lower priorities are evaluated first;
+# the listener's default action handles requests that match no rule.
 
-# What operators measure is nobody else's business.
-resource "aws_lb_listener_rule" "no_metrics" {
+# Metrics are for operators only.
+resource "aws_lb_listener_rule" "block_metrics" {
   listener_arn = var.listener_arn
   priority     = 1
 
@@ -34,7 +34,7 @@ resource "aws_lb_listener_rule" "this" {
   priority     = each.value.priority
 
   dynamic "action" {
-    for_each = var.leads_to_https ? [] : [each.value.service]
+    for_each = var.redirect_to_https ? [] : [each.value.service]
 
     content {
       type = "forward"
@@ -49,7 +49,7 @@ resource "aws_lb_listener_rule" "this" {
           }
         }
 
-        # While two releases run, a browser stays with one: the files of its page have that release's names.
+        # While two releases run, a browser stays with one, because the names of its page's files belong to that release.
         dynamic "stickiness" {
           for_each = length(var.release_weights) > 1 ? [1] : []
 
@@ -63,7 +63,7 @@ resource "aws_lb_listener_rule" "this" {
   }
 
   dynamic "action" {
-    for_each = var.leads_to_https ? [each.value.https] : []
+    for_each = var.redirect_to_https ? [each.value.https] : []
 
     content {
       type = "redirect"
@@ -99,7 +99,7 @@ resource "aws_lb_listener_rule" "this" {
   }
 
   dynamic "transform" {
-    for_each = var.leads_to_https ? [] : each.value.rewrite
+    for_each = var.redirect_to_https ? [] : each.value.rewrite
 
     content {
       type = "url-rewrite"
@@ -113,7 +113,7 @@ resource "aws_lb_listener_rule" "this" {
     }
   }
 
-  # A listener that goes serves until another one has taken over.
+  # A listener that is replaced serves until its successor does.
   lifecycle {
     create_before_destroy = true
   }

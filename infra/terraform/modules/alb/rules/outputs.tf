@@ -1,9 +1,9 @@
 output "rules" {
-  description = "The rules, by name"
+  description = "ARNs of the rules, by name"
   value       = aws_lb_listener_rule.this
 }
 
-output "no_metrics" {
-  description = "The rule that closes /metrics"
-  value       = aws_lb_listener_rule.no_metrics
+output "block_metrics" {
+  description = "ARN of the rule that blocks /metrics"
+  value       = aws_lb_listener_rule.block_metrics
 }

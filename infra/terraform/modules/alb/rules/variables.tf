@@ -1,10 +1,10 @@
 variable "listener_arn" {
-  description = "The listener"
+  description = "ARN of the listener"
   type        = string
 }
 
 variable "rules" {
-  description = "By name: the priority, what a request is known by, the service that it is for, and where it is found by HTTPS"
+  description = "By name: priority, conditions, service, and the target of the redirect to HTTPS"
   type = map(object({
     priority = number
     service  = string
@@ -15,17 +15,17 @@ variable "rules" {
   }))
 }
 
-variable "leads_to_https" {
-  description = "Whether requests are sent to HTTPS, instead of being served"
+variable "redirect_to_https" {
+  description = "Redirect of requests to HTTPS, instead of forwarding"
   type        = bool
 }
 
 variable "release_weights" {
-  description = "The share of the traffic that each release has"
+  description = "Share of the traffic, by release"
   type        = map(number)
 }
 
 variable "target_group_arns" {
-  description = "By service and release, such as vote-blue"
+  description = "ARNs of the target groups by service and release, such as vote-blue"
   type        = map(string)
 }

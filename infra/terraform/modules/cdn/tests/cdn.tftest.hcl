@@ -16,24 +16,24 @@ variables {
   origin = "vote.example.org"
 }
 
-run "only_files_are_kept_and_everything_is_https" {
+run "only_files_are_cached_and_everything_is_https" {
   assert {
     condition     = aws_cloudfront_distribution.this.default_cache_behavior[0].cache_policy_id == local.caching_disabled && one(aws_cloudfront_distribution.this.ordered_cache_behavior[*].path_pattern) == "/static/*"
-    error_message = "A page with somebody's vote may be shown to somebody else."
+    error_message = "A page with one voter's vote could be cached and served to another voter."
   }
 
   assert {
     condition     = aws_cloudfront_distribution.this.default_cache_behavior[0].viewer_protocol_policy == "redirect-to-https" && aws_cloudfront_distribution.this.viewer_certificate[0].minimum_protocol_version == "TLSv1.2_2021" && one(aws_cloudfront_distribution.this.origin[*]).custom_origin_config[0].origin_protocol_policy == "https-only"
-    error_message = "A part of the way is not encrypted."
+    error_message = "A connection is not encrypted."
   }
 
   assert {
     condition     = contains(aws_cloudfront_distribution.this.default_cache_behavior[0].allowed_methods, "POST") && aws_acm_certificate.this.region == "us-east-1"
-    error_message = "Nobody could vote, or CloudFront would not take the certificate."
+    error_message = "Votes cannot be cast, or CloudFront cannot use the certificate."
   }
 }
 
-run "an_unknown_price_class_is_refused" {
+run "an_unknown_price_class_is_rejected" {
   command = plan
 
   variables {

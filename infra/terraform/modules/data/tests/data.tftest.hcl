@@ -11,21 +11,21 @@ variables {
   queue_passwords         = { vote = "a-password-of-the-vote-service", worker = "a-password-of-the-worker-service", monitor = "a-password-of-the-exporter" }
 }
 
-run "the_store_is_encrypted_closed_and_keeps_its_password_to_itself" {
+run "the_store_is_encrypted_private_and_has_a_managed_password" {
   assert {
     condition     = aws_db_instance.this["this"].storage_encrypted && !aws_db_instance.this["this"].publicly_accessible && aws_db_instance.this["this"].manage_master_user_password
-    error_message = "The store's disk, network or password is open."
+    error_message = "The store's disk, network or password is not protected."
   }
 
   assert {
-    # `rds.force_ssl` is 1 from version 15 on; a parameter that is set to its default is never settled.
+    # `rds.force_ssl` is 1 from version 15 on; setting a parameter to its default causes a difference in each plan.
     condition     = tonumber(trimprefix(aws_db_parameter_group.this["this"].family, "postgres")) >= 15 && !contains([for parameter in aws_db_parameter_group.this["this"].parameter : parameter.name], "rds.force_ssl") && aws_db_instance.this["this"].parameter_group_name == aws_db_parameter_group.this["this"].name
-    error_message = "The store takes connections without TLS, or each plan sets what is the default."
+    error_message = "The store accepts connections without TLS, or each plan sets a parameter that has its default value."
   }
 
   assert {
     condition     = contains([for parameter in aws_db_parameter_group.this["this"].parameter : "${parameter.name}=${parameter.value}"], "max_wal_size=2048")
-    error_message = "A tenth of the store's 20 GB is not for its log, so there are more checkpoints than need be."
+    error_message = "The maximum size of the WAL must be a tenth of the store's 20 GB, or there are more checkpoints than necessary."
   }
 
   assert {
@@ -34,60 +34,60 @@ run "the_store_is_encrypted_closed_and_keeps_its_password_to_itself" {
   }
 }
 
-run "production_is_protected_and_has_a_standby" {
+run "production_has_deletion_protection_and_a_standby" {
   variables {
-    highly_available = true
-    protected        = true
+    multi_az            = true
+    deletion_protection = true
   }
 
   assert {
     condition     = aws_db_instance.this["this"].multi_az && aws_db_instance.this["this"].deletion_protection && !aws_db_instance.this["this"].skip_final_snapshot && aws_db_instance.this["this"].final_snapshot_identifier != null
-    error_message = "A protected store can be lost."
+    error_message = "A store with deletion protection can be lost."
   }
 }
 
-run "what_is_not_protected_can_be_torn_down" {
+run "a_store_without_deletion_protection_can_be_destroyed" {
   variables {
-    protected = false
+    deletion_protection = false
   }
 
   assert {
     condition     = !aws_db_instance.this["this"].deletion_protection && aws_db_instance.this["this"].skip_final_snapshot
-    error_message = "A store that is not protected cannot be deleted."
+    error_message = "A store without deletion protection cannot be deleted."
   }
 }
 
-run "what_is_made_from_a_snapshot_leaves_one_of_its_own_name" {
+run "a_restored_store_has_its_own_final_snapshot_name" {
   variables {
     store_snapshot = "a-snapshot"
     queue_snapshot = "another-one"
   }
 
   assert {
-    condition     = can(regex("^voting-app-test-last-[0-9]{8}-[0-9]{4}$", aws_db_instance.this["this"].final_snapshot_identifier)) && can(regex("^voting-app-test-last-[0-9]{8}-[0-9]{4}$", aws_memorydb_cluster.this["this"].final_snapshot_name))
-    error_message = "The last snapshot has the name of the one before it, so nothing can be destroyed twice."
+    condition     = can(regex("^voting-app-test-final-[0-9]{8}-[0-9]{4}$", aws_db_instance.this["this"].final_snapshot_identifier)) && can(regex("^voting-app-test-final-[0-9]{8}-[0-9]{4}$", aws_memorydb_cluster.this["this"].final_snapshot_name))
+    error_message = "The final snapshot has the name of the previous one, so a second destroy fails."
   }
 }
 
-run "the_queue_keeps_what_it_took_and_knows_its_users" {
+run "the_queue_is_durable_and_has_its_users" {
   assert {
     condition     = aws_memorydb_cluster.this["this"].tls_enabled && aws_memorydb_cluster.this["this"].acl_name == aws_memorydb_acl.this["this"].name && toset(aws_memorydb_acl.this["this"].user_names) == toset(["voting-app-test-vote", "voting-app-test-worker", "voting-app-test-monitor"])
-    error_message = "The queue takes connections without TLS, or from users without a password."
+    error_message = "The queue accepts connections without TLS, or from users without a password."
   }
 
   assert {
     condition     = aws_memorydb_user.this["monitor"].authentication_mode[0].passwords == toset(["a-password-of-the-exporter"]) && !can(regex("[+](x(add|range|read|info|trim|ack|del)|get|@|keys|scan)", aws_memorydb_user.this["monitor"].access_string))
-    error_message = "The exporter's user reads ballots or changes them, or has another's password."
+    error_message = "The exporter's user can read or change ballots, or has the password of another user."
   }
 
   assert {
     condition     = aws_memorydb_cluster.this["this"].num_shards == 1 && aws_memorydb_cluster.this["this"].num_replicas_per_shard == 0
-    error_message = "With more than one node, a service's one connection may reach the wrong one."
+    error_message = "With more than one node, a service's connection may reach the wrong one."
   }
 
   assert {
     condition     = alltrue([for parameter in aws_memorydb_parameter_group.this["this"].parameter : parameter.value == "noeviction"])
-    error_message = "A full queue would drop votes."
+    error_message = "A full queue would evict ballots."
   }
 
   assert {
@@ -96,10 +96,10 @@ run "the_queue_keeps_what_it_took_and_knows_its_users" {
   }
 }
 
-run "elasticache_is_spread_encrypted_and_has_the_same_users" {
+run "elasticache_has_a_replica_encryption_and_the_same_users" {
   variables {
-    queue       = "elasticache"
-    queue_class = "cache.t4g.small"
+    queue           = "elasticache"
+    queue_node_type = "cache.t4g.small"
   }
 
   assert {
@@ -113,7 +113,7 @@ run "elasticache_is_spread_encrypted_and_has_the_same_users" {
   }
 }
 
-run "self_hosted_data_is_not_here" {
+run "self_hosted_data_needs_no_resources" {
   variables {
     store = "self-hosted"
     queue = "self-hosted"
@@ -121,11 +121,11 @@ run "self_hosted_data_is_not_here" {
 
   assert {
     condition     = output.store == null && output.queue == null && length(aws_db_instance.this) + length(aws_memorydb_cluster.this) + length(aws_elasticache_replication_group.this) + length(aws_memorydb_user.this) == 0
-    error_message = "Data is self-hosted, and yet something is to be made."
+    error_message = "Queue and store are self-hosted, but resources would be created."
   }
 }
 
-run "an_unknown_store_is_refused" {
+run "an_unknown_store_is_rejected" {
   command = plan
 
   variables {
@@ -135,7 +135,7 @@ run "an_unknown_store_is_refused" {
   expect_failures = [var.store]
 }
 
-run "an_unknown_queue_is_refused" {
+run "an_unknown_queue_is_rejected" {
   command = plan
 
   variables {
@@ -145,47 +145,47 @@ run "an_unknown_queue_is_refused" {
   expect_failures = [var.queue]
 }
 
-run "a_class_of_the_other_service_is_refused" {
+run "a_class_of_the_other_service_is_rejected" {
   command = plan
 
   variables {
-    queue_class = "cache.t4g.small"
+    queue_node_type = "cache.t4g.small"
   }
 
-  expect_failures = [var.queue_class]
+  expect_failures = [var.queue_node_type]
 }
 
-run "a_store_class_of_ec2_is_refused" {
+run "a_store_class_of_ec2_is_rejected" {
   command = plan
 
   variables {
-    store_class = "t4g.small"
+    store_instance_class = "t4g.small"
   }
 
-  expect_failures = [var.store_class]
+  expect_failures = [var.store_instance_class]
 }
 
-run "a_disk_that_is_too_small_is_refused" {
+run "a_disk_that_is_too_small_is_rejected" {
   command = plan
 
   variables {
-    store_gb = 5
+    store_allocated_storage = 5
   }
 
-  expect_failures = [var.store_gb]
+  expect_failures = [var.store_allocated_storage]
 }
 
-run "backups_for_a_year_are_refused" {
+run "backup_retention_of_a_year_is_rejected" {
   command = plan
 
   variables {
-    backup_days = 365
+    backup_retention_days = 365
   }
 
-  expect_failures = [var.backup_days]
+  expect_failures = [var.backup_retention_days]
 }
 
-run "one_subnet_is_refused" {
+run "one_subnet_is_rejected" {
   command = plan
 
   variables {
@@ -195,14 +195,14 @@ run "one_subnet_is_refused" {
   expect_failures = [var.subnet_ids]
 }
 
-run "the_store_s_logs_are_kept_for_a_while" {
+run "the_store_s_logs_expire" {
   variables {
     log_retention_days = 90
   }
 
   assert {
     condition     = toset([for group in aws_cloudwatch_log_group.store : group.name]) == toset([for log in aws_db_instance.this["this"].enabled_cloudwatch_logs_exports : "/aws/rds/instance/${aws_db_instance.this["this"].identifier}/${log}"]) && alltrue([for group in aws_cloudwatch_log_group.store : group.retention_in_days == 90])
-    error_message = "RDS would make a log group itself, which is kept for ever."
+    error_message = "RDS would create a log group without an expiry."
   }
 }
 
@@ -215,11 +215,11 @@ run "a_self_hosted_store_has_no_log_groups" {
 
   assert {
     condition     = length(aws_cloudwatch_log_group.store) == 0
-    error_message = "There are log groups of a store that there is not."
+    error_message = "There are log groups without a store."
   }
 }
 
-run "a_retention_that_cloudwatch_does_not_know_is_refused" {
+run "an_unsupported_log_retention_is_rejected" {
   command = plan
 
   variables {

@@ -19,7 +19,7 @@ variables {
   }
 }
 
-run "both_names_are_in_the_certificate_and_lead_to_the_load_balancer" {
+run "both_names_are_in_the_certificate_and_resolve_to_the_load_balancer" {
   assert {
     condition     = toset(concat([aws_acm_certificate.this.domain_name], tolist(aws_acm_certificate.this.subject_alternative_names))) == toset(["vote.example.org", "result.example.org"]) && aws_acm_certificate.this.validation_method == "DNS"
     error_message = "The certificate is for other names."
@@ -27,7 +27,7 @@ run "both_names_are_in_the_certificate_and_lead_to_the_load_balancer" {
 
   assert {
     condition     = alltrue([for name, record in aws_route53_record.this : record.name == name && one(record.alias[*].name) == "lb.example.com" && record.zone_id == "Z0123456789ABC"])
-    error_message = "A name does not lead to the load balancer."
+    error_message = "A name does not resolve to the load balancer."
   }
 
   assert {
@@ -36,7 +36,7 @@ run "both_names_are_in_the_certificate_and_lead_to_the_load_balancer" {
   }
 }
 
-run "what_is_no_name_is_refused" {
+run "an_invalid_host_name_is_rejected" {
   command = plan
 
   variables {
@@ -47,7 +47,7 @@ run "what_is_no_name_is_refused" {
   expect_failures = [var.names]
 }
 
-run "a_name_that_leads_nowhere_is_refused" {
+run "a_name_without_a_record_is_rejected" {
   command = plan
 
   variables {
@@ -57,7 +57,7 @@ run "a_name_that_leads_nowhere_is_refused" {
   expect_failures = [var.records]
 }
 
-run "a_name_in_place_of_a_zone_is_refused" {
+run "a_domain_as_zone_id_is_rejected" {
   command = plan
 
   variables {

@@ -12,24 +12,24 @@ variables {
   services          = ["ssm", "ecr.dkr"]
 }
 
-run "each_service_answers_under_its_own_name_in_every_subnet" {
+run "each_service_has_private_dns_in_every_subnet" {
   assert {
     condition     = toset([for endpoint in aws_vpc_endpoint.this : endpoint.service_name]) == toset(["com.amazonaws.ap-northeast-2.ssm", "com.amazonaws.ap-northeast-2.ecr.dkr"])
-    error_message = "The services are not those that were asked for."
+    error_message = "The services differ from the input."
   }
 
   assert {
     condition     = alltrue([for endpoint in aws_vpc_endpoint.this : endpoint.vpc_endpoint_type == "Interface" && endpoint.private_dns_enabled && toset(endpoint.subnet_ids) == toset(var.subnet_ids) && toset(endpoint.security_group_ids) == toset(["sg-endpoints"])])
-    error_message = "Machines would go on using the internet, or be kept out."
+    error_message = "Machines would continue to use the internet, or their requests would be blocked."
   }
 
   assert {
     condition     = output.subnet_ids == var.subnet_ids
-    error_message = "The subnets are others than before."
+    error_message = "The subnets differ from the input."
   }
 }
 
-run "without_services_there_is_nothing_to_pay" {
+run "without_services_there_are_no_endpoints" {
   variables {
     services          = []
     security_group_id = null
@@ -37,11 +37,11 @@ run "without_services_there_is_nothing_to_pay" {
 
   assert {
     condition     = length(aws_vpc_endpoint.this) == 0
-    error_message = "There is an endpoint that nobody asked for."
+    error_message = "There is an unnecessary endpoint."
   }
 }
 
-run "a_service_that_no_machine_uses_is_refused" {
+run "a_service_that_no_machine_uses_is_rejected" {
   command = plan
 
   variables {
@@ -51,7 +51,7 @@ run "a_service_that_no_machine_uses_is_refused" {
   expect_failures = [var.services]
 }
 
-run "endpoints_without_a_group_are_refused" {
+run "endpoints_without_a_group_are_rejected" {
   command = plan
 
   variables {

@@ -7,25 +7,25 @@ mock_provider "aws" {
   }
 }
 
-run "the_account_administers_and_nobody_else_is_let_in" {
+run "only_the_account_administers_the_key" {
   assert {
     condition     = jsondecode(output.json).Statement == [{ Sid = "TheAccountAdministers", Effect = "Allow", Principal = { AWS = "arn:aws:iam::123456789012:root" }, Action = "kms:*", Resource = "*" }]
-    error_message = "Somebody outside of the account may use the key, or the account may not."
+    error_message = "Another account may use the key, or this account may not."
   }
 }
 
-run "services_use_it_for_this_account" {
+run "services_use_the_key_for_this_account" {
   variables {
     services = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"]
   }
 
   assert {
     condition     = [for statement in jsondecode(output.json).Statement : statement.Sid] == ["TheAccountAdministers", "ServicesOfAWSUseIt"] && tolist(jsondecode(output.json).Statement[1].Principal.Service) == var.services && jsondecode(output.json).Statement[1].Condition.StringEquals["aws:SourceAccount"] == "123456789012" && !contains(jsondecode(output.json).Statement[1].Action, "kms:*")
-    error_message = "A service may do more than use the key, or for other accounts."
+    error_message = "A service may do more than use the key, or use it for other accounts."
   }
 }
 
-run "what_is_no_service_is_refused" {
+run "an_invalid_service_is_rejected" {
   command = plan
 
   variables {

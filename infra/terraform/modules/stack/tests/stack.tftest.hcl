@@ -1,4 +1,4 @@
-# The modules together: what follows from what.
+# Tests of the modules together.
 
 mock_provider "aws" {
   mock_data "aws_region" {
@@ -41,27 +41,27 @@ mock_provider "aws" {
 }
 
 variables {
-  environment    = "test"
-  cidr           = "10.9.0.0/16"
-  nat_gateways   = "one"
-  single         = false
-  enable_alb     = true
-  store          = "rds"
-  queue          = "memorydb"
-  protected      = false
-  image_registry = "ghcr.io/example/voting-app"
-  releases       = { blue = { tag = "1.0.0" } }
-  budget_usd     = 100
+  environment         = "test"
+  cidr                = "10.9.0.0/16"
+  nat_gateways        = "one"
+  single_instance     = false
+  enable_alb          = true
+  store               = "rds"
+  queue               = "memorydb"
+  deletion_protection = false
+  image_registry      = "ghcr.io/example/voting-app"
+  releases            = { blue = { tag = "1.0.0" } }
+  budget_usd          = 100
 }
 
-run "groups_of_machines_run_what_they_should_and_nothing_is_public_but_the_load_balancer" {
+run "groups_run_their_services_and_only_the_load_balancer_is_public" {
   assert {
     condition     = toset(output.groups) == toset(["voting-app-test-front-blue", "voting-app-test-worker"])
-    error_message = "There should be a group for the pages and one for the worker."
+    error_message = "There must be a group for the pages and one for the worker."
   }
 
   assert {
-    condition     = alltrue([for role in ["front-blue", "worker"] : strcontains(output.user_data[role], "\nregistry:ghcr.io /voting-app-test/secrets/image-pull-secret {}")]) && alltrue([for role in ["front", "worker", "everything"] : contains(local.readable[role], "image-pull-secret")])
+    condition     = alltrue([for role in ["front-blue", "worker"] : strcontains(output.user_data[role], "\nregistry:ghcr.io /voting-app-test/secrets/image-pull-secret {}")]) && alltrue([for role in ["front", "worker", "everything"] : contains(local.readable_secrets[role], "image-pull-secret")])
     error_message = "Machines cannot pull private images."
   }
 
@@ -72,55 +72,55 @@ run "groups_of_machines_run_what_they_should_and_nothing_is_public_but_the_load_
 
   assert {
     condition     = strcontains(output.user_data["front-blue"], "vote/queue-url /voting-app-test/secrets/vote-queue-password rediss://voting-app-test-vote:{}@") && !strcontains(output.user_data["front-blue"], "worker-store-password") && !strcontains(output.user_data["front-blue"], "a-random-password")
-    error_message = "The front does not know where its secrets are, knows of others', or has one in its user data."
+    error_message = "The front's user data lacks the sources of its secrets, has those of others, or contains a secret."
   }
 
   assert {
     condition     = strcontains(aws_ssm_parameter.settings.value, "TRUSTED_PROXIES='10.9.0.0/16'") && strcontains(aws_ssm_parameter.settings.value, "PUBLIC_HTTPS='false'") && strcontains(aws_ssm_parameter.settings.value, "VOTE_URL='http://")
-    error_message = "The services do not know that the load balancer is in front of them."
+    error_message = "The services' settings lack the load balancer."
   }
 }
 
-run "one_machine_with_everything_has_the_pages_on_its_own_address" {
+run "a_single_machine_serves_the_pages_at_its_own_address" {
   variables {
-    single       = true
-    enable_alb   = false
-    store        = "self-hosted"
-    queue        = "self-hosted"
-    nat_gateways = "none"
+    single_instance = true
+    enable_alb      = false
+    store           = "self-hosted"
+    queue           = "self-hosted"
+    nat_gateways    = "none"
   }
 
   assert {
     condition     = endswith(output.urls.vote, ":8080/") && endswith(output.urls.result, ":8081/") && length(output.groups) == 0 && keys(output.user_data) == ["everything"]
-    error_message = "The pages should be on the machine's address, and there should be one machine."
+    error_message = "The pages must be at the machine's address, and there must be one machine."
   }
 
   assert {
-    condition     = strcontains(output.user_data["everything"], "export EXPORTERS='cadvisor redis-exporter postgres-exporter'") && length(local.exporters) == 0 && !contains(local.readable.monitoring, "monitor-store-password")
-    error_message = "The exporters of queue and store should be beside these, and the monitoring machine without them."
+    condition     = strcontains(output.user_data["everything"], "export EXPORTERS='cadvisor redis-exporter postgres-exporter'") && length(local.exporter_variables) == 0 && !contains(local.readable_secrets.monitoring, "monitor-store-password")
+    error_message = "The exporters of queue and store must run beside these, and not on the monitoring machine."
   }
 
   assert {
-    condition     = !strcontains(aws_ssm_parameter.settings.value, "TRUSTED_PROXIES") && keys(output.enter) == ["everything"] && output.grafana == null
-    error_message = "Somebody else would be believed about addresses, or there is a machine that nobody asked for."
+    condition     = !strcontains(aws_ssm_parameter.settings.value, "TRUSTED_PROXIES") && keys(output.shell_commands) == ["everything"] && output.grafana == null
+    error_message = "Another proxy would be trusted, or there is an unnecessary machine."
   }
 }
 
-run "one_variable_adds_the_load_balancer" {
+run "enable_alb_adds_the_load_balancer" {
   variables {
-    single       = true
-    store        = "self-hosted"
-    queue        = "self-hosted"
-    nat_gateways = "none"
+    single_instance = true
+    store           = "self-hosted"
+    queue           = "self-hosted"
+    nat_gateways    = "none"
   }
 
   assert {
     condition     = endswith(output.urls.result, "/result") && !endswith(output.urls.vote, ":8080/") && strcontains(aws_ssm_parameter.settings.value, "TRUSTED_PROXIES='10.9.0.0/16'")
-    error_message = "The pages should be at the load balancer."
+    error_message = "The pages must be at the load balancer."
   }
 }
 
-run "with_endpoints_machines_need_not_reach_the_world" {
+run "with_endpoints_machines_need_no_internet" {
   variables {
     interface_endpoints = ["autoscaling", "ec2", "logs", "monitoring", "secretsmanager", "ssm", "ssmmessages"]
     outbound_cidrs      = ["198.51.100.0/24"]
@@ -128,7 +128,7 @@ run "with_endpoints_machines_need_not_reach_the_world" {
 
   assert {
     condition     = contains(keys(module.security.group_ids), "endpoints") && local.machine_subnets == tolist(module.vpc["this"].private_subnet_ids) && local.needed_endpoints == var.interface_endpoints
-    error_message = "Endpoints have no group, are elsewhere than machines, or not all of them are needed."
+    error_message = "Endpoints have no group, are in other subnets than the machines, or the list of needed endpoints is wrong."
   }
 }
 
@@ -138,12 +138,12 @@ run "images_in_ecr_need_no_secret" {
   }
 
   assert {
-    condition     = alltrue([for script in values(output.user_data) : !strcontains(script, "image-pull-secret")]) && !strcontains(jsonencode(local.readable), "image-pull-secret")
+    condition     = alltrue([for script in values(output.user_data) : !strcontains(script, "image-pull-secret")]) && !strcontains(jsonencode(local.readable_secrets), "image-pull-secret")
     error_message = "A machine reads a secret that it does not need."
   }
 }
 
-run "two_releases_share_the_traffic_and_the_worker_is_of_the_one_with_more" {
+run "two_releases_share_the_traffic_and_the_worker_runs_the_main_one" {
   variables {
     releases = {
       blue  = { tag = "1.0.0", weight = 90 }
@@ -153,22 +153,22 @@ run "two_releases_share_the_traffic_and_the_worker_is_of_the_one_with_more" {
 
   assert {
     condition     = contains(output.groups, "voting-app-test-front-green") && strcontains(output.user_data["front-green"], "TAG=1.1.0") && strcontains(output.user_data["worker"], "TAG=1.0.0")
-    error_message = "Each release has a group, and the worker stays with the release that most voters see."
+    error_message = "Each release must have a group, and the worker must run the release with the most traffic."
   }
 }
 
-run "the_worker_can_be_of_another_release" {
+run "the_worker_can_run_another_release" {
   variables {
     worker = { tag = "1.2.0" }
   }
 
   assert {
     condition     = strcontains(output.user_data["worker"], "TAG=1.2.0") && strcontains(output.user_data["front-blue"], "TAG=1.0.0")
-    error_message = "The worker should be of the release that was named for it."
+    error_message = "The worker must run the release that is set for it."
   }
 }
 
-run "names_certificate_firewall_and_delivery_network_fit_together" {
+run "domain_certificate_waf_and_cdn_fit_together" {
   variables {
     https      = true
     domain     = { zone_id = "Z0123456789ABC", vote = "vote.example.org", result = "result.example.org" }
@@ -179,11 +179,11 @@ run "names_certificate_firewall_and_delivery_network_fit_together" {
 
   assert {
     condition     = output.urls == { vote = "https://vote.example.org/", result = "https://result.example.org/" } && strcontains(aws_ssm_parameter.settings.value, "PUBLIC_HTTPS='true'") && strcontains(aws_ssm_parameter.settings.value, "TRUSTED_PROXIES='${var.cidr},198.51.100.0/24'")
-    error_message = "The pages should be under their names, by HTTPS."
+    error_message = "The pages must be at their host names, by HTTPS."
   }
 }
 
-run "links_of_notifications_lead_where_monitoring_is_reached" {
+run "links_of_notifications_use_monitoring_urls" {
   command = plan
 
   variables {
@@ -194,18 +194,18 @@ run "links_of_notifications_lead_where_monitoring_is_reached" {
   }
 
   assert {
-    condition = local.links == {
+    condition = local.notification_urls == {
       prometheus_url   = "https://prometheus.example.org"
       alertmanager_url = "https://alertmanager.example.org"
       grafana_url      = "https://grafana.example.org/"
       runbooks_url     = "https://wiki.example.org/runbooks"
       pagerduty_url    = "https://events.eu.pagerduty.com/v2/enqueue"
     }
-    error_message = "The playbook is not told where monitoring is reached, or where PagerDuty is."
+    error_message = "The playbook's variables lack the URLs of monitoring or PagerDuty."
   }
 }
 
-run "monitoring_gets_a_machine_that_takes_its_files_from_the_repository" {
+run "the_monitoring_machine_runs_the_repository_s_playbook" {
   variables {
     nat_gateways = "none"
     repository   = { url = "https://github.com/example/voting-app.git", ref = "v1.0.0" }
@@ -214,52 +214,52 @@ run "monitoring_gets_a_machine_that_takes_its_files_from_the_repository" {
 
   assert {
     condition     = strcontains(output.user_data["monitoring"], "export REPOSITORY_REF='v1.0.0'") && strcontains(output.user_data["monitoring"], "\"environment_name\":\"test\"") && strcontains(output.user_data["monitoring"], "\"aws_region\":\"ap-northeast-2\"")
-    error_message = "The machine does not know its playbook, or whose machines it watches."
+    error_message = "User data of the monitoring machine lacks the playbook, or the environment that it monitors."
   }
 
   assert {
     condition = alltrue(concat(
       [for name in ["page-url", "page-slack-url", "page-teams-url", "page-pagerduty-key", "ticket-url", "ticket-slack-url", "ticket-teams-url", "ticket-pagerduty-key", "watchdog-url"] : strcontains(output.user_data["monitoring"], "alertmanager/${name} /voting-app-test/secrets/alert-${name} {}")],
-      [for name in local.alert_secrets : contains(local.readable.monitoring, name)],
+      [for name in local.alert_secrets : contains(local.readable_secrets.monitoring, name)],
     ))
-    error_message = "Alertmanager does not know who is called, or may not read it."
+    error_message = "Alertmanager lacks a receiver, or may not read its parameter."
   }
 
   assert {
     condition     = strcontains(output.user_data["monitoring"], "\"runbooks_url\":\"https://github.com/example/voting-app/blob/v1.0.0/infra/monitoring/runbooks\"") && !strcontains(output.user_data["monitoring"], "prometheus_url") && !strcontains(output.user_data["monitoring"], "pagerduty_url")
-    error_message = "Links of notifications do not lead to the repository's runbooks, or settings are told that nobody made."
+    error_message = "Links of notifications do not lead to the repository's runbooks, or there are variables that are not set."
   }
 
   assert {
-    condition = alltrue([for told in [
+    condition = alltrue([for text in [
       "exporters/queue-password /voting-app-test/secrets/monitor-queue-password {}", "exporters/store-password /voting-app-test/secrets/monitor-store-password {}",
       "\"redis_address\":\"rediss://", "\"redis_user\":\"voting-app-test-monitor\"", "sslmode=verify-full\\u0026sslrootcert=/run/secrets/postgres-exporter/authorities.pem", "export DATABASE_CA_URL='https://",
-    ] : strcontains(output.user_data["monitoring"], told)])
-    error_message = "The exporters on the monitoring machine do not know queue or store, their users, or whose certificates to trust."
+    ] : strcontains(output.user_data["monitoring"], text)])
+    error_message = "The exporters on the monitoring machine lack the queue, the store, their users, or the certificate authorities."
   }
 
   assert {
     condition     = strcontains(output.user_data["monitoring"], "\"probe_urls\":${jsonencode(output.urls)}")
-    error_message = "The monitoring machine does not request the pages."
+    error_message = "The monitoring machine does not probe the pages."
   }
 
   assert {
-    condition     = toset([for role, secrets in local.readable : role if contains(secrets, "monitor-queue-password")]) == toset(["everything", "monitoring"]) && toset([for role, secrets in local.readable : role if contains(secrets, "monitor-store-password")]) == toset(["everything", "monitoring", "worker"])
-    error_message = "A machine reads a password of an exporter that it neither runs nor gives to the store, or one that does reads none."
+    condition     = toset([for role, secrets in local.readable_secrets : role if contains(secrets, "monitor-queue-password")]) == toset(["everything", "monitoring"]) && toset([for role, secrets in local.readable_secrets : role if contains(secrets, "monitor-store-password")]) == toset(["everything", "monitoring", "worker"])
+    error_message = "A machine reads the password of an exporter that it does not need, or one that needs it does not."
   }
 
   assert {
     condition     = strcontains(output.user_data["worker"], "db/monitor-password /voting-app-test/secrets/monitor-store-password {}") && !strcontains(output.user_data["front-blue"], "/secrets/monitor-")
-    error_message = "The worker's machine does not make the exporter's role, or the front is told of its password."
+    error_message = "The worker's machine does not create the exporter's role, or the front has its password."
   }
 
   assert {
-    condition     = output.grafana.url == "http://203.0.113.80:3000/" && strcontains(output.grafana.tunnel, "AWS-StartPortForwardingSession") && strcontains(output.grafana.password, "/voting-app-test/secrets/grafana-admin-password") && contains(keys(output.enter), "monitoring")
-    error_message = "Nobody is told where Grafana is."
+    condition     = output.grafana.url == "http://203.0.113.80:3000/" && strcontains(output.grafana.tunnel, "AWS-StartPortForwardingSession") && strcontains(output.grafana.password, "/voting-app-test/secrets/grafana-admin-password") && contains(keys(output.shell_commands), "monitoring")
+    error_message = "The output lacks the access to Grafana."
   }
 }
 
-run "pages_that_the_monitoring_machine_does_not_reach_are_not_requested" {
+run "pages_that_the_monitoring_machine_cannot_reach_are_not_probed" {
   variables {
     nat_gateways = "none"
     repository   = { url = "https://github.com/example/voting-app.git", ref = "v1.0.0" }
@@ -268,11 +268,11 @@ run "pages_that_the_monitoring_machine_does_not_reach_are_not_requested" {
 
   assert {
     condition     = strcontains(output.user_data["monitoring"], "\"probe_urls\":{}")
-    error_message = "The monitoring machine requests pages that are open to other addresses only."
+    error_message = "The monitoring machine probes pages that are open to other addresses only."
   }
 }
 
-run "an_existing_network_is_used_instead_of_one_of_our_own" {
+run "an_existing_network_is_used_instead_of_creating_one" {
   variables {
     existing_network = {
       vpc_id = "vpc-0123456789abcdef0"
@@ -286,32 +286,32 @@ run "an_existing_network_is_used_instead_of_one_of_our_own" {
 
   assert {
     condition     = length(module.vpc) == 0 && local.network.vpc_id == "vpc-0123456789abcdef0" && tolist(local.network.zones) == tolist(["ap-northeast-2a", "ap-northeast-2c"])
-    error_message = "A network was made beside the existing one."
+    error_message = "A network is created in addition to the existing one."
   }
 
   assert {
     condition     = tolist(local.network.public_subnet_ids) == tolist(["subnet-000000a1", "subnet-000000c1"]) && tolist(local.machine_subnets) == tolist(["subnet-000000a2", "subnet-000000c2"]) && tolist(local.network.data_subnet_ids) == tolist(["subnet-000000a2", "subnet-000000c3"])
-    error_message = "Load balancer, machines or data are in other subnets than they should be."
+    error_message = "Load balancer, machines or data are in the wrong subnets."
   }
 
   assert {
     condition     = data.aws_vpc.existing["this"].cidr_block == "10.77.0.0/16" && alltrue([for key, subnet in data.aws_subnet.existing : subnet.vpc_id == "vpc-0123456789abcdef0" && strcontains(key, subnet.availability_zone)]) && length(data.aws_subnet.existing) == 5
-    error_message = "AWS is not asked whether each subnet is in this network and in its zone."
+    error_message = "A plan does not check that each subnet is in this network and in its zone."
   }
 
   assert {
     condition     = strcontains(aws_ssm_parameter.settings.value, "TRUSTED_PROXIES='10.77.0.0/16'")
-    error_message = "The services believe another network about addresses."
+    error_message = "The services trust proxies of another network."
   }
 }
 
-run "machines_without_a_gateway_are_in_an_existing_network_s_public_subnets" {
+run "machines_without_a_gateway_are_in_the_public_subnets_of_an_existing_network" {
   variables {
-    single       = true
-    enable_alb   = false
-    store        = "self-hosted"
-    queue        = "self-hosted"
-    nat_gateways = "none"
+    single_instance = true
+    enable_alb      = false
+    store           = "self-hosted"
+    queue           = "self-hosted"
+    nat_gateways    = "none"
     existing_network = {
       vpc_id = "vpc-0123456789abcdef0"
       cidr   = "10.77.0.0/16"
@@ -321,6 +321,6 @@ run "machines_without_a_gateway_are_in_an_existing_network_s_public_subnets" {
 
   assert {
     condition     = tolist(local.machine_subnets) == tolist(["subnet-000000a1", "subnet-000000c1"]) && local.network.zones[0] == "ap-northeast-2a"
-    error_message = "The machine and its disk are in different zones, or the machine is in a subnet without a way out."
+    error_message = "The machine and its disk are in different zones, or the machine is in a subnet without a route to the internet."
   }
 }

@@ -22,24 +22,24 @@ run "every_zone_has_three_subnets" {
       [for subnet in aws_subnet.private : subnet.cidr_block] == ["10.0.64.0/20", "10.0.80.0/20"] &&
       [for subnet in aws_subnet.data : subnet.cidr_block] == ["10.0.128.0/20", "10.0.144.0/20"]
     )
-    error_message = "The subnets' addresses are not as documented, or overlap."
+    error_message = "The subnets' addresses differ from the documented ones, or overlap."
   }
 
   assert {
     condition     = alltrue([for zone, subnet in aws_subnet.public : subnet.availability_zone == zone && subnet.map_public_ip_on_launch != true])
-    error_message = "A subnet is in another zone than its key says, or gives out public addresses unasked."
+    error_message = "A subnet is in another zone than its key says, or assigns public addresses."
   }
 }
 
 run "one_gateway_serves_all_zones" {
   assert {
     condition     = length(aws_nat_gateway.this) == 1 && length(aws_route.nat) == 2
-    error_message = "There should be one gateway, and a route to it from each zone."
+    error_message = "There must be one gateway, and a route to it from each zone."
   }
 
   assert {
     condition     = length(distinct([for route in aws_route.nat : route.nat_gateway_id])) == 1
-    error_message = "All private subnets should use the one gateway."
+    error_message = "All private subnets must use the one gateway."
   }
 }
 
@@ -51,22 +51,22 @@ run "a_gateway_per_zone_serves_its_own_zone" {
 
   assert {
     condition     = alltrue([for zone, route in aws_route.nat : route.nat_gateway_id == aws_nat_gateway.this[zone].id]) && length(aws_nat_gateway.this) == 3
-    error_message = "A zone's private subnet should use the gateway in its own zone."
+    error_message = "A zone's private subnet must use the gateway in its own zone."
   }
 }
 
-run "without_a_gateway_nothing_private_gets_out" {
+run "without_a_gateway_private_subnets_have_no_route_to_the_internet" {
   variables {
     nat_gateways = "none"
   }
 
   assert {
     condition     = length(aws_nat_gateway.this) == 0 && length(aws_eip.nat) == 0 && length(aws_route.nat) == 0
-    error_message = "No gateway was asked for, and there is one, or a route to one."
+    error_message = "There is a gateway, or a route to one, although nat_gateways is none."
   }
 }
 
-run "data_has_no_way_out" {
+run "data_subnets_have_no_route_to_the_internet" {
   assert {
     condition     = alltrue([for association in aws_route_table_association.data : association.route_table_id == aws_route_table.data.id])
     error_message = "A data subnet uses a table that has routes."
@@ -78,14 +78,14 @@ run "data_has_no_way_out" {
   }
 }
 
-run "everything_is_logged_and_kept_for_a_while" {
+run "all_traffic_is_logged_with_an_expiry" {
   assert {
     condition     = aws_flow_log.this.traffic_type == "ALL" && aws_flow_log.this.log_destination == aws_cloudwatch_log_group.flow.arn && aws_cloudwatch_log_group.flow.retention_in_days == 30
-    error_message = "Flow logs should take in all traffic and be kept for 30 days."
+    error_message = "Flow logs must include all traffic and expire after 30 days."
   }
 }
 
-run "a_region_with_too_few_zones_is_refused" {
+run "a_region_with_too_few_zones_is_rejected" {
   command = plan
 
   variables {
@@ -95,7 +95,7 @@ run "a_region_with_too_few_zones_is_refused" {
   expect_failures = [data.aws_availability_zones.this]
 }
 
-run "one_zone_is_refused" {
+run "one_zone_is_rejected" {
   command = plan
 
   variables {
@@ -105,7 +105,7 @@ run "one_zone_is_refused" {
   expect_failures = [var.zones]
 }
 
-run "what_is_no_network_is_refused" {
+run "an_invalid_network_is_rejected" {
   command = plan
 
   variables {
@@ -115,7 +115,7 @@ run "what_is_no_network_is_refused" {
   expect_failures = [var.cidr]
 }
 
-run "host_bits_are_refused" {
+run "host_bits_are_rejected" {
   command = plan
 
   variables {
@@ -125,7 +125,7 @@ run "host_bits_are_refused" {
   expect_failures = [var.cidr]
 }
 
-run "a_network_that_is_too_small_is_refused" {
+run "a_network_that_is_too_small_is_rejected" {
   command = plan
 
   variables {
@@ -135,7 +135,7 @@ run "a_network_that_is_too_small_is_refused" {
   expect_failures = [var.cidr]
 }
 
-run "public_addresses_are_refused" {
+run "public_addresses_are_rejected" {
   command = plan
 
   variables {
@@ -145,7 +145,7 @@ run "public_addresses_are_refused" {
   expect_failures = [var.cidr]
 }
 
-run "an_unknown_kind_of_gateways_is_refused" {
+run "an_unknown_value_of_nat_gateways_is_rejected" {
   command = plan
 
   variables {
@@ -155,7 +155,7 @@ run "an_unknown_kind_of_gateways_is_refused" {
   expect_failures = [var.nat_gateways]
 }
 
-run "a_name_with_capitals_is_refused" {
+run "a_name_with_capitals_is_rejected" {
   command = plan
 
   variables {
@@ -165,7 +165,7 @@ run "a_name_with_capitals_is_refused" {
   expect_failures = [var.name]
 }
 
-run "a_retention_that_cloudwatch_does_not_know_is_refused" {
+run "an_unsupported_log_retention_is_rejected" {
   command = plan
 
   variables {
@@ -175,12 +175,12 @@ run "a_retention_that_cloudwatch_does_not_know_is_refused" {
   expect_failures = [var.log_retention_days]
 }
 
-run "zones_without_memorydb_are_left_out" {
+run "zones_without_memorydb_are_excluded" {
   command = plan
 
   assert {
     condition     = toset(data.aws_availability_zones.this.exclude_zone_ids) == toset(["apne1-az3", "apne2-az4", "cac1-az3", "use1-az3"])
-    error_message = "A zone may be chosen in which there is no MemoryDB."
+    error_message = "A zone without MemoryDB may be chosen."
   }
 }
 
@@ -193,11 +193,11 @@ run "zones_can_be_chosen_by_name" {
 
   assert {
     condition     = toset(keys(aws_subnet.data)) == toset(["ap-northeast-2a", "ap-northeast-2c"]) && aws_subnet.public["ap-northeast-2c"].cidr_block == "10.0.16.0/20"
-    error_message = "Subnets are in other zones than those that were named."
+    error_message = "Subnets are in other zones than zone_names."
   }
 }
 
-run "a_zone_that_the_region_has_not_is_refused" {
+run "a_zone_of_another_region_is_rejected" {
   command = plan
 
   variables {
@@ -207,7 +207,7 @@ run "a_zone_that_the_region_has_not_is_refused" {
   expect_failures = [data.aws_availability_zones.this]
 }
 
-run "one_zone_by_name_is_refused" {
+run "one_zone_by_name_is_rejected" {
   command = plan
 
   variables {
@@ -217,7 +217,7 @@ run "one_zone_by_name_is_refused" {
   expect_failures = [var.zone_names]
 }
 
-run "the_name_of_an_excluded_zone_is_refused" {
+run "a_zone_name_as_excluded_zone_id_is_rejected" {
   command = plan
 
   variables {

@@ -8,7 +8,7 @@ variables {
 run "the_load_balancer_is_protected" {
   assert {
     condition     = aws_wafv2_web_acl_association.this.resource_arn == "arn:load-balancer" && aws_wafv2_web_acl_association.this.web_acl_arn == aws_wafv2_web_acl.this.arn
-    error_message = "The rules protect nothing."
+    error_message = "The web ACL is not associated with the load balancer."
   }
 
   assert {
@@ -18,29 +18,29 @@ run "the_load_balancer_is_protected" {
 
   assert {
     condition     = startswith(aws_cloudwatch_log_group.this.name, "aws-waf-logs-") && tolist(aws_wafv2_web_acl_logging_configuration.this.log_destination_configs) == tolist([aws_cloudwatch_log_group.this.arn])
-    error_message = "Who is turned away is not logged."
+    error_message = "Blocked requests are not logged."
   }
 }
 
-run "floods_are_counted_by_the_visitor_s_address" {
+run "floods_are_counted_by_client_address" {
   assert {
     condition     = jsondecode(aws_wafv2_web_acl.this.rule_json)[0].Statement.RateBasedStatement == { Limit = 10000, AggregateKeyType = "IP" }
-    error_message = "A header that anybody can write would decide whose requests are counted."
+    error_message = "Requests would be counted by a header that every client can set."
   }
 }
 
-run "behind_a_delivery_network_too" {
+run "floods_behind_a_cdn_are_counted_by_client_address" {
   variables {
-    address_header = "x-visitor-address"
+    address_header = "x-client-address"
   }
 
   assert {
-    condition     = jsondecode(aws_wafv2_web_acl.this.rule_json)[0].Statement.RateBasedStatement.AggregateKeyType == "FORWARDED_IP" && jsondecode(aws_wafv2_web_acl.this.rule_json)[0].Statement.RateBasedStatement.ForwardedIPConfig.HeaderName == "x-visitor-address"
-    error_message = "The delivery network itself would be shut out as a flood."
+    condition     = jsondecode(aws_wafv2_web_acl.this.rule_json)[0].Statement.RateBasedStatement.AggregateKeyType == "FORWARDED_IP" && jsondecode(aws_wafv2_web_acl.this.rule_json)[0].Statement.RateBasedStatement.ForwardedIPConfig.HeaderName == "x-client-address"
+    error_message = "The CDN itself would be blocked as a flood."
   }
 }
 
-run "a_header_whose_first_address_the_visitor_writes_is_refused" {
+run "x_forwarded_for_as_address_header_is_rejected" {
   command = plan
 
   variables {
@@ -50,7 +50,7 @@ run "a_header_whose_first_address_the_visitor_writes_is_refused" {
   expect_failures = [var.address_header]
 }
 
-run "a_limit_that_shuts_offices_out_is_refused" {
+run "a_limit_that_would_block_offices_is_rejected" {
   command = plan
 
   variables {

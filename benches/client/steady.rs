@@ -1,6 +1,6 @@
-//! New voters at a steady rate, whether answers come or not, and one viewer who sees the total rise.
+//! New voters at a constant rate, independent of the responses, and one viewer who receives the totals.
 //!
-//! The queue keeps the order in which votes come in. So the n-th vote is seen as soon as the total has grown by n.
+//! The queue preserves the order of the votes. So the n-th vote is visible as soon as the total has grown by n.
 
 use std::{
     cell::{Cell, RefCell},
@@ -16,30 +16,30 @@ use tokio::{
 };
 
 use super::{
-    Seen, Steady, announce,
+    DeliveryStats, Steady, announce_ready,
     connection::{Connection, read},
     latencies, percentile, record,
     requests::vote,
     viewers::total,
 };
 
-/// How long the last vote may take to be seen.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time limit until the last vote is visible.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a viewer saw: when which total was there.
+/// The totals that a viewer received, with their times.
 type Totals = Rc<RefCell<Vec<(Instant, u64)>>>;
 
-pub async fn run(task: Steady) -> anyhow::Result<Seen> {
+pub async fn run(task: Steady) -> anyhow::Result<DeliveryStats> {
     let totals = Totals::default();
     let viewer = spawn_local(view(task.result, totals.clone()));
-    let before = until(&totals, |total| total >= task.counted)
+    let before = wait_for_total(&totals, |total| total >= task.counted)
         .await
-        .context("the viewer sees nothing")?;
+        .context("the viewer receives no total")?;
     let mut connections = Vec::new();
     for _ in 0..task.connections {
         connections.push(Connection::open(task.vote).await?);
     }
-    announce();
+    announce_ready();
     let shared = Rc::new(Shared {
         began: Instant::now(),
         next: Cell::new(0),
@@ -49,7 +49,7 @@ pub async fn run(task: Steady) -> anyhow::Result<Seen> {
     });
     let voters: Vec<_> = connections
         .into_iter()
-        .map(|connection| spawn_local(vote_on_time(connection, shared.clone())))
+        .map(|connection| spawn_local(vote_on_schedule(connection, shared.clone())))
         .collect();
     for voter in voters {
         voter.await?;
@@ -57,29 +57,29 @@ pub async fn run(task: Steady) -> anyhow::Result<Seen> {
     let mut due = shared.due.take();
     due.sort_unstable();
     let accepted = due.len() as u64;
-    until(&totals, |total| total >= before + accepted)
+    wait_for_total(&totals, |total| total >= before + accepted)
         .await
         .context("accepted votes are not counted")?;
     viewer.abort();
     let totals = totals.borrow();
-    let mut seen = latencies();
+    let mut delays = latencies();
     let mut next = 0;
     for (moment, total) in &*totals {
         while let Some(due) = due.get(next).filter(|_| before + (next as u64) < *total) {
-            record(&mut seen, *moment - *due);
+            record(&mut delays, *moment - *due);
             next += 1;
         }
     }
     ensure!(
         next == due.len(),
-        "{} votes were never seen",
+        "{} votes never became visible",
         due.len() - next
     );
-    Ok(Seen {
+    Ok(DeliveryStats {
         accepted,
         failed: shared.failed.get(),
-        p50: percentile(&seen, 50.0),
-        p99: percentile(&seen, 99.0),
+        p50: percentile(&delays, 50.0),
+        p99: percentile(&delays, 99.0),
     })
 }
 
@@ -87,12 +87,12 @@ struct Shared {
     task: Steady,
     began: Instant,
     next: Cell<u32>,
-    /// When each accepted vote was to be sent.
+    /// The scheduled time of each accepted vote.
     due: RefCell<Vec<Instant>>,
     failed: Cell<u64>,
 }
 
-async fn vote_on_time(mut connection: Connection, shared: Rc<Shared>) {
+async fn vote_on_schedule(mut connection: Connection, shared: Rc<Shared>) {
     let (head, end) = vote(shared.task.vote, "a", false);
     let request = [head, end].concat();
     loop {
@@ -104,8 +104,8 @@ async fn vote_on_time(mut connection: Connection, shared: Rc<Shared>) {
         }
         let due = shared.began + after;
         sleep_until(due).await;
-        match connection.ask(&request).await {
-            Ok(answer) if answer.status == 200 => shared.due.borrow_mut().push(due),
+        match connection.exchange(&request).await {
+            Ok(response) if response.status == 200 => shared.due.borrow_mut().push(due),
             Ok(_) => shared.failed.set(shared.failed.get() + 1),
             Err(_) => {
                 shared.failed.set(shared.failed.get() + 1);
@@ -134,16 +134,16 @@ async fn view(address: SocketAddr, totals: Totals) -> anyhow::Result<()> {
     }
 }
 
-/// Waits for such a total, and returns it.
-async fn until(totals: &Totals, good: impl Fn(u64) -> bool) -> anyhow::Result<u64> {
-    let looking = async {
+/// Waits for a total that fulfils the condition, and returns it.
+async fn wait_for_total(totals: &Totals, condition: impl Fn(u64) -> bool) -> anyhow::Result<u64> {
+    let polling = async {
         loop {
             let last = totals.borrow().last().map(|(_, total)| *total);
-            if let Some(total) = last.filter(|total| good(*total)) {
+            if let Some(total) = last.filter(|total| condition(*total)) {
                 return total;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    Ok(timeout(PATIENCE, looking).await?)
+    Ok(timeout(DELIVERY_TIMEOUT, polling).await?)
 }

@@ -1,4 +1,4 @@
-//! One request on a connection of its own, for looking at a service from outside.
+//! HTTP requests, each on a connection of its own, to inspect a service from outside.
 
 use std::{
     io::{Read, Write},
@@ -8,9 +8,9 @@ use std::{
 
 use anyhow::{Context, ensure};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// `GET` of a path: the body of a good answer.
+/// Sends `GET` of a path and returns the body of the response, which must be a 200.
 pub fn get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
     send(
         address,
@@ -18,8 +18,8 @@ pub fn get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
     )
 }
 
-/// A vote, as the page's form sends it: the page that is the answer.
-pub fn vote(address: SocketAddr, key: &str) -> anyhow::Result<String> {
+/// Sends a vote as the page's form does and returns the page.
+pub fn post_vote(address: SocketAddr, key: &str) -> anyhow::Result<String> {
     let body = format!("vote={key}");
     send(
         address,
@@ -32,24 +32,24 @@ pub fn vote(address: SocketAddr, key: &str) -> anyhow::Result<String> {
 }
 
 fn send(address: SocketAddr, request: &str) -> anyhow::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     stream.write_all(request.as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, body) = answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response)?;
+    let (head, body) = response
         .split_once("\r\n\r\n")
-        .context("the answer has no end")?;
+        .context("the response has no complete head")?;
     ensure!(
         head.starts_with("HTTP/1.1 200"),
-        "the answer is {:?}",
+        "the response is {:?}",
         head.lines().next()
     );
     Ok(body.to_owned())
 }
 
-/// The sum of all samples of a metric whose line has this text.
-pub fn metric(address: SocketAddr, name: &str, label: &str) -> anyhow::Result<f64> {
+/// The sum of all samples of a metric whose line contains the label.
+pub fn sum_metric(address: SocketAddr, name: &str, label: &str) -> anyhow::Result<f64> {
     let text = get(address, "/metrics")?;
     let samples = text
         .lines()

@@ -1,4 +1,4 @@
-//! What only somebody outside the application does to its storage: sets clocks, takes tables away, drops groups.
+//! Direct access to the storage, without the application: sets clocks, renames tables, destroys consumer groups.
 
 use std::collections::BTreeSet;
 
@@ -11,26 +11,26 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::harness::{redis, storage::Storage};
 
-/// How often is looked whether two wait: longer than it takes them to come there.
-const LOOKS: usize = 60;
+/// The number of polls for two waiting transactions: enough for both to reach the lock.
+const MAX_POLLS: usize = 60;
 const GROUP: &str = "workers";
 const START: &str = "-";
 const END: &str = "+";
 
-/// The way around the application.
-pub struct Outside<'a> {
+/// Direct connections to the queue and the store.
+pub struct DirectAccess<'a> {
     storage: &'a Storage,
-    /// To the queue's server, if it has one.
+    /// Connection to the queue's server, if there is one.
     redis: Option<Connection>,
-    /// To the store's server, likewise. An embedded store has one writer at a time.
+    /// Connection to the store's server, if there is one. An embedded store has one writer at a time.
     postgres: Option<PgConnection>,
 }
 
-impl<'a> Outside<'a> {
+impl<'a> DirectAccess<'a> {
     pub async fn of(storage: &'a Storage) -> Self {
         let (mut redis, mut postgres) = (None, None);
         if storage.queue_url.starts_with("redis") {
-            redis = Some(redis::shared().expect("there is one").connect());
+            redis = Some(redis::shared().expect("Redis runs").connect());
         }
         if storage.database_url.starts_with("postgres") {
             postgres = Some(PgConnection::connect(&storage.database_url).await.unwrap());
@@ -42,8 +42,8 @@ impl<'a> Outside<'a> {
         }
     }
 
-    /// The next ballot gets an id of this millisecond, which is ahead of all clocks: a millisecond lasts as long as a
-    /// test wants. Ids are soon at the tenth of it.
+    /// Sets the millisecond of the next ids. It is ahead of all clocks, so it lasts until the next call. The sequence numbers
+    /// start at 8, so that they soon have two digits.
     pub async fn set_clock(&mut self, ms: u64) {
         let last = BallotId { ms, seq: 7 };
         if let Some(redis) = &mut self.redis {
@@ -60,8 +60,8 @@ impl<'a> Outside<'a> {
         }
     }
 
-    /// The ballots that the queue still has to hand out, or would hand out again.
-    pub async fn kept_by_the_queue(&mut self) -> BTreeSet<BallotId> {
+    /// The ids of the ballots that the queue will deliver or redeliver.
+    pub async fn queued_ballots(&mut self) -> BTreeSet<BallotId> {
         let id = |text: &str| text.parse().expect("it is an id");
         let Some(redis) = &mut self.redis else {
             let ids = "SELECT ms || '-' || seq, 0 FROM ballots";
@@ -90,20 +90,20 @@ impl<'a> Outside<'a> {
             .collect()
     }
 
-    /// Nobody who writes gets past the tally, until [`Self::let_pass`].
-    pub async fn close_tally(&mut self) {
+    /// Locks the tally, which blocks all writers until [`Self::unlock_tally`].
+    pub async fn lock_tally(&mut self) {
         if let Some(postgres) = &mut self.postgres {
-            let close = sqlx::raw_sql("BEGIN; LOCK TABLE tally").execute(postgres);
-            close.await.unwrap();
+            let lock = sqlx::raw_sql("BEGIN; LOCK TABLE tally").execute(postgres);
+            lock.await.unwrap();
         }
     }
 
-    /// Lets pass who came to the tally: two at the same time, should there be two.
-    pub async fn let_pass(&mut self) {
+    /// Unlocks the tally once two writers wait for it, or after a while with fewer.
+    pub async fn unlock_tally(&mut self) {
         let Some(postgres) = &mut self.postgres else {
             return;
         };
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_POLLS {
             let waiting = sqlx::query_scalar("SELECT count(*) FROM pg_locks WHERE NOT granted");
             let waiting: i64 = waiting.fetch_one(&mut *postgres).await.unwrap();
             if waiting >= 2 {
@@ -113,8 +113,8 @@ impl<'a> Outside<'a> {
         sqlx::raw_sql("ROLLBACK").execute(postgres).await.unwrap();
     }
 
-    /// Nobody knows any more who was handed what.
-    pub async fn lose_group(&mut self) {
+    /// Destroys the consumer group with its pending entries.
+    pub async fn destroy_group(&mut self) {
         if let Some(redis) = &mut self.redis {
             let _: bool = redis.xgroup_destroy(&self.storage.stream, GROUP).unwrap();
         } else {
@@ -124,45 +124,45 @@ impl<'a> Outside<'a> {
         }
     }
 
-    /// Whoever uses the queue now gets an error.
-    pub async fn take_queue_away(&mut self) {
+    /// Makes every use of the queue fail.
+    pub async fn break_queue(&mut self) {
         if let Some(redis) = &mut self.redis {
             let stream = &self.storage.stream;
-            let () = redis.rename(stream, away(stream)).unwrap();
+            let () = redis.rename(stream, moved(stream)).unwrap();
             let () = redis.set(stream, "no stream").unwrap();
         } else {
             self.storage
-                .execute("ALTER TABLE ballots RENAME TO away")
+                .execute("ALTER TABLE ballots RENAME TO moved")
                 .await;
         }
     }
 
-    pub async fn bring_queue_back(&mut self) {
+    pub async fn restore_queue(&mut self) {
         if let Some(redis) = &mut self.redis {
             let stream = &self.storage.stream;
-            let () = redis.rename(away(stream), stream).unwrap();
+            let () = redis.rename(moved(stream), stream).unwrap();
         } else {
             self.storage
-                .execute("ALTER TABLE away RENAME TO ballots")
+                .execute("ALTER TABLE moved RENAME TO ballots")
                 .await;
         }
     }
 
-    /// Whoever stores votes now gets an error.
-    pub async fn take_store_away(&self) {
+    /// Makes every write of votes fail.
+    pub async fn break_store(&self) {
         self.storage
-            .execute("ALTER TABLE votes RENAME TO away")
+            .execute("ALTER TABLE votes RENAME TO moved")
             .await;
     }
 
-    pub async fn bring_store_back(&self) {
+    pub async fn restore_store(&self) {
         self.storage
-            .execute("ALTER TABLE away RENAME TO votes")
+            .execute("ALTER TABLE moved RENAME TO votes")
             .await;
     }
 }
 
-impl Drop for Outside<'_> {
+impl Drop for DirectAccess<'_> {
     fn drop(&mut self) {
         if let Some(redis) = &mut self.redis {
             let _ = cmd("DEL").arg(&self.storage.stream).exec(redis);
@@ -170,6 +170,6 @@ impl Drop for Outside<'_> {
     }
 }
 
-fn away(stream: &str) -> String {
-    format!("{stream}:away")
+fn moved(stream: &str) -> String {
+    format!("{stream}:moved")
 }

@@ -1,4 +1,4 @@
-# How the world comes in: the load balancer and what may be around it.
+# The public side: load balancer, WAF, DNS and CDN.
 
 locals {
   with_alb = var.enable_alb ? { this = true } : {}
@@ -6,7 +6,7 @@ locals {
   with_cdn = var.enable_cdn ? { this = true } : {}
   hosts    = var.domain == null ? null : { vote = var.domain.vote, result = var.domain.result }
 
-  # Behind CloudFront the load balancer needs a name of its own that its certificate is for.
+  # Behind CloudFront, the load balancer needs a name of its own that its certificate covers.
   origin = var.domain == null ? "" : "origin-${var.domain.vote}"
 }
 
@@ -22,13 +22,13 @@ module "alb" {
     vote   = { port = local.ports.vote, health_path = local.health_path }
     result = { port = local.ports.result, health_path = local.health_path }
   }
-  release_weights = var.single ? { for release in keys(var.releases) : release => 100 } : { for release, settings in var.releases : release => settings.weight }
-  https           = var.https
-  certificate_arn = var.certificate_arn != null ? var.certificate_arn : one([for dns in module.dns : dns.certificate_arn])
-  hosts           = local.hosts
-  drain_seconds   = local.drain_seconds
-  protected       = var.protected
-  log_days        = var.log_retention_days
+  release_weights     = var.single_instance ? { for release in keys(var.releases) : release => 100 } : { for release, settings in var.releases : release => settings.weight }
+  https               = var.https
+  certificate_arn     = var.certificate_arn != null ? var.certificate_arn : one([for dns in module.dns : dns.certificate_arn])
+  hosts               = local.hosts
+  drain_seconds       = local.drain_seconds
+  deletion_protection = var.deletion_protection
+  log_retention_days  = var.log_retention_days
 }
 
 module "waf" {
@@ -37,7 +37,7 @@ module "waf" {
 
   name              = local.name
   load_balancer_arn = module.alb["this"].arn
-  # Only what comes through CloudFront has the header from there, and not from whoever asks.
+  # Only requests through CloudFront have a trustworthy header; other clients could send any value.
   address_header     = var.cdn_only ? module.cdn["this"].address_header : null
   log_retention_days = var.log_retention_days
 }
@@ -54,7 +54,7 @@ module "dns" {
   )
 }
 
-# Where CloudFront asks the load balancer from.
+# Addresses from which CloudFront sends requests to the load balancer.
 data "aws_ec2_managed_prefix_list" "cloudfront" {
   for_each = local.with_cdn
 

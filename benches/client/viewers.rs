@@ -1,4 +1,4 @@
-//! Viewers of the live result: who gets an event first, and who last.
+//! Viewers of the live result, and the time between the first and the last of them to receive an event.
 
 use std::{cell::RefCell, collections::BTreeMap, net::SocketAddr, rc::Rc};
 
@@ -8,15 +8,15 @@ use tokio::{
 };
 
 use super::{
-    Viewers, Watched, announce,
+    FanOutStats, Viewers, announce_ready,
     connection::{Connection, read},
     latencies, percentile, record,
 };
 
-/// How many connect at the same time: more would overflow the line before the service's door.
-const CONNECTING: usize = 64;
+/// Concurrent connection attempts: more would overflow the service's listen backlog.
+const MAX_CONNECTING: usize = 64;
 
-/// When the viewers got an event.
+/// The times at which viewers received an event.
 struct Arrivals {
     first: Instant,
     last: Instant,
@@ -25,18 +25,18 @@ struct Arrivals {
 
 type Events = Rc<RefCell<BTreeMap<u64, Arrivals>>>;
 
-pub async fn run(task: Viewers) -> anyhow::Result<Watched> {
-    raise_limit_of_open_files();
+pub async fn run(task: Viewers) -> anyhow::Result<FanOutStats> {
+    raise_nofile_limit();
     let events = Events::default();
     let local = LocalSet::new();
     local.run_until(watch(task, events)).await
 }
 
-async fn watch(task: Viewers, events: Events) -> anyhow::Result<Watched> {
+async fn watch(task: Viewers, events: Events) -> anyhow::Result<FanOutStats> {
     let mut connecting = JoinSet::new();
     let mut viewers = Vec::with_capacity(task.count);
     for _ in 0..task.count {
-        if connecting.len() == CONNECTING
+        if connecting.len() == MAX_CONNECTING
             && let Some(open) = connecting.join_next().await
         {
             viewers.push(open??);
@@ -49,25 +49,25 @@ async fn watch(task: Viewers, events: Events) -> anyhow::Result<Watched> {
     for viewer in viewers {
         spawn_local(listen(viewer, events.clone()));
     }
-    announce();
-    // The first moments are everybody's greeting.
+    announce_ready();
+    // Every viewer first receives the current result.
     let from = Instant::now() + task.duration / 10;
     sleep_until(Instant::now() + task.duration).await;
     let events = events.borrow();
     let mut spreads = latencies();
-    let (mut complete, mut seen) = (0, 0);
+    let (mut complete, mut received) = (0, 0);
     for arrivals in events.values().filter(|arrivals| arrivals.first >= from) {
-        seen += 1;
+        received += 1;
         if arrivals.viewers == task.count {
             complete += 1;
             record(&mut spreads, arrivals.last - arrivals.first);
         }
     }
-    Ok(Watched {
+    Ok(FanOutStats {
         complete,
-        seen,
+        events: received,
         spread_p50: percentile(&spreads, 50.0),
-        spread_most: percentile(&spreads, 100.0),
+        spread_max: percentile(&spreads, 100.0),
     })
 }
 
@@ -102,7 +102,7 @@ async fn listen(viewer: Connection, events: Events) {
     }
 }
 
-/// All votes, as the event tells.
+/// The total of votes in an event.
 pub fn total(event: &[u8]) -> Option<u64> {
     let event = std::str::from_utf8(event).ok()?;
     let after = event.split_once("\"total\":")?.1;
@@ -110,10 +110,10 @@ pub fn total(event: &[u8]) -> Option<u64> {
     after[..end].parse().ok()
 }
 
-fn raise_limit_of_open_files() {
+fn raise_nofile_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let maximum = getrlimit(Resource::Nofile).maximum;
-    // Where it is refused, connecting fails and says so.
+    // If this is not allowed, connecting fails with an error.
     let _ = setrlimit(
         Resource::Nofile,
         Rlimit {

@@ -1,4 +1,4 @@
-//! Requests one after the other on each connection: as many as are answered.
+//! Requests in a closed loop: each connection sends the next one after the response.
 
 use std::{cell::RefCell, io, net::SocketAddr, rc::Rc};
 
@@ -6,38 +6,38 @@ use hdrhistogram::Histogram;
 use tokio::{task::spawn_local, time::Instant};
 
 use super::{
-    Answered, Kind, Requests, announce,
-    connection::{Answer, Connection},
+    RequestKind, RequestStats, Requests, announce_ready,
+    connection::{Connection, Response},
     latencies, percentile, record,
 };
 
 struct Outcome {
     latencies: Histogram<u64>,
-    all: u64,
+    succeeded: u64,
     failed: u64,
 }
 
-pub async fn run(task: Requests) -> anyhow::Result<Answered> {
+pub async fn run(task: Requests) -> anyhow::Result<RequestStats> {
     let outcome = Rc::new(RefCell::new(Outcome {
         latencies: latencies(),
-        all: 0,
+        succeeded: 0,
         failed: 0,
     }));
     let mut connections = Vec::new();
     for _ in 0..task.connections {
         connections.push(Connection::open(task.address).await?);
     }
-    announce();
+    announce_ready();
     let from = Instant::now() + task.warm_up;
     let until = from + task.duration;
     let clients: Vec<_> = connections
         .into_iter()
         .map(|connection| {
-            let asked = Asked::new(&task);
-            spawn_local(ask_until(
+            let sequence = RequestSequence::new(&task);
+            spawn_local(send_until(
                 task.address,
                 connection,
-                asked,
+                sequence,
                 (from, until),
                 outcome.clone(),
             ))
@@ -49,8 +49,8 @@ pub async fn run(task: Requests) -> anyhow::Result<Answered> {
     let outcome = outcome.borrow();
     #[expect(clippy::cast_precision_loss, reason = "no run has so many requests")]
     let measured = outcome.latencies.len() as f64;
-    Ok(Answered {
-        all: outcome.all,
+    Ok(RequestStats {
+        succeeded: outcome.succeeded,
         failed: outcome.failed,
         per_second: measured / task.duration.as_secs_f64(),
         p50: percentile(&outcome.latencies, 50.0),
@@ -58,10 +58,10 @@ pub async fn run(task: Requests) -> anyhow::Result<Answered> {
     })
 }
 
-async fn ask_until(
+async fn send_until(
     address: SocketAddr,
     connection: Connection,
-    mut asked: Asked,
+    mut sequence: RequestSequence,
     (from, until): (Instant, Instant),
     outcome: Rc<RefCell<Outcome>>,
 ) {
@@ -71,86 +71,86 @@ async fn ask_until(
         if began >= until {
             return;
         }
-        let answer = ask(address, &mut connection, asked.next()).await;
+        let response = send_request(address, &mut connection, sequence.next()).await;
         let now = Instant::now();
         let mut outcome = outcome.borrow_mut();
-        match answer {
-            Ok(answer) if answer.status == 200 => {
-                outcome.all += 1;
-                // Those that end within the time: the rate would else count what nobody waited for.
+        match response {
+            Ok(response) if response.status == 200 => {
+                outcome.succeeded += 1;
+                // Only requests that end within the measured time, or the rate would be too high.
                 if now >= from && now < until {
                     record(&mut outcome.latencies, now - began);
                 }
-                asked.learn(answer);
+                sequence.record_response(response);
             }
             Ok(_) | Err(_) => outcome.failed += 1,
         }
     }
 }
 
-/// On the open connection, or a new one where the last answer, or a failure, ended it.
-async fn ask(
+/// Sends a request on the open connection, or on a new one if the last response or an error closed it.
+async fn send_request(
     address: SocketAddr,
     open: &mut Option<Connection>,
     request: &[u8],
-) -> io::Result<Answer> {
+) -> io::Result<Response> {
     let mut connection = match open.take() {
         Some(connection) => connection,
         None => Connection::open(address).await?,
     };
-    let answer = connection.ask(request).await?;
-    if !answer.is_last {
+    let response = connection.exchange(request).await?;
+    if !response.closes {
         *open = Some(connection);
     }
-    Ok(answer)
+    Ok(response)
 }
 
-/// The requests of one connection.
-struct Asked {
-    /// By somebody new.
+/// The sequence of requests of one connection.
+struct RequestSequence {
+    /// Request of a new voter.
     first: Vec<u8>,
-    /// By somebody known, up to the cookie, and what follows it.
-    again: Option<(Vec<u8>, Vec<u8>)>,
+    /// Request of a known voter: the part before the cookie, and the part after it.
+    repeat: Option<(Vec<u8>, Vec<u8>)>,
     cookie: Option<Vec<u8>>,
-    repeated: bool,
+    is_repeat: bool,
     request: Vec<u8>,
 }
 
-impl Asked {
+impl RequestSequence {
     fn new(task: &Requests) -> Self {
-        let (first, again) = match &task.kind {
-            Kind::Get(path) => {
+        let (first, repeat) = match &task.kind {
+            RequestKind::Get(path) => {
                 let request = format!(
                     "GET {path} HTTP/1.1\r\nhost: {}\r\nsec-fetch-site: none\r\n\r\n",
                     task.address
                 );
                 (request.into_bytes(), None)
             }
-            Kind::Vote { gzip, again } => {
+            RequestKind::Vote { gzip, repeat } => {
                 let (head, end) = vote(task.address, "b", *gzip);
-                let again = again.then(|| {
+                let repeat = repeat.then(|| {
                     (
                         [&head[..], b"cookie: "].concat(),
                         [b"\r\n", &end[..]].concat(),
                     )
                 });
                 let (head, end) = vote(task.address, "a", *gzip);
-                ([head, end].concat(), again)
+                ([head, end].concat(), repeat)
             }
         };
         Self {
             first,
-            again,
+            repeat,
             cookie: None,
-            repeated: false,
+            is_repeat: false,
             request: Vec::new(),
         }
     }
 
     fn next(&mut self) -> &[u8] {
-        self.repeated = false;
-        if let (Some((head, end)), Some(cookie)) = (&self.again, self.cookie.take()) {
-            self.repeated = true;
+        self.is_repeat = false;
+        if let (Some((head, end)), Some(cookie)) = (&self.repeat, self.cookie.take()) {
+            self.is_repeat = true;
             self.request.clear();
             for part in [head, &cookie, end] {
                 self.request.extend_from_slice(part);
@@ -160,14 +160,14 @@ impl Asked {
         &self.first
     }
 
-    fn learn(&mut self, answer: Answer) {
-        if !self.repeated {
-            self.cookie = answer.cookie;
+    fn record_response(&mut self, response: Response) {
+        if !self.is_repeat {
+            self.cookie = response.cookie;
         }
     }
 }
 
-/// A vote by the page's form, with the headers that browsers send: the beginning of its head, and the rest.
+/// A vote by the page's form, with the headers that browsers send: the beginning of the head, and the rest.
 pub fn vote(address: SocketAddr, key: &str, gzip: bool) -> (Vec<u8>, Vec<u8>) {
     let encoding = if gzip {
         "accept-encoding: gzip, deflate, br\r\n"

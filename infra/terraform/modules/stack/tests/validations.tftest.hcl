@@ -1,5 +1,5 @@
-# What the modules together refuse. A plan of all of them takes seconds, so that one breaks the rules of several
-# variables: of such that do not refer to each other, because Terraform looks at a rule only where what it refers to is right.
+# Validations of the modules together. A plan of all modules takes seconds, so each run violates several variables' rules at once.
+# These do not refer to each other, because Terraform evaluates a validation only if the variables that it refers to are valid.
 
 mock_provider "aws" {
   mock_data "aws_region" {
@@ -39,33 +39,33 @@ mock_provider "aws" {
 }
 
 variables {
-  environment    = "test"
-  cidr           = "10.9.0.0/16"
-  nat_gateways   = "one"
-  single         = false
-  enable_alb     = true
-  store          = "rds"
-  queue          = "memorydb"
-  protected      = false
-  image_registry = "ghcr.io/example/voting-app"
-  releases       = { blue = { tag = "1.0.0" } }
-  budget_usd     = 100
+  environment         = "test"
+  cidr                = "10.9.0.0/16"
+  nat_gateways        = "one"
+  single_instance     = false
+  enable_alb          = true
+  store               = "rds"
+  queue               = "memorydb"
+  deletion_protection = false
+  image_registry      = "ghcr.io/example/voting-app"
+  releases            = { blue = { tag = "1.0.0" } }
+  budget_usd          = 100
 }
 
-run "a_single_machine_without_a_load_balancer_refuses_what_needs_more" {
+run "a_single_machine_without_a_load_balancer_rejects_what_needs_more" {
   command = plan
 
   variables {
-    nat_gateways = "none"
-    single       = true
-    enable_alb   = false
+    nat_gateways    = "none"
+    single_instance = true
+    enable_alb      = false
 
-    # Two releases need groups of machines.
+    # Two releases need auto scaling groups.
     releases = { blue = { tag = "1.0.0" }, green = { tag = "1.1.0" } }
-    # So do a store and a queue of their own.
+    # A managed store and queue need groups too.
     store = "rds"
     queue = "memorydb"
-    # Names and the firewall need the load balancer.
+    # The domain and the WAF need the load balancer.
     domain     = { zone_id = "Z0123456789ABC", vote = "vote.example.org", result = "result.example.org" }
     enable_waf = true
 
@@ -76,42 +76,42 @@ run "a_single_machine_without_a_load_balancer_refuses_what_needs_more" {
   expect_failures = [var.releases, var.store, var.queue, var.domain, var.enable_waf, var.certificate_arn]
 }
 
-run "values_that_are_none_are_refused" {
+run "invalid_values_are_rejected" {
   command = plan
 
   variables {
     # Too long for the names of target groups.
     environment = "production"
     releases    = { red = { tag = "1.0.0" } }
-    # Misspelt, and it would have been dropped in silence.
-    poll = { POLL_QUESTIONS = "Cats?" }
+    # Misspelled; it would otherwise be ignored silently.
+    service_settings = { POLL_QUESTIONS = "Cats?" }
     # Machines have no key for it.
     repository = { url = "git@github.com:example/voting-app.git", ref = "main" }
     # No URLs.
     monitoring_urls = { prometheus = "prometheus.example.org" }
     pagerduty_url   = "events.eu.pagerduty.com"
     # Without HTTPS.
-    enable_cdn = true
-    protected  = true
+    enable_cdn          = true
+    deletion_protection = true
   }
 
-  expect_failures = [var.environment, var.releases, var.poll, var.repository, var.monitoring_urls, var.pagerduty_url, var.enable_cdn, var.allow_plain_http]
+  expect_failures = [var.environment, var.releases, var.service_settings, var.repository, var.monitoring_urls, var.pagerduty_url, var.enable_cdn, var.allow_plain_http]
 }
 
-run "traffic_without_a_machine_and_https_without_a_certificate_are_refused" {
+run "traffic_without_a_machine_and_https_without_a_certificate_are_rejected" {
   command = plan
 
   variables {
     releases = { blue = { tag = "1.0.0", size = { min = 0, desired = 0, max = 1 } } }
     https    = true
-    # It would end its line.
-    poll = { POLL_QUESTION = "Cats or\ndogs?" }
+    # A line break would end the setting.
+    service_settings = { POLL_QUESTION = "Cats or\ndogs?" }
   }
 
-  expect_failures = [var.releases, var.https, var.poll]
+  expect_failures = [var.releases, var.https, var.service_settings]
 }
 
-run "groups_and_https_without_a_load_balancer_are_refused" {
+run "groups_and_https_without_a_load_balancer_are_rejected" {
   command = plan
 
   variables {
@@ -119,15 +119,15 @@ run "groups_and_https_without_a_load_balancer_are_refused" {
     https           = true
     certificate_arn = "arn:aws:acm:ap-northeast-2:123456789012:certificate/1"
     # A secret.
-    poll = { COOKIE_KEY = "0123456789" }
-    # Nobody would get in here either.
+    service_settings = { COOKIE_KEY = "0123456789" }
+    # The machine would not be reachable at all.
     direct_access = false
   }
 
-  expect_failures = [var.single, var.https, var.poll, var.direct_access]
+  expect_failures = [var.single_instance, var.https, var.service_settings, var.direct_access]
 }
 
-run "doors_that_nobody_comes_through_are_refused" {
+run "access_settings_without_effect_are_rejected" {
   command = plan
 
   variables {
@@ -142,7 +142,7 @@ run "doors_that_nobody_comes_through_are_refused" {
   expect_failures = [var.cdn_only, var.admin_cidrs, var.outbound_cidrs]
 }
 
-run "an_existing_network_that_is_no_id_is_refused" {
+run "an_invalid_vpc_id_is_rejected" {
   command = plan
 
   variables {
@@ -156,7 +156,7 @@ run "an_existing_network_that_is_no_id_is_refused" {
   expect_failures = [var.existing_network]
 }
 
-run "an_existing_network_with_host_bits_is_refused" {
+run "an_existing_network_with_host_bits_is_rejected" {
   command = plan
 
   variables {
@@ -170,7 +170,7 @@ run "an_existing_network_with_host_bits_is_refused" {
   expect_failures = [var.existing_network]
 }
 
-run "an_existing_network_in_one_zone_is_refused" {
+run "an_existing_network_in_one_zone_is_rejected" {
   command = plan
 
   variables {
@@ -184,7 +184,7 @@ run "an_existing_network_in_one_zone_is_refused" {
   expect_failures = [var.existing_network]
 }
 
-run "an_existing_subnet_that_is_no_id_is_refused" {
+run "an_invalid_subnet_id_is_rejected" {
   command = plan
 
   variables {
@@ -198,7 +198,7 @@ run "an_existing_subnet_that_is_no_id_is_refused" {
   expect_failures = [var.existing_network]
 }
 
-run "machines_without_an_existing_subnet_are_refused" {
+run "machines_without_an_existing_subnet_are_rejected" {
   command = plan
 
   variables {
@@ -212,7 +212,7 @@ run "machines_without_an_existing_subnet_are_refused" {
   expect_failures = [var.existing_network]
 }
 
-run "data_in_public_subnets_are_refused" {
+run "data_in_public_subnets_is_rejected" {
   command = plan
 
   variables {
@@ -227,7 +227,7 @@ run "data_in_public_subnets_are_refused" {
   expect_failures = [var.existing_network]
 }
 
-run "endpoints_in_an_existing_network_are_refused" {
+run "endpoints_in_an_existing_network_are_rejected" {
   command = plan
 
   variables {

@@ -1,5 +1,4 @@
-//! An HTTP server in front of replicas, as a load balancer is: it leads each request to the next of them, notes it, and
-//! may hold back the bodies of streams.
+//! A round-robin HTTP load balancer for replicas. It records each request and can hold back the bodies of streams.
 
 use std::{
     convert::Infallible,
@@ -25,43 +24,46 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// A running front.
-pub struct Front {
+/// A running load balancer.
+pub struct LoadBalancer {
     pub url: String,
-    state: Arc<FrontState>,
+    state: Arc<LoadBalancerState>,
     _serving: AbortOnDropHandle<std::io::Result<()>>,
 }
 
-/// A request that was answered.
+/// A request and the status of its response.
 #[derive(Clone)]
-struct Answer {
+struct Record {
     path: String,
     status: StatusCode,
-    asked_at: Instant,
+    requested_at: Instant,
 }
 
-struct FrontState {
+struct LoadBalancerState {
     client: Client,
     replicas: Vec<String>,
     next: AtomicUsize,
-    answers: Mutex<Vec<Answer>>,
+    records: Mutex<Vec<Record>>,
     retry_after: watch::Sender<Option<Duration>>,
     holds: watch::Sender<bool>,
     ends: broadcast::Sender<()>,
 }
 
-impl Front {
-    pub async fn of(replicas: &[&str]) -> Self {
+impl LoadBalancer {
+    pub async fn start(replicas: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a port is free");
-        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let url = format!(
+            "http://{}",
+            listener.local_addr().expect("the listener is bound")
+        );
         let client = Client::builder().no_proxy().build();
-        let state = Arc::new(FrontState {
+        let state = Arc::new(LoadBalancerState {
             client: client.expect("a client can be built"),
             replicas: replicas.iter().map(|url| (*url).to_owned()).collect(),
             next: AtomicUsize::new(0),
-            answers: Mutex::default(),
+            records: Mutex::default(),
             retry_after: watch::Sender::new(None),
             holds: watch::Sender::new(false),
             ends: broadcast::Sender::new(1),
@@ -75,77 +77,77 @@ impl Front {
         }
     }
 
-    /// Holds back what comes on streams, after their heads; or lets it pass.
+    /// Holds back the bodies of streams, or passes them on.
     pub fn hold_streams(&self, holds: bool) {
         self.state.holds.send_replace(holds);
     }
 
-    /// Ends the streams that are open.
-    pub fn end_streams(&self) {
+    /// Closes the open streams.
+    pub fn close_streams(&self) {
         let _ = self.state.ends.send(());
     }
 
-    /// Refuses each request with 503 and asks for this wait before the next one; `None`: refuses none.
-    pub fn refuse(&self, retry_after: Option<Duration>) {
+    /// Rejects each request with 503 and this `Retry-After`; `None` rejects none.
+    pub fn reject_requests(&self, retry_after: Option<Duration>) {
         self.state.retry_after.send_replace(retry_after);
     }
 
     /// The statuses of all responses for this path so far.
-    pub fn answers(&self, path: &str) -> Vec<StatusCode> {
+    pub fn statuses(&self, path: &str) -> Vec<StatusCode> {
         let of_path = self.of_path(path);
-        of_path.iter().map(|answer| answer.status).collect()
+        of_path.iter().map(|record| record.status).collect()
     }
 
-    /// The times between the requests for this path so far.
-    pub fn waits(&self, path: &str) -> Vec<Duration> {
+    /// The intervals between the requests for this path so far.
+    pub fn intervals(&self, path: &str) -> Vec<Duration> {
         let of_path = self.of_path(path);
         let pairs = of_path.windows(2);
         pairs
-            .map(|pair| pair[1].asked_at - pair[0].asked_at)
+            .map(|pair| pair[1].requested_at - pair[0].requested_at)
             .collect()
     }
 
-    fn of_path(&self, path: &str) -> Vec<Answer> {
-        let answers = self.state.answers.lock().unwrap();
-        let of_path = answers.iter().filter(|answer| answer.path == path);
+    fn of_path(&self, path: &str) -> Vec<Record> {
+        let records = self.state.records.lock().unwrap();
+        let of_path = records.iter().filter(|record| record.path == path);
         of_path.cloned().collect()
     }
 
     /// The number of requests so far.
-    pub fn requests(&self) -> usize {
-        self.state.answers.lock().unwrap().len()
+    pub fn request_count(&self) -> usize {
+        self.state.records.lock().unwrap().len()
     }
 }
 
-async fn forward(State(state): State<Arc<FrontState>>, request: Request) -> Response {
-    let turn = state.next.fetch_add(1, Ordering::Relaxed);
-    let replica = &state.replicas[turn % state.replicas.len()];
+async fn forward(State(state): State<Arc<LoadBalancerState>>, request: Request) -> Response {
+    let number = state.next.fetch_add(1, Ordering::Relaxed);
+    let replica = &state.replicas[number % state.replicas.len()];
     let path = request.uri().path().to_owned();
-    let asked_at = Instant::now();
-    let note = |status| {
-        let answer = Answer {
+    let requested_at = Instant::now();
+    let record = |status| {
+        let record = Record {
             path,
             status,
-            asked_at,
+            requested_at,
         };
-        state.answers.lock().unwrap().push(answer);
+        state.records.lock().unwrap().push(record);
     };
     let retry_after = *state.retry_after.borrow();
     if let Some(wait) = retry_after {
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        note(status);
+        record(status);
         return (status, [(header::RETRY_AFTER, wait.as_secs())]).into_response();
     }
     let mut headers = request.headers().clone();
     headers.remove(header::HOST);
-    let asked = state.client.get(format!("{replica}{}", request.uri()));
-    let Ok(answer) = asked.headers(headers).send().await else {
+    let forwarded = state.client.get(format!("{replica}{}", request.uri()));
+    let Ok(response) = forwarded.headers(headers).send().await else {
         return StatusCode::BAD_GATEWAY.into_response();
     };
-    let status = answer.status();
-    note(status);
+    let status = response.status();
+    record(status);
     let mut headers = HeaderMap::new();
-    for (name, value) in answer.headers() {
+    for (name, value) in response.headers() {
         if ![header::CONNECTION, header::TRANSFER_ENCODING].contains(name) {
             headers.append(name, value.clone());
         }
@@ -153,27 +155,27 @@ async fn forward(State(state): State<Arc<FrontState>>, request: Request) -> Resp
     let is_stream = headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind == "text/event-stream");
-    let pieces = answer.bytes_stream();
+    let chunks = response.bytes_stream();
     let body = if is_stream {
-        Body::from_stream(stream(&state, pieces))
+        Body::from_stream(stream(&state, chunks))
     } else {
-        Body::from_stream(pieces)
+        Body::from_stream(chunks)
     };
     (status, headers, body).into_response()
 }
 
 fn stream(
-    state: &FrontState,
-    pieces: impl Stream<Item = reqwest::Result<bytes::Bytes>> + Send + 'static,
+    state: &LoadBalancerState,
+    chunks: impl Stream<Item = reqwest::Result<bytes::Bytes>> + Send + 'static,
 ) -> impl Stream<Item = Result<bytes::Bytes, Infallible>> + Send + 'static {
     let (holds, mut ends) = (state.holds.subscribe(), state.ends.subscribe());
-    pieces
-        .filter_map(|piece| future::ready(piece.ok().map(Ok)))
-        .then(move |piece| {
+    chunks
+        .filter_map(|chunk| future::ready(chunk.ok().map(Ok)))
+        .then(move |chunk| {
             let mut holds = holds.clone();
             async move {
                 let _ = holds.wait_for(|holds| !holds).await;
-                piece
+                chunk
             }
         })
         .take_until(async move {

@@ -1,10 +1,10 @@
-//! A connection that stays open, one request at a time.
+//! A persistent HTTP connection, with one request at a time.
 
 use std::{io, net::SocketAddr};
 
 use tokio::net::TcpStream;
 
-/// More headers than any answer here has.
+/// More headers than any response here has.
 const MAX_HEADERS: usize = 32;
 
 pub struct Connection {
@@ -13,17 +13,17 @@ pub struct Connection {
     filled: usize,
 }
 
-/// What an answer's head says.
-pub struct Answer {
+/// The head of a response.
+pub struct Response {
     pub status: u16,
-    /// The pair at the beginning of `Set-Cookie`.
+    /// The name and value at the beginning of `Set-Cookie`.
     pub cookie: Option<Vec<u8>>,
-    /// Whether the connection ends with it.
-    pub is_last: bool,
+    /// Whether the server closes the connection after this response.
+    pub closes: bool,
 }
 
-/// How long the body is.
-enum Length {
+/// The length of a body.
+enum BodyLength {
     Known(usize),
     Chunked,
 }
@@ -39,15 +39,15 @@ impl Connection {
         })
     }
 
-    /// Sends a request and reads its answer to the end.
-    pub async fn ask(&mut self, request: &[u8]) -> io::Result<Answer> {
+    /// Sends a request and reads the whole response.
+    pub async fn exchange(&mut self, request: &[u8]) -> io::Result<Response> {
         self.send(request).await?;
         self.filled = 0;
         loop {
             self.read_more().await?;
-            if let Some((answer, body, length)) = head(&self.buffer[..self.filled])? {
+            if let Some((response, body, length)) = parse_head(&self.buffer[..self.filled])? {
                 self.read_body(body, &length).await?;
-                return Ok(answer);
+                return Ok(response);
             }
         }
     }
@@ -74,26 +74,26 @@ impl Connection {
         Ok(())
     }
 
-    async fn read_body(&mut self, body: usize, length: &Length) -> io::Result<()> {
+    async fn read_body(&mut self, body: usize, length: &BodyLength) -> io::Result<()> {
         loop {
-            let is_whole = match length {
-                Length::Known(bytes) => self.filled >= body + bytes,
-                Length::Chunked => self.buffer[body..self.filled].ends_with(b"0\r\n\r\n"),
+            let is_complete = match length {
+                BodyLength::Known(bytes) => self.filled >= body + bytes,
+                BodyLength::Chunked => self.buffer[body..self.filled].ends_with(b"0\r\n\r\n"),
             };
-            if is_whole {
+            if is_complete {
                 return Ok(());
             }
             self.read_more().await?;
         }
     }
 
-    /// The stream alone, for a reader of its own.
+    /// The TCP stream, for callers that read it themselves.
     pub fn into_stream(self) -> TcpStream {
         self.stream
     }
 }
 
-/// What has come; at least one byte.
+/// Reads the bytes that have arrived, at least one.
 pub async fn read(stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
     loop {
         stream.readable().await?;
@@ -106,25 +106,25 @@ pub async fn read(stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// The head, where the body begins and how long it is; `None`: there is more to come.
-fn head(raw: &[u8]) -> io::Result<Option<(Answer, usize, Length)>> {
+/// The head, the offset of the body and its length; `None` while the head is incomplete.
+fn parse_head(raw: &[u8]) -> io::Result<Option<(Response, usize, BodyLength)>> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut response = httparse::Response::new(&mut headers);
-    let parsed = response.parse(raw).map_err(io::Error::other)?;
-    let httparse::Status::Complete(body) = parsed else {
+    let mut parsed = httparse::Response::new(&mut headers);
+    let status = parsed.parse(raw).map_err(io::Error::other)?;
+    let httparse::Status::Complete(body) = status else {
         return Ok(None);
     };
-    let mut length = Length::Known(0);
-    let (mut cookie, mut is_last) = (None, false);
-    for header in &*response.headers {
+    let mut length = BodyLength::Known(0);
+    let (mut cookie, mut closes) = (None, false);
+    for header in &*parsed.headers {
         let text = || std::str::from_utf8(header.value).ok();
         if header.name.eq_ignore_ascii_case("content-length") {
             let known = text().and_then(|text| text.parse().ok());
-            length = Length::Known(known.ok_or(io::ErrorKind::InvalidData)?);
+            length = BodyLength::Known(known.ok_or(io::ErrorKind::InvalidData)?);
         } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
-            length = Length::Chunked;
+            length = BodyLength::Chunked;
         } else if header.name.eq_ignore_ascii_case("connection") {
-            is_last = header.value.eq_ignore_ascii_case(b"close");
+            closes = header.value.eq_ignore_ascii_case(b"close");
         } else if header.name.eq_ignore_ascii_case("set-cookie") {
             cookie = header
                 .value
@@ -133,11 +133,11 @@ fn head(raw: &[u8]) -> io::Result<Option<(Answer, usize, Length)>> {
                 .map(<[u8]>::to_vec);
         }
     }
-    let status = response.code.unwrap_or_default();
-    let answer = Answer {
+    let status = parsed.code.unwrap_or_default();
+    let response = Response {
         status,
         cookie,
-        is_last,
+        closes,
     };
-    Ok(Some((answer, body, length)))
+    Ok(Some((response, body, length)))
 }

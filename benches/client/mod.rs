@@ -1,5 +1,5 @@
-//! The clients: a process of its own, the same for the services and for their limits, and so lean that it leaves the
-//! machine to them.
+//! The load clients. They run in a process of their own, are the same for the services and for their limits, and use
+//! little CPU, so that the rest of the machine is left to what is measured.
 
 mod connection;
 mod requests;
@@ -16,110 +16,110 @@ use anyhow::{Context, ensure};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-/// The argument that makes this program the clients.
-pub const ROLE: &str = "drive";
+/// The argument that runs this program as the clients.
+pub const ROLE: &str = "client";
 
-/// What they do.
+/// The work of the clients.
 #[derive(Debug, Deserialize, Serialize)]
 pub enum Task {
-    /// As many requests as can be, each connection one after the other.
+    /// Requests in a closed loop: each connection sends one after the other.
     Requests(Requests),
-    /// New voters at a steady rate, and one viewer.
+    /// New voters at a constant rate, and one viewer.
     Steady(Steady),
     /// Many viewers of the live result.
     Viewers(Viewers),
 }
 
-/// Requests without a pause.
+/// Requests in a closed loop, without a pause.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Requests {
     pub address: SocketAddr,
-    pub kind: Kind,
+    pub kind: RequestKind,
     pub connections: usize,
-    /// Before anything is measured.
+    /// Time before the measurement.
     pub warm_up: Duration,
     pub duration: Duration,
 }
 
-/// What is asked.
+/// The kind of request.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub enum Kind {
+pub enum RequestKind {
     /// A vote by the page's form.
     Vote {
-        /// Whether a compressed answer is wanted, as by browsers.
+        /// Whether the request accepts a compressed response, as browsers do.
         gzip: bool,
-        /// Whether every second vote is by the voter of the one before, who changes its mind.
-        again: bool,
+        /// Whether every second vote changes the vote of the voter before.
+        repeat: bool,
     },
     /// `GET` of this path.
     Get(String),
 }
 
-/// What became of them.
+/// The outcome of the requests.
 #[derive(Debug, Deserialize, Serialize)]
-pub struct Answered {
-    /// Those answered with 200, while it was measured and before.
-    pub all: u64,
-    /// Those answered otherwise, or not at all.
+pub struct RequestStats {
+    /// Requests with a 200, the warm-up included.
+    pub succeeded: u64,
+    /// Requests with another response or none.
     pub failed: u64,
-    /// Those answered with 200 per second, while it was measured.
+    /// Requests with a 200 per second, during the measurement.
     pub per_second: f64,
-    /// In milliseconds.
+    /// Median latency, in milliseconds.
     pub p50: f64,
-    /// In milliseconds.
+    /// 99th percentile of the latency, in milliseconds.
     pub p99: f64,
 }
 
-/// Votes that do not wait for each other.
+/// Votes at a constant rate, independent of the responses.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Steady {
     pub vote: SocketAddr,
     pub result: SocketAddr,
     pub connections: usize,
-    /// What is counted so far: the result may not show it yet.
+    /// Votes counted so far; the result may not show them yet.
     pub counted: u64,
     /// Votes per second.
     pub rate: f64,
     pub duration: Duration,
 }
 
-/// How soon they were seen.
+/// The time until votes were visible.
 #[derive(Debug, Deserialize, Serialize)]
-pub struct Seen {
-    /// Votes that were accepted.
+pub struct DeliveryStats {
+    /// Accepted votes.
     pub accepted: u64,
-    /// Votes that were not.
+    /// Votes that were not accepted.
     pub failed: u64,
-    /// From the moment a vote was due until a viewer had seen it, in milliseconds.
+    /// Median time from the scheduled moment of a vote until a viewer received it, in milliseconds.
     pub p50: f64,
     /// In milliseconds.
     pub p99: f64,
 }
 
-/// Viewers of the events.
+/// Viewers of the event stream.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Viewers {
     pub address: SocketAddr,
     pub count: usize,
-    /// How long to watch once everybody is connected.
+    /// Time to watch once all are connected.
     pub duration: Duration,
 }
 
-/// How they were served.
+/// The delivery of events to the viewers.
 #[derive(Debug, Deserialize, Serialize)]
-pub struct Watched {
+pub struct FanOutStats {
     /// Events that reached every viewer.
     pub complete: u64,
-    /// Events that reached anybody.
-    pub seen: u64,
-    /// Times between the first and the last viewer of an event, in milliseconds: in the middle of the events.
+    /// Events that reached at least one viewer.
+    pub events: u64,
+    /// Median over the events of the time between the first and the last viewer, in milliseconds.
     pub spread_p50: f64,
-    /// And the longest.
-    pub spread_most: f64,
+    /// Maximum of the same time, in milliseconds.
+    pub spread_max: f64,
 }
 
-/// Has a process of its own do it. `meanwhile` is called once the clients say that they are all there.
-pub fn start<T: DeserializeOwned>(
+/// Runs a task in a process of its own. Calls `meanwhile` once all clients are connected.
+pub fn run_task_with<T: DeserializeOwned>(
     task: &Task,
     meanwhile: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<T> {
@@ -138,52 +138,52 @@ pub fn start<T: DeserializeOwned>(
         "the clients could not connect: {ready:?}"
     );
     meanwhile()?;
-    let answer = lines.next().context("the clients said nothing")??;
+    let stats = lines.next().context("the clients printed nothing")??;
     ensure!(child.wait()?.success(), "the clients failed");
-    Ok(serde_json::from_str(&answer)?)
+    Ok(serde_json::from_str(&stats)?)
 }
 
-/// The same with nothing to do meanwhile.
-pub fn drive<T: DeserializeOwned>(task: &Task) -> anyhow::Result<T> {
-    start(task, || Ok(()))
+/// Runs a task in a process of its own.
+pub fn run_task<T: DeserializeOwned>(task: &Task) -> anyhow::Result<T> {
+    run_task_with(task, || Ok(()))
 }
 
 const READY: &str = "ready";
 
-/// Does it in this process.
+/// Runs a task in this process and prints its outcome as JSON.
 pub fn run(task: &str) -> anyhow::Result<()> {
-    let answer = runtime()?.block_on(async {
+    let stats = runtime()?.block_on(async {
         Ok::<_, anyhow::Error>(match serde_json::from_str(task)? {
             Task::Requests(task) => serde_json::to_string(&requests::run(task).await?)?,
             Task::Steady(task) => serde_json::to_string(&steady::run(task).await?)?,
             Task::Viewers(task) => serde_json::to_string(&viewers::run(task).await?)?,
         })
     })?;
-    println!("{answer}");
+    println!("{stats}");
     Ok(())
 }
 
-/// One thread: the other core is for what is measured.
+/// A runtime with one thread: the other core is left to what is measured.
 fn runtime() -> anyhow::Result<tokio::runtime::LocalRuntime> {
     Ok(tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(tokio::runtime::LocalOptions::default())?)
 }
 
-fn announce() {
+fn announce_ready() {
     println!("{READY}");
 }
 
-/// Latencies up to a minute, in microseconds.
+/// A histogram of latencies up to a minute, in microseconds.
 fn latencies() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 60_000_000, 3).expect("these are bounds")
+    Histogram::new_with_bounds(1, 60_000_000, 3).expect("the bounds are valid")
 }
 
 fn record(latencies: &mut Histogram<u64>, latency: Duration) {
     latencies.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
 }
 
-/// In milliseconds.
+/// A percentile in milliseconds.
 fn percentile(latencies: &Histogram<u64>, percent: f64) -> f64 {
     #[expect(
         clippy::cast_precision_loss,
