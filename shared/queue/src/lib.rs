@@ -39,7 +39,7 @@ pub struct QueueConfig {
     pub stream: String,
     /// Source of what is known about the server's durability.
     pub durability: DurabilityCheck,
-    /// Timeout of one enqueue. After it the ballot may or may not be queued, and the voter is told so.
+    /// Timeout of one enqueue. After it the ballot may or may not be queued.
     pub enqueue_timeout: Duration,
 }
 

@@ -20,7 +20,7 @@ use super::{
     errors::{is_unreachable, requires_reconnect},
 };
 
-/// Minimum time between two replacements of the connection, however many commands fail: limits the rate of connections to a
+/// Minimum time between two replacements of the connection, even if many commands fail: limits the rate of connections to a
 /// server that is not usable yet.
 const MIN_REPLACE_INTERVAL: Duration = Duration::from_millis(500);
 

@@ -78,7 +78,7 @@ fn host_and_port(client: &Client) -> Option<(&str, u16)> {
     }
 }
 
-/// Returns true if the reply to CLUSTER NODES lists one of these addresses, in whatever state. Each line has an id, then
+/// Returns true if the reply to CLUSTER NODES lists one of these addresses, in any state. Each line has an id, then
 /// `ip:port@port[,host]`.
 fn lists(nodes: &str, addresses: &[String]) -> bool {
     nodes.lines().any(|line| {

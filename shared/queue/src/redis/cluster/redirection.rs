@@ -54,8 +54,8 @@ mod tests {
     #[test]
     fn a_redirection_changes_the_address_and_nothing_else() {
         let moved = |to: &str| {
-            let answer = format!("-MOVED 866 {to}\r\n");
-            redis::parse_redis_value(answer.as_bytes())
+            let reply = format!("-MOVED 866 {to}\r\n");
+            redis::parse_redis_value(reply.as_bytes())
                 .unwrap()
                 .extract_error()
                 .unwrap_err()
