@@ -120,7 +120,9 @@ pub async fn run(
         ),
     );
     let result = lifecycle.run(tasks).await;
-    queue_runtime.run(async move { queue.settle().await }).await;
+    queue_runtime
+        .run(async move { queue.checkpoint().await })
+        .await;
     result
 }
 
@@ -157,7 +159,7 @@ fn probes(
             let checks = dependencies.iter().map(Dependency::check);
             Check::any(checks)
                 .into_iter()
-                .chain(queue.removed())
+                .chain(queue.missing_file_check())
                 .collect()
         }),
         lifecycle: lifecycle.clone(),

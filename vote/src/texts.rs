@@ -157,7 +157,7 @@ mod tests {
         for (error, is_certain) in [
             (QueueError::Timeout(Duration::from_millis(400)), false),
             (QueueError::Unavailable("broken pipe".into()), false),
-            (QueueError::Refused("out of memory".into()), true),
+            (QueueError::Rejected("out of memory".into()), true),
         ] {
             let error = VoteError::from(error);
             for language in Language::ALL {

@@ -145,7 +145,7 @@ impl From<QueueError> for VoteError {
         match error {
             QueueError::Timeout(_) => Self::Timeout,
             QueueError::Unavailable(_) => Self::Unavailable,
-            QueueError::Refused(_) => Self::NotStored,
+            QueueError::Rejected(_) => Self::NotStored,
         }
     }
 }

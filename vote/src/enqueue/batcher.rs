@@ -48,7 +48,7 @@ pub struct Receipt {
 
 /// Outcome and latency of one enqueue.
 pub struct EnqueueResult {
-    /// Receipt of the stored ballot. After an error other than [`QueueError::Refused`], the ballot may be stored or not.
+    /// Receipt of the stored ballot. After an error other than [`QueueError::Rejected`], the ballot may be stored or not.
     pub outcome: Result<Receipt, QueueError>,
     /// Time from the request to the reply.
     pub latency: Duration,
