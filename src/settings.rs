@@ -13,7 +13,7 @@ use service::lifecycle::{listen, listen_for_management};
 use store::StoreSettings;
 use vote::{CookieSettings, RateSettings};
 use web::settings::{BrowserSettings, ServerSettings};
-use worker::PaceSettings;
+use worker::ProcessorSettings;
 
 use crate::Listeners;
 
@@ -43,7 +43,7 @@ pub struct Settings {
     #[command(flatten)]
     rates: RateSettings,
     #[command(flatten)]
-    pace: PaceSettings,
+    processor: ProcessorSettings,
     #[command(flatten)]
     server: ServerSettings,
 }
@@ -178,10 +178,10 @@ impl Settings {
             data,
             queue,
             store,
-            pace,
+            processor,
             server,
             ..
         } = self;
-        worker::Config::new(poll, queue, store, data, pace, *server)
+        worker::Config::new(poll, queue, store, data, processor, *server)
     }
 }
