@@ -55,7 +55,7 @@ pub async fn run(
 impl Config {
     /// On one machine the pages know where the other one is, where nobody said so.
     fn link_pages(&mut self, listeners: &Listeners) {
-        for links in [&mut self.vote.links, &mut self.result.page.links] {
+        for links in [&mut self.vote.links, &mut self.result.page.public_urls] {
             let vote_url = || local_url(&listeners.vote.public, links.vote_base_path.as_ref());
             let result_url =
                 || local_url(&listeners.result.public, links.result_base_path.as_ref());

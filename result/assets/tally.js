@@ -34,7 +34,7 @@ function behindText(tally) {
 function outcomeText(tally) {
   if (tally.phase !== "closed" || !tally.visible || behindText(tally)) return "";
   const most = Math.max(...tally.options.map((option) => option.votes));
-  if (most === 0) return texts.nobody;
+  if (most === 0) return texts.noVotesCast;
   const first = tally.options.filter((option) => option.votes === most);
   if (first.length > 1) return texts.tie.replace("{options}", () => first.map((option) => option.label).join(", "));
   const percent = percentText(first[0].percent);

@@ -90,7 +90,7 @@ fn record(
         Err(error) => {
             heartbeat.record(Err(error.to_string()));
             let delay = backoff.next_delay();
-            tracing::warn!(%error, retry.in_ms = delay.as_millis(), "processing ballots failed");
+            tracing::warn!(%error, retry.in_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), "processing ballots failed");
             Some(delay)
         }
     }
