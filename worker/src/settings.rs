@@ -50,7 +50,8 @@ pub struct ProcessorSettings {
     #[arg(long, env = "WORKER_CLAIM_MIN_IDLE", default_value = "10s", value_parser = duration)]
     pub worker_claim_min_idle: Duration,
 
-    /// Maximum time for one turn of the loop. After it, /health responds with 503, so that the worker is restarted. Must be longer than STORE_TIMEOUT
+    /// Maximum time for one turn of the loop, after which /health responds with 503, so that the worker is restarted; must be
+    /// longer than STORE_TIMEOUT
     #[arg(long, env = "WORKER_LIVENESS_TIMEOUT", default_value = "1m", value_parser = duration)]
     pub worker_liveness_timeout: Duration,
 }

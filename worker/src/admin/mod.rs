@@ -27,8 +27,8 @@ pub enum Command {
     /// Reprocess dead letters, for example after an option was added to POLL_OPTIONS
     ///
     /// Parses each dead letter again with the current poll. A valid ballot is counted with its original id, so that it never
-    /// overwrites a newer vote by the same voter, and is removed from the dead letters. All others stay. The command is idempotent and can
-    /// be repeated after an interruption.
+    /// overwrites a newer vote by the same voter, and is removed from the dead letters. All others stay. The command is
+    /// idempotent and can be repeated after an interruption.
     Replay(replay::Settings),
     /// Write all standing votes as CSV: voter, choice, cast_at
     ///
@@ -56,7 +56,8 @@ pub enum Command {
     /// Delete all votes and dead letters, for a new poll or a new round
     ///
     /// Asks for the poll's question first. Waits until every ballot accepted so far is counted, so that none of them is
-    /// counted after the reset. Votes cast during the reset count for the new round. Browsers still show their last choice until they vote again.
+    /// counted after the reset. Votes cast during the reset count for the new round. Browsers still show their last choice
+    /// until they vote again.
     Reset(reset::Settings),
 }
 
