@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use load::{
-    Load, LoadConfig, Watch,
-    check::{Seen, Violation},
-    pace::Plan,
+    Load, LoadConfig, Observer,
+    check::{Observation, Violation},
+    schedule::Plan,
 };
 use rustix::process::Signal;
 use serde_json::Value;
@@ -46,16 +46,21 @@ fn plan(vote: &[&str], votes: u64) -> LoadConfig {
     }
 }
 
-async fn watch(result: &str, storage: &Storage) -> Watch {
+async fn new_observer(result: &str, storage: &Storage) -> Observer {
     let store = storage.store_config();
-    Watch::new(result.parse().unwrap(), Some(&store))
+    Observer::new(result.parse().unwrap(), Some(&store))
         .await
         .unwrap()
 }
 
 /// The first observation, once the services run.
-async fn first_observation(watch: &Watch) -> Seen {
-    let observe = async || watch.before().await.map_err(|error| error.to_string());
+async fn first_observation(observer: &Observer) -> Observation {
+    let observe = async || {
+        observer
+            .observe_baseline()
+            .await
+            .map_err(|error| error.to_string())
+    };
     eventually("a first observation", Result::is_ok, observe)
         .await
         .unwrap()
@@ -69,16 +74,19 @@ async fn voters_who_change_their_vote_are_all_counted(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     Voter::new(&app.vote).must_vote_for("a").await;
     wait_for_votes(&app.result, &[1, 0]).await;
-    let watch = watch(&app.result, &storage).await;
-    let before = watch.before().await.unwrap();
+    let observer = new_observer(&app.result, &storage).await;
+    let before = observer.observe_baseline().await.unwrap();
     let load = Load::run(&plan(&[&app.vote], 300), CancellationToken::new())
         .await
         .unwrap();
-    let verdict = watch.settle(&load.history, &before, TIMEOUT).await.unwrap();
-    assert_eq!((verdict.violations, verdict.at_rest), (Vec::new(), true));
+    let verdict = observer
+        .settle(&load.history, &before, TIMEOUT)
+        .await
+        .unwrap();
+    assert_eq!((verdict.violations, verdict.quiescent), (Vec::new(), true));
     assert_eq!(load.latencies.accepted.count(), 300);
     assert_eq!(load.history.voters.len(), 12);
-    assert_eq!(verdict.seen.shown.total, 1 + 12);
+    assert_eq!(verdict.observation.reported.total, 1 + 12);
     let changed = |record: &load::history::VoterRecord| {
         let mut choices = record.recent.iter().map(|attempt| attempt.choice);
         let first = choices.next();
@@ -96,7 +104,10 @@ async fn the_report_contains_the_results(storage: Storage) {
     wait_for_votes(&app.result, &[0, 0]).await;
     let json = storage.folder.path().join("report.json");
     let run = |variables: &[(&str, &str)]| {
-        let urls = [("VOTE_URL", &*app.vote), ("RESULT_URL", &app.result)];
+        let urls = [
+            ("LOAD_VOTE_URL", &*app.vote),
+            ("LOAD_RESULT_URL", &app.result),
+        ];
         let mut load = command("load", &[&urls, variables].concat());
         let arguments = ["--votes", "60", "--voters", "7", "--rate", "600", "--json"];
         let ended = block_in_place(|| output(load.args(arguments).arg(&json)));
@@ -126,12 +137,12 @@ async fn the_report_contains_the_results(storage: Storage) {
 async fn every_kind_of_tampering_is_reported(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     wait_for_votes(&app.result, &[0, 0]).await;
-    let watch = watch(&app.result, &storage).await;
+    let observer = new_observer(&app.result, &storage).await;
     let unknown_voter = "f".repeat(32);
     let cases = [
         (
             "UPDATE votes SET vote = CASE vote WHEN 'a' THEN 'b' ELSE 'a' END WHERE id = 'VOTER'",
-            "never cast",
+            "phantom",
         ),
         (
             "UPDATE votes SET cast_ms = cast_ms - 1 WHERE id = 'VOTER'",
@@ -148,11 +159,11 @@ async fn every_kind_of_tampering_is_reported(storage: Storage) {
         ),
     ];
     for (statement, rule) in cases {
-        let before = watch.before().await.unwrap();
+        let before = observer.observe_baseline().await.unwrap();
         let load = Load::run(&plan(&[&app.vote], 40), CancellationToken::new())
             .await
             .unwrap();
-        let settled = watch.settle(&load.history, &before, TIMEOUT);
+        let settled = observer.settle(&load.history, &before, TIMEOUT);
         assert_eq!(
             rules(&settled.await.unwrap().violations),
             [""; 0],
@@ -164,7 +175,7 @@ async fn every_kind_of_tampering_is_reported(storage: Storage) {
             .replace("UNKNOWN", &unknown_voter);
         storage.execute(&statement).await;
         // Without waiting: a later observation cannot repair it.
-        let after = watch.settle(&load.history, &before, Duration::ZERO);
+        let after = observer.settle(&load.history, &before, Duration::ZERO);
         let violations = after.await.unwrap().violations;
         let found = violations.iter().find(|violation| violation.rule() == rule);
         let line = found
@@ -196,14 +207,17 @@ async fn the_program_fails_when_votes_are_wrong(storage: Storage) {
             Some(&storage.database_url),
             "VIOLATION changed: a vote for \"a\"",
         ),
-        (None, "VIOLATION shown: the result shows"),
+        (None, "VIOLATION reported-tally: the result page shows"),
     ] {
         storage.execute("DELETE FROM votes").await;
         Voter::new(&app.vote).must_vote_for("a").await;
         wait_for_votes(&app.result, &[1, 0]).await;
         let mut load = command(
             "load",
-            &[("VOTE_URL", &app.vote), ("RESULT_URL", &app.result)],
+            &[
+                ("LOAD_VOTE_URL", &app.vote),
+                ("LOAD_RESULT_URL", &app.result),
+            ],
         );
         load.args(["--rate", "50", "--duration", "10m", "--settle", "0s"]);
         load.envs(database_url.map(|url| ("DATABASE_URL", url)));
@@ -242,8 +256,8 @@ fn with_replicas(storage: &Storage, keys: [&str; 2]) -> ([Service; 2], Service, 
 async fn a_killed_replica_leaves_ambiguous_votes_and_loses_none(storage: Storage) {
     let key = "ab".repeat(64);
     let ([mut killed, kept], _worker, result) = with_replicas(&storage, [&key, &key]);
-    let watch = watch(&result.url, &storage).await;
-    let before = first_observation(&watch).await;
+    let observer = new_observer(&result.url, &storage).await;
+    let before = first_observation(&observer).await;
     let mut config = plan(&[&killed.url, &kept.url], 1200);
     config.plan.rate = Some(400.0);
     let running = tokio::spawn(async move { Load::run(&config, CancellationToken::new()).await });
@@ -258,7 +272,10 @@ async fn a_killed_replica_leaves_ambiguous_votes_and_loses_none(storage: Storage
     eventually("votes", |counted: &i64| *counted > 6, counted).await;
     killed.process.kill();
     let load = running.await.unwrap().unwrap();
-    let verdict = watch.settle(&load.history, &before, TIMEOUT).await.unwrap();
+    let verdict = observer
+        .settle(&load.history, &before, TIMEOUT)
+        .await
+        .unwrap();
     assert_eq!(verdict.violations, []);
     assert!(
         load.latencies.not_sent.count() > 0,
@@ -271,15 +288,18 @@ async fn a_killed_replica_leaves_ambiguous_votes_and_loses_none(storage: Storage
 async fn replicas_with_different_cookie_keys_are_reported(storage: Storage) {
     let keys = ["ab".repeat(64), "cd".repeat(64)];
     let ([replica_a, replica_b], _worker, result) = with_replicas(&storage, [&keys[0], &keys[1]]);
-    let watch = watch(&result.url, &storage).await;
-    let before = first_observation(&watch).await;
+    let observer = new_observer(&result.url, &storage).await;
+    let before = first_observation(&observer).await;
     let load = Load::run(
         &plan(&[&replica_a.url, &replica_b.url], 60),
         CancellationToken::new(),
     )
     .await
     .unwrap();
-    let after = watch.settle(&load.history, &before, Duration::ZERO);
+    let after = observer.settle(&load.history, &before, Duration::ZERO);
     let violations = after.await.unwrap().violations;
-    assert!(rules(&violations).contains(&"estranged"), "{violations:?}");
+    assert!(
+        rules(&violations).contains(&"voter-mismatch"),
+        "{violations:?}"
+    );
 }

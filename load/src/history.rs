@@ -1,164 +1,164 @@
-//! What the voters did, and what they were answered.
+//! History of the voters' attempts and their outcomes.
 //!
-//! A voter may vote for hours, so its record does not grow: it keeps what the rules need (see [`mod@crate::check`]), and of
-//! the attempts themselves the last few, for whoever has to find out why a rule is broken.
+//! A run may take hours, so the record of a voter has a fixed size: the summary that the rules need (see
+//! [`mod@crate::check`]), and the last few attempts for the analysis of a violation.
 
 use std::collections::VecDeque;
 
 use poll::ballot::{BallotId, VoterId};
 
-/// How many of a voter's attempts are kept to be shown.
-const SHOWN: usize = 6;
-/// As many options as a poll may have, and more: a set of them is the bits of one number.
+/// Maximum number of attempts in [`VoterRecord::recent`].
+const MAX_RECENT_ATTEMPTS: usize = 6;
+/// Maximum number of options, more than a poll may have. [`ChoiceSet`] has one bit for each.
 pub const MAX_OPTIONS: usize = 32;
 
-/// Everybody who took part.
+/// Records of all voters who took part.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    /// The keys of the options. An attempt names its choice by the place in this list.
+    /// Keys of the options. The choice of an attempt is an index into this list.
     pub options: Vec<String>,
-    /// The voters who tried to vote at least once.
+    /// Voters with at least one attempt.
     pub voters: Vec<VoterRecord>,
 }
 
-/// What became of one attempt to vote, as far as its voter can know.
+/// Outcome of one attempt, as far as its voter can know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is in the queue, in this place.
+    /// The vote is in the queue with this ballot id.
     Accepted(BallotId),
-    /// It is not in the queue, and never will be: the answer was 4xx.
-    Refused(u16),
-    /// It was not sent: no connection could be made.
+    /// The vote is not in the queue and never will be: the response has this 4xx status.
+    Rejected(u16),
+    /// The request was not sent, because there was no connection.
     NotSent,
-    /// Nobody knows. It may be in the queue, or get there later, or never.
-    Ambiguous(Doubt),
-    /// It was accepted as somebody else's vote: the voter was not recognised by its cookie.
-    Estranged(BallotId),
+    /// Unknown: the vote may be in the queue, may enter it later, or never.
+    Ambiguous(AmbiguityReason),
+    /// The vote was accepted as another voter's: the service did not recognise the cookie.
+    VoterMismatch(BallotId),
 }
 
-/// Why nobody knows.
+/// Reason why an outcome is ambiguous.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Doubt {
-    /// The answer was no receipt and no refusal, but this status, such as 503.
+pub enum AmbiguityReason {
+    /// The response is neither a receipt nor a rejection, but has this status, such as 503.
     Status(u16),
-    /// There was no answer in time.
+    /// There was no response before the timeout.
     Timeout,
     /// The connection broke.
-    Broken,
-    /// The answer was 202, and its body no receipt.
-    Receipt,
+    BrokenConnection,
+    /// The response is 202, but its body is not a receipt.
+    InvalidReceipt,
 }
 
 /// One attempt to vote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// The choice's place in [`History::options`].
+    /// Index of the choice in [`History::options`].
     pub choice: u8,
-    /// Which of the vote URLs it was sent to, counted from 0.
+    /// Index of the voting service's URL.
     pub replica: u8,
-    /// When it was sent, in milliseconds since the run began.
+    /// Time of sending, in milliseconds since the start of the run.
     pub sent_ms: u32,
-    /// When its outcome was known, in milliseconds since the run began.
-    pub known_ms: u32,
-    /// What became of it.
+    /// Time at which the outcome was known, in milliseconds since the start of the run.
+    pub completed_ms: u32,
+    /// Outcome of the attempt.
     pub outcome: Outcome,
 }
 
-/// A set of options.
+/// Set of options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Choices(u32);
+pub struct ChoiceSet(u32);
 
-impl Choices {
-    /// This set and one more option.
+impl ChoiceSet {
+    /// Returns this set with one more option.
     #[must_use]
     pub fn with(self, choice: u8) -> Self {
         Self(self.0 | 1 << choice)
     }
 
-    /// Whether the option is in the set.
+    /// Returns true if the option is in the set.
     #[must_use]
-    pub fn has(self, choice: u8) -> bool {
+    pub fn contains(self, choice: u8) -> bool {
         usize::from(choice) < MAX_OPTIONS && self.0 & 1 << choice != 0
     }
 
-    /// Whether there is none in it.
+    /// Returns true if the set is empty.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 }
 
-/// The newest accepted attempt of a voter.
+/// Accepted attempt of a voter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted {
-    /// Its place in the queue.
+    /// Ballot id from the receipt.
     pub ballot: BallotId,
-    /// Its choice.
+    /// Index of the choice.
     pub choice: u8,
 }
 
-/// One voter's attempts, which were made one after the other: none was sent before the outcome of the last was known.
+/// Attempts of one voter, which are sequential: none was sent before the outcome of the previous one was known.
 #[derive(Clone, Debug)]
 pub struct VoterRecord {
-    /// Who it is.
+    /// Voter id.
     pub voter: VoterId,
-    /// How many attempts there were.
+    /// Number of attempts.
     pub attempts: u32,
-    /// The newest that was accepted.
+    /// Newest accepted attempt.
     pub accepted: Option<Accepted>,
-    /// The choices of all that are ambiguous.
-    pub ambiguous: Choices,
-    /// The first pair of accepted attempts whose ballots are in the wrong order, the older attempt's first.
-    pub reversed: Option<(BallotId, BallotId)>,
-    /// A ballot of this voter's that was accepted as somebody else's.
-    pub estranged: Option<BallotId>,
-    /// The last attempts, oldest first.
+    /// Choices of all ambiguous attempts.
+    pub ambiguous: ChoiceSet,
+    /// Ballots of the first two successive accepted attempts whose ids do not increase, in the order of the attempts.
+    pub out_of_order: Option<(BallotId, BallotId)>,
+    /// First ballot of this voter that was accepted as another voter's.
+    pub mismatched: Option<BallotId>,
+    /// Last attempts, oldest first.
     pub recent: VecDeque<Attempt>,
 }
 
 impl VoterRecord {
-    /// A voter who has done nothing yet.
+    /// Creates the record of a voter without attempts.
     #[must_use]
     pub fn new(voter: VoterId) -> Self {
         Self {
             voter,
             attempts: 0,
             accepted: None,
-            ambiguous: Choices::default(),
-            reversed: None,
-            estranged: None,
+            ambiguous: ChoiceSet::default(),
+            out_of_order: None,
+            mismatched: None,
             recent: VecDeque::new(),
         }
     }
 
-    /// Adds the voter's next attempt.
+    /// Adds the next attempt.
     pub fn add(&mut self, attempt: Attempt) {
         self.attempts += 1;
-        if self.recent.len() == SHOWN {
+        if self.recent.len() == MAX_RECENT_ATTEMPTS {
             self.recent.pop_front();
         }
         self.recent.push_back(attempt);
         match attempt.outcome {
             Outcome::Accepted(ballot) => {
-                if let Some(before) = self.accepted
-                    && ballot <= before.ballot
+                if let Some(previous) = self.accepted
+                    && ballot <= previous.ballot
                 {
-                    self.reversed.get_or_insert((before.ballot, ballot));
+                    self.out_of_order.get_or_insert((previous.ballot, ballot));
                 }
                 let choice = attempt.choice;
                 self.accepted = Some(Accepted { ballot, choice });
             }
             Outcome::Ambiguous(_) => self.ambiguous = self.ambiguous.with(attempt.choice),
-            Outcome::Estranged(ballot) => {
-                self.estranged.get_or_insert(ballot);
+            Outcome::VoterMismatch(ballot) => {
+                self.mismatched.get_or_insert(ballot);
             }
-            Outcome::Refused(_) | Outcome::NotSent => {}
+            Outcome::Rejected(_) | Outcome::NotSent => {}
         }
     }
 
-    /// The choices that may stand for this voter in the end, as far as can be told without ballot ids.
+    /// Returns the choices that the stored vote may have, regardless of ballot ids.
     #[must_use]
-    pub fn legal(&self) -> Choices {
+    pub fn legal_choices(&self) -> ChoiceSet {
         self.accepted.map_or(self.ambiguous, |accepted| {
             self.ambiguous.with(accepted.choice)
         })

@@ -1,4 +1,4 @@
-//! How long voters waited, by what became of their votes.
+//! LatencyHistogram histograms by outcome.
 
 use std::time::Duration;
 
@@ -6,92 +6,95 @@ use hdrhistogram::Histogram;
 
 use crate::history::Outcome;
 
-/// Three digits of every latency are kept.
-const DIGITS: u8 = 3;
-/// What takes longer than an hour counts as an hour; in microseconds.
-const LONGEST: u64 = 3_600_000_000;
+/// Precision of the histograms.
+const SIGNIFICANT_DIGITS: u8 = 3;
+/// Largest recorded latency in microseconds: one hour. Longer ones are recorded as this.
+const MAX_LATENCY: u64 = 3_600_000_000;
 
 /// Counts and latencies of all attempts.
 #[derive(Clone, Debug)]
 pub struct Latencies {
-    /// Of accepted votes, also of those taken for another voter's.
-    pub accepted: Latency,
-    /// Of refused ones.
-    pub refused: Latency,
-    /// Of ambiguous ones.
-    pub ambiguous: Latency,
-    /// Of those that could not be sent.
-    pub not_sent: Latency,
+    /// Accepted votes, including those accepted for another voter.
+    pub accepted: LatencyHistogram,
+    /// Rejected votes.
+    pub rejected: LatencyHistogram,
+    /// Ambiguous votes.
+    pub ambiguous: LatencyHistogram,
+    /// Votes that could not be sent.
+    pub not_sent: LatencyHistogram,
 }
 
-/// Counts and latencies of one outcome, in microseconds.
+/// Histogram of one outcome, in microseconds.
 #[derive(Clone, Debug)]
-pub struct Latency(Histogram<u64>);
+pub struct LatencyHistogram(Histogram<u64>);
 
 impl Default for Latencies {
     fn default() -> Self {
-        let none = || {
-            let histogram = Histogram::new_with_max(LONGEST, DIGITS);
-            Latency(histogram.expect("so many digits are allowed"))
+        let empty = || {
+            let histogram = Histogram::new_with_max(MAX_LATENCY, SIGNIFICANT_DIGITS);
+            LatencyHistogram(histogram.expect("up to 5 digits are allowed"))
         };
         Self {
-            accepted: none(),
-            refused: none(),
-            ambiguous: none(),
-            not_sent: none(),
+            accepted: empty(),
+            rejected: empty(),
+            ambiguous: empty(),
+            not_sent: empty(),
         }
     }
 }
 
 impl Latencies {
-    /// Adds an attempt.
-    pub fn add(&mut self, outcome: Outcome, took: Duration) {
-        let latency = match outcome {
-            Outcome::Accepted(_) | Outcome::Estranged(_) => &mut self.accepted,
-            Outcome::Refused(_) => &mut self.refused,
+    /// Records an attempt.
+    pub fn record(&mut self, outcome: Outcome, latency: Duration) {
+        let histogram = match outcome {
+            Outcome::Accepted(_) | Outcome::VoterMismatch(_) => &mut self.accepted,
+            Outcome::Rejected(_) => &mut self.rejected,
             Outcome::Ambiguous(_) => &mut self.ambiguous,
             Outcome::NotSent => &mut self.not_sent,
         };
-        latency
+        histogram
             .0
-            .saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+            .saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
     }
 
-    /// Each with its name.
+    /// Returns each histogram with the name of its outcome.
     #[must_use]
-    pub fn all(&self) -> [(&'static str, &Latency); 4] {
+    pub fn all(&self) -> [(&'static str, &LatencyHistogram); 4] {
         [
             ("accepted", &self.accepted),
-            ("refused", &self.refused),
+            ("rejected", &self.rejected),
             ("ambiguous", &self.ambiguous),
             ("not sent", &self.not_sent),
         ]
     }
 
-    /// All attempts.
+    /// Returns the number of all attempts.
     #[must_use]
     pub fn attempts(&self) -> u64 {
-        self.all().iter().map(|(_, latency)| latency.count()).sum()
+        self.all()
+            .iter()
+            .map(|(_, histogram)| histogram.count())
+            .sum()
     }
 }
 
-impl Latency {
-    /// How many attempts there were.
+impl LatencyHistogram {
+    /// Returns the number of attempts.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.0.len()
     }
 
-    /// The latency below which this part of them was, such as 0.99; in milliseconds.
+    /// Returns a quantile, such as 0.99, in milliseconds.
     #[must_use]
-    pub fn quantile_ms(&self, part: f64) -> f64 {
-        milliseconds(self.0.value_at_quantile(part))
+    pub fn quantile_ms(&self, quantile: f64) -> f64 {
+        to_milliseconds(self.0.value_at_quantile(quantile))
     }
 
-    /// The longest, in milliseconds.
+    /// Returns the maximum in milliseconds.
     #[must_use]
     pub fn max_ms(&self) -> f64 {
-        milliseconds(self.0.max())
+        to_milliseconds(self.0.max())
     }
 }
 
@@ -99,7 +102,7 @@ impl Latency {
     clippy::cast_precision_loss,
     reason = "2^53 microseconds are 285 years"
 )]
-fn milliseconds(micros: u64) -> f64 {
+fn to_milliseconds(micros: u64) -> f64 {
     micros as f64 / 1000.0
 }
 
@@ -108,17 +111,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn latencies_are_kept_by_outcome_up_to_an_hour() {
+    fn latencies_are_recorded_by_outcome_up_to_an_hour() {
         let mut latencies = Latencies::default();
-        for took in 1..=100 {
-            latencies.add(Outcome::Refused(409), Duration::from_millis(took));
+        for ms in 1..=100 {
+            latencies.record(Outcome::Rejected(409), Duration::from_millis(ms));
         }
-        latencies.add(Outcome::NotSent, Duration::from_hours(30));
+        latencies.record(Outcome::NotSent, Duration::from_hours(30));
         let near = |measured: f64, expected: f64| (measured / expected - 1.0).abs() < 0.001;
-        let refused = &latencies.refused;
-        assert!(near(refused.quantile_ms(0.5), 50.0), "{refused:?}");
-        assert!(near(refused.quantile_ms(0.99), 99.0), "{refused:?}");
-        assert!(near(refused.max_ms(), 100.0), "{refused:?}");
+        let rejected = &latencies.rejected;
+        assert!(near(rejected.quantile_ms(0.5), 50.0), "{rejected:?}");
+        assert!(near(rejected.quantile_ms(0.99), 99.0), "{rejected:?}");
+        assert!(near(rejected.max_ms(), 100.0), "{rejected:?}");
         assert!(near(latencies.not_sent.max_ms(), 3_600_000.0));
         assert_eq!((latencies.accepted.count(), latencies.attempts()), (0, 101));
     }

@@ -1,21 +1,21 @@
-//! Load that checks: many voters vote and change their minds over HTTP, and afterwards it is proven that nothing accepted
-//! is lost, nothing is counted that nobody cast, and the tally is right.
+//! Load generator with verification: many voters vote and change their votes over HTTP. Afterwards the rules of
+//! [`mod@check`] verify that every accepted vote is counted, that no other vote is, and that the tally is right.
 //!
-//! [`Load::run`] votes and returns what happened, [`Watch`] looks at what is counted, and [`check()`] judges. Each can be
-//! used alone, such as while servers are killed.
+//! [`Load::run`] votes and returns the history, [`Observer`] reads the stored votes and the result, and [`check()`]
+//! compares them. Each can be used alone, for example while servers are killed.
 
+pub mod api;
 pub mod check;
 mod cookie;
-pub mod deployment;
 pub mod history;
-pub mod http;
+pub mod http_client;
 pub mod latencies;
-pub mod pace;
+pub mod observer;
 mod report;
-mod seat;
+pub mod schedule;
 pub mod settings;
-pub mod votes;
-pub mod watch;
+pub mod store_snapshot;
+mod virtual_user;
 
 use std::{
     io,
@@ -30,127 +30,132 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use check::check;
+pub use observer::Observer;
 pub use report::Report;
 pub use settings::{Config, Settings};
-pub use watch::Watch;
 
 use crate::{
-    deployment::{PollDocument, UnusableAnswer},
+    api::{ApiError, PollDocument},
     history::{History, MAX_OPTIONS},
-    http::{Client, Line},
+    http_client::{Connector, HttpClient, Target},
     latencies::Latencies,
-    pace::{Pace, Plan},
-    seat::{Room, Seat},
+    schedule::{Plan, Schedule},
+    virtual_user::{SharedContext, VirtualUser},
 };
 
-/// Who votes where.
+/// Configuration of one run.
 #[derive(Clone, Debug)]
 pub struct LoadConfig {
-    /// The voting services: replicas of one. 1 to 255.
-    pub vote: Vec<http::Target>,
-    /// How many voters there are.
+    /// Base URLs of the voting service's replicas: 1 to 255.
+    pub vote: Vec<Target>,
+    /// Number of voters.
     pub voters: usize,
-    /// How many of them vote at the same time, each on a connection of its own to every service.
+    /// Number of concurrent virtual users. Each has its own connection to every replica.
     pub connections: usize,
-    /// How much and how fast.
+    /// Amount and rate of the votes.
     pub plan: Plan,
-    /// Chooses the voters' turns, choices and services.
+    /// Seed for the order of the voters, their choices and replicas.
     pub seed: u64,
-    /// How long a voter waits for an answer.
+    /// Timeout of one request.
     pub request_timeout: Duration,
 }
 
-/// What was done.
+/// Results of one run.
 #[derive(Clone, Debug)]
 pub struct Load {
-    /// What the voters did and were answered.
+    /// All voters' attempts and their outcomes.
     pub history: History,
-    /// How long they waited.
+    /// Latencies by outcome.
     pub latencies: Latencies,
-    /// How long it took from the first vote to the last answer.
-    pub took: Duration,
+    /// Time from the start to the last response.
+    pub elapsed: Duration,
 }
 
-/// Nobody could vote.
+/// Error that prevents a run.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The poll is not known.
+    /// The poll cannot be read.
     #[error(transparent)]
-    Poll(#[from] UnusableAnswer),
-    /// It takes no votes.
+    Poll(#[from] ApiError),
+    /// The poll accepts no votes.
     #[error("the poll at {0} is not open")]
     NotOpen(String),
-    /// It has more options than can be recorded.
+    /// The number of options is 0 or more than a history can record.
     #[error("the poll has {0} options; up to {MAX_OPTIONS} can be recorded")]
-    Options(usize),
-    /// The services are no replicas of one.
-    #[error("{0} and {1} do not hold the same poll")]
-    Different(String, String),
-    /// Certificates.
-    #[error("no certificates to trust are found")]
+    OptionCount(usize),
+    /// The URLs are not replicas of one service.
+    #[error("{0} and {1} do not have the same poll")]
+    DifferentPolls(String, String),
+    /// No root certificates are installed.
+    #[error("no trusted root certificates found")]
     Certificates(#[from] io::Error),
 }
 
 impl Load {
-    /// Votes until the plan is carried out or `stop` is cancelled; requests in hand are then still waited for.
+    /// Votes until the plan is completed or `stop` is cancelled, then waits for the requests in flight.
     ///
     /// # Errors
-    /// The services do not hold one open poll. Whatever goes wrong later is part of the history.
+    /// The services do not have one open poll. All later failures are part of the history.
     pub async fn run(config: &LoadConfig, stop: CancellationToken) -> Result<Self, LoadError> {
-        let client = Client::new(&config.vote)?;
-        let options = options(config, &client).await?;
+        let connector = Connector::new(&config.vote)?;
+        let options = fetch_options(config, &connector).await?;
         let body = |option| Bytes::from(json!({ "choice": option }).to_string());
-        let room = Arc::new(Room {
+        let context = Arc::new(SharedContext {
             bodies: options.iter().map(body).collect(),
-            pace: Pace::new(config.plan),
+            schedule: Schedule::new(config.plan),
             open_loop: config.plan.rate.is_some(),
             request_timeout: config.request_timeout,
             latencies: Mutex::default(),
             stop,
         });
-        let seats = config.connections.clamp(1, config.voters.max(1));
+        let user_count = config.connections.clamp(1, config.voters.max(1));
         let mut random = SmallRng::seed_from_u64(config.seed);
-        let mut voting = JoinSet::new();
-        for seat in 0..seats {
-            // Each voter has a seat of its own: never has one two requests in hand.
-            let voters = (config.voters.max(1) - seat).div_ceil(seats);
-            let seat = Seat {
-                lines: config
+        let mut users = JoinSet::new();
+        for index in 0..user_count {
+            // Each voter belongs to one virtual user, so a voter never has two requests in flight.
+            let voters = (config.voters.max(1) - index).div_ceil(user_count);
+            let user = VirtualUser {
+                clients: config
                     .vote
                     .iter()
-                    .map(|target| Line::new(&client, target))
+                    .map(|target| HttpClient::new(&connector, target))
                     .collect(),
                 random: SmallRng::from_rng(&mut random),
                 voters: std::iter::repeat_with(|| None).take(voters).collect(),
             };
-            let room = room.clone();
-            voting.spawn(async move { seat.vote(&room).await });
+            let context = context.clone();
+            users.spawn(async move { user.run(&context).await });
         }
-        let voters = voting.join_all().await.into_iter().flatten().collect();
-        let latencies = room
+        let voters = users.join_all().await.into_iter().flatten().collect();
+        let latencies = context
             .latencies
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         Ok(Self {
             history: History { options, voters },
             latencies: latencies.clone(),
-            took: room.pace.began().elapsed(),
+            elapsed: context.schedule.started_at().elapsed(),
         })
     }
 }
 
-/// The options' keys, which all services must agree on.
-async fn options(config: &LoadConfig, client: &Client) -> Result<Vec<String>, LoadError> {
-    let mut first: Option<(&http::Target, PollDocument)> = None;
+/// Fetches the options' keys and checks that all services have the same poll.
+async fn fetch_options(
+    config: &LoadConfig,
+    connector: &Connector,
+) -> Result<Vec<String>, LoadError> {
+    let mut first: Option<(&Target, PollDocument)> = None;
     for target in &config.vote {
-        let poll = PollDocument::of(client, target).await?;
+        let poll = PollDocument::fetch(connector, target).await?;
         if poll.phase != "open" {
             return Err(LoadError::NotOpen(target.to_string()));
         }
         match &first {
-            Some((other, same)) if *same != poll => {
-                let different = LoadError::Different(other.to_string(), target.to_string());
-                return Err(different);
+            Some((other, expected)) if *expected != poll => {
+                return Err(LoadError::DifferentPolls(
+                    other.to_string(),
+                    target.to_string(),
+                ));
             }
             Some(_) => {}
             None => first = Some((target, poll)),
@@ -160,6 +165,6 @@ async fn options(config: &LoadConfig, client: &Client) -> Result<Vec<String>, Lo
     if (1..=MAX_OPTIONS).contains(&options.len()) {
         Ok(options)
     } else {
-        Err(LoadError::Options(options.len()))
+        Err(LoadError::OptionCount(options.len()))
     }
 }

@@ -1,4 +1,4 @@
-//! What is told in the end, to people and to programs.
+//! Report of a run as text and as JSON.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -6,75 +6,75 @@ use serde::Serialize;
 
 use crate::{
     Load,
-    check::{Bounds, Seen, Violation},
-    watch::Verdict,
+    check::{Bounds, Observation, Violation},
+    observer::Verdict,
 };
 
-/// A run and what came out. Its text is the summary without the violations; as JSON it is all.
+/// Summary of a run and its verification. The text form has no violations; the JSON form has all fields.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// What chose the voters' turns, choices and replicas.
+    /// Seed of the run.
     pub seed: u64,
-    /// How long votes were sent, in seconds.
+    /// Length of the run in seconds.
     pub seconds: f64,
     /// Voters who took part.
     pub voters: usize,
-    /// All attempts to vote.
+    /// Number of all attempts.
     pub attempts: u64,
     /// Accepted attempts per second.
     pub accepted_per_second: f64,
-    /// Counts and latencies, by what became of the attempts.
-    pub outcomes: BTreeMap<&'static str, Outcomes>,
-    /// Voters with at least one accepted vote: so many are counted at least.
+    /// Counts and latencies by outcome.
+    pub outcomes: BTreeMap<&'static str, OutcomeStats>,
+    /// Voters with at least one accepted vote: the least number of counted voters.
     pub accepted_voters: u64,
-    /// Voters with at least one vote that may be in: so many are counted at most.
+    /// Voters with at least one accepted or ambiguous vote: the greatest number of counted voters.
     pub attempted_voters: u64,
-    /// Voters who are counted, by the result page.
+    /// Counted voters, according to the result page.
     pub counted_voters: i64,
-    /// Voters whose newest accepted vote is not counted, nor a newer one.
+    /// Voters whose newest accepted vote is not counted, nor is a newer one.
     pub lost: u64,
-    /// Whether every single vote in the store was checked, and not only the sums of the result page.
+    /// True if each vote in the store was checked, and not only the sums on the result page.
     pub store_checked: bool,
-    /// Whether the result had caught up, and moved no more.
-    pub at_rest: bool,
-    /// The rules that are broken.
-    pub violations: Vec<BrokenRule>,
+    /// True if the result was quiescent.
+    pub quiescent: bool,
+    /// Violations of the rules.
+    pub violations: Vec<ViolationSummary>,
 }
 
-/// One outcome's count, and the latencies in milliseconds.
+/// Count and latencies of one outcome.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Outcomes {
-    /// How many attempts had it.
+pub struct OutcomeStats {
+    /// Number of attempts.
     pub count: u64,
-    /// The median.
+    /// Median latency in milliseconds.
     pub p50_ms: f64,
-    /// One in a hundred took longer.
+    /// 99th percentile in milliseconds.
     pub p99_ms: f64,
-    /// The longest.
+    /// Maximum latency in milliseconds.
     pub max_ms: f64,
 }
 
-/// A violation.
+/// Rule and description of a violation.
 #[derive(Clone, Debug, Serialize)]
-pub struct BrokenRule {
-    /// The rule's name.
+pub struct ViolationSummary {
+    /// Name of the rule.
     pub rule: &'static str,
-    /// One line that says what is wrong, with voter and attempts.
+    /// Description in one line, with the voter and its attempts.
     pub text: String,
 }
 
 impl Report {
-    /// The report on this load.
+    /// Summarises a run.
     #[must_use]
-    pub fn new(seed: u64, load: &Load, before: &Seen, verdict: &Verdict) -> Self {
+    pub fn new(seed: u64, load: &Load, baseline: &Observation, verdict: &Verdict) -> Self {
         let bounds = Bounds::of(&load.history).total;
         let counted = verdict
-            .seen
-            .shown
+            .observation
+            .reported
             .total
             .cast_signed()
-            .saturating_sub_unsigned(before.shown.total);
-        // Also seen without the store, where enough of them are missing to be sure.
+            .saturating_sub_unsigned(baseline.reported.total);
+        // A lower bound of the lost votes, which needs no store.
         let missing = (bounds.low.cast_signed() - counted).max(0).unsigned_abs();
         let lost = verdict.violations.iter().filter(|violation| {
             matches!(
@@ -82,43 +82,40 @@ impl Report {
                 Violation::Lost { .. } | Violation::Outdated { .. }
             )
         });
-        let outcomes = load.latencies.all().map(|(name, latency)| {
-            let outcomes = Outcomes {
-                count: latency.count(),
-                p50_ms: latency.quantile_ms(0.5),
-                p99_ms: latency.quantile_ms(0.99),
-                max_ms: latency.max_ms(),
+        let outcomes = load.latencies.all().map(|(name, latencies)| {
+            let stats = OutcomeStats {
+                count: latencies.count(),
+                p50_ms: latencies.quantile_ms(0.5),
+                p99_ms: latencies.quantile_ms(0.99),
+                max_ms: latencies.max_ms(),
             };
-            (name, outcomes)
+            (name, stats)
         });
-        let broken = |violation: &Violation| BrokenRule {
+        let summary = |violation: &Violation| ViolationSummary {
             rule: violation.rule(),
             text: violation.to_string(),
         };
         Self {
             seed,
-            seconds: load.took.as_secs_f64(),
+            seconds: load.elapsed.as_secs_f64(),
             voters: load.history.voters.len(),
             attempts: load.latencies.attempts(),
-            accepted_per_second: per_second(load.latencies.accepted.count(), load.took),
+            accepted_per_second: per_second(load.latencies.accepted.count(), load.elapsed),
             outcomes: outcomes.into(),
             accepted_voters: bounds.low,
             attempted_voters: bounds.high,
             counted_voters: counted,
             lost: missing.max(lost.count() as u64),
-            store_checked: verdict.seen.votes.is_some(),
-            at_rest: verdict.at_rest,
-            violations: verdict.violations.iter().map(broken).collect(),
+            store_checked: verdict.observation.store.is_some(),
+            quiescent: verdict.quiescent,
+            violations: verdict.violations.iter().map(summary).collect(),
         }
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "2^53 votes are more than anybody sends"
-)]
-fn per_second(count: u64, took: Duration) -> f64 {
-    count as f64 / took.as_secs_f64().max(f64::MIN_POSITIVE)
+#[expect(clippy::cast_precision_loss, reason = "no run sends 2^53 votes")]
+fn per_second(count: u64, elapsed: Duration) -> f64 {
+    count as f64 / elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
 }
 
 impl fmt::Display for Report {
@@ -134,15 +131,15 @@ impl fmt::Display for Report {
             f,
             "attempts {attempts} by {voters} voters in {seconds:.1} s, {accepted_per_second:.0} accepted per second"
         )?;
-        for (name, outcomes) in &self.outcomes {
-            write!(f, "{name:<9} {}", outcomes.count)?;
-            if outcomes.count > 0 {
-                let Outcomes {
+        for (name, stats) in &self.outcomes {
+            write!(f, "{name:<9} {}", stats.count)?;
+            if stats.count > 0 {
+                let OutcomeStats {
                     p50_ms,
                     p99_ms,
                     max_ms,
                     ..
-                } = outcomes;
+                } = stats;
                 write!(
                     f,
                     ", p50 {p50_ms:.1} ms, p99 {p99_ms:.1} ms, max {max_ms:.1} ms"

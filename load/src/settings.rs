@@ -1,4 +1,4 @@
-//! What to do, and where.
+//! Settings of the load generator.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -6,97 +6,97 @@ use clap::Args;
 use cli::{duration, secret, whole_number};
 use store::StoreConfig;
 
-use crate::{LoadConfig, http::Target, pace::Plan};
+use crate::{LoadConfig, http_client::Target, schedule::Plan};
 
-/// How long votes are sent where nothing else is said.
-const DURATION: Duration = Duration::from_secs(10);
-/// How long one transaction with the store may take.
+/// Default length of the run.
+const DEFAULT_DURATION: Duration = Duration::from_secs(10);
+/// Timeout of one store transaction.
 const STORE_TIMEOUT: Duration = Duration::from_secs(20);
-/// As few as a store takes: the services want theirs.
-const STORE_CONNECTIONS: u32 = 3;
+/// Smallest pool size that a store supports, because the services need connections too.
+const MAX_STORE_CONNECTIONS: u32 = 3;
 
-/// The settings, as on the command line.
+/// Settings from the command line and the environment.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
-    /// The voting page; several, separated by commas, are replicas of one
+    /// URL of the voting page; several, separated by commas, for replicas
     #[arg(
         long,
-        env = "VOTE_URL",
+        env = "LOAD_VOTE_URL",
         value_delimiter = ',',
         default_value = "http://localhost:8080"
     )]
     vote_url: Vec<Target>,
 
-    /// The result page
-    #[arg(long, env = "RESULT_URL", default_value = "http://localhost:8081")]
+    /// URL of the result page
+    #[arg(long, env = "LOAD_RESULT_URL", default_value = "http://localhost:8081")]
     result_url: Target,
 
-    /// The store, to check every single vote in it: postgres://… or sqlite://FILE; if not set, only the sums that the
-    /// result page shows are checked
+    /// Store in which every vote is checked: postgres://… or sqlite://FILE; if not set, only the sums on the result page
+    /// are checked
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
 
-    /// A file that holds the DATABASE_URL, for secrets
+    /// File with the DATABASE_URL, for secrets
     #[arg(long, env = "DATABASE_URL_FILE", conflicts_with = "database_url")]
     database_url_file: Option<PathBuf>,
 
-    /// How many voters there are; each votes again and again, and changes its mind
+    /// Number of voters; each votes repeatedly and changes its vote
     #[arg(long, default_value_t = 1000, value_parser = whole_number(1..=u32::MAX))]
     voters: u32,
 
-    /// How many of them vote at the same time, each on a connection of its own to every VOTE_URL
+    /// Number of voters that vote at the same time, each with its own connection to every LOAD_VOTE_URL
     #[arg(long, default_value_t = 64, value_parser = whole_number(1_u32..=10_000))]
     connections: u32,
 
-    /// How many votes are due in a second, whether answers come or not; if not set, as fast as answers come
+    /// Votes per second, independent of the responses; if not set, each connection votes again after a response
     #[arg(long, value_parser = rate)]
     rate: Option<f64>,
 
-    /// How long votes are sent; if neither this nor --votes is set, 10s. Ctrl-C ends it earlier, and then checks
+    /// Length of the run; if neither this nor --votes is set, 10s. Ctrl-C ends the run and starts the checks
     #[arg(long, value_parser = duration)]
     duration: Option<Duration>,
 
-    /// How many votes are sent
+    /// Number of votes
     #[arg(long, value_parser = whole_number(0..=u64::MAX))]
     votes: Option<u64>,
 
-    /// Chooses whose turn it is, the choices and the replicas; if not set, a new one, which is printed
+    /// Seed for the order of the voters, their choices and replicas; if not set, a random seed, which is printed
     #[arg(long, value_parser = whole_number(0..=u64::MAX))]
     seed: Option<u64>,
 
-    /// How long a voter waits for an answer
+    /// Timeout of a request
     #[arg(long, default_value = "5s", value_parser = duration)]
     request_timeout: Duration,
 
-    /// How long the result may take to catch up, before what is wrong then is reported
+    /// Timeout for the result to catch up after the run; violations that remain then are reported
     #[arg(long, default_value = "60s", value_parser = duration)]
     settle: Duration,
 
-    /// A file for the report as JSON
+    /// File for the report as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
-/// The settings, checked.
+/// Validated settings.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Who votes where.
+    /// Configuration of the run.
     pub load: LoadConfig,
-    /// The result service.
+    /// Base URL of the result service.
     pub result: Target,
-    /// The store, if it is looked into.
+    /// Store, if it is checked.
     pub store: Option<StoreConfig>,
-    /// How long the result may take to catch up.
+    /// Timeout for the result to catch up after the run.
     pub settle: Duration,
-    /// Where the report goes as JSON.
+    /// File for the report as JSON.
     pub json: Option<PathBuf>,
 }
 
 impl Settings {
-    /// Checks the settings.
+    /// Validates the settings.
     ///
     /// # Errors
-    /// The store's URL is none, or its file cannot be read.
+    /// The store's URL is invalid, or its file cannot be read.
     pub fn config(&self) -> anyhow::Result<Config> {
         let url = secret(
             "DATABASE_URL",
@@ -107,14 +107,14 @@ impl Settings {
             Some(url) => Some(StoreConfig {
                 url: url.parse()?,
                 timeout: STORE_TIMEOUT,
-                max_connections: STORE_CONNECTIONS,
+                max_connections: MAX_STORE_CONNECTIONS,
             }),
             None => None,
         };
         let unbounded = self.duration.is_none() && self.votes.is_none();
         let plan = Plan {
             rate: self.rate,
-            duration: self.duration.or(unbounded.then_some(DURATION)),
+            duration: self.duration.or(unbounded.then_some(DEFAULT_DURATION)),
             votes: self.votes,
         };
         Ok(Config {

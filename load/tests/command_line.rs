@@ -1,4 +1,4 @@
-//! What somebody sees who runs the load generator.
+//! Command line of the load generator.
 
 use std::process::{Command, Output};
 
@@ -11,15 +11,15 @@ fn load(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn help_says_what_it_does_and_lists_every_flag() {
-    let ended = load(&["--help"]);
-    assert!(ended.status.success());
-    let help = String::from_utf8(ended.stdout).unwrap();
+fn help_describes_the_program_and_lists_every_flag() {
+    let output = load(&["--help"]);
+    assert!(output.status.success());
+    let help = String::from_utf8(output.stdout).unwrap();
     for text in [
         "no accepted vote is",
         "VIOLATION lost",
-        "[env: VOTE_URL=",
-        "[env: RESULT_URL=",
+        "[env: LOAD_VOTE_URL=",
+        "[env: LOAD_RESULT_URL=",
         "[env: DATABASE_URL]",
         "[env: DATABASE_URL_FILE=",
         "--voters",
@@ -37,8 +37,8 @@ fn help_says_what_it_does_and_lists_every_flag() {
 }
 
 #[test]
-fn what_cannot_be_used_is_refused_with_one_sentence() {
-    for (arguments, says) in [
+fn invalid_values_are_rejected_with_one_line() {
+    for (arguments, expected) in [
         (["--vote-url", "localhost"], "write http://HOST"),
         (["--rate", "0"], "votes per second, more than 0"),
         (["--voters", "0"], "from 1 to"),
@@ -51,13 +51,15 @@ fn what_cannot_be_used_is_refused_with_one_sentence() {
             "http://127.0.0.1:1/api/tally: no connection",
         ),
     ] {
-        let ended = load(&arguments);
-        assert!(!ended.status.success());
-        let said = String::from_utf8(ended.stderr).unwrap();
+        let output = load(&arguments);
+        assert!(!output.status.success());
+        let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(
-            said.starts_with("error: ") && said.contains(says) && said.trim().lines().count() == 1,
-            "{arguments:?}: {said}"
+            stderr.starts_with("error: ")
+                && stderr.contains(expected)
+                && stderr.trim().lines().count() == 1,
+            "{arguments:?}: {stderr}"
         );
-        assert!(!said.contains("hidden"), "a secret is shown: {said}");
+        assert!(!stderr.contains("hidden"), "a secret is printed: {stderr}");
     }
 }

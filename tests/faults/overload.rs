@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use load::{Load, LoadConfig, Watch, pace::Plan};
+use load::{Load, LoadConfig, Observer, schedule::Plan};
 use tokio_util::sync::CancellationToken;
 
 use super::{start_ready, wait_until_empty};
@@ -91,8 +91,8 @@ async fn twice_the_capacity() -> Result<(), String> {
     let _worker = start_ready("worker", &storage, &[]).await;
     let result = start_ready("result", &storage, &[]).await;
     let store = storage.store_config();
-    let watch = Watch::new(result.url.parse().unwrap(), Some(&store));
-    let watch = watch.await.unwrap();
+    let observer = Observer::new(result.url.parse().unwrap(), Some(&store));
+    let observer = observer.await.unwrap();
     let (proxy, url) = Proxy::to(&storage.queue_url).await;
     storage.queue_url = url;
     let vote = start_ready("vote", &storage, &[ENQUEUE_TIMEOUT]).await;
@@ -112,9 +112,9 @@ async fn twice_the_capacity() -> Result<(), String> {
         ));
     }
     wait_until_empty(&storage).await;
-    let before = watch.before().await.unwrap();
+    let before = observer.observe_baseline().await.unwrap();
     #[expect(clippy::cast_precision_loss, reason = "the count is a few hundred")]
-    let rate = 2.0 * sustained_count as f64 / sustained.took.as_secs_f64();
+    let rate = 2.0 * sustained_count as f64 / sustained.elapsed.as_secs_f64();
     let over = votes(&vote, VOTERS, for_a_while(Some(rate), 10)).await;
 
     let accepted = over.latencies.accepted.count();
@@ -134,8 +134,8 @@ async fn twice_the_capacity() -> Result<(), String> {
     let mut history = over.history;
     history.voters.extend(after.history.voters);
     proxy.set_toxic(Toxic::None);
-    let verdict = watch.settle(&history, &before, TIMEOUT).await.unwrap();
-    assert_eq!((verdict.violations, verdict.at_rest), (Vec::new(), true));
+    let verdict = observer.settle(&history, &before, TIMEOUT).await.unwrap();
+    assert_eq!((verdict.violations, verdict.quiescent), (Vec::new(), true));
     // The throughput stays at least at half of the sustained one, and once the limit has adapted, accepted votes are in time.
     let is_correct =
         accepted >= sustained_count / 2 && late < accepted / 2 && rejected > sustained_count / 4;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use load::{Load, LoadConfig, Watch, check::Violation, pace::Plan};
+use load::{Load, LoadConfig, Observer, check::Violation, schedule::Plan};
 use rand::{SeedableRng, rngs::SmallRng};
 use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
@@ -51,10 +51,10 @@ async fn lose_power_under_load(
     let vote = start_ready("vote", &storage, &SHORT_TIMEOUTS).await;
     let result = start_ready("result", &storage, &SHORT_TIMEOUTS).await;
     let store = storage.store_config();
-    let watch = Watch::new(result.url.parse().unwrap(), Some(&store)).await;
-    let watch = watch.unwrap();
+    let observer = Observer::new(result.url.parse().unwrap(), Some(&store)).await;
+    let observer = observer.unwrap();
     let worker = start_ready("worker", &storage, &SHORT_TIMEOUTS).await;
-    let before = watch.before().await.unwrap();
+    let before = observer.observe_baseline().await.unwrap();
     drop(worker);
     let stop = CancellationToken::new();
     let voting = {
@@ -78,7 +78,7 @@ async fn lose_power_under_load(
     let load = voting.await.unwrap().unwrap();
     let _worker = start_ready("worker", &storage, &SHORT_TIMEOUTS).await;
     wait_until_empty(&storage).await;
-    let verdict = watch.settle(&load.history, &before, timeout).await;
+    let verdict = observer.settle(&load.history, &before, timeout).await;
     Ok(verdict.unwrap().violations)
 }
 
@@ -100,9 +100,9 @@ async fn the_embedded_storage_keeps_every_accepted_vote() {
     let mut random = SmallRng::seed_from_u64(rand::random());
     let mut services = start().await;
     for _ in 0..8 {
-        let watch = watch(&services[2], &storage).await;
-        let before = watch.before().await.unwrap();
-        drop(watch);
+        let observer = new_observer(&services[2], &storage).await;
+        let before = observer.observe_baseline().await.unwrap();
+        drop(observer);
         let config = voters_at(&services[0].url, Some(400.0));
         let stop = CancellationToken::new();
         let voting = {
@@ -122,18 +122,18 @@ async fn the_embedded_storage_keeps_every_accepted_vote() {
             power::truncate_unsynced(&log, &mut random)
         );
         services = start().await;
-        let watch = self::watch(&services[2], &storage).await;
-        let verdict = watch.settle(&load.history, &before, TIMEOUT).await;
+        let observer = new_observer(&services[2], &storage).await;
+        let verdict = observer.settle(&load.history, &before, TIMEOUT).await;
         assert_eq!(verdict.unwrap().violations, []);
         // Unacknowledged ballots of the stopped worker are claimed now, so that they do not count among the next votes.
         wait_until_empty(&storage).await;
     }
 }
 
-async fn watch(result: &Service, storage: &Storage) -> Watch {
+async fn new_observer(result: &Service, storage: &Storage) -> Observer {
     let store = storage.store_config();
-    let watch = Watch::new(result.url.parse().unwrap(), Some(&store)).await;
-    watch.unwrap()
+    let observer = Observer::new(result.url.parse().unwrap(), Some(&store)).await;
+    observer.unwrap()
 }
 
 /// So many voters that hardly any has voted again at a power loss.

@@ -19,8 +19,8 @@ async fn a_cluster_counts_every_vote_and_distributes_the_work() {
     let mut load = command(
         "load",
         &[
-            ("VOTE_URL", &votes),
-            ("RESULT_URL", &rig.result.url),
+            ("LOAD_VOTE_URL", &votes),
+            ("LOAD_RESULT_URL", &rig.result.url),
             ("DATABASE_URL", &rig.storage.database_url),
         ],
     );

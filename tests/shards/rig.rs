@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use load::{
-    Load, LoadConfig, Watch,
-    check::Seen,
+    Load, LoadConfig, Observer,
+    check::Observation,
     history::{Attempt, Outcome, VoterRecord},
-    pace::Plan,
+    schedule::Plan,
 };
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -40,7 +40,7 @@ pub struct Rig {
     pub votes: [Service; 2],
     pub workers: [Service; 2],
     pub result: Service,
-    watch: Watch,
+    observer: Observer,
 }
 
 /// A load that runs until it is stopped.
@@ -59,14 +59,14 @@ impl Rig {
         let result = start("result").await;
         wait_until_complete(&result.url).await;
         let store = storage.store_config();
-        let watch = Watch::new(result.url.parse().expect("it is a URL"), Some(&store)).await;
-        let watch = watch.map_err(|error| error.to_string())?;
+        let observer = Observer::new(result.url.parse().expect("it is a URL"), Some(&store)).await;
+        let observer = observer.map_err(|error| error.to_string())?;
         let rig = Self {
             storage,
             votes,
             workers,
             result,
-            watch,
+            observer,
         };
         for shard in 0..SHARDS {
             rig.wait_for_shard_state(shard, true).await;
@@ -74,9 +74,9 @@ impl Rig {
         Ok(rig)
     }
 
-    pub async fn observe(&self) -> Seen {
-        self.watch
-            .before()
+    pub async fn observe(&self) -> Observation {
+        self.observer
+            .observe_baseline()
             .await
             .expect("the result can be observed")
     }
@@ -107,10 +107,10 @@ impl Rig {
     }
 
     /// Asserts that all accepted votes are counted, and no others.
-    pub async fn assert_all_is_counted(&self, load: &Load, before: &Seen) {
-        let verdict = self.watch.settle(&load.history, before, TIMEOUT).await;
+    pub async fn assert_all_is_counted(&self, load: &Load, before: &Observation) {
+        let verdict = self.observer.settle(&load.history, before, TIMEOUT).await;
         let verdict = verdict.expect("the result can be observed");
-        assert_eq!((verdict.violations, verdict.at_rest), (Vec::new(), true));
+        assert_eq!((verdict.violations, verdict.quiescent), (Vec::new(), true));
     }
 
     /// Waits until all services report that a shard is up or down.
@@ -123,7 +123,7 @@ impl Rig {
     }
 
     /// Starts the load and waits until votes are accepted. Returns the state before it, too.
-    pub async fn start_load(&self, votes_per_second: f64) -> (Seen, RunningLoad) {
+    pub async fn start_load(&self, votes_per_second: f64) -> (Observation, RunningLoad) {
         let before = self.observe().await;
         let voting = self.spawn_load(votes_per_second);
         self.wait_for_accepted(200.0).await;
@@ -227,7 +227,7 @@ fn slowest_rejection(load: &Load) -> Duration {
     let attempts = load.history.voters.iter().flat_map(|voter| &voter.recent);
     let rejected = attempts.filter(|attempt| !matches!(attempt.outcome, Outcome::Accepted(_)));
     let latency = rejected
-        .map(|attempt| attempt.known_ms - attempt.sent_ms)
+        .map(|attempt| attempt.completed_ms - attempt.sent_ms)
         .max();
     Duration::from_millis(latency.expect("a vote was rejected").into())
 }

@@ -1,20 +1,20 @@
-//! How many votes there can be, after what the voters did.
+//! Bounds of the number of votes after a history.
 
 use std::collections::BTreeMap;
 
-use crate::history::History;
+use crate::history::{ChoiceSet, History};
 
-/// The least and the most.
+/// Inclusive range of a number of votes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Range {
-    /// The least.
+pub struct CountRange {
+    /// Minimum.
     pub low: u64,
-    /// The most.
+    /// Maximum.
     pub high: u64,
 }
 
-impl Range {
-    /// One number only.
+impl CountRange {
+    /// Creates a range of one number.
     #[must_use]
     pub fn exactly(count: u64) -> Self {
         Self {
@@ -23,45 +23,45 @@ impl Range {
         }
     }
 
-    /// The range where there were so many before.
+    /// Returns the range with the votes from before the run added.
     #[must_use]
-    pub fn after(self, before: u64) -> Self {
+    pub fn plus(self, before: u64) -> Self {
         Self {
             low: before + self.low,
             high: before + self.high,
         }
     }
 
-    /// Whether the number is in it.
+    /// Returns true if the number is in the range.
     #[must_use]
-    pub fn holds(self, count: u64) -> bool {
+    pub fn contains(self, count: u64) -> bool {
         (self.low..=self.high).contains(&count)
     }
 }
 
-/// The votes that the recorded voters may have in the end. Where nothing is ambiguous, each range is one number.
+/// Possible numbers of stored votes of the recorded voters. Without ambiguous attempts each range is one number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bounds {
-    /// All votes.
-    pub total: Range,
-    /// The votes for each option.
-    pub options: BTreeMap<String, Range>,
+    /// Range of all votes.
+    pub total: CountRange,
+    /// Range for each option, by key.
+    pub options: BTreeMap<String, CountRange>,
 }
 
 impl Bounds {
-    /// The bounds after this history.
+    /// Computes the bounds after this history.
     #[must_use]
     pub fn of(history: &History) -> Self {
-        let mut total = Range::default();
-        let mut options = vec![Range::default(); history.options.len()];
+        let mut total = CountRange::default();
+        let mut options = vec![CountRange::default(); history.options.len()];
         for record in &history.voters {
-            let legal = record.legal();
+            let legal = record.legal_choices();
             total.low += u64::from(record.accepted.is_some());
             total.high += u64::from(!legal.is_empty());
             for (choice, range) in (0..).zip(&mut options) {
-                let only = legal == crate::history::Choices::default().with(choice);
-                range.low += u64::from(only && record.accepted.is_some());
-                range.high += u64::from(legal.has(choice));
+                let is_only = legal == ChoiceSet::default().with(choice);
+                range.low += u64::from(is_only && record.accepted.is_some());
+                range.high += u64::from(legal.contains(choice));
             }
         }
         let options = history.options.iter().cloned().zip(options).collect();

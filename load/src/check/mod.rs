@@ -1,97 +1,109 @@
-//! Whether what is counted is what the voters were promised.
+//! Rules that compare the stored votes and the result with the history of the voters.
 //!
-//! A voter's attempts are in order: none is sent before the outcome of the last is known, or given up. The queue gives
-//! each ballot its id when it takes it in, and of a voter's ballots the one with the greatest id stands. So with `m` the
-//! ballot of the newest accepted attempt and `k` that of the standing vote, after everything has come to rest:
+//! The attempts of a voter are sequential: none is sent before the outcome of the previous one is known or its timeout has
+//! passed. The queue assigns an id to each ballot when it accepts it, and the stored vote of a voter is the ballot with the
+//! greatest id. Let `m` be the ballot of the newest accepted attempt and `k` the ballot of the stored vote in the quiescent
+//! state:
 //!
-//! - **There is an accepted attempt.** Then there is a vote, and it stands on `m` or on something newer:
-//!   - `k < m`: illegal. The newest accepted vote is lost, or an older one stands in its place.
+//! - **There is an accepted attempt.** Then a vote is stored, and `k ≥ m`:
+//!   - `k < m`: illegal. The newest accepted vote is lost, or an older one is stored instead.
 //!   - `k = m`: the choice is that of the newest accepted attempt.
-//!   - `k > m`: something entered the queue after the newest accepted attempt had. That is an ambiguous attempt, **made
-//!     later or earlier**: one that timed out may be on its way for as long as some server or network holds it up, and
-//!     overtakes the accepted one that another replica, or another connection to the queue, has taken in meanwhile. So
-//!     the choice is that of any ambiguous attempt. It is not that of an accepted one: a ballot enters the queue once.
-//! - **There is none.** Then there may be no vote; if there is one, its choice is that of an ambiguous attempt.
-//! - What was refused, or never sent, counts nowhere. The ballots of a voter's accepted attempts rise.
+//!   - `k > m`: a ballot entered the queue after that of the newest accepted attempt. It belongs to an ambiguous attempt,
+//!     **sent later or earlier**: a request that timed out may be delayed by a server or network and enter the queue after
+//!     the accepted one, which took another replica or another connection to the queue. So the choice is that of any
+//!     ambiguous attempt. It is not that of an accepted attempt, because a ballot enters the queue once.
+//! - **There is no accepted attempt.** Then there may be no vote. A stored vote has the choice of an ambiguous attempt.
+//! - Rejected and unsent votes are never counted. The ballot ids of a voter's accepted attempts increase.
 //!
-//! An ambiguous attempt older than the newest accepted one may therefore stand, and the ids decide: with `k > m` only.
-//! Without the store the ids of the standing votes are not known, only sums, and the choice alone is judged: that of the
-//! newest accepted attempt or of any ambiguous one. Where nothing is ambiguous this leaves one sum for each option.
+//! An ambiguous attempt older than the newest accepted one may therefore be the stored vote, but only with `k > m`.
+//! Without the store, only sums are known and no ids. Then only the choice is checked: it is that of the newest accepted
+//! attempt or of any ambiguous one. Without ambiguous attempts this allows exactly one sum for each option.
 //!
-//! Votes that stood before must stand unchanged: the rules hold while nobody but the recorded voters votes.
+//! Votes stored before the run must be unchanged, so the rules hold only if all votes during the run are recorded.
 
 mod bounds;
 #[cfg(test)]
 mod model;
 mod violation;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-pub use bounds::{Bounds, Range};
+pub use bounds::{Bounds, CountRange};
 use poll::ballot::BallotId;
-pub use violation::{Violation, Who};
+pub use violation::{Violation, VoterSummary};
 
 use crate::{
-    deployment::Shown,
+    api::ReportedTally,
     history::{History, VoterRecord},
-    votes::{Standing, Votes},
+    store_snapshot::{StoreSnapshot, StoredVote},
 };
 
-/// What there was to see at one moment.
+/// State of the store and the result page at one time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// What the store held; `None`: it is not looked into.
-    pub votes: Option<Votes>,
-    /// What the result page showed.
-    pub shown: Shown,
+pub struct Observation {
+    /// Contents of the store; `None`: the store is not checked.
+    pub store: Option<StoreSnapshot>,
+    /// Tally on the result page.
+    pub reported: ReportedTally,
 }
 
-/// All rules: `before` was seen before the first attempt, `after` when all had come to rest.
+/// Checks all rules. `before` was observed before the first attempt, `after` in the quiescent state after the last.
 #[must_use]
-pub fn check(history: &History, before: &Seen, after: &Seen) -> Vec<Violation> {
-    let mut violations = match (&before.votes, &after.votes) {
-        (Some(before), Some(after)) => check_votes(history, before, after),
-        _ => check_promises(history),
+pub fn check(history: &History, before: &Observation, after: &Observation) -> Vec<Violation> {
+    let mut violations = match (&before.store, &after.store) {
+        (Some(before), Some(after)) => check_store(history, before, after),
+        _ => check_responses(history),
     };
-    if let Some(votes) = &after.votes {
-        violations.extend(check_agreement(votes, &after.shown));
+    if let Some(store) = &after.store {
+        violations.extend(check_reported_equals_stored(store, &after.reported));
     }
-    violations.extend(check_shown(history, &before.shown, &after.shown));
+    violations.extend(check_reported_bounds(
+        history,
+        &before.reported,
+        &after.reported,
+    ));
     violations
 }
 
-/// What can be seen from the answers alone.
-fn check_promises(history: &History) -> Vec<Violation> {
-    let of_voter = |record: &VoterRecord| {
-        let who = || Who::of(record, &history.options);
-        let reversed = record.reversed.map(|(older, newer)| Violation::Reversed {
-            who: who(),
-            older,
-            newer,
+/// Checks the rules that need only the responses.
+fn check_responses(history: &History) -> Vec<Violation> {
+    let check_record = |record: &VoterRecord| {
+        let voter = || VoterSummary::of(record, &history.options);
+        let id_order = record
+            .out_of_order
+            .map(|(older, newer)| Violation::IdOrder {
+                voter: voter(),
+                older,
+                newer,
+            });
+        let mismatch = record.mismatched.map(|ballot| Violation::VoterMismatch {
+            voter: voter(),
+            ballot,
         });
-        let estranged = record
-            .estranged
-            .map(|ballot| Violation::Estranged { who: who(), ballot });
-        [reversed, estranged].into_iter().flatten()
+        [id_order, mismatch].into_iter().flatten()
     };
-    history.voters.iter().flat_map(of_voter).collect()
+    history.voters.iter().flat_map(check_record).collect()
 }
 
-/// The rules for what is in the store.
+/// Checks the contents of the store, and the rules that need only the responses.
 #[must_use]
-pub fn check_votes(history: &History, before: &Votes, after: &Votes) -> Vec<Violation> {
-    let mut violations = check_promises(history);
-    let mut others: HashMap<&str, &Standing> = after
-        .standing
+pub fn check_store(
+    history: &History,
+    before: &StoreSnapshot,
+    after: &StoreSnapshot,
+) -> Vec<Violation> {
+    let mut violations = check_responses(history);
+    let mut unchecked: HashMap<&str, &StoredVote> = after
+        .votes
         .iter()
-        .map(|(voter, standing)| (voter.as_str(), standing))
+        .map(|(voter, stored)| (voter.as_str(), stored))
         .collect();
     for record in &history.voters {
-        let standing = others.remove(record.voter.to_string().as_str());
-        violations.extend(check_voter(record, standing, &history.options));
+        let stored = unchecked.remove(record.voter.to_string().as_str());
+        violations.extend(check_voter(record, stored, &history.options));
     }
-    for (voter, before) in &before.standing {
-        let after = others.remove(voter.as_str());
+    for (voter, before) in &before.votes {
+        let after = unchecked.remove(voter.as_str());
         if after != Some(before) {
             violations.push(Violation::Changed {
                 voter: voter.clone(),
@@ -101,99 +113,105 @@ pub fn check_votes(history: &History, before: &Votes, after: &Votes) -> Vec<Viol
         }
     }
     violations.extend(
-        others
+        unchecked
             .into_iter()
-            .map(|(voter, standing)| Violation::Unknown {
+            .map(|(voter, stored)| Violation::Unknown {
                 voter: voter.to_owned(),
-                standing: standing.clone(),
+                stored: stored.clone(),
             }),
     );
     violations.extend(check_tally(after));
     violations
 }
 
-/// The rule for one voter, as it stands at the head of this module.
+/// Checks the rule for one voter, as in the documentation of this module.
 fn check_voter(
     record: &VoterRecord,
-    standing: Option<&Standing>,
+    stored: Option<&StoredVote>,
     options: &[String],
 ) -> Option<Violation> {
-    let who = || Who::of(record, options);
-    let Some(standing) = standing else {
+    let voter = || VoterSummary::of(record, options);
+    let Some(stored) = stored else {
         let accepted = record.accepted?;
         return Some(Violation::Lost {
-            who: who(),
+            voter: voter(),
             ballot: accepted.ballot,
             choice: options[usize::from(accepted.choice)].clone(),
         });
     };
     let choice = options
         .iter()
-        .position(|option| *option == standing.choice)
-        .and_then(|place| u8::try_from(place).ok());
-    let is = |legal: bool| {
-        (!legal).then(|| Violation::NeverCast {
-            who: who(),
-            standing: standing.clone(),
+        .position(|option| *option == stored.choice)
+        .and_then(|index| u8::try_from(index).ok());
+    let phantom_unless = |legal: bool| {
+        (!legal).then(|| Violation::Phantom {
+            voter: voter(),
+            stored: stored.clone(),
         })
     };
+    let is_ambiguous = || choice.is_some_and(|choice| record.ambiguous.contains(choice));
     let Some(newest) = record.accepted else {
-        return is(choice.is_some_and(|choice| record.ambiguous.has(choice)));
+        return phantom_unless(is_ambiguous());
     };
-    // No ballot of a vote that came through the queue is unknown: it is older than any.
-    let ballot = standing.ballot.unwrap_or(BallotId { ms: 0, seq: 0 });
+    // A vote with an unknown ballot did not come through the queue: it is older than any ballot.
+    let ballot = stored.ballot.unwrap_or(BallotId { ms: 0, seq: 0 });
     if ballot < newest.ballot {
         return Some(Violation::Outdated {
-            who: who(),
-            standing: standing.clone(),
+            voter: voter(),
+            stored: stored.clone(),
             newest: newest.ballot,
         });
     }
     if ballot == newest.ballot {
-        return is(choice == Some(newest.choice));
+        return phantom_unless(choice == Some(newest.choice));
     }
-    is(choice.is_some_and(|choice| record.ambiguous.has(choice)))
+    phantom_unless(is_ambiguous())
 }
 
-/// The running tally is the votes counted.
-fn check_tally(votes: &Votes) -> Vec<Violation> {
-    let counted = votes.counted();
-    let count = |counts: &std::collections::BTreeMap<String, u64>, option: &String| {
+/// Checks that the stored tally equals the stored votes.
+fn check_tally(store: &StoreSnapshot) -> Vec<Violation> {
+    let counted = store.count_votes();
+    let count = |counts: &BTreeMap<String, u64>, option: &String| {
         counts.get(option).copied().unwrap_or_default()
     };
-    let options: std::collections::BTreeSet<_> = counted.keys().chain(votes.tally.keys()).collect();
+    let options: BTreeSet<_> = counted.keys().chain(store.tally.keys()).collect();
     options
         .into_iter()
-        .filter(|option| count(&counted, option) != count(&votes.tally, option))
+        .filter(|option| count(&counted, option) != count(&store.tally, option))
         .map(|option| Violation::Tally {
             option: option.clone(),
-            tally: count(&votes.tally, option),
+            tally: count(&store.tally, option),
             counted: count(&counted, option),
         })
         .collect()
 }
 
-/// What is shown is the running tally.
-fn check_agreement(votes: &Votes, shown: &Shown) -> Vec<Violation> {
-    let tally = |option: &String| votes.tally.get(option).copied().unwrap_or_default();
-    let total = shown.options.keys().map(tally).sum();
-    let totals = Violation::shown_outside(None, shown.total, Range::exactly(total));
-    let each = shown.options.iter().filter_map(|(option, votes)| {
-        Violation::shown_outside(Some(option), (*votes)?, Range::exactly(tally(option)))
+/// Checks that the result page shows the stored tally.
+fn check_reported_equals_stored(store: &StoreSnapshot, reported: &ReportedTally) -> Vec<Violation> {
+    let tally = |option: &String| store.tally.get(option).copied().unwrap_or_default();
+    let total = reported.options.keys().map(tally).sum();
+    let total = Violation::check_reported(None, reported.total, CountRange::exactly(total));
+    let options = reported.options.iter().filter_map(|(option, votes)| {
+        let expected = CountRange::exactly(tally(option));
+        Violation::check_reported(Some(option), (*votes)?, expected)
     });
-    totals.into_iter().chain(each).collect()
+    total.into_iter().chain(options).collect()
 }
 
-/// What is shown can have come from what the voters did.
-fn check_shown(history: &History, before: &Shown, after: &Shown) -> Vec<Violation> {
+/// Checks that the result page shows a tally that is possible after the history.
+fn check_reported_bounds(
+    history: &History,
+    before: &ReportedTally,
+    after: &ReportedTally,
+) -> Vec<Violation> {
     let bounds = Bounds::of(history);
-    let total = bounds.total.after(before.total);
-    let totals = Violation::shown_outside(None, after.total, total);
-    let each = after.options.iter().filter_map(|(option, votes)| {
+    let total = bounds.total.plus(before.total);
+    let total = Violation::check_reported(None, after.total, total);
+    let options = after.options.iter().filter_map(|(option, votes)| {
         let before = before.options.get(option).copied().flatten();
         let range = bounds.options.get(option).copied().unwrap_or_default();
-        // Hidden now, or at the beginning: there is nothing to compare.
-        Violation::shown_outside(Some(option), (*votes)?, range.after(before?))
+        // An option that is hidden now or was hidden before the run cannot be compared.
+        Violation::check_reported(Some(option), (*votes)?, range.plus(before?))
     });
-    totals.into_iter().chain(each).collect()
+    total.into_iter().chain(options).collect()
 }

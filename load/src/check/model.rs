@@ -1,5 +1,5 @@
-//! The rules against a model of the queue and the store: what these can do is legal, whatever is timed out or
-//! delayed, and what they cannot do is found.
+//! Tests of the rules against a model of the queue and the store. Every state that the model can reach is legal, with any
+//! timeouts and delays, and every other state is a violation.
 
 use std::collections::BTreeMap;
 
@@ -7,45 +7,45 @@ use poll::ballot::VoterId;
 use proptest::prelude::*;
 
 use super::*;
-use crate::history::{Attempt, Doubt, Outcome};
+use crate::history::{AmbiguityReason, Attempt, Outcome};
 
 const OPTIONS: [&str; 3] = ["a", "b", "c"];
 const VOTERS: u8 = 4;
 
-/// What becomes of an attempt, in the model's queue.
+/// Effect of an attempt on the model's queue.
 #[derive(Clone, Copy, Debug)]
-enum Fate {
+enum Effect {
     Accepted,
-    Refused,
+    Rejected,
     NotSent,
-    /// It timed out, and the queue never gets it.
-    Vanished,
-    /// The queue has it, the answer was lost.
-    Unanswered,
-    /// It timed out, and the queue gets it after so many more attempts by anybody.
-    Late(usize),
+    /// The request timed out, and the ballot never enters the queue.
+    Lost,
+    /// The ballot is in the queue, but the response was lost.
+    LostResponse,
+    /// The request timed out, and the ballot enters the queue after this many more attempts of any voters.
+    Delayed(usize),
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Event {
     voter: u8,
     choice: u8,
-    fate: Fate,
+    effect: Effect,
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
-    let fate = prop_oneof![
-        6 => Just(Fate::Accepted),
-        1 => Just(Fate::Refused),
-        1 => Just(Fate::NotSent),
-        1 => Just(Fate::Vanished),
-        1 => Just(Fate::Unanswered),
-        2 => (0..8_usize).prop_map(Fate::Late),
+    let effect = prop_oneof![
+        6 => Just(Effect::Accepted),
+        1 => Just(Effect::Rejected),
+        1 => Just(Effect::NotSent),
+        1 => Just(Effect::Lost),
+        1 => Just(Effect::LostResponse),
+        2 => (0..8_usize).prop_map(Effect::Delayed),
     ];
-    let event = (0..VOTERS, 0..3_u8, fate).prop_map(|(voter, choice, fate)| Event {
+    let event = (0..VOTERS, 0..3_u8, effect).prop_map(|(voter, choice, effect)| Event {
         voter,
         choice,
-        fate,
+        effect,
     });
     prop::collection::vec(event, 1..40)
 }
@@ -54,17 +54,17 @@ fn voter(number: u8) -> VoterId {
     format!("{number:032x}").parse().unwrap()
 }
 
-/// The queue and the store, after everything has come to rest, and what the voters know.
+/// Queue and store in the quiescent state, and the history of the voters.
 #[derive(Clone, Debug, Default)]
 struct Model {
     next: u64,
-    /// Each voter's choice with the greatest id.
-    standing: BTreeMap<u8, (BallotId, u8)>,
-    /// When, by whom, what.
-    late: Vec<(usize, u8, u8)>,
+    /// Stored vote of each voter: the ballot with the greatest id.
+    stored: BTreeMap<u8, (BallotId, u8)>,
+    /// Delayed ballots: due time, voter, choice.
+    delayed: Vec<(usize, u8, u8)>,
     history: History,
-    /// Each voter's attempts, all of them.
-    all: BTreeMap<u8, Vec<Attempt>>,
+    /// All attempts of each voter.
+    attempts: BTreeMap<u8, Vec<Attempt>>,
 }
 
 impl Model {
@@ -79,93 +79,93 @@ impl Model {
             ..Self::default()
         };
         for (now, event) in events.iter().enumerate() {
-            model.arrive(now);
-            model.happen(now, *event);
+            model.deliver_delayed(now);
+            model.apply(now, *event);
         }
-        model.arrive(usize::MAX);
+        model.deliver_delayed(usize::MAX);
         model
     }
 
-    /// The queue gives ids that rise.
+    /// Adds a ballot with the next id.
     fn enqueue(&mut self, voter: u8, choice: u8) -> BallotId {
         self.next += 1;
         let id = BallotId {
             ms: 1000 + self.next / 3,
             seq: self.next % 3,
         };
-        self.standing.insert(voter, (id, choice));
+        self.stored.insert(voter, (id, choice));
         id
     }
 
-    fn arrive(&mut self, now: usize) {
-        let (due, later) = self.late.drain(..).partition(|(when, ..)| *when <= now);
-        self.late = later;
+    fn deliver_delayed(&mut self, now: usize) {
+        let (due, later) = self.delayed.drain(..).partition(|(at, ..)| *at <= now);
+        self.delayed = later;
         let due: Vec<(usize, u8, u8)> = due;
         for (_, voter, choice) in due {
             self.enqueue(voter, choice);
         }
     }
 
-    fn happen(&mut self, now: usize, event: Event) {
+    fn apply(&mut self, now: usize, event: Event) {
         let Event {
             voter,
             choice,
-            fate,
+            effect,
         } = event;
-        let outcome = match fate {
-            Fate::Accepted => Outcome::Accepted(self.enqueue(voter, choice)),
-            Fate::Refused => Outcome::Refused(409),
-            Fate::NotSent => Outcome::NotSent,
-            Fate::Vanished => Outcome::Ambiguous(Doubt::Timeout),
-            Fate::Unanswered => {
+        let outcome = match effect {
+            Effect::Accepted => Outcome::Accepted(self.enqueue(voter, choice)),
+            Effect::Rejected => Outcome::Rejected(409),
+            Effect::NotSent => Outcome::NotSent,
+            Effect::Lost => Outcome::Ambiguous(AmbiguityReason::Timeout),
+            Effect::LostResponse => {
                 self.enqueue(voter, choice);
-                Outcome::Ambiguous(Doubt::Broken)
+                Outcome::Ambiguous(AmbiguityReason::BrokenConnection)
             }
-            Fate::Late(after) => {
-                self.late.push((now + after, voter, choice));
-                Outcome::Ambiguous(Doubt::Status(503))
+            Effect::Delayed(after) => {
+                self.delayed.push((now + after, voter, choice));
+                Outcome::Ambiguous(AmbiguityReason::Status(503))
             }
         };
         let attempt = Attempt {
             choice,
             replica: 0,
             sent_ms: 0,
-            known_ms: 0,
+            completed_ms: 0,
             outcome,
         };
         self.history.voters[usize::from(voter)].add(attempt);
-        self.all.entry(voter).or_default().push(attempt);
+        self.attempts.entry(voter).or_default().push(attempt);
     }
 
-    fn votes(&self) -> Votes {
-        let standing = self
-            .standing
+    fn snapshot(&self) -> StoreSnapshot {
+        let votes = self
+            .stored
             .iter()
-            .map(|(number, (id, choice))| (voter(*number).to_string(), standing(*choice, *id)));
-        let mut votes = Votes {
-            standing: standing.collect(),
-            ..Votes::default()
+            .map(|(number, (id, choice))| (voter(*number).to_string(), stored(*choice, *id)));
+        let mut snapshot = StoreSnapshot {
+            votes: votes.collect(),
+            ..StoreSnapshot::default()
         };
-        votes.tally = votes.counted();
-        votes
+        snapshot.tally = snapshot.count_votes();
+        snapshot
     }
 
-    fn seen(&self) -> Seen {
-        seen(self.votes())
+    fn observation(&self) -> Observation {
+        observation(self.snapshot())
     }
 }
 
-fn standing(choice: u8, ballot: BallotId) -> Standing {
-    Standing {
+fn stored(choice: u8, ballot: BallotId) -> StoredVote {
+    StoredVote {
         choice: OPTIONS[usize::from(choice)].to_owned(),
         ballot: Some(ballot),
     }
 }
 
-/// A result page that shows the tally.
-fn seen(votes: Votes) -> Seen {
-    let count = |option| votes.tally.get(option).copied().unwrap_or_default();
-    let shown = Shown {
+/// Creates an observation in which the result page shows the tally of the store.
+fn observation(store: StoreSnapshot) -> Observation {
+    let count = |option| store.tally.get(option).copied().unwrap_or_default();
+    let reported = ReportedTally {
         total: OPTIONS.into_iter().map(count).sum(),
         options: OPTIONS
             .into_iter()
@@ -173,20 +173,20 @@ fn seen(votes: Votes) -> Seen {
             .collect(),
         stale: false,
     };
-    Seen {
-        votes: Some(votes),
-        shown,
+    Observation {
+        store: Some(store),
+        reported,
     }
 }
 
-fn nothing() -> Seen {
-    seen(Votes::default())
+fn empty() -> Observation {
+    observation(StoreSnapshot::default())
 }
 
-/// The same, for those who do not look into the store.
-fn outside(mut seen: Seen) -> Seen {
-    seen.votes = None;
-    seen
+/// Returns the observation without the store.
+fn without_store(mut observation: Observation) -> Observation {
+    observation.store = None;
+    observation
 }
 
 fn rules(violations: &[Violation]) -> Vec<&'static str> {
@@ -195,55 +195,55 @@ fn rules(violations: &[Violation]) -> Vec<&'static str> {
     rules
 }
 
-/// The rule of this module's parent said once more, over all attempts.
-fn is_legal(attempts: &[Attempt], standing: Option<(BallotId, u8)>) -> bool {
+/// Second implementation of the rule for one voter, over all its attempts.
+fn is_legal(attempts: &[Attempt], stored: Option<(BallotId, u8)>) -> bool {
     let accepted = |attempt: &Attempt| match attempt.outcome {
         Outcome::Accepted(id) => Some((id, attempt.choice)),
         _ => None,
     };
     let newest = attempts.iter().rev().find_map(accepted);
-    let doubtful = |choice| {
-        attempts
-            .iter()
-            .any(|it| matches!(it.outcome, Outcome::Ambiguous(_)) && it.choice == choice)
+    let is_ambiguous = |choice| {
+        attempts.iter().any(|attempt| {
+            matches!(attempt.outcome, Outcome::Ambiguous(_)) && attempt.choice == choice
+        })
     };
-    match (newest, standing) {
+    match (newest, stored) {
         (None, None) => true,
         (Some(_), None) => false,
-        (None, Some((_, choice))) => doubtful(choice),
-        (Some((id, of)), Some((stands, choice))) => {
-            (stands == id && choice == of) || (stands > id && doubtful(choice))
+        (None, Some((_, choice))) => is_ambiguous(choice),
+        (Some((newest_id, newest_choice)), Some((id, choice))) => {
+            (id == newest_id && choice == newest_choice) || (id > newest_id && is_ambiguous(choice))
         }
     }
 }
 
 proptest! {
     #[test]
-    fn nothing_that_the_queue_and_the_store_can_do_is_complained_of(events in events()) {
+    fn every_reachable_state_is_legal(events in events()) {
         let model = Model::of(&events);
-        prop_assert_eq!(check(&model.history, &nothing(), &model.seen()), []);
-        prop_assert_eq!(check(&model.history, &outside(nothing()), &outside(model.seen())), []);
+        prop_assert_eq!(check(&model.history, &empty(), &model.observation()), []);
+        prop_assert_eq!(check(&model.history, &without_store(empty()), &without_store(model.observation())), []);
     }
 
     #[test]
-    fn a_vote_may_stand_where_the_rule_says_so_and_nowhere_else(
+    fn a_stored_vote_is_a_violation_exactly_when_the_rule_forbids_it(
         events in events(),
         number in 0..VOTERS,
         vote in prop::option::of((0..60_u64, 0..3_u8)),
     ) {
         let model = Model::of(&events);
-        let vote = vote.map(|(place, choice)| {
-            (BallotId { ms: 1000 + place / 3, seq: place % 3 }, choice)
+        let vote = vote.map(|(index, choice)| {
+            (BallotId { ms: 1000 + index / 3, seq: index % 3 }, choice)
         });
-        let mut votes = model.votes();
+        let mut snapshot = model.snapshot();
         let key = voter(number).to_string();
-        votes.standing.remove(&key);
+        snapshot.votes.remove(&key);
         if let Some((id, choice)) = vote {
-            votes.standing.insert(key, standing(choice, id));
+            snapshot.votes.insert(key, stored(choice, id));
         }
-        votes.tally = votes.counted();
-        let attempts = model.all.get(&number).map_or(&[][..], Vec::as_slice);
-        let violations = check_votes(&model.history, &Votes::default(), &votes);
+        snapshot.tally = snapshot.count_votes();
+        let attempts = model.attempts.get(&number).map_or(&[][..], Vec::as_slice);
+        let violations = check_store(&model.history, &StoreSnapshot::default(), &snapshot);
         prop_assert_eq!(violations.is_empty(), is_legal(attempts, vote), "{:?}", violations);
     }
 
@@ -251,47 +251,47 @@ proptest! {
     fn a_lost_vote_is_found_with_the_store_and_without(events in events(), number in 0..VOTERS) {
         let mut model = Model::of(&events);
         prop_assume!(model.history.voters[usize::from(number)].accepted.is_some());
-        model.standing.remove(&number);
-        let violations = check_votes(&model.history, &Votes::default(), &model.votes());
+        model.stored.remove(&number);
+        let violations = check_store(&model.history, &StoreSnapshot::default(), &model.snapshot());
         prop_assert_eq!(rules(&violations), ["lost"]);
-        // From outside sums are all there is: they tell where no doubt is left.
-        let doubt = model.history.voters.iter().any(|record| !record.ambiguous.is_empty());
-        let violations = check(&model.history, &outside(nothing()), &outside(model.seen()));
-        prop_assert!(doubt || violations.len() == 2, "the total and the option: {:?}", violations);
+        // Without the store only sums are known, which are exact if no attempt is ambiguous.
+        let is_ambiguous = model.history.voters.iter().any(|record| !record.ambiguous.is_empty());
+        let violations = check(&model.history, &without_store(empty()), &without_store(model.observation()));
+        prop_assert!(is_ambiguous || violations.len() == 2, "the total and the option: {:?}", violations);
     }
 
     #[test]
-    fn votes_of_others_must_stay_as_they_were(events in events(), what in 0..4_u8) {
+    fn votes_from_before_the_run_must_be_unchanged(events in events(), case in 0..4_u8) {
         let model = Model::of(&events);
-        let other = || (voter(100).to_string(), standing(0, BallotId { ms: 1, seq: 0 }));
-        let mut before = Votes { standing: [other()].into(), ..Votes::default() };
-        before.tally = before.counted();
-        let mut after = model.votes();
-        match what {
-            0 => after.standing.extend([other()]),
+        let other = || (voter(100).to_string(), stored(0, BallotId { ms: 1, seq: 0 }));
+        let mut before = StoreSnapshot { votes: [other()].into(), ..StoreSnapshot::default() };
+        before.tally = before.count_votes();
+        let mut after = model.snapshot();
+        match case {
+            0 => after.votes.extend([other()]),
             1 => {}
-            2 => after.standing.extend([(other().0, standing(1, BallotId { ms: 1, seq: 0 }))]),
-            _ => after.standing.extend([other(), (voter(101).to_string(), other().1)]),
+            2 => after.votes.extend([(other().0, stored(1, BallotId { ms: 1, seq: 0 }))]),
+            _ => after.votes.extend([other(), (voter(101).to_string(), other().1)]),
         }
-        after.tally = after.counted();
-        let expected: &[_] = match what {
+        after.tally = after.count_votes();
+        let expected: &[_] = match case {
             0 => &[],
             1 | 2 => &["changed"],
             _ => &["unknown"],
         };
-        prop_assert_eq!(rules(&check_votes(&model.history, &before, &after)), expected);
+        prop_assert_eq!(rules(&check_store(&model.history, &before, &after)), expected);
     }
 
     #[test]
-    fn a_wrong_tally_is_found(events in events(), option in 0..3_usize, off in 1..3_u64) {
+    fn a_wrong_tally_is_found(events in events(), option in 0..3_usize, excess in 1..3_u64) {
         let model = Model::of(&events);
-        let mut votes = model.votes();
-        *votes.tally.entry(OPTIONS[option].to_owned()).or_default() += off;
-        prop_assert_eq!(rules(&check_votes(&model.history, &Votes::default(), &votes)), ["tally"]);
-        let mut wrong = model.seen();
-        wrong.shown.total += off;
-        let found = check(&model.history, &nothing(), &wrong);
-        prop_assert!(rules(&found).contains(&"shown"), "{:?}", found);
+        let mut snapshot = model.snapshot();
+        *snapshot.tally.entry(OPTIONS[option].to_owned()).or_default() += excess;
+        prop_assert_eq!(rules(&check_store(&model.history, &StoreSnapshot::default(), &snapshot)), ["tally"]);
+        let mut wrong = model.observation();
+        wrong.reported.total += excess;
+        let found = check(&model.history, &empty(), &wrong);
+        prop_assert!(rules(&found).contains(&"reported-tally"), "{:?}", found);
     }
 }
 
@@ -301,7 +301,7 @@ fn accepted(ms: u64, choice: u8) -> Attempt {
         choice,
         replica: 0,
         sent_ms: 3,
-        known_ms: 5,
+        completed_ms: 5,
         outcome,
     }
 }
@@ -317,28 +317,28 @@ fn one_voter(attempts: &[Attempt]) -> History {
     }
 }
 
-fn one_vote(choice: u8, ms: u64) -> Votes {
+fn one_vote(choice: u8, ms: u64) -> StoreSnapshot {
     let vote = (
         voter(1).to_string(),
-        standing(choice, BallotId { ms, seq: 0 }),
+        stored(choice, BallotId { ms, seq: 0 }),
     );
-    let mut votes = Votes {
-        standing: [vote].into(),
-        ..Votes::default()
+    let mut snapshot = StoreSnapshot {
+        votes: [vote].into(),
+        ..StoreSnapshot::default()
     };
-    votes.tally = votes.counted();
-    votes
+    snapshot.tally = snapshot.count_votes();
+    snapshot
 }
 
 #[test]
-fn an_older_vote_that_stands_is_named_with_voter_and_attempts() {
+fn an_outdated_vote_is_reported_with_voter_and_attempts() {
     let history = one_voter(&[accepted(10, 0), accepted(20, 1)]);
-    let violations = check_votes(&history, &Votes::default(), &one_vote(0, 10));
+    let violations = check_store(&history, &StoreSnapshot::default(), &one_vote(0, 10));
     let lines: Vec<_> = violations.iter().map(ToString::to_string).collect();
     assert_eq!(
         lines,
         [
-            "outdated: a vote for \"a\" by ballot 10-0 stands, and the newer ballot 20-0 was accepted; voter \
+            "outdated: a vote for \"a\" by ballot 10-0 is stored, but the newer ballot 20-0 was accepted; voter \
              00000000000000000000000000000001, attempts 2: a accepted as 10-0 (3–5 ms, URL 0), b accepted as 20-0 (3–5 \
              ms, URL 0)"
         ]
@@ -346,60 +346,60 @@ fn an_older_vote_that_stands_is_named_with_voter_and_attempts() {
 }
 
 #[test]
-fn an_older_ambiguous_vote_may_stand_with_a_newer_id_only() {
+fn an_older_ambiguous_vote_is_legal_only_with_a_newer_id() {
     let ambiguous = Attempt {
-        outcome: Outcome::Ambiguous(Doubt::Timeout),
+        outcome: Outcome::Ambiguous(AmbiguityReason::Timeout),
         ..accepted(0, 0)
     };
     let history = one_voter(&[ambiguous, accepted(20, 1)]);
-    let found = |votes| rules(&check_votes(&history, &Votes::default(), &votes));
-    assert_eq!(found(one_vote(0, 21)), [""; 0], "it came late");
+    let found = |store| rules(&check_store(&history, &StoreSnapshot::default(), &store));
+    assert_eq!(found(one_vote(0, 21)), [""; 0], "the ballot was delayed");
     assert_eq!(found(one_vote(0, 19)), ["outdated"]);
-    assert_eq!(found(one_vote(0, 20)), ["never cast"]);
-    assert_eq!(found(one_vote(2, 21)), ["never cast"]);
+    assert_eq!(found(one_vote(0, 20)), ["phantom"]);
+    assert_eq!(found(one_vote(2, 21)), ["phantom"]);
     assert_eq!(
         found(one_vote(1, 21)),
-        ["never cast"],
-        "it was queued twice"
+        ["phantom"],
+        "the ballot was queued twice"
     );
 }
 
 #[test]
-fn an_older_accepted_vote_may_not_come_back_with_a_newer_id() {
+fn an_older_accepted_vote_with_a_newer_id_is_a_violation() {
     let history = one_voter(&[accepted(10, 0), accepted(20, 1)]);
-    let violations = check_votes(&history, &Votes::default(), &one_vote(0, 21));
-    assert_eq!(rules(&violations), ["never cast"]);
+    let violations = check_store(&history, &StoreSnapshot::default(), &one_vote(0, 21));
+    assert_eq!(rules(&violations), ["phantom"]);
 }
 
 #[test]
-fn ids_that_go_back_and_voters_who_are_not_recognised_are_found_without_the_store() {
+fn id_order_and_voter_mismatch_are_found_without_the_store() {
     let history = one_voter(&[accepted(20, 0), accepted(10, 0)]);
-    let mut shown = one_vote(0, 20);
-    let after = outside(seen(std::mem::take(&mut shown)));
-    let found = check(&history, &outside(nothing()), &after);
-    assert_eq!(rules(&found), ["reversed"]);
+    let after = without_store(observation(one_vote(0, 20)));
+    let found = check(&history, &without_store(empty()), &after);
+    assert_eq!(rules(&found), ["id-order"]);
 
-    let estranged = Attempt {
-        outcome: Outcome::Estranged(BallotId { ms: 30, seq: 0 }),
+    let mismatch = Attempt {
+        outcome: Outcome::VoterMismatch(BallotId { ms: 30, seq: 0 }),
         ..accepted(0, 0)
     };
-    let history = one_voter(&[accepted(20, 0), estranged]);
-    let found = check(&history, &outside(nothing()), &after);
-    assert_eq!(rules(&found), ["estranged"]);
+    let history = one_voter(&[accepted(20, 0), mismatch]);
+    let found = check(&history, &without_store(empty()), &after);
+    assert_eq!(rules(&found), ["voter-mismatch"]);
 }
 
 #[test]
-fn hidden_votes_are_judged_by_their_sum() {
+fn hidden_votes_are_checked_by_their_sum() {
     let history = one_voter(&[accepted(20, 0)]);
-    let hidden = |mut seen: Seen| {
-        seen.votes = None;
-        seen.shown
+    let hidden = |mut observation: Observation| {
+        observation.store = None;
+        observation
+            .reported
             .options
             .values_mut()
             .for_each(|votes| *votes = None);
-        seen
+        observation
     };
-    let found = |after| rules(&check(&history, &hidden(nothing()), &hidden(after)));
-    assert_eq!(found(seen(one_vote(1, 20))), [""; 0]);
-    assert_eq!(found(nothing()), ["shown"]);
+    let found = |after| rules(&check(&history, &hidden(empty()), &hidden(after)));
+    assert_eq!(found(observation(one_vote(1, 20))), [""; 0]);
+    assert_eq!(found(empty()), ["reported-tally"]);
 }

@@ -1,143 +1,151 @@
-//! A broken rule, in words.
+//! Violations of the rules and their descriptions.
 
 use std::fmt;
 
 use poll::ballot::{BallotId, VoterId};
 
-use super::Range;
+use super::CountRange;
 use crate::{
-    history::{Attempt, Doubt, Outcome, VoterRecord},
-    votes::Standing,
+    history::{AmbiguityReason, Attempt, Outcome, VoterRecord},
+    store_snapshot::StoredVote,
 };
 
-/// A rule that does not hold. Its text is one line.
+/// Violation of a rule. Its text is one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
-    /// An accepted vote is not there, nor any other of its voter.
-    #[error("lost: ballot {ballot} for {choice:?} was accepted, and its voter has no vote; {who}")]
+    /// A voter has an accepted vote but no stored vote.
+    #[error(
+        "lost: ballot {ballot} for {choice:?} was accepted, but its voter has no stored vote; {voter}"
+    )]
     Lost {
-        /// Whose it is.
-        who: Who,
-        /// The ballot.
+        /// Voter of the ballot.
+        voter: VoterSummary,
+        /// Accepted ballot.
         ballot: BallotId,
-        /// Its choice.
+        /// Choice of the ballot.
         choice: String,
     },
-    /// A vote older than the newest accepted one stands.
-    #[error("outdated: {standing} stands, and the newer ballot {newest} was accepted; {who}")]
+    /// The stored vote is older than the newest accepted one.
+    #[error("outdated: {stored} is stored, but the newer ballot {newest} was accepted; {voter}")]
     Outdated {
-        /// Whose it is.
-        who: Who,
-        /// What stands.
-        standing: Standing,
-        /// What should.
+        /// Voter of both ballots.
+        voter: VoterSummary,
+        /// Stored vote.
+        stored: StoredVote,
+        /// Newest accepted ballot.
         newest: BallotId,
     },
-    /// A voter's vote is none that it can have cast.
-    #[error("never cast: {standing} stands, which its voter cannot have cast; {who}")]
-    NeverCast {
-        /// Whose it is.
-        who: Who,
-        /// What stands.
-        standing: Standing,
+    /// The voter cannot have cast the stored vote.
+    #[error("phantom: {stored} is stored, but its voter cannot have cast it; {voter}")]
+    Phantom {
+        /// Voter of the stored vote.
+        voter: VoterSummary,
+        /// Stored vote.
+        stored: StoredVote,
     },
-    /// A voter's newer vote was accepted with the lower ballot id, so that the older one stands.
-    #[error("reversed: ballot {newer} was accepted after {older}, which is not lower; {who}")]
-    Reversed {
-        /// Whose they are.
-        who: Who,
-        /// The ballot accepted first.
+    /// A voter's newer vote was accepted with the lower ballot id, so the older one stays stored.
+    #[error(
+        "id-order: ballot {newer} was accepted after {older}, but its id is not greater; {voter}"
+    )]
+    IdOrder {
+        /// Voter of both ballots.
+        voter: VoterSummary,
+        /// Ballot accepted first.
         older: BallotId,
-        /// The ballot accepted then.
+        /// Ballot accepted second.
         newer: BallotId,
     },
-    /// A voter's cookie was not recognised.
+    /// A vote was accepted for another voter than the one in its cookie.
     #[error(
-        "estranged: ballot {ballot} was accepted as another voter's; do all replicas have the same COOKIE_KEY? {who}"
+        "voter-mismatch: ballot {ballot} was accepted as another voter's; do all replicas have the same COOKIE_KEY? {voter}"
     )]
-    Estranged {
-        /// Whose it is.
-        who: Who,
-        /// The ballot.
+    VoterMismatch {
+        /// Voter of the cookie that was sent.
+        voter: VoterSummary,
+        /// Accepted ballot.
         ballot: BallotId,
     },
-    /// A vote of nobody who took part, which was not there before.
-    #[error("unknown: {standing} stands for voter {voter}, who did not take part")]
+    /// A new vote is stored for a voter who did not take part.
+    #[error("unknown: {stored} is stored for voter {voter}, who did not take part")]
     Unknown {
-        /// The voter's id in the table.
+        /// Voter id in the table.
         voter: String,
-        /// What stands.
-        standing: Standing,
+        /// Stored vote.
+        stored: StoredVote,
     },
-    /// A vote that stood before is gone, or another one.
-    #[error("changed: {before} stood for voter {voter} before, now {}", or_nothing(after.as_ref()))]
+    /// A vote from before the run is gone or different.
+    #[error("changed: {before} was stored for voter {voter} before the run, now {}", or_nothing(after.as_ref()))]
     Changed {
-        /// The voter's id in the table.
+        /// Voter id in the table.
         voter: String,
-        /// What stood before.
-        before: Standing,
-        /// What stands now; `None`: nothing.
-        after: Option<Standing>,
+        /// Vote stored before the run.
+        before: StoredVote,
+        /// Vote stored now; `None`: no vote.
+        after: Option<StoredVote>,
     },
-    /// The running tally differs from the votes.
-    #[error("tally: {tally} for {option:?}, and there are {counted} votes for it")]
+    /// The stored tally differs from the stored votes.
+    #[error("tally: {tally} for {option:?}, but {counted} votes are stored for it")]
     Tally {
-        /// The option's key.
+        /// Key of the option.
         option: String,
-        /// What the tally says.
+        /// Number in the stored tally.
         tally: u64,
-        /// How many votes there are.
+        /// Number of stored votes.
         counted: u64,
     },
-    /// The result page shows what cannot be.
-    #[error("shown: the result shows {shown} votes{}, and there {range}", for_option(option.as_deref()))]
-    Shown {
-        /// The option's key; `None`: all.
+    /// The result page shows an impossible tally.
+    #[error("reported-tally: the result page shows {reported} votes{}, expected {expected}", for_option(option.as_deref()))]
+    ReportedTally {
+        /// Key of the option; `None`: all options.
         option: Option<String>,
-        /// How many are shown.
-        shown: u64,
-        /// How many there can be.
-        range: Range,
+        /// Number on the result page.
+        reported: u64,
+        /// Possible numbers.
+        expected: CountRange,
     },
 }
 
 impl Violation {
-    /// The rule's name: the first word of its line.
+    /// Returns the name of the rule, which is the first word of the text.
     #[must_use]
     pub fn rule(&self) -> &'static str {
         match self {
             Self::Lost { .. } => "lost",
             Self::Outdated { .. } => "outdated",
-            Self::NeverCast { .. } => "never cast",
-            Self::Reversed { .. } => "reversed",
-            Self::Estranged { .. } => "estranged",
+            Self::Phantom { .. } => "phantom",
+            Self::IdOrder { .. } => "id-order",
+            Self::VoterMismatch { .. } => "voter-mismatch",
             Self::Unknown { .. } => "unknown",
             Self::Changed { .. } => "changed",
             Self::Tally { .. } => "tally",
-            Self::Shown { .. } => "shown",
+            Self::ReportedTally { .. } => "reported-tally",
         }
     }
 
-    /// The violation, if so many cannot be shown.
-    pub(super) fn shown_outside(option: Option<&String>, shown: u64, range: Range) -> Option<Self> {
-        (!range.holds(shown)).then(|| Self::Shown {
+    /// Checks a number on the result page against the possible numbers.
+    pub(super) fn check_reported(
+        option: Option<&String>,
+        reported: u64,
+        expected: CountRange,
+    ) -> Option<Self> {
+        (!expected.contains(reported)).then(|| Self::ReportedTally {
             option: option.cloned(),
-            shown,
-            range,
+            reported,
+            expected,
         })
     }
 }
 
-fn or_nothing(standing: Option<&Standing>) -> String {
-    standing.map_or_else(|| "nothing".to_owned(), ToString::to_string)
+fn or_nothing(stored: Option<&StoredVote>) -> String {
+    stored.map_or_else(|| "nothing".to_owned(), ToString::to_string)
 }
 
 fn for_option(option: Option<&str>) -> String {
     option.map_or_else(String::new, |option| format!(" for {option:?}"))
 }
 
-/// A vote for "a" by ballot 5-0.
-impl fmt::Display for Standing {
+/// Formats as `a vote for "a" by ballot 5-0`.
+impl fmt::Display for StoredVote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "a vote for {:?}", self.choice)?;
         match self.ballot {
@@ -147,43 +155,43 @@ impl fmt::Display for Standing {
     }
 }
 
-/// Are 5, or are 5 to 7.
-impl fmt::Display for Range {
+/// Formats as `5` or `5 to 7`.
+impl fmt::Display for CountRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.low == self.high {
-            write!(f, "are {}", self.low)
+            write!(f, "{}", self.low)
         } else {
-            write!(f, "are {} to {}", self.low, self.high)
+            write!(f, "{} to {}", self.low, self.high)
         }
     }
 }
 
-/// The voter of a violation, and what it did last.
+/// Voter of a violation and its last attempts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Who {
-    /// Who it is.
-    pub voter: VoterId,
-    /// How many attempts there were.
+pub struct VoterSummary {
+    /// Voter id.
+    pub id: VoterId,
+    /// Number of attempts.
     pub attempts: u32,
-    /// The last of them, oldest first, in words.
+    /// Descriptions of the last attempts, oldest first.
     pub recent: Vec<String>,
 }
 
-impl Who {
+impl VoterSummary {
     pub(super) fn of(record: &VoterRecord, options: &[String]) -> Self {
-        let shown = record.recent.iter();
+        let recent = record.recent.iter();
         Self {
-            voter: record.voter,
+            id: record.voter,
             attempts: record.attempts,
-            recent: shown.map(|attempt| in_words(attempt, options)).collect(),
+            recent: recent.map(|attempt| describe(attempt, options)).collect(),
         }
     }
 }
 
-impl fmt::Display for Who {
+impl fmt::Display for VoterSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (voter, recent) = (self.voter, self.recent.join(", "));
-        write!(f, "voter {voter}, attempts {}: ", self.attempts)?;
+        let (id, recent) = (self.id, self.recent.join(", "));
+        write!(f, "voter {id}, attempts {}: ", self.attempts)?;
         if self.recent.len() < self.attempts as usize {
             f.write_str("…, ")?;
         }
@@ -191,23 +199,25 @@ impl fmt::Display for Who {
     }
 }
 
-fn in_words(attempt: &Attempt, options: &[String]) -> String {
+fn describe(attempt: &Attempt, options: &[String]) -> String {
     let outcome = match attempt.outcome {
         Outcome::Accepted(ballot) => format!("accepted as {ballot}"),
-        Outcome::Estranged(ballot) => format!("accepted as another voter's {ballot}"),
-        Outcome::Refused(status) => format!("refused with {status}"),
+        Outcome::VoterMismatch(ballot) => format!("accepted as another voter's {ballot}"),
+        Outcome::Rejected(status) => format!("rejected with {status}"),
         Outcome::NotSent => "not sent".to_owned(),
-        Outcome::Ambiguous(Doubt::Status(status)) => format!("ambiguous with {status}"),
-        Outcome::Ambiguous(Doubt::Timeout) => "ambiguous by a timeout".to_owned(),
-        Outcome::Ambiguous(Doubt::Broken) => "ambiguous by a broken connection".to_owned(),
-        Outcome::Ambiguous(Doubt::Receipt) => "ambiguous by an unreadable receipt".to_owned(),
+        Outcome::Ambiguous(reason) => match reason {
+            AmbiguityReason::Status(status) => format!("ambiguous with {status}"),
+            AmbiguityReason::Timeout => "ambiguous by a timeout".to_owned(),
+            AmbiguityReason::BrokenConnection => "ambiguous by a broken connection".to_owned(),
+            AmbiguityReason::InvalidReceipt => "ambiguous by an invalid receipt".to_owned(),
+        },
     };
     let Attempt {
         replica,
         sent_ms,
-        known_ms,
+        completed_ms,
         ..
     } = attempt;
     let choice = &options[usize::from(attempt.choice)];
-    format!("{choice} {outcome} ({sent_ms}–{known_ms} ms, URL {replica})")
+    format!("{choice} {outcome} ({sent_ms}–{completed_ms} ms, URL {replica})")
 }

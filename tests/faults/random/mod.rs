@@ -7,7 +7,7 @@ mod schedule;
 
 use std::{sync::Arc, time::Duration};
 
-use load::{Load, LoadConfig, Report, Watch, pace::Plan};
+use load::{Load, LoadConfig, Observer, Report, schedule::Plan};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep_until},
@@ -51,7 +51,7 @@ async fn random_faults_lose_no_accepted_vote() {
     for violation in &report.violations {
         println!("VIOLATION {}", violation.text);
     }
-    assert!(report.violations.is_empty() && report.at_rest);
+    assert!(report.violations.is_empty() && report.quiescent);
     assert!(report.outcomes["accepted"].count > 0);
     wait_until_empty(&rig.storage).await;
     assert_eq!(rig.storage.store().await.dead_letters().await.unwrap(), []);
@@ -62,9 +62,9 @@ async fn random_faults_lose_no_accepted_vote() {
 async fn run(rig: Rig, seed: u64, schedule: Schedule, timeout: Duration) -> (Arc<Rig>, Outcome) {
     let rig = Arc::new(rig);
     let store = rig.storage.store_config();
-    let watch = Watch::new(rig.result_url().parse().unwrap(), Some(&store)).await;
-    let watch = watch.unwrap();
-    let before = watch.before().await.unwrap();
+    let observer = Observer::new(rig.result_url().parse().unwrap(), Some(&store)).await;
+    let observer = observer.unwrap();
+    let before = observer.observe_baseline().await.unwrap();
     let config = LoadConfig {
         vote: rig
             .vote_urls()
@@ -99,7 +99,10 @@ async fn run(rig: Rig, seed: u64, schedule: Schedule, timeout: Duration) -> (Arc
     let load = voting.await.unwrap().unwrap();
     let ended = Instant::now();
     rig.wait_until_ready().await;
-    let verdict = watch.settle(&load.history, &before, timeout).await.unwrap();
+    let verdict = observer
+        .settle(&load.history, &before, timeout)
+        .await
+        .unwrap();
     let outcome = Outcome {
         report: Report::new(seed, &load, &before, &verdict),
         recovery: ended.elapsed(),

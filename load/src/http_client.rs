@@ -1,14 +1,14 @@
-//! HTTP as a browser speaks it: connections that stay open, one request at a time on each.
+//! HTTP client with one persistent connection and one request at a time, like a browser.
 //!
-//! A library's connection pool would send a request again by itself, or hide whether it was sent at all. Here that is
-//! what matters.
+//! The connection pool of a library may resend a request, or hide whether it was sent. The outcome of an attempt depends on
+//! both.
 
 use std::{fmt, io, str::FromStr};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{
-    Request, Response, StatusCode, Uri,
+    StatusCode, Uri,
     body::Incoming,
     client::conn::http1::{self, SendRequest},
     header::{self, HeaderValue},
@@ -23,15 +23,15 @@ use tokio::{
 };
 use tower::ServiceExt;
 
-/// A request, which can be sent more than once.
-pub type Ask = Request<Full<Bytes>>;
+/// Request with its whole body in memory.
+pub type Request = hyper::Request<Full<Bytes>>;
 
-/// Where a service is: `http://HOST[:PORT][/PATH]`, or https.
+/// Base URL of a service: `http://HOST[:PORT][/PATH]`, or https.
 #[derive(Clone, Debug)]
 pub struct Target {
     uri: Uri,
     host: HeaderValue,
-    /// The path without the slash at its end.
+    /// Path without the trailing slash.
     path: String,
 }
 
@@ -42,8 +42,8 @@ impl FromStr for Target {
         let invalid = || InvalidTarget(raw.to_owned());
         let uri: Uri = raw.parse().map_err(|_| invalid())?;
         let authority = uri.authority().ok_or_else(invalid)?;
-        let known = matches!(uri.scheme_str(), Some("http" | "https"));
-        if !known || uri.query().is_some() || authority.as_str().contains('@') {
+        let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+        if !is_http || uri.query().is_some() || authority.as_str().contains('@') {
             return Err(invalid());
         }
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| invalid())?;
@@ -52,9 +52,9 @@ impl FromStr for Target {
     }
 }
 
-/// The text is no address of a service.
+/// Error of text that is not the base URL of a service.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no address; write http://HOST[:PORT] or https://HOST[:PORT]")]
+#[error("{0:?} is not an address; write http://HOST[:PORT] or https://HOST[:PORT]")]
 pub struct InvalidTarget(String);
 
 impl fmt::Display for Target {
@@ -68,45 +68,47 @@ impl Target {
         self.uri.scheme_str() == Some("https")
     }
 
-    /// `GET` of this path.
+    /// Creates a `GET` request for this path.
     #[must_use]
-    pub fn get(&self, path: &str) -> Ask {
+    pub fn get(&self, path: &str) -> Request {
         let mut request = Request::new(Full::default());
-        self.address(path, &mut request);
+        self.set_address(path, &mut request);
         request
     }
 
-    /// `POST` of this JSON to this path.
+    /// Creates a `POST` request with this JSON for this path.
     #[must_use]
-    pub fn post(&self, path: &str, json: Bytes) -> Ask {
+    pub fn post(&self, path: &str, json: Bytes) -> Request {
         let mut request = Request::new(Full::new(json));
         *request.method_mut() = hyper::Method::POST;
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(header::CONTENT_TYPE, json);
-        self.address(path, &mut request);
+        self.set_address(path, &mut request);
         request
     }
 
-    fn address(&self, path: &str, request: &mut Ask) {
+    fn set_address(&self, path: &str, request: &mut Request) {
         let path = format!("{}{path}", self.path);
-        *request.uri_mut() = path.parse().expect("two paths make a path");
+        *request.uri_mut() = path
+            .parse()
+            .expect("the concatenation of two paths is a path");
         let headers = request.headers_mut();
         headers.insert(header::HOST, self.host.clone());
     }
 }
 
-/// Makes connections. Cloning is cheap.
+/// Opens connections over TCP or TLS. Cloning is cheap.
 #[derive(Clone, Debug)]
-pub struct Client {
-    /// `None`: no target wants it, and a machine without certificates will do.
+pub struct Connector {
+    /// `None`: no target uses https, so no root certificates are needed.
     https: Option<HttpsConnector<HttpConnector>>,
 }
 
-impl Client {
-    /// A client for these targets.
+impl Connector {
+    /// Creates a connector for these targets.
     ///
     /// # Errors
-    /// One wants https, and there are no certificates on this machine to trust.
+    /// A target uses https, and no root certificates are installed.
     pub fn new<'a>(targets: impl IntoIterator<Item = &'a Target>) -> io::Result<Self> {
         let https = targets.into_iter().any(Target::is_https).then(|| {
             let mut tcp = HttpConnector::new();
@@ -123,26 +125,26 @@ impl Client {
     async fn connect(&self, target: &Target) -> io::Result<Connection> {
         if let (true, Some(https)) = (target.is_https(), &self.https) {
             let stream = https.clone().oneshot(target.uri.clone()).await;
-            return Connection::over(stream.map_err(io::Error::other)?).await;
+            return Connection::handshake(stream.map_err(io::Error::other)?).await;
         }
         let host = target.uri.host().unwrap_or_default();
-        // A v6 address has brackets in a URL only.
+        // An IPv6 address has brackets only in a URL.
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let port = target.uri.port_u16().unwrap_or(80);
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
-        Connection::over(TokioIo::new(stream)).await
+        Connection::handshake(TokioIo::new(stream)).await
     }
 }
 
-/// A connection; it is closed when this is dropped.
+/// HTTP connection, closed on drop.
 struct Connection {
     sender: SendRequest<Full<Bytes>>,
     driver: AbortHandle,
 }
 
 impl Connection {
-    async fn over(stream: impl Read + Write + Unpin + Send + 'static) -> io::Result<Self> {
+    async fn handshake(stream: impl Read + Write + Unpin + Send + 'static) -> io::Result<Self> {
         let (sender, driver) = http1::handshake(stream).await.map_err(io::Error::other)?;
         let driver = tokio::spawn(driver).abort_handle();
         Ok(Self { sender, driver })
@@ -155,111 +157,115 @@ impl Drop for Connection {
     }
 }
 
-/// An answer, read to its end.
+/// Response with its whole body.
 #[derive(Debug)]
-pub struct Answer {
-    /// Its status.
+pub struct Response {
+    /// Status code.
     pub status: StatusCode,
-    /// What the service wants to be sent from now on: name and value.
+    /// `NAME=VALUE` of the `Set-Cookie` header.
     pub cookie: Option<String>,
-    /// Its body.
+    /// Body.
     pub body: Bytes,
 }
 
-/// There is no answer.
+/// Error of a request without a response.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum RequestError {
     /// The request was not sent.
-    #[error("no connection can be made: {0}")]
+    #[error("no connection: {0}")]
     NotSent(#[from] io::Error),
-    /// It was sent, and not answered in time.
-    #[error("it does not answer in time")]
+    /// The request was sent, and the deadline passed before the response was complete.
+    #[error("no response in time")]
     Timeout,
-    /// It was sent, at least in part, and the connection broke.
+    /// At least a part of the request was sent, and the connection broke.
     #[error("the connection broke: {0}")]
     Broken(#[from] hyper::Error),
 }
 
-/// A line to one target: a connection where one is open, and a new one where it is not.
-pub struct Line {
-    client: Client,
+/// Client of one target, which reuses its connection and reconnects if it was closed.
+pub struct HttpClient {
+    connector: Connector,
     target: Target,
-    open: Option<Connection>,
+    idle: Option<Connection>,
 }
 
-impl Line {
-    /// A line that connects when it is first used.
+impl HttpClient {
+    /// Creates a client that connects at its first request.
     #[must_use]
-    pub fn new(client: &Client, target: &Target) -> Self {
+    pub fn new(connector: &Connector, target: &Target) -> Self {
         Self {
-            client: client.clone(),
+            connector: connector.clone(),
             target: target.clone(),
-            open: None,
+            idle: None,
         }
     }
 
-    /// Where it leads.
+    /// Returns the base URL.
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.target
     }
 
-    /// Sends a request, once, and reads the answer. After a failure the connection is closed.
+    /// Sends a request once and reads the response. Closes the connection after an error.
     ///
     /// # Errors
-    /// There is no answer until `deadline`.
-    pub async fn ask(&mut self, request: Ask, deadline: Instant) -> Result<Answer, Failure> {
-        let kept = self.open.take().filter(|kept| !kept.sender.is_closed());
-        let unsent = match kept {
-            Some(kept) => match self.exchange(kept, request, deadline).await? {
-                Exchanged::Answer(answer) => return Ok(answer),
-                // The service closed the connection meanwhile.
-                Exchanged::Unsent(request) => request,
+    /// There is no complete response before the deadline.
+    pub async fn send(
+        &mut self,
+        request: Request,
+        deadline: Instant,
+    ) -> Result<Response, RequestError> {
+        let idle = self.idle.take().filter(|idle| !idle.sender.is_closed());
+        let unsent = match idle {
+            Some(idle) => match self.exchange(idle, request, deadline).await? {
+                Exchange::Completed(response) => return Ok(response),
+                // The service had closed the idle connection.
+                Exchange::Unsent(request) => request,
             },
             None => request,
         };
-        let connecting = timeout_at(deadline, self.client.connect(&self.target)).await;
+        let connecting = timeout_at(deadline, self.connector.connect(&self.target)).await;
         let new = connecting.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         match self.exchange(new, unsent, deadline).await? {
-            Exchanged::Answer(answer) => Ok(answer),
-            Exchanged::Unsent(_) => Err(io::Error::from(io::ErrorKind::ConnectionAborted).into()),
+            Exchange::Completed(response) => Ok(response),
+            Exchange::Unsent(_) => Err(io::Error::from(io::ErrorKind::ConnectionAborted).into()),
         }
     }
 
     async fn exchange(
         &mut self,
         mut connection: Connection,
-        request: Ask,
+        request: Request,
         deadline: Instant,
-    ) -> Result<Exchanged, Failure> {
+    ) -> Result<Exchange, RequestError> {
         let sent = timeout_at(deadline, connection.sender.try_send_request(request)).await;
-        match sent.map_err(|_| Failure::Timeout)? {
+        match sent.map_err(|_| RequestError::Timeout)? {
             Ok(response) => {
-                let answer = timeout_at(deadline, read(response)).await;
-                let answer = answer.map_err(|_| Failure::Timeout)??;
-                self.open = Some(connection);
-                Ok(Exchanged::Answer(answer))
+                let response = timeout_at(deadline, read(response)).await;
+                let response = response.map_err(|_| RequestError::Timeout)??;
+                self.idle = Some(connection);
+                Ok(Exchange::Completed(response))
             }
-            // The request comes back where nothing of it was sent.
+            // The error contains the request if no part of it was sent.
             Err(mut error) => match error.take_message() {
-                Some(unsent) => Ok(Exchanged::Unsent(unsent)),
+                Some(unsent) => Ok(Exchange::Unsent(unsent)),
                 None => Err(error.into_error().into()),
             },
         }
     }
 }
 
-enum Exchanged {
-    Answer(Answer),
-    Unsent(Ask),
+enum Exchange {
+    Completed(Response),
+    Unsent(Request),
 }
 
-async fn read(response: Response<Incoming>) -> Result<Answer, hyper::Error> {
+async fn read(response: hyper::Response<Incoming>) -> Result<Response, hyper::Error> {
     let cookie = response.headers().get(header::SET_COOKIE);
     let cookie = cookie
         .and_then(|cookie| cookie.to_str().ok()?.split(';').next())
         .map(str::to_owned);
-    Ok(Answer {
+    Ok(Response {
         status: response.status(),
         cookie,
         body: response.into_body().collect().await?.to_bytes(),
@@ -271,8 +277,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_and_paths_are_put_behind() {
-        let host = |request: &Ask| request.headers()[header::HOST].to_str().unwrap().to_owned();
+    fn a_target_is_a_base_url_for_paths() {
+        let host = |request: &Request| request.headers()[header::HOST].to_str().unwrap().to_owned();
         for (address, path) in [
             ("http://localhost:8080", "/api/poll"),
             ("http://localhost:8080/", "/api/poll"),
