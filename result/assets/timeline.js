@@ -20,14 +20,14 @@ async function draw() {
   const old = element("timeline");
   const table = old.querySelector("details");
   const wasOpen = table && table.open;
-  const hadFocus = document.activeElement && document.activeElement.id === "moment";
+  const hadFocus = document.activeElement && document.activeElement.id === "time-slider";
   const lastIndex = selectedIndex;
   showDates(fresh);
   old.replaceWith(fresh);
   if (wasOpen) fresh.querySelector("details").open = true;
   prepareTimeline();
   if (lastIndex !== undefined) select(lastIndex);
-  if (hadFocus) element("moment").focus();
+  if (hadFocus) element("time-slider").focus();
 }
 
 // The coordinate system of the chart.
@@ -47,7 +47,7 @@ function select(index) {
   const numbers = cells.slice(1).map((votes, option) => `${headers[option + 1].textContent} ${votes}`);
   const text = `${cells[0]}: ${numbers.join(", ")}`;
   write(element("readout"), text);
-  const slider = element("moment");
+  const slider = element("time-slider");
   slider.value = index;
   slider.setAttribute("aria-valuetext", text);
   const { height } = drawingArea();
@@ -56,7 +56,7 @@ function select(index) {
 
 function prepareTimeline() {
   selectedIndex = undefined;
-  const slider = element("moment");
+  const slider = element("time-slider");
   if (!slider) return;
   slider.hidden = false;
   for (const event of ["input", "focus"]) slider.addEventListener(event, () => select(Number(slider.value)));

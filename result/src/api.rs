@@ -106,8 +106,9 @@ pub async fn timeline(
 /// Checks that the result is visible.
 pub(crate) fn ensure_visible(snapshot: &Snapshot) -> Result<(), Problem> {
     match snapshot.document.visible_at {
-        Some(moment) if !snapshot.document.visible => {
-            let detail = format!("The result will be shown when voting has ended, at {moment}.");
+        Some(visible_at) if !snapshot.document.visible => {
+            let detail =
+                format!("The result will be shown when voting has ended, at {visible_at}.");
             Err(Problem::new(ProblemKind::ResultHidden, detail))
         }
         _ => Ok(()),

@@ -1,4 +1,4 @@
-//! The delay of counting behind voting, from what the workers report in the store.
+//! The delay of counting behind voting, from the workers' reports in the store.
 
 use std::time::{Duration, Instant};
 
@@ -94,7 +94,7 @@ impl CountingDelay {
 /// `uptime` is the time since the start of this service: after a start of the whole application, no worker may have reported yet.
 fn max_wait(reports: &[ProgressReport], since_read: Duration, uptime: Duration) -> Duration {
     let may_be_silent = uptime <= SILENT_AFTER;
-    let waits = |report: &ProgressReport| {
+    let wait = |report: &ProgressReport| {
         let age = report.age + since_read;
         let is_silent = age > SILENT_AFTER;
         match (is_silent, report.oldest_waits.is_zero()) {
@@ -109,7 +109,7 @@ fn max_wait(reports: &[ProgressReport], since_read: Duration, uptime: Duration) 
     } else {
         uptime
     };
-    reports.iter().map(waits).min().unwrap_or(unreported)
+    reports.iter().map(wait).min().unwrap_or(unreported)
 }
 
 /// Rounds a delay down to one of the delays that are shown.
