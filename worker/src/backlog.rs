@@ -100,7 +100,7 @@ impl BacklogGauge {
         if lost > 0 {
             self.metrics.worker_ballots_lost_total.inc_by(lost);
             tracing::error!(
-                ballots = lost,
+                ballots.lost = lost,
                 "ballots were removed from the queue before they were stored"
             );
         }

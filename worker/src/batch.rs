@@ -112,6 +112,6 @@ async fn ensure_similar_ballot_is_accepted(
 fn dead_letter(entry: &StreamEntry, reason: &impl ToString) -> DeadLetter {
     let _trace = entry.enter_trace();
     let letter = DeadLetter::new(entry.id, entry.payload(), reason);
-    tracing::warn!(ballot = %letter.id, reason = letter.reason, "the ballot can never be stored and becomes a dead letter");
+    tracing::warn!(ballot.id = %letter.id, reason = letter.reason, "the ballot can never be stored and becomes a dead letter");
     letter
 }

@@ -42,7 +42,7 @@ async fn compare(
         .set(votes.cast_signed());
     if !comparison.is_equal() {
         tracing::error!(
-            votes,
+            votes.difference = votes,
             timeline.steps = comparison.timeline_steps,
             "the running counts differ from the votes; admin check lists the differences, admin recount corrects them"
         );

@@ -185,7 +185,7 @@ impl BallotProcessor {
             self.metrics
                 .worker_ballots_lost_total
                 .inc_by(claimed.deleted.len() as u64);
-            tracing::error!(ballots = ?claimed.deleted, "ballots were removed from the queue before they were stored");
+            tracing::error!(ballots.lost = claimed.deleted.len(), ballots.ids = ?claimed.deleted, "ballots were removed from the queue before they were stored");
         }
         if !claimed.deliveries.is_empty() {
             self.metrics

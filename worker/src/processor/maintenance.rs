@@ -92,7 +92,7 @@ impl BallotProcessor {
     async fn restart_ids(&mut self, last: BallotId) -> Result<(), ProcessError> {
         let votes = self.store.bound_cast_times(earliest_next_id_time()).await?;
         if self.consumer.restart_ids(last).await? {
-            tracing::warn!(last_id = %last, votes, "the queue's ids were ahead of the clock and have been restarted");
+            tracing::warn!(queue.last_id = %last, votes.changed = votes, "the queue's ids were ahead of the clock and have been restarted");
         }
         Ok(())
     }
@@ -109,7 +109,7 @@ impl BallotProcessor {
         match self.consumer.remove_idle_consumers(min_idle).await {
             Ok(0) => {}
             Ok(removed) => {
-                tracing::info!(consumers = removed, "removed idle consumers");
+                tracing::info!(consumers.removed = removed, "removed idle consumers");
             }
             // Idle consumers cost a little memory and no vote.
             Err(error) => {
