@@ -22,7 +22,8 @@ use super::{
     runtime::QueueRuntime,
 };
 
-/// Delay after which a batch is sent even if the previous one is not stored yet: a distant queue processes several at once.
+/// Delay after which a batch is sent even if the previous one is not stored yet: a distant queue processes several at once. A
+/// serial queue does not, so its batches always wait for the previous one.
 const MAX_BATCH_DELAY: Duration = Duration::from_millis(2);
 /// Upper bound on the ballots in one batch.
 const MAX_BATCH_SIZE: usize = 512;
@@ -66,7 +67,8 @@ impl EnqueueBatcher {
     pub fn start(queue: Queue, limit: ConcurrencyLimit, runtime: &QueueRuntime) -> Self {
         let (pending, requests) = mpsc::unbounded_channel();
         let shard = queue.clone();
-        runtime.spawn(run_batches(requests, move |batch| {
+        let max_delay = (!queue.is_serial()).then_some(MAX_BATCH_DELAY);
+        runtime.spawn(run_batches(requests, max_delay, move |batch| {
             enqueue_batch(shard.clone(), batch)
         }));
         Self {
@@ -118,9 +120,11 @@ impl PendingEnqueue {
     }
 }
 
-/// Sends the requests in batches until all senders are dropped.
+/// Sends the requests in batches until all senders are dropped. A batch waits for the previous one, `max_delay` at most; each
+/// batch ends by the queue's timeout.
 async fn run_batches<T, F>(
     mut requests: mpsc::UnboundedReceiver<T>,
+    max_delay: Option<Duration>,
     send_batch: impl Fn(Vec<T>) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
@@ -130,7 +134,10 @@ async fn run_batches<T, F>(
     while requests.recv_many(&mut batch, MAX_BATCH_SIZE).await > 0 {
         if let Some(previous) = previous.take() {
             // The batch is sent in any case: the previous one is stored, has failed or takes longer.
-            let _ = timeout(MAX_BATCH_DELAY, previous).await;
+            match max_delay {
+                Some(delay) => drop(timeout(delay, previous).await),
+                None => drop(previous.await),
+            }
         }
         while batch.len() < MAX_BATCH_SIZE
             && let Ok(request) = requests.try_recv()
@@ -161,7 +168,7 @@ mod tests {
     }
 
     impl NumberBatches {
-        fn new() -> Self {
+        fn new(max_delay: Option<Duration>) -> Self {
             let (pending, requests) = mpsc::unbounded_channel();
             let sent = Arc::<Mutex<Vec<_>>>::default();
             let completions = Arc::new(Semaphore::new(0));
@@ -171,7 +178,7 @@ mod tests {
                 let may_complete = may_complete.clone();
                 async move { may_complete.acquire().await.unwrap().forget() }
             };
-            spawn(run_batches(requests, send_batch));
+            spawn(run_batches(requests, max_delay, send_batch));
             Self {
                 pending,
                 sent,
@@ -198,7 +205,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn requests_that_arrive_during_a_batch_go_with_the_next() {
-        let batches = NumberBatches::new();
+        let batches = NumberBatches::new(Some(MAX_BATCH_DELAY));
         assert_eq!(batches.add([0]).await, [1], "the first is sent at once");
         for number in 1..=5 {
             assert_eq!(batches.add([number]).await, [1]);
@@ -213,7 +220,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_batch_delays_the_next_by_2_ms_at_most() {
-        let batches = NumberBatches::new();
+        let batches = NumberBatches::new(Some(MAX_BATCH_DELAY));
         batches.add([0]).await;
         for expected in 2..10 {
             assert_eq!(batches.add([1, 2]).await.len(), expected - 1);
@@ -224,8 +231,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn batches_of_a_serial_queue_wait_for_the_previous_one() {
+        let batches = NumberBatches::new(None);
+        batches.add([0]).await;
+        batches.add([1, 2]).await;
+        advance(100 * MAX_BATCH_DELAY).await;
+        sleep(Duration::ZERO).await;
+        assert_eq!(batches.sent_sizes().await, [1]);
+        batches.completions.add_permits(1);
+        assert_eq!(batches.add([3]).await, [1, 3]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn many_requests_are_split_into_several_batches() {
-        let batches = NumberBatches::new();
+        let batches = NumberBatches::new(Some(MAX_BATCH_DELAY));
         batches.completions.add_permits(10);
         let sizes = batches.add(0..=2 * MAX_BATCH_SIZE).await;
         assert_eq!(sizes, [MAX_BATCH_SIZE, MAX_BATCH_SIZE, 1]);
