@@ -97,10 +97,10 @@ fn max_wait(reports: &[ProgressReport], since_read: Duration, uptime: Duration) 
     let wait = |report: &ProgressReport| {
         let age = report.age + since_read;
         let is_silent = age > SILENT_AFTER;
-        match (is_silent, report.oldest_waits.is_zero()) {
+        match (is_silent, report.oldest_ballot_age.is_zero()) {
             (true, _) if may_be_silent => Duration::ZERO,
             (false, true) => Duration::ZERO,
-            _ => report.oldest_waits + age,
+            _ => report.oldest_ballot_age + age,
         }
     };
     // Without any report, no worker has counted since the start of this service.
@@ -128,11 +128,11 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn report(age: u64, oldest_waits: u64) -> ProgressReport {
+    fn report(age: u64, oldest_ballot_age: u64) -> ProgressReport {
         ProgressReport {
             reported_at: Timestamp::UNIX_EPOCH,
             age: seconds(age),
-            oldest_waits: seconds(oldest_waits),
+            oldest_ballot_age: seconds(oldest_ballot_age),
         }
     }
 

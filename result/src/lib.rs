@@ -129,7 +129,7 @@ pub async fn run(
     let tally_poller = TallyPoller::new(store.clone(), poll, publisher);
     spawn_pollers(&mut tasks, tally_poller, timeline_poller, &shutting_down);
     let outcome = lifecycle.run(tasks).await;
-    store.settle().await;
+    store.checkpoint().await;
     outcome
 }
 

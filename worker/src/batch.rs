@@ -37,7 +37,7 @@ impl<'a> Batch<'a> {
             dead_letters: Vec::new(),
         };
         for entry in entries {
-            match entry.open(poll) {
+            match entry.parse(poll) {
                 Ok(ballot) => batch.ballots.push((ballot, entry)),
                 Err(reason) => batch.dead_letters.push(dead_letter(entry, &reason)),
             }
@@ -102,9 +102,11 @@ async fn ensure_similar_ballot_is_accepted(
     similar.ballot.voter = VoterId::random();
     similar.ballot.traceparent = None;
     match store.try_upsert(&similar).await {
-        Err(error) if error.class == ErrorClass::Permanent => Err(error.that_may_pass().because(
-            "the table votes rejects every ballot like this one; remove what was added to it",
-        )),
+        Err(error) if error.class == ErrorClass::Permanent => {
+            Err(error.into_retryable().with_context(
+                "the table votes rejects every ballot like this one; remove what was added to it",
+            ))
+        }
         result => result,
     }
 }

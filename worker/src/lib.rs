@@ -97,7 +97,7 @@ pub async fn run(
     );
     background.spawn_processors(&mut tasks, processors);
     let outcome = lifecycle.run(tasks).await;
-    store.settle().await;
+    store.checkpoint().await;
     outcome
 }
 
@@ -131,8 +131,8 @@ fn readiness(
             .into_iter()
             .chain([store_dependency.check()])
             .chain(Check::any(processors.map(heartbeat::check)))
-            .chain(queue.removed())
-            .chain(store.removed())
+            .chain(queue.missing_file_check())
+            .chain(store.missing_file_check())
             .collect()
     })
 }

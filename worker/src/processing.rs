@@ -54,11 +54,11 @@ pub async fn process_ballots(
 ) -> anyhow::Result<()> {
     let mut backoff = Backoff::default();
     while !shutting_down.is_cancelled() {
-        if !store.is_prepared() {
+        if !store.is_migrated() {
             heartbeat.pause();
         }
-        let prepared = Box::pin(store.ensure_prepared());
-        let turn = match shutting_down.run_until_cancelled(prepared).await {
+        let migrated = Box::pin(store.ensure_migrated());
+        let turn = match shutting_down.run_until_cancelled(migrated).await {
             Some(Ok(())) => {
                 heartbeat.beat();
                 processor.run_next().await

@@ -187,16 +187,16 @@ impl BallotProcessor {
                 .inc_by(claimed.deleted.len() as u64);
             tracing::error!(ballots.lost = claimed.deleted.len(), ballots.ids = ?claimed.deleted, "ballots were removed from the queue before they were stored");
         }
-        if !claimed.deliveries.is_empty() {
+        if !claimed.entries.is_empty() {
             self.metrics
                 .worker_ballots_reclaimed_total
-                .inc_by(claimed.deliveries.len() as u64);
+                .inc_by(claimed.entries.len() as u64);
             tracing::info!(
-                batch.size = claimed.deliveries.len(),
+                batch.size = claimed.entries.len(),
                 "claimed ballots of another worker"
             );
         }
-        Ok(claimed.deliveries)
+        Ok(claimed.entries)
     }
 
     async fn store_all(
@@ -206,7 +206,7 @@ impl BallotProcessor {
     ) -> Result<(), StoreError> {
         let span = self.consumer.begin_batch(entries, read_at);
         let batch = Batch::parse(entries, &self.poll);
-        let result = span.around(batch.store(&self.store)).await;
+        let result = span.instrument(batch.store(&self.store)).await;
         let processed = |outcome| {
             self.metrics
                 .worker_ballots_processed_total

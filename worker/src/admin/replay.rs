@@ -81,7 +81,7 @@ impl Replay {
         for letter in letters {
             let parsed = StreamEntry::from_payload(letter.id, &letter.payload)
                 .map_err(|error| error.to_string())
-                .and_then(|entry| entry.open(poll).map_err(|error| error.to_string()));
+                .and_then(|entry| entry.parse(poll).map_err(|error| error.to_string()));
             match parsed {
                 Ok(ballot) => ballots.push(ballot),
                 Err(reason) => self.rejected.push((letter.id, reason)),
@@ -103,7 +103,7 @@ impl Replay {
                 (Ok(done), _) => {
                     self.done.replayed += done.replayed;
                     self.done.stale += done.stale;
-                    self.done.gone += done.gone;
+                    self.done.missing += done.missing;
                 }
                 (Err(error), [only]) if error.class == ErrorClass::Permanent => {
                     self.rejected.push((only.id, error.to_string()));
@@ -122,14 +122,14 @@ impl Replay {
         let Replayed {
             replayed,
             stale,
-            gone,
+            missing,
         } = self.done;
         println!("{} replayed", pluralize(replayed, "dead letter"));
         if stale > 0 {
             println!("{stale} of them changed no vote: the voter has a newer one");
         }
-        if gone > 0 {
-            println!("{gone} more were replayed or deleted by another command");
+        if missing > 0 {
+            println!("{missing} more were replayed or deleted by another command");
         }
         for (id, reason) in &self.rejected {
             eprintln!("{id}: {}", escape_control(reason));

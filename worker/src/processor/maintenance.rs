@@ -46,12 +46,12 @@ impl BallotProcessor {
         };
         if self.should_restart_ids(newest) {
             let bound = earliest_next_id_time();
-            self.store.bound_cast_times(bound).await?;
+            self.store.clamp_cast_times(bound).await?;
             newest_ms = bound.as_millisecond().unsigned_abs();
         }
         match self.consumer.raise_last_id(newest_ms).await {
             // Most likely a missing permission, which must not stop the processing of ballots.
-            Err(QueueError::Refused(reason)) => {
+            Err(QueueError::Rejected(reason)) => {
                 tracing::warn!(
                     error = reason,
                     "raising the queue's last id failed; new ids may be smaller than stored ones"
@@ -90,7 +90,7 @@ impl BallotProcessor {
     /// Another processor that is assumed dead and still holds a ballot with an id from the future could store it above newer
     /// votes. An operator must therefore stop all other workers first. Works for a single shard only.
     async fn restart_ids(&mut self, last: BallotId) -> Result<(), ProcessError> {
-        let votes = self.store.bound_cast_times(earliest_next_id_time()).await?;
+        let votes = self.store.clamp_cast_times(earliest_next_id_time()).await?;
         if self.consumer.restart_ids(last).await? {
             tracing::warn!(queue.last_id = %last, votes.changed = votes, "the queue's ids were ahead of the clock and have been restarted");
         }
