@@ -297,7 +297,7 @@ async fn a_vote_without_a_response_is_reported_as_unconfirmed() {
     vote.process.kill();
     browser.click("#a").await;
     let shown = browser
-        .wait_for_text("#the_notice", |text| text.contains("does not answer"))
+        .wait_for_text("#the_notice", |text| text.contains("is not responding"))
         .await;
     assert!(
         shown.starts_with("We couldn't confirm your vote. Please vote again."),
