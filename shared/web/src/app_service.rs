@@ -16,15 +16,12 @@ use futures_util::FutureExt;
 use tokio::time::timeout;
 use tower::Service;
 
-use super::{
+use crate::{
     BasePath, HttpMetrics, Problem, ProblemKind, Site,
-    connection_limit::Refused,
-    framing,
-    headers::SafetyHeaders,
-    host::HostCheck,
-    options,
-    problem_page::Reader,
-    request_metrics::{RequestMetrics, Routes},
+    metrics::{RequestMetrics, Routes},
+    request::{host::HostCheck, options_method},
+    response::{headers::SafetyHeaders, problem_page::Reader},
+    server::{Refused, framing},
 };
 
 /// How long an answer may take to begin.
@@ -106,28 +103,28 @@ impl AppService {
         self
     }
 
-    pub(super) fn metrics(&self) -> &HttpMetrics {
+    pub(crate) fn metrics(&self) -> &HttpMetrics {
         &self.0.metrics
     }
 
-    pub(super) fn site(&self) -> &Site {
+    pub(crate) fn site(&self) -> &Site {
         &self.0.site
     }
 
     /// The answer to a request.
-    pub(super) async fn answer(&self, mut request: Request) -> Response {
+    pub(crate) async fn answer(&self, mut request: Request) -> Response {
         let reader = Reader::of(&request);
         let elsewhere = self.0.base_path.enter(&mut request);
         let measured = RequestMetrics::begin(&self.0.metrics, &self.0.labels, &request);
         let checked = framing::check(&request).and_then(|()| self.0.hosts.check(&request));
         let response = match (elsewhere, checked) {
             (None, Ok(())) => {
-                let asks_for_methods = options::prepare(&mut request);
+                let asks_for_methods = options_method::prepare(&mut request);
                 let answer = self.0.routes.clone().call(request);
                 let response = measured
                     .around(in_time(self.0.timeout, whole(answer)))
                     .await;
-                options::finish(response, asks_for_methods)
+                options_method::finish(response, asks_for_methods)
             }
             (_, Err(problem)) => problem.into_response(),
             (Some(response), Ok(())) => response,
@@ -138,12 +135,12 @@ impl AppService {
     }
 
     /// Returns true for the path of a probe.
-    pub(super) fn is_probe(&self, path: &str) -> bool {
+    pub(crate) fn is_probe(&self, path: &str) -> bool {
         self.0.base_path.is_probe(path)
     }
 
     /// The answer to a request that a limit on connections refuses. It is measured like any other.
-    pub(super) fn refuse(&self, mut request: Request, refused: Refused) -> Response {
+    pub(crate) fn refuse(&self, mut request: Request, refused: Refused) -> Response {
         let reader = Reader::of(&request);
         // Only for the path's label: outside of the base path the answer is the same.
         let _ = self.0.base_path.enter(&mut request);
@@ -195,7 +192,7 @@ async fn not_found(uri: Uri) -> Problem {
     Problem::new(ProblemKind::NotFound, detail)
 }
 
-pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     let detail = format!(
         "The method {method} is not allowed at {}; the header Allow lists those that are.",
         uri.path()

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 use cli::{Addresses, socket_address, whole_number};
-use service::lifecycle::{self, DrainSettings};
+use service::lifecycle::DrainSettings;
 
 use crate::{
     AllowedOrigins, ConnectionSettings, Hsts, Listeners, PublicOrigins, Site, TrustedProxies,
@@ -52,17 +52,17 @@ impl ListenSettings {
     ///
     /// # Errors
     /// An address cannot be used; the message names its variable.
-    pub async fn bind(&self, service: &str, default_port: u16) -> anyhow::Result<Listeners> {
+    pub async fn bind(&self, name: &str, default_port: u16) -> anyhow::Result<Listeners> {
         let variable = match self.port {
             Some(_) => "PORT",
             None => "LISTEN_ADDR",
         };
-        let public = lifecycle::listen(self.addresses(default_port).public)
+        let public = service::listen(self.addresses(default_port).public)
             .await
             .context(variable)?;
-        tracing::info!(address = %public.local_addr()?, "{service} listens");
+        tracing::info!(address = %public.local_addr()?, "{name} listens");
         let management =
-            lifecycle::listen_for_management("MANAGEMENT_LISTEN_ADDR", self.management_listen_addr)
+            service::listen_for_management("MANAGEMENT_LISTEN_ADDR", self.management_listen_addr)
                 .await?;
         Ok(Listeners { public, management })
     }

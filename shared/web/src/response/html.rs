@@ -1,20 +1,17 @@
 //! Pages.
 
 use askama::Template;
-use axum::{
-    http::{HeaderMap, HeaderName, header},
-    response::{IntoResponse, Response},
-};
+use axum::{http::HeaderMap, response::Response};
 use jiff::Timestamp;
 
-use super::{Problem, ProblemKind, page_cache::CachedPage};
+use super::rendered_page::{RenderedPage, rendering_failed};
 use crate::language::Language;
 
 /// A page in this language, as the browser with these headers takes it.
 #[must_use]
 pub fn html(page: &impl Template, language: Language, headers: &HeaderMap) -> Response {
-    CachedPage::new(page).map_or_else(
-        |error| cannot_be_rendered(&error),
+    RenderedPage::new(page).map_or_else(
+        |error| rendering_failed(&error),
         |rendered| rendered.answer(headers, language),
     )
 }
@@ -24,20 +21,6 @@ pub fn html(page: &impl Template, language: Language, headers: &HeaderMap) -> Re
 #[must_use]
 pub fn html_uncompressed(page: &impl Template, language: Language) -> Response {
     html(page, language, &HeaderMap::new())
-}
-
-/// What is said of every page.
-pub(super) fn about(language: Language) -> [(HeaderName, &'static str); 2] {
-    [
-        (header::CONTENT_LANGUAGE, language.tag()),
-        (header::VARY, "accept-language, accept-encoding"),
-    ]
-}
-
-pub(super) fn cannot_be_rendered(error: &askama::Error) -> Response {
-    tracing::error!(%error, "a page cannot be rendered");
-    let detail = "The page cannot be shown. Please try again.";
-    Problem::new(ProblemKind::InternalError, detail).into_response()
 }
 
 /// A text with a moment in it. Scripts show the moment as the reader's clock has it; without one it is in UTC.

@@ -8,26 +8,15 @@ use std::{
 };
 
 use askama::Template;
-use axum::{
-    http::HeaderMap,
-    response::{Html, IntoResponse, Response},
-};
+use axum::{http::HeaderMap, response::Response};
 
-use super::{
-    encoding::encoded,
-    html::{about, cannot_be_rendered},
-};
+use super::rendered_page::{RenderedPage, rendering_failed};
 use crate::language::Language;
-use gzip::Gzippable;
 
 /// The last version of each page. `K` tells one page from another, of which there must be few; `V` one version of it from
 /// another.
 #[derive(Debug)]
-pub struct PageCache<K, V>(RwLock<HashMap<(Language, K), (V, CachedPage)>>);
-
-/// A page as it is sent. Cloning is cheap; clones share it.
-#[derive(Clone, Debug)]
-pub(super) struct CachedPage(Gzippable);
+pub struct PageCache<K, V>(RwLock<HashMap<(Language, K), (V, RenderedPage)>>);
 
 impl<K, V> Default for PageCache<K, V> {
     fn default() -> Self {
@@ -47,7 +36,7 @@ impl<K: Eq + Hash, V: PartialEq> PageCache<K, V> {
     ) -> Response {
         match self.rendered((language, key), version, page) {
             Ok(rendered) => rendered.answer(headers, language),
-            Err(error) => cannot_be_rendered(&error),
+            Err(error) => rendering_failed(&error),
         }
     }
 
@@ -56,7 +45,7 @@ impl<K: Eq + Hash, V: PartialEq> PageCache<K, V> {
         key: (Language, K),
         version: V,
         page: impl FnOnce() -> T,
-    ) -> askama::Result<CachedPage> {
+    ) -> askama::Result<RenderedPage> {
         let pages = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, rendered)) = pages.get(&key)
             && *known == version
@@ -64,21 +53,10 @@ impl<K: Eq + Hash, V: PartialEq> PageCache<K, V> {
             return Ok(rendered.clone());
         }
         drop(pages);
-        let rendered = CachedPage::new(&page())?;
+        let rendered = RenderedPage::new(&page())?;
         let mut pages = self.0.write().unwrap_or_else(PoisonError::into_inner);
         pages.insert(key, (version, rendered.clone()));
         Ok(rendered)
-    }
-}
-
-impl CachedPage {
-    pub(super) fn new(page: &impl Template) -> askama::Result<Self> {
-        Ok(Self(page.render()?.into()))
-    }
-
-    pub(super) fn answer(&self, headers: &HeaderMap, language: Language) -> Response {
-        let answer = encoded(headers, || Html(self.0.plain()), || Html(self.0.gzip()));
-        (about(language), answer).into_response()
     }
 }
 
@@ -86,20 +64,12 @@ impl CachedPage {
 mod tests {
     use std::cell::Cell;
 
-    use axum::http::header;
-
     use super::*;
-
-    const VARY: &str = "accept-language, accept-encoding";
 
     #[derive(Template)]
     #[template(ext = "html", source = "Version {{ version }}")]
     struct Page {
         version: u8,
-    }
-
-    fn asking_for(codings: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(header::ACCEPT_ENCODING, codings.parse().unwrap())])
     }
 
     #[test]
@@ -113,7 +83,6 @@ mod tests {
             pages
                 .rendered((language, key), version, page)
                 .unwrap()
-                .0
                 .plain()
         };
         for version in [1, 1, 2, 2] {
@@ -126,16 +95,5 @@ mod tests {
         assert_eq!(rendered.get(), 4);
         assert_eq!(get(Language::English, "one", 2), "Version 2");
         assert_eq!(rendered.get(), 4);
-    }
-
-    #[test]
-    fn an_answer_says_by_what_it_was_chosen() {
-        let rendered = CachedPage::new(&Page { version: 7 }).unwrap();
-        for (asked, coding) in [("gzip", Some("gzip")), ("identity", None)] {
-            let answer = rendered.answer(&asking_for(asked), Language::English);
-            let said = answer.headers().get(header::CONTENT_ENCODING);
-            assert_eq!(said.map(|coding| coding.to_str().unwrap()), coding);
-            assert_eq!(answer.headers()[header::VARY], VARY);
-        }
     }
 }

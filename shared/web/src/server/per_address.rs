@@ -16,7 +16,7 @@ use axum::{
 use hyper::body::{Frame, SizeHint};
 use prometheus::IntCounter;
 
-use super::HttpMetrics;
+use crate::metrics::HttpMetrics;
 use retry::Throttle;
 
 /// The address that a request comes from, as far as that can be trusted: an extension of every request.
@@ -121,7 +121,7 @@ pub struct Share {
 
 impl Share {
     /// The response, to whose end this lasts.
-    pub(super) fn held_by(self, response: Response) -> Response {
+    pub(crate) fn held_by(self, response: Response) -> Response {
         response.map(|body| Body::new(HeldBody { body, _share: self }))
     }
 }

@@ -15,25 +15,26 @@ use opentelemetry::{
 use opentelemetry_http::HeaderExtractor;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
-use super::{forwarded_scheme, request_metrics::OTHER_METHOD};
+use super::OTHER_METHOD;
+use crate::{probes::is_probe, request::forwarded_scheme};
 use telemetry::{metrics::Exemplar, traces};
 
 /// The number of bytes of an unknown method that are kept; methods are of ASCII.
 const MAX_METHOD: usize = 32;
 
 /// A request in hand that belongs to a trace.
-pub(super) struct ServerSpan(Context);
+pub(crate) struct ServerSpan(Context);
 
 impl ServerSpan {
     /// Begins where the client's part left off, or a new trace; `None`: traces are off.
-    pub(super) fn begin(
+    pub(crate) fn begin(
         request: &Request,
         method: &'static str,
         route: Option<&str>,
     ) -> Option<Self> {
         let tracer = traces::tracer()?;
         // Probes come all the time and lead nowhere.
-        if super::is_probe(request.uri().path()) {
+        if is_probe(request.uri().path()) {
             return None;
         }
         // Names that clients make up would be as many as they like.
@@ -66,12 +67,12 @@ impl ServerSpan {
     }
 
     /// What belongs to the request, logs and further spans, finds its trace.
-    pub(super) fn around<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
+    pub(crate) fn around<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
         traces::in_context(Some(&self.0), work)
     }
 
     /// The exemplar of a request that took so long, if its trace is sampled.
-    pub(super) fn exemplar(&self, seconds: f64) -> Option<Exemplar> {
+    pub(crate) fn exemplar(&self, seconds: f64) -> Option<Exemplar> {
         let span = self.0.span();
         let context = span.span_context();
         context.is_sampled().then(|| Exemplar {
@@ -82,7 +83,7 @@ impl ServerSpan {
         })
     }
 
-    pub(super) fn end(self, status: StatusCode) {
+    pub(crate) fn end(self, status: StatusCode) {
         let span = self.0.span();
         if span.is_recording() {
             let code = i64::from(status.as_u16());

@@ -5,12 +5,12 @@ use axum::{
     http::{HeaderValue, header},
 };
 
-use super::{Problem, ProblemKind};
+use crate::{Problem, ProblemKind};
 
 /// Refuses transfer codings other than `chunked`, as RFC 9112 asks: a server that ignores one takes the coded bytes for the
 /// body, and a proxy in front may see another end of the request than it does.
 /// Source: <https://www.rfc-editor.org/rfc/rfc9112#section-6.1>.
-pub(super) fn check(request: &Request) -> Result<(), Problem> {
+pub(crate) fn check(request: &Request) -> Result<(), Problem> {
     let codings = request.headers().get_all(header::TRANSFER_ENCODING);
     let mut codings = codings.iter().map(HeaderValue::as_bytes);
     let is_understood = match (codings.next(), codings.next()) {

@@ -15,7 +15,7 @@ const ALL: HeaderValue = HeaderValue::from_static("GET,HEAD,POST,OPTIONS");
 ///
 /// The router says so in its answer to a method that no path knows. A preflight stays as it is, for the routes that other
 /// sites may read answer it themselves.
-pub(super) fn prepare(request: &mut Request) -> Asked {
+pub(crate) fn prepare(request: &mut Request) -> Asked {
     if request.method() != Method::OPTIONS {
         return Asked::SomethingElse;
     }
@@ -34,14 +34,14 @@ pub(super) fn prepare(request: &mut Request) -> Asked {
 
 /// The paths of which a client wants to know the methods.
 #[derive(Clone, Copy)]
-pub(super) enum Asked {
+pub(crate) enum Asked {
     SomethingElse,
     OfThisPath,
     OfAllPaths,
 }
 
 /// Turns the router's refusal of a method into the answer to `OPTIONS`, which every path knows.
-pub(super) fn finish(mut response: Response, asked: Asked) -> Response {
+pub(crate) fn finish(mut response: Response, asked: Asked) -> Response {
     if let Asked::OfAllPaths = asked {
         return (StatusCode::NO_CONTENT, [(header::ALLOW, ALL)]).into_response();
     }

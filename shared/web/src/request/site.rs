@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use axum::http::HeaderValue;
 
-use super::{PublicOrigins, TrustedProxies};
+use super::{client_address::TrustedProxies, origin::PublicOrigins};
 
 /// The outside of an installation.
 #[derive(Clone, Debug, Default)]
@@ -22,7 +22,7 @@ pub struct Site {
 pub struct Hsts(Option<HeaderValue>);
 
 impl Hsts {
-    pub(super) fn header(&self) -> Option<HeaderValue> {
+    pub(crate) fn header(&self) -> Option<HeaderValue> {
         self.0.clone()
     }
 }

@@ -8,14 +8,14 @@ use axum::{
 use gzip::Gzippable;
 
 /// Bytes as the client takes them.
-pub(super) fn body(headers: &HeaderMap, content: &Gzippable) -> Response {
+pub(crate) fn body(headers: &HeaderMap, content: &Gzippable) -> Response {
     let vary = [(header::VARY, "accept-encoding")];
     let answer = encoded(headers, || content.plain(), || content.gzip());
     (vary, answer).into_response()
 }
 
 /// The answer compressed by gzip where the client takes it, and as it is otherwise.
-pub(super) fn encoded<P: IntoResponse, G: IntoResponse>(
+pub(crate) fn encoded<P: IntoResponse, G: IntoResponse>(
     headers: &HeaderMap,
     plain: impl FnOnce() -> P,
     gzip: impl FnOnce() -> G,

@@ -14,8 +14,11 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::{BasePath, PROBLEM_JSON, html};
-use crate::language::{Language, Translations};
+use super::{PROBLEM_JSON, html};
+use crate::{
+    language::{Language, Translations},
+    request::BasePath,
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,15 +36,15 @@ struct Texts {
 
 static TEXTS: LazyLock<Translations<Texts>> = LazyLock::new(|| {
     Translations::parse([
-        include_str!("../locales/en.toml"),
-        include_str!("../locales/de.toml"),
-        include_str!("../locales/ko.toml"),
+        include_str!("../../locales/en.toml"),
+        include_str!("../../locales/de.toml"),
+        include_str!("../../locales/ko.toml"),
     ])
     .expect("the texts are compiled in, and a test has read them")
 });
 
 /// The look of all pages, which is all that this one needs.
-const STYLE: &str = include_str!("../assets/base.css");
+const STYLE: &str = include_str!("../../assets/base.css");
 
 /// Nothing but this very style, and the way back.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
@@ -67,7 +70,7 @@ struct ProblemPage<'a> {
 
 /// The client: a person, who gets a page, or a program, which gets a problem document. Browsers say that they want a page,
 /// scripts do not.
-pub(super) struct Reader(Option<Person>);
+pub(crate) struct Reader(Option<Person>);
 
 struct Person {
     language: Language,
@@ -76,7 +79,7 @@ struct Person {
 }
 
 impl Reader {
-    pub(super) fn of(request: &Request) -> Self {
+    pub(crate) fn of(request: &Request) -> Self {
         let accept = request.headers().get(header::ACCEPT);
         let accept = accept.and_then(|accept| accept.to_str().ok());
         let wants_page = accept.is_some_and(|accept| accept.contains("text/html"));
@@ -87,7 +90,7 @@ impl Reader {
     }
 
     /// The answer, with a page in the place of a problem document where any page may come to it.
-    pub(super) fn readable(&self, response: Response, base_path: &BasePath) -> Response {
+    pub(crate) fn readable(&self, response: Response, base_path: &BasePath) -> Response {
         let kind = response.headers().get(header::CONTENT_TYPE);
         match &self.0 {
             Some(person) if kind.is_some_and(|kind| kind == PROBLEM_JSON) => {

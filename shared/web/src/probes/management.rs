@@ -3,10 +3,8 @@
 use tokio::net::TcpListener;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{
-    AppService, ConnectionSettings, HttpMetrics, Probes, Site, probe_routes, probes::status_routes,
-    serve, undocumented_routes,
-};
+use super::{Probes, probe_routes, status_routes};
+use crate::{AppService, ConnectionSettings, HttpMetrics, Site, serve, undocumented_routes};
 use service::lifecycle::Tasks;
 
 /// The sockets of a service.

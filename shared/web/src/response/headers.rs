@@ -5,7 +5,7 @@ use axum::{
     response::Response,
 };
 
-use super::Hsts;
+use crate::request::Hsts;
 
 /// Nothing from anywhere but this very host, no inline script or style.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -26,12 +26,12 @@ pub fn content_security_policy(frame_ancestors: &[String]) -> HeaderValue {
 }
 
 /// The headers that every answer has which does not set them itself.
-pub(super) struct SafetyHeaders(Vec<(HeaderName, HeaderValue)>);
+pub(crate) struct SafetyHeaders(Vec<(HeaderName, HeaderValue)>);
 
 impl SafetyHeaders {
     /// `hsts` is sent only over HTTPS: browsers must ignore it elsewhere. They also ignore a policy for openers there, and
     /// complain of it.
-    pub(super) fn new(hsts: Option<&Hsts>) -> Self {
+    pub(crate) fn new(hsts: Option<&Hsts>) -> Self {
         let fixed = HeaderValue::from_static;
         let headers = [
             (
@@ -57,7 +57,7 @@ impl SafetyHeaders {
         Self(headers.collect())
     }
 
-    pub(super) fn put_on(&self, response: &mut Response) {
+    pub(crate) fn put_on(&self, response: &mut Response) {
         for (name, value) in &self.0 {
             let set = response.headers_mut().entry(name);
             set.or_insert_with(|| value.clone());

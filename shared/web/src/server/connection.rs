@@ -26,10 +26,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    AppService, ClientAddress, Problem, ProblemKind,
-    connection_limit::{ConnectionPermit, Refused},
-};
+use super::connection_limit::{ConnectionPermit, Refused};
+use crate::{AppService, ClientAddress, Problem, ProblemKind};
 use service::lifecycle::Lifecycle;
 
 /// Room for a request's head.
@@ -89,7 +87,7 @@ impl From<Refused> for Problem {
 }
 
 /// Serves until the client goes, breaks a limit, or `closing` is cancelled and the request in hand is answered.
-pub(super) async fn serve_connection(
+pub(crate) async fn serve_connection(
     mut stream: TcpStream,
     peer: SocketAddr,
     answers: AppService,

@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{Problem, ProblemKind, is_probe};
+use crate::{Problem, ProblemKind, probes::is_probe};
 
 const MAX_LENGTH: usize = 200;
 
@@ -39,7 +39,7 @@ impl BasePath {
 
     /// Takes the base path off the request's path, or returns the answer to a request that is not below it. Probes are
     /// answered outside of it too, `OPTIONS` among them: those who ask for them often come past the proxy.
-    pub(super) fn enter(&self, request: &mut Request) -> Option<Response> {
+    pub(crate) fn enter(&self, request: &mut Request) -> Option<Response> {
         if self.0.is_empty() {
             return None;
         }
@@ -56,7 +56,7 @@ impl BasePath {
     }
 
     /// Returns true for the path of a probe.
-    pub(super) fn is_probe(&self, path: &str) -> bool {
+    pub(crate) fn is_probe(&self, path: &str) -> bool {
         is_probe(path) || path.strip_prefix(&*self.0).is_some_and(is_probe)
     }
 

@@ -5,17 +5,18 @@ use axum::{
     http::{Version, header},
 };
 
-use super::{Problem, ProblemKind, PublicOrigins, is_probe};
+use super::origin::PublicOrigins;
+use crate::{Problem, ProblemKind, probes::is_probe};
 use retry::Throttle;
 
 /// The hosts for which this service answers.
-pub(super) struct HostCheck {
+pub(crate) struct HostCheck {
     origins: PublicOrigins,
     refused: Throttle,
 }
 
 impl HostCheck {
-    pub(super) fn new(origins: PublicOrigins) -> Self {
+    pub(crate) fn new(origins: PublicOrigins) -> Self {
         Self {
             origins,
             refused: Throttle::default(),
@@ -26,7 +27,7 @@ impl HostCheck {
     /// HTTP/1.0 may leave out, and more than one. Where the public origins are set, also any other host's: a name in an
     /// attacker's DNS that points here would make this service a part of the attacker's site. Probes tell nothing and are
     /// answered.
-    pub(super) fn check(&self, request: &Request) -> Result<(), Problem> {
+    pub(crate) fn check(&self, request: &Request) -> Result<(), Problem> {
         let mut hosts = request.headers().get_all(header::HOST).into_iter();
         let malformed = |detail| Err(Problem::new(ProblemKind::MalformedRequest, detail));
         let host = match (hosts.next(), hosts.next()) {

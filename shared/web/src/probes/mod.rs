@@ -1,5 +1,7 @@
 //! `/health`, `/ready` and `/metrics`.
 
+mod management;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
@@ -12,9 +14,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::encoding::encoded;
+use crate::response::encoding::encoded;
 use service::{lifecycle::Lifecycle, probe::Check};
 use telemetry::metrics::{Format, ServiceMetrics};
+
+pub use management::{Listeners, manage};
 
 /// What the probes answer from.
 #[derive(Clone)]
@@ -49,6 +53,11 @@ struct ReadinessDocument {
     checks: Option<BTreeMap<String, String>>,
 }
 
+/// Returns true if the path is that of a probe.
+pub(crate) fn is_probe(path: &str) -> bool {
+    matches!(path, "/health" | "/ready" | "/metrics")
+}
+
 impl Probes {
     /// The outcome of every check.
     fn outcomes(&self) -> Vec<Check> {
@@ -73,7 +82,7 @@ pub fn probe_routes(probes: Probes) -> OpenApiRouter {
 }
 
 /// The routes of the probes for load balancers, which say no more than a status: everybody may ask them.
-pub(super) fn status_routes(probes: Probes) -> OpenApiRouter {
+pub(crate) fn status_routes(probes: Probes) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(health))
         .routes(routes!(ready_status))

@@ -1,5 +1,11 @@
 //! The server: takes connections in, as many as there is room for.
 
+mod connection;
+mod connection_limit;
+pub(crate) mod framing;
+mod per_address;
+mod socket;
+
 use std::time::Duration;
 
 use anyhow::Context;
@@ -7,12 +13,15 @@ use clap::Args;
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::task::TaskTracker;
 
-use super::{
-    AppService, ClientAddress, connection::serve_connection, connection_limit::ConnectionLimit,
-    socket,
-};
+use crate::AppService;
 use cli::{duration, whole_number};
 use service::lifecycle::Lifecycle;
+
+pub use connection_limit::Refused;
+pub use per_address::{AddressLimit, ClientAddress, OverLimit, Share};
+
+use connection::serve_connection;
+use connection_limit::ConnectionLimit;
 
 /// How many connections a service holds.
 #[derive(Args, Clone, Copy, Debug)]
@@ -49,7 +58,7 @@ fn keep_alive_timeout(raw: &str) -> Result<Duration, String> {
 
 impl ConnectionSettings {
     /// The settings of a listener that only operators and Prometheus reach.
-    pub(super) fn for_management() -> Self {
+    pub(crate) fn for_management() -> Self {
         Self {
             max_connections: MANAGEMENT_CONNECTIONS,
             max_connections_per_address: None,

@@ -23,7 +23,7 @@ const RECEIVE_BUFFER: usize = 16 * 1024;
 const OTHER_FILES: u64 = 256;
 
 /// Sets what accepted connections inherit.
-pub(super) fn prepare(listener: &TcpListener) -> io::Result<()> {
+pub(crate) fn prepare(listener: &TcpListener) -> io::Result<()> {
     let socket = SockRef::from(listener);
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE_AFTER)
@@ -37,7 +37,7 @@ pub(super) fn prepare(listener: &TcpListener) -> io::Result<()> {
 }
 
 /// Lets the process open as many files as it may, for each connection is one.
-pub(super) fn make_room_for(connections: usize) {
+pub(crate) fn make_room_for(connections: usize) {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,

@@ -10,13 +10,14 @@ use axum::{
     routing::get,
 };
 
-use super::{encoding, request_metrics::HttpMetrics};
+use super::{encoding, fingerprint::fingerprint};
+use crate::metrics::HttpMetrics;
 use gzip::Gzippable;
 
 /// Where they are served.
-pub(super) const FOLDER: &str = "/static/";
+pub(crate) const PREFIX: &str = "/static/";
 /// All of them are one route where requests are counted.
-pub(super) const ROUTE: &str = "/static/{file}";
+pub(crate) const ROUTE: &str = "/static/{file}";
 
 /// A file that pages refer to.
 #[derive(Clone, Debug)]
@@ -52,10 +53,10 @@ impl Asset {
         content_type: &'static str,
         content: impl Into<Bytes>,
     ) -> Self {
-        let content = content.into();
+        let content: Bytes = content.into();
         let hash = fingerprint(&content);
         Self {
-            path: format!("{}{name}.{hash:016x}.{extension}", &FOLDER[1..]).into(),
+            path: format!("{}{name}.{hash}.{extension}", &PREFIX[1..]).into(),
             content_type,
             content: content.into(),
         }
@@ -79,9 +80,9 @@ impl SharedAssets {
     #[expect(clippy::new_without_default, reason = "no file is a default")]
     pub fn new() -> Self {
         Self {
-            icon: Asset::svg("icon", include_str!("../assets/icon.svg")),
-            style: Asset::css("base", include_str!("../assets/base.css")),
-            dates: Asset::js("dates", include_str!("../assets/dates.js")),
+            icon: Asset::svg("icon", include_str!("../../assets/icon.svg")),
+            style: Asset::css("base", include_str!("../../assets/base.css")),
+            dates: Asset::js("dates", include_str!("../../assets/dates.js")),
         }
     }
 
@@ -113,14 +114,6 @@ pub fn asset_routes<'a>(
             (headers, body)
         };
         routes.route(&format!("/{}", asset.path), get(answer))
-    })
-}
-
-/// FNV-1a, 64 bits: not a defence, only a name that changes with the content.
-/// Source: <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>.
-pub(super) fn fingerprint(content: &[u8]) -> u64 {
-    content.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
 

@@ -4,11 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{
-    AddressLimit, ClientAddress, Share,
-    per_address::OverLimit,
-    request_metrics::{GaugeGuard, HttpMetrics},
-};
+use super::per_address::{AddressLimit, ClientAddress, OverLimit, Share};
+use crate::metrics::{GaugeGuard, HttpMetrics};
 use retry::Throttle;
 
 /// How many of those that find no place are told so at the same time; more are closed without a word.
@@ -38,7 +35,7 @@ impl From<OverLimit> for Refused {
 
 /// The places for connections.
 #[derive(Clone)]
-pub(super) struct ConnectionLimit {
+pub(crate) struct ConnectionLimit {
     places: Arc<Semaphore>,
     reserve: Arc<Semaphore>,
     /// With fewer places left than this it is crowded.
@@ -51,7 +48,7 @@ pub(super) struct ConnectionLimit {
 }
 
 impl ConnectionLimit {
-    pub(super) fn new(places: usize, per_address: u32, metrics: HttpMetrics) -> Self {
+    pub(crate) fn new(places: usize, per_address: u32, metrics: HttpMetrics) -> Self {
         Self {
             places: Arc::new(Semaphore::new(places)),
             reserve: Arc::new(Semaphore::new(REFUSED_AT_ONCE)),
@@ -65,7 +62,7 @@ impl ConnectionLimit {
     }
 
     /// A place for a connection; `None`: it must be closed. A proxy's has no client of its own.
-    pub(super) fn place(&self, client: Option<ClientAddress>) -> Option<ConnectionPermit> {
+    pub(crate) fn place(&self, client: Option<ClientAddress>) -> Option<ConnectionPermit> {
         let (permit, share, refused) = match self.regular(client) {
             Ok((permit, share)) => (permit, share, None),
             Err(refused) => {
@@ -109,11 +106,11 @@ impl ConnectionLimit {
 }
 
 /// A connection's place, free again when this is dropped.
-pub(super) struct ConnectionPermit {
+pub(crate) struct ConnectionPermit {
     room: ConnectionLimit,
     /// The reason why this place is only for saying no, and for probes: a service that is full is not ill, and must not be
     /// replaced for it.
-    pub(super) refused: Option<Refused>,
+    pub(crate) refused: Option<Refused>,
     _permit: OwnedSemaphorePermit,
     _share: Option<Share>,
     _counted: GaugeGuard,
@@ -121,7 +118,7 @@ pub(super) struct ConnectionPermit {
 
 impl ConnectionPermit {
     /// How long to wait for the first request.
-    pub(super) fn patience(&self) -> Duration {
+    pub(crate) fn patience(&self) -> Duration {
         match self {
             Self {
                 refused: Some(_), ..
@@ -132,12 +129,12 @@ impl ConnectionPermit {
     }
 
     /// Whether the connection may stay open after an answer: idle ones take places that others need.
-    pub(super) fn may_stay(&self) -> bool {
+    pub(crate) fn may_stay(&self) -> bool {
         self.refused.is_none() && !self.room.is_crowded()
     }
 
     /// The share of a proxy's client in what may be unfinished.
-    pub(super) fn share(&self, client: ClientAddress) -> Result<Share, Refused> {
+    pub(crate) fn share(&self, client: ClientAddress) -> Result<Share, Refused> {
         Ok(self.room.requests.enter(client)?)
     }
 }

@@ -1,0 +1,91 @@
+//! How long requests take.
+
+use std::{collections::HashSet, time::Instant};
+
+use axum::{extract::Request, http::StatusCode};
+use futures_util::future::Either;
+use prometheus::{
+    core::Collector,
+    proto::{Metric, MetricFamily},
+};
+
+use super::{GaugeGuard, HttpMetrics, UNMATCHED, method_label, server_span::ServerSpan};
+use crate::response::{PREFIX, ROUTE};
+
+/// The paths that have a label of their own: those whose answers are expected.
+pub(crate) struct Routes(HashSet<String>);
+
+impl Routes {
+    /// The routes of which the metrics know by now.
+    pub(crate) fn expected_by(metrics: &HttpMetrics) -> Self {
+        let families = metrics.http_server_request_duration_seconds.collect();
+        let measured = families.iter().flat_map(MetricFamily::get_metric);
+        let labels = measured.flat_map(Metric::get_label);
+        let routes = labels.filter(|label| label.name() == "http_route");
+        Self(routes.map(|label| label.value().to_owned()).collect())
+    }
+
+    fn label(&self, path: &str) -> Option<&str> {
+        // Each file's name changes with its content.
+        if path.starts_with(PREFIX) {
+            return Some(ROUTE);
+        }
+        self.0.get(path).map(String::as_str)
+    }
+}
+
+/// A request that is being answered.
+pub(crate) struct RequestMetrics<'a> {
+    metrics: &'a HttpMetrics,
+    method: &'static str,
+    route: Option<&'a str>,
+    began: Instant,
+    span: Option<ServerSpan>,
+    _active: GaugeGuard,
+}
+
+impl<'a> RequestMetrics<'a> {
+    pub(crate) fn begin(metrics: &'a HttpMetrics, routes: &'a Routes, request: &Request) -> Self {
+        let method = method_label(request.method());
+        let route = routes.label(request.uri().path());
+        let active = &metrics.http_server_active_requests;
+        Self {
+            metrics,
+            method,
+            route,
+            span: ServerSpan::begin(request, method, route),
+            _active: GaugeGuard::new(active.with_label_values(&[method])),
+            began: Instant::now(),
+        }
+    }
+
+    /// What belongs to the request finds its trace.
+    pub(crate) fn around<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
+        match &self.span {
+            None => Either::Left(work),
+            Some(span) => Either::Right(span.around(work)),
+        }
+    }
+
+    pub(crate) fn end(self, status: StatusCode) {
+        let (method, route) = (self.method, self.route.unwrap_or(UNMATCHED));
+        let duration = self.began.elapsed();
+        let histograms = &self.metrics.http_server_request_duration_seconds;
+        let labels = [method, route, status.as_str()];
+        let seconds = duration.as_secs_f64();
+        histograms.with_label_values(&labels).observe(seconds);
+        if let Some(span) = self.span {
+            if let Some(exemplar) = span.exemplar(seconds) {
+                histograms.remember(&labels, exemplar);
+            }
+            span.end(status);
+        }
+        tracing::debug!(
+            method,
+            route,
+            status = status.as_u16(),
+            ?duration,
+            "request answered"
+        );
+    }
+}

@@ -1,0 +1,99 @@
+//! The parts of the document that the handlers do not know.
+
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        InfoBuilder, License, LicenseBuilder, ObjectBuilder, OpenApi, RefOr, ResponseBuilder,
+        Server, ServerBuilder, Type,
+        security::{ApiKey, ApiKeyValue, SecurityScheme},
+    },
+};
+
+use super::{
+    Api, operations,
+    problems::{add_problem, add_responses},
+};
+use crate::{Problem, ProblemKind};
+use poll::ballot::Choice;
+
+/// What any request may come to, whatever it asks for.
+const COMMON_PROBLEMS: &[ProblemKind] = &[
+    ProblemKind::MalformedRequest,
+    ProblemKind::UnknownHost,
+    ProblemKind::InternalError,
+    ProblemKind::TimedOut,
+    ProblemKind::TooManyConnections,
+];
+
+/// Adds what the handlers do not know: what the document is about, the poll's own options, and problems of any request.
+pub(super) fn complete(document: &mut OpenApi, api: Api<'_>) {
+    document.info = InfoBuilder::new()
+        .title(api.title)
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(api.description))
+        .license(Some(license()))
+        .build();
+    document.servers = Some(vec![server()]);
+    // Nothing is asked for, but where an operation says otherwise.
+    document.security = Some(Vec::new());
+    for (_, operation) in document.paths.paths.values_mut().flat_map(operations) {
+        add_responses(
+            &mut operation.responses.responses,
+            COMMON_PROBLEMS,
+            add_problem,
+        );
+    }
+    let components = document.components.get_or_insert_default();
+    let mut schemas = vec![(Problem::name().into_owned(), Problem::schema())];
+    Problem::schemas(&mut schemas);
+    components.schemas.extend(schemas);
+    if let Some(cookie) = api.voter_cookie {
+        components
+            .security_schemes
+            .insert("voter".to_owned(), RefOr::T(voter_scheme(cookie)));
+    }
+    let keys = || api.poll.options.iter().map(|option| option.key.as_str());
+    let choice = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some("The key of an option of this poll."))
+        .enum_values(Some(keys()))
+        .examples(keys().take(1));
+    components
+        .schemas
+        .insert(Choice::name().into_owned(), choice.into());
+    for (name, kind) in [
+        ("NotFound", ProblemKind::NotFound),
+        ("MethodNotAllowed", ProblemKind::MethodNotAllowed),
+    ] {
+        let mut response = ResponseBuilder::new().build();
+        add_problem(&mut response, kind);
+        components
+            .responses
+            .insert(name.to_owned(), response.into());
+    }
+}
+
+/// The root of the service, relative to the document: whatever host, port and path a proxy puts in front of both.
+fn server() -> Server {
+    ServerBuilder::new()
+        .url("..")
+        .description(Some(
+            "The service that this document comes from, below whatever path.",
+        ))
+        .build()
+}
+
+fn license() -> License {
+    const SPDX: &str = env!("CARGO_PKG_LICENSE");
+    LicenseBuilder::new()
+        .name(SPDX)
+        .identifier(Some(SPDX))
+        .build()
+}
+
+/// A cookie that is signed, and optional: without it somebody is a new voter.
+fn voter_scheme(cookie: &str) -> SecurityScheme {
+    let about = "Who votes. It is set with a vote; send it back to change that vote. Without it, or with one that the \
+         service did not sign, the vote is a new voter's.";
+    SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(cookie, about)))
+}

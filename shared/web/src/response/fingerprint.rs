@@ -1,0 +1,24 @@
+//! Fingerprints of contents, for entity tags, event ids and the names of static files.
+
+use sha2::{Digest, Sha256};
+
+/// Returns the first 16 hexadecimal digits of the SHA-256 hash of a content: the same in every build and on every replica.
+#[must_use]
+pub fn fingerprint(content: impl AsRef<[u8]>) -> String {
+    let digest = Sha256::digest(content);
+    digest[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_is_the_beginning_of_sha_256() {
+        // printf cats | sha256sum
+        assert_eq!(fingerprint("cats"), "d936608baaacc6b7");
+    }
+}
