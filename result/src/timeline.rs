@@ -1,11 +1,6 @@
 //! Votes over time, read from the store after the tally has changed.
 
-use std::{
-    collections::BTreeMap,
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use gzip::Gzippable;
 use jiff::Timestamp;
@@ -16,6 +11,7 @@ use store::{Store, StoreError, TimelinePoint};
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
+use web::fingerprint;
 
 use crate::{chart::Chart, refresher::Latest, snapshot::is_of_the_future};
 
@@ -122,12 +118,11 @@ async fn read(store: &Store, poll: &Poll) -> Result<Timeline, StoreError> {
         steps: steps_of(points, poll),
     };
     let json = serde_json::to_vec(&document).expect("a timeline is numbers and text");
-    let mut hasher = DefaultHasher::new();
-    json.hash(&mut hasher);
+    let id = fingerprint(&json).into();
     Ok(Timeline {
         chart: Chart::new(&document, poll),
         json: json.into(),
-        id: format!("{:016x}", hasher.finish()).into(),
+        id,
     })
 }
 
