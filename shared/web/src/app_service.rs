@@ -20,7 +20,7 @@ use crate::{
     BasePath, HttpMetrics, Problem, ProblemKind, Site,
     metrics::{RequestMetrics, Routes},
     request::{host::HostCheck, options_method},
-    response::{headers::SafetyHeaders, problem_page::Reader},
+    response::{problem_page::Reader, security_headers::SafetyHeaders},
     server::{Refused, framing},
 };
 
