@@ -1,4 +1,4 @@
-//! The web server of all services, and the parts of their responses.
+//! The web server of all services, and the common parts of their responses.
 
 mod app_service;
 pub mod language;
@@ -14,7 +14,7 @@ pub mod settings;
 pub use app_service::AppService;
 pub use metrics::HttpMetrics;
 pub use openapi::{Api, documented_routes, page_responses, problem_responses, undocumented_routes};
-pub use probes::{Listeners, Probes, manage, probe_routes};
+pub use probes::{Listeners, Probes, probe_routes, serve_management};
 pub use request::{
     AllowedOrigins, BasePath, Hsts, InvalidBasePath, InvalidHsts, InvalidOrigin, InvalidProxies,
     InvalidPublicOrigin, Origin, PublicOrigins, Site, TrustedProxies, forwarded_hosts,
@@ -26,5 +26,5 @@ pub use response::{
     fingerprint, html, html_uncompressed,
 };
 pub use server::{
-    AddressLimit, ClientAddress, ConnectionSettings, OverLimit, Refused, Share, serve,
+    AddressLimit, AddressPermit, ClientAddress, ConnectionSettings, OverLimit, Rejection, serve,
 };

@@ -1,4 +1,4 @@
-//! How long requests take.
+//! Metrics of one request.
 
 use std::{collections::HashSet, time::Instant};
 
@@ -12,21 +12,21 @@ use prometheus::{
 use super::{GaugeGuard, HttpMetrics, UNMATCHED, method_label, server_span::ServerSpan};
 use crate::response::{PREFIX, ROUTE};
 
-/// The paths that have a label of their own: those whose answers are expected.
-pub(crate) struct Routes(HashSet<String>);
+/// The paths that are route labels: those that are pre-registered in the metrics.
+pub(crate) struct RouteLabels(HashSet<String>);
 
-impl Routes {
-    /// The routes of which the metrics know by now.
-    pub(crate) fn expected_by(metrics: &HttpMetrics) -> Self {
+impl RouteLabels {
+    /// Reads the labels that are registered in the metrics.
+    pub(crate) fn registered_in(metrics: &HttpMetrics) -> Self {
         let families = metrics.http_server_request_duration_seconds.collect();
-        let measured = families.iter().flat_map(MetricFamily::get_metric);
-        let labels = measured.flat_map(Metric::get_label);
+        let series = families.iter().flat_map(MetricFamily::get_metric);
+        let labels = series.flat_map(Metric::get_label);
         let routes = labels.filter(|label| label.name() == "http_route");
         Self(routes.map(|label| label.value().to_owned()).collect())
     }
 
     fn label(&self, path: &str) -> Option<&str> {
-        // Each file's name changes with its content.
+        // The names of static files contain a fingerprint.
         if path.starts_with(PREFIX) {
             return Some(ROUTE);
         }
@@ -34,7 +34,7 @@ impl Routes {
     }
 }
 
-/// A request that is being answered.
+/// The metrics and the span of a request in flight.
 pub(crate) struct RequestMetrics<'a> {
     metrics: &'a HttpMetrics,
     method: &'static str,
@@ -45,9 +45,13 @@ pub(crate) struct RequestMetrics<'a> {
 }
 
 impl<'a> RequestMetrics<'a> {
-    pub(crate) fn begin(metrics: &'a HttpMetrics, routes: &'a Routes, request: &Request) -> Self {
+    pub(crate) fn begin(
+        metrics: &'a HttpMetrics,
+        labels: &'a RouteLabels,
+        request: &Request,
+    ) -> Self {
         let method = method_label(request.method());
-        let route = routes.label(request.uri().path());
+        let route = labels.label(request.uri().path());
         let active = &metrics.http_server_active_requests;
         Self {
             metrics,
@@ -59,11 +63,11 @@ impl<'a> RequestMetrics<'a> {
         }
     }
 
-    /// What belongs to the request finds its trace.
-    pub(crate) fn around<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
+    /// Runs work with the span of the request as its context.
+    pub(crate) fn instrument<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
         match &self.span {
             None => Either::Left(work),
-            Some(span) => Either::Right(span.around(work)),
+            Some(span) => Either::Right(span.instrument(work)),
         }
     }
 
@@ -85,7 +89,7 @@ impl<'a> RequestMetrics<'a> {
             route,
             status = status.as_u16(),
             ?duration,
-            "request answered"
+            "request finished"
         );
     }
 }

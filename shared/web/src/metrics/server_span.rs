@@ -1,5 +1,5 @@
-//! The part of a trace in which a service answers a request. Names follow the OpenTelemetry conventions for HTTP servers
-//! (<https://opentelemetry.io/docs/specs/semconv/http/http-spans/>); addresses, and paths that somebody tries, are left out.
+//! The server span of a request. Names follow the OpenTelemetry conventions for HTTP servers
+//! (<https://opentelemetry.io/docs/specs/semconv/http/http-spans/>). Addresses and unknown paths are left out.
 
 use std::time::SystemTime;
 
@@ -19,29 +19,29 @@ use super::OTHER_METHOD;
 use crate::{probes::is_probe, request::forwarded_scheme};
 use telemetry::{metrics::Exemplar, traces};
 
-/// The number of bytes of an unknown method that are kept; methods are of ASCII.
+/// Maximum length of an unknown method in the span, in bytes. Methods are ASCII.
 const MAX_METHOD: usize = 32;
 
-/// A request in hand that belongs to a trace.
+/// The span of a request in flight.
 pub(crate) struct ServerSpan(Context);
 
 impl ServerSpan {
-    /// Begins where the client's part left off, or a new trace; `None`: traces are off.
+    /// Starts a span in the client's trace, or in a new one; `None`: traces are off.
     pub(crate) fn begin(
         request: &Request,
         method: &'static str,
         route: Option<&str>,
     ) -> Option<Self> {
         let tracer = traces::tracer()?;
-        // Probes come all the time and lead nowhere.
+        // Probes are frequent and of no interest.
         if is_probe(request.uri().path()) {
             return None;
         }
-        // Names that clients make up would be as many as they like.
+        // The name has low cardinality: clients can send any method.
         let is_known = method != OTHER_METHOD;
         let verb = if is_known { method } else { "HTTP" };
         let name = route.map_or_else(|| verb.to_owned(), |route| format!("{verb} {route}"));
-        let parent = parent_of(request.headers());
+        let parent = parent_context(request.headers());
         let span = tracer
             .span_builder(name)
             .with_kind(SpanKind::Server)
@@ -66,12 +66,12 @@ impl ServerSpan {
         Some(Self(context))
     }
 
-    /// What belongs to the request, logs and further spans, finds its trace.
-    pub(crate) fn around<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
+    /// Runs work with this span as its context, so that its logs and spans belong to the trace.
+    pub(crate) fn instrument<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
         traces::in_context(Some(&self.0), work)
     }
 
-    /// The exemplar of a request that took so long, if its trace is sampled.
+    /// Returns an exemplar with the duration of the request if its trace is sampled.
     pub(crate) fn exemplar(&self, seconds: f64) -> Option<Exemplar> {
         let span = self.0.span();
         let context = span.span_context();
@@ -97,6 +97,6 @@ impl ServerSpan {
     }
 }
 
-fn parent_of(headers: &HeaderMap) -> Context {
+fn parent_context(headers: &HeaderMap) -> Context {
     TraceContextPropagator::new().extract_with_context(&Context::new(), &HeaderExtractor(headers))
 }

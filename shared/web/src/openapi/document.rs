@@ -1,4 +1,4 @@
-//! The parts of the document that the handlers do not know.
+//! The parts of the document that are independent of handlers.
 
 use utoipa::{
     PartialSchema, ToSchema,
@@ -16,7 +16,7 @@ use super::{
 use crate::{Problem, ProblemKind};
 use poll::ballot::Choice;
 
-/// What any request may come to, whatever it asks for.
+/// The problems that any request may get.
 const COMMON_PROBLEMS: &[ProblemKind] = &[
     ProblemKind::MalformedRequest,
     ProblemKind::UnknownHost,
@@ -25,7 +25,7 @@ const COMMON_PROBLEMS: &[ProblemKind] = &[
     ProblemKind::TooManyConnections,
 ];
 
-/// Adds what the handlers do not know: what the document is about, the poll's own options, and problems of any request.
+/// Adds the description of the service, the options of the poll, and the problems that any request may get.
 pub(super) fn complete(document: &mut OpenApi, api: Api<'_>) {
     document.info = InfoBuilder::new()
         .title(api.title)
@@ -34,7 +34,7 @@ pub(super) fn complete(document: &mut OpenApi, api: Api<'_>) {
         .license(Some(license()))
         .build();
     document.servers = Some(vec![server()]);
-    // Nothing is asked for, but where an operation says otherwise.
+    // No authentication, except for operations that declare it.
     document.security = Some(Vec::new());
     for (_, operation) in document.paths.paths.values_mut().flat_map(operations) {
         add_responses(
@@ -73,13 +73,11 @@ pub(super) fn complete(document: &mut OpenApi, api: Api<'_>) {
     }
 }
 
-/// The root of the service, relative to the document: whatever host, port and path a proxy puts in front of both.
+/// Returns the root of the service, relative to the document, so that it is right behind any proxy.
 fn server() -> Server {
     ServerBuilder::new()
         .url("..")
-        .description(Some(
-            "The service that this document comes from, below whatever path.",
-        ))
+        .description(Some("The service that serves this document, at any path."))
         .build()
 }
 
@@ -91,9 +89,12 @@ fn license() -> License {
         .build()
 }
 
-/// A cookie that is signed, and optional: without it somebody is a new voter.
+/// Returns the scheme of the voter cookie, which is signed and optional: without it the request is from a new voter.
 fn voter_scheme(cookie: &str) -> SecurityScheme {
-    let about = "Who votes. It is set with a vote; send it back to change that vote. Without it, or with one that the \
-         service did not sign, the vote is a new voter's.";
-    SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(cookie, about)))
+    let description = "Identifies the voter. It is set with a vote; send it back to change that vote. Without it, or with one that \
+         the service did not sign, the vote is that of a new voter.";
+    SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
+        cookie,
+        description,
+    )))
 }

@@ -1,4 +1,4 @@
-//! The description of a service's HTTP API, made from its handlers. Source: <https://spec.openapis.org/oas/v3.1.1>.
+//! The OpenAPI document of a service, created from its handlers. Source: <https://spec.openapis.org/oas/v3.1.1>.
 
 mod document;
 mod problems;
@@ -23,47 +23,51 @@ pub use problems::{page_responses, problem_responses};
 
 use document::complete;
 
-/// What a service's document is about.
+/// The description of a service for its document.
 #[derive(Clone, Copy, Debug)]
 pub struct Api<'a> {
-    /// Its name.
+    /// The title.
     pub title: &'a str,
-    /// What it is for, in Markdown.
+    /// The description, in Markdown.
     pub description: &'a str,
-    /// The poll whose options may be chosen.
+    /// The poll, for its options.
     pub poll: &'a Poll,
-    /// Which other sites may read it.
+    /// The origins of other sites that may read the API.
     pub origins: Option<&'a AllowedOrigins>,
-    /// Where its answers are counted.
+    /// The metrics in which routes are registered.
     pub metrics: &'a HttpMetrics,
-    /// The cookie that tells one voter from another, where that matters.
+    /// The cookie that identifies a voter, in a service with votes.
     pub voter_cookie: Option<&'a str>,
 }
 
-/// The routes of a service, with `GET /api/openapi.json`, which describes them.
+/// Returns the routes of a service, with `GET /api/openapi.json`, which describes them.
 ///
-/// Other sites may read `open` and the description where the settings say so, but never `own`.
-pub fn documented_routes(api: Api<'_>, open: OpenApiRouter, own: OpenApiRouter) -> Router {
-    let (description, described) = OpenApiRouter::<Description>::new()
+/// Other sites may read `cross_origin` and the document if [`Api::origins`] allows it, but never `same_origin`.
+pub fn documented_routes(
+    api: Api<'_>,
+    cross_origin: OpenApiRouter,
+    same_origin: OpenApiRouter,
+) -> Router {
+    let (description, description_document) = OpenApiRouter::<Description>::new()
         .routes(routes!(describe))
         .split_for_parts();
-    let (mut open, mut document) = open.split_for_parts();
-    let (own, of_own) = own.split_for_parts();
-    document.merge(of_own);
-    document.merge(described);
+    let (mut cross_origin, mut document) = cross_origin.split_for_parts();
+    let (same_origin, same_origin_document) = same_origin.split_for_parts();
+    document.merge(same_origin_document);
+    document.merge(description_document);
     complete(&mut document, api);
-    api.metrics.expect_described(&mut document);
-    open = open.merge(description.with_state(Description::new(&document)));
+    api.metrics.pre_register_routes(&mut document);
+    cross_origin = cross_origin.merge(description.with_state(Description::new(&document)));
     if let Some(origins) = api.origins {
-        // A browser asks by OPTIONS first. Around a fallback that comes later there would be no layer to answer that.
-        open = open
+        // The layer responds to preflights by OPTIONS, so the fallback must be set before it.
+        cross_origin = cross_origin
             .method_not_allowed_fallback(method_not_allowed)
             .layer(origins.layer());
     }
-    own.merge(open)
+    same_origin.merge(cross_origin)
 }
 
-/// The document as it is served. Cloning is cheap.
+/// The serialised document. Cloning is cheap.
 #[derive(Clone)]
 struct Description {
     json: Gzippable,
@@ -72,7 +76,7 @@ struct Description {
 
 impl Description {
     fn new(document: &OpenApi) -> Self {
-        let json = serde_json::to_vec(document).expect("a document is maps and text");
+        let json = serde_json::to_vec(document).expect("a document consists of maps and text");
         let tag = fingerprint(&json);
         Self {
             json: json.into(),
@@ -81,12 +85,12 @@ impl Description {
     }
 }
 
-/// This document
+/// The OpenAPI document
 #[utoipa::path(get, path = "/api/openapi.json", tag = "description", operation_id = "get_openapi",
     params(RequestConditions),
     responses(
         (status = OK, description = "An OpenAPI 3.1 document.", body = Object, content_type = "application/json",
-            headers(("ETag" = String, description = "The same as long as the document is."))),
+            headers(("ETag" = String, description = "Changes with the document."))),
         NotModified,
     ),
 )]
@@ -102,21 +106,21 @@ fn operations(path: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
         .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
-/// The routes of the probes, for a service that has no others.
+/// Returns the routes of the probes, for a service without other routes.
 pub fn undocumented_routes(probes: OpenApiRouter, metrics: &HttpMetrics) -> Router {
     let (routes, mut document) = probes.split_for_parts();
-    metrics.expect_described(&mut document);
+    metrics.pre_register_routes(&mut document);
     routes
 }
 
 impl HttpMetrics {
-    /// What is described may come about, and so may a crash and a lack of time.
-    fn expect_described(&self, document: &mut OpenApi) {
+    /// Registers the described statuses of all routes, and 500 and 503, which any request may get.
+    fn pre_register_routes(&self, document: &mut OpenApi) {
         for (route, path) in &mut document.paths.paths {
             for (method, operation) in operations(path) {
-                let described = operation.responses.responses.keys().map(String::as_str);
-                let statuses: Vec<_> = described.chain(["500", "503"]).collect();
-                self.expect(method, route, &statuses);
+                let documented = operation.responses.responses.keys().map(String::as_str);
+                let statuses: Vec<_> = documented.chain(["500", "503"]).collect();
+                self.pre_register_labels(method, route, &statuses);
             }
         }
     }

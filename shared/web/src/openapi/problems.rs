@@ -1,4 +1,4 @@
-//! The responses for kinds of problem, in the API's description.
+//! Descriptions of the responses with problems.
 
 use std::collections::BTreeMap;
 
@@ -6,26 +6,26 @@ use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
         ContentBuilder, Header, ObjectBuilder, Ref, RefOr, Type, example::ExampleBuilder,
-        header::HeaderBuilder, response::Response as Described,
+        header::HeaderBuilder, response::Response as ApiResponse,
     },
 };
 
 use crate::{PROBLEM_JSON, Problem, ProblemKind};
 
-/// The responses that an operation gives for these kinds of problem.
+/// Returns the responses of an API operation for these kinds of problem.
 #[must_use]
-pub fn problem_responses(kinds: &[ProblemKind]) -> BTreeMap<String, RefOr<Described>> {
+pub fn problem_responses(kinds: &[ProblemKind]) -> BTreeMap<String, RefOr<ApiResponse>> {
     let mut responses = BTreeMap::new();
     add_responses(&mut responses, kinds, add_problem);
     responses
 }
 
-/// The responses that a page gives for these kinds of problem: the page, which says what was wrong.
+/// Returns the responses of a page for these kinds of problem: the page with an error message.
 #[must_use]
-pub fn page_responses(kinds: &[ProblemKind]) -> BTreeMap<String, RefOr<Described>> {
+pub fn page_responses(kinds: &[ProblemKind]) -> BTreeMap<String, RefOr<ApiResponse>> {
     let mut responses = BTreeMap::new();
     add_responses(&mut responses, kinds, |response, kind| {
-        add_words(response, kind.about());
+        append_description(response, kind.description());
         add_headers(response, kind);
         let content = ContentBuilder::new().schema(Some(String::schema()));
         response
@@ -36,29 +36,32 @@ pub fn page_responses(kinds: &[ProblemKind]) -> BTreeMap<String, RefOr<Described
 }
 
 pub(super) fn add_responses(
-    responses: &mut BTreeMap<String, RefOr<Described>>,
+    responses: &mut BTreeMap<String, RefOr<ApiResponse>>,
     kinds: &[ProblemKind],
-    add: impl Fn(&mut Described, ProblemKind),
+    add: impl Fn(&mut ApiResponse, ProblemKind),
 ) {
     for kind in kinds {
         let response = responses
             .entry(kind.status().as_str().to_owned())
-            .or_insert_with(|| RefOr::T(Described::default()));
+            .or_insert_with(|| RefOr::T(ApiResponse::default()));
         if let RefOr::T(response) = response {
             add(response, *kind);
         }
     }
 }
 
-fn add_words(response: &mut Described, words: &str) {
+fn append_description(response: &mut ApiResponse, description: &str) {
     if !response.description.is_empty() {
         response.description.push(' ');
     }
-    response.description.push_str(words);
+    response.description.push_str(description);
 }
 
-pub(super) fn add_problem(response: &mut Described, kind: ProblemKind) {
-    add_words(response, &format!("`{}`: {}", kind.uri(), kind.about()));
+pub(super) fn add_problem(response: &mut ApiResponse, kind: ProblemKind) {
+    append_description(
+        response,
+        &format!("`{}`: {}", kind.uri(), kind.description()),
+    );
     add_headers(response, kind);
     let content = response
         .content
@@ -69,28 +72,28 @@ pub(super) fn add_problem(response: &mut Described, kind: ProblemKind) {
         });
     if let RefOr::T(content) = content {
         let example = ExampleBuilder::new()
-            .summary(kind.about())
-            .value(serde_json::to_value(Problem::new(kind, kind.about())).ok());
+            .summary(kind.description())
+            .value(serde_json::to_value(Problem::new(kind, kind.description())).ok());
         let name = kind.uri().trim_start_matches("/problems/").to_owned();
         content.examples.insert(name, example.build().into());
     }
 }
 
-fn add_headers(response: &mut Described, kind: ProblemKind) {
+fn add_headers(response: &mut ApiResponse, kind: ProblemKind) {
     if kind == ProblemKind::MethodNotAllowed {
-        let about = "The methods that the path knows.";
-        set_header(response, "Allow", about, Type::String);
+        let description = "The allowed methods.";
+        set_header(response, "Allow", description, Type::String);
     }
     if kind.has_retry_after() {
-        let about = "Seconds to wait before trying again.";
-        set_header(response, "Retry-After", about, Type::Integer);
+        let description = "Seconds to wait before a retry.";
+        set_header(response, "Retry-After", description, Type::Integer);
     }
 }
 
-fn set_header(response: &mut Described, name: &str, about: &str, schema: Type) {
+fn set_header(response: &mut ApiResponse, name: &str, description: &str, schema: Type) {
     let header: Header = HeaderBuilder::new()
         .schema(Some(ObjectBuilder::new().schema_type(schema)))
-        .description(Some(about))
+        .description(Some(description))
         .build();
     response.headers.insert(name.to_owned(), header.into());
 }

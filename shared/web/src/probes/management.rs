@@ -1,4 +1,4 @@
-//! A listener of its own for operators and Prometheus, so that everybody else sees neither metrics nor what is wrong.
+//! A separate listener for operators and Prometheus, so that the public listener reveals neither metrics nor errors.
 
 use tokio::net::TcpListener;
 use utoipa_axum::router::OpenApiRouter;
@@ -7,12 +7,12 @@ use super::{Probes, probe_routes, status_routes};
 use crate::{AppService, ConnectionSettings, HttpMetrics, Site, serve, undocumented_routes};
 use service::lifecycle::Tasks;
 
-/// The sockets of a service.
+/// The listeners of a service.
 #[derive(Debug)]
 pub struct Listeners {
-    /// For everybody.
+    /// The public one.
     pub public: TcpListener,
-    /// For operators and Prometheus; `None`: they use the public one.
+    /// The one for operators and Prometheus; `None`: they use the public one.
     pub management: Option<TcpListener>,
 }
 
@@ -25,9 +25,9 @@ impl From<TcpListener> for Listeners {
     }
 }
 
-/// Serves all probes at the management listener, where there is one. Returns the routes of those that the public one
-/// serves: with a management listener, the ones that say no more than a status.
-pub fn manage(
+/// Serves all probes at the management listener if there is one. Returns the routes of the probes for the public listener: with a
+/// management listener, their responses have only a status.
+pub fn serve_management(
     probes: Probes,
     listener: Option<TcpListener>,
     metrics: &HttpMetrics,
@@ -38,11 +38,11 @@ pub fn manage(
     };
     let lifecycle = probes.lifecycle.clone();
     let routes = undocumented_routes(probe_routes(probes.clone()), metrics);
-    let answers = AppService::new(routes, metrics.clone(), Site::default());
+    let app = AppService::new(routes, metrics.clone(), Site::default());
     let settings = ConnectionSettings::for_management();
     tasks.spawn(
         "management server",
-        serve(listener, answers, settings, lifecycle),
+        serve(listener, app, settings, lifecycle),
     );
     status_routes(probes)
 }

@@ -1,4 +1,4 @@
-//! `/health`, `/ready` and `/metrics`.
+//! The probes `/health`, `/ready` and `/metrics`.
 
 mod management;
 
@@ -14,26 +14,26 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::response::encoding::encoded;
+use crate::response::encoding::negotiate;
 use service::{lifecycle::Lifecycle, probe::Check};
 use telemetry::metrics::{Format, ServiceMetrics};
 
-pub use management::{Listeners, manage};
+pub use management::{Listeners, serve_management};
 
-/// What the probes answer from.
+/// The sources of the probes' responses.
 #[derive(Clone)]
 pub struct Probes {
-    /// Whether the process itself is alive. It never looks at a dependency: restarting does not mend those.
+    /// Returns true if the process itself is alive. It ignores dependencies: a restart does not repair them.
     pub alive: Arc<dyn Fn() -> bool + Send + Sync>,
-    /// What the service needs to serve, from memory.
+    /// Returns the checks of the dependencies, from memory.
     pub checks: Arc<dyn Fn() -> Vec<Check> + Send + Sync>,
-    /// Whether the service is about to end.
+    /// The lifecycle, for draining.
     pub lifecycle: Lifecycle,
     /// The service's metrics.
     pub metrics: ServiceMetrics,
 }
 
-/// Whether the process is alive.
+/// The liveness of the process.
 #[derive(Serialize, ToSchema)]
 struct HealthDocument {
     /// `healthy` or `unhealthy`.
@@ -41,13 +41,13 @@ struct HealthDocument {
     status: &'static str,
 }
 
-/// Whether the service should get requests.
+/// The readiness of the service.
 #[derive(Serialize, ToSchema)]
 struct ReadinessDocument {
     /// `ready` or `not ready`.
     #[schema(value_type = String)]
     status: &'static str,
-    /// The outcome of every check, `ok` or what is wrong; left out when all is well.
+    /// The outcome of each check: `ok` or the error. Left out if all are ok.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     checks: Option<BTreeMap<String, String>>,
@@ -59,20 +59,20 @@ pub(crate) fn is_probe(path: &str) -> bool {
 }
 
 impl Probes {
-    /// The outcome of every check.
+    /// Returns the outcomes of all checks.
     fn outcomes(&self) -> Vec<Check> {
         let mut checks = (self.checks)();
         if self.lifecycle.draining.is_cancelled() {
             checks.push(Check {
                 name: "draining",
-                outcome: Err("the service is about to end".into()),
+                outcome: Err("the service is shutting down".into()),
             });
         }
         checks
     }
 }
 
-/// The routes of all probes, for operators and Prometheus.
+/// Returns the routes of all probes, for operators and Prometheus.
 pub fn probe_routes(probes: Probes) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(health))
@@ -81,7 +81,7 @@ pub fn probe_routes(probes: Probes) -> OpenApiRouter {
         .with_state(probes)
 }
 
-/// The routes of the probes for load balancers, which say no more than a status: everybody may ask them.
+/// Returns the routes of the public probes for load balancers. Their responses have only a status.
 pub(crate) fn status_routes(probes: Probes) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(health))
@@ -89,12 +89,12 @@ pub(crate) fn status_routes(probes: Probes) -> OpenApiRouter {
         .with_state(probes)
 }
 
-/// Whether the process is alive
+/// The liveness of the process
 ///
-/// It never looks at a dependency: restarting does not mend those.
+/// It ignores dependencies: a restart does not repair them.
 #[utoipa::path(get, path = "/health", tag = "probes", operation_id = "get_health", responses(
-    (status = OK, description = "It is alive.", body = HealthDocument),
-    (status = SERVICE_UNAVAILABLE, description = "It should be restarted.", body = HealthDocument),
+    (status = OK, description = "The process is alive.", body = HealthDocument),
+    (status = SERVICE_UNAVAILABLE, description = "The process should be restarted.", body = HealthDocument),
 ))]
 async fn health(State(probes): State<Probes>) -> impl IntoResponse {
     let (code, status) = if (probes.alive)() {
@@ -105,12 +105,12 @@ async fn health(State(probes): State<Probes>) -> impl IntoResponse {
     (code, Json(HealthDocument { status }))
 }
 
-/// Whether the service should get requests
+/// The readiness of the service
 ///
-/// Answered from memory.
+/// The response comes from memory.
 #[utoipa::path(get, path = "/ready", tag = "probes", operation_id = "get_readiness", responses(
-    (status = OK, description = "It should.", body = ReadinessDocument),
-    (status = SERVICE_UNAVAILABLE, description = "It should not, for these reasons.", body = ReadinessDocument),
+    (status = OK, description = "The service should get requests.", body = ReadinessDocument),
+    (status = SERVICE_UNAVAILABLE, description = "The service should not get requests, for these reasons.", body = ReadinessDocument),
 ))]
 async fn ready(State(probes): State<Probes>) -> impl IntoResponse {
     let checks = probes.outcomes();
@@ -135,10 +135,10 @@ async fn ready(State(probes): State<Probes>) -> impl IntoResponse {
 
 /// The readiness of the service
 ///
-/// Answered from memory. The management port says why it should not get requests.
+/// The response comes from memory. The management port has the reasons.
 #[utoipa::path(get, path = "/ready", tag = "probes", operation_id = "get_readiness", responses(
-    (status = OK, description = "It should.", body = ReadinessDocument),
-    (status = SERVICE_UNAVAILABLE, description = "It should not.", body = ReadinessDocument),
+    (status = OK, description = "The service should get requests.", body = ReadinessDocument),
+    (status = SERVICE_UNAVAILABLE, description = "The service should not get requests.", body = ReadinessDocument),
 ))]
 async fn ready_status(State(probes): State<Probes>) -> impl IntoResponse {
     let checks = probes.outcomes();
@@ -157,7 +157,7 @@ fn readiness(is_ready: bool) -> (StatusCode, Json<ReadinessDocument>) {
 
 /// The service's metrics, for Prometheus
 #[utoipa::path(get, path = "/metrics", tag = "probes", operation_id = "get_metrics", responses(
-    (status = OK, description = "The metrics as text: of Prometheus, or of OpenMetrics for clients that prefer it.",
+    (status = OK, description = "The metrics in the text format of Prometheus, or of OpenMetrics for clients that prefer it.",
         content((String = "text/plain"), (String = "application/openmetrics-text"))),
 ))]
 async fn metrics(State(probes): State<Probes>, headers: HeaderMap) -> Response {
@@ -165,10 +165,10 @@ async fn metrics(State(probes): State<Probes>, headers: HeaderMap) -> Response {
     let accept: Vec<_> = accept.filter_map(|value| value.to_str().ok()).collect();
     let format = Format::preferred(&accept.join(","));
     let exposition = probes.metrics.exposition(format);
-    let about = [
+    let response_headers = [
         (header::CONTENT_TYPE, format.content_type()),
         (header::VARY, "accept, accept-encoding"),
     ];
-    let body = encoded(&headers, || exposition.plain(), || exposition.gzip());
-    (about, body).into_response()
+    let body = negotiate(&headers, || exposition.plain(), || exposition.gzip());
+    (response_headers, body).into_response()
 }

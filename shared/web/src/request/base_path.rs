@@ -1,6 +1,6 @@
-//! Base paths: a service below a path of a site, behind a proxy that passes paths on as they are.
+//! Base paths, for a service below a path of a site, behind a proxy that does not remove the path.
 //!
-//! Pages refer to everything relative to themselves, so a proxy that removes the base path needs no setting at all.
+//! All links of pages are relative, so a proxy that removes the base path needs no setting.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -14,32 +14,32 @@ use crate::{Problem, ProblemKind, probes::is_probe};
 
 const MAX_LENGTH: usize = 200;
 
-/// A path below which a service answers, such as `/vote`; empty: the root.
+/// The path below which a service is served, such as `/vote`; empty for the root.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BasePath(Arc<str>);
 
 impl BasePath {
-    /// The path without a slash at its end; empty for the root.
+    /// Returns the path without a trailing slash; empty for the root.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The service's start page, as an absolute path.
+    /// Returns the absolute path of the start page.
     #[must_use]
     pub fn root(&self) -> String {
         format!("{self}/")
     }
 
-    /// The `Path` of cookies that belong to the service alone. Cookies whose names begin with `__Host-` need `/` instead.
+    /// Returns the `Path` of cookies that only this service gets. Cookies with the name prefix `__Host-` need `/` instead.
     #[must_use]
     pub fn cookie_path(&self) -> &str {
         if self.0.is_empty() { "/" } else { &self.0 }
     }
 
-    /// Takes the base path off the request's path, or returns the answer to a request that is not below it. Probes are
-    /// answered outside of it too, `OPTIONS` among them: those who ask for them often come past the proxy.
-    pub(crate) fn enter(&self, request: &mut Request) -> Option<Response> {
+    /// Removes the base path from the request's path, or returns the response to a request that is not below it. Probes and
+    /// `OPTIONS` are accepted outside it, too: they often do not pass through the proxy.
+    pub(crate) fn strip_from(&self, request: &mut Request) -> Option<Response> {
         if self.0.is_empty() {
             return None;
         }
@@ -55,13 +55,13 @@ impl BasePath {
         }
     }
 
-    /// Returns true for the path of a probe.
+    /// Returns true if the path is that of a probe.
     pub(crate) fn is_probe(&self, path: &str) -> bool {
         is_probe(path) || path.strip_prefix(&*self.0).is_some_and(is_probe)
     }
 
-    /// To the base path with its slash. The location is relative, so it is right behind a proxy that removes a part of
-    /// the path. Temporary: browsers remember a permanent one even after the setting has changed.
+    /// Redirects to the base path with a trailing slash. The location is relative, so it is right behind a proxy that removes a
+    /// part of the path. It is temporary: browsers cache a permanent redirect even after the setting has changed.
     fn redirect(&self, uri: &Uri) -> Response {
         let last = self.0.rsplit('/').next().unwrap_or_default();
         let query = uri
@@ -80,7 +80,7 @@ impl BasePath {
     }
 
     fn not_found(&self, path: &str) -> Problem {
-        let detail = format!("There is nothing at {path}; this service answers below {self}/.");
+        let detail = format!("There is nothing at {path}; this service is below {self}/.");
         Problem::new(ProblemKind::NotFound, detail)
     }
 }
@@ -107,11 +107,11 @@ impl FromStr for BasePath {
     }
 }
 
-/// No base path.
+/// The text is not a base path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "write a path such as /vote or /polls/lunch: it begins with a slash, ends without one, and has A-Z, a-z, 0-9 and -_~. \
-     between slashes, {MAX_LENGTH} characters at most"
+    "write a path such as /vote or /polls/lunch: it begins with a slash, ends without one, has A-Z, a-z, 0-9 and -_~. between \
+     slashes, and at most {MAX_LENGTH} characters"
 )]
 pub struct InvalidBasePath;
 
@@ -124,11 +124,11 @@ mod tests {
         raw.parse().unwrap()
     }
 
-    /// The path and query that reach the routes, or the status and location of the answer.
-    fn entered(base: &BasePath, target: &str) -> Result<String, (u16, String)> {
+    /// Returns the path and query that reach the routes, or the status and location of the response.
+    fn stripped(base: &BasePath, target: &str) -> Result<String, (u16, String)> {
         let mut request = Request::new(Body::empty());
         *request.uri_mut() = target.parse().unwrap();
-        match base.enter(&mut request) {
+        match base.strip_from(&mut request) {
             None => Ok(request.uri().to_string()),
             Some(response) => {
                 let location = response.headers().get(header::LOCATION);
@@ -139,45 +139,51 @@ mod tests {
     }
 
     #[test]
-    fn the_base_path_is_taken_off() {
+    fn the_base_path_is_removed() {
         let vote = base("/vote");
-        assert_eq!(entered(&vote, "/vote/"), Ok("/".into()));
+        assert_eq!(stripped(&vote, "/vote/"), Ok("/".into()));
         assert_eq!(
-            entered(&vote, "/vote/api/poll?x=/vote"),
+            stripped(&vote, "/vote/api/poll?x=/vote"),
             Ok("/api/poll?x=/vote".into())
         );
-        assert_eq!(entered(&vote, "/vote//x"), Ok("//x".into()));
+        assert_eq!(stripped(&vote, "/vote//x"), Ok("//x".into()));
         let absolute = "http://poll.example.org/vote/api/poll";
         assert_eq!(
-            entered(&vote, absolute),
+            stripped(&vote, absolute),
             Ok("http://poll.example.org/api/poll".into())
         );
-        assert_eq!(entered(&BasePath::default(), "/vote/"), Ok("/vote/".into()));
+        assert_eq!(
+            stripped(&BasePath::default(), "/vote/"),
+            Ok("/vote/".into())
+        );
     }
 
     #[test]
     fn a_missing_slash_is_added_by_a_relative_redirect() {
-        assert_eq!(entered(&base("/vote"), "/vote"), Err((307, "vote/".into())));
         assert_eq!(
-            entered(&base("/polls/lunch"), "/polls/lunch?lang=de"),
+            stripped(&base("/vote"), "/vote"),
+            Err((307, "vote/".into()))
+        );
+        assert_eq!(
+            stripped(&base("/polls/lunch"), "/polls/lunch?lang=de"),
             Err((307, "lunch/?lang=de".into()))
         );
     }
 
     #[test]
-    fn outside_there_are_only_probes() {
+    fn only_probes_are_outside_the_base_path() {
         let vote = base("/vote");
         for elsewhere in ["/", "/voter/", "/api/poll", "/VOTE/", "/vote.css"] {
             assert_eq!(
-                entered(&vote, elsewhere),
+                stripped(&vote, elsewhere),
                 Err((404, String::new())),
                 "{elsewhere}"
             );
         }
         for probe in ["/health", "/ready", "/metrics"] {
-            assert_eq!(entered(&vote, probe), Ok(probe.to_owned()));
+            assert_eq!(stripped(&vote, probe), Ok(probe.to_owned()));
             assert_eq!(
-                entered(&vote, &format!("/vote{probe}")),
+                stripped(&vote, &format!("/vote{probe}")),
                 Ok(probe.to_owned())
             );
             assert!(vote.is_probe(probe) && vote.is_probe(&format!("/vote{probe}")));

@@ -1,4 +1,4 @@
-//! Whose request it is, where proxies stand between.
+//! The client address of requests behind proxies.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -10,22 +10,22 @@ use ipnet::{IpNet, Ipv4Net};
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// The networks of the proxies whose word is taken for where a request comes from. None unless set.
+/// The networks of proxies whose `X-Forwarded-For` is trusted. Empty by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<IpNet>);
 
 impl TrustedProxies {
-    /// Whether nobody is trusted.
+    /// Returns true if no proxy is trusted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The address of the client behind a connection from `peer`.
+    /// Returns the address of the client of a connection from `peer`.
     ///
-    /// Each proxy appends to `X-Forwarded-For` who connected to it. So the list is read from its end, and the first
-    /// address that is no trusted proxy's is the client's; what stands before it, the client may have made up. Where the
-    /// list ends or cannot be read, the last trusted proxy is the best that is known.
+    /// Each proxy appends the address of its peer to `X-Forwarded-For`. So the list is read from its end, and the first address
+    /// that is not a trusted proxy is the client. The client may have forged the addresses before it. If the list ends or an
+    /// address is malformed, the result is the last trusted proxy.
     #[must_use]
     pub fn client_address(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
@@ -50,7 +50,7 @@ impl TrustedProxies {
     }
 }
 
-/// Some proxies add the client's port; those that do put an IPv6 address into brackets.
+/// Parses an address. Some proxies add the port of the client; then an IPv6 address is in brackets.
 fn address(hop: &str) -> Option<IpAddr> {
     let with_port = || hop.parse().ok().map(|address: SocketAddr| address.ip());
     let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']'));
@@ -74,7 +74,7 @@ impl FromStr for TrustedProxies {
     }
 }
 
-/// A network of IPv4 addresses that are written as IPv6 ones is one of IPv4 addresses.
+/// Converts a network of IPv4-mapped IPv6 addresses to one of IPv4 addresses.
 fn canonical(network: IpNet) -> IpNet {
     let mapped = match network {
         IpNet::V6(v6) => v6.addr().to_ipv4_mapped().and_then(|address| {
@@ -86,10 +86,10 @@ fn canonical(network: IpNet) -> IpNet {
     mapped.map_or(network, IpNet::V4)
 }
 
-/// A list of proxies that cannot be read.
+/// The text is not a list of proxies.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no network; write addresses or networks with commas between them, such as 10.0.0.0/16,2001:db8::/56"
+    "{0:?} is not a network; write addresses or networks separated by commas, such as 10.0.0.0/16,2001:db8::/56"
 )]
 pub struct InvalidProxies(String);
 
@@ -104,7 +104,7 @@ mod tests {
         "10.0.0.0/16, 2001:db8::/32,192.0.2.1".parse().unwrap()
     }
 
-    /// The client, where these lines of `X-Forwarded-For` came from this peer.
+    /// Returns the client address of a request from this peer with these `X-Forwarded-For` headers.
     fn client(peer: &str, lines: &[&str]) -> String {
         let lines = lines
             .iter()
@@ -115,17 +115,17 @@ mod tests {
     }
 
     #[test]
-    fn strangers_are_not_believed() {
+    fn the_header_of_an_untrusted_peer_is_ignored() {
         assert_eq!(client("203.0.113.7", &["198.51.100.1"]), "203.0.113.7");
-        let nobody = TrustedProxies::default();
+        let none = TrustedProxies::default();
         let headers =
             HeaderMap::from_iter([(FORWARDED_FOR.parse().unwrap(), PROXY.parse().unwrap())]);
         let peer = IpAddr::from([203, 0, 113, 7]);
-        assert_eq!(nobody.client_address(peer, &headers), peer);
+        assert_eq!(none.client_address(peer, &headers), peer);
     }
 
     #[test]
-    fn the_last_hop_that_is_no_trusted_proxy_is_the_client() {
+    fn the_last_hop_that_is_not_a_trusted_proxy_is_the_client() {
         assert_eq!(client(PROXY, &[]), PROXY);
         assert_eq!(client(PROXY, &["203.0.113.7"]), "203.0.113.7");
         assert_eq!(client(PROXY, &["1.1.1.1, 203.0.113.7"]), "203.0.113.7");
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn several_lines_are_one_list() {
+    fn several_headers_are_one_list() {
         assert_eq!(
             client(PROXY, &["1.1.1.1", "203.0.113.7", "10.0.0.2"]),
             "203.0.113.7"
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_ends_the_list() {
+    fn a_malformed_address_ends_the_list() {
         for garbage in [
             "unknown",
             "",
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_left_out_and_mapped_addresses_are_plain_ones() {
+    fn ports_are_removed_and_mapped_addresses_are_ipv4_addresses() {
         assert_eq!(client(PROXY, &["203.0.113.7:4711"]), "203.0.113.7");
         assert_eq!(client(PROXY, &["[2a00::1]:4711"]), "2a00::1");
         assert_eq!(client(PROXY, &["[2a00::1]"]), "2a00::1");
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_are_read_or_refused() {
+    fn networks_are_parsed_or_rejected() {
         assert_eq!(
             "::ffff:10.0.0.0/104".parse::<TrustedProxies>(),
             "10.0.0.0/8".parse()
@@ -184,25 +184,25 @@ mod tests {
             "example.org",
             "10.0.0.0/16 10.1.0.0/16",
         ] {
-            let said = bad.parse::<TrustedProxies>().unwrap_err().to_string();
-            assert!(said.contains("such as 10.0.0.0/16"), "{bad}: {said}");
+            let error = bad.parse::<TrustedProxies>().unwrap_err().to_string();
+            assert!(error.contains("such as 10.0.0.0/16"), "{bad}: {error}");
         }
     }
 
     proptest! {
         #[test]
-        fn nothing_a_client_sends_makes_it_somebody_else(made_up in "[ -~]{0,200}", client: [u8; 4]) {
+        fn a_client_cannot_forge_its_address(forged in "[ -~]{0,200}", client: [u8; 4]) {
             let client = IpAddr::from(client);
             prop_assume!(!trusted().trusts(client));
-            let list = format!("{made_up},{client}").parse().unwrap();
+            let list = format!("{forged},{client}").parse().unwrap();
             let headers = HeaderMap::from_iter([(FORWARDED_FOR.parse().unwrap(), list)]);
             prop_assert_eq!(trusted().client_address(PROXY.parse().unwrap(), &headers), client);
-            // Past the proxy, the client is nobody but itself either.
+            // The same without the proxy.
             prop_assert_eq!(trusted().client_address(client, &headers), client);
         }
 
         #[test]
-        fn no_header_makes_reading_panic(list: Vec<u8>) {
+        fn no_header_makes_parsing_panic(list: Vec<u8>) {
             if let Ok(list) = axum::http::HeaderValue::from_bytes(&list) {
                 let headers = HeaderMap::from_iter([(FORWARDED_FOR.parse().unwrap(), list)]);
                 let _ = trusted().client_address(PROXY.parse().unwrap(), &headers);

@@ -1,4 +1,4 @@
-//! Which other sites' scripts may read the API: none, unless set.
+//! CORS: the origins of other sites whose scripts may read the API.
 
 use std::{str::FromStr, time::Duration};
 
@@ -7,24 +7,24 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::public_urls;
 
-/// How long a browser may remember that it may ask.
-const REMEMBERED: Duration = Duration::from_hours(1);
+/// Time for which a browser may cache the response to a preflight.
+const PREFLIGHT_MAX_AGE: Duration = Duration::from_hours(1);
 
 /// The origins whose scripts may read the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AllowedOrigins {
-    /// Every one.
+    /// All origins.
     Any,
-    /// These.
-    These(Vec<HeaderValue>),
+    /// A list of origins.
+    List(Vec<HeaderValue>),
 }
 
 impl AllowedOrigins {
-    /// Tells browsers, on every answer, that scripts of these origins may read it. Cookies are never sent along.
+    /// Returns the layer that allows scripts of these origins to read responses. Cookies are never allowed.
     pub fn layer(&self) -> CorsLayer {
         let origins = match self {
             Self::Any => AllowOrigin::any(),
-            Self::These(origins) => AllowOrigin::list(origins.iter().cloned()),
+            Self::List(origins) => AllowOrigin::list(origins.iter().cloned()),
         };
         CorsLayer::new()
             .allow_origin(origins)
@@ -34,7 +34,7 @@ impl AllowedOrigins {
                 HeaderName::from_static("last-event-id"),
             ])
             .expose_headers([header::ETAG, header::RETRY_AFTER])
-            .max_age(REMEMBERED)
+            .max_age(PREFLIGHT_MAX_AGE)
     }
 }
 
@@ -48,11 +48,11 @@ impl FromStr for AllowedOrigins {
         raw.split(',')
             .map(origin)
             .collect::<Result<_, _>>()
-            .map(Self::These)
+            .map(Self::List)
     }
 }
 
-/// An origin exactly as a browser writes it: it is compared as text.
+/// Parses an origin, which must be exactly as browsers write it: it is compared as text.
 fn origin(raw: &str) -> Result<HeaderValue, InvalidOrigin> {
     let origin = public_urls::origin(raw)
         .ok()
@@ -62,11 +62,11 @@ fn origin(raw: &str) -> Result<HeaderValue, InvalidOrigin> {
         .ok_or_else(|| InvalidOrigin(raw.trim().to_owned()))
 }
 
-/// No origin of a website.
+/// The text is not a list of origins.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is not an origin; write *, or a list such as https://example.com,http://localhost:3000: http or https, the \
-     host in small letters, the port where it is not the usual one, and nothing after it"
+     host in lower case, the port if it is not the default one, and nothing after it"
 )]
 pub struct InvalidOrigin(String);
 
@@ -75,25 +75,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exact_origins_are_taken() {
+    fn exact_origins_are_accepted() {
         let origins: AllowedOrigins =
             "https://example.com, http://localhost:3000,http://[::1]:8080"
                 .parse()
                 .unwrap();
-        let these = [
+        let list = [
             "https://example.com",
             "http://localhost:3000",
             "http://[::1]:8080",
         ];
         assert_eq!(
             origins,
-            AllowedOrigins::These(these.map(HeaderValue::from_static).into())
+            AllowedOrigins::List(list.map(HeaderValue::from_static).into())
         );
         assert_eq!(" * ".parse(), Ok(AllowedOrigins::Any));
     }
 
     #[test]
-    fn what_no_browser_would_send_is_refused() {
+    fn other_spellings_than_those_of_browsers_are_rejected() {
         for raw in [
             "",
             "null",

@@ -1,4 +1,4 @@
-//! Checks of the header `Host`, before a request goes anywhere.
+//! Check of the header `Host`, before the request is routed.
 
 use axum::{
     extract::Request,
@@ -9,24 +9,24 @@ use super::origin::PublicOrigins;
 use crate::{Problem, ProblemKind, probes::is_probe};
 use retry::Throttle;
 
-/// The hosts for which this service answers.
+/// A check against the public origins.
 pub(crate) struct HostCheck {
     origins: PublicOrigins,
-    refused: Throttle,
+    log: Throttle,
 }
 
 impl HostCheck {
     pub(crate) fn new(origins: PublicOrigins) -> Self {
         Self {
             origins,
-            refused: Throttle::default(),
+            log: Throttle::default(),
         }
     }
 
-    /// Refuses what RFC 9112 says must be (<https://www.rfc-editor.org/rfc/rfc9112#section-3.2>): no `Host`, which only
-    /// HTTP/1.0 may leave out, and more than one. Where the public origins are set, also any other host's: a name in an
-    /// attacker's DNS that points here would make this service a part of the attacker's site. Probes tell nothing and are
-    /// answered.
+    /// Rejects requests as RFC 9112 requires (<https://www.rfc-editor.org/rfc/rfc9112#section-3.2>): without `Host`, which only
+    /// HTTP/1.0 may leave out, or with more than one. If public origins are set, it also rejects other hosts: a name in an
+    /// attacker's DNS that points here would make this service a part of the attacker's site (DNS rebinding). Probes are accepted:
+    /// they reveal nothing.
     pub(crate) fn check(&self, request: &Request) -> Result<(), Problem> {
         let mut hosts = request.headers().get_all(header::HOST).into_iter();
         let malformed = |detail| Err(Problem::new(ProblemKind::MalformedRequest, detail));
@@ -35,25 +35,28 @@ impl HostCheck {
             (None, _) if request.version() < Version::HTTP_11 => return Ok(()),
             (None, _) => return malformed("The header Host is missing; send it once."),
             (Some(_), Some(_)) => {
-                return malformed("The header Host is there twice; send it once.");
+                return malformed("The header Host occurs twice; send it once.");
             }
         };
         if self.origins.is_empty() || is_probe(request.uri().path()) {
             return Ok(());
         }
-        if host.to_str().is_ok_and(|host| self.origins.have_host(host)) {
+        if host
+            .to_str()
+            .is_ok_and(|host| self.origins.allow_host(host))
+        {
             return Ok(());
         }
-        if let Some(count) = self.refused.count_event() {
+        if let Some(count) = self.log.count_event() {
             tracing::warn!(
                 count,
                 host = ?host,
-                "requests for another host were refused; if it is this one's, add its origin to PUBLIC_ORIGINS"
+                "requests for an unknown host rejected: if it is correct, add its origin to PUBLIC_ORIGINS"
             );
         }
         Err(Problem::new(
             ProblemKind::UnknownHost,
-            "This service is not reachable under the name in the header Host.",
+            "The header Host names a host that is not in PUBLIC_ORIGINS.",
         ))
     }
 }

@@ -1,4 +1,4 @@
-//! Origins of web pages: scheme, host and port, however a browser or a proxy spells them.
+//! Origins of web pages: scheme, host and port, in the spellings of browsers and proxies.
 //! Source: <https://www.rfc-editor.org/rfc/rfc6454>.
 
 use std::{fmt, net::IpAddr, str::FromStr};
@@ -9,17 +9,17 @@ use url::Url;
 const HTTP_PORT: u16 = 80;
 const HTTPS_PORT: u16 = 443;
 
-/// An origin, borrowed from a header or from a setting. The host is in any case.
+/// An origin, borrowed from a header or a setting. The host may be in upper or lower case.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin<'a> {
-    /// True where the scheme is `https`, false where it is `http`.
+    /// True if the scheme is `https`, false if it is `http`.
     pub is_https: bool,
     host: &'a str,
     port: u16,
 }
 
 impl<'a> Origin<'a> {
-    /// Reads `scheme://host[:port]`; `None`: it is another scheme, `null`, or no origin.
+    /// Parses `scheme://host[:port]`; `None` for another scheme, `null`, or a text that is not an origin.
     #[must_use]
     pub fn parse(raw: &'a str) -> Option<Self> {
         let (scheme, authority) = raw.split_once("://")?;
@@ -36,12 +36,12 @@ impl<'a> Origin<'a> {
         })
     }
 
-    /// Returns true if a browser at this origin may have sent its request to this host, as `Host` or a proxy's header has it.
+    /// Returns true if this origin matches a host in `Host` or in the header of a proxy.
     ///
-    /// A host without a port is one with any port, because proxies leave the port out (nginx: `$host`). Either default
-    /// port stands for the other one, because the scheme that a proxy speaks is not the browser's.
+    /// A host without a port matches any port, because proxies leave the port out (nginx: `$host`). The default ports match each
+    /// other, because the scheme between proxy and service may differ from the browser's.
     #[must_use]
-    pub fn is_at(self, host: &str) -> bool {
+    pub fn matches_host(self, host: &str) -> bool {
         let is_default = |port| matches!(port, HTTP_PORT | HTTPS_PORT);
         host_and_port(host).is_some_and(|(host, port)| {
             let same_port = port.is_none_or(|port| {
@@ -60,7 +60,7 @@ impl PartialEq for Origin<'_> {
     }
 }
 
-/// The host and the port of `host[:port]`; an IPv6 address keeps its brackets.
+/// Splits `host[:port]`. An IPv6 address includes its brackets.
 fn host_and_port(authority: &str) -> Option<(&str, Option<u16>)> {
     let end_of_host = authority.rfind(']').map_or(0, |end| end + 1);
     let colon = authority[end_of_host..].find(':');
@@ -75,23 +75,23 @@ fn host_and_port(authority: &str) -> Option<(&str, Option<u16>)> {
     is_host.then_some((host, port))
 }
 
-/// The origins at which browsers reach this installation's pages.
+/// The origins at which browsers reach the pages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PublicOrigins(Vec<String>);
 
 impl PublicOrigins {
-    /// Returns true if none is set.
+    /// Returns true if there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// All of them.
+    /// Returns all of them.
     pub fn iter(&self) -> impl Iterator<Item = Origin<'_>> {
         self.0.iter().filter_map(|origin| Origin::parse(origin))
     }
 
-    /// These, and the origin of the page at this address.
+    /// Adds the origin of the page at this URL.
     #[must_use]
     pub fn with_page(mut self, url: &str) -> Self {
         let origin = Url::parse(url).map(|url| url.origin().ascii_serialization());
@@ -99,20 +99,18 @@ impl PublicOrigins {
         self
     }
 
-    /// Returns true if a request with this `Host` may be for this installation: the host is one of these, or not a name
-    /// that an attacker's DNS can point here.
+    /// Returns true if the host of a request is one of these, an address, or `localhost`.
     ///
-    /// With DNS rebinding a browser sends the attacker's name. So addresses are safe, and load balancers probe with them;
-    /// `localhost` is safe, too. Ports are ignored: proxies change them.
+    /// This protects from DNS rebinding, in which a browser sends a name of the attacker's DNS. Addresses and `localhost` are safe,
+    /// and load balancers probe with addresses. Ports are ignored: proxies change them.
     #[must_use]
-    pub fn have_host(&self, host: &str) -> bool {
+    pub fn allow_host(&self, host: &str) -> bool {
         let Some((host, _)) = host_and_port(host) else {
             return false;
         };
         let address = host.trim_start_matches('[').trim_end_matches(']');
-        let is_harmless =
-            address.parse::<IpAddr>().is_ok() || host.eq_ignore_ascii_case("localhost");
-        is_harmless
+        let is_safe = address.parse::<IpAddr>().is_ok() || host.eq_ignore_ascii_case("localhost");
+        is_safe
             || self
                 .iter()
                 .any(|origin| origin.host.eq_ignore_ascii_case(host))
@@ -124,7 +122,7 @@ impl FromStr for PublicOrigins {
 
     fn from_str(raw: &str) -> Result<Self, InvalidPublicOrigin> {
         let origin = |part: &str| {
-            // People copy addresses out of browsers, which put a slash behind them.
+            // Browsers append a slash to a copied address.
             let part = part.trim();
             let origin = part.strip_suffix('/').unwrap_or(part);
             Origin::parse(origin)
@@ -144,22 +142,23 @@ impl fmt::Display for PublicOrigins {
     }
 }
 
-/// A public origin that cannot be read.
+/// The text is not a public origin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no origin; write http or https, the host, and the port where it is not the usual one, with commas between \
-     several, such as https://poll.example.org,http://10.0.0.5:8088"
+    "{0:?} is not an origin; write http or https, the host, and the port if it is not the default one, separated by commas, \
+     such as https://poll.example.org,http://10.0.0.5:8088"
 )]
 pub struct InvalidPublicOrigin(String);
 
-/// The hosts that proxies say the client asked for: `X-Forwarded-Host`, and `host` in `Forwarded`
+/// Returns the requested hosts that proxies have forwarded: `X-Forwarded-Host`, and `host` in `Forwarded`
 /// (<https://www.rfc-editor.org/rfc/rfc7239>). Each proxy of a chain may have added one.
 pub fn forwarded_hosts(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let listed = values(headers, "x-forwarded-host").map(str::trim);
     listed.chain(forwarded(headers, "host"))
 }
 
-/// The scheme by which the client came to the first proxy, as that says; it may be made up.
+/// Returns the scheme between the client and the first proxy, from `X-Forwarded-Proto` or `proto` in `Forwarded`. A client may
+/// have forged it.
 #[must_use]
 pub fn forwarded_scheme(headers: &HeaderMap) -> Option<&str> {
     let listed = values(headers, "x-forwarded-proto").map(str::trim);
@@ -189,7 +188,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn default_ports_are_the_same_as_none() {
+    fn a_default_port_equals_no_port() {
         for (one, other) in [
             ("http://a.example", "http://A.example:80"),
             ("https://a.example", "HTTPS://a.example:443"),
@@ -207,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_origin_is_none() {
+    fn other_texts_are_not_origins() {
         for raw in [
             "",
             "null",
@@ -225,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_at_the_hosts_that_proxies_make_of_it() {
+    fn an_origin_matches_the_spellings_of_proxies() {
         for (origin, host) in [
             ("http://a.example", "a.example"),
             ("http://a.example", "A.EXAMPLE:80"),
@@ -236,7 +235,7 @@ mod tests {
             ("http://[2001:db8::1]:8088", "[2001:db8::1]"),
         ] {
             assert!(
-                Origin::parse(origin).unwrap().is_at(host),
+                Origin::parse(origin).unwrap().matches_host(host),
                 "{origin} {host}"
             );
         }
@@ -249,15 +248,15 @@ mod tests {
             ("http://a.example", ""),
         ] {
             assert!(
-                !Origin::parse(origin).unwrap().is_at(host),
+                !Origin::parse(origin).unwrap().matches_host(host),
                 "{origin} {host}"
             );
         }
     }
 
     #[test]
-    fn a_rebound_name_is_not_ours() {
-        let ours: PublicOrigins = "https://poll.example.org/, http://10.0.0.5:8088"
+    fn a_rebound_name_is_not_allowed() {
+        let origins: PublicOrigins = "https://poll.example.org/, http://10.0.0.5:8088"
             .parse()
             .unwrap();
         for host in [
@@ -269,7 +268,7 @@ mod tests {
             "localhost:8080",
             "127.0.0.1",
         ] {
-            assert!(ours.have_host(host), "{host}");
+            assert!(origins.allow_host(host), "{host}");
         }
         for host in [
             "evil.example",
@@ -278,7 +277,7 @@ mod tests {
             "localhost.evil.example",
             "",
         ] {
-            assert!(!ours.have_host(host), "{host}");
+            assert!(!origins.allow_host(host), "{host}");
         }
         for bad in [
             "",
@@ -287,8 +286,11 @@ mod tests {
             "https://a,,",
             "*",
         ] {
-            let said = bad.parse::<PublicOrigins>().unwrap_err().to_string();
-            assert!(said.contains("such as https://poll.example.org"), "{said}");
+            let error = bad.parse::<PublicOrigins>().unwrap_err().to_string();
+            assert!(
+                error.contains("such as https://poll.example.org"),
+                "{error}"
+            );
         }
     }
 
@@ -318,11 +320,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_reading_panic(raw in "\\PC*", host in "\\PC*") {
+        fn no_text_makes_parsing_panic(raw in "\\PC*", host in "\\PC*") {
             if let Some(origin) = Origin::parse(&raw) {
-                let _ = origin.is_at(&host);
+                let _ = origin.matches_host(&host);
             }
-            let _ = "http://a.example".parse::<PublicOrigins>().unwrap().have_host(&host);
+            let _ = "http://a.example".parse::<PublicOrigins>().unwrap().allow_host(&host);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The outside of an installation: where browsers reach it, over which scheme, and through which proxies.
+//! The public side of a deployment: origins, HTTPS and proxies.
 
 use std::{fmt, str::FromStr};
 
@@ -6,18 +6,18 @@ use axum::http::HeaderValue;
 
 use super::{client_address::TrustedProxies, origin::PublicOrigins};
 
-/// The outside of an installation.
+/// The public side of a deployment.
 #[derive(Clone, Debug, Default)]
 pub struct Site {
-    /// The header that keeps browsers on HTTPS; `None`: they do not come over HTTPS.
+    /// HTTP Strict Transport Security; `None`: browsers do not use HTTPS.
     pub hsts: Option<Hsts>,
-    /// The origins of the pages; where there are any, requests for other hosts are refused.
+    /// The origins of the pages. If there are any, requests for other hosts are rejected.
     pub public_origins: PublicOrigins,
     /// The proxies in front.
     pub trusted_proxies: TrustedProxies,
 }
 
-/// The header `Strict-Transport-Security`, or none. Source: <https://www.rfc-editor.org/rfc/rfc6797#section-6.1>.
+/// The value of the header `Strict-Transport-Security`, or none. Source: <https://www.rfc-editor.org/rfc/rfc6797#section-6.1>.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hsts(Option<HeaderValue>);
 
@@ -61,10 +61,10 @@ impl fmt::Display for Hsts {
     }
 }
 
-/// A header that cannot be read.
+/// The text is not a value of `Strict-Transport-Security`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "write off, or what the header Strict-Transport-Security says, such as max-age=31536000 or \
+    "write off, or a value of the header Strict-Transport-Security, such as max-age=31536000 or \
      \"max-age=31536000; includeSubDomains\", in seconds"
 )]
 pub struct InvalidHsts;
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_header_is_written_as_browsers_read_it() {
+    fn values_are_normalised_or_rejected() {
         for (raw, header) in [
             ("off", None),
             ("max-age=60", Some("max-age=60")),

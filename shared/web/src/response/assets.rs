@@ -1,5 +1,5 @@
-//! Static files, compiled in or made at start: their names carry a hash of their content, so that browsers may keep them
-//! for ever.
+//! Static files, compiled in or created at start. Their names contain a fingerprint of their content, so browsers may cache them
+//! without expiry.
 
 use std::sync::Arc;
 
@@ -14,15 +14,15 @@ use super::{encoding, fingerprint::fingerprint};
 use crate::metrics::HttpMetrics;
 use gzip::Gzippable;
 
-/// Where they are served.
+/// Path prefix of all static files.
 pub(crate) const PREFIX: &str = "/static/";
-/// All of them are one route where requests are counted.
+/// Route label of all static files in metrics.
 pub(crate) const ROUTE: &str = "/static/{file}";
 
 /// A file that pages refer to.
 #[derive(Clone, Debug)]
 pub struct Asset {
-    /// The path, relative to the pages that refer to it. They are all in the root of their service.
+    /// The path, relative to the pages that refer to it, which are all in the root of their service.
     pub path: Arc<str>,
     content_type: &'static str,
     content: Gzippable,
@@ -54,28 +54,28 @@ impl Asset {
         content: impl Into<Bytes>,
     ) -> Self {
         let content: Bytes = content.into();
-        let hash = fingerprint(&content);
+        let fingerprint = fingerprint(&content);
         Self {
-            path: format!("{}{name}.{hash}.{extension}", &PREFIX[1..]).into(),
+            path: format!("{}{name}.{fingerprint}.{extension}", &PREFIX[1..]).into(),
             content_type,
             content: content.into(),
         }
     }
 }
 
-/// What all pages share.
+/// The files that all pages share.
 #[derive(Clone, Debug)]
 pub struct SharedAssets {
-    /// What a browser shows beside the title.
+    /// The icon of the pages.
     pub icon: Asset,
-    /// The look.
+    /// The style sheet.
     pub style: Asset,
-    /// The script that shows moments as the reader's clock has them.
+    /// The script that shows times in the time zone of the browser.
     pub dates: Asset,
 }
 
 impl SharedAssets {
-    /// The files, compiled in.
+    /// Creates the files, which are compiled in.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "no file is a default")]
     pub fn new() -> Self {
@@ -86,22 +86,22 @@ impl SharedAssets {
         }
     }
 
-    /// All of them.
+    /// Returns all of them.
     pub fn all(&self) -> impl Iterator<Item = &Asset> {
         [&self.icon, &self.style, &self.dates].into_iter()
     }
 }
 
-/// The routes of these files, whose answers are counted here.
+/// Returns the routes of these files, and registers their route label in the metrics.
 #[expect(
     clippy::disallowed_methods,
-    reason = "they belong to the pages and are no part of the API"
+    reason = "they belong to the pages, not to the API"
 )]
 pub fn asset_routes<'a>(
     assets: impl IntoIterator<Item = &'a Asset>,
     metrics: &HttpMetrics,
 ) -> Router {
-    metrics.expect("GET", ROUTE, &["200", "404", "500", "503"]);
+    metrics.pre_register_labels("GET", ROUTE, &["200", "404", "500", "503"]);
     assets.into_iter().fold(Router::new(), |routes, asset| {
         let headers = [
             (header::CONTENT_TYPE, asset.content_type),
@@ -109,11 +109,11 @@ pub fn asset_routes<'a>(
         ]
         .map(|(name, value)| (name, HeaderValue::from_static(value)));
         let content = asset.content.clone();
-        let answer = async move |asked: HeaderMap| {
-            let body = encoding::body(&asked, &content);
+        let handler = async move |request_headers: HeaderMap| {
+            let body = encoding::negotiated_body(&request_headers, &content);
             (headers, body)
         };
-        routes.route(&format!("/{}", asset.path), get(answer))
+        routes.route(&format!("/{}", asset.path), get(handler))
     })
 }
 
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_content_is_another_path() {
+    fn different_contents_have_different_paths() {
         assert_ne!(Asset::css("x", "a").path, Asset::css("x", "b").path);
         let script = Asset::js("x", "a").path;
         assert!(

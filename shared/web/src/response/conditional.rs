@@ -1,4 +1,4 @@
-//! Answers that a client need not fetch again while they are the same. Source: <https://www.rfc-editor.org/rfc/rfc9110#section-13>.
+//! Conditional requests. Source: <https://www.rfc-editor.org/rfc/rfc9110#section-13>.
 
 use axum::{
     http::{HeaderMap, StatusCode, header},
@@ -9,12 +9,15 @@ use utoipa::{IntoParams, IntoResponses};
 use super::encoding;
 use gzip::Gzippable;
 
-/// What a client has already, as the API's description says it.
+/// The request headers of a conditional request, in the API's description.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "it describes what is read by hand here")]
+#[expect(
+    dead_code,
+    reason = "it describes headers that conditional_response reads"
+)]
 pub struct RequestConditions {
-    /// The entity tags that the client has.
+    /// Entity tags of cached responses.
     #[param(
         rename = "If-None-Match",
         required = false,
@@ -23,56 +26,64 @@ pub struct RequestConditions {
     if_none_match: String,
 }
 
-/// The client has it already.
+/// The cached response of the client is still valid.
 #[derive(IntoResponses)]
-#[response(status = NOT_MODIFIED, headers(("ETag" = String, description = "What the client has.")))]
+#[response(status = NOT_MODIFIED, headers(("ETag" = String, description = "The entity tag of the cached response.")))]
 pub struct NotModified;
 
-/// The content, or 304 where the client has it already: where it names this tag.
+/// Returns the content, or 304 if `If-None-Match` has this entity tag.
 pub fn conditional_response(
     tag: &str,
     headers: &HeaderMap,
     content_type: &str,
     content: impl FnOnce() -> Gzippable,
 ) -> Response {
-    // A weak one: what it names may be sent as it is or compressed.
+    // A weak one: the content may be compressed or not.
     let tag = format!("\"{tag}\"");
     let weak = format!("W/{tag}");
-    let about = [
+    let response_headers = [
         (header::ETAG, weak.as_str()),
         (header::CACHE_CONTROL, "no-cache"),
         (header::VARY, "accept-encoding"),
     ];
-    if is_known(&tag, headers) {
-        return (StatusCode::NOT_MODIFIED, about).into_response();
+    if is_match(&tag, headers) {
+        return (StatusCode::NOT_MODIFIED, response_headers).into_response();
     }
     let content_type = [(header::CONTENT_TYPE, content_type)];
-    (about, content_type, encoding::body(headers, &content())).into_response()
+    (
+        response_headers,
+        content_type,
+        encoding::negotiated_body(headers, &content()),
+    )
+        .into_response()
 }
 
-fn is_known(tag: &str, headers: &HeaderMap) -> bool {
-    let same = |known: &str| known == "*" || known.trim_start_matches("W/") == tag;
+fn is_match(tag: &str, headers: &HeaderMap) -> bool {
+    let same = |other: &str| other == "*" || other.trim_start_matches("W/") == tag;
     headers
         .get_all(header::IF_NONE_MATCH)
         .iter()
         .filter_map(|tags| tags.to_str().ok())
         .flat_map(|tags| tags.split(','))
-        .any(|known| same(known.trim()))
+        .any(|other| same(other.trim()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn status(asked: &[&'static str]) -> StatusCode {
-        let asked = asked
+    fn status(conditions: &[&'static str]) -> StatusCode {
+        let conditions = conditions
             .iter()
             .map(|tags| (header::IF_NONE_MATCH, tags.parse().unwrap()));
-        conditional_response("1f", &asked.collect(), "text/plain", || "content".into()).status()
+        conditional_response("1f", &conditions.collect(), "text/plain", || {
+            "content".into()
+        })
+        .status()
     }
 
     #[test]
-    fn what_the_client_has_is_not_sent_again() {
+    fn a_known_tag_gets_304() {
         for known in ["\"1f\"", "W/\"1f\"", "\"0\", \"1f\"", "*"] {
             assert_eq!(status(&[known]), StatusCode::NOT_MODIFIED, "{known}");
         }
@@ -80,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_sent() {
+    fn another_tag_gets_the_content() {
         for other in ["", "\"0\"", "1f", "\"1f", "\"é\""] {
             assert_eq!(status(&[other]), StatusCode::OK, "{other}");
         }

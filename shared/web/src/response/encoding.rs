@@ -1,4 +1,4 @@
-//! Answers that are compressed for clients that take them so.
+//! Compression of responses for clients that accept it.
 
 use axum::{
     http::{HeaderMap, header},
@@ -7,29 +7,29 @@ use axum::{
 
 use gzip::Gzippable;
 
-/// Bytes as the client takes them.
-pub(crate) fn body(headers: &HeaderMap, content: &Gzippable) -> Response {
+/// Returns a response with this content, compressed if the client accepts it.
+pub(crate) fn negotiated_body(headers: &HeaderMap, content: &Gzippable) -> Response {
     let vary = [(header::VARY, "accept-encoding")];
-    let answer = encoded(headers, || content.plain(), || content.gzip());
-    (vary, answer).into_response()
+    let response = negotiate(headers, || content.plain(), || content.gzip());
+    (vary, response).into_response()
 }
 
-/// The answer compressed by gzip where the client takes it, and as it is otherwise.
-pub(crate) fn encoded<P: IntoResponse, G: IntoResponse>(
+/// Returns the gzip response if the client accepts it, and the plain one otherwise.
+pub(crate) fn negotiate<P: IntoResponse, G: IntoResponse>(
     headers: &HeaderMap,
     plain: impl FnOnce() -> P,
     gzip: impl FnOnce() -> G,
 ) -> Response {
-    if takes_gzip(headers) {
+    if accepts_gzip(headers) {
         ([(header::CONTENT_ENCODING, "gzip")], gzip()).into_response()
     } else {
         plain().into_response()
     }
 }
 
-/// Returns true if a client takes it, which a weight of 0 denies. Source: <https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3>.
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    let refuses = |parameter: &str| {
+/// Returns true if the client accepts gzip; a weight of 0 means that it does not. Source: <https://www.rfc-editor.org/rfc/rfc9110#section-12.5.3>.
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let has_zero_weight = |parameter: &str| {
         let weight = parameter.trim().strip_prefix("q=");
         weight.is_some_and(|weight| weight.parse() == Ok(0.0_f32))
     };
@@ -40,7 +40,7 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
         .any(|coding| {
             let mut parts = coding.split(';');
             let name = parts.next().unwrap_or_default().trim();
-            name.eq_ignore_ascii_case("gzip") && !parts.any(refuses)
+            name.eq_ignore_ascii_case("gzip") && !parts.any(has_zero_weight)
         })
 }
 
@@ -48,19 +48,19 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
 mod tests {
     use super::*;
 
-    fn takes(codings: &'static str) -> bool {
+    fn accepts(codings: &'static str) -> bool {
         let codings = codings.parse().unwrap();
-        takes_gzip(&HeaderMap::from_iter([(header::ACCEPT_ENCODING, codings)]))
+        accepts_gzip(&HeaderMap::from_iter([(header::ACCEPT_ENCODING, codings)]))
     }
 
     #[test]
-    fn who_takes_it_compressed_is_read_from_the_header() {
+    fn accept_encoding_decides_on_gzip() {
         for yes in ["gzip", "br, gzip", "deflate,GZIP;q=0.5", "gzip ; q=1"] {
-            assert!(takes(yes), "{yes}");
+            assert!(accepts(yes), "{yes}");
         }
         for no in ["", "br", "identity", "gzip;q=0", "gzip; q=0.000", "xgzip"] {
-            assert!(!takes(no), "{no}");
+            assert!(!accepts(no), "{no}");
         }
-        assert!(!takes_gzip(&HeaderMap::new()));
+        assert!(!accepts_gzip(&HeaderMap::new()));
     }
 }

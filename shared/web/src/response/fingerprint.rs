@@ -1,8 +1,8 @@
-//! Fingerprints of contents, for entity tags, event ids and the names of static files.
+//! Fingerprints of content for entity tags, event ids and the names of static files.
 
 use sha2::{Digest, Sha256};
 
-/// Returns the first 16 hexadecimal digits of the SHA-256 hash of a content: the same in every build and on every replica.
+/// Returns the first 16 hexadecimal digits of the SHA-256 hash of the content: the same in every build and on every replica.
 #[must_use]
 pub fn fingerprint(content: impl AsRef<[u8]>) -> String {
     let digest = Sha256::digest(content);

@@ -1,4 +1,4 @@
-//! Pages.
+//! Responses with pages.
 
 use askama::Template;
 use axum::{http::HeaderMap, response::Response};
@@ -7,23 +7,23 @@ use jiff::Timestamp;
 use super::rendered_page::{RenderedPage, rendering_failed};
 use crate::language::Language;
 
-/// A page in this language, as the browser with these headers takes it.
+/// Returns a page in this language, compressed if the request headers accept that.
 #[must_use]
 pub fn html(page: &impl Template, language: Language, headers: &HeaderMap) -> Response {
     RenderedPage::new(page).map_or_else(
         |error| rendering_failed(&error),
-        |rendered| rendered.answer(headers, language),
+        |page| page.respond(headers, language),
     )
 }
 
-/// The same, uncompressed: a page with a secret, whose length after compression would depend on what else is in it
+/// Returns an uncompressed page. For pages with a secret: their compressed length would depend on it
 /// (BREACH, <https://www.breachattack.com>).
 #[must_use]
 pub fn html_uncompressed(page: &impl Template, language: Language) -> Response {
     html(page, language, &HeaderMap::new())
 }
 
-/// A text with a moment in it. Scripts show the moment as the reader's clock has it; without one it is in UTC.
+/// A text that contains a time. A script shows the time in the time zone of the browser; without scripts it is in UTC.
 #[derive(Template)]
 #[template(
     ext = "html",
@@ -36,7 +36,7 @@ pub struct TimeText<'a> {
 }
 
 impl<'a> TimeText<'a> {
-    /// The moment takes the place of `{time}` in the text.
+    /// Creates the text; the time replaces `{time}` in it.
     #[must_use]
     pub fn new(text: &'a str, moment: Timestamp) -> Self {
         let (before, after) = text.split_once("{time}").unwrap_or((text, ""));
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_stands_where_the_text_says() {
+    fn the_time_replaces_its_placeholder() {
         let moment = "2027-03-01T09:30:00.123+01:00".parse().unwrap();
         let html = TimeText::new("It's <at> {time}.", moment).to_string();
         assert_eq!(

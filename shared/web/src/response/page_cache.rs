@@ -1,5 +1,4 @@
-//! Pages, compressed for browsers that take them so. Those that many get as they are: rendered and compressed once, not
-//! once for each.
+//! A cache of pages that are the same for many browsers: each is rendered and compressed once.
 
 use std::{
     collections::HashMap,
@@ -13,8 +12,7 @@ use axum::{http::HeaderMap, response::Response};
 use super::rendered_page::{RenderedPage, rendering_failed};
 use crate::language::Language;
 
-/// The last version of each page. `K` tells one page from another, of which there must be few; `V` one version of it from
-/// another.
+/// The last version of each page, by language and key. There must be few keys. A page with another version is rendered again.
 #[derive(Debug)]
 pub struct PageCache<K, V>(RwLock<HashMap<(Language, K), (V, RenderedPage)>>);
 
@@ -25,22 +23,22 @@ impl<K, V> Default for PageCache<K, V> {
 }
 
 impl<K: Eq + Hash, V: PartialEq> PageCache<K, V> {
-    /// This version of a page, in this language and as the browser with these headers takes it. `page` is what to render
-    /// where that has not been done yet.
-    pub fn answer<T: Template>(
+    /// Returns a page in this language, compressed if the request headers accept that. `page` creates the page if this version is
+    /// not in the cache.
+    pub fn respond<T: Template>(
         &self,
         headers: &HeaderMap,
         language: Language,
         (key, version): (K, V),
         page: impl FnOnce() -> T,
     ) -> Response {
-        match self.rendered((language, key), version, page) {
-            Ok(rendered) => rendered.answer(headers, language),
+        match self.get_or_render((language, key), version, page) {
+            Ok(page) => page.respond(headers, language),
             Err(error) => rendering_failed(&error),
         }
     }
 
-    fn rendered<T: Template>(
+    fn get_or_render<T: Template>(
         &self,
         key: (Language, K),
         version: V,
@@ -73,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_rendered_once_and_the_next_one_anew() {
+    fn each_version_is_rendered_once() {
         let (pages, rendered) = (PageCache::default(), Cell::new(0));
         let get = |language, key, version| {
             let page = || {
@@ -81,7 +79,7 @@ mod tests {
                 Page { version }
             };
             pages
-                .rendered((language, key), version, page)
+                .get_or_render((language, key), version, page)
                 .unwrap()
                 .plain()
         };

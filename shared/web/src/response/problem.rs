@@ -1,4 +1,4 @@
-//! Errors for programs: problem details, RFC 9457.
+//! Errors as problem details (RFC 9457).
 
 use axum::{
     Json,
@@ -14,20 +14,20 @@ use utoipa::{
 /// The content type of a problem document.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// Declares the kinds of problem: what each is for readers, its status, and its name.
+/// Declares the kinds of problem: description, status and name of each.
 macro_rules! problem_kinds {
-    ($($(#[doc = $about:literal])+ $kind:ident = $status:ident $name:literal,)+) => {
-        /// What kind of problem it is. The names are for programs and never change.
+    ($($(#[doc = $description:literal])+ $kind:ident = $status:ident $name:literal,)+) => {
+        /// The kind of a problem. The names are for programs and never change.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum ProblemKind {
-            $($(#[doc = $about])+ $kind,)+
+            $($(#[doc = $description])+ $kind,)+
         }
 
         impl ProblemKind {
-            /// Every kind there is.
+            /// All kinds.
             pub const ALL: &[Self] = &[$(Self::$kind,)+];
 
-            /// The problem's type, a reference that tells it from every other; nothing is served there.
+            /// Returns the problem's type, a unique URI reference. Nothing is served there.
             #[must_use]
             pub fn uri(self) -> &'static str {
                 match self {
@@ -35,7 +35,7 @@ macro_rules! problem_kinds {
                 }
             }
 
-            /// The status it is answered with.
+            /// Returns the HTTP status.
             #[must_use]
             pub fn status(self) -> StatusCode {
                 match self {
@@ -43,11 +43,11 @@ macro_rules! problem_kinds {
                 }
             }
 
-            /// What it means, for readers of the documentation.
+            /// Returns the description for the API documentation.
             #[must_use]
-            pub fn about(self) -> &'static str {
+            pub fn description(self) -> &'static str {
                 match self {
-                    $(Self::$kind => concat!($($about,)+).trim_ascii(),)+
+                    $(Self::$kind => concat!($($description,)+).trim_ascii(),)+
                 }
             }
         }
@@ -55,8 +55,8 @@ macro_rules! problem_kinds {
 }
 
 problem_kinds! {
-    /// The request cannot be read: a body that is not JSON or not a form, a field that is missing, unknown or there twice, no Host
-    /// or two.
+    /// The request cannot be read: a body that is not JSON or not a form, a field that is missing, unknown or
+    /// sent twice, no Host header or two.
     MalformedRequest = BAD_REQUEST "malformed-request",
     /// A page of another site sent the vote.
     CrossSiteRequest = FORBIDDEN "cross-site-request",
@@ -64,39 +64,39 @@ problem_kinds! {
     ResultHidden = FORBIDDEN "result-hidden",
     /// There is nothing at this path.
     NotFound = NOT_FOUND "not-found",
-    /// The path does not know this method; the header Allow names those it knows.
+    /// The method is not allowed at this path. The header Allow lists the allowed methods.
     MethodNotAllowed = METHOD_NOT_ALLOWED "method-not-allowed",
     /// The header Host names none of the hosts in PUBLIC_ORIGINS.
     UnknownHost = MISDIRECTED_REQUEST "unknown-host",
-    /// The body did not come in time. The vote was not stored: send it again.
+    /// The body did not arrive before the timeout. The vote was not stored: send it again.
     RequestTooSlow = REQUEST_TIMEOUT "request-too-slow",
-    /// Voting has not begun.
+    /// Voting has not started.
     PollNotOpenYet = CONFLICT "poll-not-open-yet",
     /// Voting has ended.
     PollClosed = CONFLICT "poll-closed",
-    /// The body is larger than any vote.
+    /// The body is larger than the limit.
     RequestTooLarge = PAYLOAD_TOO_LARGE "request-too-large",
-    /// The body is of another content type.
+    /// The content type of the body is not supported.
     UnsupportedContentType = UNSUPPORTED_MEDIA_TYPE "unsupported-content-type",
     /// The poll has no such option.
     UnknownChoice = UNPROCESSABLE_ENTITY "unknown-choice",
-    /// Too many votes come from the client's network. The vote was not stored: send it again when Retry-After is over.
+    /// Too many votes from the client's network. The vote was not stored: send it again after the time in Retry-After.
     RateLimited = TOO_MANY_REQUESTS "rate-limited",
-    /// The body has a transfer coding other than chunked. Send it as it is.
+    /// The body has a transfer coding other than chunked. Send it without one.
     UnknownTransferCoding = NOT_IMPLEMENTED "unknown-transfer-coding",
-    /// A fault of the service itself.
+    /// An internal error of the service.
     InternalError = INTERNAL_SERVER_ERROR "internal-error",
-    /// More votes come in than can be stored. The vote was not stored: send it again.
+    /// More votes arrive than can be stored. The vote was not stored: send it again.
     Overloaded = SERVICE_UNAVAILABLE "overloaded",
     /// The queue did not confirm the vote, which may or may not be stored: send it again.
     QueueUnavailable = SERVICE_UNAVAILABLE "queue-unavailable",
-    /// The result has not been read from the store yet, or cannot be.
+    /// The result has not been read from the store yet.
     ResultUnavailable = SERVICE_UNAVAILABLE "result-unavailable",
     /// Too many clients are connected. A vote was not stored: send it again.
     TooManyConnections = SERVICE_UNAVAILABLE "too-many-connections",
-    /// Too many viewers watch the live result; /api/tally still answers.
+    /// Too many viewers of the live result are connected. /api/tally is still available.
     TooManyViewers = SERVICE_UNAVAILABLE "too-many-viewers",
-    /// The answer took too long. A vote may or may not be stored: send it again.
+    /// The response took too long. A vote may or may not be stored: send it again.
     TimedOut = SERVICE_UNAVAILABLE "timed-out",
 }
 
@@ -122,7 +122,7 @@ impl PartialSchema for ProblemKind {
         ObjectBuilder::new()
             .schema_type(Type::String)
             .description(Some(
-                "What kind of problem it is. The names never change; nothing is served there.",
+                "The kind of the problem. The names never change; nothing is served there.",
             ))
             .enum_values(Some(Self::ALL.iter().map(|kind| kind.uri())))
             .into()
@@ -134,23 +134,23 @@ impl ToSchema for ProblemKind {}
 /// A problem document. Source: <https://www.rfc-editor.org/rfc/rfc9457>.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Problem {
-    /// What kind of problem it is.
+    /// The kind of the problem.
     #[serde(rename = "type")]
     pub kind: ProblemKind,
-    /// The status' own words.
+    /// The reason phrase of the status.
     #[schema(value_type = String)]
     pub title: &'static str,
     /// The HTTP status code.
     #[schema(minimum = 400, maximum = 599)]
     pub status: u16,
-    /// What was wrong this time, and what is allowed.
+    /// A description of this occurrence, and of what is allowed.
     pub detail: String,
     #[serde(skip)]
     retry_after: Option<u32>,
 }
 
 impl Problem {
-    /// A problem of this kind, with one or more sentences of detail.
+    /// Creates a problem of this kind. `detail` is one or more sentences.
     #[must_use]
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         let (status, detail) = (kind.status(), detail.into());
@@ -164,7 +164,7 @@ impl Problem {
         }
     }
 
-    /// Tells the client to come back after so many seconds.
+    /// Sets the number of seconds after which the client may retry.
     #[must_use]
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);

@@ -1,6 +1,6 @@
-//! Problems for people: whoever asks with a browser gets a page in words, not a document for programs.
+//! Problems as pages: a browser gets a page instead of a problem document.
 //!
-//! The page holds its own style: it must look right at every path, and also while the service refuses further requests.
+//! The page contains its style sheet, so it looks right at every path, and also while the service rejects further requests.
 
 use std::sync::LazyLock;
 
@@ -40,13 +40,13 @@ static TEXTS: LazyLock<Translations<Texts>> = LazyLock::new(|| {
         include_str!("../../locales/de.toml"),
         include_str!("../../locales/ko.toml"),
     ])
-    .expect("the texts are compiled in, and a test has read them")
+    .expect("the texts are compiled in, and a test parses them")
 });
 
-/// The look of all pages, which is all that this one needs.
+/// The style sheet of all pages.
 const STYLE: &str = include_str!("../../assets/base.css");
 
-/// Nothing but this very style, and the way back.
+/// Content security policy that allows only this style sheet.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let hash = BASE64_STANDARD.encode(Sha256::digest(STYLE));
     let policy = format!(
@@ -61,48 +61,55 @@ struct ProblemPage<'a> {
     language: Language,
     style: &'static str,
     text: &'a str,
-    /// The time after which to try again.
+    /// The time after which to retry.
     advice: Option<String>,
-    /// The start page, as this page refers to it.
+    /// The URL of the start page, relative to this page.
     home: String,
     back: &'a str,
 }
 
-/// The client: a person, who gets a page, or a program, which gets a problem document. Browsers say that they want a page,
-/// scripts do not.
-pub(crate) struct Reader(Option<Person>);
+/// The kind of client: a browser gets a page, a program gets a problem document. Browsers send `Accept: text/html`, scripts do
+/// not.
+pub(crate) enum ClientKind {
+    Browser(Browser),
+    Program,
+}
 
-struct Person {
+pub(crate) struct Browser {
     language: Language,
     /// The number of folders in the requested path.
     depth: usize,
 }
 
-impl Reader {
+impl ClientKind {
     pub(crate) fn of(request: &Request) -> Self {
         let accept = request.headers().get(header::ACCEPT);
         let accept = accept.and_then(|accept| accept.to_str().ok());
         let wants_page = accept.is_some_and(|accept| accept.contains("text/html"));
-        Self(wants_page.then(|| Person {
+        if !wants_page {
+            return Self::Program;
+        }
+        Self::Browser(Browser {
             language: Language::negotiate(request.headers()),
             depth: request.uri().path().matches('/').count().saturating_sub(1),
-        }))
+        })
     }
 
-    /// The answer, with a page in the place of a problem document where any page may come to it.
-    pub(crate) fn readable(&self, response: Response, base_path: &BasePath) -> Response {
-        let kind = response.headers().get(header::CONTENT_TYPE);
-        match &self.0 {
-            Some(person) if kind.is_some_and(|kind| kind == PROBLEM_JSON) => {
-                page_instead(response, person, base_path)
+    /// Replaces the problem document of a response to a browser with a page. Other responses are unchanged.
+    pub(crate) fn convert_problem(&self, response: Response, base_path: &BasePath) -> Response {
+        let content_type = response.headers().get(header::CONTENT_TYPE);
+        match self {
+            Self::Browser(browser) if content_type.is_some_and(|kind| kind == PROBLEM_JSON) => {
+                render_problem_as_html(response, browser, base_path)
             }
             _ => response,
         }
     }
 }
 
-impl Person {
-    /// The start page: relative, because a proxy may serve the service below a path of which it knows nothing.
+impl Browser {
+    /// Returns the URL of the start page. It is relative, because a proxy may serve the service below a path that the service does
+    /// not know.
     fn home(&self, base_path: &BasePath) -> String {
         if base_path.as_str().is_empty() {
             format!("./{}", "../".repeat(self.depth))
@@ -112,10 +119,11 @@ impl Person {
     }
 }
 
-fn page_instead(problem: Response, person: &Person, base_path: &BasePath) -> Response {
-    let language = person.language;
+fn render_problem_as_html(problem: Response, browser: &Browser, base_path: &BasePath) -> Response {
+    let language = browser.language;
     let texts = &TEXTS[language];
     let status = problem.status();
+    // Other problems are specific to a page, which shows them itself.
     let text = match status {
         StatusCode::NOT_FOUND => &texts.not_found,
         StatusCode::METHOD_NOT_ALLOWED => &texts.not_allowed,
@@ -129,7 +137,7 @@ fn page_instead(problem: Response, person: &Person, base_path: &BasePath) -> Res
         style: STYLE,
         text,
         advice: retry_after(problem.headers()).map(|seconds| texts.try_again(seconds)),
-        home: person.home(base_path),
+        home: browser.home(base_path),
         back: &texts.back,
     };
     let policy = [(header::CONTENT_SECURITY_POLICY, POLICY.clone())];
@@ -170,7 +178,8 @@ mod tests {
         let accept = "text/html,*/*;q=0.8".parse().unwrap();
         request.headers_mut().insert(header::ACCEPT, accept);
         let base_path = base_path.parse().unwrap_or_default();
-        let response = Reader::of(&request).readable(problem.into_response(), &base_path);
+        let response =
+            ClientKind::of(&request).convert_problem(problem.into_response(), &base_path);
         let headers = response.headers().clone();
         let body = to_bytes(response.into_body(), 100_000).await.unwrap();
         (headers, String::from_utf8(body.to_vec()).unwrap())
@@ -182,7 +191,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_way_back_is_right_at_every_depth() {
+    async fn the_start_page_is_linked_from_every_depth() {
         for (path, base_path, home) in [
             ("/nowhere", "", "./"),
             ("/a/b/c", "", "./../../"),
@@ -199,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_page_has_its_own_style_and_allows_no_other() {
+    async fn the_page_contains_its_style_and_allows_no_other() {
         let problem = Problem::new(ProblemKind::TimedOut, "It took too long.").retry_after(1);
         let (headers, page) = page("/", "", problem).await;
         assert!(page.contains("Please try again in 1 second."), "{page}");

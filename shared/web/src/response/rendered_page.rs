@@ -7,13 +7,13 @@ use axum::{
 };
 
 use super::{
-    encoding::encoded,
+    encoding::negotiate,
     problem::{Problem, ProblemKind},
 };
 use crate::language::Language;
 use gzip::Gzippable;
 
-/// A page as it is sent. Cloning is cheap; clones share it.
+/// A rendered page. Cloning is cheap; clones share the bytes.
 #[derive(Clone, Debug)]
 pub(super) struct RenderedPage(Gzippable);
 
@@ -27,15 +27,15 @@ impl RenderedPage {
         self.0.plain()
     }
 
-    pub(super) fn answer(&self, headers: &HeaderMap, language: Language) -> Response {
-        let answer = encoded(headers, || Html(self.0.plain()), || Html(self.0.gzip()));
-        (page_headers(language), answer).into_response()
+    pub(super) fn respond(&self, headers: &HeaderMap, language: Language) -> Response {
+        let response = negotiate(headers, || Html(self.0.plain()), || Html(self.0.gzip()));
+        (page_headers(language), response).into_response()
     }
 }
 
-/// Returns the response where a page cannot be rendered.
+/// Returns the response for a page that cannot be rendered.
 pub(super) fn rendering_failed(error: &askama::Error) -> Response {
-    tracing::error!(%error, "a page cannot be rendered");
+    tracing::error!(%error, "cannot render a page");
     let detail = "The page cannot be shown. Please try again.";
     Problem::new(ProblemKind::InternalError, detail).into_response()
 }
@@ -58,18 +58,18 @@ mod tests {
     #[template(ext = "html", source = "Page")]
     struct Page;
 
-    fn asking_for(codings: &'static str) -> HeaderMap {
+    fn accepting(codings: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(header::ACCEPT_ENCODING, codings.parse().unwrap())])
     }
 
     #[test]
-    fn an_answer_says_by_what_it_was_chosen() {
+    fn the_response_has_its_encoding_and_vary() {
         let rendered = RenderedPage::new(&Page).unwrap();
-        for (asked, coding) in [("gzip", Some("gzip")), ("identity", None)] {
-            let answer = rendered.answer(&asking_for(asked), Language::English);
-            let said = answer.headers().get(header::CONTENT_ENCODING);
-            assert_eq!(said.map(|coding| coding.to_str().unwrap()), coding);
-            assert_eq!(answer.headers()[header::VARY], VARY);
+        for (codings, coding) in [("gzip", Some("gzip")), ("identity", None)] {
+            let response = rendered.respond(&accepting(codings), Language::English);
+            let encoding = response.headers().get(header::CONTENT_ENCODING);
+            assert_eq!(encoding.map(|coding| coding.to_str().unwrap()), coding);
+            assert_eq!(response.headers()[header::VARY], VARY);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Headers that keep browsers safe, on every answer, errors included.
+//! Security headers of all responses, errors included.
 
 use axum::{
     http::{HeaderName, HeaderValue, header},
@@ -7,14 +7,14 @@ use axum::{
 
 use crate::request::Hsts;
 
-/// Nothing from anywhere but this very host, no inline script or style.
+/// Allows only content of the same origin, and no inline scripts and styles.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
      form-action 'self'; base-uri 'none'";
 
-/// The content security policy of a page that pages of these origins may show in a frame.
+/// Returns the content security policy of a page that pages of these origins may show in a frame.
 ///
 /// # Panics
-/// An origin is none: those from settings are.
+/// An origin is not ASCII. The settings allow only ASCII origins.
 #[must_use]
 pub fn content_security_policy(frame_ancestors: &[String]) -> HeaderValue {
     let ancestors = match frame_ancestors {
@@ -25,12 +25,12 @@ pub fn content_security_policy(frame_ancestors: &[String]) -> HeaderValue {
         .expect("origins are ASCII")
 }
 
-/// The headers that every answer has which does not set them itself.
-pub(crate) struct SafetyHeaders(Vec<(HeaderName, HeaderValue)>);
+/// Headers that are added to every response that does not set them itself.
+pub(crate) struct SecurityHeaders(Vec<(HeaderName, HeaderValue)>);
 
-impl SafetyHeaders {
-    /// `hsts` is sent only over HTTPS: browsers must ignore it elsewhere. They also ignore a policy for openers there, and
-    /// complain of it.
+impl SecurityHeaders {
+    /// Creates the headers. `hsts` is `None` without HTTPS, where browsers must ignore HSTS. They also ignore
+    /// `Cross-Origin-Opener-Policy` there and log a warning, so it is left out, too.
     pub(crate) fn new(hsts: Option<&Hsts>) -> Self {
         let fixed = HeaderValue::from_static;
         let headers = [
@@ -40,7 +40,7 @@ impl SafetyHeaders {
             ),
             (header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
             (header::REFERRER_POLICY, fixed("same-origin")),
-            // Frames and fetches are allowed by other headers, where settings say so.
+            // Settings can allow frames and fetches of other origins by other headers.
             (
                 HeaderName::from_static("cross-origin-resource-policy"),
                 fixed("same-origin"),
@@ -57,7 +57,7 @@ impl SafetyHeaders {
         Self(headers.collect())
     }
 
-    pub(crate) fn put_on(&self, response: &mut Response) {
+    pub(crate) fn apply_headers(&self, response: &mut Response) {
         for (name, value) in &self.0 {
             let set = response.headers_mut().entry(name);
             set.or_insert_with(|| value.clone());

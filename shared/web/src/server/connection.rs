@@ -1,4 +1,4 @@
-//! One connection: HTTP/1.1 with limits on what a client may send, and on how slowly.
+//! One HTTP/1.1 connection, with limits on the size and the slowness of requests.
 
 use std::{
     convert::Infallible,
@@ -26,45 +26,47 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::connection_limit::{ConnectionPermit, Refused};
+use super::connection_limit::{ConnectionPermit, Rejection};
 use crate::{AppService, ClientAddress, Problem, ProblemKind};
 use service::lifecycle::Lifecycle;
 
-/// Room for a request's head.
+/// Maximum size of a request's head in bytes.
 const MAX_HEAD: usize = 16 * 1024;
-/// How long to wait after the last answer for the client to close.
-const LINGER: Duration = Duration::from_secs(2);
-/// When to come back, in seconds.
+/// Timeout for the client to close the connection after the last response.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+/// `Retry-After` of a rejected request, in seconds.
 const RETRY_AFTER: u32 = 5;
 
-/// Answers a request as its connection's place allows. While the service drains every answer is its connection's last:
-/// a client that knows sends nothing that would meet the end.
-async fn answer(
-    answers: AppService,
+/// Handles a request as its connection's permit allows.
+///
+/// While the service drains every response carries `Connection: close`, so that the client sends no request into a
+/// connection that is being closed.
+async fn respond(
+    app: AppService,
     request: Request<Incoming>,
     peer: SocketAddr,
-    place: Arc<ConnectionPermit>,
+    permit: Arc<ConnectionPermit>,
     draining: CancellationToken,
 ) -> Response {
     let mut request = request.map(Body::new);
-    let proxies = &answers.site().trusted_proxies;
+    let proxies = &app.site().trusted_proxies;
     let client = ClientAddress(proxies.client_address(peer.ip(), request.headers()));
     request.extensions_mut().insert(client);
-    let mut response = if answers.is_probe(request.uri().path()) {
-        answers.answer(request).await
-    } else if let Some(refused) = place.refused {
-        answers.refuse(request, refused)
+    let mut response = if app.is_probe(request.uri().path()) {
+        app.respond(request).await
+    } else if let Some(rejection) = permit.rejection {
+        app.reject(request, rejection)
     } else if proxies.trusts(peer.ip().to_canonical()) {
-        match place.share(client) {
-            Ok(share) => share.held_by(answers.answer(request).await),
-            Err(refused) => answers.refuse(request, refused),
+        match permit.acquire_request(client) {
+            Ok(request_permit) => request_permit.attach_to(app.respond(request).await),
+            Err(rejection) => app.reject(request, rejection),
         }
     } else {
-        answers.answer(request).await
+        app.respond(request).await
     };
-    // What has not come of a request that was too slow would be taken for the next request.
+    // The unread rest of a request that was too slow would be parsed as the next request.
     let is_cut_off = response.status() == StatusCode::REQUEST_TIMEOUT;
-    if is_cut_off || !place.may_stay() || draining.is_cancelled() {
+    if is_cut_off || !permit.keep_alive_allowed() || draining.is_cancelled() {
         response
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -72,50 +74,51 @@ async fn answer(
     response
 }
 
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
-        let detail = match refused {
-            Refused::Full => {
+impl From<Rejection> for Problem {
+    fn from(rejection: Rejection) -> Self {
+        let detail = match rejection {
+            Rejection::Full => {
                 "Too many connections are open. Please try again in a moment.".to_owned()
             }
-            Refused::PerAddress(limit) => format!(
-                "Your network has {limit} connections open already, which is as many as it may have. Please close some, or try again in a moment."
+            Rejection::PerAddress(limit) => format!(
+                "Your network has {limit} open connections, which is the limit. Please close some, or try again in a moment."
             ),
         };
         Self::new(ProblemKind::TooManyConnections, detail).retry_after(RETRY_AFTER)
     }
 }
 
-/// Serves until the client goes, breaks a limit, or `closing` is cancelled and the request in hand is answered.
+/// Serves until the client closes the connection or exceeds a limit, or until `shutting_down` is cancelled and the request in
+/// flight is finished.
 pub(crate) async fn serve_connection(
     mut stream: TcpStream,
     peer: SocketAddr,
-    answers: AppService,
-    place: ConnectionPermit,
+    app: AppService,
+    permit: ConnectionPermit,
     keep_alive: Duration,
     lifecycle: Lifecycle,
 ) {
-    // Only a connection that is gone already refuses this.
+    // This fails only if the connection is closed already.
     let _ = stream.set_nodelay(true);
-    let place = Arc::new(place);
+    let permit = Arc::new(permit);
     serve_requests(
         &mut stream,
         peer,
-        answers,
-        place.clone(),
+        app,
+        permit.clone(),
         keep_alive,
         lifecycle,
     )
     .await;
     linger(&mut stream).await;
-    drop(place);
+    drop(permit);
 }
 
 async fn serve_requests(
     stream: &mut TcpStream,
     peer: SocketAddr,
-    answers: AppService,
-    place: Arc<ConnectionPermit>,
+    app: AppService,
+    permit: Arc<ConnectionPermit>,
     keep_alive: Duration,
     Lifecycle {
         draining,
@@ -123,27 +126,24 @@ async fn serve_requests(
         ..
     }: Lifecycle,
 ) {
-    let unreadable = answers
-        .metrics()
-        .http_server_unreadable_requests_total
-        .clone();
-    let has_asked = Arc::new(AtomicBool::new(false));
-    let silent = {
-        let (patience, has_asked) = (place.patience(), has_asked.clone());
+    let unreadable = app.metrics().http_server_unreadable_requests_total.clone();
+    let has_request = Arc::new(AtomicBool::new(false));
+    let first_request_timeout = {
+        let (limit, has_request) = (permit.first_request_timeout(), has_request.clone());
         async move {
-            sleep(patience).await;
-            if has_asked.load(Ordering::Relaxed) {
+            sleep(limit).await;
+            if has_request.load(Ordering::Relaxed) {
                 pending::<()>().await;
             }
         }
     };
     let service = service_fn(move |request| {
-        has_asked.store(true, Ordering::Relaxed);
-        let (answers, place, draining) = (answers.clone(), place.clone(), draining.clone());
-        // In a box, so that the room for it does not stay with a connection that only listens.
-        Box::pin(async move {
-            Ok::<_, Infallible>(answer(answers, request, peer, place, draining).await)
-        })
+        has_request.store(true, Ordering::Relaxed);
+        let (app, permit, draining) = (app.clone(), permit.clone(), draining.clone());
+        // Boxed, so that an idle connection does not reserve memory for the future.
+        Box::pin(
+            async move { Ok::<_, Infallible>(respond(app, request, peer, permit, draining).await) },
+        )
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -151,22 +151,22 @@ async fn serve_requests(
         .max_header_size(MAX_HEAD)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection, silent);
+    tokio::pin!(connection, first_request_timeout);
     let mut is_closing = false;
     loop {
         tokio::select! {
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
-                    // It was answered without anybody being asked.
+                    // hyper has responded without calling the service.
                     if error.is_parse() {
                         unreadable.inc();
                     }
-                    tracing::debug!(%error, "a connection ended early");
+                    tracing::debug!(%error, "connection failed");
                 }
                 return;
             }
-            () = &mut silent => {
-                tracing::debug!("a connection that asked nothing was closed");
+            () = &mut first_request_timeout => {
+                tracing::debug!("connection closed: no request before the timeout");
                 return;
             }
             () = shutting_down.cancelled(), if !is_closing => {
@@ -177,8 +177,8 @@ async fn serve_requests(
     }
 }
 
-/// Ends a connection so that the last answer arrives: one that is closed with unread bytes in it is reset, and the client
-/// may lose what it has not read yet.
+/// Closes a connection so that the last response arrives: the kernel resets one that is closed with unread bytes, and the
+/// client may lose the part of the response that it has not read.
 async fn linger(stream: &mut TcpStream) {
     let mut rest = [0; 1024];
     let until_closed = async {
@@ -186,6 +186,6 @@ async fn linger(stream: &mut TcpStream) {
         while stream.read(&mut rest).await? > 0 {}
         std::io::Result::Ok(())
     };
-    // Whether the client closed, is gone, or does not care: it is over.
-    let _ = timeout(LINGER, until_closed).await;
+    // The connection is closed in any case, also after an error or the timeout.
+    let _ = timeout(LINGER_TIMEOUT, until_closed).await;
 }

@@ -1,45 +1,45 @@
-//! Who gets in when many are there already.
+//! Limits on open connections.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::per_address::{AddressLimit, ClientAddress, OverLimit, Share};
+use super::per_address::{AddressLimit, AddressPermit, ClientAddress, OverLimit};
 use crate::metrics::{GaugeGuard, HttpMetrics};
 use retry::Throttle;
 
-/// How many of those that find no place are told so at the same time; more are closed without a word.
-const REFUSED_AT_ONCE: usize = 256;
+/// Maximum number of connections above the limit, which get a response with a rejection. More are closed without a response.
+const MAX_OVERFLOW_CONNECTIONS: usize = 256;
 
-/// How long a new connection may take until its first request's head is there.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// The same when few places are left: who comes to ask something asks it at once.
-const LITTLE_PATIENCE: Duration = Duration::from_secs(3);
-/// The same for those that are to be refused.
-const LEAST_PATIENCE: Duration = Duration::from_secs(1);
+/// Timeout of a new connection until the head of its first request has arrived.
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same near the limit. Regular clients send a request at once.
+const FIRST_REQUEST_TIMEOUT_BUSY: Duration = Duration::from_secs(3);
+/// The same above the limit.
+const FIRST_REQUEST_TIMEOUT_OVERFLOW: Duration = Duration::from_secs(1);
 
-/// The limit that refuses a connection or a request.
+/// The limit that rejects a connection or a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// The limit of all connections.
+pub enum Rejection {
+    /// The limit on all connections.
     Full,
-    /// The limit of one address, which this is.
+    /// The limit per address, with its value.
     PerAddress(u32),
 }
 
-impl From<OverLimit> for Refused {
+impl From<OverLimit> for Rejection {
     fn from(OverLimit(limit): OverLimit) -> Self {
         Self::PerAddress(limit)
     }
 }
 
-/// The places for connections.
+/// The limit on open connections. Cloning is cheap; clones share the permits.
 #[derive(Clone)]
 pub(crate) struct ConnectionLimit {
-    places: Arc<Semaphore>,
-    reserve: Arc<Semaphore>,
-    /// With fewer places left than this it is crowded.
-    few: usize,
+    permits: Arc<Semaphore>,
+    overflow: Arc<Semaphore>,
+    /// Number of free permits below which the limit is near.
+    busy_threshold: usize,
     connections: AddressLimit,
     requests: AddressLimit,
     metrics: HttpMetrics,
@@ -48,94 +48,103 @@ pub(crate) struct ConnectionLimit {
 }
 
 impl ConnectionLimit {
-    pub(crate) fn new(places: usize, per_address: u32, metrics: HttpMetrics) -> Self {
+    pub(crate) fn new(limit: usize, per_address: u32, metrics: HttpMetrics) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(places)),
-            reserve: Arc::new(Semaphore::new(REFUSED_AT_ONCE)),
-            few: places / 10,
+            permits: Arc::new(Semaphore::new(limit)),
+            overflow: Arc::new(Semaphore::new(MAX_OVERFLOW_CONNECTIONS)),
+            busy_threshold: limit / 10,
             connections: AddressLimit::new("connection", per_address, &metrics),
             requests: AddressLimit::new("request", per_address, &metrics),
             metrics,
-            limit: places,
+            limit,
             log: Arc::default(),
         }
     }
 
-    /// A place for a connection; `None`: it must be closed. A proxy's has no client of its own.
-    pub(crate) fn place(&self, client: Option<ClientAddress>) -> Option<ConnectionPermit> {
-        let (permit, share, refused) = match self.regular(client) {
-            Ok((permit, share)) => (permit, share, None),
-            Err(refused) => {
-                let permit = self.reserve.clone().try_acquire_owned().ok()?;
-                (permit, None, Some(refused))
+    /// Returns a permit for a connection; `None`: it must be closed. `client` is `None` for a proxy's connection, which has many
+    /// clients.
+    pub(crate) fn try_acquire(&self, client: Option<ClientAddress>) -> Option<ConnectionPermit> {
+        let (permit, address_permit, rejection) = match self.try_acquire_regular(client) {
+            Ok((permit, address_permit)) => (permit, address_permit, None),
+            Err(rejection) => {
+                let permit = self.overflow.clone().try_acquire_owned().ok()?;
+                (permit, None, Some(rejection))
             }
         };
         let gauge = self.metrics.http_server_open_connections.clone();
         Some(ConnectionPermit {
-            room: self.clone(),
-            refused,
+            limit: self.clone(),
+            rejection,
             _permit: permit,
-            _share: share,
-            _counted: GaugeGuard::new(gauge),
+            _address_permit: address_permit,
+            _open: GaugeGuard::new(gauge),
         })
     }
 
-    fn regular(
+    fn try_acquire_regular(
         &self,
         client: Option<ClientAddress>,
-    ) -> Result<(OwnedSemaphorePermit, Option<Share>), Refused> {
-        let share = client.map(|client| self.connections.enter(client));
-        let share = share.transpose()?;
-        if let Ok(permit) = self.places.clone().try_acquire_owned() {
-            return Ok((permit, share));
+    ) -> Result<(OwnedSemaphorePermit, Option<AddressPermit>), Rejection> {
+        let address_permit = client.map(|client| self.connections.try_acquire(client));
+        let address_permit = address_permit.transpose()?;
+        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+            return Ok((permit, address_permit));
         }
         self.metrics.http_server_connections_rejected_total.inc();
         if let Some(count) = self.log.count_event() {
             tracing::warn!(
                 limit = self.limit,
                 count,
-                "as many connections are open as MAX_CONNECTIONS allows; more are refused"
+                "connections rejected: MAX_CONNECTIONS reached"
             );
         }
-        Err(Refused::Full)
+        Err(Rejection::Full)
     }
 
-    fn is_crowded(&self) -> bool {
-        self.places.available_permits() < self.few
+    fn near_capacity(&self) -> bool {
+        self.permits.available_permits() < self.busy_threshold
     }
 }
 
-/// A connection's place, free again when this is dropped.
+/// The permit of a connection. Dropping it releases the permit.
 pub(crate) struct ConnectionPermit {
-    room: ConnectionLimit,
-    /// The reason why this place is only for saying no, and for probes: a service that is full is not ill, and must not be
-    /// replaced for it.
-    pub(crate) refused: Option<Refused>,
+    limit: ConnectionLimit,
+    /// The reason for which this connection gets only rejections and responses to probes. Probes are answered because a service
+    /// at its limit is healthy and must not be replaced.
+    pub(crate) rejection: Option<Rejection>,
     _permit: OwnedSemaphorePermit,
-    _share: Option<Share>,
-    _counted: GaugeGuard,
+    _address_permit: Option<AddressPermit>,
+    _open: GaugeGuard,
 }
 
 impl ConnectionPermit {
-    /// How long to wait for the first request.
-    pub(crate) fn patience(&self) -> Duration {
-        match self {
-            Self {
-                refused: Some(_), ..
-            } => LEAST_PATIENCE,
-            _ if self.room.is_crowded() => LITTLE_PATIENCE,
-            _ => PATIENCE,
+    fn is_overflow(&self) -> bool {
+        self.rejection.is_some()
+    }
+
+    /// Returns the timeout for the first request.
+    pub(crate) fn first_request_timeout(&self) -> Duration {
+        if self.is_overflow() {
+            FIRST_REQUEST_TIMEOUT_OVERFLOW
+        } else if self.limit.near_capacity() {
+            FIRST_REQUEST_TIMEOUT_BUSY
+        } else {
+            FIRST_REQUEST_TIMEOUT
         }
     }
 
-    /// Whether the connection may stay open after an answer: idle ones take places that others need.
-    pub(crate) fn may_stay(&self) -> bool {
-        self.refused.is_none() && !self.room.is_crowded()
+    /// Returns true if the connection may stay open after a response. Near the limit it may not: others need the permits of idle
+    /// connections.
+    pub(crate) fn keep_alive_allowed(&self) -> bool {
+        !self.is_overflow() && !self.limit.near_capacity()
     }
 
-    /// The share of a proxy's client in what may be unfinished.
-    pub(crate) fn share(&self, client: ClientAddress) -> Result<Share, Refused> {
-        Ok(self.room.requests.enter(client)?)
+    /// Returns a permit for a request of a proxy's client.
+    pub(crate) fn acquire_request(
+        &self,
+        client: ClientAddress,
+    ) -> Result<AddressPermit, Rejection> {
+        Ok(self.limit.requests.try_acquire(client)?)
     }
 }
 
@@ -145,51 +154,61 @@ mod tests {
     use prometheus::Registry;
 
     #[test]
-    fn places_run_out_one_after_the_other_and_come_back() {
+    fn connections_near_the_limit_close_early_and_connections_above_it_are_rejected() {
         let metrics = HttpMetrics::new(&Registry::new());
-        let room = ConnectionLimit::new(20, 1, metrics.clone());
-        let mut places: Vec<_> = (0..18).map(|_| room.place(None).unwrap()).collect();
+        let limit = ConnectionLimit::new(20, 1, metrics.clone());
+        let mut permits: Vec<_> = (0..18).map(|_| limit.try_acquire(None).unwrap()).collect();
         assert!(
-            places
+            permits
                 .iter()
-                .all(|place| place.may_stay() && place.refused.is_none())
+                .all(|permit| permit.keep_alive_allowed() && permit.rejection.is_none())
         );
-        places.push(room.place(None).unwrap());
+        permits.push(limit.try_acquire(None).unwrap());
         assert!(
-            places.iter().all(|place| !place.may_stay()),
-            "it is crowded"
+            permits.iter().all(|permit| !permit.keep_alive_allowed()),
+            "the limit is near"
         );
-        assert_eq!(places[0].patience(), LITTLE_PATIENCE);
-        places.push(room.place(None).unwrap());
-        let refused: Vec<_> = (0..=REFUSED_AT_ONCE).map(|_| room.place(None)).collect();
+        assert_eq!(
+            permits[0].first_request_timeout(),
+            FIRST_REQUEST_TIMEOUT_BUSY
+        );
+        permits.push(limit.try_acquire(None).unwrap());
+        let overflow: Vec<_> = (0..=MAX_OVERFLOW_CONNECTIONS)
+            .map(|_| limit.try_acquire(None))
+            .collect();
         assert!(
-            refused[..REFUSED_AT_ONCE]
+            overflow[..MAX_OVERFLOW_CONNECTIONS]
                 .iter()
                 .flatten()
-                .all(|place| place.refused == Some(Refused::Full))
+                .all(|permit| permit.rejection == Some(Rejection::Full))
         );
-        assert!(refused[REFUSED_AT_ONCE].is_none());
+        assert!(overflow[MAX_OVERFLOW_CONNECTIONS].is_none());
         assert_eq!(metrics.http_server_connections_rejected_total.get(), 257);
         assert_eq!(metrics.http_server_open_connections.get(), 20 + 256);
-        drop((refused, places));
+        drop((overflow, permits));
         assert_eq!(metrics.http_server_open_connections.get(), 0);
-        assert_eq!(room.place(None).unwrap().patience(), PATIENCE);
+        assert_eq!(
+            limit.try_acquire(None).unwrap().first_request_timeout(),
+            FIRST_REQUEST_TIMEOUT
+        );
     }
 
     #[test]
-    fn one_address_has_its_share_of_places_and_leaves_the_others() {
+    fn an_address_over_its_limit_does_not_affect_others() {
         let metrics = HttpMetrics::for_methods(&Registry::new());
-        let room = ConnectionLimit::new(20, 2, metrics.clone());
+        let limit = ConnectionLimit::new(20, 2, metrics.clone());
         let client = |last| Some(ClientAddress([192, 0, 2, last].into()));
-        let own: Vec<_> = (0..3).map(|_| room.place(client(1)).unwrap()).collect();
-        let refused = own.iter().map(|place| place.refused);
+        let own: Vec<_> = (0..3)
+            .map(|_| limit.try_acquire(client(1)).unwrap())
+            .collect();
+        let rejections = own.iter().map(|permit| permit.rejection);
         assert_eq!(
-            refused.collect::<Vec<_>>(),
-            [None, None, Some(Refused::PerAddress(2))]
+            rejections.collect::<Vec<_>>(),
+            [None, None, Some(Rejection::PerAddress(2))]
         );
-        assert_eq!(room.place(client(2)).unwrap().refused, None);
-        assert_eq!(room.places.available_permits(), 18);
-        let counted = metrics.http_server_connections_rejected_per_address_total;
-        assert_eq!(counted.with_label_values(&["connection"]).get(), 1);
+        assert_eq!(limit.try_acquire(client(2)).unwrap().rejection, None);
+        assert_eq!(limit.permits.available_permits(), 18);
+        let rejected = metrics.http_server_connections_rejected_per_address_total;
+        assert_eq!(rejected.with_label_values(&["connection"]).get(), 1);
     }
 }

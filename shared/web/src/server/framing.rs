@@ -1,4 +1,4 @@
-//! Checks of how a request's body is framed.
+//! Checks of the framing of request bodies.
 
 use axum::{
     extract::Request,
@@ -7,23 +7,23 @@ use axum::{
 
 use crate::{Problem, ProblemKind};
 
-/// Refuses transfer codings other than `chunked`, as RFC 9112 asks: a server that ignores one takes the coded bytes for the
-/// body, and a proxy in front may see another end of the request than it does.
+/// Rejects transfer codings other than `chunked`, as RFC 9112 requires. A server that ignores one reads the coded bytes as the
+/// body, and may see another end of the request than a proxy in front (request smuggling).
 /// Source: <https://www.rfc-editor.org/rfc/rfc9112#section-6.1>.
 pub(crate) fn check(request: &Request) -> Result<(), Problem> {
     let codings = request.headers().get_all(header::TRANSFER_ENCODING);
     let mut codings = codings.iter().map(HeaderValue::as_bytes);
-    let is_understood = match (codings.next(), codings.next()) {
+    let is_supported = match (codings.next(), codings.next()) {
         (None, _) => true,
         (Some(only), None) => only.trim_ascii().eq_ignore_ascii_case(b"chunked"),
         (Some(_), Some(_)) => false,
     };
-    if is_understood {
+    if is_supported {
         return Ok(());
     }
     Err(Problem::new(
         ProblemKind::UnknownTransferCoding,
-        "The header Transfer-Encoding has another value than chunked. Send the body as it is.",
+        "The header Transfer-Encoding has another value than chunked. Send the body without a transfer coding.",
     ))
 }
 
@@ -33,7 +33,7 @@ mod tests {
 
     use super::*;
 
-    fn is_understood(codings: &[&str]) -> bool {
+    fn is_supported(codings: &[&str]) -> bool {
         let mut request = Request::builder();
         for coding in codings {
             request = request.header(header::TRANSFER_ENCODING, *coding);
@@ -42,9 +42,9 @@ mod tests {
     }
 
     #[test]
-    fn only_chunked_is_understood() {
+    fn only_chunked_is_supported() {
         for codings in [&[][..], &["chunked"], &["Chunked"], &[" chunked "]] {
-            assert!(is_understood(codings), "{codings:?}");
+            assert!(is_supported(codings), "{codings:?}");
         }
         for codings in [
             &["gzip, chunked"][..],
@@ -54,7 +54,7 @@ mod tests {
             &["identity"],
             &[""],
         ] {
-            assert!(!is_understood(codings), "{codings:?}");
+            assert!(!is_supported(codings), "{codings:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Limits for each client address, so that one client cannot take what is there for everybody.
+//! Limits per client address, so that one client cannot use up the capacity for all.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -19,12 +19,12 @@ use prometheus::IntCounter;
 use crate::metrics::HttpMetrics;
 use retry::Throttle;
 
-/// The address that a request comes from, as far as that can be trusted: an extension of every request.
+/// The client address of a request, as far as it can be trusted. It is an extension of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientAddress(pub IpAddr);
 
 impl ClientAddress {
-    /// The address of this request's client.
+    /// Returns the client address of a request.
     ///
     /// # Panics
     /// The request did not come through the server.
@@ -36,102 +36,108 @@ impl ClientAddress {
             .expect("the server adds it to every request")
     }
 
-    /// The network that counts as one client: the address of IPv4, and the first 48 bits of IPv6, which is what a site gets
+    /// Returns the network that counts as one client: an IPv4 address, or the first 48 bits of an IPv6 address, which is the prefix of a site
     /// (<https://www.rfc-editor.org/rfc/rfc6177>).
     #[must_use]
-    pub fn site(self) -> IpAddr {
+    pub fn client_network(self) -> IpAddr {
         self.network(48)
     }
 
-    /// The address of IPv4, and so many first bits of IPv6.
+    /// Returns an IPv4 address as it is, and the network of an IPv6 address with a prefix of this length.
     #[must_use]
-    pub fn network(self, bits: u32) -> IpAddr {
+    pub fn network(self, prefix_bits: u32) -> IpAddr {
         match self.0 {
             IpAddr::V4(_) => self.0,
             IpAddr::V6(address) => {
-                let rest = u128::MAX.checked_shr(bits).unwrap_or(0);
+                let rest = u128::MAX.checked_shr(prefix_bits).unwrap_or(0);
                 Ipv6Addr::from_bits(address.to_bits() & !rest).into()
             }
         }
     }
 }
 
-/// A limit for what each address may have at once of one kind of thing. Cloning is cheap; clones share what is counted.
+/// A limit on the connections, requests or streams that each address may have open at the same time. Cloning is cheap; clones
+/// share the counts.
 #[derive(Clone, Debug)]
 pub struct AddressLimit(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// The kind of thing, as metrics and the log name it.
+    /// The limited resource, as in the metric label and the log.
     what: &'static str,
     limit: u32,
     counts: Mutex<HashMap<IpAddr, u32>>,
-    refused: IntCounter,
+    rejected: IntCounter,
     log: Throttle,
 }
 
 impl AddressLimit {
-    /// A limit for connections, requests or streams.
+    /// Creates a limit. `what` is `connection`, `request` or `stream`.
     #[must_use]
     pub fn new(what: &'static str, limit: u32, metrics: &HttpMetrics) -> Self {
-        let refused = &metrics.http_server_connections_rejected_per_address_total;
+        let rejected = &metrics.http_server_connections_rejected_per_address_total;
         Self(Arc::new(Inner {
             what,
             limit,
             counts: Mutex::default(),
-            refused: refused.with_label_values(&[what]),
+            rejected: rejected.with_label_values(&[what]),
             log: Throttle::default(),
         }))
     }
 
-    /// Counts one more for this client.
+    /// Returns a permit for this client.
     ///
     /// # Errors
-    /// It has as many as it may. Metrics and the log say so, too.
-    pub fn enter(&self, client: ClientAddress) -> Result<Share, OverLimit> {
-        let site = client.site();
-        let limits = &self.0;
-        let mut counts = limits.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(site).or_default();
-        if *count < limits.limit {
+    /// The client has reached the limit. A metric and the log show it, too.
+    pub fn try_acquire(&self, client: ClientAddress) -> Result<AddressPermit, OverLimit> {
+        let network = client.client_network();
+        let inner = &self.0;
+        let mut counts = inner.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(network).or_default();
+        if *count < inner.limit {
             *count += 1;
-            let limits = limits.clone();
-            return Ok(Share { limits, site });
+            let limit = inner.clone();
+            return Ok(AddressPermit { limit, network });
         }
         drop(counts);
-        limits.refused.inc();
-        if let Some(count) = limits.log.count_event() {
-            let Inner { what, limit, .. } = **limits;
-            tracing::warn!(%site, what, limit, count, "an address has as many as it may have; more are refused");
+        inner.rejected.inc();
+        if let Some(count) = inner.log.count_event() {
+            let Inner { what, limit, .. } = **inner;
+            tracing::warn!(%network, what, limit, count, "rejected: limit per address reached");
         }
-        Err(OverLimit(limits.limit))
+        Err(OverLimit(inner.limit))
     }
 }
 
-/// A client has as many of something as this limit allows.
+/// The client has reached this limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OverLimit(pub u32);
 
-/// One thing that a client has, until this is dropped.
+/// A permit for one connection, request or stream of a client. Dropping it releases the permit.
 #[derive(Debug)]
-pub struct Share {
-    limits: Arc<Inner>,
-    site: IpAddr,
+pub struct AddressPermit {
+    limit: Arc<Inner>,
+    network: IpAddr,
 }
 
-impl Share {
-    /// The response, to whose end this lasts.
-    pub(crate) fn held_by(self, response: Response) -> Response {
-        response.map(|body| Body::new(HeldBody { body, _share: self }))
+impl AddressPermit {
+    /// Attaches the permit to a response: it is released when the body has been sent.
+    pub(crate) fn attach_to(self, response: Response) -> Response {
+        response.map(|body| {
+            Body::new(PermittedBody {
+                body,
+                _permit: self,
+            })
+        })
     }
 }
 
-struct HeldBody {
+struct PermittedBody {
     body: Body,
-    _share: Share,
+    _permit: AddressPermit,
 }
 
-impl HttpBody for HeldBody {
+impl HttpBody for PermittedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -151,11 +157,11 @@ impl HttpBody for HeldBody {
     }
 }
 
-impl Drop for Share {
+impl Drop for AddressPermit {
     fn drop(&mut self) {
-        let counts = &self.limits.counts;
+        let counts = &self.limit.counts;
         let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut entry) = counts.entry(self.site) {
+        if let Entry::Occupied(mut entry) = counts.entry(self.network) {
             *entry.get_mut() -= 1;
             if *entry.get() == 0 {
                 entry.remove();
@@ -178,28 +184,28 @@ mod tests {
     }
 
     #[test]
-    fn one_address_gets_its_share_and_others_theirs() {
+    fn each_address_has_a_limit_of_its_own() {
         let limit = limit(2);
-        let first = [client("192.0.2.1"); 3].map(|client| limit.enter(client));
+        let first = [client("192.0.2.1"); 3].map(|client| limit.try_acquire(client));
         assert!(first[1].is_ok());
         assert_eq!(first[2].as_ref().err(), Some(&OverLimit(2)));
-        assert_eq!(limit.0.refused.get(), 1);
-        assert!(limit.enter(client("192.0.2.2")).is_ok());
+        assert_eq!(limit.0.rejected.get(), 1);
+        assert!(limit.try_acquire(client("192.0.2.2")).is_ok());
         drop(first);
         assert!(limit.0.counts.lock().unwrap().is_empty());
-        assert!(limit.enter(client("192.0.2.1")).is_ok());
+        assert!(limit.try_acquire(client("192.0.2.1")).is_ok());
     }
 
     #[test]
-    fn a_site_of_ipv6_is_one_client() {
+    fn an_ipv6_prefix_of_48_bits_is_one_client() {
         let limit = limit(1);
-        let held = limit.enter(client("2001:db8:1::1"));
-        assert!(held.is_ok() && limit.enter(client("2001:db8:1:ffff::2")).is_err());
-        assert!(limit.enter(client("2001:db8:2::1")).is_ok());
+        let held = limit.try_acquire(client("2001:db8:1::1"));
+        assert!(held.is_ok() && limit.try_acquire(client("2001:db8:1:ffff::2")).is_err());
+        assert!(limit.try_acquire(client("2001:db8:2::1")).is_ok());
     }
 
     #[test]
-    fn networks_are_the_first_bits() {
+    fn a_network_has_the_first_bits_of_the_address() {
         let address = client("2001:db8:1:2:3:4:5:6");
         assert_eq!(address.network(64).to_string(), "2001:db8:1:2::");
         assert_eq!(address.network(128), address.0);
@@ -207,13 +213,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_share_lasts_until_the_answer_is_read() {
+    async fn a_permit_lasts_until_the_body_is_read() {
         let limit = limit(1);
-        let share = || limit.enter(client("192.0.2.1"));
-        let response = share().unwrap().held_by(Response::new(Body::from("text")));
-        assert!(share().is_err());
+        let permit = || limit.try_acquire(client("192.0.2.1"));
+        let response = permit()
+            .unwrap()
+            .attach_to(Response::new(Body::from("text")));
+        assert!(permit().is_err());
         let body = axum::body::to_bytes(response.into_body(), usize::MAX);
         assert_eq!(body.await.unwrap(), "text");
-        assert!(share().is_ok());
+        assert!(permit().is_ok());
     }
 }
