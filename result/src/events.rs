@@ -66,7 +66,7 @@ pub async fn stream(State(app): State<App>, request: Request) -> Result<Response
         app.metrics.result_sse_connections_rejected_total.inc();
         Problem::new(ProblemKind::TooManyViewers, detail).retry_after(RETRY_AFTER)
     };
-    let share = app.per_address.enter(ClientAddress::of(&request));
+    let share = app.per_address.try_acquire(ClientAddress::of(&request));
     let share = share.map_err(|OverLimit(limit)| {
         refuse(format!("Your network has {limit} viewers of the live result already, which is as many as it may have. Please read /api/tally."))
     })?;

@@ -33,7 +33,7 @@ use store::Store;
 use telemetry::metrics::ServiceMetrics;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use web::{AddressLimit, HttpMetrics, Listeners, Probes, manage};
+use web::{AddressLimit, HttpMetrics, Listeners, Probes, serve_management};
 
 use metrics::ResultMetrics;
 pub use percent::tenths_of_percent;
@@ -100,12 +100,12 @@ pub async fn run(
     );
     let routes = routes::routes(
         app,
-        manage(probes, listeners.management, &http_metrics, &mut tasks),
+        serve_management(probes, listeners.management, &http_metrics, &mut tasks),
         config.origins.as_ref(),
         &http_metrics,
     );
     let base_path = config.page.links.result_base_path.unwrap_or_default();
-    let answers = web::AppService::new(routes, http_metrics, config.site).below(base_path);
+    let answers = web::AppService::new(routes, http_metrics, config.site).with_base_path(base_path);
 
     let shutting_down = lifecycle.shutting_down.clone();
     let settling = store.clone();

@@ -117,7 +117,7 @@ pub async fn timeline(State(app): State<App>, request: Request) -> Result<Respon
     let shown = (Kind::Timeline, Version::of(&snapshot, timeline.as_deref()));
     let part = app
         .pages
-        .answer(request.headers(), language, shown, || TimelinePart {
+        .respond(request.headers(), language, shown, || TimelinePart {
             poll: &app.poll,
             texts: &app.texts[language],
             chart: chart_of(timeline.as_deref()),
@@ -133,7 +133,7 @@ fn page(app: &App, headers: &HeaderMap, kind: Kind) -> Response {
     let page = || ResultPage::new(app, language, kind, snapshot, timeline);
     let (status, page) = if let Some(shown) = snapshot {
         let shown = (kind, Version::of(shown, timeline));
-        let page = app.pages.answer(headers, language, shown, page);
+        let page = app.pages.respond(headers, language, shown, page);
         (StatusCode::OK, page)
     } else {
         (

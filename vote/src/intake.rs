@@ -10,7 +10,7 @@ use poll::{
 use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry};
 use retry::Throttle;
 use telemetry::metrics::LATENCY_SECONDS;
-use web::{ClientAddress, Refused};
+use web::{ClientAddress, Rejection};
 
 use crate::{
     line::{Line, Receipt},
@@ -80,10 +80,10 @@ impl VoteMetrics {
     }
 
     /// Counts a vote that a limit on connections refused.
-    pub(crate) fn count_refused(&self, by: Refused) {
+    pub(crate) fn count_refused(&self, by: Rejection) {
         let outcome = match by {
-            Refused::Full => ALL_CONNECTIONS,
-            Refused::PerAddress(_) => CONNECTIONS_OF_ADDRESS,
+            Rejection::Full => ALL_CONNECTIONS,
+            Rejection::PerAddress(_) => CONNECTIONS_OF_ADDRESS,
         };
         self.vote_submissions_total
             .with_label_values(&[NO_CHOICE, outcome])

@@ -38,7 +38,7 @@ use service::{
 };
 use telemetry::metrics::ServiceMetrics;
 use tokio_util::sync::CancellationToken;
-use web::{HttpMetrics, Listeners, Probes, manage};
+use web::{HttpMetrics, Listeners, Probes, serve_management};
 
 use admission::Admission;
 pub use intake::VoteMetrics;
@@ -119,14 +119,14 @@ pub async fn run(
     );
     let routes = routes::routes(
         app,
-        manage(probes, listeners.management, &http_metrics, &mut tasks),
+        serve_management(probes, listeners.management, &http_metrics, &mut tasks),
         config.origins.as_ref(),
         &http_metrics,
     );
     let answers = web::AppService::new(routes, http_metrics, config.site)
-        .on_refused(routes::count_refused(metrics.clone()))
-        .below(base_path)
-        .waiting_for(enqueue_timeout);
+        .on_rejected(routes::count_refused(metrics.clone()))
+        .with_base_path(base_path)
+        .with_dependency_timeout(enqueue_timeout);
 
     let durable: Arc<[_]> = (0..shards).map(|_| AtomicBool::new(false)).collect();
     for (shard, dependency) in dependencies.into_iter().enumerate() {

@@ -275,7 +275,7 @@ impl<'a> Visit<'a> {
             _ if is_personal => html_uncompressed(&page(), language),
             Some(said) => {
                 let shown = (Kind { chosen, said }, Version::at(now, app.poll()));
-                app.pages.answer(self.headers, language, shown, page)
+                app.pages.respond(self.headers, language, shown, page)
             }
             None => html(&page(), language, self.headers),
         };

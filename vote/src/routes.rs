@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use poll::Poll;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{
-    AllowedOrigins, Api, BasePath, HttpMetrics, PageCache, PublicOrigins, Refused, asset_routes,
+    AllowedOrigins, Api, BasePath, HttpMetrics, PageCache, PublicOrigins, Rejection, asset_routes,
     documented_routes, language::Translations, public_urls::PublicUrlSettings,
 };
 
@@ -110,7 +110,7 @@ impl App {
 }
 
 /// Counts requests with a vote that a limit on connections refused.
-pub fn count_refused(metrics: VoteMetrics) -> impl Fn(&Method, &str, Refused) {
+pub fn count_refused(metrics: VoteMetrics) -> impl Fn(&Method, &str, Rejection) {
     move |method, path, by| {
         if *method == Method::POST && matches!(path, "/" | "/api/votes") {
             metrics.count_refused(by);
