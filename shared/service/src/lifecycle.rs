@@ -1,7 +1,7 @@
-//! How a service starts, ends, and ends in time.
+//! The lifecycle of a service: its tasks and its graceful shutdown.
 //!
-//! On SIGTERM or Ctrl-C a service first says that it is not ready and goes on serving, so that load balancers can turn
-//! away from it; then it takes nothing new, finishes what it has in hand, and is gone before a hard deadline.
+//! On SIGTERM or Ctrl-C a service first drains: it is not ready but still serves, so that load balancers can remove it. Then it
+//! accepts no new work, finishes the work in flight, and exits before a hard deadline.
 
 use std::{io, time::Duration};
 
@@ -12,34 +12,34 @@ use tokio_util::sync::CancellationToken;
 use cli::duration;
 use telemetry::traces;
 
-/// Traces are not worth a longer wait.
+/// Timeout of sending the last traces.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How to end.
+/// The settings of the shutdown.
 #[derive(Args, Clone, Copy, Debug)]
-#[command(next_help_heading = "Ending")]
+#[command(next_help_heading = "Shutdown")]
 pub struct DrainSettings {
-    /// How long to go on serving after SIGTERM while /ready says 503, for load balancers to notice
+    /// Time to keep serving after SIGTERM while /ready responds 503, so that load balancers remove the instance
     #[arg(long, env = "DRAIN_DELAY", default_value = "0s", value_parser = duration)]
     pub drain_delay: Duration,
 
-    /// How long what is in hand may then take to finish
+    /// Grace period for in-flight work after DRAIN_DELAY
     #[arg(long, env = "SHUTDOWN_TIMEOUT", default_value = "10s", value_parser = duration)]
     pub shutdown_timeout: Duration,
 }
 
-/// The end of a service, in two steps.
+/// The shutdown of a service, in two steps.
 #[derive(Clone, Debug)]
 pub struct Lifecycle {
-    /// Cancelled first: not ready any more, but still serving.
+    /// Cancelled first: the service is not ready, but still serves.
     pub draining: CancellationToken,
-    /// Cancelled next: nothing new is begun.
+    /// Cancelled next: the service starts no new work.
     pub shutting_down: CancellationToken,
     shutdown_timeout: Duration,
 }
 
 impl Lifecycle {
-    /// Begins to drain when `shutdown` is cancelled.
+    /// Creates a lifecycle that starts to drain when `shutdown` is cancelled.
     #[must_use]
     pub fn new(shutdown: CancellationToken, settings: DrainSettings) -> Self {
         let shutting_down = CancellationToken::new();
@@ -62,11 +62,11 @@ impl Lifecycle {
         lifecycle
     }
 
-    /// Runs a service's tasks until they are closed.
+    /// Runs the tasks of a service until all have ended.
     ///
     /// # Errors
-    /// A task failed, panicked, or ended before its time. The others are closed first: a service that misses a part is
-    /// better replaced.
+    /// A task failed, panicked, or ended before the shutdown. The other tasks are shut down first: a service without one of its
+    /// tasks must be restarted.
     pub async fn run(self, mut tasks: Tasks) -> anyhow::Result<()> {
         let mut failure = None;
         let deadline = async {
@@ -74,11 +74,11 @@ impl Lifecycle {
             sleep(self.shutdown_timeout).await;
         };
         tokio::pin!(deadline);
-        let ended_in_time = loop {
+        let ended_before_deadline = loop {
             let ended = tokio::select! {
                 ended = tasks.0.join_next() => ended,
                 () = &mut deadline => {
-                    tracing::warn!(timeout = ?self.shutdown_timeout, unfinished = tasks.0.len(), "ending with work in hand");
+                    tracing::warn!(timeout = ?self.shutdown_timeout, tasks = tasks.0.len(), "shutdown timeout reached, aborting tasks");
                     break false;
                 }
             };
@@ -86,20 +86,20 @@ impl Lifecycle {
                 None => break true,
                 Some(Ok((_, Ok(())))) if self.shutting_down.is_cancelled() => continue,
                 Some(Ok((name, Ok(())))) => {
-                    Err(anyhow::anyhow!("the {name} ended before its time"))
+                    Err(anyhow::anyhow!("the {name} ended before the shutdown"))
                 }
                 Some(Ok((name, Err(error)))) => Err(error.context(format!("the {name} failed"))),
                 Some(Err(panic)) => {
-                    Err(anyhow::Error::new(panic).context("a part of the service crashed"))
+                    Err(anyhow::Error::new(panic).context("a task of the service panicked"))
                 }
             };
             failure = failure.or(outcome.err());
             self.shutting_down.cancel();
         };
-        if ended_in_time {
+        if ended_before_deadline {
             tokio::select! {
                 () = traces::flush() => {}
-                () = sleep(FLUSH_TIMEOUT) => tracing::warn!("the last traces were not sent in time"),
+                () = sleep(FLUSH_TIMEOUT) => tracing::warn!("timeout of sending the last traces"),
                 () = &mut deadline => {}
             }
         }
@@ -107,12 +107,12 @@ impl Lifecycle {
     }
 }
 
-/// The parts of a service that run side by side.
+/// The tasks of a service, which run concurrently.
 #[derive(Default)]
 pub struct Tasks(JoinSet<(&'static str, anyhow::Result<()>)>);
 
 impl Tasks {
-    /// Starts a part. It must end when the service closes, and not before.
+    /// Starts a task. It must end at the shutdown, and not before.
     pub fn spawn(
         &mut self,
         name: &'static str,
@@ -122,7 +122,7 @@ impl Tasks {
     }
 }
 
-/// Is cancelled by SIGTERM or Ctrl-C. A second signal ends the process at once.
+/// Returns a token that SIGTERM and Ctrl-C cancel. A second signal exits the process at once.
 ///
 /// # Errors
 /// The process cannot handle signals.
@@ -141,7 +141,7 @@ pub fn shutdown_signal() -> io::Result<CancellationToken> {
             #[cfg(not(unix))]
             let _ = tokio::signal::ctrl_c().await;
             if token.is_cancelled() {
-                tracing::warn!("a second signal: ending at once");
+                tracing::warn!("second signal, exiting at once");
                 std::process::exit(130);
             }
             token.cancel();
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn closed_tasks_end_well() {
+    async fn tasks_that_end_at_the_shutdown_succeed() {
         let (shutdown, lifecycle) = lifecycle(Duration::from_mins(1));
         let mut tasks = Tasks::default();
         let shutting_down = lifecycle.shutting_down.clone();
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_crashed_task_ends_the_others_and_fails_the_service() {
+    async fn a_panic_shuts_the_other_tasks_down_and_fails_the_service() {
         let (_shutdown, lifecycle) = lifecycle(Duration::from_mins(1));
         let mut tasks = Tasks::default();
         let shutting_down = lifecycle.shutting_down.clone();
@@ -191,29 +191,29 @@ mod tests {
                 .await
                 .unwrap_err()
                 .to_string()
-                .contains("crashed")
+                .contains("panicked")
         );
     }
 
     #[tokio::test]
-    async fn a_task_that_ends_too_early_fails_the_service() {
+    async fn a_task_that_ends_before_the_shutdown_fails_the_service() {
         let (_shutdown, lifecycle) = lifecycle(Duration::from_mins(1));
         let mut tasks = Tasks::default();
         tasks.spawn("loop", async { Ok(()) });
         assert_eq!(
             lifecycle.run(tasks).await.unwrap_err().to_string(),
-            "the loop ended before its time"
+            "the loop ended before the shutdown"
         );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_outlives_the_deadline() {
+    async fn the_service_ends_at_the_deadline() {
         let (shutdown, lifecycle) = lifecycle(Duration::from_secs(7));
         let mut tasks = Tasks::default();
         tasks.spawn("endless", std::future::pending());
         shutdown.cancel();
-        let began = tokio::time::Instant::now();
+        let start = tokio::time::Instant::now();
         lifecycle.run(tasks).await.unwrap();
-        assert_eq!(began.elapsed().as_secs(), 7);
+        assert_eq!(start.elapsed().as_secs(), 7);
     }
 }

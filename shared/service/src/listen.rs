@@ -1,4 +1,4 @@
-//! The sockets that a service listens on.
+//! The listeners of a service.
 
 use std::{
     io,
@@ -9,13 +9,13 @@ use anyhow::Context;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
-/// The length of the kernel's queue of new connections, as tokio's own listeners have it.
+/// Length of the kernel's accept queue, as in tokio's listeners.
 const BACKLOG: i32 = 1024;
 
-/// Binds an address. `[::]` is all addresses: of IPv6 and of IPv4, and those of IPv4 where the machine has no IPv6.
+/// Binds an address. `[::]` is all IPv6 and IPv4 addresses, or all IPv4 addresses on a machine without IPv6.
 ///
 /// # Errors
-/// It is in use or not ours; the message names it.
+/// The address cannot be bound; the message names it.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
     let listener = if address.is_ipv6() && address.ip().is_unspecified() {
         or_ipv4(dual_stack(address), address.port()).await
@@ -28,7 +28,7 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
     })
 }
 
-/// Listens on the address for operators and Prometheus, where there is one, and says so.
+/// Binds the address for operators and Prometheus if there is one, and logs it.
 ///
 /// # Errors
 /// The address cannot be used; the message names the variable.
@@ -40,11 +40,11 @@ pub async fn listen_for_management(
         return Ok(None);
     };
     let listener = listen(address).await.context(variable)?;
-    tracing::info!(address = %listener.local_addr()?, variable, "management listens");
+    tracing::info!(address = %listener.local_addr()?, variable, "management listening");
     Ok(Some(listener))
 }
 
-/// The listener, or one for IPv4 alone where there can be none for IPv6. A port that is taken is taken for both.
+/// Returns the dual-stack listener, or one for IPv4 if IPv6 is unavailable. A port in use is an error for both.
 async fn or_ipv4(dual: io::Result<TcpListener>, port: u16) -> io::Result<TcpListener> {
     match dual {
         Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
@@ -54,11 +54,11 @@ async fn or_ipv4(dual: io::Result<TcpListener>, port: u16) -> io::Result<TcpList
     }
 }
 
-/// A listener for both protocols, whatever the system's default for that is.
+/// Returns a listener for IPv6 and IPv4, independent of the system's default.
 fn dual_stack(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_only_v6(false)?;
-    // As tokio does: connections of the previous process that are still closing do not block the port.
+    // As tokio does: connections of the previous process in TIME_WAIT do not block the port.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
@@ -67,7 +67,7 @@ fn dual_stack(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// An address cannot be listened on.
+/// An address cannot be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {reason}")]
 pub struct ListenError {
@@ -81,7 +81,7 @@ fn reason(error: &io::Error) -> String {
             "another program is using this port; choose another one or end that program".into()
         }
         io::ErrorKind::PermissionDenied => {
-            "this port needs more rights; choose one from 1024 to 65535".into()
+            "this port needs more privileges; choose one from 1024 to 65535".into()
         }
         io::ErrorKind::AddrNotAvailable => {
             "this machine has no such address; choose one of its own, 127.0.0.1 for this machine alone, or 0.0.0.0 for all"
@@ -96,11 +96,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn all_addresses_are_those_of_both_protocols() {
+    async fn all_addresses_include_ipv6_and_ipv4() {
         let listener = listen("[::]:0".parse().unwrap()).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let here = TcpListener::bind("[::1]:0").await.is_ok();
-        for address in ["127.0.0.1", "::1"].into_iter().take(1 + usize::from(here)) {
+        let has_ipv6 = TcpListener::bind("[::1]:0").await.is_ok();
+        for address in ["127.0.0.1", "::1"]
+            .into_iter()
+            .take(1 + usize::from(has_ipv6))
+        {
             let (connected, accepted) = tokio::join!(
                 tokio::net::TcpStream::connect((address, port)),
                 listener.accept()
@@ -108,18 +111,18 @@ mod tests {
             connected.unwrap();
             accepted.unwrap();
         }
-        let twice = listen(SocketAddr::new([0; 8].into(), port))
+        let error = listen(SocketAddr::new([0; 8].into(), port))
             .await
             .unwrap_err();
         assert!(
-            twice
+            error
                 .to_string()
                 .contains("another program is using this port")
         );
     }
 
     #[tokio::test]
-    async fn without_ipv6_all_addresses_are_those_of_ipv4() {
+    async fn without_ipv6_all_addresses_are_ipv4_addresses() {
         let no_ipv6 = io::Error::from_raw_os_error(97); // EAFNOSUPPORT
         let listener = or_ipv4(Err(no_ipv6), 0).await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -80,7 +80,7 @@ impl<'a> RequestMetrics<'a> {
         histograms.with_label_values(&labels).observe(seconds);
         if let Some(span) = self.span {
             if let Some(exemplar) = span.exemplar(seconds) {
-                histograms.remember(&labels, exemplar);
+                histograms.record_exemplar(&labels, exemplar);
             }
             span.end(status);
         }
