@@ -2,36 +2,37 @@
 
 use std::fmt::Write;
 
-/// The text without what could steer a terminal or change the order in which it is shown: anybody may have written it.
+/// Escapes the characters of untrusted text that could control a terminal or change the display order of the text.
 #[must_use]
 pub fn escape_control(text: &str) -> String {
-    let safe = |character: char| match character {
-        hidden if is_hidden(hidden) => hidden.escape_default().collect(),
+    let escape = |character: char| match character {
+        control if is_control(control) => control.escape_default().collect(),
         other => String::from(other),
     };
-    text.chars().map(safe).collect()
+    text.chars().map(escape).collect()
 }
 
-/// JSON with such characters written as escapes, which programs read as the same text. They are nowhere but in strings.
+/// Replaces such characters in JSON by escapes, so that the parsed text is the same. They occur only in strings.
 #[must_use]
 pub fn escape_control_json(json: &str) -> String {
-    let mut safe = String::with_capacity(json.len());
+    let mut escaped = String::with_capacity(json.len());
     for character in json.chars() {
-        if is_hidden(character) {
+        if is_control(character) {
             for unit in character.encode_utf16(&mut [0; 2]) {
-                // A string takes it all.
-                let _ = write!(safe, "\\u{unit:04x}");
+                // Writing to a string does not fail.
+                let _ = write!(escaped, "\\u{unit:04x}");
             }
         } else {
-            safe.push(character);
+            escaped.push(character);
         }
     }
-    safe
+    escaped
 }
 
-/// Controls, and those that change the direction of text or break lines: Unicode's `Bidi_Control`, and its separators.
+/// Returns true for control characters, and for those that change the direction of text or break lines: Unicode's `Bidi_Control`, and
+/// its separators.
 /// Source: <https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters>.
-fn is_hidden(character: char) -> bool {
+fn is_control(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
@@ -44,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_is_shown_steers_the_terminal() {
+    fn control_characters_are_escaped() {
         assert_eq!(
             escape_control("Zoë\n\u{1b}[2J\u{9b}2J"),
             r"Zoë\n\u{1b}[2J\u{9b}2J"

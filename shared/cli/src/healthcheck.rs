@@ -1,4 +1,4 @@
-//! Queries of the health of a running service.
+//! The command `healthcheck`.
 
 use std::{
     io::{Read, Write},
@@ -11,41 +11,41 @@ use clap::Subcommand;
 
 const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What a service can do besides serving.
+/// The commands of a service.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Ask the running service whether it is healthy; the exit code tells. For containers without a shell
+    /// Query the running service; the exit code is its health. For containers without a shell
     Healthcheck {
-        /// Ask whether it is ready to serve, not only whether it is alive
+        /// Query the readiness instead of the liveness
         #[arg(long)]
         ready: bool,
     },
 }
 
 impl Command {
-    /// Carries the command out against the services that listen on these addresses.
+    /// Runs the command against the services that listen on these addresses.
     ///
     /// # Errors
-    /// A service does not answer, or says no.
+    /// A service does not respond, or is not healthy.
     pub fn run(&self, addresses: &[Addresses]) -> anyhow::Result<()> {
         let Self::Healthcheck { ready } = self;
         let path = if *ready { "/ready" } else { "/health" };
-        let ask = |address: SocketAddr| {
+        let query = |address: SocketAddr| {
             healthcheck(local(address), path).with_context(|| format!("http://{address}{path}"))
         };
         addresses.iter().try_for_each(|addresses| {
-            // Load balancers ask the public address, so that is what counts; only the other one gives reasons.
-            ask(addresses.public).or_else(|refused| addresses.management.map_or(Err(refused), &ask))
+            // Load balancers query the public address, so its response decides. Only the management address has reasons.
+            query(addresses.public).or_else(|error| addresses.management.map_or(Err(error), &query))
         })
     }
 }
 
-/// The addresses that a service listens on.
+/// The addresses of a service.
 #[derive(Clone, Copy, Debug)]
 pub struct Addresses {
-    /// For everybody.
+    /// The public address.
     pub public: SocketAddr,
-    /// For operators and Prometheus, where they have an address of their own.
+    /// The address for operators and Prometheus, if it is a separate one.
     pub management: Option<SocketAddr>,
 }
 
@@ -54,15 +54,15 @@ fn healthcheck(address: SocketAddr, path: &str) -> anyhow::Result<()> {
     stream.set_read_timeout(Some(HEALTHCHECK_TIMEOUT))?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    match answer.split_ascii_whitespace().nth(1) {
+    let mut response = String::new();
+    stream.read_to_string(&mut response)?;
+    match response.split_ascii_whitespace().nth(1) {
         Some("200") => Ok(()),
-        _ => bail!("{}", answer.lines().next_back().unwrap_or("no answer")),
+        _ => bail!("{}", response.lines().next_back().unwrap_or("no response")),
     }
 }
 
-/// A service that listens everywhere is asked on the loopback address of IPv4, which it has even where there is no IPv6.
+/// Returns the IPv4 loopback address for a service that listens on all addresses: it exists also without IPv6.
 fn local(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -20,7 +20,7 @@ pub use parse::parse;
 pub use secret::{InvalidSecret, secret};
 pub use values::{duration, socket_address, whole_number};
 
-/// The end of `main`: an error is one sentence and a failing exit code.
+/// Returns the exit code of `main`, and prints an error as one sentence.
 #[must_use]
 pub fn exit_code(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {

@@ -6,8 +6,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::escape_control;
 
-/// clap names the flag; whoever set the variable looks for the variable.
-pub(crate) fn refused_value(command: &clap::Command, error: &clap::Error) -> Option<String> {
+/// Returns an error message with the name of the variable: clap names only the flag.
+pub(crate) fn invalid_value(command: &clap::Command, error: &clap::Error) -> Option<String> {
     let (ErrorKind::ValueValidation | ErrorKind::InvalidValue) = error.kind() else {
         return None;
     };
@@ -18,16 +18,16 @@ pub(crate) fn refused_value(command: &clap::Command, error: &clap::Error) -> Opt
     };
     let flag = text(ContextKind::InvalidArg)?;
     let value = text(ContextKind::InvalidValue)?;
-    let why = std::error::Error::source(error).map(ToString::to_string);
-    let why =
-        why.or_else(|| text(ContextKind::ValidValue).map(|valid| format!("allowed are: {valid}")))?;
-    let is_it = |arg: &&clap::Arg| {
+    let reason = std::error::Error::source(error).map(ToString::to_string);
+    let reason = reason
+        .or_else(|| text(ContextKind::ValidValue).map(|valid| format!("allowed are: {valid}")))?;
+    let is_flag = |arg: &&clap::Arg| {
         arg.get_long()
             .is_some_and(|long| flag.split_whitespace().next() == Some(&format!("--{long}")))
     };
     let variable = command
         .get_arguments()
-        .find(is_it)
+        .find(is_flag)
         .and_then(|arg| arg.get_env())
         .map(|name| name.to_string_lossy());
     let name = variable.map_or_else(
@@ -39,11 +39,14 @@ pub(crate) fn refused_value(command: &clap::Command, error: &clap::Error) -> Opt
             )
         },
     );
-    Some(format!("{name} is \"{}\": {why}", escape_control(&value)))
+    Some(format!(
+        "{name} is \"{}\": {reason}",
+        escape_control(&value)
+    ))
 }
 
-/// clap does not say which argument is not text.
-pub(crate) fn not_text(command: &clap::Command, error: &clap::Error) -> Option<String> {
+/// Returns an error message with the names of variables that are not UTF-8: clap does not name them.
+pub(crate) fn invalid_utf8(command: &clap::Command, error: &clap::Error) -> Option<String> {
     if error.kind() != ErrorKind::InvalidUtf8 {
         return None;
     }
