@@ -126,7 +126,7 @@ impl Config {
             site: browser.site(),
             origins: browser.cors.cors_allowed_origins.clone(),
             page: PageConfig {
-                links: browser.links.clone(),
+                links: browser.public_urls.clone(),
                 embed_allowed_origins: embed.embed_allowed_origins.clone(),
             },
             max_viewers: max_viewers as usize,

@@ -121,7 +121,7 @@ pub struct BrowserSettings {
     pub proxies: ProxySettings,
     /// Public URLs.
     #[command(flatten)]
-    pub links: PublicUrlSettings,
+    pub public_urls: PublicUrlSettings,
     /// Other sites.
     #[command(flatten)]
     pub cors: CorsSettings,

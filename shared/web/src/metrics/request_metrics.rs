@@ -39,7 +39,7 @@ pub(crate) struct RequestMetrics<'a> {
     metrics: &'a HttpMetrics,
     method: &'static str,
     route: Option<&'a str>,
-    began: Instant,
+    start: Instant,
     span: Option<ServerSpan>,
     _active: GaugeGuard,
 }
@@ -59,7 +59,7 @@ impl<'a> RequestMetrics<'a> {
             route,
             span: ServerSpan::begin(request, method, route),
             _active: GaugeGuard::new(active.with_label_values(&[method])),
-            began: Instant::now(),
+            start: Instant::now(),
         }
     }
 
@@ -73,7 +73,7 @@ impl<'a> RequestMetrics<'a> {
 
     pub(crate) fn end(self, status: StatusCode) {
         let (method, route) = (self.method, self.route.unwrap_or(UNMATCHED));
-        let duration = self.began.elapsed();
+        let duration = self.start.elapsed();
         let histograms = &self.metrics.http_server_request_duration_seconds;
         let labels = [method, route, status.as_str()];
         let seconds = duration.as_secs_f64();
