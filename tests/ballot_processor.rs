@@ -246,7 +246,7 @@ async fn a_crash_between_commit_and_acknowledgement_changes_no_vote(storage: Sto
         ballots.extend(
             deliveries
                 .iter()
-                .map(|delivery| delivery.open(&poll()).unwrap()),
+                .map(|delivery| delivery.parse(&poll()).unwrap()),
         );
     }
     storage

@@ -163,15 +163,11 @@ async fn entries_delivered_before_the_clock_was_set_back_are_claimed(storage: St
             .claim(10, Duration::from_millis(100))
             .await
             .unwrap();
-        if !claimed.deliveries.is_empty() || Instant::now() > deadline {
+        if !claimed.entries.is_empty() || Instant::now() > deadline {
             break claimed;
         }
     };
-    let ids: Vec<_> = claimed
-        .deliveries
-        .iter()
-        .map(|delivery| delivery.id)
-        .collect();
+    let ids: Vec<_> = claimed.entries.iter().map(|delivery| delivery.id).collect();
     assert_eq!(ids, [pending_id]);
 }
 

@@ -98,10 +98,10 @@ fn oldest_waits(reports: &[ProgressReport], since_look: Duration, running: Durat
     let waits = |report: &ProgressReport| {
         let age = report.age + since_look;
         let is_silent = age > SILENT_AFTER;
-        match (is_silent, report.oldest_waits.is_zero()) {
+        match (is_silent, report.oldest_ballot_age.is_zero()) {
             (true, _) if may_be_silent => Duration::ZERO,
             (false, true) => Duration::ZERO,
-            _ => report.oldest_waits + age,
+            _ => report.oldest_ballot_age + age,
         }
     };
     // Where there is no report at all, no worker has counted since this service started.
@@ -132,7 +132,7 @@ mod tests {
         ProgressReport {
             reported_at: Timestamp::UNIX_EPOCH,
             age: seconds(age),
-            oldest_waits: seconds(oldest_waits),
+            oldest_ballot_age: seconds(oldest_waits),
         }
     }
 

@@ -138,6 +138,6 @@ pub async fn run(
         Ok(refresher::keep_fresh(&store, &poll, &publisher, &shutting_down).await?)
     });
     let ended = lifecycle.run(tasks).await;
-    settling.settle().await;
+    settling.checkpoint().await;
     ended
 }

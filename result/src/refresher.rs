@@ -41,7 +41,7 @@ pub async fn keep_fresh(
     let mut counting = Counting::new();
     let mut last: Option<(Tally, Timestamp)> = None;
     while !shutting_down.is_cancelled() {
-        let prepared = Box::pin(store.ensure_prepared());
+        let prepared = Box::pin(store.ensure_migrated());
         let read = match shutting_down.run_until_cancelled(prepared).await {
             Some(Ok(())) => store.tally().await,
             Some(Err(error)) if error.class == ErrorClass::Permanent => return Err(error),

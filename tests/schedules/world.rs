@@ -10,7 +10,7 @@ use poll::ballot::{Ballot, BallotId, VoterId};
 use prometheus::Registry;
 use proptest::prelude::*;
 use queue::Queue;
-use store::{StandingVote, Store};
+use store::{Store, StoredVote};
 use worker::{
     WorkerMetrics,
     mover::{MoveError, Mover, Pace, Progress, Step},
@@ -271,8 +271,8 @@ impl<'a> World<'a> {
         Ok(has_progress)
     }
 
-    async fn standing_votes(&self) -> Vec<StandingVote> {
-        self.store.standing_votes().try_collect().await.unwrap()
+    async fn standing_votes(&self) -> Vec<StoredVote> {
+        self.store.stored_votes().try_collect().await.unwrap()
     }
 
     async fn dead_letters(&self) -> Vec<BallotId> {

@@ -94,7 +94,7 @@ pub async fn run(
                 let checks = dependencies.iter().map(Dependency::check);
                 Check::any(checks)
                     .into_iter()
-                    .chain(queue.removed())
+                    .chain(queue.missing_file_check())
                     .collect()
             }),
             lifecycle: lifecycle.clone(),
@@ -158,7 +158,9 @@ pub async fn run(
         web::serve(listeners.public, answers, connections, ending),
     );
     let ended = lifecycle.run(tasks).await;
-    queue_thread.run(async move { queue.settle().await }).await;
+    queue_thread
+        .run(async move { queue.checkpoint().await })
+        .await;
     ended
 }
 

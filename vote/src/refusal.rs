@@ -146,7 +146,7 @@ impl From<QueueError> for Refusal {
         match error {
             QueueError::Timeout(_) => Self::Timeout,
             QueueError::Unavailable(_) => Self::Unavailable,
-            QueueError::Refused(_) => Self::NotStored,
+            QueueError::Rejected(_) => Self::NotStored,
         }
     }
 }

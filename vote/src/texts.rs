@@ -155,7 +155,7 @@ mod tests {
         for (error, is_known) in [
             (QueueError::Timeout(Duration::from_millis(400)), false),
             (QueueError::Unavailable("broken pipe".into()), false),
-            (QueueError::Refused("out of memory".into()), true),
+            (QueueError::Rejected("out of memory".into()), true),
         ] {
             let refusal = Refusal::from(error);
             for language in Language::ALL {

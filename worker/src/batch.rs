@@ -37,7 +37,7 @@ impl<'a> Batch<'a> {
             dead: Vec::new(),
         };
         for delivery in deliveries {
-            match delivery.open(poll) {
+            match delivery.parse(poll) {
                 Ok(ballot) => batch.ballots.push((ballot, delivery)),
                 Err(reason) => batch.dead.push(dead_letter(delivery, &reason)),
             }
@@ -97,9 +97,11 @@ async fn ensure_others_are_taken(refused: &CastBallot, store: &Store) -> Result<
     canary.ballot.voter = VoterId::random();
     canary.ballot.traceparent = None;
     match store.try_upsert(&canary).await {
-        Err(error) if error.class == ErrorClass::Permanent => Err(error.that_may_pass().because(
-            "the table votes refuses every ballot like this one; remove what was added to it",
-        )),
+        Err(error) if error.class == ErrorClass::Permanent => {
+            Err(error.into_retryable().with_context(
+                "the table votes refuses every ballot like this one; remove what was added to it",
+            ))
+        }
         outcome => outcome,
     }
 }

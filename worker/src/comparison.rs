@@ -15,7 +15,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 /// Compares until the service closes.
 pub async fn run(store: &Store, metrics: &WorkerMetrics, shutting_down: &CancellationToken) {
     while !shutting_down.is_cancelled() {
-        let wait = if store.is_prepared() && compare(store, metrics, shutting_down).await {
+        let wait = if store.is_migrated() && compare(store, metrics, shutting_down).await {
             INTERVAL
         } else {
             RETRY_INTERVAL

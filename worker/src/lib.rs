@@ -78,8 +78,8 @@ pub async fn run(
                     .into_iter()
                     .chain([store.check()])
                     .chain(movers)
-                    .chain(files.0.removed())
-                    .chain(files.1.removed())
+                    .chain(files.0.missing_file_check())
+                    .chain(files.1.missing_file_check())
                     .collect()
             }),
             lifecycle: lifecycle.clone(),
@@ -146,7 +146,7 @@ pub async fn run(
         });
     }
     let ended = lifecycle.run(tasks).await;
-    store.settle().await;
+    store.checkpoint().await;
     ended
 }
 
@@ -189,10 +189,10 @@ async fn move_ballots(
 ) -> anyhow::Result<()> {
     let mut backoff = Backoff::default();
     while !shutting_down.is_cancelled() {
-        if !store.is_prepared() {
+        if !store.is_migrated() {
             heartbeat.rest();
         }
-        let prepared = Box::pin(store.ensure_prepared());
+        let prepared = Box::pin(store.ensure_migrated());
         let turn = match shutting_down.run_until_cancelled(prepared).await {
             Some(Ok(())) => {
                 heartbeat.beat();

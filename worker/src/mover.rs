@@ -182,15 +182,15 @@ impl Mover {
                     .inc_by(claimed.deleted.len() as u64);
                 tracing::error!(ballots = ?claimed.deleted, "ballots were removed from the queue before they were stored");
             }
-            if !claimed.deliveries.is_empty() {
+            if !claimed.entries.is_empty() {
                 self.metrics
                     .worker_ballots_reclaimed_total
-                    .inc_by(claimed.deliveries.len() as u64);
+                    .inc_by(claimed.entries.len() as u64);
                 tracing::info!(
-                    ballots = claimed.deliveries.len(),
+                    ballots = claimed.entries.len(),
                     "took over what another worker left"
                 );
-                return Ok(claimed.deliveries);
+                return Ok(claimed.entries);
             }
             self.claim_due = Instant::now() + self.pace.claim_min_idle / 2;
         }
@@ -209,12 +209,12 @@ impl Mover {
         };
         if self.is_ahead(newest) {
             let now = before_now();
-            self.store.bound_cast_times(now).await?;
+            self.store.clamp_cast_times(now).await?;
             newest_ms = now.as_millisecond().unsigned_abs();
         }
         match self.consumer.raise_last_id(newest_ms).await {
             // Rights that are missing, most likely: no reason to leave ballots lying.
-            Err(QueueError::Refused(why)) => {
+            Err(QueueError::Rejected(why)) => {
                 tracing::warn!(
                     why,
                     "the queue's ids cannot be kept above those of stored ballots"
@@ -232,7 +232,7 @@ impl Mover {
     ) -> Result<(), StoreError> {
         let span = self.consumer.begin_batch(deliveries, since);
         let batch = Batch::sort(deliveries, &self.poll);
-        let outcome = span.around(batch.store(&self.store)).await;
+        let outcome = span.instrument(batch.store(&self.store)).await;
         let entries = |outcome| {
             self.metrics
                 .worker_ballots_processed_total
@@ -278,7 +278,7 @@ impl Mover {
     /// A mover that was taken for dead and still holds a ballot of that future would put it above newer votes: so this is for
     /// an operator who has stopped all others, and for a single shard.
     async fn restart_ids(&mut self, last: BallotId) -> Result<(), MoveError> {
-        let votes = self.store.bound_cast_times(before_now()).await?;
+        let votes = self.store.clamp_cast_times(before_now()).await?;
         if self.consumer.restart_ids(last).await? {
             tracing::warn!(%last, votes, "the queue's ids were ahead of the clock; new ones follow it again");
         }

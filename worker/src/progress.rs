@@ -29,13 +29,13 @@ pub async fn report(
         .await
         .is_some()
     {
-        let Some(oldest_waits) = backlog.oldest_waits() else {
+        let Some(oldest_ballot_age) = backlog.oldest_waits() else {
             continue;
         };
         let progress = WorkerProgress {
             worker: worker.to_owned(),
             last_batch_at: last_batch_at(metrics),
-            oldest_waits,
+            oldest_ballot_age,
         };
         let reported = shutting_down.run_until_cancelled(store.report_progress(&progress));
         // A store that is away is said by its probe; whoever shows the result misses the report.

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use cli::spreadsheet::{BYTE_ORDER_MARK, text_cell};
 use futures_util::TryStreamExt;
-use store::{StandingVote, Store, StoreError};
+use store::{Store, StoreError, StoredVote};
 use tempfile::NamedTempFile;
 
 use super::{counted, output::unless_closed};
@@ -59,10 +59,10 @@ impl Settings {
         }
         let mut table = csv::Writer::from_writer(out);
         table.write_record(["voter", "choice", "cast_at"])?;
-        let mut votes = store.standing_votes();
+        let mut votes = store.stored_votes();
         let mut count = 0;
         while let Some(vote) = votes.try_next().await? {
-            let StandingVote {
+            let StoredVote {
                 voter,
                 choice,
                 cast_at,

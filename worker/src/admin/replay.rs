@@ -76,7 +76,7 @@ impl Replay {
         for letter in letters {
             let opened = StreamEntry::from_payload(letter.id, &letter.payload)
                 .map_err(|error| error.to_string())
-                .and_then(|delivery| delivery.open(poll).map_err(|error| error.to_string()));
+                .and_then(|delivery| delivery.parse(poll).map_err(|error| error.to_string()));
             match opened {
                 Ok(ballot) => ballots.push(ballot),
                 Err(reason) => self.refused.push((letter.id, reason)),
@@ -98,7 +98,7 @@ impl Replay {
                 (Ok(done), _) => {
                     self.done.replayed += done.replayed;
                     self.done.stale += done.stale;
-                    self.done.gone += done.gone;
+                    self.done.missing += done.missing;
                 }
                 (Err(error), [only]) if error.class == ErrorClass::Permanent => {
                     self.refused.push((only.id, error.to_string()));
@@ -117,14 +117,14 @@ impl Replay {
         let Replayed {
             replayed,
             stale,
-            gone,
+            missing,
         } = self.done;
         println!("{} replayed", counted(replayed, "dead letter"));
         if stale > 0 {
             println!("{stale} of them changed no vote: the voter has a newer one");
         }
-        if gone > 0 {
-            println!("{gone} more had been replayed or deleted meanwhile");
+        if missing > 0 {
+            println!("{missing} more had been replayed or deleted meanwhile");
         }
         for (id, reason) in &self.refused {
             eprintln!("{id}: {}", escape_control(reason));
