@@ -123,7 +123,7 @@ impl Dependency {
         !was_up && state.last.is_ok()
     }
 
-    /// Returns the outcome of the last probe for `/ready`. Errors count from [`FAILURE_THRESHOLD`] in a row on.
+    /// Returns the outcome of the last probe for `/ready`. Errors count from the third in a row on.
     #[must_use]
     pub fn check(&self) -> Check {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

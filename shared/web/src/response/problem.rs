@@ -90,7 +90,7 @@ problem_kinds! {
     Overloaded = SERVICE_UNAVAILABLE "overloaded",
     /// The queue did not confirm the vote, which may or may not be stored: send it again.
     QueueUnavailable = SERVICE_UNAVAILABLE "queue-unavailable",
-    /// The result has not been read from the store yet.
+    /// The result has not been read from the store yet, or cannot be read.
     ResultUnavailable = SERVICE_UNAVAILABLE "result-unavailable",
     /// Too many clients are connected. A vote was not stored: send it again.
     TooManyConnections = SERVICE_UNAVAILABLE "too-many-connections",

@@ -95,7 +95,8 @@ impl ClientKind {
         })
     }
 
-    /// Replaces the problem document of a response to a browser with a page. Other responses are unchanged.
+    /// Replaces a problem document with a page if the client is a browser and any page may get the problem. Other responses are
+    /// unchanged.
     pub(crate) fn convert_problem(&self, response: Response, base_path: &BasePath) -> Response {
         let content_type = response.headers().get(header::CONTENT_TYPE);
         match self {
@@ -123,7 +124,7 @@ fn render_problem_as_html(problem: Response, browser: &Browser, base_path: &Base
     let language = browser.language;
     let texts = &TEXTS[language];
     let status = problem.status();
-    // Other problems are specific to a page, which shows them itself.
+    // The problems that any page may get. Others stay problem documents.
     let text = match status {
         StatusCode::NOT_FOUND => &texts.not_found,
         StatusCode::METHOD_NOT_ALLOWED => &texts.not_allowed,
