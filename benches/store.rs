@@ -5,20 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use local_servers::block_on;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use store::{Store, StoreConfig};
 
 /// The batch size of a worker.
 const BATCH: u64 = 1000;
-
-/// Runs a future to completion.
-pub fn block_on<T>(work: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime can be built");
-    runtime.block_on(work)
-}
 
 /// A database with the tables of the store.
 pub struct Votes {

@@ -1,6 +1,7 @@
 //! Votes by the page's form into the embedded database, each on the disk before its response.
 
 use anyhow::ensure;
+use local_servers::block_on;
 use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
 
@@ -9,7 +10,6 @@ use crate::{
     client::{RequestKind, RequestStats, Requests, Task, run_task},
     report::{Report, Target},
     service::Service,
-    store::block_on,
 };
 
 pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {

@@ -43,7 +43,7 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
 }
 
 fn prepare() -> anyhow::Result<(Postgres, Votes)> {
-    let postgres = Postgres::start_with(&LARGE_TABLE_SETTINGS)?;
+    let postgres = Postgres::start_with(LARGE_TABLE_SETTINGS)?;
     let votes = Votes::prepare(postgres.database("rows")?)?;
     Ok((postgres, votes))
 }

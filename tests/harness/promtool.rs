@@ -5,7 +5,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use super::server::{container_engine_error, find_program};
+use super::{find_program, server::container_engine_error};
 
 const IMAGE: &str = "prom/prometheus:v3.13.3";
 

@@ -1,20 +1,16 @@
 //! A server that a test may kill, restart and freeze: a container or a local process.
 //!
-//! When the test program ends, even by SIGKILL, its servers end, too: a shell waits until its standard input closes and
-//! then cleans up.
+//! Both end with the test program, even if it is killed.
 
 use std::{
-    ffi::OsStr,
     fs,
-    io::{BufRead, BufReader},
-    os::unix::{fs::chown, process::CommandExt},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::Mutex,
+    path::Path,
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
 
+use local_servers::{Guard, ServerProcess};
 use testcontainers::{
     ContainerRequest, GenericImage, ImageExt, core::IntoContainerPort, runners::AsyncRunner,
 };
@@ -29,47 +25,17 @@ pub enum Server {
     /// A container, by its id.
     Container { id: String, _guard: Guard },
     /// A local process with a folder of its own.
-    Process(Box<Process>),
-}
-
-#[derive(Debug)]
-pub struct Process {
-    folder: PathBuf,
-    user: Option<u32>,
-    command: Vec<String>,
-    _folder_guard: Guard,
-    running: Mutex<Option<(Guard, String)>>,
+    Process(ServerProcess),
 }
 
 impl Server {
     /// Starts a program in a new folder, as an unprivileged user.
     pub fn process(
-        what: &str,
+        name: &str,
         prepare: impl FnOnce(&Path, Option<u32>) -> Result<(), String>,
         command: impl FnOnce(&Path) -> Vec<String>,
     ) -> Result<Self, String> {
-        let folder = tempfile::Builder::new()
-            .prefix(what)
-            .tempdir()
-            .map_err(|error| error.to_string())?
-            .keep();
-        let user = unprivileged_user();
-        if let Some(user) = user {
-            chown(&folder, Some(user), None).map_err(|error| error.to_string())?;
-        }
-        let command = command(&folder);
-        // Waits for the guard that ends the server: both wake up at the same time.
-        let folder_guard = Guard::new("read -r _; sleep 1; rm -rf \"$1\"", [&folder], user)?;
-        let server = Self::Process(Box::new(Process {
-            folder: folder.clone(),
-            user,
-            command,
-            _folder_guard: folder_guard,
-            running: Mutex::default(),
-        }));
-        prepare(&folder, user)?;
-        server.start();
-        Ok(server)
+        ServerProcess::start(name, prepare, command).map(Self::Process)
     }
 
     /// Kills it with SIGKILL.
@@ -87,12 +53,11 @@ impl Server {
         self.signal_until_ended(|| match self {
             Self::External => panic!("an external server cannot be ended"),
             // Fails if the server has just ended.
-            Self::Container { id, .. } => run_quietly("docker", ["kill", "--signal", "QUIT", id]),
-            Self::Process(process) => {
-                if let Some(pid) = process.pid() {
-                    run_quietly("kill", ["-QUIT", &pid]);
-                }
+            Self::Container { id, .. } => {
+                let mut kill = Command::new("docker");
+                let _ = kill.args(["kill", "--signal", "QUIT", id]).output();
             }
+            Self::Process(process) => process.signal_main("QUIT"),
         });
     }
 
@@ -125,10 +90,7 @@ impl Server {
                 assert!(output.status.success(), "docker inspect {id}: {output:?}");
                 output.stdout.starts_with(b"true")
             }
-            // The guard's shell reaps it, so its process id is free once it has ended.
-            Self::Process(process) => process
-                .pid()
-                .is_some_and(|pid| Path::new("/proc").join(pid).join("exe").exists()),
+            Self::Process(process) => process.is_running(),
         }
     }
 
@@ -142,7 +104,7 @@ impl Server {
                 docker(["cp", &path, &format!("{id}:/data/{name}")]);
             }
             Self::Process(process) => {
-                fs::write(process.folder.join(name), "").expect("the folder is ours");
+                fs::write(process.folder().join(name), "").expect("the folder is ours");
             }
         }
     }
@@ -160,7 +122,7 @@ impl Server {
                 let copy = copy.display().to_string();
                 docker(["cp", &copy, &format!("{id}:/data/")]);
             }
-            Self::Process(process) => edit(&process.folder.join(folder)),
+            Self::Process(process) => edit(&process.folder().join(folder)),
         }
     }
 
@@ -181,7 +143,7 @@ impl Server {
     pub fn log(&self) -> String {
         match self {
             Self::Process(process) => {
-                fs::read_to_string(process.folder.join("log")).unwrap_or_default()
+                fs::read_to_string(process.folder().join("log")).unwrap_or_default()
             }
             Self::External | Self::Container { .. } => String::new(),
         }
@@ -192,7 +154,7 @@ impl Server {
         match self {
             Self::External => {}
             Self::Container { id, .. } => docker(["start", id]),
-            Self::Process(process) => process.start(),
+            Self::Process(process) => process.restart(),
         }
     }
 
@@ -215,85 +177,6 @@ impl Server {
     }
 }
 
-impl Process {
-    fn start(&self) {
-        let script = "cd \"$1\"; shift; \"$@\" </dev/null >>log 2>&1 & echo $!; read -r _; pkill -KILL -P $!; kill -KILL $!; wait";
-        let folder = self.folder.display().to_string();
-        let mut guard = Guard::new(script, [folder].iter().chain(&self.command), self.user)
-            .expect("a shell can be started");
-        let pid = guard.first_line();
-        *self.running.lock().unwrap() = Some((guard, pid));
-    }
-
-    fn kill(&self) {
-        drop(self.running.lock().unwrap().take());
-    }
-
-    fn pid(&self) -> Option<String> {
-        let running = self.running.lock().unwrap();
-        running.as_ref().map(|(_, pid)| pid.clone())
-    }
-
-    /// Signals the server and its child processes: Postgres has one for each connection.
-    fn signal(&self, signal: &str) {
-        if let Some(pid) = self.pid() {
-            let signal = format!("-{signal}");
-            run_quietly("pkill", [&signal, "-P", &pid]);
-            run_quietly("kill", [&signal, &pid]);
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill();
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
-/// A shell that cleans up when its standard input closes.
-#[derive(Debug)]
-pub struct Guard(Child);
-
-impl Guard {
-    fn new(
-        script: &str,
-        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
-        user: Option<u32>,
-    ) -> Result<Self, String> {
-        let mut command = Command::new("sh");
-        command.args(["-c", script, "sh"]).args(arguments);
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
-        // Ctrl-C must reach only the test program; the guard waits for its end.
-        command.process_group(0);
-        if let Some(user) = user {
-            command.uid(user);
-        }
-        command
-            .spawn()
-            .map(Self)
-            .map_err(|error| format!("sh cannot be started: {error}"))
-    }
-
-    fn first_line(&mut self) -> String {
-        let mut line = String::new();
-        BufReader::new(self.0.stdout.as_mut().expect("stdout is piped"))
-            .read_line(&mut line)
-            .expect("the guard prints a line");
-        line.trim().to_owned()
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        let _ = self.0.wait();
-    }
-}
-
 /// Pauses a container, and retries if the container runtime gave up: on a busy machine the kernel may need longer to
 /// freeze all processes than the runtime waits.
 fn pause(id: &str) {
@@ -312,11 +195,6 @@ fn pause(id: &str) {
     }
 }
 
-/// Runs a command that may fail.
-fn run_quietly<const N: usize>(program: &str, arguments: [&str; N]) {
-    let _ = Command::new(program).args(arguments).output();
-}
-
 fn docker<const N: usize>(arguments: [&str; N]) {
     let output = Command::new("docker")
         .args(arguments)
@@ -327,31 +205,6 @@ fn docker<const N: usize>(arguments: [&str; N]) {
         "docker {arguments:?}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-}
-
-/// The id of an unprivileged user if the tests run as root: Postgres does not start as root.
-pub fn unprivileged_user() -> Option<u32> {
-    let passwd = fs::read_to_string("/etc/passwd").ok()?;
-    let number = |name: &str, field: usize| {
-        let line = passwd
-            .lines()
-            .find(|line| line.split(':').next() == Some(name))?;
-        line.split(':').nth(field)?.parse::<u32>().ok()
-    };
-    rustix::process::geteuid()
-        .is_root()
-        .then(|| number("postgres", 2).or_else(|| number("nobody", 2)))
-        .flatten()
-}
-
-/// The path of a program, which is in one of these folders or on the `PATH`.
-pub fn find_program(name: &str, more: &[PathBuf]) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    more.iter()
-        .cloned()
-        .chain(std::env::split_paths(&path))
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file())
 }
 
 /// Starts a container and publishes its port on a free local port, which is returned. The server may not be ready yet.
