@@ -2,6 +2,7 @@
 //! little CPU, so that the rest of the machine is left to what is measured.
 
 mod connection;
+mod events;
 mod requests;
 mod steady;
 mod viewers;
@@ -15,6 +16,8 @@ use std::{
 use anyhow::{Context, ensure};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+pub use connection::Connection;
 
 /// The argument that runs this program as the clients.
 pub const ROLE: &str = "client";
