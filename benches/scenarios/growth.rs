@@ -154,12 +154,16 @@ fn backlogs(scale: Scale, report: &mut Report, redis: &Redis) -> anyhow::Result<
     let postgres = Postgres::start()?;
     let votes = Votes::prepare(postgres.database("backlogs")?)?;
     let vote = Service::start("vote", &[("QUEUE_URL", &redis.url)])?;
-    let voters = scale.of(100_000, 5_000);
-    votes.fill(0, voters)?;
+    let voter_count = scale.of(100_000, 5_000);
+    votes.fill(0, voter_count)?;
     let (mut accepted, mut stored) = (Vec::new(), Vec::new());
     for (times, round) in [(1, 1), (10, 2), (100, 3)] {
-        let waiting = times * voters;
-        backlog::fill(redis, (0..waiting).map(|number| number % voters), round)?;
+        let waiting = times * voter_count;
+        backlog::fill(
+            redis,
+            (0..waiting).map(|number| number % voter_count),
+            round,
+        )?;
         let stats: RequestStats = run_task(&Task::Requests(Requests {
             address: vote.address,
             kind: RequestKind::Vote {
@@ -173,7 +177,7 @@ fn backlogs(scale: Scale, report: &mut Report, redis: &Redis) -> anyhow::Result<
         let what = format!("votes accepted, {waiting} waiting before");
         report.value(what, "/s", &[stats.per_second], Target::None);
         accepted.push(1.0 / stats.per_second);
-        let Drained { per_second, .. } = backlog::drain(redis, &votes, voters, 1)?;
+        let Drained { per_second, .. } = backlog::drain(redis, &votes, voter_count, 1)?;
         let what = format!("repeat voters stored, {waiting} waiting before");
         report.value(what, "/s", &[per_second], Target::None);
         stored.push(1.0 / per_second);
