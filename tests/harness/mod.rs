@@ -5,6 +5,7 @@ pub mod browser;
 pub mod client_pool;
 pub mod cluster;
 pub mod collector;
+pub mod container;
 pub mod debian;
 pub mod document;
 pub mod load_balancer;

@@ -10,12 +10,7 @@ use local_servers::postgres as local;
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use testcontainers::ImageExt;
 
-use super::{
-    block_on_thread, free_port,
-    server::{self, Server},
-    tls::Certificate,
-    unique,
-};
+use super::{block_on_thread, container, free_port, server::Server, tls::Certificate, unique};
 
 const TAG: &str = "18";
 const PORT: u16 = 5432;
@@ -89,7 +84,7 @@ fn start(certificate: Option<&Certificate>) -> Result<(Server, u16), String> {
             certificate.map_or("", |_| &tls)
         )
     };
-    let container = server::start_container("postgres", TAG, PORT, |image| {
+    let container = container::start("postgres", TAG, PORT, |image| {
         const FOLDER: &str = "/var/lib/postgresql";
         let Some(tls) = certificate else {
             let command = format!("postgres {}", flags(FOLDER));

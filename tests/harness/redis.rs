@@ -10,11 +10,7 @@ use rand::Rng;
 use redis::{Commands, Connection};
 use testcontainers::ImageExt;
 
-use super::{
-    TIMEOUT, free_port, power,
-    server::{self, Server},
-    tls::Certificate,
-};
+use super::{TIMEOUT, container, free_port, power, server::Server, tls::Certificate};
 
 const TAG: &str = "8.2";
 const PORT: u16 = 6379;
@@ -49,21 +45,12 @@ fn external() -> Option<RedisServer> {
 
 /// Starts a Redis for one test, which may break it.
 pub fn dedicated() -> Result<RedisServer, String> {
-    let redis = start(&Options::default(), |port| {
-        vec!["--port".into(), port.to_string()]
-    })?;
-    redis.wait_until_ready()?;
-    Ok(redis)
+    start_until_ready(&Options::default(), "")
 }
 
 /// Starts a Redis for one test that loads its keys slowly after a restart and replies `LOADING` meanwhile.
 pub fn slow_to_load() -> Result<RedisServer, String> {
-    let redis = start(&Options::default(), |port| {
-        let flags = format!("--port {port} --key-load-delay 300");
-        flags.split(' ').map(str::to_owned).collect()
-    })?;
-    redis.wait_until_ready()?;
-    Ok(redis)
+    start_until_ready(&Options::default(), "--key-load-delay 300")
 }
 
 /// Starts a Redis for one test, which may call [`RedisServer::lose_power`].
@@ -74,12 +61,7 @@ pub fn with_power_loss() -> Result<RedisServer, String> {
         preload: Some(power::library()?),
         ..Options::default()
     };
-    let redis = start(&options, |port| {
-        let flags = format!("--port {port} --protected-mode no");
-        flags.split(' ').map(str::to_owned).collect()
-    })?;
-    redis.wait_until_ready()?;
-    Ok(redis)
+    start_until_ready(&options, "--protected-mode no")
 }
 
 /// Starts a Redis whose files cannot grow beyond 32 KiB, as on a full disk, until it is restarted after
@@ -90,13 +72,18 @@ pub fn with_full_disk() -> Result<RedisServer, String> {
         wrapper: &["sh", "-c", &script, "sh"],
         ..Options::default()
     };
-    let redis = start(&options, |port| {
-        // The image disables the protected mode only for its own command.
-        let flags = format!("--port {port} --protected-mode no");
-        flags.split(' ').map(str::to_owned).collect()
-    })?;
+    // The image disables the protected mode only for its own command.
+    start_until_ready(&options, "--protected-mode no")
+}
+
+fn start_until_ready(options: &Options<'_>, flags: &str) -> Result<RedisServer, String> {
+    let redis = start(options, |port| words(&format!("--port {port} {flags}")))?;
     redis.wait_until_ready()?;
     Ok(redis)
+}
+
+fn words(flags: &str) -> Vec<String> {
+    flags.split_whitespace().map(str::to_owned).collect()
 }
 
 /// Starts a Redis that accepts only this user, and only over TLS. It may not be ready yet.
@@ -128,10 +115,9 @@ fn start_with_tls(
         ..Options::default()
     };
     let mut redis = start(&options, |port| {
-        let flags = format!(
+        words(&format!(
             "--port 0 --tls-port {port} --tls-auth-clients {client_certificates} --user default off --user {user} on >{password} ~* &* +@all"
-        );
-        flags.split(' ').map(str::to_owned).collect()
+        ))
     })?;
     redis.url = redis.url.replace(
         "redis://127.0.0.1",
@@ -182,7 +168,7 @@ fn start(
 }
 
 fn start_container(options: &Options<'_>, flags: Vec<String>) -> Result<(Server, u16), String> {
-    server::start_container("redis", TAG, PORT, |image| {
+    container::start("redis", TAG, PORT, |image| {
         let request = image.with_cmd(
             options
                 .wrapper

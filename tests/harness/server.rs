@@ -11,11 +11,11 @@ use std::{
 };
 
 use local_servers::{Guard, ServerProcess};
-use testcontainers::{
-    ContainerRequest, GenericImage, ImageExt, core::IntoContainerPort, runners::AsyncRunner,
-};
 
-use super::{TIMEOUT, block_on_thread, free_port};
+use super::{
+    TIMEOUT,
+    container::{self, docker},
+};
 
 /// A server, running or stopped.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Server {
     pub fn kill(&self) {
         match self {
             Self::External => panic!("an external server cannot be killed"),
-            Self::Container { id, .. } => docker(["kill", id]),
+            Self::Container { id, .. } => drop(docker(&["kill", id])),
             Self::Process(process) => process.kill(),
         }
     }
@@ -83,12 +83,7 @@ impl Server {
         match self {
             Self::External => panic!("an external server does not end"),
             Self::Container { id, .. } => {
-                let output = Command::new("docker")
-                    .args(["inspect", "--format", "{{.State.Running}}", id])
-                    .output();
-                let output = output.expect("docker can be run");
-                assert!(output.status.success(), "docker inspect {id}: {output:?}");
-                output.stdout.starts_with(b"true")
+                docker(&["inspect", "--format", "{{.State.Running}}", id]).starts_with("true")
             }
             Self::Process(process) => process.is_running(),
         }
@@ -101,7 +96,7 @@ impl Server {
             Self::Container { id, .. } => {
                 let file = tempfile::NamedTempFile::new().expect("a file can be made");
                 let path = file.path().display().to_string();
-                docker(["cp", &path, &format!("{id}:/data/{name}")]);
+                docker(&["cp", &path, &format!("{id}:/data/{name}")]);
             }
             Self::Process(process) => {
                 fs::write(process.folder().join(name), "").expect("the folder is ours");
@@ -117,10 +112,10 @@ impl Server {
                 let here = tempfile::tempdir().expect("a folder can be made");
                 let copy = here.path().join(folder);
                 let destination = here.path().display().to_string();
-                docker(["cp", &format!("{id}:/data/{folder}"), &destination]);
+                docker(&["cp", &format!("{id}:/data/{folder}"), &destination]);
                 edit(&copy);
                 let copy = copy.display().to_string();
-                docker(["cp", &copy, &format!("{id}:/data/")]);
+                docker(&["cp", &copy, &format!("{id}:/data/")]);
             }
             Self::Process(process) => edit(&process.folder().join(folder)),
         }
@@ -132,11 +127,11 @@ impl Server {
             return None;
         };
         let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
-        let output = Command::new("docker")
-            .args(["inspect", "--format", format, id])
-            .output();
-        let output = output.expect("docker can be run");
-        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        Some(
+            docker(&["inspect", "--format", format, id])
+                .trim()
+                .to_owned(),
+        )
     }
 
     /// The log of a process; empty for others.
@@ -153,7 +148,7 @@ impl Server {
     pub fn start(&self) {
         match self {
             Self::External => {}
-            Self::Container { id, .. } => docker(["start", id]),
+            Self::Container { id, .. } => drop(docker(&["start", id])),
             Self::Process(process) => process.restart(),
         }
     }
@@ -162,7 +157,7 @@ impl Server {
     pub fn freeze(&self) {
         match self {
             Self::External => panic!("an external server cannot be frozen"),
-            Self::Container { id, .. } => pause(id),
+            Self::Container { id, .. } => container::pause(id),
             Self::Process(process) => process.signal("STOP"),
         }
     }
@@ -171,78 +166,8 @@ impl Server {
     pub fn thaw(&self) {
         match self {
             Self::External => {}
-            Self::Container { id, .. } => docker(["unpause", id]),
+            Self::Container { id, .. } => drop(docker(&["unpause", id])),
             Self::Process(process) => process.signal("CONT"),
         }
-    }
-}
-
-/// Pauses a container, and retries if the container runtime gave up: on a busy machine the kernel may need longer to
-/// freeze all processes than the runtime waits.
-fn pause(id: &str) {
-    let deadline = Instant::now() + TIMEOUT;
-    loop {
-        let output = Command::new("docker").args(["pause", id]).output();
-        let output = output.expect("docker can be run");
-        if output.status.success() {
-            return;
-        }
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            stderr.contains("unable to freeze") && Instant::now() < deadline,
-            "docker pause {id}: {stderr}"
-        );
-    }
-}
-
-fn docker<const N: usize>(arguments: [&str; N]) {
-    let output = Command::new("docker")
-        .args(arguments)
-        .output()
-        .expect("docker can be run");
-    assert!(
-        output.status.success(),
-        "docker {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
-
-/// Starts a container and publishes its port on a free local port, which is returned. The server may not be ready yet.
-pub fn start_container(
-    name: &str,
-    tag: &str,
-    port: u16,
-    configure: impl FnOnce(GenericImage) -> ContainerRequest<GenericImage>,
-) -> Result<(Server, u16), String> {
-    let host_port = free_port();
-    let image = GenericImage::new(name, tag);
-    let server = run(|| configure(image).with_mapped_port(host_port, port.tcp()))?;
-    Ok((server, host_port))
-}
-
-/// Starts a container without published ports.
-pub fn run(request: impl FnOnce() -> ContainerRequest<GenericImage>) -> Result<Server, String> {
-    if let Some(why) = container_engine_error() {
-        return Err(why);
-    }
-    let request = request();
-    let container =
-        block_on_thread(async move { request.start().await.map_err(|error| error.to_string()) })?;
-    let id = container.id().to_owned();
-    let guard = Guard::new("read -r _; docker rm --force --volumes \"$1\"", [&id], None)?;
-    // The guard removes the container: no destructor runs at the end of the program.
-    std::mem::forget(container);
-    Ok(Server::Container { id, _guard: guard })
-}
-
-/// The reason why containers cannot be used, if there is one.
-pub fn container_engine_error() -> Option<String> {
-    match Command::new("docker")
-        .args(["version", "--format", "{{.Server.Version}}"])
-        .output()
-    {
-        Ok(output) if output.status.success() => None,
-        Ok(_) => Some("no container engine responds".into()),
-        Err(error) => Some(format!("docker cannot be run: {error}")),
     }
 }
