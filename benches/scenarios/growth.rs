@@ -1,11 +1,12 @@
 //! The cost of a vote by the number of stored votes and by the length of the queue.
 
 use super::{
-    Scale,
+    NEW_VOTES, Scale,
     backlog::{self, Drained},
+    requests,
 };
 use crate::{
-    client::{RequestKind, RequestStats, Requests, Task, run_task},
+    client::{RequestStats, run_task},
     report::{Report, Target},
     rounds::Spread,
     servers::{LARGE_TABLE_SETTINGS, Postgres, Redis},
@@ -164,16 +165,7 @@ fn backlogs(scale: Scale, report: &mut Report, redis: &Redis) -> anyhow::Result<
             (0..waiting).map(|number| number % voter_count),
             round,
         )?;
-        let stats: RequestStats = run_task(&Task::Requests(Requests {
-            address: vote.address,
-            kind: RequestKind::Vote {
-                gzip: false,
-                repeat: false,
-            },
-            connections: 64,
-            warm_up: scale.warm_up(),
-            duration: scale.duration(),
-        }))?;
+        let stats: RequestStats = run_task(&requests(scale, vote.address, NEW_VOTES, 64))?;
         let what = format!("votes accepted, {waiting} waiting before");
         report.value(what, "/s", &[stats.per_second], Target::None);
         accepted.push(1.0 / stats.per_second);
