@@ -51,7 +51,7 @@ impl Votes {
         self.execute("TRUNCATE votes, dead_letters; CHECKPOINT")
     }
 
-    /// Whether the running tally equals the counted votes.
+    /// Returns true if the running tally equals the counted votes.
     pub fn tally_matches_votes(&self) -> anyhow::Result<bool> {
         let differences = self.number(
             "SELECT count(*) FROM (SELECT vote, count(*) FROM votes GROUP BY vote) AS counted (option, votes)

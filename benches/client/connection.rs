@@ -20,7 +20,7 @@ pub struct Response {
     pub status: u16,
     /// The name and value at the beginning of `Set-Cookie`.
     pub cookie: Option<Vec<u8>>,
-    /// Whether the server closes the connection after this response.
+    /// True if the server closes the connection after this response.
     pub closes: bool,
 }
 

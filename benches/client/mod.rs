@@ -49,9 +49,9 @@ pub struct Requests {
 pub enum RequestKind {
     /// A vote by the page's form.
     Vote {
-        /// Whether the request accepts a compressed response, as browsers do.
+        /// True if the request accepts a compressed response, as browsers do.
         gzip: bool,
-        /// Whether every second vote changes the vote of the voter before.
+        /// True if every second vote changes the vote of the voter before.
         repeat: bool,
     },
     /// `GET` of this path.

@@ -247,7 +247,7 @@ pub fn images() -> Result<&'static Images, String> {
     IMAGES.get_or_init(make).as_ref().map_err(Clone::clone)
 }
 
-/// Whether the tests use the images that the Dockerfile compiles.
+/// Returns true if the tests use the images that the Dockerfile compiles.
 pub fn uses_dockerfile_images() -> bool {
     std::env::var("TEST_IMAGES").is_ok_and(|from| from == "dockerfile")
 }

@@ -93,7 +93,7 @@ impl ServerProcess {
         }
     }
 
-    /// Whether the process has not ended.
+    /// Returns true until the process has ended.
     #[must_use]
     pub fn is_running(&self) -> bool {
         // The guard's shell reaps it, so its process id is free once it has ended.
