@@ -1,4 +1,4 @@
-//! The whole voting application in one process: `vote`, `worker` and `result` side by side, composed and nothing more.
+//! The whole voting application in one process: the services `vote`, `worker` and `result`.
 
 mod settings;
 
@@ -10,27 +10,27 @@ use web::BasePath;
 
 pub use settings::{Addresses, Config, Settings};
 
-/// A bound listener for each service.
+/// The bound listeners of the services.
 #[derive(Debug)]
 pub struct Listeners {
-    /// For the voting page.
+    /// Listeners of the voting service.
     pub vote: web::Listeners,
-    /// For the result page.
+    /// Listeners of the result service.
     pub result: web::Listeners,
-    /// For the worker's probes and metrics.
+    /// Listener for the worker's probes and metrics.
     pub worker: TcpListener,
 }
 
 /// Runs the three services until `shutdown` is cancelled and all have ended.
 ///
 /// # Errors
-/// A service cannot run or crashed; the others are ended first.
+/// A service failed or crashed. The other services are shut down first.
 pub async fn run(
     mut config: Config,
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    config.link_pages(&listeners);
+    config.set_default_page_urls(&listeners);
     let mut services = JoinSet::new();
     services.spawn(vote::run(config.vote, listeners.vote, shutdown.clone()));
     services.spawn(result::run(
@@ -44,28 +44,27 @@ pub async fn run(
         shutdown.clone(),
     ));
     let mut outcome = Ok(());
-    while let Some(ended) = services.join_next().await {
-        outcome = outcome.and(ended.map_err(Into::into).flatten());
-        // One without the others would take votes that nobody counts, or show what nobody may vote on.
+    while let Some(result) = services.join_next().await {
+        outcome = outcome.and(result.map_err(Into::into).flatten());
+        // A single service is useless: votes would not be counted, or the result would not change.
         shutdown.cancel();
     }
     outcome
 }
 
 impl Config {
-    /// On one machine the pages know where the other one is, where nobody said so.
-    fn link_pages(&mut self, listeners: &Listeners) {
-        for links in [&mut self.vote.links, &mut self.result.page.links] {
-            let vote_url = || local_url(&listeners.vote.public, links.vote_base_path.as_ref());
-            let result_url =
-                || local_url(&listeners.result.public, links.result_base_path.as_ref());
-            links.vote_url = links.vote_url.take().or_else(vote_url);
-            links.result_url = links.result_url.take().or_else(result_url);
+    /// Sets the URLs of the two pages that are not configured to their URLs on this machine.
+    fn set_default_page_urls(&mut self, listeners: &Listeners) {
+        for urls in [&mut self.vote.links, &mut self.result.page.public_urls] {
+            let vote_url = || local_url(&listeners.vote.public, urls.vote_base_path.as_ref());
+            let result_url = || local_url(&listeners.result.public, urls.result_base_path.as_ref());
+            urls.vote_url = urls.vote_url.take().or_else(vote_url);
+            urls.result_url = urls.result_url.take().or_else(result_url);
         }
     }
 }
 
-/// An address that browsers on this machine can open, where only they can come.
+/// The URL of a listener on a loopback address; `None` for other addresses, whose public URL is unknown.
 fn local_url(listener: &TcpListener, base_path: Option<&BasePath>) -> Option<Arc<str>> {
     let address = listener.local_addr().ok()?;
     let base_path = base_path.map_or("", BasePath::as_str);

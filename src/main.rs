@@ -1,12 +1,12 @@
-//! `cargo run`: the whole voting application, on embedded storage unless set otherwise.
+//! The whole voting application in one process, started by `cargo run`; uses embedded storage by default.
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{io, net::SocketAddr, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use cli::build;
 use service::lifecycle;
 use telemetry::TelemetrySettings;
-use voting_app::Settings;
+use voting_app::{Config, Listeners, Settings};
 use worker::admin;
 
 /// The whole voting application in one process: voting page, worker and result page.
@@ -25,7 +25,7 @@ struct Cli {
 enum Command {
     #[command(flatten)]
     Common(cli::Command),
-    /// Look after the votes and the dead letters, while the application runs
+    /// Administration of votes and dead letters, while the application runs
     #[command(subcommand)]
     Admin(admin::Command),
 }
@@ -36,43 +36,38 @@ async fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
-    let Cli {
-        settings,
-        telemetry,
-        command,
-    } = cli;
-    match &command {
-        Some(Command::Common(command)) => return command.run(&settings.addresses.of_services()),
-        Some(Command::Admin(command)) => {
-            return Box::pin(command.run(&settings.worker()?)).await;
-        }
-        None => {}
+    match &cli.command {
+        Some(Command::Common(command)) => command.run(&cli.settings.addresses.of_services()),
+        Some(Command::Admin(command)) => Box::pin(command.run(&cli.settings.worker()?)).await,
+        None => serve(cli).await,
     }
-    telemetry::init(&telemetry, "voting-app")?;
-    let config = settings.config()?;
-    let listeners = settings.addresses.bind().await?;
-    println!("vote    {}", url(listeners.vote.public.local_addr()?));
-    println!("result  {}", url(listeners.result.public.local_addr()?));
-    println!(
-        "worker  {}  (probes and metrics)",
-        url(listeners.worker.local_addr()?)
-    );
-    let (queue, store) = (
-        config.worker.queue.url.to_string(),
-        config.worker.store.url.to_string(),
-    );
-    println!(
-        "data    {}",
-        if queue == store {
-            queue
-        } else {
-            format!("queue in {queue}, votes in {store}")
-        }
-    );
+}
+
+async fn serve(cli: Cli) -> anyhow::Result<()> {
+    telemetry::init(&cli.telemetry, "voting-app")?;
+    let config = cli.settings.config()?;
+    let listeners = cli.settings.addresses.bind().await?;
+    print_addresses(&config, &listeners)?;
     voting_app::run(config, listeners, lifecycle::shutdown_signal()?).await
 }
 
-/// An address that a browser on this machine can open.
+/// Prints the URLs of the services and the location of the data.
+fn print_addresses(config: &Config, listeners: &Listeners) -> io::Result<()> {
+    println!("vote    {}", url(listeners.vote.public.local_addr()?));
+    println!("result  {}", url(listeners.result.public.local_addr()?));
+    let worker = url(listeners.worker.local_addr()?);
+    println!("worker  {worker}  (probes and metrics)");
+    let queue = config.worker.queue.url.to_string();
+    let store = config.worker.store.url.to_string();
+    if queue == store {
+        println!("data    {queue}");
+    } else {
+        println!("data    queue in {queue}, votes in {store}");
+    }
+    Ok(())
+}
+
+/// The URL of this address for a browser on this machine.
 fn url(address: SocketAddr) -> String {
     match address {
         local if local.ip().is_loopback() || local.ip().is_unspecified() => {

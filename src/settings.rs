@@ -1,4 +1,4 @@
-//! The settings of the three services together.
+//! Settings of the three services in one process.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -13,19 +13,19 @@ use service::lifecycle::{listen, listen_for_management};
 use store::StoreSettings;
 use vote::{CookieSettings, RateSettings};
 use web::settings::{BrowserSettings, ServerSettings};
-use worker::PaceSettings;
+use worker::ProcessorSettings;
 
 use crate::Listeners;
 
-/// The settings of the whole application in one process.
+/// The settings of the application in one process.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
-    /// Where it listens.
+    /// The addresses of the services.
     #[command(flatten)]
     pub addresses: Addresses,
     #[command(flatten)]
     poll: PollSettings,
-    /// Where embedded storage keeps its files.
+    /// The folder of the embedded storage.
     #[command(flatten)]
     pub data: DataSettings,
     #[command(flatten)]
@@ -43,32 +43,32 @@ pub struct Settings {
     #[command(flatten)]
     rates: RateSettings,
     #[command(flatten)]
-    pace: PaceSettings,
+    processor: ProcessorSettings,
     #[command(flatten)]
     server: ServerSettings,
 }
 
-/// Where each service listens: on this machine only, unless set otherwise.
+/// The addresses that the services listen on; loopback addresses by default.
 #[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Network")]
 pub struct Addresses {
-    /// The voting page's address, such as 0.0.0.0:8080 to let others on the network vote
+    /// Listen address of the voting page, for example 0.0.0.0:8080 to let others on the network vote
     #[arg(long, env = "VOTE_LISTEN_ADDR", value_parser = socket_address, default_value_t = local(vote::DEFAULT_PORT))]
     pub vote_listen_addr: SocketAddr,
 
-    /// The address of the voting service's metrics and of its /ready in words; if not set, the voting page's
+    /// Listen address of the voting service for metrics and the detailed /ready; if not set, that of the voting page
     #[arg(long, env = "VOTE_MANAGEMENT_LISTEN_ADDR", value_parser = socket_address)]
     pub vote_management_listen_addr: Option<SocketAddr>,
 
-    /// The result page's address
+    /// Listen address of the result page
     #[arg(long, env = "RESULT_LISTEN_ADDR", value_parser = socket_address, default_value_t = local(result::DEFAULT_PORT))]
     pub result_listen_addr: SocketAddr,
 
-    /// The address of the result service's metrics and of its /ready in words; if not set, the result page's
+    /// Listen address of the result service for metrics and the detailed /ready; if not set, that of the result page
     #[arg(long, env = "RESULT_MANAGEMENT_LISTEN_ADDR", value_parser = socket_address)]
     pub result_management_listen_addr: Option<SocketAddr>,
 
-    /// The address of the worker's probes and metrics
+    /// Listen address of the worker for probes and metrics
     #[arg(long, env = "WORKER_LISTEN_ADDR", value_parser = socket_address, default_value_t = local(worker::DEFAULT_PORT))]
     pub worker_listen_addr: SocketAddr,
 }
@@ -78,10 +78,10 @@ fn local(port: u16) -> SocketAddr {
 }
 
 impl Addresses {
-    /// Listens on all of them.
+    /// Binds all addresses.
     ///
     /// # Errors
-    /// An address cannot be used; the message names its variable.
+    /// An address cannot be bound; the message names its variable.
     pub async fn bind(&self) -> anyhow::Result<Listeners> {
         let vote = web::Listeners {
             public: listen(self.vote_listen_addr)
@@ -113,7 +113,7 @@ impl Addresses {
         })
     }
 
-    /// Those of the three services.
+    /// The addresses of the three services, for the health check.
     #[must_use]
     pub fn of_services(&self) -> [cli::Addresses; 3] {
         [
@@ -125,22 +125,22 @@ impl Addresses {
     }
 }
 
-/// The settings, checked.
+/// The validated settings of the three services.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The voting service's.
+    /// The configuration of the voting service.
     pub vote: vote::Config,
-    /// The result service's.
+    /// The configuration of the result service.
     pub result: result::Config,
-    /// The worker's.
+    /// The configuration of the worker.
     pub worker: worker::Config,
 }
 
 impl Settings {
-    /// Checks the settings.
+    /// Validates the settings.
     ///
     /// # Errors
-    /// They cannot be used; the message names the variable and what is allowed.
+    /// A value is invalid; the message names the variable and the allowed values.
     pub fn config(&self) -> anyhow::Result<Config> {
         let Self {
             poll,
@@ -168,20 +168,20 @@ impl Settings {
         })
     }
 
-    /// Checks those of the worker alone.
+    /// Validates the settings of the worker only.
     ///
     /// # Errors
-    /// They cannot be used; the message names the variable and what is allowed.
+    /// A value is invalid; the message names the variable and the allowed values.
     pub fn worker(&self) -> anyhow::Result<worker::Config> {
         let Self {
             poll,
             data,
             queue,
             store,
-            pace,
+            processor,
             server,
             ..
         } = self;
-        worker::Config::new(poll, queue, store, data, pace, *server)
+        worker::Config::new(poll, queue, store, data, processor, *server)
     }
 }

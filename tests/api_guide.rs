@@ -188,7 +188,7 @@ fn the_guide_names_every_path_and_the_heartbeat_interval() {
     ] {
         assert!(API_GUIDE.contains(path), "{path}");
     }
-    let seconds = result::events::HEARTBEAT.as_secs();
+    let seconds = result::HEARTBEAT_INTERVAL.as_secs();
     assert!(
         API_GUIDE.contains(&format!("after {seconds} seconds without")),
         "{seconds}"

@@ -7,7 +7,7 @@ use queue::Queue;
 use store::ErrorClass;
 use worker::{
     WorkerMetrics,
-    mover::{MoveError, Mover, Pace, Progress},
+    processor::{BallotProcessor, ProcessError, ProcessorConfig, Progress},
 };
 
 use crate::{
@@ -24,28 +24,28 @@ on_both_storages! {
     concurrent_workers_process_every_ballot_once,
 }
 
-const CONFIG: Pace = Pace {
-    batch: 100,
-    wait: READ_TIMEOUT,
+const CONFIG: ProcessorConfig = ProcessorConfig {
+    max_batch_size: 100,
+    read_timeout: READ_TIMEOUT,
     claim_min_idle: Duration::from_hours(1),
     restarts_ids: false,
 };
 /// Claims the entries of other consumers at once.
-const CLAIM_AT_ONCE: Pace = Pace {
+const CLAIM_AT_ONCE: ProcessorConfig = ProcessorConfig {
     claim_min_idle: Duration::ZERO,
     ..CONFIG
 };
 
 struct Worker {
-    processor: Mover,
+    processor: BallotProcessor,
     metrics: WorkerMetrics,
 }
 
-async fn worker(storage: &Storage, name: &str, config: Pace) -> Worker {
+async fn worker(storage: &Storage, name: &str, config: ProcessorConfig) -> Worker {
     let metrics = WorkerMetrics::for_outcomes(&prometheus::Registry::new());
     let consumer = storage.queue().await.consumer(name);
     Worker {
-        processor: Mover::new(
+        processor: BallotProcessor::new(
             consumer,
             storage.store().await,
             poll(),
@@ -61,7 +61,7 @@ impl Worker {
     async fn process_all(&mut self, count: usize) {
         let mut left = count;
         for _ in 0..100 {
-            if let Progress::Moved(processed_count) = self.processor.run_next().await.unwrap() {
+            if let Progress::Processed(processed_count) = self.processor.run_next().await.unwrap() {
                 left -= processed_count;
             }
             if left == 0 {
@@ -217,7 +217,7 @@ async fn ballots_are_not_acknowledged_before_they_are_stored(storage: Storage) {
     for _ in 0..3 {
         let error = worker.processor.run_next().await.unwrap_err();
         assert!(
-            matches!(&error, MoveError::Store(error) if error.class == ErrorClass::Transient),
+            matches!(&error, ProcessError::Store(error) if error.class == ErrorClass::Transient),
             "{error}"
         );
     }
@@ -246,7 +246,7 @@ async fn a_crash_between_commit_and_acknowledgement_changes_no_vote(storage: Sto
         ballots.extend(
             deliveries
                 .iter()
-                .map(|delivery| delivery.open(&poll()).unwrap()),
+                .map(|delivery| delivery.parse(&poll()).unwrap()),
         );
     }
     storage
@@ -289,7 +289,10 @@ async fn concurrent_workers_process_every_ballot_once(storage: Storage) {
         )
         .await;
     }
-    let config = Pace { batch: 7, ..CONFIG };
+    let config = ProcessorConfig {
+        max_batch_size: 7,
+        ..CONFIG
+    };
     let mut workers = Vec::new();
     for name in ["one", "two", "three"] {
         let mut worker = worker(&storage, name, config).await;
@@ -299,7 +302,7 @@ async fn concurrent_workers_process_every_ballot_once(storage: Storage) {
             // The first batch may be empty, because it creates the consumer group.
             while idle < 3 {
                 match worker.processor.run_next().await.unwrap() {
-                    Progress::Moved(count) => processed_count += count,
+                    Progress::Processed(count) => processed_count += count,
                     Progress::Idle => idle += 1,
                 }
             }

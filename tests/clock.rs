@@ -82,7 +82,7 @@ async fn a_ballot_with_a_future_id_is_counted_and_restart_ids_restores_current_i
     voter.must_vote_for("b").await;
     let stopped = async || restart_ids();
     let (_, message) = eventually("a stopped worker", |(succeeded, _)| *succeeded, stopped).await;
-    assert!(message.contains("they follow it again"), "{message}");
+    assert!(message.contains("follow the clock again"), "{message}");
     wait_for_votes(&result.url, &[0, 2]).await;
     voter.must_vote_for("a").await;
     let worker = start_ready("worker", &storage, &[]).await;
@@ -163,15 +163,11 @@ async fn entries_delivered_before_the_clock_was_set_back_are_claimed(storage: St
             .claim(10, Duration::from_millis(100))
             .await
             .unwrap();
-        if !claimed.deliveries.is_empty() || Instant::now() > deadline {
+        if !claimed.entries.is_empty() || Instant::now() > deadline {
             break claimed;
         }
     };
-    let ids: Vec<_> = claimed
-        .deliveries
-        .iter()
-        .map(|delivery| delivery.id)
-        .collect();
+    let ids: Vec<_> = claimed.entries.iter().map(|delivery| delivery.id).collect();
     assert_eq!(ids, [pending_id]);
 }
 
@@ -243,7 +239,7 @@ async fn the_greatest_id_makes_vote_unready_until_restart_ids() {
         let output = output(command("worker", &variables).args(["admin", "restart-ids"]));
         String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
     };
-    let done = |message: &String| message.contains("they follow it again");
+    let done = |message: &String| message.contains("follow the clock again");
     eventually("ids that follow the clock", done, restarted).await;
     wait_until_ready(&vote.url).await;
     voter.must_vote_for("b").await;

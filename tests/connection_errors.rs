@@ -81,7 +81,7 @@ async fn a_server_other_than_postgres_is_reported() {
     let url = redis.url.replace("redis://", "postgres://u@") + "/votes";
     assert_contains(
         &migration_error(&url).await,
-        &["what listens there is no Postgres"],
+        &["the port is not that of Postgres"],
     );
     // An HTTP server responds with an error.
     let storage = Storage::new(Backend::Embedded).await.unwrap();
@@ -116,7 +116,7 @@ async fn a_missing_database_and_a_wrong_encoding_are_reported() {
     let name = unique("other");
     let url = format!("{}/{name}", postgres.url().rsplit_once('/').unwrap().0);
     let missing = format!("database \"{name}\" does not exist");
-    let words = [&*missing, "must name a database that is there"];
+    let words = [&*missing, "must name a database that exists"];
     assert_contains(&migration_error(&url).await, &words);
 
     let mut admin = PgConnection::connect(postgres.url()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Help and version of a program. Every package with a program runs this file as a test.
+//! Tests of the help, the licences and the version of a program. Every package with a program runs this file as a test.
 
 use std::process::Command;
 

@@ -147,7 +147,7 @@ async fn a_frozen_postgres_does_not_block_the_worker_forever() {
     Voter::new(&app.vote).must_vote_for("b").await;
     // The worker was about to store the ballot, or to look up the last stored id before it reads one.
     let is_aborted = |ready: &Value| {
-        ready["checks"]["mover"]
+        ready["checks"]["processor"]
             .as_str()
             .is_some_and(|reason| reason != "ok")
     };

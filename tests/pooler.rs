@@ -26,7 +26,7 @@ async fn assert_everything_works(source: Source, mode: Mode) {
     for service in workers.iter().chain([&result, &vote]) {
         wait_until_ready(&service.url).await;
     }
-    let polling = "changes of the tally are looked for, not notified";
+    let polling = "no notifications; polling for changes of the tally";
     if mode == Mode::Transaction {
         result.process.wait_for_line(polling);
     }

@@ -87,7 +87,7 @@ async fn a_ballot_is_read_as_it_was_enqueued(storage: Storage) {
     assert_eq!(ids(&deliveries), sent_ids);
     let read: Vec<_> = deliveries
         .iter()
-        .map(|delivery| delivery.open(&poll()).unwrap().ballot)
+        .map(|delivery| delivery.parse(&poll()).unwrap().ballot)
         .collect();
     assert_eq!(read, sent);
 }
@@ -125,7 +125,7 @@ async fn every_ballot_of_a_batch_gets_its_own_id(storage: Storage) {
     let mut consumer = queue.consumer("reader");
     while !by_id.is_empty() {
         for delivery in read(&mut consumer, 100).await {
-            let ballot = delivery.open(&poll()).unwrap().ballot;
+            let ballot = delivery.parse(&poll()).unwrap().ballot;
             assert_eq!(by_id.remove(&delivery.id), Some(&ballot));
         }
     }
@@ -156,7 +156,7 @@ async fn concurrent_enqueues_return_the_ids_of_their_own_ballots(storage: Storag
     let mut consumer = queue.consumer("reader");
     while !voters_by_id.is_empty() {
         for delivery in read(&mut consumer, 100).await {
-            let voter = delivery.open(&poll()).unwrap().ballot.voter;
+            let voter = delivery.parse(&poll()).unwrap().ballot.voter;
             let expected = voters_by_id.remove(&delivery.id);
             assert!(expected.is_none_or(|expected| expected == voter));
         }
@@ -184,7 +184,7 @@ async fn entries_of_a_dead_consumer_are_claimed(storage: Storage) {
     let mut consumer_b = queue.consumer("b");
     let claimed = consumer_b.claim(100, NO_MIN_IDLE).await.unwrap();
     assert_eq!(
-        claimed.deliveries,
+        claimed.entries,
         pending[1..],
         "acknowledged entries are not claimed"
     );
@@ -196,7 +196,7 @@ async fn entries_of_a_dead_consumer_are_claimed(storage: Storage) {
             .claim(100, NO_MIN_IDLE)
             .await
             .unwrap()
-            .deliveries,
+            .entries,
         []
     );
 }
@@ -210,7 +210,7 @@ async fn entries_of_a_live_consumer_are_not_claimed(storage: Storage) {
         .claim(100, Duration::from_hours(1))
         .await
         .unwrap();
-    assert_eq!(claimed.deliveries, []);
+    assert_eq!(claimed.entries, []);
 }
 
 async fn acknowledged_ballots_are_removed_and_the_others_stay(storage: Storage) {
@@ -226,9 +226,9 @@ async fn acknowledged_ballots_are_removed_and_the_others_stay(storage: Storage) 
         .claim(100, NO_MIN_IDLE)
         .await
         .unwrap();
-    assert_eq!(ids(&still_pending.deliveries), sent[..1]);
+    assert_eq!(ids(&still_pending.entries), sent[..1]);
     assert_eq!(
-        still_pending.deliveries[0].open(&poll()).unwrap().id,
+        still_pending.entries[0].parse(&poll()).unwrap().id,
         sent[0],
         "its content is still there"
     );
@@ -302,7 +302,7 @@ async fn removing_a_consumer_loses_no_ballots(storage: Storage) {
     consumer_a.remove_consumer().await.unwrap();
     let mut consumer_b = queue.consumer("b");
     assert_eq!(
-        ids(&consumer_b.claim(100, NO_MIN_IDLE).await.unwrap().deliveries),
+        ids(&consumer_b.claim(100, NO_MIN_IDLE).await.unwrap().entries),
         sent[..1]
     );
     assert_eq!(ids(&read(&mut consumer_b, 100).await), sent[1..]);
@@ -330,7 +330,7 @@ async fn invalid_entries_are_delivered_and_can_be_acknowledged(storage: Storage)
     }
     let is_valid: Vec<_> = deliveries
         .iter()
-        .map(|delivery| delivery.open(&poll()).is_ok())
+        .map(|delivery| delivery.parse(&poll()).is_ok())
         .collect();
     assert_eq!(is_valid, [true, false, false]);
     consumer.acknowledge(&ids(&deliveries)).await.unwrap();
@@ -344,10 +344,7 @@ async fn an_empty_queue_returns_nothing(storage: Storage) {
         consumer.read(10, Duration::from_millis(1)).await.unwrap(),
         []
     );
-    assert_eq!(
-        consumer.claim(10, NO_MIN_IDLE).await.unwrap().deliveries,
-        []
-    );
+    assert_eq!(consumer.claim(10, NO_MIN_IDLE).await.unwrap().entries, []);
     consumer.acknowledge(&[]).await.unwrap();
     assert_eq!(consumer.trim().await.unwrap().oldest, None);
 }
@@ -394,7 +391,7 @@ async fn entries_removed_while_pending_are_reported_as_lost() {
         storage.exec_on_owner_node(&remove_first);
         let claimed = queue.consumer("b").claim(100, NO_MIN_IDLE).await.unwrap();
         assert_eq!(claimed.deleted, sent[..1]);
-        assert_eq!(ids(&claimed.deliveries), sent[1..]);
+        assert_eq!(ids(&claimed.entries), sent[1..]);
     }
 }
 
@@ -444,7 +441,7 @@ async fn degraded_durability_and_rejected_writes_are_detected() {
         queue.enqueue(&ballot("a")).await.map(drop),
     ] {
         assert!(
-            matches!(&rejected, Err(QueueError::Refused(reason)) if reason.contains("OOM")),
+            matches!(&rejected, Err(QueueError::Rejected(reason)) if reason.contains("OOM")),
             "{rejected:?}"
         );
     }

@@ -135,7 +135,7 @@ async fn wrong_counts_are_reported_and_recounted() {
         );
         assert!(message.contains("timeline: 2 steps differ"), "{message}");
         let (is_done, message) = admin("recount");
-        assert!(is_done && message.contains("counted anew"), "{message}");
+        assert!(is_done && message.contains("recounted"), "{message}");
         let (is_correct, message) = admin("check");
         assert!(is_correct, "{message}");
         assert_counts_are_right(&storage).await;
@@ -188,7 +188,7 @@ async fn a_backup_of_a_running_embedded_database_is_complete() {
     assert_eq!(votes_in_a_copy(&storage, "copy.db").await, 20);
     let again = backup("copy.db");
     let message = String::from_utf8_lossy(&again.stderr).into_owned();
-    assert!(message.contains("copy.db exists already"), "{message}");
+    assert!(message.contains("copy.db already exists"), "{message}");
     let files = fs::read_dir(storage.folder.path()).unwrap();
     let temporary_files = files.filter(|file| {
         let name = file.as_ref().unwrap().file_name();

@@ -437,7 +437,7 @@ async fn workers_report_their_progress(storage: Storage) {
         let progress = WorkerProgress {
             worker: worker.into(),
             last_batch_at: Some(Timestamp::now()).filter(|_| waits > 0),
-            oldest_waits: Duration::from_millis(waits),
+            oldest_ballot_age: Duration::from_millis(waits),
         };
         store.report_progress(&progress).await.unwrap();
     };
@@ -446,7 +446,7 @@ async fn workers_report_their_progress(storage: Storage) {
         assert!(reports.iter().all(|report| report.age < TIMEOUT));
         let mut waits: Vec<_> = reports
             .iter()
-            .map(|report| report.oldest_waits.as_millis())
+            .map(|report| report.oldest_ballot_age.as_millis())
             .collect();
         waits.sort_unstable();
         waits

@@ -24,7 +24,7 @@ async fn assert_ballots_wait(cause: &str, fix: &str, word: &str) {
     for _ in 0..3 {
         Voter::new(&vote.url).must_vote_for("a").await;
     }
-    let words = ["the table votes refuses every ballot like this one", word];
+    let words = ["the table votes rejects every ballot like this one", word];
     wait_until_unready(&worker, &words).await;
     assert_no_dead_letters(&storage).await;
     storage.execute(fix).await;

@@ -18,7 +18,7 @@ fuzz_target!(|payload: &str| {
         options: "a=Cats,b=Dogs".parse().expect("it is a list of options"),
         schedule: Schedule::always(),
     };
-    if let Ok(cast) = delivery.open(&poll) {
+    if let Ok(cast) = delivery.parse(&poll) {
         assert!(["a", "b"].contains(&cast.ballot.choice.as_str()));
     }
 });

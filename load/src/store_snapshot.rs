@@ -32,7 +32,7 @@ impl StoreSnapshot {
     /// The store cannot be read.
     pub async fn read(store: &Store) -> Result<Self, StoreError> {
         let mut votes = HashMap::new();
-        let mut rows = store.standing_votes();
+        let mut rows = store.stored_votes();
         while let Some(row) = rows.try_next().await? {
             let (choice, ballot) = (row.choice, row.ballot);
             votes.insert(row.voter, StoredVote { choice, ballot });

@@ -1,45 +1,45 @@
-// Where the tally comes from: the stream of events, and the API while that is mute.
+// The source of the tally: the event stream, or the API while the stream is silent.
 
-// The server says something every 3 seconds. A stream that is mute for longer is dead, or something on the way holds back
-// what it says.
-const MUTE_MS = 7000;
-// How often the API is asked meanwhile.
+// The server sends an event every 3 seconds. After this time without one, the stream is broken, or something between buffers it.
+const STREAM_TIMEOUT_MS = 7000;
+// Interval of requests to the API while the stream is silent.
 const POLL_MS = 4000;
-const ANSWER_MS = 10000;
-// After a failure the wait is doubled, up to these; and not all browsers come back at once.
+const REQUEST_TIMEOUT_MS = 10000;
+// Backoff: the delay doubles with each failure up to a maximum, with jitter, so that browsers do not reconnect at the same time.
 const RETRY_MS = 1000;
-const STREAM_RETRY_MOST_MS = 60000;
-const POLL_RETRY_MOST_MS = 30000;
-// A server that asks for a longer wait than this is not believed.
-const RETRY_AFTER_MOST_MS = 300000;
-// What was held back on the way comes later than what the API said meanwhile. Clocks of replicas may differ by less.
-const LATE_MS = 5000;
+const MAX_STREAM_RETRY_MS = 60000;
+const MAX_POLL_RETRY_MS = 30000;
+// Upper bound of the server's Retry-After.
+const MAX_RETRY_AFTER_MS = 300000;
+// Buffered events may arrive after a newer response of the API. An event is dropped if it is older by more than this, which allows for
+// the clock differences of replicas.
+const MAX_CLOCK_DIFFERENCE_MS = 5000;
 
-class Refused extends Error {
-  constructor(answer) {
-    super(`${answer.status}`);
-    const seconds = Number(answer.headers.get("retry-after")) || 0;
-    this.retryAfter = Math.min(seconds * 1000, RETRY_AFTER_MOST_MS);
+class ResponseError extends Error {
+  constructor(response) {
+    super(`${response.status}`);
+    const seconds = Number(response.headers.get("retry-after")) || 0;
+    this.retryAfter = Math.min(seconds * 1000, MAX_RETRY_AFTER_MS);
   }
 }
 
-function backoff(failures, most, error) {
-  const wait = Math.min(RETRY_MS * 2 ** failures, most) * (0.5 + Math.random() / 2);
-  const asked = error instanceof Refused ? error.retryAfter * (1 + Math.random() / 4) : 0;
-  return Math.max(wait, asked);
+function backoff(failures, max, error) {
+  const delay = Math.min(RETRY_MS * 2 ** failures, max) * (0.5 + Math.random() / 2);
+  const retryAfter = error instanceof ResponseError ? error.retryAfter * (1 + Math.random() / 4) : 0;
+  return Math.max(delay, retryAfter);
 }
 
-// Says words { state, tally, id }: the state is connecting, live, polling or offline.
+// Calls onUpdate with { state, tally, id }. The state is connecting, live, polling or offline.
 class Feed {
-  constructor(say) {
-    this.say = say;
+  constructor(onUpdate) {
+    this.onUpdate = onUpdate;
     this.isRunning = false;
   }
 
-  // Goes on from what is known.
-  start(word) {
-    this.word = word;
-    this.asOf = word.tally ? Date.parse(word.tally.as_of) : undefined;
+  // Starts from the last known update.
+  start(update) {
+    this.update = update;
+    this.asOf = update.tally ? Date.parse(update.tally.as_of) : undefined;
     this.isRunning = true;
     this.streamFailures = 0;
     this.connect();
@@ -47,33 +47,33 @@ class Feed {
 
   stop() {
     this.isRunning = false;
-    clearTimeout(this.retry);
+    clearTimeout(this.retryTimer);
     this.disconnect();
     this.stopPolling();
   }
 
-  // There is a network again: no reason to wait.
-  hurry() {
+  // Retries at once, because the network is available again.
+  retryNow() {
     if (!this.isRunning) return;
     this.streamFailures = 0;
     if (!this.connection) {
-      clearTimeout(this.retry);
+      clearTimeout(this.retryTimer);
       this.connect();
     }
     if (this.polling) this.pollAfter(0, 0);
   }
 
-  tell(state, news) {
-    this.word = { ...this.word, ...news, state };
-    this.say(this.word);
+  publish(state, changes) {
+    this.update = { ...this.update, ...changes, state };
+    this.onUpdate(this.update);
   }
 
-  // ---- the stream
+  // ---- the event stream
 
   async connect() {
     const connection = new AbortController();
     this.connection = connection;
-    this.watch();
+    this.resetStreamTimeout();
     let failure;
     try {
       await this.read(connection.signal);
@@ -82,32 +82,32 @@ class Feed {
     }
     if (this.connection !== connection) return;
     this.disconnect();
-    this.retry = setTimeout(() => this.connect(), backoff(this.streamFailures, STREAM_RETRY_MOST_MS, failure));
+    this.retryTimer = setTimeout(() => this.connect(), backoff(this.streamFailures, MAX_STREAM_RETRY_MS, failure));
     this.streamFailures += 1;
-    // A stream that worked may be there again soon, on another replica.
-    if (!this.polling) this.pollAfter(spread(this.word.state === "live" ? 2000 : 500), 0);
+    // A stream that worked may soon be available again on another replica, so polling starts later.
+    if (!this.polling) this.pollAfter(jitter(this.update.state === "live" ? 2000 : 500), 0);
   }
 
   disconnect() {
-    clearTimeout(this.watchdog);
+    clearTimeout(this.streamTimer);
     const connection = this.connection;
     this.connection = undefined;
     if (connection) connection.abort();
   }
 
-  watch() {
-    clearTimeout(this.watchdog);
+  resetStreamTimeout() {
+    clearTimeout(this.streamTimer);
     const connection = this.connection;
-    this.watchdog = setTimeout(() => connection.abort(), MUTE_MS);
+    this.streamTimer = setTimeout(() => connection.abort(), STREAM_TIMEOUT_MS);
   }
 
   async read(signal) {
     const headers = { Accept: "text/event-stream" };
-    if (this.word.id) headers["Last-Event-ID"] = this.word.id;
-    const answer = await fetch("events", { headers, cache: "no-store", signal });
-    const type = answer.headers.get("content-type") || "";
-    if (!answer.ok || !type.startsWith("text/event-stream")) throw new Refused(answer);
-    const reader = answer.body.getReader();
+    if (this.update.id) headers["Last-Event-ID"] = this.update.id;
+    const response = await fetch("events", { headers, cache: "no-store", signal });
+    const type = response.headers.get("content-type") || "";
+    if (!response.ok || !type.startsWith("text/event-stream")) throw new ResponseError(response);
+    const reader = response.body.getReader();
     const decoder = new TextDecoder();
     let text = "";
     for (;;) {
@@ -115,12 +115,12 @@ class Feed {
       if (done) return;
       const events = (text + decoder.decode(value, { stream: true })).split("\n\n");
       text = events.pop();
-      // Whoever stopped meanwhile wants to hear no more.
-      for (const event of events) if (!signal.aborted) this.received(event);
+      // The feed may be stopped while events are handled.
+      for (const event of events) if (!signal.aborted) this.onEvent(event);
     }
   }
 
-  received(event) {
+  onEvent(event) {
     const fields = {};
     for (const line of event.split("\n")) {
       const colon = line.indexOf(": ");
@@ -129,21 +129,21 @@ class Feed {
     if (!fields.data) return;
     const data = JSON.parse(fields.data);
     const asOf = Date.parse(data.as_of);
-    if (asOf < this.asOf - LATE_MS) return;
+    if (asOf < this.asOf - MAX_CLOCK_DIFFERENCE_MS) return;
     if (!(asOf <= this.asOf)) this.asOf = asOf;
-    this.watch();
+    this.resetStreamTimeout();
     this.streamFailures = 0;
     this.stopPolling();
-    if (fields.event === "tally") this.tell("live", { tally: data, id: fields.id });
-    // A service that has never read a tally has nothing to show.
-    else if (data.as_of !== null) this.tell("live");
+    if (fields.event === "tally") this.publish("live", { tally: data, id: fields.id });
+    // A null time means that the service has not read a tally yet, so there is nothing to show.
+    else if (data.as_of !== null) this.publish("live");
   }
 
   // ---- the API
 
-  pollAfter(wait, failures) {
+  pollAfter(delay, failures) {
     if (this.polling) this.stopPolling();
-    const polling = { timer: setTimeout(() => this.poll(polling, failures), wait) };
+    const polling = { timer: setTimeout(() => this.poll(polling, failures), delay) };
     this.polling = polling;
   }
 
@@ -155,30 +155,30 @@ class Feed {
 
   async poll(polling, failures) {
     try {
-      const news = await this.ask();
+      const changes = await this.fetchTally();
       if (this.polling !== polling) return;
-      if (news) this.asOf = Date.parse(news.tally.as_of);
-      this.tell("polling", news);
+      if (changes) this.asOf = Date.parse(changes.tally.as_of);
+      this.publish("polling", changes);
       this.pollAfter(POLL_MS * (0.75 + Math.random() / 2), 0);
     } catch (error) {
       if (this.polling !== polling) return;
-      this.tell("offline");
-      this.pollAfter(backoff(failures + 1, POLL_RETRY_MOST_MS, error), failures + 1);
+      this.publish("offline");
+      this.pollAfter(backoff(failures + 1, MAX_POLL_RETRY_MS, error), failures + 1);
     }
   }
 
-  // Undefined where there is nothing new.
-  async ask() {
-    const deadline = new AbortController();
-    const timer = setTimeout(() => deadline.abort(), ANSWER_MS);
+  // Returns undefined if the tally has not changed.
+  async fetchTally() {
+    const timeout = new AbortController();
+    const timer = setTimeout(() => timeout.abort(), REQUEST_TIMEOUT_MS);
     try {
-      const headers = this.word.id ? { "If-None-Match": `"${this.word.id}"` } : {};
-      const answer = await fetch("api/tally", { headers, cache: "no-store", signal: deadline.signal });
-      if (answer.status === 304) return undefined;
-      if (!answer.ok) throw new Refused(answer);
-      const tally = await answer.json();
-      const tag = answer.headers.get("etag") || "";
-      return { tally, id: tag.replace(/^W\//, "").replace(/"/g, "") };
+      const headers = this.update.id ? { "If-None-Match": `"${this.update.id}"` } : {};
+      const response = await fetch("api/tally", { headers, cache: "no-store", signal: timeout.signal });
+      if (response.status === 304) return undefined;
+      if (!response.ok) throw new ResponseError(response);
+      const tally = await response.json();
+      const etag = response.headers.get("etag") || "";
+      return { tally, id: etag.replace(/^W\//, "").replace(/"/g, "") };
     } finally {
       clearTimeout(timer);
     }

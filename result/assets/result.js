@@ -1,65 +1,65 @@
-// Keeps the page right while votes come in, and says so when it cannot.
+// Updates the page while votes arrive, and shows when it cannot.
 
-// A tab that nobody has seen for so long asks for nothing.
+// Time after which a hidden tab stops requesting updates.
 const HIDDEN_MS = 60000;
 
-let heard = { state: "connecting" };
+let lastUpdate = { state: "connecting" };
 let shownId;
-function show(word) {
-  heard = word;
-  if (word.tally && (word.id !== shownId || !shownTally)) {
-    shownId = word.id;
-    showTally(word.tally);
+function show(update) {
+  lastUpdate = update;
+  if (update.tally && (update.id !== shownId || !shownTally)) {
+    shownId = update.id;
+    showTally(update.tally);
   }
-  mark(word.state);
+  showConnection(update.state);
 }
 
-function mark(state) {
+function showConnection(state) {
   const connection = element("connection");
   const tally = shownTally || {};
   const behind = behindText(tally);
-  const says = (className, text) => {
+  const showText = (className, text) => {
     write(connection, text);
     connection.className = className;
   };
-  if (state === "connecting") says("", "");
-  else if (state === "offline") says("offline", texts.offline);
+  if (state === "connecting") showText("", "");
+  else if (state === "offline") showText("offline", texts.offline);
   else if (tally.stale) {
-    writeMoment(connection, texts.delayed, tally.as_of);
+    writeTime(connection, texts.delayed, tally.as_of);
     connection.className = "delayed";
-  } else if (behind) says("delayed", behind);
-  else says(state, texts[state]);
+  } else if (behind) showText("delayed", behind);
+  else showText(state, texts[state]);
 }
 
-const feed = new Feed((word) => {
-  show(word);
-  tabs.tell(word);
+const feed = new Feed((update) => {
+  show(update);
+  tabs.publish(update);
 });
 const tabs = new Tabs({
-  lead: () => feed.start(heard),
-  rest: () => feed.stop(),
-  hear: show,
-  miss: () => show({ ...heard, state: "connecting" }),
+  onLead: () => feed.start(lastUpdate),
+  onYield: () => feed.stop(),
+  onUpdate: show,
+  onLeaderLost: () => show({ ...lastUpdate, state: "connecting" }),
 });
 
 function pause() {
   tabs.leave();
-  show({ ...heard, state: "connecting" });
+  show({ ...lastUpdate, state: "connecting" });
 }
 
-let hiding;
+let pauseTimer;
 document.addEventListener("visibilitychange", () => {
-  clearTimeout(hiding);
-  if (document.hidden) hiding = setTimeout(pause, HIDDEN_MS);
+  clearTimeout(pauseTimer);
+  if (document.hidden) pauseTimer = setTimeout(pause, HIDDEN_MS);
   else tabs.join();
 });
 document.addEventListener("freeze", pause);
 window.addEventListener("pagehide", pause);
 window.addEventListener("pageshow", () => tabs.join());
-window.addEventListener("online", () => feed.hurry());
+window.addEventListener("online", () => feed.retryNow());
 
-// With a script nobody needs to reload the page.
+// Removes the request to reload the page, which is for browsers without scripts.
 if (element("connection").className === "") write(element("connection"), "");
-if (document.hidden) hiding = setTimeout(pause, HIDDEN_MS);
+if (document.hidden) pauseTimer = setTimeout(pause, HIDDEN_MS);
 prepareTimeline();
 tabs.join();

@@ -1,53 +1,53 @@
-// Keeps the votes over time right, and shows the numbers where somebody points.
+// Updates the votes over time, and shows the numbers at the selected position.
 
-// They are read again no more often than this, and not by all browsers at once.
+// Average delay of an update, with jitter, so that browsers do not send requests at the same time.
 const TIMELINE_MS = 10000;
 
-let drawing;
+let drawTimer;
 function drawSoon() {
-  if (!element("timeline") || drawing !== undefined) return;
-  drawing = setTimeout(draw, spread(TIMELINE_MS));
+  if (!element("timeline") || drawTimer !== undefined) return;
+  drawTimer = setTimeout(draw, jitter(TIMELINE_MS));
 }
 
 async function draw() {
-  drawing = undefined;
-  const answer = await fetch("timeline").catch(() => undefined);
-  if (!answer || answer.status >= 500) return drawSoon();
-  if (!answer.ok) return;
-  const text = await answer.text().catch(() => "");
+  drawTimer = undefined;
+  const response = await fetch("timeline").catch(() => undefined);
+  if (!response || response.status >= 500) return drawSoon();
+  if (!response.ok) return;
+  const text = await response.text().catch(() => "");
   const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("timeline");
   if (!fresh) return drawSoon();
   const old = element("timeline");
   const table = old.querySelector("details");
   const wasOpen = table && table.open;
-  const hadFocus = document.activeElement && document.activeElement.id === "moment";
-  const wasPointed = pointed;
+  const hadFocus = document.activeElement && document.activeElement.id === "time-slider";
+  const lastIndex = selectedIndex;
   showDates(fresh);
   old.replaceWith(fresh);
   if (wasOpen) fresh.querySelector("details").open = true;
   prepareTimeline();
-  if (wasPointed !== undefined) point(wasPointed);
-  if (hadFocus) element("moment").focus();
+  if (lastIndex !== undefined) select(lastIndex);
+  if (hadFocus) element("time-slider").focus();
 }
 
-// The lines are drawn in units of their own.
+// The coordinate system of the chart.
 function drawingArea() {
   return document.querySelector("#timeline svg").viewBox.baseVal;
 }
 
-// The numbers come from the table, which is there for those who do not see the lines.
-let pointed;
-function point(index) {
+// Shows the numbers of a row of the table, which is the accessible alternative to the chart.
+let selectedIndex;
+function select(index) {
   const rows = document.querySelectorAll("#timeline tbody tr");
   const row = rows[index];
   if (!row) return;
-  pointed = index;
-  const heads = document.querySelectorAll("#timeline thead th");
+  selectedIndex = index;
+  const headers = document.querySelectorAll("#timeline thead th");
   const cells = Array.from(row.cells, (cell) => cell.textContent);
-  const numbers = cells.slice(1).map((votes, option) => `${heads[option + 1].textContent} ${votes}`);
+  const numbers = cells.slice(1).map((votes, option) => `${headers[option + 1].textContent} ${votes}`);
   const text = `${cells[0]}: ${numbers.join(", ")}`;
   write(element("readout"), text);
-  const slider = element("moment");
+  const slider = element("time-slider");
   slider.value = index;
   slider.setAttribute("aria-valuetext", text);
   const { height } = drawingArea();
@@ -55,18 +55,18 @@ function point(index) {
 }
 
 function prepareTimeline() {
-  pointed = undefined;
-  const slider = element("moment");
+  selectedIndex = undefined;
+  const slider = element("time-slider");
   if (!slider) return;
   slider.hidden = false;
-  for (const event of ["input", "focus"]) slider.addEventListener(event, () => point(Number(slider.value)));
+  for (const event of ["input", "focus"]) slider.addEventListener(event, () => select(Number(slider.value)));
   write(element("readout"), element("readout").dataset.hint);
-  const picture = document.querySelector("#timeline svg");
-  picture.addEventListener("pointermove", (event) => {
-    const box = picture.getBoundingClientRect();
+  const chart = document.querySelector("#timeline svg");
+  chart.addEventListener("pointermove", (event) => {
+    const box = chart.getBoundingClientRect();
     const x = ((event.clientX - box.left) / box.width) * drawingArea().width;
     const rows = Array.from(document.querySelectorAll("#timeline tbody tr"));
     const index = rows.findIndex((row) => x <= Number(row.dataset.x));
-    point(index < 0 ? rows.length - 1 : index);
+    select(index < 0 ? rows.length - 1 : index);
   });
 }

@@ -3,7 +3,7 @@
 use qrcode::{QrCode, render::svg};
 use web::{Asset, SharedAssets};
 
-/// The page's script: a file for each subject, and one request for all of them.
+/// The page's script: several files, served as one.
 const SCRIPT: &str = concat!(
     include_str!("../assets/tally.js"),
     include_str!("../assets/timeline.js"),
@@ -17,7 +17,7 @@ pub struct Assets {
     pub shared: SharedAssets,
     pub style: Asset,
     pub script: Asset,
-    /// The way to the voting page, for cameras. `None`: nobody said where it is, only on this machine, or in too many words.
+    /// QR code of the voting page. `None` if its URL is unknown, on localhost, or too long for a QR code.
     pub qr: Option<Asset>,
 }
 
@@ -39,7 +39,7 @@ impl Assets {
     }
 }
 
-/// A camera's own `localhost` is another one.
+/// The QR code of a URL. A URL on localhost would be useless on another device.
 fn qr(url: &str) -> Option<Asset> {
     if url.starts_with("http://localhost:") {
         return None;

@@ -1,55 +1,55 @@
-//! Votes over time as a picture and as a table: the votes counted up to each moment.
+//! The votes over time as a chart and as a table, both cumulative.
 
 use jiff::Timestamp;
 use poll::Poll;
 
-use crate::timeline::{Step, TimelineDocument};
+use crate::timeline_document::{Step, TimelineDocument};
 
-/// The picture's width and height, in its own units; it is stretched to the room there is.
+/// Width of the chart in SVG units. The page scales the chart to the available space.
 pub const WIDTH: u32 = 1000;
-/// See [`WIDTH`].
+/// Height of the chart in SVG units.
 pub const HEIGHT: u32 = 300;
 
-/// Votes over time, as drawn.
+/// A chart of the votes over time.
 #[derive(Clone, Debug)]
 pub struct Chart {
-    /// When the picture begins.
+    /// Start of the time axis.
     pub begins: Timestamp,
-    /// When it ends.
+    /// End of the time axis.
     pub ends: Timestamp,
-    /// A line for each option, in the poll's order: the points of a polyline.
+    /// The points of a polyline for each option, in the poll's order.
     pub lines: Vec<String>,
-    /// The votes at the upper edge.
-    pub highest: u64,
-    /// What stands in the table, oldest first.
+    /// Number of votes at the upper edge.
+    pub max_votes: u64,
+    /// The rows of the table, oldest first.
     pub rows: Vec<Row>,
 }
 
-/// The votes counted up to the end of a step.
+/// The votes cast up to the end of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// When the step ends.
+    /// End of the step.
     pub until: Timestamp,
-    /// Where the step begins in the picture.
+    /// Horizontal position of the start of the step.
     pub from_x: u32,
-    /// Where it ends.
+    /// Horizontal position of the end of the step.
     pub x: u32,
-    /// The votes, in the poll's order of options.
+    /// Number of votes for each option, in the poll's order.
     pub votes: Vec<u64>,
 }
 
 impl Chart {
-    /// The chart of a timeline; `None`: nobody has voted yet.
+    /// Draws a timeline; `None` without votes.
     #[must_use]
     pub fn new(timeline: &TimelineDocument, poll: &Poll) -> Option<Self> {
         let rows = rows(timeline, poll)?;
-        let highest = round_up(rows.last()?.votes.iter().copied().max()?);
-        let lines = (0..poll.options.iter().len()).map(|option| line(&rows, option, highest));
+        let max_votes = round_up(rows.last()?.votes.iter().copied().max()?);
+        let lines = (0..poll.options.iter().len()).map(|option| line(&rows, option, max_votes));
         Some(Self {
             begins: timeline.steps.first()?.start,
             ends: rows.last()?.until,
             lines: lines.collect(),
-            highest,
+            max_votes,
             rows,
         })
     }
@@ -78,12 +78,12 @@ fn rows(timeline: &TimelineDocument, poll: &Poll) -> Option<Vec<Row>> {
     timeline.steps.iter().map(row).collect()
 }
 
-/// Level while nobody votes, rising through the steps in which somebody does.
-fn line(rows: &[Row], option: usize, highest: u64) -> String {
+/// The points of an option's line: level between votes, rising during the steps with votes.
+fn line(rows: &[Row], option: usize, max_votes: u64) -> String {
     let mut level = HEIGHT;
     let mut points = vec![(0, level)];
     for row in rows {
-        let height = row.votes[option] * u64::from(HEIGHT) / highest;
+        let height = row.votes[option] * u64::from(HEIGHT) / max_votes;
         let y = HEIGHT - u32::try_from(height).unwrap_or(HEIGHT);
         if y != level {
             points.extend([(row.from_x, level), (row.x, y)]);
@@ -95,7 +95,7 @@ fn line(rows: &[Row], option: usize, highest: u64) -> String {
     points.join(" ")
 }
 
-/// 1, 2, 5, 10, 20, 50, …: the least that is not less than this.
+/// Rounds up to the next of 1, 2, 5, 10, 20, 50, …
 fn round_up(votes: u64) -> u64 {
     let mut power = 1_u64;
     loop {
@@ -147,7 +147,7 @@ mod tests {
             (chart.begins.as_second(), chart.ends.as_second()),
             (100, 200)
         );
-        assert_eq!(chart.highest, 10);
+        assert_eq!(chart.max_votes, 10);
         let votes: Vec<_> = chart
             .rows
             .iter()
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn without_votes_there_is_nothing_to_draw() {
+    fn a_timeline_without_votes_has_no_chart() {
         let timeline = TimelineDocument {
             step_seconds: 10,
             steps: Vec::new(),

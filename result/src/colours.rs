@@ -1,4 +1,4 @@
-//! The options' colours in the style sheet: far enough apart, and from the ground. A test, and nothing else.
+//! Test of the options' colours in the style sheet: their distance from each other and their contrast with the background.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +6,9 @@ const RESULT: &str = include_str!("../assets/result.css");
 const BASE: &str = include_str!("../../shared/web/assets/base.css");
 
 const OPTIONS: usize = 20;
-/// CIEDE2000, in which 1 is just noticeable side by side; lines of a chart are not side by side.
+/// Minimum CIEDE2000 difference. A difference of 1 is just noticeable side by side; the lines of a chart are not side by side.
 const MIN_DISTANCE: f64 = 17.0;
-/// WCAG 2.2, 1.4.11: what is needed to understand a graphic.
+/// Minimum contrast of graphical objects, by WCAG 2.2, 1.4.11.
 const MIN_CONTRAST: f64 = 3.0;
 
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ impl Colour {
         one.max(two) / one.min(two)
     }
 
-    /// CIELAB, under D65.
+    /// CIELAB coordinates, for the illuminant D65.
     fn lab(self) -> [f64; 3] {
         let [red, green, blue] = self.linear();
         let [x, y, z] = [
@@ -62,7 +62,10 @@ impl Colour {
 }
 
 /// The perceived difference of two CIELAB colours. Source: Sharma, Wu, Dalal, The CIEDE2000 Color-Difference Formula, 2005.
-#[expect(clippy::many_single_char_names, reason = "they are the paper's")]
+#[expect(
+    clippy::many_single_char_names,
+    reason = "the names are those of the paper"
+)]
 fn ciede2000([l1, a1, b1]: [f64; 3], [l2, a2, b2]: [f64; 3]) -> f64 {
     let weight = |chroma: f64| (chroma.powi(7) / (chroma.powi(7) + 25_f64.powi(7))).sqrt();
     let sin = |degrees: f64| degrees.to_radians().sin();
@@ -95,7 +98,7 @@ fn ciede2000([l1, a1, b1]: [f64; 3], [l2, a2, b2]: [f64; 3]) -> f64 {
     (dl * dl + dc * dc + dh * dh + rotation * dc * dh).sqrt()
 }
 
-/// The light and the dark part of a style sheet, whose dark one is its last media query of this kind.
+/// The light and the dark part of a style sheet. The dark part starts at the only media query for it.
 fn schemes(css: &str) -> [&str; 2] {
     let (light, dark) = css
         .split_once("@media (prefers-color-scheme: dark)")
@@ -119,7 +122,7 @@ fn options(css: &str) -> BTreeMap<usize, Colour> {
 }
 
 #[test]
-fn the_formula_is_that_of_the_paper() {
+fn the_formula_gives_the_differences_of_the_paper() {
     for (one, two, distance) in [
         ([50.0, 2.6772, -79.7751], [50.0, 0.0, -82.7485], 2.0425),
         ([50.0, 2.5, 0.0], [61.0, -5.0, 29.0], 22.8977),
@@ -132,7 +135,7 @@ fn the_formula_is_that_of_the_paper() {
 }
 
 #[test]
-fn every_option_has_a_colour_of_its_own() {
+fn the_colours_of_the_options_are_distinguishable() {
     for (scheme, base) in schemes(RESULT).into_iter().zip(schemes(BASE)) {
         let (options, ground) = (options(scheme), ground(base));
         assert_eq!(options.len(), OPTIONS);

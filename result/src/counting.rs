@@ -1,4 +1,4 @@
-//! The delay of counting behind voting, from what the workers report in the store.
+//! The delay of counting behind voting, from the workers' reports in the store.
 
 use std::time::{Duration, Instant};
 
@@ -7,12 +7,12 @@ use serde::Serialize;
 use store::{ProgressReport, Store};
 use utoipa::ToSchema;
 
-/// The interval at which reports are read: workers report every 2 seconds.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// The age of its last report from which a worker is silent. Three reports are missing then.
+/// Interval between reads of the reports; workers report every 2 seconds.
+const READ_INTERVAL: Duration = Duration::from_secs(1);
+/// Age of the last report after which a worker is silent: three reports are missing.
 const SILENT_AFTER: Duration = Duration::from_secs(6);
-/// The delays that are shown, in seconds. Each step is sent to every viewer, so there are few. In normal operation ballots
-/// wait for less than the first.
+/// The delays that are shown, in seconds. They are few, because each change is sent to every viewer. In normal operation, ballots
+/// wait for less than the first delay.
 const STEPS: [u64; 15] = [
     5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400, 28_800, 86_400,
 ];
@@ -21,10 +21,10 @@ const STEPS: [u64; 15] = [
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Counting)]
 pub struct CountingDocument {
-    /// For how many seconds, at least, votes have been waiting to be counted, or no worker has reported: 0 while counting
-    /// keeps up, else one of 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800 and 86400.
+    /// Minimum number of seconds for which votes have been waiting to be counted, or no worker has reported: 0 if counting is up to
+    /// date, otherwise one of 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800 and 86400.
     pub behind_seconds: u64,
-    /// The time of the last report of a worker; null if there was none.
+    /// Time of the last report of a worker; null if there is none.
     #[schema(required)]
     pub reported_at: Option<Timestamp>,
 }
@@ -37,84 +37,84 @@ impl CountingDocument {
     }
 }
 
-/// The reports of the workers, as last read.
-pub struct Counting {
+/// Tracks the delay of counting from the workers' reports.
+pub struct CountingDelay {
     started: Instant,
-    looked_at: Option<Instant>,
+    read_at: Option<Instant>,
     reports: Vec<ProgressReport>,
     can_read: bool,
 }
 
-impl Counting {
-    /// Reports that have not been read yet.
+impl CountingDelay {
+    /// A delay without reports.
     pub fn new() -> Self {
         Self {
             started: Instant::now(),
-            looked_at: None,
+            read_at: None,
             reports: Vec::new(),
             can_read: true,
         }
     }
 
-    /// Reads the reports, unless that was done a moment ago.
-    pub async fn look_when_due(&mut self, store: &Store) {
-        if self.looked_at.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
+    /// Reads the reports, unless they were read within the interval.
+    pub async fn refresh_if_due(&mut self, store: &Store) {
+        if self.read_at.is_some_and(|at| at.elapsed() < READ_INTERVAL) {
             return;
         }
         let read = store.progress().await;
         let could_read = std::mem::replace(&mut self.can_read, read.is_ok());
         match read {
-            Ok(reports) => (self.reports, self.looked_at) = (reports, Some(Instant::now())),
-            // The tally can be read, so it is this table that cannot: a right is missing, most likely.
+            Ok(reports) => (self.reports, self.read_at) = (reports, Some(Instant::now())),
+            // The tally is readable and this table is not, so most likely a permission is missing.
             Err(error) if could_read => {
-                tracing::warn!(%error, "what the workers report cannot be read; the result does not say when counting is behind");
+                tracing::warn!(%error, "reading the workers' reports failed; delays of counting are not shown");
             }
             Err(_) => {}
         }
     }
 
-    /// The delay as viewers see it.
+    /// The delay that viewers see.
     pub fn document(&self) -> CountingDocument {
-        let since_look = self.looked_at.map_or(Duration::ZERO, |at| at.elapsed());
-        let waits = if self.can_read {
-            oldest_waits(&self.reports, since_look, self.started.elapsed())
+        let since_read = self.read_at.map_or(Duration::ZERO, |at| at.elapsed());
+        let wait = if self.can_read {
+            max_wait(&self.reports, since_read, self.started.elapsed())
         } else {
             Duration::ZERO
         };
         let newest = self.reports.iter().map(|report| report.reported_at).max();
         CountingDocument {
-            behind_seconds: step_of(waits),
+            behind_seconds: round_down(wait),
             reported_at: newest,
         }
     }
 }
 
-/// The time for which the oldest vote has been waiting, or may have been. All workers see the same queue, so the smallest of
-/// their reports is used.
+/// The maximum time for which a vote may have been waiting. All workers report the same queue, so the smallest report is used.
 ///
-/// `running` is how long this service has been: after a start of everything no worker has had the time to report yet.
-fn oldest_waits(reports: &[ProgressReport], since_look: Duration, running: Duration) -> Duration {
-    let may_be_silent = running <= SILENT_AFTER;
-    let waits = |report: &ProgressReport| {
-        let age = report.age + since_look;
+/// `uptime` is the time since the start of this service: after a start of the whole application, no worker may have reported yet.
+fn max_wait(reports: &[ProgressReport], since_read: Duration, uptime: Duration) -> Duration {
+    let may_be_silent = uptime <= SILENT_AFTER;
+    let wait = |report: &ProgressReport| {
+        let age = report.age + since_read;
         let is_silent = age > SILENT_AFTER;
-        match (is_silent, report.oldest_waits.is_zero()) {
+        match (is_silent, report.oldest_ballot_age.is_zero()) {
             (true, _) if may_be_silent => Duration::ZERO,
             (false, true) => Duration::ZERO,
-            _ => report.oldest_waits + age,
+            _ => report.oldest_ballot_age + age,
         }
     };
-    // Where there is no report at all, no worker has counted since this service started.
+    // Without any report, no worker has counted since the start of this service.
     let unreported = if may_be_silent {
         Duration::ZERO
     } else {
-        running
+        uptime
     };
-    reports.iter().map(waits).min().unwrap_or(unreported)
+    reports.iter().map(wait).min().unwrap_or(unreported)
 }
 
-fn step_of(waits: Duration) -> u64 {
-    let reached = STEPS.into_iter().rfind(|step| *step <= waits.as_secs());
+/// Rounds a delay down to one of the delays that are shown.
+fn round_down(wait: Duration) -> u64 {
+    let reached = STEPS.into_iter().rfind(|step| *step <= wait.as_secs());
     reached.unwrap_or(0)
 }
 
@@ -132,42 +132,42 @@ mod tests {
         ProgressReport {
             reported_at: Timestamp::UNIX_EPOCH,
             age: seconds(age),
-            oldest_waits: seconds(oldest_waits),
+            oldest_ballot_age: seconds(oldest_waits),
         }
     }
 
-    fn waits(reports: &[ProgressReport]) -> u64 {
-        oldest_waits(reports, Duration::ZERO, LONG).as_secs()
+    fn wait(reports: &[ProgressReport]) -> u64 {
+        max_wait(reports, Duration::ZERO, LONG).as_secs()
     }
 
     #[test]
-    fn what_waits_has_waited_longer_since_the_report() {
-        assert_eq!(waits(&[report(2, 0)]), 0);
-        assert_eq!(waits(&[report(2, 7)]), 9);
-        assert_eq!(oldest_waits(&[report(2, 7)], seconds(3), LONG), seconds(12));
+    fn the_wait_grows_after_the_report() {
+        assert_eq!(wait(&[report(2, 0)]), 0);
+        assert_eq!(wait(&[report(2, 7)]), 9);
+        assert_eq!(max_wait(&[report(2, 7)], seconds(3), LONG), seconds(12));
     }
 
     #[test]
-    fn a_silent_worker_is_behind_unless_another_one_is_not() {
-        assert_eq!(waits(&[report(7, 0)]), 7);
-        assert_eq!(waits(&[report(500, 0), report(1, 0)]), 0);
-        assert_eq!(waits(&[report(500, 0), report(1, 20)]), 21);
-        assert_eq!(waits(&[report(500, 0), report(90, 3)]), 93);
+    fn a_silent_worker_is_behind_unless_another_worker_reports() {
+        assert_eq!(wait(&[report(7, 0)]), 7);
+        assert_eq!(wait(&[report(500, 0), report(1, 0)]), 0);
+        assert_eq!(wait(&[report(500, 0), report(1, 20)]), 21);
+        assert_eq!(wait(&[report(500, 0), report(90, 3)]), 93);
     }
 
     #[test]
-    fn after_a_start_workers_have_time_to_report() {
-        let after = |running| oldest_waits(&[report(500, 0)], Duration::ZERO, running);
+    fn workers_have_time_to_report_after_a_start() {
+        let after = |uptime| max_wait(&[report(500, 0)], Duration::ZERO, uptime);
         assert_eq!(after(seconds(5)), Duration::ZERO);
         assert_eq!(after(seconds(7)), seconds(500));
-        let without_report = |running| oldest_waits(&[], Duration::ZERO, running);
+        let without_report = |uptime| max_wait(&[], Duration::ZERO, uptime);
         assert_eq!(without_report(seconds(5)), Duration::ZERO);
         assert_eq!(without_report(seconds(7)), seconds(7));
     }
 
     #[test]
-    fn viewers_see_steps() {
-        let steps = [0, 4, 5, 9, 10, 59, 60, 1_000_000].map(|waits| step_of(seconds(waits)));
+    fn delays_are_rounded_down() {
+        let steps = [0, 4, 5, 9, 10, 59, 60, 1_000_000].map(|wait| round_down(seconds(wait)));
         assert_eq!(steps, [0, 0, 5, 5, 10, 30, 60, 86_400]);
     }
 }

@@ -1,51 +1,63 @@
 //! The live result page and its API.
 //!
-//! `refresher` reads the tally whenever it has changed and turns it into one `snapshot`, from which the [`page`], the
-//! [`events`] and the [`api`] answer everybody: a thousand viewers cost the store what one does. `timeline` does the
-//! same for the votes over time.
+//! `tally_poller` reads the tally after each change and publishes it as one `snapshot`, from which the page, the events and
+//! the API are served: a thousand viewers cost the store no more than one. `timeline_poller` does the same for the votes over time.
 
-pub mod api;
+mod api;
 mod assets;
 mod chart;
 #[cfg(test)]
 mod colours;
 mod counting;
-mod described;
-pub mod events;
+mod events;
 mod metrics;
+mod openapi;
 mod outcome;
-pub mod page;
+mod page;
+mod page_key;
 mod percent;
-mod refresher;
 mod routes;
 mod settings;
 mod snapshot;
+mod sse_connection;
+mod state;
+mod tally_csv;
+mod tally_poller;
 mod texts;
 mod timeline;
+mod timeline_document;
+mod timeline_poller;
 
 use std::sync::Arc;
 
+use retry::Throttle;
 use service::{
     lifecycle::{Lifecycle, Tasks},
     probe::{Check, Dependency},
 };
 use store::Store;
 use telemetry::metrics::ServiceMetrics;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
-use web::{AddressLimit, HttpMetrics, Listeners, Probes, manage};
+use web::{
+    AddressLimit, HttpMetrics, Listeners, PageCache, Probes, content_security_policy, manage,
+};
 
+use assets::Assets;
 use metrics::ResultMetrics;
-pub use percent::tenths_of_percent;
 pub use settings::{Config, EmbedSettings, PageConfig, Settings, ViewerSettings};
+pub use sse_connection::HEARTBEAT_INTERVAL;
+use state::AppState;
+use tally_poller::{CurrentSnapshot, TallyPoller};
+use timeline_poller::TimelinePoller;
 
-/// The port this service listens on where none is set.
+/// The default port of this service.
 pub const DEFAULT_PORT: u16 = 8081;
 
-/// Serves until `shutdown` is cancelled and the requests in hand are answered.
+/// Serves until `shutdown` is cancelled and the requests in flight are answered.
 ///
 /// # Errors
-/// The embedded store cannot be used, the store can never be used as it is, or a part of the service crashed.
+/// The embedded store cannot be opened, the store needs another version of this program, or a task of the service crashed.
 pub async fn run(
     config: Config,
     listeners: Listeners,
@@ -55,89 +67,121 @@ pub async fn run(
     let metrics = ResultMetrics::for_outcomes(&service_metrics.registry);
     let http_metrics = HttpMetrics::for_methods(&service_metrics.registry);
     service_metrics.show_exemplars(&http_metrics.http_server_request_duration_seconds);
-    let store = Store::open_with_metrics(&config.store, &service_metrics).await?;
-    let poll = Arc::new(config.poll);
-    let lifecycle = Lifecycle::new(shutdown, config.server.drain);
-    let dependency = Dependency::new("store", &service_metrics.common);
-    let (publisher, latest) = watch::channel(None);
-    metrics.tell_age_of(latest.clone(), &service_metrics);
-    let (timeline_publisher, timeline) = watch::channel(None);
 
-    let mut tasks = Tasks::default();
-    let probes = {
-        let (latest, dependency) = (latest.clone(), dependency.clone());
-        Probes {
-            alive: Arc::new(|| true),
-            // A store that is away is no reason to turn viewers away: they see the last tally, marked as stale.
-            checks: Arc::new(move || {
-                let loaded = latest.borrow().is_some();
-                let outcome = if loaded {
-                    Ok(())
-                } else {
-                    let why = dependency.check().outcome.err();
-                    let why = why.map_or_else(String::new, |why| format!(": {why}"));
-                    Err(format!("no tally has been read from the store yet{why}"))
-                };
-                vec![Check {
-                    name: "tally",
-                    outcome,
-                }]
-            }),
-            lifecycle: lifecycle.clone(),
-            metrics: service_metrics,
-        }
-    };
-    let viewers_per_address =
-        AddressLimit::new("stream", config.max_viewers_per_address, &http_metrics);
-    let app = routes::App::new(
-        poll.clone(),
-        &config.page,
-        latest.clone(),
+    let store = Store::open_with_metrics(&config.store, &service_metrics).await?;
+    let lifecycle = Lifecycle::new(shutdown, config.server.drain);
+    let shutting_down = lifecycle.shutting_down.clone();
+    let dependency = Dependency::new("store", &service_metrics.common);
+    let (publisher, snapshot) = watch::channel(None);
+    let (timeline_publisher, timeline) = watch::channel(None);
+    metrics.report_age(snapshot.clone(), &service_metrics);
+    let state = Arc::new(AppState {
+        poll: Arc::new(config.poll),
+        snapshot: snapshot.clone(),
         timeline,
         metrics,
-        lifecycle.shutting_down.clone(),
-        (config.max_viewers, viewers_per_address),
-    );
-    let routes = routes::routes(
-        app,
-        manage(probes, listeners.management, &http_metrics, &mut tasks),
-        config.origins.as_ref(),
-        &http_metrics,
-    );
-    let base_path = config.page.links.result_base_path.unwrap_or_default();
-    let answers = web::AppService::new(routes, http_metrics, config.site).below(base_path);
+        shutting_down: shutting_down.clone(),
+        texts: texts::load(),
+        assets: Assets::new(config.page.public_urls.vote_url.as_deref()),
+        embed_policy: content_security_policy(&config.page.embed_allowed_origins),
+        sse_permits: Arc::new(Semaphore::new(config.max_viewers)),
+        viewers_per_address: AddressLimit::new(
+            "stream",
+            config.max_viewers_per_address,
+            &http_metrics,
+        ),
+        rejection_log: Throttle::default(),
+        instance: telemetry::instance_name(),
+        pages: PageCache::default(),
+        public_urls: config.page.public_urls,
+    });
 
-    let shutting_down = lifecycle.shutting_down.clone();
-    let settling = store.clone();
-    {
-        let (store, shutting_down) = (store.clone(), shutting_down.clone());
-        tasks.spawn("store probe", async move {
-            dependency
-                .watch(shutting_down, || store.probe(), async || {})
-                .await;
-            Ok(())
-        });
-    }
+    let probes = Probes {
+        alive: Arc::new(|| true),
+        checks: readiness(snapshot.clone(), dependency.clone()),
+        lifecycle: lifecycle.clone(),
+        metrics: service_metrics,
+    };
+    let mut tasks = Tasks::default();
+    let probe_routes = manage(probes, listeners.management, &http_metrics, &mut tasks);
+    let (origins, poll) = (config.origins.as_ref(), state.poll.clone());
+    let base_path = state.public_urls.result_base_path.clone();
+    let routes = routes::routes(state, probe_routes, origins, &http_metrics);
+    let app = web::AppService::new(routes, http_metrics, config.site)
+        .below(base_path.unwrap_or_default());
+
+    spawn_store_probe(&mut tasks, &store, dependency, &shutting_down);
     tasks.spawn(
         "server",
         web::serve(
             listeners.public,
-            answers,
+            app,
             config.server.connections,
             lifecycle.clone(),
         ),
     );
-    {
-        let (store, poll, shutting_down) = (store.clone(), poll.clone(), shutting_down.clone());
-        tasks.spawn("timeline", async move {
-            timeline::keep_fresh(&store, &poll, latest, &timeline_publisher, &shutting_down).await;
+    let timeline_poller = TimelinePoller {
+        store: store.clone(),
+        poll: poll.clone(),
+        snapshot,
+        publisher: timeline_publisher,
+    };
+    let tally_poller = TallyPoller::new(store.clone(), poll, publisher);
+    spawn_pollers(&mut tasks, tally_poller, timeline_poller, &shutting_down);
+    let outcome = lifecycle.run(tasks).await;
+    store.checkpoint().await;
+    outcome
+}
+
+/// The readiness check: fails until the tally has been read once. An unreachable store does not make the service unready later,
+/// because viewers see the last tally, marked as stale.
+fn readiness(
+    snapshot: watch::Receiver<CurrentSnapshot>,
+    dependency: Dependency,
+) -> Arc<dyn Fn() -> Vec<Check> + Send + Sync> {
+    Arc::new(move || {
+        let is_loaded = snapshot.borrow().is_some();
+        let outcome = if is_loaded {
             Ok(())
-        });
-    }
-    tasks.spawn("refresher", async move {
-        Ok(refresher::keep_fresh(&store, &poll, &publisher, &shutting_down).await?)
+        } else {
+            let reason = dependency.check().outcome.err();
+            let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+            Err(format!("no tally has been read from the store yet{reason}"))
+        };
+        vec![Check {
+            name: "tally",
+            outcome,
+        }]
+    })
+}
+
+fn spawn_store_probe(
+    tasks: &mut Tasks,
+    store: &Store,
+    dependency: Dependency,
+    shutting_down: &CancellationToken,
+) {
+    let (store, shutting_down) = (store.clone(), shutting_down.clone());
+    tasks.spawn("store probe", async move {
+        dependency
+            .watch(shutting_down, || store.probe(), async || {})
+            .await;
+        Ok(())
     });
-    let ended = lifecycle.run(tasks).await;
-    settling.settle().await;
-    ended
+}
+
+fn spawn_pollers(
+    tasks: &mut Tasks,
+    tally_poller: TallyPoller,
+    timeline_poller: TimelinePoller,
+    shutting_down: &CancellationToken,
+) {
+    let (tally_shutdown, timeline_shutdown) = (shutting_down.clone(), shutting_down.clone());
+    tasks.spawn("timeline poller", async move {
+        timeline_poller.run(&timeline_shutdown).await;
+        Ok(())
+    });
+    tasks.spawn("tally poller", async move {
+        Ok(tally_poller.run(&tally_shutdown).await?)
+    });
 }

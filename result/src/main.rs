@@ -1,11 +1,11 @@
-//! The result page and its API, as a process of its own.
+//! The result page and its API as a separate process.
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use cli::build;
 use service::lifecycle;
-use telemetry;
+use telemetry::TelemetrySettings;
 use web::settings::ListenSettings;
 
 /// The live result page and its API.
@@ -17,7 +17,7 @@ struct Cli {
     #[command(flatten)]
     listen: ListenSettings,
     #[command(flatten)]
-    telemetry: telemetry::TelemetrySettings,
+    telemetry: TelemetrySettings,
     #[command(subcommand)]
     command: Option<cli::Command>,
 }
@@ -29,9 +29,13 @@ async fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
     let addresses = cli.listen.addresses(result::DEFAULT_PORT);
-    if let Some(command) = cli.command {
-        return command.run(&[addresses]);
+    match &cli.command {
+        Some(command) => command.run(&[addresses]),
+        None => serve(cli).await,
     }
+}
+
+async fn serve(cli: Cli) -> anyhow::Result<()> {
     telemetry::init(&cli.telemetry, "result")?;
     let config = cli.settings.config()?;
     let listeners = cli.listen.bind("result", result::DEFAULT_PORT).await?;

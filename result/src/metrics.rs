@@ -1,4 +1,4 @@
-//! What the result service measures.
+//! The metrics of the result service.
 
 use std::time::Duration;
 
@@ -7,24 +7,24 @@ use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Registry};
 use telemetry::metrics::ServiceMetrics;
 use tokio::sync::watch;
 
-use crate::refresher::Latest;
+use crate::tally_poller::CurrentSnapshot;
 
 telemetry::metrics! {
-    /// What the result service measures.
+    /// The metrics of the result service.
     pub struct ResultMetrics {
-        /// Seconds since the tally that viewers see was read from the store, or since the start where none has been read yet.
+        /// Seconds since the current tally was read from the store, or since the start if none has been read yet.
         pub result_snapshot_age_seconds: Gauge,
-        /// Viewers that are connected to the live events.
+        /// Connections to the live events.
         pub result_sse_connections: IntGauge,
-        /// Changed tallies for viewers of the live events, by outcome: sent, or skipped for a viewer that took in the one before too slowly.
+        /// Changed tallies for connections to the live events, by outcome: sent, or skipped because the client read too slowly.
         pub result_sse_events_total: IntCounterVec["outcome"],
-        /// Viewers that were refused because too many were connected.
+        /// Connections to the live events that were rejected because a limit of viewers was reached.
         pub result_sse_connections_rejected_total: IntCounter,
     }
 }
 
 impl ResultMetrics {
-    /// The metrics, with everything that can be counted at 0.
+    /// Registers the metrics, with each counter of an outcome at 0.
     #[must_use]
     pub fn for_outcomes(registry: &Registry) -> Self {
         let metrics = Self::new(registry);
@@ -36,11 +36,11 @@ impl ResultMetrics {
         metrics
     }
 
-    /// The age is that of the moment when it is asked for: while the store hangs, nothing else happens.
-    pub fn tell_age_of(&self, latest: watch::Receiver<Latest>, service: &ServiceMetrics) {
+    /// Computes the age of the snapshot at scrape time, so that it also grows while the store hangs.
+    pub fn report_age(&self, snapshot: watch::Receiver<CurrentSnapshot>, service: &ServiceMetrics) {
         let (age, started) = (self.result_snapshot_age_seconds.clone(), Timestamp::now());
         service.on_scrape(move || {
-            let read_at = latest
+            let read_at = snapshot
                 .borrow()
                 .as_ref()
                 .map_or(started, |snapshot| snapshot.document.as_of);

@@ -1,18 +1,18 @@
-//! The outcome of a poll that is closed, in words. The page's script says the same.
+//! The text with the outcome of a closed poll. The page's script creates the same text.
 
 use poll::Phase;
 
 use crate::{snapshot::TallyDocument, texts::Texts};
 
-/// Names the winner, or all who share the first place; empty before that is known: while the poll is open, the result
-/// hidden, or votes are still being counted.
-pub fn text(tally: &TallyDocument, texts: &Texts) -> String {
+/// Returns the winner, or all options that share the first place. Empty until the outcome is known: while the poll is open, the
+/// result is hidden, or votes are still being counted.
+pub fn outcome_text(tally: &TallyDocument, texts: &Texts) -> String {
     if tally.phase != Phase::Closed || !tally.visible || tally.counting.is_behind() {
         return String::new();
     }
     let most = tally.options.iter().filter_map(|option| option.votes).max();
     if most == Some(0) {
-        return texts.nobody.clone();
+        return texts.no_votes_cast.clone();
     }
     let first = || tally.options.iter().filter(|option| option.votes == most);
     let labels: Vec<_> = first().map(|option| &*option.label).collect();
@@ -52,7 +52,7 @@ mod tests {
             reported_at: None,
         };
         let document = Snapshot::new(&poll, &tally, now, false, counting, now).document;
-        text(&document, &texts::all()[Language::English])
+        outcome_text(&document, &texts::load()[Language::English])
     }
 
     #[test]
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn before_all_is_counted_nobody_has_won() {
+    fn before_all_votes_are_counted_there_is_no_winner() {
         let before = CLOSES - jiff::SignedDuration::from_secs(1);
         assert_eq!(outcome([1, 3, 0], before, 0), "");
         assert_eq!(outcome([1, 3, 0], CLOSES, 5), "");

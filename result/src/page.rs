@@ -1,4 +1,4 @@
-//! The result page. Its first paint is right without a script; with one it stays right.
+//! The result page. It is complete without a script; a script keeps it up to date.
 
 use std::sync::Arc;
 
@@ -8,16 +8,16 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use jiff::Timestamp;
 use poll::{Phase, Poll};
 use web::{Problem, TimeText, html, language::Language};
 
 use crate::{
     api,
     chart::{self, Chart},
-    outcome,
-    routes::App,
+    outcome::outcome_text,
+    page_key::{CacheVersion, PageKey},
     snapshot::{Snapshot, TallyDocument},
+    state::AppState,
     texts::Texts,
     timeline::Timeline,
 };
@@ -25,49 +25,30 @@ use crate::{
 #[derive(Template)]
 #[template(path = "result.html")]
 struct ResultPage<'a> {
-    app: &'a App,
+    app: &'a AppState,
     poll: &'a Poll,
     language: Language,
     texts: &'a Texts,
-    /// `None` before the store has answered once.
+    /// `None` until the tally has been read once.
     tally: Option<&'a TallyDocument>,
-    /// When the poll opens, closes or closed.
+    /// The time at which the poll opens, closes or closed.
     phase_text: Option<TimeText<'a>>,
     chart: Option<&'a Chart>,
-    /// True once voting has ended.
+    /// True if voting has ended.
     is_closed: bool,
-    /// The winner, once that is known; else empty.
+    /// The winner; empty until it is known.
     outcome: String,
-    /// The words for no votes at all.
+    /// The text for a tally without votes.
     no_votes: &'a str,
-    /// The voting page, until voting has ended.
+    /// The URL of the voting page; `None` if voting has ended.
     vote_url: Option<&'a str>,
-    /// Whether the page is shown within somebody else's.
+    /// True if the page is for a frame of another site.
     embedded: bool,
-}
-
-/// What can be asked for.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// The page.
-    Page,
-    /// The page within somebody else's.
-    Embedded,
-    /// The part with the votes over time.
-    Timeline,
-}
-
-/// What makes it another one: the ids of what it shows, and how old that is where it says so.
-#[derive(PartialEq)]
-pub struct Version {
-    tally: Arc<str>,
-    stale_since: Option<Timestamp>,
-    timeline: Option<Arc<str>>,
 }
 
 #[derive(Template)]
 #[template(path = "timeline.html")]
-struct TimelinePart<'a> {
+struct TimelineSection<'a> {
     poll: &'a Poll,
     texts: &'a Texts,
     chart: Option<&'a Chart>,
@@ -75,111 +56,92 @@ struct TimelinePart<'a> {
 
 /// The result page
 ///
-/// In HTML. Its first paint is right without a script; with one it stays right.
+/// HTML. It is complete without a script; a script keeps it up to date.
 #[utoipa::path(get, path = "/", tag = "page", operation_id = "get_result_page", responses(
     (status = OK, description = "The page.", body = String, content_type = "text/html"),
-    (status = SERVICE_UNAVAILABLE, description = "The page, without a result: the store has not answered yet.",
+    (status = SERVICE_UNAVAILABLE, description = "The page without a result, which has not been read from the store yet.",
         body = String, content_type = "text/html"),
 ))]
-pub async fn show(State(app): State<App>, request: Request) -> Response {
-    page(&app, request.headers(), Kind::Page)
+pub async fn show(State(app): State<Arc<AppState>>, request: Request) -> Response {
+    page(&app, request.headers(), PageKey::Page)
 }
 
-/// The result alone
+/// The result without the rest of the page
 ///
-/// In HTML, for pages of the origins that may show it in a frame.
+/// HTML, for frames on sites whose origins are allowed.
 #[utoipa::path(get, path = "/embed", tag = "page", operation_id = "get_embedded_result", responses(
     (status = OK, description = "The page.", body = String, content_type = "text/html"),
-    (status = SERVICE_UNAVAILABLE, description = "The page, without a result: the store has not answered yet.",
+    (status = SERVICE_UNAVAILABLE, description = "The page without a result, which has not been read from the store yet.",
         body = String, content_type = "text/html"),
 ))]
-pub async fn embed(State(app): State<App>, request: Request) -> Response {
-    let mut response = page(&app, request.headers(), Kind::Embedded);
+pub async fn embed(State(app): State<Arc<AppState>>, request: Request) -> Response {
+    let mut response = page(&app, request.headers(), PageKey::Embedded);
     response
         .headers_mut()
         .insert(header::CONTENT_SECURITY_POLICY, app.embed_policy.clone());
     response
 }
 
-/// The part of the page with the votes over time
+/// The section of the page with the votes over time
 ///
-/// In HTML, for the page's script.
+/// HTML, for the page's script.
 #[utoipa::path(get, path = "/timeline", tag = "page", operation_id = "get_timeline_part", responses(
-    (status = OK, description = "The part of the page.", body = String, content_type = "text/html"),
+    (status = OK, description = "The section of the page.", body = String, content_type = "text/html"),
     api::Hidden,
     api::Unavailable,
 ))]
-pub async fn timeline(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+pub async fn timeline(
+    State(app): State<Arc<AppState>>,
+    request: Request,
+) -> Result<Response, Problem> {
     let snapshot = app.snapshot()?;
-    api::refuse_hidden(&snapshot)?;
+    api::ensure_visible(&snapshot)?;
     let language = Language::negotiate(request.headers());
     let timeline = app.timeline.borrow().clone();
-    let shown = (Kind::Timeline, Version::of(&snapshot, timeline.as_deref()));
-    let part = app
+    let version = CacheVersion::new(&snapshot, timeline.as_deref());
+    let key = (PageKey::Timeline, version);
+    let section = app
         .pages
-        .answer(request.headers(), language, shown, || TimelinePart {
+        .answer(request.headers(), language, key, || TimelineSection {
             poll: &app.poll,
             texts: &app.texts[language],
-            chart: chart_of(timeline.as_deref()),
+            chart: chart(timeline.as_deref()),
         });
     let no_cache = [(header::CACHE_CONTROL, "no-cache")];
-    Ok((no_cache, part).into_response())
+    Ok((no_cache, section).into_response())
 }
 
-fn page(app: &App, headers: &HeaderMap, kind: Kind) -> Response {
+fn page(app: &AppState, headers: &HeaderMap, key: PageKey) -> Response {
     let language = Language::negotiate(headers);
-    let (snapshot, timeline) = (app.latest.borrow().clone(), app.timeline.borrow().clone());
+    let (snapshot, timeline) = (app.snapshot.borrow().clone(), app.timeline.borrow().clone());
     let (snapshot, timeline) = (snapshot.as_deref(), timeline.as_deref());
-    let page = || ResultPage::new(app, language, kind, snapshot, timeline);
-    let (status, page) = if let Some(shown) = snapshot {
-        let shown = (kind, Version::of(shown, timeline));
-        let page = app.pages.answer(headers, language, shown, page);
+    let page = || ResultPage::new(app, language, key, snapshot, timeline);
+    let (status, page) = if let Some(snapshot) = snapshot {
+        let key = (key, CacheVersion::new(snapshot, timeline));
+        let page = app.pages.answer(headers, language, key, page);
         (StatusCode::OK, page)
     } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            html(&page(), language, headers),
-        )
+        let page = html(&page(), language, headers);
+        (StatusCode::SERVICE_UNAVAILABLE, page)
     };
     let no_cache = [(header::CACHE_CONTROL, "no-cache")];
     (status, no_cache, page).into_response()
 }
 
-impl Version {
-    fn of(snapshot: &Snapshot, timeline: Option<&Timeline>) -> Self {
-        let document = &snapshot.document;
-        Self {
-            tally: snapshot.id.clone(),
-            stale_since: document.stale.then_some(document.as_of),
-            timeline: timeline.map(|timeline| timeline.id.clone()),
-        }
-    }
-}
-
 impl<'a> ResultPage<'a> {
     fn new(
-        app: &'a App,
+        app: &'a AppState,
         language: Language,
-        kind: Kind,
+        key: PageKey,
         snapshot: Option<&'a Snapshot>,
         timeline: Option<&'a Timeline>,
     ) -> Self {
         let texts = &app.texts[language];
         let tally = snapshot.map(|snapshot| &snapshot.document);
-        let schedule = &app.poll.schedule;
-        let phase_text = tally.and_then(|tally| {
-            let (text, moment) = match tally.phase {
-                Phase::NotOpenYet => (&texts.opens, schedule.opens_at()),
-                Phase::Open => (&texts.closes, schedule.closes_at()),
-                Phase::Closed => (&texts.closed, schedule.closes_at()),
-            };
-            Some(TimeText::new(text, moment?))
-        });
-        let embedded = kind == Kind::Embedded;
         let is_closed = tally.is_some_and(|tally| tally.phase == Phase::Closed);
-        let vote_url = app.links.vote_url.as_deref().filter(|_| !is_closed);
+        let vote_url = app.public_urls.vote_url.as_deref();
         let no_votes = if is_closed {
-            &texts.no_votes_at_all
+            &texts.no_votes_final
         } else {
             &texts.no_votes
         };
@@ -189,17 +151,27 @@ impl<'a> ResultPage<'a> {
             language,
             texts,
             tally,
-            phase_text,
-            chart: chart_of(timeline),
+            phase_text: tally.and_then(|tally| phase_text(tally.phase, &app.poll, texts)),
+            chart: chart(timeline),
             is_closed,
-            outcome: tally.map_or_else(String::new, |tally| outcome::text(tally, texts)),
+            outcome: tally.map_or_else(String::new, |tally| outcome_text(tally, texts)),
             no_votes,
-            vote_url,
-            embedded,
+            vote_url: vote_url.filter(|_| !is_closed),
+            embedded: key == PageKey::Embedded,
         }
     }
 }
 
-fn chart_of(timeline: Option<&Timeline>) -> Option<&Chart> {
+/// The time at which the poll opens, closes or closed, if it has one.
+fn phase_text<'a>(phase: Phase, poll: &Poll, texts: &'a Texts) -> Option<TimeText<'a>> {
+    let (text, time) = match phase {
+        Phase::NotOpenYet => (&texts.opens, poll.schedule.opens_at()),
+        Phase::Open => (&texts.closes, poll.schedule.closes_at()),
+        Phase::Closed => (&texts.closed, poll.schedule.closes_at()),
+    };
+    Some(TimeText::new(text, time?))
+}
+
+fn chart(timeline: Option<&Timeline>) -> Option<&Chart> {
     timeline?.chart.as_ref()
 }

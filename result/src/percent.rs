@@ -1,10 +1,10 @@
 //! Percentages that add up to 100.
 
-/// Each count's share in tenths of a percent, by the method of the largest remainder: they always add up to 1000, and
-/// equal counts differ by at most one. With no votes at all every share is 0, for there is nothing to share.
+/// The share of each count in permille, by the largest remainder method: the shares add up to 1000, and those of equal counts
+/// differ by at most one. Without votes every share is 0.
 /// Source: <https://en.wikipedia.org/wiki/Quota_method>.
 #[must_use]
-pub fn tenths_of_percent(votes: &[u64]) -> Vec<u32> {
+pub fn largest_remainder_permille(votes: &[u64]) -> Vec<u32> {
     const WHOLE: u128 = 1000;
     let weights: Vec<u128> = votes.iter().map(|count| u128::from(*count)).collect();
     let total: u128 = weights.iter().sum();
@@ -37,18 +37,21 @@ mod tests {
 
     #[test]
     fn known_cases() {
-        assert_eq!(tenths_of_percent(&[0, 0]), [0, 0]);
-        assert_eq!(tenths_of_percent(&[1, 1, 1]), [334, 333, 333]);
-        assert_eq!(tenths_of_percent(&[1, 2]), [333, 667]);
-        assert_eq!(tenths_of_percent(&[2000, 1000]), [667, 333]);
-        assert_eq!(tenths_of_percent(&[1, 0]), [1000, 0]);
-        assert_eq!(tenths_of_percent(&[u64::MAX, u64::MAX]), [500, 500]);
+        assert_eq!(largest_remainder_permille(&[0, 0]), [0, 0]);
+        assert_eq!(largest_remainder_permille(&[1, 1, 1]), [334, 333, 333]);
+        assert_eq!(largest_remainder_permille(&[1, 2]), [333, 667]);
+        assert_eq!(largest_remainder_permille(&[2000, 1000]), [667, 333]);
+        assert_eq!(largest_remainder_permille(&[1, 0]), [1000, 0]);
+        assert_eq!(
+            largest_remainder_permille(&[u64::MAX, u64::MAX]),
+            [500, 500]
+        );
     }
 
     proptest! {
         #[test]
-        fn shares_add_up_and_are_within_a_tenth_of_the_truth(votes in proptest::collection::vec(0..1_000_000_u64, 2..=20)) {
-            let shares = tenths_of_percent(&votes);
+        fn shares_add_up_and_differ_by_less_than_one_from_the_exact_value(votes in proptest::collection::vec(0..1_000_000_u64, 2..=20)) {
+            let shares = largest_remainder_permille(&votes);
             let total: u64 = votes.iter().sum();
             prop_assert_eq!(shares.iter().sum::<u32>(), if total == 0 { 0 } else { 1000 });
             for (share, count) in shares.iter().zip(&votes).filter(|_| total > 0) {

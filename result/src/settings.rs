@@ -1,4 +1,4 @@
-//! What the service needs to know.
+//! Settings of the result service.
 
 use clap::Args;
 use cli::whole_number;
@@ -11,7 +11,7 @@ use web::{
     settings::{BrowserSettings, ServerSettings},
 };
 
-/// The settings of the service when it runs alone.
+/// The settings of the result service as a separate process.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
     #[command(flatten)]
@@ -30,64 +30,63 @@ pub struct Settings {
     server: ServerSettings,
 }
 
-/// How many watch the result live.
+/// The limits of viewers of the live result.
 #[derive(Args, Clone, Copy, Debug)]
 #[command(next_help_heading = "Network")]
 pub struct ViewerSettings {
-    /// How many may watch the live result at once; further ones are answered 503. If not set, 95 % of MAX_CONNECTIONS
+    /// Maximum number of viewers of the live result; further ones are rejected with 503. If not set, 95 % of MAX_CONNECTIONS
     #[arg(long, env = "MAX_VIEWERS", value_parser = whole_number(1_u32..=1_000_000))]
     pub max_viewers: Option<u32>,
 
-    /// The number of them that one address may have; further ones are answered 503. If not set, half of all
+    /// Maximum number of viewers of the live result per address; further ones are rejected with 503. If not set, half of MAX_VIEWERS
     #[arg(long, env = "MAX_VIEWERS_PER_ADDRESS", value_parser = whole_number(1_u32..=1_000_000))]
     pub max_viewers_per_address: Option<u32>,
 }
 
-/// Who may show the result within pages of their own.
+/// The origins that may embed the result.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Network")]
 pub struct EmbedSettings {
-    /// The origins whose pages may show /embed in a frame, separated by commas: scheme, host and port; if not set,
-    /// none
+    /// Comma-separated origins (scheme, host and port) whose pages may show /embed in a frame; if not set, none
     #[arg(long, env = "EMBED_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = public_urls::origin)]
     pub embed_allowed_origins: Vec<String>,
 }
 
-/// What the page needs besides the result.
+/// The configuration of the page.
 #[derive(Clone, Debug)]
 pub struct PageConfig {
-    /// Where browsers find the pages.
-    pub links: PublicUrlSettings,
-    /// Whose pages may show the result in a frame.
+    /// The public URLs of the pages.
+    pub public_urls: PublicUrlSettings,
+    /// The origins whose pages may show the result in a frame.
     pub embed_allowed_origins: Vec<String>,
 }
 
-/// The settings, checked.
+/// The validated settings of the result service.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What is voted on.
+    /// The poll.
     pub poll: Poll,
-    /// Where the tally is.
+    /// The store that contains the tally.
     pub store: StoreConfig,
-    /// The outside of the installation: origins, HTTPS, proxies.
+    /// Public origins, HTTPS and proxies.
     pub site: Site,
-    /// Which other sites may read the API.
+    /// The other origins that may read the API.
     pub origins: Option<AllowedOrigins>,
-    /// What the page needs besides the result.
+    /// The configuration of the page.
     pub page: PageConfig,
-    /// How many may watch the live result at once.
+    /// Maximum number of viewers of the live result.
     pub max_viewers: usize,
-    /// The number of them that one address may have.
+    /// Maximum number of these viewers per address.
     pub max_viewers_per_address: u32,
-    /// How to serve and how to end.
+    /// Connection limit and drain settings of the server.
     pub server: ServerSettings,
 }
 
 impl Settings {
-    /// Checks the settings.
+    /// Validates the settings.
     ///
     /// # Errors
-    /// They cannot be used; the message names the variable and what is allowed.
+    /// A value is invalid; the message names the variable and the allowed values.
     pub fn config(&self) -> anyhow::Result<Config> {
         Config::new(
             &self.poll,
@@ -102,10 +101,10 @@ impl Settings {
 }
 
 impl Config {
-    /// Checks settings that come from anywhere.
+    /// Validates the given settings.
     ///
     /// # Errors
-    /// They cannot be used; the message names the variable and what is allowed.
+    /// A value is invalid; the message names the variable and the allowed values.
     pub fn new(
         poll: &PollSettings,
         store: &StoreSettings,
@@ -115,10 +114,10 @@ impl Config {
         viewers: ViewerSettings,
         server: ServerSettings,
     ) -> anyhow::Result<Self> {
-        // Some places are kept for the page, the API and the probes.
+        // The other connections are reserved for the page, the API and the probes.
         let connections = server.connections.max_connections;
-        let most = connections - connections / 20;
-        let max_viewers = viewers.max_viewers.unwrap_or(most);
+        let default_max = connections - connections / 20;
+        let max_viewers = viewers.max_viewers.unwrap_or(default_max);
         let half = max_viewers.div_ceil(2);
         Ok(Self {
             poll: poll.poll()?,
@@ -126,7 +125,7 @@ impl Config {
             site: browser.site(),
             origins: browser.cors.cors_allowed_origins.clone(),
             page: PageConfig {
-                links: browser.links.clone(),
+                public_urls: browser.links.clone(),
                 embed_allowed_origins: embed.embed_allowed_origins.clone(),
             },
             max_viewers: max_viewers as usize,

@@ -1,4 +1,4 @@
-//! What viewers see: one tally, serialised once for all of them.
+//! A snapshot of the tally, serialised once for all viewers.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -15,47 +15,47 @@ use serde::Serialize;
 use store::Tally;
 use utoipa::ToSchema;
 
-use crate::{counting::CountingDocument, percent::tenths_of_percent};
+use crate::{counting::CountingDocument, percent::largest_remainder_permille};
 
-/// A tally, in all the forms in which it is asked for.
+/// A tally in all formats in which it is served.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The tally.
     pub document: TallyDocument,
     /// The tally as JSON.
     pub json: Gzippable,
-    /// Tells this tally from every other, the same on every replica: the id of the event and the entity tag.
+    /// Hash of the tally, the same on every replica; used as the id of the event and as the entity tag.
     pub id: Arc<str>,
-    /// The event as it goes to every viewer.
+    /// The server-sent event with the tally.
     pub event: Bytes,
-    /// Counts the changes that this process has published, from 1.
-    pub change: u64,
+    /// Number of changes that this process has published, from 1.
+    pub sequence: u64,
 }
 
-/// The tally, as programs read it.
+/// The tally as returned by the API.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct TallyDocument {
-    /// What was asked.
+    /// The poll's question.
     pub question: String,
-    /// Whether votes are taken.
+    /// The phase of the poll.
     pub phase: Phase,
-    /// Whether the votes for each option may be seen yet.
+    /// True if the votes for each option are visible.
     pub visible: bool,
-    /// When they may be, while they may not.
+    /// Time from which the votes for each option are visible; null if they already are.
     #[schema(required)]
     pub visible_at: Option<Timestamp>,
-    /// All votes.
+    /// Number of all votes.
     pub total: u64,
     /// The options, in the poll's order.
     pub options: Vec<OptionDocument>,
-    /// The time at which the newest vote was cast, to the millisecond.
+    /// Time at which the newest vote was cast, to the millisecond.
     #[schema(required)]
     pub last_vote_at: Option<Timestamp>,
-    /// Whether the store could not be read lately.
+    /// True if the last reads from the store failed.
     pub stale: bool,
     /// The delay of counting behind voting.
     pub counting: CountingDocument,
-    /// The time at which the tally was read from the store, to the millisecond.
+    /// Time at which the tally was read from the store, to the millisecond.
     pub as_of: Timestamp,
 }
 
@@ -63,20 +63,20 @@ pub struct TallyDocument {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = TallyOption)]
 pub struct OptionDocument {
-    /// Its key.
+    /// Key of the option.
     pub key: Choice,
-    /// What voters read.
+    /// Label that voters see.
     pub label: String,
-    /// Its votes; null while they are hidden.
+    /// Number of votes; null while hidden.
     #[schema(required)]
     pub votes: Option<u64>,
-    /// The share of all votes, with one decimal; all add up to 100, and are 0 while there are no votes. Null while hidden.
+    /// Percentage of all votes, with one decimal. The percentages add up to 100, or are 0 without votes; null while hidden.
     #[schema(required, minimum = 0, maximum = 100)]
     pub percent: Option<f64>,
 }
 
 impl Snapshot {
-    /// The snapshot of a tally read at `as_of`, as it may be seen at `now`.
+    /// The snapshot of a tally that was read at `as_of`, with the votes that are visible at `now`.
     #[must_use]
     pub fn new(
         poll: &Poll,
@@ -92,7 +92,7 @@ impl Snapshot {
             .iter()
             .map(|option| tally.votes(option.key.as_str()))
             .collect();
-        let shares = tenths_of_percent(&votes);
+        let shares = largest_remainder_permille(&votes);
         let options =
             poll.options
                 .iter()
@@ -118,16 +118,16 @@ impl Snapshot {
             options: options.collect(),
             last_vote_at: last_cast_ms
                 .and_then(|ms| Timestamp::from_millisecond(ms).ok())
-                .filter(|at| !is_of_the_future(*at, as_of)),
+                .filter(|at| !is_in_the_future(*at, as_of)),
             stale,
             counting,
             as_of: to_millisecond(as_of),
         };
-        Self::of(document)
+        Self::serialise(document)
     }
 
-    fn of(document: TallyDocument) -> Self {
-        let id = id_of(&document);
+    fn serialise(document: TallyDocument) -> Self {
+        let id = hash(&document);
         let json = serde_json::to_vec(&document).expect("a tally is numbers and text");
         let mut event = format!("id: {id}\nevent: tally\ndata: ").into_bytes();
         event.extend_from_slice(&json);
@@ -137,18 +137,18 @@ impl Snapshot {
             json: json.into(),
             id: id.into(),
             event: event.into(),
-            change: 0,
+            sequence: 0,
         }
     }
 }
 
-/// The millisecond of a moment: finer than that, only the noise of reading would be told.
-fn to_millisecond(moment: Timestamp) -> Timestamp {
-    Timestamp::from_millisecond(moment.as_millisecond()).unwrap_or(moment)
+/// Truncates a time to milliseconds. Finer digits would have no meaning.
+fn to_millisecond(time: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time)
 }
 
-/// A hash of all that a viewer can see change; not of the moment of reading, or every look would be news.
-fn id_of(document: &TallyDocument) -> String {
+/// Hashes everything that a viewer sees change. The time of reading is excluded, because it changes with every read.
+fn hash(document: &TallyDocument) -> String {
     let votes: Vec<_> = document
         .options
         .iter()
@@ -170,9 +170,9 @@ fn id_of(document: &TallyDocument) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// Returns true if a vote's time says only that the queue's clock was ahead.
-pub fn is_of_the_future(cast_at: Timestamp, now: Timestamp) -> bool {
-    // What is past has no such duration.
+/// Returns true if the time of a vote is in the future, because the queue's clock was ahead.
+pub fn is_in_the_future(cast_at: Timestamp, now: Timestamp) -> bool {
+    // A time in the past gives a negative duration, which is not convertible.
     Duration::try_from(cast_at.duration_since(now)).is_ok_and(|ahead| ahead > MAX_CLOCK_SKEW)
 }
 
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tally_holds_the_options_of_this_poll() {
+    fn the_tally_contains_the_options_of_this_poll() {
         let document = snapshot(&poll(Schedule::always()), &tally(2, 1), at(9), at(9)).document;
         assert_eq!((document.total, document.last_vote_at), (3, Some(at(5))));
         let options: Vec<_> = document
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_told_to_the_millisecond() {
+    fn times_have_milliseconds() {
         let as_of = "2026-11-23T20:15:31.214987654Z".parse().unwrap();
         let snapshot = snapshot(&poll(Schedule::always()), &tally(2, 1), as_of, at(9));
         let json: serde_json::Value = serde_json::from_slice(&snapshot.json.plain()).unwrap();
@@ -232,11 +232,11 @@ mod tests {
     }
 
     #[test]
-    fn hidden_results_are_in_no_form_of_the_snapshot() {
+    fn no_format_of_the_snapshot_contains_hidden_results() {
         let schedule = Schedule::new(None, Some(at(20)), ResultsMode::AfterClose).unwrap();
         let hidden = snapshot(&poll(schedule.clone()), &tally(2001, 1000), at(9), at(19));
-        for form in [hidden.json.plain(), hidden.event] {
-            let text = std::str::from_utf8(&form).unwrap();
+        for format in [hidden.json.plain(), hidden.event] {
+            let text = std::str::from_utf8(&format).unwrap();
             assert!(!text.contains("2001") && !text.contains("66.7"), "{text}");
         }
         assert_eq!(
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn the_id_changes_with_what_is_seen_and_with_nothing_else() {
+    fn the_id_changes_only_with_visible_content() {
         let poll = poll(Schedule::always());
         let id_of = |tally: &Tally, as_of, stale, behind_seconds| {
             let counting = CountingDocument {

@@ -1,17 +1,17 @@
-//! What the result page says, in every language. The texts are in `result/locales`.
+//! The texts of the result page in all languages, from `result/locales`.
 
 use serde::Deserialize;
 use web::language::Translations;
 
-/// The texts of one language. A field that a file lacks, or one that is not here, is an error.
+/// The texts of one language. A missing or unknown field in a file is an error.
 ///
-/// The page's script says the same: the page hands it the texts with their placeholders.
+/// The page passes some of them, with their placeholders, to its script.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Texts {
     title: String,
     pub no_votes: String,
-    pub no_votes_at_all: String,
+    pub no_votes_final: String,
     pub one_vote: String,
     pub many_votes: String,
     pub percent: String,
@@ -21,9 +21,9 @@ pub struct Texts {
     pub closed: String,
     pub winner: String,
     pub tie: String,
-    pub nobody: String,
+    pub no_votes_cast: String,
     pub hidden: String,
-    pub unread: String,
+    pub not_read_yet: String,
     pub last_vote: String,
     pub live: String,
     pub polling: String,
@@ -43,14 +43,14 @@ pub struct Texts {
     served_by: String,
 }
 
-/// The texts in all languages.
-pub fn all() -> Translations<Texts> {
+/// Loads the texts of all languages.
+pub fn load() -> Translations<Texts> {
     Translations::parse([
         include_str!("../locales/en.toml"),
         include_str!("../locales/de.toml"),
         include_str!("../locales/ko.toml"),
     ])
-    .expect("the texts are compiled in, and a test has read them")
+    .expect("the texts are compiled in, and a test loads them")
 }
 
 impl Texts {
@@ -58,7 +58,7 @@ impl Texts {
         self.title.replace("{question}", question)
     }
 
-    /// As the original app words it.
+    /// The number of votes, in the words of the original app.
     pub fn votes(&self, count: u64) -> String {
         match count {
             0 => self.no_votes.clone(),
@@ -67,7 +67,7 @@ impl Texts {
         }
     }
 
-    /// A share with one decimal; a dash while it is hidden.
+    /// A percentage with one decimal; a dash while it is hidden.
     pub fn percent(&self, percent: Option<f64>) -> String {
         percent.map_or_else(
             || "–".into(),
@@ -78,7 +78,7 @@ impl Texts {
         )
     }
 
-    /// The delay of counting as a text, in minutes where that is easier to read.
+    /// The delay of counting, from two minutes on in minutes.
     pub fn behind(&self, seconds: u64) -> String {
         if seconds < 120 {
             self.counting_seconds.replace("{n}", &seconds.to_string())
@@ -100,21 +100,24 @@ mod tests {
 
     #[test]
     fn every_language_has_every_text() {
-        all();
+        load();
     }
 
     #[test]
-    fn numbers_are_written_as_the_language_does() {
-        let texts = all();
-        let said = |language: Language| {
+    fn numbers_are_formatted_in_the_language() {
+        let texts = load();
+        let formatted = |language: Language| {
             (
                 texts[language].votes(1),
                 texts[language].percent(Some(66.7)),
             )
         };
-        assert_eq!(said(Language::English), ("1 vote".into(), "66.7%".into()));
         assert_eq!(
-            said(Language::German),
+            formatted(Language::English),
+            ("1 vote".into(), "66.7%".into())
+        );
+        assert_eq!(
+            formatted(Language::German),
             ("1 Stimme".into(), "66,7\u{a0}%".into())
         );
         assert_eq!(texts[Language::Korean].votes(1234), "1234표");

@@ -1,4 +1,4 @@
-//! Votes over time, read from the store after the tally has changed.
+//! The votes over time, as a chart and as JSON.
 
 use std::{
     collections::BTreeMap,
@@ -9,20 +9,19 @@ use std::{
 
 use gzip::Gzippable;
 use jiff::Timestamp;
-use poll::{Poll, ballot::Choice};
-use retry::Backoff;
-use serde::Serialize;
+use poll::Poll;
 use store::{Store, StoreError, TimelinePoint};
-use tokio::{sync::watch, time::sleep};
-use tokio_util::sync::CancellationToken;
-use utoipa::ToSchema;
 
-use crate::{chart::Chart, refresher::Latest, snapshot::is_of_the_future};
+use crate::{
+    chart::Chart,
+    snapshot::is_in_the_future,
+    timeline_document::{Step, TimelineDocument},
+};
 
-/// As many steps as a chart on a phone has room for, and a table for a patient reader.
-const MOST_STEPS: i64 = 48;
-/// The lengths of a step that people can read, in seconds: multiples of the store's finest.
-const STEPS: [i64; 16] = [
+/// Maximum number of steps, which a chart on a phone can show and a table can list.
+const MAX_STEPS: i64 = 48;
+/// The possible lengths of a step in seconds: round numbers, and multiples of the store's smallest step.
+const STEP_LENGTHS: [i64; 16] = [
     10,
     20,
     30,
@@ -40,105 +39,64 @@ const STEPS: [i64; 16] = [
     7 * 24 * 3600,
     30 * 24 * 3600,
 ];
-/// It is read no more often than this: it takes the store longer than the tally does.
-const AT_MOST_EVERY: Duration = Duration::from_secs(2);
 
-/// The timeline, in both forms in which it is asked for: drawn and serialised once for all viewers.
+/// The timeline in both formats, drawn and serialised once for all viewers.
 #[derive(Clone, Debug)]
 pub struct Timeline {
-    /// The timeline as a picture and a table; `None`: nobody has voted yet.
+    /// The timeline as a chart and a table; `None` without votes.
     pub chart: Option<Chart>,
     /// The timeline as JSON.
     pub json: Gzippable,
-    /// Tells this timeline from every other, the same on every replica: the entity tag.
+    /// Hash of the timeline, the same on every replica; used as the entity tag.
     pub id: Arc<str>,
 }
 
-/// The timeline, as programs read it.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct TimelineDocument {
-    /// The length of a step, in seconds.
-    #[schema(minimum = 10)]
-    pub step_seconds: i64,
-    /// The steps in which votes were cast that still stand, oldest first.
-    #[schema(max_items = 48)]
-    pub steps: Vec<Step>,
-}
-
-/// The standing votes that were cast in one step.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(as = TimelineStep)]
-pub struct Step {
-    /// When the step begins.
-    pub start: Timestamp,
-    /// Votes per option's key.
-    #[schema(value_type = BTreeMap<Choice, u64>)]
-    pub votes: BTreeMap<String, u64>,
-}
-
-/// The timeline of now, or nothing before the store has answered once.
-pub type LatestTimeline = Option<Arc<Timeline>>;
-
-/// Reads the timeline whenever the tally has changed, and publishes it, until the service closes.
-pub async fn keep_fresh(
-    store: &Store,
-    poll: &Poll,
-    mut tally: watch::Receiver<Latest>,
-    publisher: &watch::Sender<LatestTimeline>,
-    shutting_down: &CancellationToken,
-) {
-    let mut backoff = Backoff::default();
-    while let Some(Ok(())) = shutting_down.run_until_cancelled(tally.changed()).await {
-        let wait = match read(store, poll).await {
-            Ok(timeline) => {
-                backoff.reset();
-                publisher.send_replace(Some(Arc::new(timeline)));
-                AT_MOST_EVERY
-            }
-            Err(error) => {
-                let wait = backoff.next_delay();
-                tracing::warn!(%error, ?wait, "the votes over time cannot be read; viewers see the last ones");
-                tally.mark_changed();
-                wait
-            }
+impl Timeline {
+    /// Reads the timeline from the store.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn read(store: &Store, poll: &Poll) -> Result<Self, StoreError> {
+        let extent = store.timeline_extent().await?;
+        let (from, to) = extent.unwrap_or_default();
+        let now = Timestamp::now();
+        let to = if is_in_the_future(to, now) { now } else { to };
+        let step_seconds = step_length(to.duration_since(from).as_secs());
+        let step = Duration::from_secs(step_seconds.unsigned_abs());
+        let mut points = store.timeline(from, step).await?;
+        points.retain(|point| {
+            Timestamp::from_millisecond(point.bucket)
+                .is_ok_and(|start| !is_in_the_future(start, now))
+        });
+        let document = TimelineDocument {
+            step_seconds,
+            steps: steps(points, poll),
         };
-        shutting_down.run_until_cancelled(sleep(wait)).await;
+        Ok(Self::new(&document, poll))
+    }
+
+    fn new(document: &TimelineDocument, poll: &Poll) -> Self {
+        let json = serde_json::to_vec(document).expect("a timeline is numbers and text");
+        let mut hasher = DefaultHasher::new();
+        json.hash(&mut hasher);
+        Self {
+            chart: Chart::new(document, poll),
+            json: json.into(),
+            id: format!("{:016x}", hasher.finish()).into(),
+        }
     }
 }
 
-async fn read(store: &Store, poll: &Poll) -> Result<Timeline, StoreError> {
-    let extent = store.timeline_extent().await?;
-    let (from, to) = extent.unwrap_or_default();
-    let now = Timestamp::now();
-    let to = if is_of_the_future(to, now) { now } else { to };
-    let step_seconds = step_for(to.duration_since(from).as_secs());
-    let step = Duration::from_secs(step_seconds.unsigned_abs());
-    let mut points = store.timeline(from, step).await?;
-    points.retain(|point| {
-        Timestamp::from_millisecond(point.bucket).is_ok_and(|start| !is_of_the_future(start, now))
-    });
-    let document = TimelineDocument {
-        step_seconds,
-        steps: steps_of(points, poll),
-    };
-    let json = serde_json::to_vec(&document).expect("a timeline is numbers and text");
-    let mut hasher = DefaultHasher::new();
-    json.hash(&mut hasher);
-    Ok(Timeline {
-        chart: Chart::new(&document, poll),
-        json: json.into(),
-        id: format!("{:016x}", hasher.finish()).into(),
-    })
-}
-
-fn step_for(seconds: i64) -> i64 {
-    STEPS
+/// The length of a step for a timeline of this duration.
+fn step_length(seconds: i64) -> i64 {
+    STEP_LENGTHS
         .into_iter()
-        .find(|step| seconds / step < MOST_STEPS)
-        .unwrap_or(STEPS[STEPS.len() - 1])
+        .find(|step| seconds / step < MAX_STEPS)
+        .unwrap_or(STEP_LENGTHS[STEP_LENGTHS.len() - 1])
 }
 
-fn steps_of(points: Vec<TimelinePoint>, poll: &Poll) -> Vec<Step> {
+/// Groups the points of the poll's options by step.
+fn steps(points: Vec<TimelinePoint>, poll: &Poll) -> Vec<Step> {
     let mut steps: BTreeMap<i64, BTreeMap<String, u64>> = BTreeMap::new();
     for point in points {
         if poll.choice(&point.option).is_ok() {
@@ -164,7 +122,7 @@ mod tests {
     #[test]
     fn a_longer_poll_has_longer_steps() {
         assert_eq!(
-            [0, 479, 480, 86_400, 86_400 * 30].map(step_for),
+            [0, 479, 480, 86_400, 86_400 * 30].map(step_length),
             [10, 10, 20, 3600, 24 * 3600]
         );
     }

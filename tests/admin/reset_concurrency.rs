@@ -133,7 +133,7 @@ async fn a_reset_fails_while_a_transaction_reads_the_votes() {
     let reset = ["reset", "--confirm", "Cats or Dogs?"];
     let stderr = stderr_of(&mut admin(&storage, &reset, &[]));
     assert!(
-        stderr.contains("others use the votes, perhaps an export"),
+        stderr.contains("the votes are in use, perhaps by an export"),
         "{stderr}"
     );
     assert_eq!(store.counts().await.unwrap().votes, 1);

@@ -297,7 +297,7 @@ async fn a_vote_without_a_response_is_reported_as_unconfirmed() {
     vote.process.kill();
     browser.click("#a").await;
     let shown = browser
-        .wait_for_text("#the_notice", |text| text.contains("does not answer"))
+        .wait_for_text("#the_notice", |text| text.contains("is not responding"))
         .await;
     assert!(
         shown.starts_with("We couldn't confirm your vote. Please vote again."),
@@ -457,17 +457,17 @@ async fn the_pages_work_with_the_keyboard_alone() {
     browser.wait_for_value(slider, json!(false)).await;
     for _ in 0..10 {
         browser.press(Key::Tab).await;
-        if browser.evaluate(focus).await == json!("moment") {
+        if browser.evaluate(focus).await == json!("time-slider") {
             break;
         }
     }
-    assert_eq!(browser.evaluate(focus).await, json!("moment"));
+    assert_eq!(browser.evaluate(focus).await, json!("time-slider"));
     browser.press(Key::Home).await;
     let shown = browser
         .wait_for_text("#readout", |text| text.contains("Dogs 1"))
         .await;
     let spoken = browser
-        .find("#moment")
+        .find("#time-slider")
         .await
         .attr("aria-valuetext")
         .await

@@ -99,7 +99,7 @@ async fn a_retried_first_vote_counts_once_after_a_lost_response() {
     // Chromium may retry by itself.
     browser
         .wait_for_text("#the_notice", |text| {
-            text.contains("does not answer") || text.contains("is in")
+            text.contains("is not responding") || text.contains("is in")
         })
         .await;
     browser.click("#b").await;

@@ -1,6 +1,6 @@
 //! The traces of all services reach a collector outside the stack.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use serde_json::Value;
 
@@ -19,9 +19,7 @@ async fn every_service_sends_traces_to_an_external_collector() {
     // Without an external collector the worker's network is internal.
     assert_eq!(is_internal(&stack), Some(true));
     // The address of the host for containers of other networks.
-    let gateway = "{{(index .IPAM.Config 0).Gateway}}";
-    let gateway = docker(&["network", "inspect", "bridge", "--format", gateway]);
-    let collector = Collector::start_at(gateway.trim()).await;
+    let collector = Collector::start_at(&bridge_address().to_string()).await;
     stack.set("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url);
     stack.set("TRACES_INTERNAL", "false");
     assert_eq!(is_internal(&stack), None);
@@ -34,4 +32,16 @@ async fn every_service_sends_traces_to_an_external_collector() {
     };
     let all = |services: &BTreeSet<_>| services.len() == 3;
     eventually("traces of three services", all, async || services()).await;
+}
+
+/// Returns the address of the host in the engine's default network: the first one of its subnet. The engine leaves `Gateway`
+/// out until its second start.
+fn bridge_address() -> Ipv4Addr {
+    let format = "{{(index .IPAM.Config 0).Subnet}}";
+    let subnet = docker(&["network", "inspect", "bridge", "--format", format]);
+    let (network, _) = subnet
+        .split_once('/')
+        .expect("a subnet has a prefix length");
+    let network: Ipv4Addr = network.parse().expect("the network has an IPv4 address");
+    Ipv4Addr::from_bits(network.to_bits() + 1)
 }

@@ -173,7 +173,7 @@ async fn services_report_a_missing_redis_permission_and_recover() {
         storage.stream = unique("ballots");
         let service = Service::start(name, &storage, &SHORT_TIMEOUTS);
         let reason = format!("'{command}' command");
-        assert_reports(&service, &[&reason, "has not all the rights", "QUEUE_URL"]).await;
+        assert_reports(&service, &[&reason, "lacks permissions", "QUEUE_URL"]).await;
         redis.set_user(&user, &format!("+{command}"));
         wait_until_ready(&service.url).await;
     }

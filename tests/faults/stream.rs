@@ -122,7 +122,7 @@ async fn consumers_without_pending_entries_are_removed() {
         1
     );
     assert_eq!(consumer_names(&storage), ["pending"]);
-    let claimed = observer.claim(10, Duration::ZERO).await.unwrap().deliveries;
+    let claimed = observer.claim(10, Duration::ZERO).await.unwrap().entries;
     assert_eq!(claimed[0].id, pending[0], "its pending entry is not lost");
 
     // With this setting the worker removes consumers after a moment of idleness.

@@ -38,7 +38,7 @@ async fn a_crash_between_commit_and_acknowledgement_changes_nothing() {
     let both = [("a".to_owned(), 1), ("b".to_owned(), 1)];
     // It may store one ballot before the other, which is then still in the queue.
     eventually("a commit", |votes| !votes.is_empty(), counted).await;
-    worker.process.wait_for_line("cannot be moved");
+    worker.process.wait_for_line("processing ballots failed");
     worker.process.kill();
     may_acknowledge("+xack");
 
@@ -88,7 +88,7 @@ async fn health_reports_a_hanging_loop_but_not_a_long_migration() {
     tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
     let health = async || get_json(&format!("{}/health", worker.url)).await.0;
     assert_eq!(health().await, StatusCode::OK);
-    wait_until_unready(&worker, &["tables", "mover"]).await;
+    wait_until_unready(&worker, &["tables", "processor"]).await;
     sqlx::raw_sql("COMMIT").execute(&mut holder).await.unwrap();
     let vote = start_ready("vote", &storage, &[]).await;
     Voter::new(&vote.url).must_vote_for("a").await;

@@ -188,7 +188,7 @@ async fn durability_that_cannot_be_checked_can_be_declared_by_a_setting() {
     let vote = start_ready("vote", &storage, &managed).await;
     wait_for_value(&vote.url, "queue_durable", |durable| durable > 0.0).await;
     vote.process
-        .wait_for_line("QUEUE_DURABILITY says that its service keeps");
+        .wait_for_line("QUEUE_DURABILITY declares the queue managed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

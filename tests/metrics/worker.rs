@@ -42,7 +42,7 @@ async fn every_outcome_of_a_ballot_is_counted() {
     while delivered.is_empty() {
         delivered = dead.read(1, READ_TIMEOUT).await.unwrap();
     }
-    let ballot = delivered[0].open(&poll()).unwrap();
+    let ballot = delivered[0].parse(&poll()).unwrap();
     storage
         .store()
         .await

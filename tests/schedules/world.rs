@@ -10,10 +10,10 @@ use poll::ballot::{Ballot, BallotId, VoterId};
 use prometheus::Registry;
 use proptest::prelude::*;
 use queue::Queue;
-use store::{StandingVote, Store};
+use store::{Store, StoredVote};
 use worker::{
     WorkerMetrics,
-    mover::{MoveError, Mover, Pace, Progress, Step},
+    processor::{BallotProcessor, ProcessError, ProcessorConfig, Progress, Step},
 };
 
 use super::{Event, PROCESSORS, Successor, VOTERS, direct_access::DirectAccess};
@@ -50,8 +50,8 @@ pub struct World<'a> {
 
 struct NamedProcessor {
     name: String,
-    processor: Mover,
-    /// True if it has stored the batch in flight.
+    processor: BallotProcessor,
+    /// Whether it has stored the batch in flight.
     has_stored: bool,
 }
 
@@ -87,16 +87,16 @@ impl<'a> World<'a> {
     }
 
     fn processor(&self, name: String, claims: bool) -> NamedProcessor {
-        let config = Pace {
-            batch: BATCH,
-            wait: Duration::ZERO,
+        let config = ProcessorConfig {
+            max_batch_size: BATCH,
+            read_timeout: Duration::ZERO,
             claim_min_idle: if claims { Duration::ZERO } else { NEVER },
             restarts_ids: false,
         };
         let metrics = WorkerMetrics::for_outcomes(&Registry::new());
         let consumer = self.queue.consumer(&name);
         NamedProcessor {
-            processor: Mover::new(consumer, self.store.clone(), poll(), config, metrics),
+            processor: BallotProcessor::new(consumer, self.store.clone(), poll(), config, metrics),
             name,
             has_stored: false,
         }
@@ -155,7 +155,7 @@ impl<'a> World<'a> {
                 } = &self.processors[processor];
                 if *has_stored {
                     let mut consumer = self.queue.consumer("observer");
-                    consumer.acknowledge(&processor.in_hand()).await.unwrap();
+                    consumer.acknowledge(&processor.in_flight()).await.unwrap();
                 }
             }
             Event::Trim => drop(self.queue.consumer("observer").trim().await.unwrap()),
@@ -271,8 +271,8 @@ impl<'a> World<'a> {
         Ok(has_progress)
     }
 
-    async fn standing_votes(&self) -> Vec<StandingVote> {
-        self.store.standing_votes().try_collect().await.unwrap()
+    async fn standing_votes(&self) -> Vec<StoredVote> {
+        self.store.stored_votes().try_collect().await.unwrap()
     }
 
     async fn dead_letters(&self) -> Vec<BallotId> {
@@ -290,7 +290,7 @@ impl NamedProcessor {
         Ok(())
     }
 
-    async fn try_step(&mut self) -> Result<(), MoveError> {
+    async fn try_step(&mut self) -> Result<(), ProcessError> {
         self.has_stored = self.processor.step().await? == Step::Stored;
         Ok(())
     }
@@ -301,6 +301,6 @@ fn voter(number: usize) -> VoterId {
     format!("{number:032x}").parse().expect("it is an id")
 }
 
-fn unexpected(error: &MoveError) -> TestCaseError {
+fn unexpected(error: &ProcessError) -> TestCaseError {
     TestCaseError::fail(format!("a processor failed: {error}"))
 }

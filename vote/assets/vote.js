@@ -1,15 +1,15 @@
-// Votes without a page load. The server answers as it does without a script, with a page; what is new in it is put in
-// place here, so that every text has one source.
+// Sends votes without a page load. The response is the same page as without a script. Its new parts replace those of this
+// page, so that every text has one source.
 //
-// A browser that lacks anything needed here sends the plain form instead. An option's key may be any of a form's own
-// names, such as "elements", and then hides what the browser has under that name: nothing is read from the form itself.
+// A browser without a required feature sends the plain form instead. An option's key may be the name of a property of
+// forms, such as "elements", and then hides that property. So no property of the form itself is read.
 "use strict";
 
 const TIMEOUT_MS = 10000;
-// Timers cannot wait longer.
-const LONGEST_WAIT_MS = 2147483647;
-// When the poll opens, not all browsers at once.
-const SPREAD_MS = 2000;
+// Upper bound of timers in browsers.
+const MAX_TIMER_MS = 2147483647;
+// Maximum random delay of a refresh, so that not all browsers send one at the same time.
+const MAX_JITTER_MS = 2000;
 
 const element = (id) => document.getElementById(id);
 const form = element("the_options");
@@ -18,19 +18,19 @@ const buttonsOf = (page) => Array.from(page.querySelectorAll("#the_options butto
 const hiddenFieldsOf = (page) => Array.from(page.querySelectorAll("#the_options input[type=hidden]"));
 const keysOf = (page) => buttonsOf(page).map((button) => button.value).join();
 
-const needed = ["fetch", "AbortController", "URLSearchParams", "FormData", "DOMParser", "showDates"];
-const isSupported = needed.every((feature) => typeof window[feature] === "function") && "crypto" in window;
+const required = ["fetch", "AbortController", "URLSearchParams", "FormData", "DOMParser", "showDates"];
+const isSupported = required.every((feature) => typeof window[feature] === "function") && "crypto" in window;
 
-// Other windows with the same poll vote as the same voter.
-const windows = typeof BroadcastChannel === "function" ? new BroadcastChannel(`vote ${location.pathname}`) : null;
+// Other tabs with the same poll belong to the same voter.
+const otherTabs = typeof BroadcastChannel === "function" ? new BroadcastChannel(`vote ${location.pathname}`) : null;
 
-function say(text, kind, role) {
+function showNotice(text, kind, role) {
   notice.className = `notice ${kind}`;
   notice.setAttribute("role", role);
   notice.textContent = text;
 }
 
-function mark(choice) {
+function markChoice(choice) {
   for (const button of buttonsOf(document)) button.setAttribute("aria-pressed", String(button.value === choice));
 }
 
@@ -39,67 +39,67 @@ function markSending(choice) {
   form.setAttribute("aria-busy", String(choice !== undefined));
 }
 
-async function load(options) {
-  const aborting = new AbortController();
-  const timer = setTimeout(() => aborting.abort(), TIMEOUT_MS);
+async function fetchPage(options) {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(), TIMEOUT_MS);
   try {
-    const answer = await fetch(form.getAttribute("action"), Object.assign({ signal: aborting.signal }, options));
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    if (!page.getElementById("the_options")) throw new Error("this is no page of ours");
+    const response = await fetch(form.getAttribute("action"), Object.assign({ signal: controller.signal }, options));
+    const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    if (!page.getElementById("the_options")) throw new Error("the response is not the voting page");
     return page;
   } finally {
     clearTimeout(timer);
   }
 }
 
-// Buttons are changed, not replaced: the focus stays where it is. Texts are left alone: the browser may have translated
-// them.
-function adopt(page) {
+// Changes the buttons and does not replace them, so that the focus stays. The texts stay, too: the browser may have
+// translated them.
+function updateFrom(page) {
   if (keysOf(page) !== keysOf(document)) return location.reload();
-  const fresh = buttonsOf(page);
-  buttonsOf(document).forEach((button, place) => {
-    button.disabled = fresh[place].disabled;
-    button.setAttribute("aria-pressed", fresh[place].getAttribute("aria-pressed"));
+  const newButtons = buttonsOf(page);
+  buttonsOf(document).forEach((button, index) => {
+    button.disabled = newButtons[index].disabled;
+    button.setAttribute("aria-pressed", newButtons[index].getAttribute("aria-pressed"));
   });
-  adoptHiddenFields(page);
+  updateHiddenFields(page);
   const phase = page.getElementById("the_phase");
   element("the_phase").replaceWith(phase);
   showDates(phase);
-  watchPhase();
+  schedulePhaseRefresh();
 }
 
-// What a vote must say besides the choice. A page for many does not have all of it, so the other fields stay.
-function adoptHiddenFields(page) {
+// Updates the hidden fields that a vote contains. A page for many voters does not have all of them, so other fields stay.
+function updateHiddenFields(page) {
   for (const field of hiddenFieldsOf(page)) {
     hiddenFieldsOf(document).filter((old) => old.name === field.name).forEach((old) => old.remove());
     form.appendChild(document.importNode(field, true));
   }
 }
 
-function adoptNotice(page) {
-  const fresh = page.getElementById("the_notice");
-  // The buttons are right below: there is nowhere to go back to.
-  const back = fresh.querySelector(".back");
+function updateNotice(page) {
+  const newNotice = page.getElementById("the_notice");
+  // This page has the buttons, so the link to it is not needed.
+  const back = newNotice.querySelector(".back");
   if (back) back.remove();
-  say("", "", fresh.getAttribute("role"));
-  notice.className = fresh.className;
-  while (fresh.firstChild) notice.appendChild(fresh.firstChild);
+  showNotice("", "", newNotice.getAttribute("role"));
+  notice.className = newNotice.className;
+  while (newNotice.firstChild) notice.appendChild(newNotice.firstChild);
   showDates(notice);
 }
 
-// ---- votes, one after the other: two at once could overtake each other on their way
+// ---- votes, sent one after the other: two concurrent requests could arrive in the wrong order
 
-// Until the browser has a cookie, a vote that is sent again because no answer came is the same voter's by this.
+// Random text for one vote and its retries. Before the browser has a cookie, it identifies the voter of a retry.
 let attempt;
 const randomId = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 let sending;
 let next;
-// How many votes were begun: a page that was asked for before the last of them is out of date.
-let votes = 0;
+// Number of votes so far. A page that was requested before the last of them is outdated.
+let voteCount = 0;
 
-async function voteInTurn() {
+async function sendVotes() {
   while (next) {
     sending = next;
     next = undefined;
@@ -107,21 +107,21 @@ async function voteInTurn() {
     try {
       attempt = attempt || randomId();
       sending.fields.set("attempt", attempt);
-      page = await load({ method: "POST", body: sending.fields });
+      page = await fetchPage({ method: "POST", body: sending.fields });
       attempt = undefined;
     } catch (error) {
       page = undefined;
     }
     if (next) {
-      // Only the answer to the last choice is shown. Who voted, it needs to say as well.
-      if (page) adoptHiddenFields(page);
+      // Only the response to the last choice is shown. The next request needs the new hidden fields.
+      if (page) updateHiddenFields(page);
       refreshHiddenFields(next);
     } else if (page) {
-      adopt(page);
-      adoptNotice(page);
-      if (windows) windows.postMessage(choiceOf(document));
+      updateFrom(page);
+      updateNotice(page);
+      if (otherTabs) otherTabs.postMessage(choiceOf(document));
     } else {
-      say(`${notice.dataset.uncertain} ${notice.dataset.noAnswer}`, "bad", "alert");
+      showNotice(`${notice.dataset.uncertain} ${notice.dataset.noAnswer}`, "bad", "alert");
     }
   }
   sending = undefined;
@@ -148,47 +148,47 @@ form.addEventListener("submit", (event) => {
   if (!isSupported || !button || button.name !== "vote") return;
   const vote = voteFor(button);
   event.preventDefault();
-  votes += 1;
-  // The same once more changes nothing.
+  voteCount += 1;
+  // A repeated click on the same option changes nothing.
   next = sending && sending.choice === vote.choice ? undefined : vote;
   markSending(vote.choice);
-  say(notice.dataset.sending, "", "status");
-  if (!sending) voteInTurn();
+  showNotice(notice.dataset.sending, "", "status");
+  if (!sending) sendVotes();
 });
 
-if (windows) windows.addEventListener("message", (event) => sending || mark(event.data));
+if (otherTabs) otherTabs.addEventListener("message", (event) => sending || markChoice(event.data));
 
 // ---- the phase of the poll
 
-// Opens and closes the poll on the page when its time has come.
+// Timer of the refresh at which the poll opens or closes on the page.
 let phaseTimer;
-function watchPhase() {
+function schedulePhaseRefresh() {
   clearTimeout(phaseTimer);
   const wait = element("the_phase").dataset.nextChangeMs;
   if (wait === undefined) return;
-  phaseTimer = setTimeout(look, Math.min(Number(wait) + Math.random() * SPREAD_MS, LONGEST_WAIT_MS));
+  phaseTimer = setTimeout(refresh, Math.min(Number(wait) + Math.random() * MAX_JITTER_MS, MAX_TIMER_MS));
 }
 
-async function look() {
-  const before = votes;
+async function refresh() {
+  const countBefore = voteCount;
   try {
-    const page = await load();
-    if (sending || votes !== before) return;
+    const page = await fetchPage();
+    if (sending || voteCount !== countBefore) return;
     const hasChanged = page.getElementById("the_phase").dataset.phase !== element("the_phase").dataset.phase;
-    adopt(page);
-    if (hasChanged) adoptNotice(page);
+    updateFrom(page);
+    if (hasChanged) updateNotice(page);
   } catch (error) {
     clearTimeout(phaseTimer);
-    phaseTimer = setTimeout(look, SPREAD_MS);
+    phaseTimer = setTimeout(refresh, MAX_JITTER_MS);
   }
 }
 
 if (isSupported) {
-  watchPhase();
-  // A page that the browser kept may be long out of date.
-  window.addEventListener("pageshow", (event) => event.persisted && look());
-  // Timers stand still while a laptop sleeps.
+  schedulePhaseRefresh();
+  // A page from the back-forward cache may be outdated.
+  window.addEventListener("pageshow", (event) => event.persisted && refresh());
+  // Timers do not run while a laptop sleeps.
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && element("the_phase").dataset.nextChangeMs !== undefined) look();
+    if (!document.hidden && element("the_phase").dataset.nextChangeMs !== undefined) refresh();
   });
 }

@@ -1,6 +1,6 @@
-//! The same vote for programs.
+//! Handlers of the JSON API.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     Json,
@@ -15,73 +15,74 @@ use utoipa::ToSchema;
 use web::Problem;
 
 use crate::{
-    csrf::Token,
-    described::Refused,
+    csrf::FormToken,
+    enqueue::Receipt,
     identity::Identity,
-    line::Receipt,
-    refusal::Refusal,
-    routes::App,
-    sent::Sent,
+    openapi::VoteErrors,
+    state::AppState,
     vote_document::{self, VoteDocument},
+    vote_error::VoteError,
+    vote_request::VoteRequest,
+    vote_service::RequestOrigin,
 };
 
 const JSON: &str = "application/json";
 
-/// The poll, as `GET /api/poll` tells it.
+/// The poll, as `GET /api/poll` returns it.
 #[derive(Serialize, ToSchema)]
 struct PollDocument {
-    /// What the voters are asked.
+    /// Question to the voters.
     question: String,
-    /// What they may answer, in the order in which it is shown.
+    /// Options, in the order in which they are shown.
     #[schema(min_items = 2, max_items = 20)]
     options: Vec<OptionDocument>,
-    /// Whether votes are taken.
+    /// Phase of the poll: votes are accepted while it is open.
     phase: Phase,
-    /// When voting begins; null: it always has.
+    /// Time at which voting begins; null: voting has no begin.
     #[schema(required)]
     opens_at: Option<Timestamp>,
-    /// When voting ends; null: never.
+    /// Time at which voting ends; null: voting has no end.
     #[schema(required)]
     closes_at: Option<Timestamp>,
-    /// When the result may be seen.
+    /// Time from which the result is visible.
     results: ResultsMode,
 }
 
-/// One answer to the question.
+/// One option of the poll.
 #[derive(Serialize, ToSchema)]
 #[schema(as = PollOption)]
 struct OptionDocument {
-    /// What is sent to choose it.
+    /// Key that a vote for this option contains.
     key: Choice,
-    /// What voters read.
+    /// Text that voters read.
     label: String,
 }
 
-/// What an accepted vote is answered with.
+/// Response to an accepted vote.
 #[derive(Serialize, ToSchema)]
 struct ReceiptDocument {
-    /// Its place in the queue: of two ballots by one voter the greater is the newer, compared as two numbers.
+    /// Id of the ballot's entry in the queue. Of two ballots by one voter the greater id is newer; ids are compared as two numbers.
     #[schema(pattern = "^[0-9]+-[0-9]+$")]
     ballot: String,
-    /// What was chosen.
+    /// Choice of the voter.
     choice: Choice,
 }
 
 /// The poll
 ///
-/// What is asked, what may be answered, and whether votes are taken.
+/// The question, the options, and the phase of the poll.
 #[utoipa::path(get, path = "/api/poll", tag = "vote", operation_id = "get_poll",
     responses((status = OK, description = "The poll.", body = PollDocument)),
 )]
-pub async fn poll(State(app): State<App>) -> Response {
-    let schedule = &app.poll().schedule;
+pub async fn poll(State(state): State<Arc<AppState>>) -> Response {
+    let schedule = &state.poll.schedule;
     let option = |option: &poll::PollOption| OptionDocument {
         key: option.key.clone(),
         label: option.label.clone(),
     };
     let document = PollDocument {
-        question: app.poll().question.clone(),
-        options: app.poll().options.iter().map(option).collect(),
+        question: state.poll.question.clone(),
+        options: state.poll.options.iter().map(option).collect(),
         phase: schedule.phase(schedule.now()),
         opens_at: schedule.opens_at(),
         closes_at: schedule.closes_at(),
@@ -92,25 +93,31 @@ pub async fn poll(State(app): State<App>) -> Response {
 
 /// Vote
 ///
-/// The cookie of an earlier answer makes this that voter's vote, which replaces the one before; without it, it is a new
-/// voter's. A script of another site cannot vote: what `Sec-Fetch-Site` or
-/// `Origin` say is refused unless it is this site.
+/// With the cookie of an earlier response the vote replaces that voter's earlier vote; without it, a new voter casts it. A
+/// script of another site cannot vote: if `Sec-Fetch-Site` or `Origin` names another site, the vote is rejected.
 #[utoipa::path(post, path = "/api/votes", tag = "vote", operation_id = "vote", security((), ("voter" = [])),
     request_body(content = VoteDocument, description = "The choice, in at most 4096 bytes."),
     responses(
-        (status = ACCEPTED, description = "The queue has the vote on its disk.", body = ReceiptDocument,
-            headers(("Set-Cookie" = String, description = "Who voted; send it with the next vote."))),
-        Refused,
+        (status = ACCEPTED, description = "The queue has stored the vote on its disk.", body = ReceiptDocument,
+            headers(("Set-Cookie" = String, description = "The voter's identity; send it with the next vote."))),
+        VoteErrors,
     ),
 )]
-pub async fn submit(State(app): State<App>, sent: Sent) -> Response {
-    let context = app.context(app.poll().schedule.now());
-    let identity = Identity::of(&sent.headers, &app.keys, context);
+pub async fn submit(State(state): State<Arc<AppState>>, request: VoteRequest) -> Response {
+    let context = state.cookie_context(state.poll.schedule.now());
+    let keys = &state.cookie_keys;
+    let identity = Identity::from_cookies(&request.headers, keys, context);
     let no_store = [(header::CACHE_CONTROL, "no-store")];
-    let cookies = |identity: &Identity| identity.set_cookies(&app.keys, context, &sent.headers);
-    let key = read(&sent);
+    let cookies = |identity: &Identity| identity.set_cookies(keys, context, &request.headers);
+    let key = parse(&request);
     let key = key.as_deref().map_err(Clone::clone);
-    match app.cast(&identity, &sent, Token::None, key).await {
+    let origin = RequestOrigin {
+        voter: identity.voter,
+        address: request.address,
+        headers: &request.headers,
+        token: FormToken::None,
+    };
+    match state.votes.cast(origin, key, request.traceparent()).await {
         Ok(Receipt { ballot, choice }) => {
             let cookies = cookies(&identity.with_choice(&choice));
             let document = ReceiptDocument {
@@ -119,17 +126,17 @@ pub async fn submit(State(app): State<App>, sent: Sent) -> Response {
             };
             (StatusCode::ACCEPTED, no_store, cookies, Json(document)).into_response()
         }
-        Err(refusal) if refusal.is_uncertain() => {
-            (no_store, cookies(&identity), Problem::from(refusal)).into_response()
+        Err(error) if error.is_ambiguous() => {
+            (no_store, cookies(&identity), Problem::from(error)).into_response()
         }
-        Err(refusal) => (no_store, Problem::from(refusal)).into_response(),
+        Err(error) => (no_store, Problem::from(error)).into_response(),
     }
 }
 
-fn read(sent: &Sent) -> Result<Cow<'_, str>, Refusal> {
-    let body = sent.body()?;
-    if !sent.is_of_type(JSON) {
-        return Err(Refusal::ContentType(JSON));
+fn parse(request: &VoteRequest) -> Result<Cow<'_, str>, VoteError> {
+    let body = request.body()?;
+    if !request.has_content_type(JSON) {
+        return Err(VoteError::ContentType(JSON));
     }
-    vote_document::choice(body)
+    vote_document::parse_choice(body)
 }

@@ -1,8 +1,8 @@
-//! The static files of the voting page.
+//! Static files of the voting page.
 
 use web::{Asset, SharedAssets};
 
-/// The static files of the voting page.
+/// Static files of the voting page.
 pub struct Assets {
     pub shared: SharedAssets,
     pub style: Asset,

@@ -13,19 +13,19 @@ use sha2::Sha256;
 
 const KEY_FILE: &str = "cookie.key";
 const KEY_BYTES: usize = 64;
-/// The number of bytes of a key's tag in its cookies' names.
+/// Length of a key's tag in the names of its cookies, in bytes.
 const TAG_BYTES: usize = 4;
 
-/// The purpose of a signature: one for another purpose is not valid.
+/// Purpose of a signature. A signature for another purpose is not valid.
 #[derive(Clone, Copy, Debug)]
 pub enum Purpose {
-    /// A cookie: its name, an equals sign, and its payload.
+    /// A cookie: signs its name, an equals sign, and its payload.
     Cookie,
-    /// The token in a form: the voter's id.
+    /// The token of a form: signs the voter's id.
     Token,
-    /// The id of a new voter: what a script made up for its first vote.
+    /// The id of a new voter: signs the random text of the voter's browser.
     Voter,
-    /// The tag of the key: nothing.
+    /// The tag of the key: signs nothing.
     Tag,
 }
 
@@ -40,22 +40,22 @@ impl Purpose {
     }
 }
 
-/// The length of a signature in bytes.
+/// Length of a signature in bytes.
 pub const SIGNATURE_BYTES: usize = 32;
 
-/// A key, and the names of the cookies that it signs.
+/// A key and the names of the cookies that it signs.
 #[derive(Clone)]
 pub struct Key {
     hmac: Hmac<Sha256>,
-    /// The cookie's name over HTTP.
+    /// Name of the cookie over HTTP.
     pub name: String,
-    /// Over HTTPS. The prefix makes browsers refuse the cookie from anywhere but this very host over HTTPS.
+    /// Name of the cookie over HTTPS. Because of its prefix browsers accept the cookie from this host over HTTPS only.
     pub secure_name: String,
 }
 
 impl Key {
-    /// The names have a tag of the key, because cookies know no ports: of two installations on one host, whose keys
-    /// differ, none overwrites the other's cookie.
+    /// Creates a key. The names contain a tag of the key, because cookies ignore ports: two installations on one host with
+    /// different keys do not overwrite each other's cookies.
     fn new(bytes: &[u8]) -> Self {
         let hmac = Hmac::new_from_slice(bytes).expect("HMAC takes keys of any length");
         let mut key = Self {
@@ -69,12 +69,12 @@ impl Key {
         key
     }
 
-    /// HMAC-SHA256 of these parts, one after the other.
+    /// Returns the HMAC-SHA256 of the concatenated parts.
     pub fn sign(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; SIGNATURE_BYTES] {
         self.mac(purpose, parts).finalize().into_bytes().into()
     }
 
-    /// Compares this with the signature, or with its beginning, in constant time.
+    /// Compares this value with the signature or a prefix of it, in constant time.
     pub fn verifies(&self, purpose: Purpose, parts: &[&[u8]], signature: &[u8]) -> bool {
         self.mac(purpose, parts)
             .verify_truncated_left(signature)
@@ -91,24 +91,24 @@ impl Key {
     }
 }
 
-/// The current key, and the one before it.
+/// The current and the previous key.
 #[derive(Clone)]
 pub struct CookieKeys {
-    /// Signs, and verifies.
+    /// Key that signs and verifies.
     pub current: Key,
-    /// Only verifies.
+    /// Key that only verifies.
     pub previous: Option<Key>,
-    /// Whether cookies travel over HTTPS only.
+    /// True if browsers send cookies over HTTPS only.
     pub secure: bool,
 }
 
 impl CookieKeys {
-    /// The keys with which a cookie or a token may be signed, the current one first.
+    /// Returns the keys that verify cookies and tokens, the current one first.
     pub fn all(&self) -> impl Iterator<Item = &Key> {
         std::iter::once(&self.current).chain(&self.previous)
     }
 
-    /// The name of the cookie that is set.
+    /// Returns the name of the cookie that is set.
     #[must_use]
     pub fn name(&self) -> &str {
         if self.secure {
@@ -119,7 +119,7 @@ impl CookieKeys {
     }
 }
 
-/// Keys never get into a log.
+/// Hides the keys, so that they are never logged.
 impl fmt::Debug for CookieKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CookieKeys")
@@ -129,19 +129,22 @@ impl fmt::Debug for CookieKeys {
 }
 
 impl CookieKeys {
-    /// The keys as set. With no current key one is made, and kept in the folder `kept_in` if there is one.
+    /// Creates keys from the settings. Without a current key a new one is generated, and stored in `key_dir` if it is given.
+    ///
+    /// # Errors
+    /// A text is not a key, or the key file cannot be used.
     pub(crate) fn new(
         current: Option<&str>,
         previous: Option<&str>,
-        kept_in: Option<&Path>,
+        key_dir: Option<&Path>,
         secure: bool,
     ) -> Result<Self, InvalidCookieKey> {
-        let current = match (current, kept_in) {
+        let current = match (current, key_dir) {
             (Some(text), _) => parse("COOKIE_KEY", text)?,
-            (None, Some(folder)) => kept_key(&folder.join(KEY_FILE))?,
+            (None, Some(dir)) => load_or_create_key(&dir.join(KEY_FILE))?,
             (None, None) => {
                 tracing::warn!(
-                    "COOKIE_KEY is not set: voters are not recognised by other replicas, nor by this one after a restart"
+                    "COOKIE_KEY is not set: other replicas do not recognise our voters, and neither does this one after a restart"
                 );
                 Key::new(&random_bytes())
             }
@@ -161,7 +164,7 @@ fn random_bytes() -> [u8; KEY_BYTES] {
     rand::random()
 }
 
-/// The key that this text is, in hexadecimal digits or in any others: managers of secrets draw letters, too.
+/// Parses a key in hexadecimal digits or in any other text: secret managers generate letters, too.
 fn parse(variable: &'static str, text: &str) -> Result<Key, InvalidCookieKey> {
     match hex::decode(text) {
         Ok(bytes) if bytes.len() >= KEY_BYTES => Ok(Key::new(&bytes)),
@@ -170,60 +173,60 @@ fn parse(variable: &'static str, text: &str) -> Result<Key, InvalidCookieKey> {
     }
 }
 
-/// The key in this file; where there is none, a new one is made and put there.
-fn kept_key(path: &Path) -> Result<Key, InvalidCookieKey> {
-    let unusable = |source| InvalidCookieKey::File {
+/// Loads the key from this file. If the file does not exist, creates it with a new key.
+fn load_or_create_key(path: &Path) -> Result<Key, InvalidCookieKey> {
+    let file_error = |source| InvalidCookieKey::File {
         path: path.to_owned(),
         source,
     };
     if let Some(folder) = path.parent() {
-        private::create_folder(folder).map_err(unusable)?;
+        private::create_folder(folder).map_err(file_error)?;
     }
     match write_new(path) {
         Ok(()) => {
-            tracing::warn!(path = %path.display(), "COOKIE_KEY is not set: a key was made and kept in this file");
+            tracing::warn!(path = %path.display(), "COOKIE_KEY is not set: a new key was stored in this file");
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(unusable(error)),
+        Err(error) => return Err(file_error(error)),
     }
-    let hex = fs::read_to_string(path).map_err(unusable)?;
+    let hex = fs::read_to_string(path).map_err(file_error)?;
     parse("COOKIE_KEY", hex.trim()).map_err(|_| {
-        unusable(io::Error::other(
-            "it holds no key; remove it to get a new one",
+        file_error(io::Error::other(
+            "it contains no key; remove it to get a new one",
         ))
     })
 }
 
-/// Whoever reads the file never sees half a key: it appears under its name when it is complete.
+/// Creates a key file atomically: the file gets its name when it is complete, so that no reader sees a part of the key.
 fn write_new(path: &Path) -> io::Result<()> {
-    let draft = path.with_added_extension(format!("{:016x}", rand::random::<u64>()));
+    let temporary = path.with_added_extension(format!("{:016x}", rand::random::<u64>()));
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&draft)?;
+    let mut file = options.open(&temporary)?;
     let hex = hex::encode(random_bytes());
     let written = file
         .write_all(hex.as_bytes())
-        .and_then(|()| fs::hard_link(&draft, path));
-    fs::remove_file(&draft)?;
+        .and_then(|()| fs::hard_link(&temporary, path));
+    fs::remove_file(&temporary)?;
     written
 }
 
-/// There is no usable key.
+/// Error of a cookie key.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidCookieKey {
-    /// The value is none.
+    /// The text is not a key.
     #[error(
         "{0} is not a key: write at least {KEY_BYTES} bytes, in hexadecimal digits such as `openssl rand -hex 64` prints, or as text"
     )]
     NotAKey(&'static str),
-    /// The kept key.
+    /// The key file cannot be used.
     #[error("the cookie key in {} cannot be used", path.display())]
     File {
-        /// Where it is kept.
+        /// Path of the key file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Reason.
         source: io::Error,
     },
 }
@@ -233,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kept_key_is_found_again() {
+    fn a_stored_key_is_loaded_again() {
         let folder = tempfile::tempdir().unwrap();
         let keys = || {
             CookieKeys::new(None, None, Some(folder.path()), false)
@@ -250,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn short_and_broken_keys_are_refused_without_being_shown() {
+    fn errors_about_invalid_keys_do_not_contain_the_key() {
         for text in [
             "",
             "abc",
@@ -267,7 +270,7 @@ mod tests {
             );
         }
         assert!(CookieKeys::new(Some(&"ab".repeat(64)), Some("short"), None, false).is_err());
-        // A manager of secrets has drawn it.
+        // As a secret manager generates it.
         assert!(CookieKeys::new(Some(&"q7Zk".repeat(32)), None, None, false).is_ok());
         assert!(
             CookieKeys::new(Some(&"ab".repeat(64)), Some(&"cd".repeat(64)), None, false).is_ok()

@@ -4,10 +4,10 @@
 //!
 //! 1. `Sec-Fetch-Site`, which browsers send over HTTPS and to localhost (<https://www.w3.org/TR/fetch-metadata/>).
 //!    `same-origin` and `none` are accepted; others only from an origin in the settings.
-//! 2. Neither that nor `Origin`: it is a program, not a browser, and accepted.
-//! 3. `Origin` against all names that this site may have: `Host`, the host that proxies say the browser asked for, and the
-//!    origins in the settings.
-//! 4. The token in our own form, bound to the voter whose cookie comes with it. It works behind proxies that change `Host`:
+//! 2. Neither that nor `Origin`: the client is a program, not a browser, and accepted.
+//! 3. `Origin` against all names that this site may have: `Host`, the host in the headers of proxies, and the origins in the
+//!    settings.
+//! 4. The token in our own form, bound to the voter whose cookie is sent with it. It works behind proxies that change `Host`:
 //!    a page of another site cannot read the token, and the cookie is `SameSite=Lax`.
 //!
 //! The names that proxies send (`X-Forwarded-Host`, `Forwarded`) are accepted from every client, not only from trusted
@@ -16,70 +16,73 @@
 //! (<https://fetch.spec.whatwg.org/#cors-safelisted-request-header>).
 //!
 //! A `Host` without a port matches an `Origin` with any. So over plain HTTP another application on another port of the
-//! same host is accepted. It gets this one's cookies from the browser anyway, because cookies ignore ports.
+//! same host is accepted. The browser sends it our cookies anyway, because cookies ignore ports.
 
 use axum::http::{HeaderMap, header};
 use retry::Throttle;
 use web::{Origin, PublicOrigins, forwarded_hosts};
 
-use crate::refusal::Refusal;
+use crate::vote_error::VoteError;
 
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 const SEC_FETCH_MODE: &str = "sec-fetch-mode";
-/// The number of characters of a header that are logged.
-const LOGGED: usize = 100;
+/// Maximum number of characters of a header in the log.
+const MAX_LOGGED_CHARS: usize = 100;
 
-/// Refuses votes from pages of other sites.
+/// Rejects votes from pages of other sites.
 pub struct CsrfCheck {
     own: PublicOrigins,
-    refused: Throttle,
+    log: Throttle,
 }
 
 /// The outcome of checking a form's token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Token {
-    /// It is no form of ours, or one that needed no token.
+pub enum FormToken {
+    /// The form has no token.
     None,
-    /// The token of the voter whose cookie came with it.
+    /// The token of the voter whose cookie was sent.
     Valid,
-    /// Another one, with another voter's cookie.
+    /// The token of another voter.
     Invalid,
-    /// The cookie to which it belongs did not come.
+    /// A token whose cookie is missing.
     WithoutCookie,
 }
 
 impl CsrfCheck {
-    /// A check for pages at these origins.
+    /// Creates a check for pages at these origins.
     pub fn new(own: PublicOrigins) -> Self {
         Self {
             own,
-            refused: Throttle::default(),
+            log: Throttle::default(),
         }
     }
 
-    /// Accepts what our own page or a program sent.
-    pub fn check(&self, headers: &HeaderMap, token: Token) -> Result<(), Refusal> {
-        let is_silent = site(headers).is_none();
-        if is_own(headers, &self.own) || (is_silent && token == Token::Valid) {
+    /// Accepts votes that our own page or a program sent.
+    ///
+    /// # Errors
+    /// A page of another site sent the vote, or the cookie of the form's token is missing.
+    pub fn check(&self, headers: &HeaderMap, token: FormToken) -> Result<(), VoteError> {
+        let lacks_metadata = fetch_site(headers).is_none();
+        if is_own(headers, &self.own) || (lacks_metadata && token == FormToken::Valid) {
             return Ok(());
         }
         self.log(headers);
-        Err(if is_silent && token == Token::WithoutCookie {
-            Refusal::NoCookie
+        Err(if lacks_metadata && token == FormToken::WithoutCookie {
+            VoteError::NoCookie
         } else {
-            Refusal::CrossSite
+            VoteError::CrossSite
         })
     }
 
     fn log(&self, headers: &HeaderMap) {
-        let Some(count) = self.refused.count_event() else {
+        let Some(count) = self.log.count_event() else {
             return;
         };
         let sent = |name: &str| {
             let value = headers
                 .get(name)
                 .map(|value| String::from_utf8_lossy(value.as_bytes()));
-            value.map(|value| value.chars().take(LOGGED).collect::<String>())
+            value.map(|value| value.chars().take(MAX_LOGGED_CHARS).collect::<String>())
         };
         tracing::warn!(
             count,
@@ -87,24 +90,24 @@ impl CsrfCheck {
             host = ?sent("host"),
             x_forwarded_host = ?sent("x-forwarded-host"),
             sec_fetch_site = ?sent(SEC_FETCH_SITE),
-            "votes from another site were refused; if it is this one, add its origin to PUBLIC_ORIGINS"
+            "votes from another site were refused; if it is this site, add its origin to PUBLIC_ORIGINS"
         );
     }
 }
 
-/// A header as text; empty where it is none, which is nothing that we know.
+/// Returns a header as text; empty if it is not text, which matches no known value.
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let value = headers.get(name)?;
     Some(value.to_str().unwrap_or_default())
 }
 
-fn site(headers: &HeaderMap) -> Option<&str> {
+fn fetch_site(headers: &HeaderMap) -> Option<&str> {
     text(headers, SEC_FETCH_SITE)
 }
 
 fn is_own(headers: &HeaderMap, own: &PublicOrigins) -> bool {
     let origin = text(headers, header::ORIGIN.as_str());
-    let (site, origin) = match (site(headers), origin) {
+    let (site, origin) = match (fetch_site(headers), origin) {
         (Some("same-origin" | "none"), _) | (None, None) => return true,
         (Some(_), None) => return false,
         (site, Some(origin)) => (site, origin),
@@ -123,15 +126,15 @@ fn is_own(headers: &HeaderMap, own: &PublicOrigins) -> bool {
             .any(|host| origin.is_at(host))
 }
 
-/// Returns true if the browser sends by itself where requests come from, so that its forms need no token. It sends that with
-/// all requests to a site or with none.
+/// Returns true if the browser sends fetch metadata, so that its forms need no token. It sends them with all requests to a site
+/// or with none.
 pub fn has_fetch_metadata(headers: &HeaderMap) -> bool {
     headers.contains_key(SEC_FETCH_SITE) || headers.contains_key(SEC_FETCH_MODE)
 }
 
 /// Returns true if the browser says that the request comes from a page of this origin.
 pub fn is_same_origin(headers: &HeaderMap) -> bool {
-    site(headers) == Some("same-origin")
+    fetch_site(headers) == Some("same-origin")
 }
 
 /// Returns true if the browser will show the response as its page; false for scripts and programs.
@@ -162,9 +165,9 @@ mod tests {
 
     fn check(
         pairs: &[(&'static str, &'static str)],
-        token: Token,
+        token: FormToken,
         own: &[&str],
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), VoteError> {
         let own = own.iter().fold(PublicOrigins::default(), |own, origin| {
             own.with_page(origin)
         });
@@ -172,7 +175,7 @@ mod tests {
     }
 
     fn allowed(pairs: &[(&'static str, &'static str)]) -> bool {
-        check(pairs, Token::None, &[]).is_ok()
+        check(pairs, FormToken::None, &[]).is_ok()
     }
 
     #[test]
@@ -185,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn our_page_may_vote_through_a_proxy_that_says_where_it_is() {
+    fn our_page_may_vote_through_a_proxy_that_forwards_the_host() {
         let origin = ("origin", "http://poll.example.org:8088");
         let upstream = ("host", "127.0.0.1:8080");
         assert!(allowed(&[("host", "poll.example.org"), origin]));
@@ -212,36 +215,39 @@ mod tests {
     }
 
     #[test]
-    fn our_page_may_vote_from_the_origins_that_are_set() {
+    fn our_page_may_vote_from_the_configured_origins() {
         let own = ["https://poll.example.org/vote", "http://10.0.0.5:8088"];
         for origin in ["https://poll.example.org", "http://10.0.0.5:8088"] {
             let upstream = [HOST, ("origin", origin)];
-            assert!(check(&upstream, Token::None, &own).is_ok(), "{origin}");
+            assert!(check(&upstream, FormToken::None, &own).is_ok(), "{origin}");
             let cross_site = [HOST, ("origin", origin), ("sec-fetch-site", "cross-site")];
-            assert!(check(&cross_site, Token::None, &own).is_ok(), "{origin}");
+            assert!(
+                check(&cross_site, FormToken::None, &own).is_ok(),
+                "{origin}"
+            );
         }
         for origin in ["http://poll.example.org", "http://10.0.0.5", "null"] {
             let upstream = [HOST, ("origin", origin)];
-            assert!(check(&upstream, Token::None, &own).is_err(), "{origin}");
+            assert!(check(&upstream, FormToken::None, &own).is_err(), "{origin}");
         }
     }
 
     #[test]
-    fn a_token_proves_it_where_proxies_do_not() {
+    fn a_valid_token_is_accepted_if_the_host_does_not_match() {
         for origin in ["http://poll.example.org", "null"] {
             let upstream = [("host", "127.0.0.1:8080"), ("origin", origin)];
-            assert!(check(&upstream, Token::Valid, &[]).is_ok(), "{origin}");
-            for token in [Token::None, Token::Invalid] {
-                let refusal = check(&upstream, token, &[]).unwrap_err();
-                assert!(matches!(refusal, Refusal::CrossSite), "{refusal:?}");
+            assert!(check(&upstream, FormToken::Valid, &[]).is_ok(), "{origin}");
+            for token in [FormToken::None, FormToken::Invalid] {
+                let error = check(&upstream, token, &[]).unwrap_err();
+                assert!(matches!(error, VoteError::CrossSite), "{error:?}");
             }
-            let refusal = check(&upstream, Token::WithoutCookie, &[]).unwrap_err();
-            assert!(matches!(refusal, Refusal::NoCookie), "{refusal:?}");
+            let error = check(&upstream, FormToken::WithoutCookie, &[]).unwrap_err();
+            assert!(matches!(error, VoteError::NoCookie), "{error:?}");
         }
     }
 
     #[test]
-    fn other_sites_may_not() {
+    fn other_sites_may_not_vote() {
         let host = ("host", "vote.example");
         assert!(!allowed(&[host, ("sec-fetch-site", "cross-site")]));
         assert!(!allowed(&[host, ("sec-fetch-site", "same-site")]));
@@ -249,13 +255,13 @@ mod tests {
             let own = ("origin", "http://vote.example");
             assert!(
                 !allowed(&[host, ("sec-fetch-site", site), own]),
-                "{site}: the browser knows better"
+                "{site}: fetch metadata take precedence"
             );
         }
         let foreign = [host, ("sec-fetch-site", "cross-site")];
         assert!(
-            check(&foreign, Token::Valid, &[]).is_err(),
-            "nor does a token help"
+            check(&foreign, FormToken::Valid, &[]).is_err(),
+            "even with a token"
         );
         for origin in [
             "http://evil.example",
@@ -270,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn navigations_are_told_from_scripts_and_programs() {
+    fn navigations_are_distinguished_from_scripts_and_programs() {
         let html = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
         assert!(is_navigation(&headers(&[("sec-fetch-mode", "navigate")])));
         assert!(is_navigation(&headers(&[html, ("origin", "http://a")])));

@@ -1,6 +1,6 @@
-//! The body of `POST /`: `vote=a`, urlencoded or multipart, read strictly.
+//! The body of `POST /`: `vote=a`, urlencoded or multipart, parsed strictly.
 //!
-//! Lenient readers turn broken encodings into other text; a vote must be what the voter sent, or refused.
+//! Lenient parsers turn broken encodings into other text. Here a vote is exactly what the voter sent, or rejected.
 
 use std::{borrow::Cow, convert::Infallible};
 
@@ -13,31 +13,34 @@ use utoipa::{
     openapi::{ObjectBuilder, RefOr, Schema, Type},
 };
 
-use crate::{refusal::Refusal, sent::Sent};
+use crate::{vote_error::VoteError, vote_request::VoteRequest};
 
 const URLENCODED: &str = "application/x-www-form-urlencoded";
 const MULTIPART: &str = "multipart/form-data";
 
 const VOTE: &str = "vote";
-/// The field that our page has for browsers which do not say where requests come from.
+/// Field that our page has for browsers that send no fetch metadata.
 const TOKEN: &str = "token";
-/// The field by which a vote that is sent again, because no answer came, is the same new voter's.
+/// Field by which a retry has the same new voter as a vote whose response was lost.
 const ATTEMPT: &str = "attempt";
-/// The field that our page has once the browser was given a cookie.
+/// Field that our page has after the browser was given a cookie.
 const HAS_COOKIE: &str = "has-cookie";
 
 /// A vote, as the page's form sends it.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "it describes what is read by hand here")]
+#[expect(
+    dead_code,
+    reason = "it is the schema of a body that is parsed by hand"
+)]
 pub struct VoteForm {
-    /// The key of the option. Other fields are of no consequence.
+    /// Key of the option. Other fields have no effect.
     vote: Choice,
 }
 
-/// The same in parts. Each has its name in a header, which holds no control characters.
-pub struct VoteFormInParts;
+/// The same as multipart form. The name of a part is in a header, which contains no control characters.
+pub struct MultipartVoteForm;
 
-impl PartialSchema for VoteFormInParts {
+impl PartialSchema for MultipartVoteForm {
     fn schema() -> RefOr<Schema> {
         let mut schema = VoteForm::schema();
         if let RefOr::T(Schema::Object(form)) = &mut schema {
@@ -50,41 +53,41 @@ impl PartialSchema for VoteFormInParts {
     }
 }
 
-impl ToSchema for VoteFormInParts {
+impl ToSchema for MultipartVoteForm {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         VoteForm::schemas(schemas);
     }
 }
 
-/// The fields of a form.
+/// Fields of a form.
 #[derive(Debug, Default)]
 pub struct Form<'a> {
     vote: Option<Cow<'a, str>>,
-    /// The token, if it is a form that has one.
+    /// Token of the form, if it has one.
     pub token: Option<Cow<'a, str>>,
-    /// True where the page was made for a browser that had been given a cookie.
+    /// True if the page was rendered for a browser that had been given a cookie.
     pub has_cookie: bool,
-    /// A random text that a script sends with a vote and with its repetitions.
+    /// Random text that the script sends with a vote and with its retries.
     pub attempt: Option<Cow<'a, str>>,
     has_two_votes: bool,
 }
 
 impl<'a> Form<'a> {
-    /// Reads the form that was sent.
-    pub async fn read(sent: &'a Sent) -> Result<Self, Refusal> {
-        let body = sent.body()?;
-        if sent.is_of_type(URLENCODED) {
+    /// Parses the form in the body of a request.
+    pub async fn parse(request: &'a VoteRequest) -> Result<Self, VoteError> {
+        let body = request.body()?;
+        if request.has_content_type(URLENCODED) {
             Self::urlencoded(body)
-        } else if sent.is_of_type(MULTIPART) {
-            Self::multipart(body, sent.content_type()).await
+        } else if request.has_content_type(MULTIPART) {
+            Self::multipart(body, request.content_type()).await
         } else {
-            Err(Refusal::ContentType(
+            Err(VoteError::ContentType(
                 "application/x-www-form-urlencoded or multipart/form-data",
             ))
         }
     }
 
-    pub(crate) fn urlencoded(body: &'a [u8]) -> Result<Self, Refusal> {
+    pub(crate) fn urlencoded(body: &'a [u8]) -> Result<Self, VoteError> {
         let mut form = Self::default();
         for pair in body
             .split(|byte| *byte == b'&')
@@ -96,17 +99,17 @@ impl<'a> Form<'a> {
         Ok(form)
     }
 
-    /// Source: <https://www.rfc-editor.org/rfc/rfc7578>.
-    pub(crate) async fn multipart(body: &Bytes, content_type: &str) -> Result<Self, Refusal> {
-        let unreadable = |error: multer::Error| Refusal::Malformed(error.to_string());
-        let boundary = multer::parse_boundary(content_type).map_err(unreadable)?;
-        let whole = stream::iter([Ok::<_, Infallible>(body.clone())]);
-        let mut parts = Multipart::new(whole, boundary);
+    /// Parses a multipart form. Source: <https://www.rfc-editor.org/rfc/rfc7578>.
+    pub(crate) async fn multipart(body: &Bytes, content_type: &str) -> Result<Self, VoteError> {
+        let malformed = |error: multer::Error| VoteError::Malformed(error.to_string());
+        let boundary = multer::parse_boundary(content_type).map_err(malformed)?;
+        let chunks = stream::iter([Ok::<_, Infallible>(body.clone())]);
+        let mut parts = Multipart::new(chunks, boundary);
         let mut form = Self::default();
-        while let Some(part) = parts.next_field().await.map_err(unreadable)? {
+        while let Some(part) = parts.next_field().await.map_err(malformed)? {
             let name = part.name().unwrap_or_default().to_owned();
-            let value = part.bytes().await.map_err(unreadable)?;
-            let value = || String::from_utf8(value.into()).map_err(|_| not_utf8());
+            let value = part.bytes().await.map_err(malformed)?;
+            let value = || String::from_utf8(value.into()).map_err(|_| not_utf8_error());
             form.add(&name, || value().map(Cow::Owned))?;
         }
         Ok(form)
@@ -115,8 +118,8 @@ impl<'a> Form<'a> {
     fn add(
         &mut self,
         name: &str,
-        value: impl FnOnce() -> Result<Cow<'a, str>, Refusal>,
-    ) -> Result<(), Refusal> {
+        value: impl FnOnce() -> Result<Cow<'a, str>, VoteError>,
+    ) -> Result<(), VoteError> {
         match name {
             VOTE => self.has_two_votes |= self.vote.replace(value()?).is_some(),
             TOKEN => self.token = Some(value()?),
@@ -127,23 +130,26 @@ impl<'a> Form<'a> {
         Ok(())
     }
 
-    /// The value of the field `vote`, which must be there once.
-    pub fn vote(&self) -> Result<&str, Refusal> {
+    /// Returns the value of the field `vote`.
+    ///
+    /// # Errors
+    /// The field is missing, or the form contains it twice.
+    pub fn vote(&self) -> Result<&str, VoteError> {
         if self.has_two_votes {
-            return Err(Refusal::Malformed(
+            return Err(VoteError::Malformed(
                 "the field \"vote\" is there twice; send it once".into(),
             ));
         }
         self.vote.as_deref().ok_or_else(|| {
-            Refusal::Malformed(
+            VoteError::Malformed(
                 "the field \"vote\" is missing; send vote= and the key of an option".into(),
             )
         })
     }
 }
 
-fn not_utf8() -> Refusal {
-    Refusal::Malformed("the form is not UTF-8".into())
+fn not_utf8_error() -> VoteError {
+    VoteError::Malformed("the form is not UTF-8".into())
 }
 
 fn split_once(pair: &[u8]) -> (&[u8], &[u8]) {
@@ -154,12 +160,12 @@ fn split_once(pair: &[u8]) -> (&[u8], &[u8]) {
     (&pair[..end], pair.get(end + 1..).unwrap_or_default())
 }
 
-/// Source: <https://url.spec.whatwg.org/#application/x-www-form-urlencoded>, without its leniency.
-fn decode(raw: &[u8]) -> Result<Cow<'_, str>, Refusal> {
+/// Decodes a name or a value. Source: <https://url.spec.whatwg.org/#application/x-www-form-urlencoded>, without its leniency.
+fn decode(raw: &[u8]) -> Result<Cow<'_, str>, VoteError> {
     if !raw.iter().any(|byte| matches!(byte, b'%' | b'+')) {
         return std::str::from_utf8(raw)
             .map(Cow::Borrowed)
-            .map_err(|_| not_utf8());
+            .map_err(|_| not_utf8_error());
     }
     let mut bytes = Vec::with_capacity(raw.len());
     let mut rest = raw.iter();
@@ -172,15 +178,15 @@ fn decode(raw: &[u8]) -> Result<Cow<'_, str>, Refusal> {
     }
     String::from_utf8(bytes)
         .map(Cow::Owned)
-        .map_err(|_| not_utf8())
+        .map_err(|_| not_utf8_error())
 }
 
-fn hex_digit(byte: Option<&u8>) -> Result<u8, Refusal> {
+fn hex_digit(byte: Option<&u8>) -> Result<u8, VoteError> {
     let digit = byte
         .and_then(|byte| char::from(*byte).to_digit(16))
         .and_then(|digit| u8::try_from(digit).ok());
     digit.ok_or_else(|| {
-        Refusal::Malformed(
+        VoteError::Malformed(
             "the form's percent-encoding is broken; write % and two hexadecimal digits".into(),
         )
     })
@@ -191,7 +197,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn vote(body: &[u8]) -> Result<String, Refusal> {
+    fn vote(body: &[u8]) -> Result<String, VoteError> {
         Form::urlencoded(body)?.vote().map(str::to_owned)
     }
 
@@ -212,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_page_says_of_itself_is_found_too() {
+    fn token_and_cookie_fields_are_parsed() {
         let form = Form::urlencoded(b"token=abc&vote=a&has-cookie=1").unwrap();
         assert_eq!(
             (form.token.as_deref(), form.has_cookie),
@@ -223,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_for_sure_is_refused() {
+    fn ambiguous_bodies_are_rejected() {
         for body in [
             &b""[..],
             b"x=a",
@@ -239,7 +245,7 @@ mod tests {
         }
     }
 
-    async fn multipart(body: &[u8]) -> Result<String, Refusal> {
+    async fn multipart(body: &[u8]) -> Result<String, VoteError> {
         let body = Bytes::copy_from_slice(body);
         let form = Form::multipart(&body, "multipart/form-data; boundary=\"x\"").await?;
         form.vote().map(str::to_owned)
@@ -260,8 +266,8 @@ mod tests {
             part("vote", "a").replace("--x\r\n", ""),
             part("vote", "a"),
         ] {
-            let refusal = multipart(body.as_bytes()).await.unwrap_err();
-            assert!(matches!(refusal, Refusal::Malformed(_)), "{body}");
+            let error = multipart(body.as_bytes()).await.unwrap_err();
+            assert!(matches!(error, VoteError::Malformed(_)), "{body}");
         }
         let latin_1 = [
             part("vote", "").trim_end().as_bytes(),
@@ -269,23 +275,26 @@ mod tests {
         ]
         .concat();
         assert!(multipart(&latin_1).await.is_err());
-        let unbounded = Form::multipart(&Bytes::new(), "multipart/form-data").await;
-        assert!(matches!(unbounded.unwrap_err(), Refusal::Malformed(_)));
+        let without_boundary = Form::multipart(&Bytes::new(), "multipart/form-data").await;
+        assert!(matches!(
+            without_boundary.unwrap_err(),
+            VoteError::Malformed(_)
+        ));
     }
 
     proptest! {
         #[test]
-        fn any_value_survives_a_browsers_encoding(value: String) {
+        fn values_survive_the_encoding_of_a_browser(value: String) {
             let body = url::form_urlencoded::Serializer::new(String::new()).append_pair(VOTE, &value).finish();
             prop_assert_eq!(vote(body.as_bytes()).unwrap(), value);
         }
 
         #[test]
-        fn no_body_makes_reading_panic(body: Vec<u8>) {
+        fn parsing_never_panics(body: Vec<u8>) {
             let _ = vote(&body);
             let framed = [b"--x\r\n", &body[..], b"\r\n--x--"].concat();
-            let reading = multipart(&framed);
-            let _ = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(reading);
+            let parsing = multipart(&framed);
+            let _ = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(parsing);
         }
     }
 }

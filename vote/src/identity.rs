@@ -1,15 +1,16 @@
-//! Who votes: a signed cookie, which nobody can make up and which remembers the choice.
+//! The voter's identity: a signed cookie with the voter's id and last choice.
 //!
-//! The cookie's value is base64url without padding, which no client quotes or escapes, of a payload and its signature:
+//! The cookie's value is a payload and its signature, in base64url without padding, which no client quotes or escapes:
 //!
-//! | bytes | |
+//! | bytes | content |
 //! |---|---|
-//! | 1 | the version of this format: 1 |
-//! | 16 | the voter's id |
-//! | 8 | when the cookie was made, in seconds since the Unix epoch, big-endian |
-//! | 1 and as many as it says | the id of the poll in which the voter chose |
-//! | the others but for 32 | the key of the option that was chosen; none: the voter has not voted yet |
-//! | 32 | HMAC-SHA256 of the cookie's name and all that |
+//! | 1 | version of this format: 1 |
+//! | 16 | id of the voter |
+//! | 8 | creation time of the cookie, in seconds since the Unix epoch, big-endian |
+//! | 1 | length of the poll's id, n |
+//! | n | id of the poll in which the voter voted |
+//! | all but the last 32 | key of the last choice; empty: the voter has not voted yet |
+//! | 32 | HMAC-SHA256 of the cookie's name, `=` and the bytes above |
 
 use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, header},
@@ -22,68 +23,75 @@ use web::{Origin, forwarded_scheme};
 
 use crate::{
     cookie_key::{CookieKeys, Key, Purpose, SIGNATURE_BYTES},
-    csrf,
+    csrf::{self, FormToken},
 };
 
-/// Closed to scripts and other sites, and kept for 400 days: no browser keeps a cookie longer.
+/// Attributes of the cookie. Scripts and other sites have no access; browsers keep no cookie longer than 400 days.
 /// Source: <https://httpwg.org/http-extensions/draft-ietf-httpbis-rfc6265bis.html#section-5.5>.
 const ATTRIBUTES: &str = "; HttpOnly; SameSite=Lax; Max-Age=34560000; Path=";
 const MAX_AGE_SECONDS: i64 = 34_560_000;
 const VERSION: u8 = 1;
 const TOKEN_BYTES: usize = 16;
 
-/// A voter, as the cookie tells.
+/// A voter, as read from the cookie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Who it is.
+    /// Id of the voter.
     pub voter: VoterId,
-    /// The key of the option last voted for in the current poll; empty: none.
+    /// Key of the option last voted for in the current poll; empty: none.
     pub last_choice: String,
-    /// True for a voter known by a cookie, false for a new one.
+    /// True if the voter came with a valid cookie, false for a new voter.
     pub has_cookie: bool,
 }
 
-/// The moment and the poll for which a cookie is read or made.
+/// Time, poll and path for which a cookie is read or created.
 #[derive(Clone, Copy, Debug)]
-pub struct Context<'a> {
-    /// Now.
+pub struct CookieContext<'a> {
+    /// Current time.
     pub now: Timestamp,
-    /// The current poll's id.
+    /// Id of the current poll.
     pub poll: &'a str,
-    /// The path below which the browser sends it back.
+    /// Path below which the browser sends the cookie.
     pub path: &'a str,
 }
 
 impl Identity {
-    /// The voter this request comes from: a new one where the cookie is missing, made up, too old, or another voter's.
+    /// Reads the voter from the cookies of a request. Creates a new voter if no cookie is valid.
     ///
-    /// Over HTTPS a browser sends both cookies where it also came by HTTP before; then the one of HTTPS is the voter's.
-    pub fn of(headers: &HeaderMap, keys: &CookieKeys, context: Context<'_>) -> Self {
+    /// A browser that used HTTP before sends both cookies over HTTPS. Then the HTTPS cookie takes precedence.
+    pub fn from_cookies(
+        headers: &HeaderMap,
+        keys: &CookieKeys,
+        context: CookieContext<'_>,
+    ) -> Self {
         let names = keys
             .all()
             .flat_map(|key| [(key, &key.secure_name), (key, &key.name)]);
-        let known = || {
+        let from_cookie = || {
             names
                 .into_iter()
                 .flat_map(|(key, name)| cookies(headers, name).map(move |value| (key, name, value)))
-                .find_map(|(key, name, value)| read(value, name, key, context))
+                .find_map(|(key, name, value)| decode_cookie(value, name, key, context))
         };
         let has_cookies = headers.contains_key(header::COOKIE);
-        has_cookies.then(known).flatten().unwrap_or_else(|| Self {
-            voter: VoterId::random(),
-            last_choice: String::new(),
-            has_cookie: false,
-        })
+        has_cookies
+            .then(from_cookie)
+            .flatten()
+            .unwrap_or_else(|| Self {
+                voter: VoterId::random(),
+                last_choice: String::new(),
+                has_cookie: false,
+            })
     }
 
-    /// The headers `Set-Cookie` that make this voter known again.
+    /// Returns the `Set-Cookie` headers by which this voter is recognised later.
     ///
-    /// One, unless browsers should come over HTTPS and it is not known whether this one did: where it came by HTTP, it drops
-    /// the cookie that is for HTTPS only.
+    /// It is one header, or two if the page is public over HTTPS and the scheme of this request is unknown: a browser that
+    /// used HTTP drops the cookie that is for HTTPS only.
     pub fn set_cookies(
         &self,
         keys: &CookieKeys,
-        context: Context<'_>,
+        context: CookieContext<'_>,
         headers: &HeaderMap,
     ) -> AppendHeaders<impl Iterator<Item = (HeaderName, HeaderValue)> + use<>> {
         let scheme = keys.secure.then(|| browser_scheme(headers));
@@ -99,7 +107,13 @@ impl Identity {
         AppendHeaders(cookies.map(|cookie| (header::SET_COOKIE, cookie)))
     }
 
-    fn set_cookie(&self, name: &str, secure: &str, key: &Key, context: Context<'_>) -> HeaderValue {
+    fn set_cookie(
+        &self,
+        name: &str,
+        secure: &str,
+        key: &Key,
+        context: CookieContext<'_>,
+    ) -> HeaderValue {
         let mut value = Vec::with_capacity(128);
         value.push(VERSION);
         value.extend(self.voter.to_bytes());
@@ -107,14 +121,14 @@ impl Identity {
         value.push(u8::try_from(context.poll.len()).expect("a poll's id has at most 32 bytes"));
         value.extend(context.poll.as_bytes());
         value.extend(self.last_choice.as_bytes());
-        let value = signed(value, name, key);
-        // Browsers take the name of the secure one with no other path.
+        let value = sign_payload(value, name, key);
+        // Browsers accept the `__Host-` prefix with this path only.
         let path = if secure.is_empty() { context.path } else { "/" };
         let cookie = [name, "=", &value, ATTRIBUTES, path, secure].concat();
         HeaderValue::try_from(cookie).expect("names and base64url are ASCII")
     }
 
-    /// The same voter after this vote.
+    /// Returns the same voter after this vote.
     pub fn with_choice(self, choice: &Choice) -> Self {
         Self {
             last_choice: choice.to_string(),
@@ -122,10 +136,11 @@ impl Identity {
         }
     }
 
-    /// The new voter of this attempt to vote. The attempt may be repeated: its response may be lost before there is a cookie.
+    /// Derives a new voter's id from a random text of the browser, so that a retry has the same id. If the response to the
+    /// first attempt is lost, the browser has no cookie yet. A voter with a cookie stays unchanged.
     ///
-    /// The text is secret to the browser that made it up. The id is its signature, so that clients cannot choose an id.
-    pub fn of_attempt(self, attempt: &str, keys: &CookieKeys) -> Self {
+    /// Only the browser knows the text. The id is a signature of it, so that clients cannot choose an id.
+    pub fn for_attempt(self, attempt: &str, keys: &CookieKeys) -> Self {
         if self.has_cookie {
             return self;
         }
@@ -137,14 +152,24 @@ impl Identity {
         }
     }
 
-    /// The token in a form for this voter alone: proof that a vote with this voter's cookie comes from our own page.
+    /// Returns the form token of this voter. It proves that a vote with this voter's cookie was sent by our own page.
     pub fn form_token(&self, keys: &CookieKeys) -> String {
         let signature = keys.current.sign(Purpose::Token, &[&self.voter.to_bytes()]);
         URL_SAFE_NO_PAD.encode(&signature[..TOKEN_BYTES])
     }
 
-    /// Returns true if this is the token of a form for this voter, who has a cookie.
-    pub fn is_token(&self, token: &str, keys: &CookieKeys) -> bool {
+    /// Checks the token of a form that came with this voter's cookie.
+    pub fn check_form_token(&self, token: Option<&str>, keys: &CookieKeys) -> FormToken {
+        match token {
+            None => FormToken::None,
+            Some(_) if !self.has_cookie => FormToken::WithoutCookie,
+            Some(token) if self.is_form_token(token, keys) => FormToken::Valid,
+            Some(_) => FormToken::Invalid,
+        }
+    }
+
+    /// Returns true if this is the form token of this voter, who has a cookie.
+    fn is_form_token(&self, token: &str, keys: &CookieKeys) -> bool {
         let Ok(token) = URL_SAFE_NO_PAD.decode(token) else {
             return false;
         };
@@ -157,14 +182,14 @@ impl Identity {
     }
 }
 
-/// The scheme by which a browser came, where proxies stand between.
+/// Scheme that a browser used, possibly behind proxies.
 enum Scheme {
     Http,
     Https,
     Unknown,
 }
 
-/// The scheme by which the browser came. Anybody may say anything here: it only decides which cookie the same client gets.
+/// Returns the scheme that the browser used. The headers are not trusted: they only decide which cookie this client gets.
 fn browser_scheme(headers: &HeaderMap) -> Scheme {
     let origin = headers
         .get(header::ORIGIN)
@@ -176,21 +201,20 @@ fn browser_scheme(headers: &HeaderMap) -> Scheme {
     match is_https {
         Some(true) => Scheme::Https,
         Some(false) => Scheme::Http,
-        // Over HTTP browsers send this header to this machine only.
+        // Over HTTP browsers send fetch metadata to localhost only.
         None if csrf::has_fetch_metadata(headers) => Scheme::Https,
         None => Scheme::Unknown,
     }
 }
 
-/// The values of all cookies of this name.
+/// Returns the values of all cookies with this name, without the quotes that some clients put around a value.
 ///
-/// Pair by pair and as bytes, so that a cookie of another application on this host, which may hold anything, spoils
-/// nothing; without the quotes that some clients put around a value.
+/// Pairs are parsed one by one and as bytes, so that an invalid cookie of another application on this host has no effect.
 /// Source: <https://www.rfc-editor.org/rfc/rfc6265#section-4.1.1>.
 fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-    let lines = headers.get_all(header::COOKIE).into_iter();
-    lines
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
+    let headers = headers.get_all(header::COOKIE).into_iter();
+    headers
+        .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
         .filter_map(move |pair| {
             let value = pair.trim_ascii().strip_prefix(name.as_bytes())?;
             let value = value
@@ -204,15 +228,20 @@ fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'
         })
 }
 
-/// The value of a cookie with this content.
-pub(crate) fn signed(mut payload: Vec<u8>, name: &str, key: &Key) -> String {
+/// Returns the value of a cookie with this payload.
+pub(crate) fn sign_payload(mut payload: Vec<u8>, name: &str, key: &Key) -> String {
     let signature = key.sign(Purpose::Cookie, &[name.as_bytes(), b"=", &payload]);
     payload.extend(signature);
     URL_SAFE_NO_PAD.encode(payload)
 }
 
-/// The voter of this cookie, if it is genuine and not too old.
-fn read(value: &[u8], name: &str, key: &Key, context: Context<'_>) -> Option<Identity> {
+/// Returns the voter of this cookie if its signature is valid and it is not too old.
+fn decode_cookie(
+    value: &[u8],
+    name: &str,
+    key: &Key,
+    context: CookieContext<'_>,
+) -> Option<Identity> {
     let value = URL_SAFE_NO_PAD.decode(value).ok()?;
     let (payload, signature) = value.split_last_chunk::<SIGNATURE_BYTES>()?;
     let parts = [name.as_bytes(), b"=", payload];
@@ -244,7 +273,7 @@ mod tests {
     use jiff::ToSpan;
     use proptest::prelude::*;
 
-    const NOW: Context<'_> = Context {
+    const NOW: CookieContext<'_> = CookieContext {
         now: Timestamp::constant(1_800_000_000, 0),
         poll: "0a1b2c3d",
         path: "/",
@@ -285,7 +314,7 @@ mod tests {
             .collect()
     }
 
-    /// The pair of the cookie that this voter is given.
+    /// Returns the name and value of the cookie that this voter gets.
     fn pair(identity: &Identity, keys: &CookieKeys) -> String {
         let request = headers(&[("sec-fetch-site", "same-origin")]);
         let cookie = set(identity, keys, &request).remove(0);
@@ -293,11 +322,11 @@ mod tests {
     }
 
     fn of(cookie: &str, keys: &CookieKeys) -> Identity {
-        Identity::of(&headers(&[("cookie", cookie)]), keys, NOW)
+        Identity::from_cookies(&headers(&[("cookie", cookie)]), keys, NOW)
     }
 
     #[test]
-    fn a_voter_is_known_again_whatever_stands_beside_the_cookie() {
+    fn a_voter_is_recognised_among_other_cookies() {
         let (keys, voter) = (keys("ab", None, false), voter());
         let pair = pair(&voter, &keys);
         let (name, value) = pair.split_once('=').unwrap();
@@ -316,9 +345,9 @@ mod tests {
         latin_1.extend(pair.as_bytes());
         let latin_1 = HeaderValue::from_bytes(&latin_1).unwrap();
         let request = HeaderMap::from_iter([(header::COOKIE, latin_1)]);
-        assert_eq!(Identity::of(&request, &keys, NOW), voter);
+        assert_eq!(Identity::from_cookies(&request, &keys, NOW), voter);
         let two_headers = headers(&[("cookie", "x=y"), ("cookie", &pair)]);
-        assert_eq!(Identity::of(&two_headers, &keys, NOW), voter);
+        assert_eq!(Identity::from_cookies(&two_headers, &keys, NOW), voter);
     }
 
     #[test]
@@ -330,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_made_up_or_altered_cookie_is_a_new_voter_and_never_another_one() {
+    fn a_forged_or_altered_cookie_is_a_new_voter() {
         let (keys, voter) = (keys("ab", None, false), voter());
         let pair = pair(&voter, &keys);
         let (name, value) = pair.split_once('=').unwrap();
@@ -355,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn installations_with_different_keys_do_not_know_each_others_cookies() {
+    fn installations_with_different_keys_ignore_each_others_cookies() {
         let (one, other) = (keys("ab", None, false), keys("cd", None, false));
         let (in_one, in_other) = (voter(), voter());
         let both = format!("{}; {}", pair(&in_one, &one), pair(&in_other, &other));
@@ -364,42 +393,46 @@ mod tests {
     }
 
     #[test]
-    fn a_rotated_key_still_verifies_and_a_forgotten_one_does_not() {
+    fn the_previous_key_verifies_and_a_removed_one_does_not() {
         let voter = voter();
         let old = keys("ab", None, false);
         let (cookie, token) = (pair(&voter, &old), voter.form_token(&old));
         let rotated = keys("cd", Some("ab"), false);
         assert_eq!(of(&cookie, &rotated), voter);
-        assert!(voter.is_token(&token, &rotated));
+        assert!(voter.is_form_token(&token, &rotated));
         assert!(!of(&cookie, &keys("cd", None, false)).has_cookie);
         let newer = Identity {
             last_choice: "b".into(),
             ..voter
         };
         let both = format!("{cookie}; {}", pair(&newer, &rotated));
-        assert_eq!(of(&both, &rotated), newer, "the current key's goes first");
+        assert_eq!(
+            of(&both, &rotated),
+            newer,
+            "the cookie of the current key takes precedence"
+        );
     }
 
     #[test]
-    fn a_choice_of_another_poll_is_forgotten_and_its_voter_is_not() {
+    fn a_choice_of_another_poll_is_ignored_and_the_voter_is_recognised() {
         let (keys, voter) = (keys("ab", None, false), voter());
         let request = headers(&[("cookie", &pair(&voter, &keys))]);
-        let other = Context {
+        let other = CookieContext {
             poll: "ffffffff",
             ..NOW
         };
-        let identity = Identity::of(&request, &keys, other);
+        let identity = Identity::from_cookies(&request, &keys, other);
         assert_eq!((identity.voter, &*identity.last_choice), (voter.voter, ""));
         assert!(identity.has_cookie);
     }
 
     #[test]
-    fn a_cookie_ends_after_400_days() {
+    fn a_cookie_expires_after_400_days() {
         let (keys, voter) = (keys("ab", None, false), voter());
         let request = headers(&[("cookie", &pair(&voter, &keys))]);
         let after = |hours: i64| {
             let now = NOW.now + hours.hours();
-            Identity::of(&request, &keys, Context { now, ..NOW })
+            Identity::from_cookies(&request, &keys, CookieContext { now, ..NOW })
         };
         assert_eq!(after(400 * 24), voter);
         assert_eq!(after(-24), voter, "another replica's clock");
@@ -407,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cookie_is_closed_to_scripts_and_other_sites() {
+    fn scripts_and_other_sites_cannot_access_the_cookie() {
         let program = HeaderMap::new();
         let plain = set(&voter(), &keys("ab", None, false), &program);
         assert_eq!(plain.len(), 1);
@@ -421,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_that_came_by_http_gets_a_cookie_that_it_keeps() {
+    fn a_browser_that_uses_http_gets_a_cookie_that_it_keeps() {
         let keys = keys("ab", None, true);
         let names = |request: &[(&'static str, &str)]| {
             let cookies = set(&voter(), &keys, &headers(request));
@@ -434,7 +467,7 @@ mod tests {
         assert_eq!(names(&[("x-forwarded-proto", "https, http")]), [true]);
         assert_eq!(names(&[("sec-fetch-site", "none")]), [true]);
         assert_eq!(names(&[]), [true, false]);
-        // Whichever comes back, it is the same voter.
+        // With either cookie it is the same voter.
         let voter = voter();
         for cookie in set(&voter, &keys, &HeaderMap::new()) {
             assert_eq!(of(cookie.split(';').next().unwrap(), &keys), voter);
@@ -442,30 +475,30 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_one_voters_alone() {
+    fn a_form_token_is_valid_for_one_voter() {
         let (keys, voter) = (keys("ab", None, false), voter());
         let token = voter.form_token(&keys);
-        assert!(voter.is_token(&token, &keys));
+        assert!(voter.is_form_token(&token, &keys));
         let without_cookie = Identity {
             has_cookie: false,
             ..voter.clone()
         };
-        assert!(!without_cookie.is_token(&token, &keys));
-        assert!(!self::voter().is_token(&token, &keys));
+        assert!(!without_cookie.is_form_token(&token, &keys));
+        assert!(!self::voter().is_form_token(&token, &keys));
         for bad in ["", &token[1..], "é"] {
-            assert!(!voter.is_token(bad, &keys), "{bad}");
+            assert!(!voter.is_form_token(bad, &keys), "{bad}");
         }
     }
 
     proptest! {
         #[test]
-        fn no_cookie_makes_reading_panic(cookie: Vec<u8>, value: Vec<u8>) {
+        fn reading_cookies_never_panics(cookie: Vec<u8>, value: Vec<u8>) {
             let keys = keys("ab", None, false);
             let named = format!("{}={}", keys.current.name, URL_SAFE_NO_PAD.encode(value));
             for cookie in [cookie, named.into_bytes()] {
                 if let Ok(cookie) = HeaderValue::from_bytes(&cookie) {
                     let request = HeaderMap::from_iter([(header::COOKIE, cookie)]);
-                    prop_assert!(!Identity::of(&request, &keys, NOW).has_cookie);
+                    prop_assert!(!Identity::from_cookies(&request, &keys, NOW).has_cookie);
                 }
             }
         }

@@ -1,188 +1,168 @@
 //! The voting page and its API.
 //!
-//! A ballot walks from what was `sent` through [`page`] or [`api`], which find out who votes (`identity`) and for what, to
-//! `intake`, which hands it to the queue and says "accepted" only after the queue has it.
+//! A vote arrives as a `vote_request` at a handler in `page` or `api`. The handler parses the choice (`form`, `vote_document`)
+//! and reads the voter from a cookie (`identity`). `vote_service` validates the vote and enqueues it (`enqueue`). The vote is
+//! accepted only after the queue has stored it.
 
-mod admission;
-pub mod api;
+mod api;
 mod assets;
 mod cookie_key;
 mod csrf;
-mod described;
+mod enqueue;
 mod form;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod identity;
-mod intake;
-mod line;
-pub mod page;
-mod queue_thread;
+mod metrics;
+mod openapi;
+mod page;
+mod page_cache;
+mod page_template;
 mod rate_limit;
-mod refusal;
+mod rate_settings;
 mod routes;
 pub mod seed;
-mod sent;
 mod settings;
+mod shard_monitor;
+mod state;
 mod texts;
 mod vote_document;
+mod vote_error;
+mod vote_request;
+mod vote_service;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::{sync::Arc, time::Duration};
 
-use queue::{Durability, Queue, ShardedQueue};
+use queue::{Queue, ShardedQueue};
 use service::{
     lifecycle::{Lifecycle, Tasks},
     probe::{Check, Dependency},
 };
 use telemetry::metrics::ServiceMetrics;
 use tokio_util::sync::CancellationToken;
-use web::{HttpMetrics, Listeners, Probes, manage};
+use web::{HttpMetrics, Listeners, Probes, PublicOrigins, manage};
 
-use admission::Admission;
-pub use intake::VoteMetrics;
-use intake::{Audience, Intake};
-use line::Line;
-use queue_thread::QueueThread;
+use csrf::CsrfCheck;
+use enqueue::{ConcurrencyLimit, EnqueueBatcher, QueueRuntime};
+use metrics::Audience;
+pub use metrics::VoteMetrics;
 use rate_limit::RateLimits;
-pub use rate_limit::{RateConfig, RateSettings};
+pub use rate_settings::{RateConfig, RateSettings};
 pub use settings::{Config, CookieSettings, Settings};
+use shard_monitor::ShardMonitor;
+use state::AppState;
+use vote_service::{FailureLog, VoteService};
 
-/// The port this service listens on where none is set.
+/// Default port of the service.
 pub const DEFAULT_PORT: u16 = 8080;
 
-/// Serves until `shutdown` is cancelled and the voters in hand are answered.
+/// Serves until `shutdown` is cancelled and all requests in flight are answered.
 ///
 /// # Errors
-/// The embedded queue or the cookie key cannot be used, or a part of the service crashed.
+/// The embedded queue or the cookie key cannot be used, or a task of the service crashed.
 pub async fn run(
     config: Config,
     listeners: Listeners,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let queue_thread = QueueThread::start()?;
+    let queue_runtime = QueueRuntime::start()?;
     let enqueue_timeout = config.queue.enqueue_timeout;
-    let queue = queue_thread
+    let queue = queue_runtime
         .run(async move { ShardedQueue::open(&config.queue).await })
         .await?;
-    let shards = queue.shards().len();
-    let line = |shard: &Queue| {
-        let admission = Admission::new(enqueue_timeout / 2);
-        Line::open(shard.clone(), admission, &queue_thread)
-    };
-    let lines: Arc<[_]> = queue.shards().iter().map(line).collect();
+    let shards = start_batchers(&queue, enqueue_timeout, &queue_runtime);
+
     let service_metrics = ServiceMetrics::new("vote");
-    let audience = Audience::of(&config.poll, listeners.management.is_some());
+    let audience = Audience::for_poll(&config.poll, listeners.management.is_some());
     let metrics = VoteMetrics::for_poll(&service_metrics.registry, &config.poll, audience);
     let http_metrics = HttpMetrics::for_methods(&service_metrics.registry);
     service_metrics.show_exemplars(&http_metrics.http_server_request_duration_seconds);
     {
-        let (metrics, lines) = (metrics.clone(), lines.clone());
-        service_metrics.on_scrape(move || metrics.note_limit(&lines));
+        let (metrics, shards) = (metrics.clone(), shards.clone());
+        service_metrics.on_scrape(move || metrics.update_limit_gauge(&shards));
     }
-    let lifecycle = Lifecycle::new(shutdown, config.server.drain);
-    let dependencies = Dependency::shards("queue", shards, &service_metrics.common);
 
     let mut tasks = Tasks::default();
-    let probes = {
-        let (dependencies, queue) = (dependencies.clone(), queue.clone());
-        Probes {
-            alive: Arc::new(|| true),
-            // One shard that is lost must not take every replica out of service.
-            checks: Arc::new(move || {
-                let checks = dependencies.iter().map(Dependency::check);
-                Check::any(checks)
-                    .into_iter()
-                    .chain(queue.removed())
-                    .collect()
-            }),
-            lifecycle: lifecycle.clone(),
-            metrics: service_metrics,
-        }
-    };
-    let rates = RateLimits::new(&config.rates);
-    let intake = Intake {
+    let lifecycle = Lifecycle::new(shutdown, config.server.drain);
+    let dependencies = Dependency::shards("queue", queue.shards().len(), &service_metrics.common);
+    let probes = probes(&dependencies, &queue, &lifecycle, service_metrics);
+    let management = manage(probes, listeners.management, &http_metrics, &mut tasks);
+
+    let base_path = config.links.vote_base_path.clone().unwrap_or_default();
+    let votes = VoteService {
         poll: Arc::new(config.poll),
-        lines,
+        csrf: csrf_check(
+            config.site.public_origins.clone(),
+            config.links.vote_url.as_deref(),
+        ),
+        shards,
         metrics: metrics.clone(),
         audience,
-        rates,
-        log: Arc::default(),
+        rates: RateLimits::new(&config.rates),
+        log: FailureLog::default(),
     };
-    let base_path = config.links.vote_base_path.clone().unwrap_or_default();
-    let app = routes::App::new(
-        intake,
-        config.cookie_keys,
-        config.links,
-        config.site.public_origins.clone(),
-    );
-    let routes = routes::routes(
-        app,
-        manage(probes, listeners.management, &http_metrics, &mut tasks),
-        config.origins.as_ref(),
-        &http_metrics,
-    );
-    let answers = web::AppService::new(routes, http_metrics, config.site)
-        .on_refused(routes::count_refused(metrics.clone()))
+    let state = Arc::new(AppState::new(votes, config.cookie_keys, config.links));
+    let routes = routes::routes(state, management, config.origins.as_ref(), &http_metrics);
+    let app = web::AppService::new(routes, http_metrics, config.site)
+        .on_refused(routes::count_rejected(metrics.clone()))
         .below(base_path)
         .waiting_for(enqueue_timeout);
 
-    let durable: Arc<[_]> = (0..shards).map(|_| AtomicBool::new(false)).collect();
-    for (shard, dependency) in dependencies.into_iter().enumerate() {
-        let shutting_down = lifecycle.shutting_down.clone();
-        let (queue, metrics, durable) = (
-            queue.shards()[shard].clone(),
-            metrics.clone(),
-            durable.clone(),
-        );
-        let queue_thread = queue_thread.clone();
-        tasks.spawn("queue probe", async move {
-            let watch = async move {
-                let on_up = async || {
-                    note_durability(&queue, &durable[shard]).await;
-                    let all = durable.iter().all(|shard| shard.load(Ordering::Relaxed));
-                    metrics.queue_durable.set(all.into());
-                };
-                dependency
-                    .watch(shutting_down, || queue.check_write(), on_up)
-                    .await;
-            };
-            queue_thread.run(watch).await;
-            Ok(())
-        });
-    }
-    let (connections, ending) = (config.server.connections, lifecycle.clone());
+    let monitor = ShardMonitor::new(queue.clone(), metrics);
+    monitor.spawn(dependencies, &lifecycle, &queue_runtime, &mut tasks);
     tasks.spawn(
         "server",
-        web::serve(listeners.public, answers, connections, ending),
+        web::serve(
+            listeners.public,
+            app,
+            config.server.connections,
+            lifecycle.clone(),
+        ),
     );
-    let ended = lifecycle.run(tasks).await;
-    queue_thread.run(async move { queue.settle().await }).await;
-    ended
+    let result = lifecycle.run(tasks).await;
+    queue_runtime
+        .run(async move { queue.checkpoint().await })
+        .await;
+    result
 }
 
-/// Accepted means kept only if the queue's server keeps it: a weaker one is used, but never silently.
-async fn note_durability(queue: &Queue, durable: &AtomicBool) {
-    match queue.durability().await {
-        Ok(Durability::Full) => durable.store(true, Ordering::Relaxed),
-        Ok(Durability::Managed) => {
-            durable.store(true, Ordering::Relaxed);
-            tracing::info!(
-                queue = queue.name(),
-                "the queue's durability is not asked: QUEUE_DURABILITY says that its service keeps accepted votes"
-            );
-        }
-        Ok(Durability::Degraded(why)) => {
-            durable.store(false, Ordering::Relaxed);
-            tracing::warn!(
-                queue = queue.name(),
-                why,
-                "the queue's server may lose accepted votes in a crash"
-            );
-        }
-        Err(error) => {
-            tracing::warn!(queue = queue.name(), %error, "the queue's durability cannot be told");
-        }
+fn start_batchers(
+    queue: &ShardedQueue,
+    enqueue_timeout: Duration,
+    runtime: &QueueRuntime,
+) -> Arc<[EnqueueBatcher]> {
+    let start = |shard: &Queue| {
+        let limit = ConcurrencyLimit::new(enqueue_timeout / 2);
+        EnqueueBatcher::start(shard.clone(), limit, runtime)
+    };
+    queue.shards().iter().map(start).collect()
+}
+
+fn csrf_check(public_origins: PublicOrigins, vote_url: Option<&str>) -> CsrfCheck {
+    CsrfCheck::new(match vote_url {
+        Some(url) => public_origins.with_page(url),
+        None => public_origins,
+    })
+}
+
+fn probes(
+    dependencies: &[Dependency],
+    queue: &ShardedQueue,
+    lifecycle: &Lifecycle,
+    metrics: ServiceMetrics,
+) -> Probes {
+    let (dependencies, queue) = (dependencies.to_vec(), queue.clone());
+    Probes {
+        alive: Arc::new(|| true),
+        // One unreachable shard must not take every replica out of service.
+        checks: Arc::new(move || {
+            let checks = dependencies.iter().map(Dependency::check);
+            Check::any(checks)
+                .into_iter()
+                .chain(queue.missing_file_check())
+                .collect()
+        }),
+        lifecycle: lifecycle.clone(),
+        metrics,
     }
 }

@@ -1,19 +1,18 @@
-//! The voting page and its API, as a process of its own.
+//! Program that serves the voting page and its API.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use cli::build;
 use service::lifecycle;
-use telemetry;
 use vote::seed::{self, SeedSettings};
 use web::settings::ListenSettings;
 
-/// A vote asks for memory dozens of times, and gives it back on another thread: glibc took a fifth of its time for that.
+/// A vote allocates memory dozens of times and frees it on another thread. With glibc this took a fifth of the CPU time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The voting page and its API: takes votes in and queues them durably.
+/// The voting page and its API: accepts votes and queues them durably.
 #[derive(Parser)]
 #[command(name = "vote", version = build::LONG)]
 struct Cli {
@@ -31,7 +30,7 @@ struct Cli {
 enum Command {
     #[command(flatten)]
     Common(cli::Command),
-    /// Give a voting page votes to begin with, each by a voter of its own
+    /// Cast example votes at a voting page, each by a new voter
     Seed(SeedSettings),
 }
 

@@ -1,4 +1,4 @@
-//! Votes to begin with: a voting page is given so many votes for each option, each by a voter of its own.
+//! Seeds a voting page with votes, each by a new voter.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,21 +21,21 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// How long one voter tries before the seeding is given up.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Timeout of one vote with its retries. After it the seeding fails.
+const VOTE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What to seed.
+/// Settings of the seeding.
 #[derive(Args, Clone, Debug)]
 pub struct SeedSettings {
-    /// The voting page
+    /// URL of the voting page
     #[arg(long, default_value = "http://localhost:8080/")]
     pub url: Uri,
 
-    /// How many voters vote at the same time
+    /// Number of voters that vote at the same time
     #[arg(long, default_value_t = 50, value_parser = whole_number(1_usize..=10_000))]
     pub connections: usize,
 
-    /// How many votes for which option, such as a=2000
+    /// Number of votes for an option, such as a=2000
     #[arg(required = true, value_parser = votes)]
     pub votes: Vec<(String, u64)>,
 }
@@ -49,49 +49,48 @@ fn votes(raw: &str) -> Result<(String, u64), String> {
 
 type HttpClient = Client<HttpConnector, Full<Bytes>>;
 
-/// Casts the votes. Each is counted exactly once: a voter first gets a cookie, so that a vote that has to be sent again
-/// is the same voter's.
+/// Casts the votes. Each is counted exactly once: a voter gets a cookie first, so that a retry has the same voter.
 ///
 /// # Errors
-/// The page refuses a vote, or does not take it in for a minute.
+/// The page rejects a vote, or does not accept it within a minute.
 pub async fn seed(settings: &SeedSettings) -> anyhow::Result<()> {
     let client: HttpClient = Client::builder(TokioExecutor::new()).build_http();
-    let room = Arc::new(Semaphore::new(settings.connections.max(1)));
+    let permits = Arc::new(Semaphore::new(settings.connections.max(1)));
     let mut voters = JoinSet::new();
     for (option, count) in &settings.votes {
         for _ in 0..*count {
-            let permit = room.clone().acquire_owned().await?;
+            let permit = permits.clone().acquire_owned().await?;
             let (client, url, option) = (client.clone(), settings.url.clone(), option.clone());
             voters.spawn(async move {
-                let voted = vote(&client, &url, &option).await;
+                let result = vote(&client, &url, &option).await;
                 drop(permit);
-                voted
+                result
             });
-            while let Some(voted) = voters.try_join_next() {
-                voted??;
+            while let Some(result) = voters.try_join_next() {
+                result??;
             }
         }
         println!("{count} votes for {option}");
     }
-    while let Some(voted) = voters.join_next().await {
-        voted??;
+    while let Some(result) = voters.join_next().await {
+        result??;
     }
     Ok(())
 }
 
 async fn vote(client: &HttpClient, url: &Uri, option: &str) -> anyhow::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + VOTE_TIMEOUT;
     let mut backoff = Backoff::default();
     let mut cookie = None;
     loop {
         match attempt(client, url, option, &mut cookie).await {
             Ok(StatusCode::OK) => return Ok(()),
             Ok(status) if status.is_client_error() => {
-                bail!("{url} refuses a vote for {option:?} with {status}")
+                bail!("{url} rejected a vote for {option:?} with {status}")
             }
-            unsuccessful if Instant::now() > deadline => {
-                let status = unsuccessful?;
-                bail!("{url} does not take votes in: {status}");
+            failure if Instant::now() > deadline => {
+                let status = failure?;
+                bail!("{url} did not accept a vote within a minute: {status}");
             }
             Ok(_) | Err(_) => sleep(backoff.next_delay()).await,
         }
@@ -104,30 +103,30 @@ async fn attempt(
     option: &str,
     cookie: &mut Option<String>,
 ) -> anyhow::Result<StatusCode> {
-    let known = match cookie {
+    let cookie = match cookie {
         Some(cookie) => cookie.clone(),
         None => cookie.insert(new_voter(client, url).await?).clone(),
     };
     let request = Request::post(url)
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .header(header::COOKIE, known)
+        .header(header::COOKIE, cookie)
         .body(Full::from(format!("vote={option}")))?;
     Ok(client
         .request(request)
         .await
-        .with_context(|| format!("{url} does not answer"))?
+        .with_context(|| format!("{url} does not respond"))?
         .status())
 }
 
-/// The cookie of somebody who has not voted yet.
+/// Returns the cookie of a new voter.
 async fn new_voter(client: &HttpClient, url: &Uri) -> anyhow::Result<String> {
     let page = client
         .get(url.clone())
         .await
-        .with_context(|| format!("{url} does not answer"))?;
+        .with_context(|| format!("{url} does not respond"))?;
     ensure!(
         page.status().is_success(),
-        "{url} answers {}",
+        "{url} responded with {}",
         page.status()
     );
     let cookie = page

@@ -1,4 +1,4 @@
-//! What the service needs to know.
+//! Settings of the service.
 
 use std::path::PathBuf;
 
@@ -15,10 +15,10 @@ use web::{
 
 use crate::{
     cookie_key::CookieKeys,
-    rate_limit::{RateConfig, RateSettings},
+    rate_settings::{RateConfig, RateSettings},
 };
 
-/// The settings of the service when it runs alone.
+/// Settings of the service when it runs as a program of its own.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
     #[command(flatten)]
@@ -37,24 +37,24 @@ pub struct Settings {
     server: ServerSettings,
 }
 
-/// How voters are recognised.
+/// Settings of the voters' cookies.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Voters")]
 pub struct CookieSettings {
-    /// The key that signs the voters' cookies: at least 64 bytes, in hexadecimal digits or as text. The same for every replica.
-    /// If not set, one is made at start, and with embedded storage kept in DATA_DIR/cookie.key
+    /// Key that signs the voters' cookies: at least 64 bytes, in hexadecimal digits or as text. All replicas need the same key.
+    /// If not set, a key is generated at start; with embedded storage it is stored in DATA_DIR/cookie.key
     #[arg(long, env = "COOKIE_KEY", hide_env_values = true)]
     pub cookie_key: Option<String>,
 
-    /// A file that holds the COOKIE_KEY
+    /// File that contains the COOKIE_KEY
     #[arg(long, env = "COOKIE_KEY_FILE", conflicts_with = "cookie_key")]
     pub cookie_key_file: Option<PathBuf>,
 
-    /// The key before the current one: cookies it signed are still recognised
+    /// Previous key: cookies that it signed are still recognised
     #[arg(long, env = "COOKIE_KEY_PREVIOUS", hide_env_values = true)]
     pub cookie_key_previous: Option<String>,
 
-    /// A file that holds the COOKIE_KEY_PREVIOUS
+    /// File that contains the COOKIE_KEY_PREVIOUS
     #[arg(
         long,
         env = "COOKIE_KEY_PREVIOUS_FILE",
@@ -63,32 +63,32 @@ pub struct CookieSettings {
     pub cookie_key_previous_file: Option<PathBuf>,
 }
 
-/// The settings, checked.
+/// Validated settings.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What is voted on.
+    /// Poll that is voted on.
     pub poll: Poll,
-    /// Where ballots go.
+    /// Queue that stores the ballots.
     pub queue: QueueConfig,
-    /// How voters are recognised.
+    /// Keys that sign the voters' cookies.
     pub cookie_keys: CookieKeys,
-    /// Which other sites may read the poll.
+    /// Origins of other sites that may read the poll.
     pub origins: Option<AllowedOrigins>,
-    /// Where browsers find the pages.
+    /// Public URLs of the pages.
     pub links: PublicUrlSettings,
-    /// The outside of the installation: origins, HTTPS, proxies.
+    /// Public origins, HTTPS and trusted proxies.
     pub site: Site,
-    /// How much one address may vote.
+    /// Limits per client address.
     pub rates: RateConfig,
-    /// How to serve and how to end.
+    /// Limits of connections and of the shutdown.
     pub server: ServerSettings,
 }
 
 impl Settings {
-    /// Checks the settings.
+    /// Validates the settings.
     ///
     /// # Errors
-    /// They cannot be used; the message names the variable and what is allowed.
+    /// A setting is invalid. The message names the variable and the allowed values.
     pub fn config(&self) -> anyhow::Result<Config> {
         Config::new(
             &self.poll,
@@ -103,10 +103,10 @@ impl Settings {
 }
 
 impl Config {
-    /// Checks settings that come from anywhere.
+    /// Validates settings from any source.
     ///
     /// # Errors
-    /// They cannot be used; the message names the variable and what is allowed.
+    /// A setting is invalid. The message names the variable and the allowed values.
     pub fn new(
         poll: &PollSettings,
         queue: &QueueSettings,
@@ -127,12 +127,12 @@ impl Config {
             cookie.cookie_key_previous.as_deref(),
             cookie.cookie_key_previous_file.as_deref(),
         )?;
-        // Where ballots outlive the process in a folder, so does the key to who cast them.
-        let kept_in = matches!(queue.url, QueueUrl::Sqlite(_)).then_some(data.data_dir.as_path());
+        // If ballots are stored in a folder, the key is stored there, too.
+        let key_dir = matches!(queue.url, QueueUrl::Sqlite(_)).then_some(data.data_dir.as_path());
         let cookie_keys = CookieKeys::new(
             current.as_deref(),
             previous.as_deref(),
-            kept_in,
+            key_dir,
             browser.https.public_https,
         )?;
         let site = browser.site();

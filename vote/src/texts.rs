@@ -1,4 +1,4 @@
-//! What the voting page says, in every language. The texts are in `vote/locales`.
+//! Texts of the voting page in all languages. The files are in `vote/locales`.
 
 use std::borrow::Cow;
 
@@ -6,9 +6,9 @@ use askama::Template;
 use serde::Deserialize;
 use web::language::Translations;
 
-use crate::refusal::Refusal;
+use crate::vote_error::VoteError;
 
-/// The texts of one language. A field that a file lacks, or one that is not here, is an error.
+/// Texts of one language. A missing or an unknown field in a file is an error.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Texts {
@@ -42,7 +42,7 @@ pub struct Texts {
     many_seconds: String,
 }
 
-/// A text with an option's label in it, which may be of another script and direction.
+/// A text that contains an option's label. The label may have another script and direction than the text.
 #[derive(Template)]
 #[template(
     ext = "html",
@@ -55,7 +55,7 @@ pub struct OptionText<'a> {
 }
 
 impl<'a> OptionText<'a> {
-    /// The label takes the place of `{option}` in the text.
+    /// Replaces `{option}` in the text by the label.
     fn new(text: &'a str, option: &'a str) -> Self {
         let (before, after) = text.split_once("{option}").unwrap_or((text, ""));
         Self {
@@ -66,54 +66,56 @@ impl<'a> OptionText<'a> {
     }
 }
 
-/// The texts in all languages.
-pub fn all() -> Translations<Texts> {
+/// Loads the texts of all languages.
+pub fn load() -> Translations<Texts> {
     Translations::parse([
         include_str!("../locales/en.toml"),
         include_str!("../locales/de.toml"),
         include_str!("../locales/ko.toml"),
     ])
-    .expect("the texts are compiled in, and a test has read them")
+    .expect("the texts are compiled in, and a unit test parses them")
 }
 
 impl Texts {
+    /// Returns the notice that the vote for this option is accepted.
     pub fn accepted<'a>(&'a self, option: &'a str) -> OptionText<'a> {
         OptionText::new(&self.accepted, option)
     }
 
-    /// The vote for this option, which cannot be changed any more.
+    /// Returns the notice that the vote for this option is accepted and cannot be changed.
     pub fn stands<'a>(&'a self, option: &'a str) -> OptionText<'a> {
         OptionText::new(&self.stands, option)
     }
 
+    /// Returns the footer with the name of the instance.
     pub fn served_by(&self, instance: &str) -> String {
         self.served_by.replace("{instance}", instance)
     }
 
-    /// Whether the vote counts, as far as is known, and why not.
-    pub fn refusal(&self, refusal: &Refusal) -> (&str, Cow<'_, str>) {
-        let why = match refusal {
-            Refusal::Malformed(_) | Refusal::ContentType(_) => &self.malformed,
-            Refusal::TooLarge(_) => &self.too_large,
-            Refusal::UnknownChoice(_) => &self.unknown_choice,
-            Refusal::NotOpenYet(_) => &self.not_open_yet,
-            Refusal::Closed(_) => &self.voting_is_over,
-            Refusal::TooSlow => &self.too_slow,
-            Refusal::RateLimited(seconds) => {
-                return (&self.not_counted, self.too_many(*seconds).into());
+    /// Returns the outcome of a vote that was not accepted, and the reason.
+    pub fn vote_error(&self, error: &VoteError) -> (&str, Cow<'_, str>) {
+        let reason = match error {
+            VoteError::Malformed(_) | VoteError::ContentType(_) => &self.malformed,
+            VoteError::TooLarge(_) => &self.too_large,
+            VoteError::UnknownChoice(_) => &self.unknown_choice,
+            VoteError::NotOpenYet(_) => &self.not_open_yet,
+            VoteError::Closed(_) => &self.voting_is_over,
+            VoteError::TooSlow => &self.too_slow,
+            VoteError::RateLimited(seconds) => {
+                return (&self.not_counted, self.rate_limited(*seconds).into());
             }
-            Refusal::CrossSite => &self.cross_site,
-            Refusal::NoCookie => &self.no_cookie,
-            Refusal::Overloaded => &self.overloaded,
-            Refusal::Timeout | Refusal::Unavailable => {
+            VoteError::CrossSite => &self.cross_site,
+            VoteError::NoCookie => &self.no_cookie,
+            VoteError::Overloaded => &self.overloaded,
+            VoteError::Timeout | VoteError::Unavailable => {
                 return (&self.uncertain, Cow::from(&self.only_last));
             }
-            Refusal::NotStored => &self.unavailable,
+            VoteError::NotStored => &self.unavailable,
         };
-        (&self.not_counted, Cow::from(why))
+        (&self.not_counted, Cow::from(reason))
     }
 
-    fn too_many(&self, seconds: u32) -> String {
+    fn rate_limited(&self, seconds: u32) -> String {
         let wait = match seconds {
             1 => self.one_second.clone(),
             _ => self.many_seconds.replace("{n}", &seconds.to_string()),
@@ -133,35 +135,35 @@ mod tests {
 
     #[test]
     fn every_language_has_every_text() {
-        all();
+        load();
     }
 
     #[test]
-    fn too_many_votes_are_told_how_long_to_wait() {
-        let texts = all();
-        let said = |language: Language, seconds| {
-            let (_, why) = texts[language].refusal(&Refusal::RateLimited(seconds));
-            why.into_owned()
+    fn the_rate_limit_text_contains_the_wait() {
+        let texts = load();
+        let reason = |language: Language, seconds| {
+            let (_, reason) = texts[language].vote_error(&VoteError::RateLimited(seconds));
+            reason.into_owned()
         };
-        assert!(said(Language::English, 30).ends_with("Please try again in 30 seconds."));
-        assert!(said(Language::English, 1).ends_with("in 1 second."));
-        assert!(said(Language::German, 1).contains("in 1 Sekunde noch einmal"));
-        assert!(said(Language::Korean, 30).contains("30초 후"));
+        assert!(reason(Language::English, 30).ends_with("Please try again in 30 seconds."));
+        assert!(reason(Language::English, 1).ends_with("in 1 second."));
+        assert!(reason(Language::German, 1).contains("in 1 Sekunde noch einmal"));
+        assert!(reason(Language::Korean, 30).contains("30초 후"));
     }
 
     #[test]
-    fn a_vote_is_said_not_to_count_only_where_that_is_known() {
-        let texts = all();
-        for (error, is_known) in [
+    fn not_counted_is_shown_only_if_it_is_certain() {
+        let texts = load();
+        for (error, is_certain) in [
             (QueueError::Timeout(Duration::from_millis(400)), false),
             (QueueError::Unavailable("broken pipe".into()), false),
-            (QueueError::Refused("out of memory".into()), true),
+            (QueueError::Rejected("out of memory".into()), true),
         ] {
-            let refusal = Refusal::from(error);
+            let error = VoteError::from(error);
             for language in Language::ALL {
                 let texts = &texts[language];
-                let (counted, _) = texts.refusal(&refusal);
-                assert_eq!(counted == texts.not_counted, is_known, "{refusal:?}");
+                let (counted, _) = texts.vote_error(&error);
+                assert_eq!(counted == texts.not_counted, is_certain, "{error:?}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The body of `POST /api/votes`: `{"choice": "a"}`, read strictly.
+//! The body of `POST /api/votes`: `{"choice": "a"}`, parsed strictly.
 
 use std::borrow::Cow;
 
@@ -6,34 +6,37 @@ use serde::Deserialize;
 use serde_json::{Deserializer, Value};
 use utoipa::ToSchema;
 
-use crate::refusal::Refusal;
+use crate::vote_error::VoteError;
 
 const FIELD: &str = "choice";
 
-/// A vote, as `POST /api/votes` takes it.
+/// A vote, as `POST /api/votes` accepts it.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VoteDocument {
-    /// The key of the option.
+    /// Key of the option.
     #[schema(value_type = poll::ballot::Choice)]
     choice: String,
 }
 
-/// The value of the field `choice`, which must be there once and alone.
-pub fn choice(body: &[u8]) -> Result<Cow<'_, str>, Refusal> {
-    // An array of values would be taken for an object without its names.
+/// Returns the value of the field `choice`.
+///
+/// # Errors
+/// The body is anything else than an object with this one field.
+pub fn parse_choice(body: &[u8]) -> Result<Cow<'_, str>, VoteError> {
+    // serde would accept an array as an object without its field names.
     if body.trim_ascii_start().starts_with(b"{")
         && let Ok(vote) = serde_json::from_slice::<VoteDocument>(body)
     {
         return Ok(vote.choice.into());
     }
     let fault = fault(body);
-    Err(Refusal::Malformed(format!(
+    Err(VoteError::Malformed(format!(
         "{fault}; send {{\"choice\": KEY}} with the key of an option"
     )))
 }
 
-/// The reason why a body is not a vote. The parser's own messages name the program's types.
+/// Returns the reason why a body is not a vote. The messages of the parser would contain names of our types.
 fn fault(body: &[u8]) -> String {
     let Ok(text) = std::str::from_utf8(body) else {
         return "its body is not UTF-8".into();
@@ -64,7 +67,7 @@ fn fault(body: &[u8]) -> String {
     }
     match fields.get(FIELD) {
         None => format!("the field {FIELD:?} is missing"),
-        // Nothing else is left: a map keeps the last of several values.
+        // No other case is left: a map contains the last of several values.
         Some(Value::String(_)) => format!("the field {FIELD:?} is there twice"),
         Some(other) => format!("the field {FIELD:?} is {}, not a string", kind(other)),
     }
@@ -86,8 +89,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn refused(body: &[u8]) -> String {
-        let error = choice(body).expect_err(&String::from_utf8_lossy(body));
+    fn rejection(body: &[u8]) -> String {
+        let error = parse_choice(body).expect_err(&String::from_utf8_lossy(body));
         let error = error.to_string();
         let fault = error.strip_prefix("The request cannot be read: ").unwrap();
         let (fault, advice) = fault.split_once("; send ").unwrap();
@@ -102,12 +105,12 @@ mod tests {
             b" \n{ \"choice\" : \"a\" }\r\n",
             br#"{"\u0063hoice":"\u0061"}"#,
         ] {
-            assert_eq!(choice(body).unwrap(), "a");
+            assert_eq!(parse_choice(body).unwrap(), "a");
         }
     }
 
     #[test]
-    fn whatever_is_wrong_is_said_in_words() {
+    fn errors_name_the_fault() {
         for (body, fault) in [
             (&b""[..], "its body is empty"),
             (b" \n", "its body is empty"),
@@ -182,27 +185,27 @@ mod tests {
                 "the field \"choice\" is there twice",
             ),
         ] {
-            assert_eq!(refused(body), fault, "{}", String::from_utf8_lossy(body));
+            assert_eq!(rejection(body), fault, "{}", String::from_utf8_lossy(body));
         }
         let long = format!("{{\"{}\":1}}", "x".repeat(4000));
-        assert!(refused(long.as_bytes()).len() < 100);
+        assert!(rejection(long.as_bytes()).len() < 100);
         let deep = "[".repeat(4000);
         assert_eq!(
-            refused(deep.as_bytes()),
+            rejection(deep.as_bytes()),
             "its body is not JSON at line 1, column 128"
         );
     }
 
     proptest! {
         #[test]
-        fn any_value_survives(value: String) {
+        fn values_survive_the_encoding(value: String) {
             let body = serde_json::json!({ FIELD: value }).to_string();
-            prop_assert_eq!(choice(body.as_bytes()).unwrap(), value);
+            prop_assert_eq!(parse_choice(body.as_bytes()).unwrap(), value);
         }
 
         #[test]
-        fn no_body_makes_reading_panic(body: Vec<u8>) {
-            let _ = choice(&body);
+        fn parsing_never_panics(body: Vec<u8>) {
+            let _ = parse_choice(&body);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What waits in the queue. It is measured beside the loop that moves ballots: it matters most while none can be moved.
+//! Measures the backlog of the queue. It runs in a task of its own, because the backlog matters most while no ballot can be
+//! processed.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -15,38 +16,38 @@ use tokio_util::sync::CancellationToken;
 use crate::metrics::WorkerMetrics;
 
 const INTERVAL: Duration = Duration::from_secs(1);
-/// A shard that has not been seen for longer may hold ballots that nobody knows of.
-const UNSEEN_AFTER: Duration = Duration::from_secs(3);
+/// Time without an observation after which a shard may hold unknown ballots.
+const UNOBSERVED_AFTER: Duration = Duration::from_secs(3);
 
-/// Measures what waits in the queue, in all its shards. Cloning is cheap; clones share what they know.
+/// Measures the backlog of all shards of the queue. Cloning is cheap; clones share their observations.
 #[derive(Clone)]
 pub struct BacklogGauge {
     metrics: WorkerMetrics,
     shards: Shards,
 }
 
-/// What each shard was last seen to hold.
-type Shards = Arc<Mutex<Vec<Seen>>>;
+/// The last observation of each shard.
+type Shards = Arc<Mutex<Vec<ShardObservation>>>;
 
-/// The last observation of one shard, and its time.
+/// The last observation of one shard.
 #[derive(Clone, Copy)]
-struct Seen {
+struct ShardObservation {
     backlog: Backlog,
-    /// Before the first look: when looking began.
-    at: Instant,
+    /// The time of the observation, or of the start before the first one.
+    observed_at: Instant,
     is_known: bool,
-    /// The time at which the oldest ballot was first seen to be the oldest. Its id has the time of the queue's clock, which may have been
-    /// wrong when it was cast.
+    /// The time at which the oldest ballot was first observed as the oldest. The time in its id is that of the queue's clock, which
+    /// may have been wrong when the vote was cast.
     oldest_since: Instant,
 }
 
 impl BacklogGauge {
-    /// A gauge that has not looked yet.
+    /// A gauge with no observations.
     pub fn new(shards: usize, metrics: WorkerMetrics, service: &ServiceMetrics) -> Self {
         let now = Instant::now();
-        let unknown = Seen {
+        let unknown = ShardObservation {
             backlog: Backlog::default(),
-            at: now,
+            observed_at: now,
             is_known: false,
             oldest_since: now,
         };
@@ -56,21 +57,21 @@ impl BacklogGauge {
                 shards.clone(),
                 metrics.worker_oldest_unacked_age_seconds.clone(),
             );
-            // A ballot ages, too, while the queue cannot be asked.
+            // The age also grows while the queue is unreachable.
             service.on_scrape(move || {
                 let shards = shards.lock().unwrap_or_else(PoisonError::into_inner);
-                let waits = shards.iter().filter_map(Seen::oldest_age).max();
-                age.set(waits.unwrap_or_default().as_secs_f64());
+                let oldest = shards.iter().filter_map(ShardObservation::oldest_age).max();
+                age.set(oldest.unwrap_or_default().as_secs_f64());
             });
         }
         Self { metrics, shards }
     }
 
-    /// Looks into one of the shards every second, until the service closes. Whether it answers is for its probe to say.
+    /// Observes one shard every second until the service shuts down. Failures are ignored here; the shard's probe reports them.
     pub async fn watch(
         self,
         shard: usize,
-        mut looker: Consumer,
+        mut consumer: Consumer,
         shutting_down: &CancellationToken,
     ) {
         let mut ticks = interval(INTERVAL);
@@ -80,7 +81,7 @@ impl BacklogGauge {
             .await
             .is_some()
         {
-            let Some(Ok(backlog)) = shutting_down.run_until_cancelled(looker.backlog()).await
+            let Some(Ok(backlog)) = shutting_down.run_until_cancelled(consumer.backlog()).await
             else {
                 continue;
             };
@@ -95,11 +96,11 @@ impl BacklogGauge {
             shards[shard] = before.followed_by(backlog);
             before.is_known.then_some(before.backlog)
         };
-        let lost = before.map_or(backlog.removed, |before| lost_since(&before, &backlog));
+        let lost = before.map_or(backlog.removed, |before| lost_between(&before, &backlog));
         if lost > 0 {
             self.metrics.worker_ballots_lost_total.inc_by(lost);
             tracing::error!(
-                ballots = lost,
+                ballots.lost = lost,
                 "ballots were removed from the queue before they were stored"
             );
         }
@@ -117,45 +118,46 @@ impl BacklogGauge {
             .set(ahead.unwrap_or_default().as_secs_f64());
     }
 
-    /// The age of the oldest ballot of all shards; zero if there is none. While a shard cannot be seen, its
-    /// ballots may have waited for as long. `None`: there has been no look at some shard yet.
-    pub fn oldest_waits(&self) -> Option<Duration> {
+    /// The age of the oldest ballot of all shards; zero if all are empty. While a shard is unreachable, its ballots may have waited
+    /// since the last observation. `None` before every shard has been observed.
+    pub fn max_wait(&self) -> Option<Duration> {
         let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
-        let each: Option<Vec<_>> = shards.iter().map(Seen::oldest_waits).collect();
+        let each: Option<Vec<_>> = shards.iter().map(ShardObservation::max_wait).collect();
         each?.into_iter().max()
     }
 }
 
-impl Seen {
+impl ShardObservation {
     fn followed_by(self, backlog: Backlog) -> Self {
         let now = Instant::now();
         let is_same = self.is_known && self.backlog.oldest == backlog.oldest;
         Self {
             backlog,
-            at: now,
+            observed_at: now,
             is_known: true,
             oldest_since: if is_same { self.oldest_since } else { now },
         }
     }
 
-    /// The age of its oldest ballot, by its id or by how long it has been seen, whichever is more.
+    /// The age of the oldest ballot: by the time in the id, or since the first observation, whichever is greater.
     fn oldest_age(&self) -> Option<Duration> {
         let oldest = self.backlog.oldest?;
         Some(age_of(oldest.ms).max(self.oldest_since.elapsed()))
     }
 
-    fn oldest_waits(&self) -> Option<Duration> {
-        let unseen = Some(self.at.elapsed()).filter(|unseen| *unseen > UNSEEN_AFTER);
-        let waits = self.oldest_age().max(unseen);
-        waits.or(self.is_known.then_some(Duration::ZERO))
+    fn max_wait(&self) -> Option<Duration> {
+        let unobserved =
+            Some(self.observed_at.elapsed()).filter(|elapsed| *elapsed > UNOBSERVED_AFTER);
+        let wait = self.oldest_age().max(unobserved);
+        wait.or(self.is_known.then_some(Duration::ZERO))
     }
 }
 
-/// Ballots that are gone without having been stored, as two looks at a shard tell.
-fn lost_since(before: &Backlog, now: &Backlog) -> u64 {
+/// The number of ballots that were removed without having been stored between two observations of a shard.
+fn lost_between(before: &Backlog, now: &Backlog) -> u64 {
     let was_replaced = before.added > now.added && before.last > now.last;
     if was_replaced {
-        // Another stream is in the place of the one that held them.
+        // The stream was replaced by another one.
         before.pending + before.lag + now.removed
     } else {
         now.removed.saturating_sub(before.removed)
@@ -164,7 +166,7 @@ fn lost_since(before: &Backlog, now: &Backlog) -> u64 {
 
 fn sum(shards: &Shards) -> Backlog {
     let shards = shards.lock().unwrap_or_else(PoisonError::into_inner);
-    let backlogs = shards.iter().map(|seen| seen.backlog);
+    let backlogs = shards.iter().map(|observation| observation.backlog);
     backlogs.fold(Backlog::default(), |sum, shard| Backlog {
         pending: sum.pending + shard.pending,
         lag: sum.lag + shard.lag,
@@ -173,7 +175,7 @@ fn sum(shards: &Shards) -> Backlog {
     })
 }
 
-/// How long ago this millisecond since the Unix epoch was.
+/// Returns the time elapsed since this millisecond of the Unix epoch.
 pub fn age_of(ms: u64) -> Duration {
     let now_ms = Timestamp::now().as_millisecond();
     let age_ms = now_ms.saturating_sub_unsigned(ms).max(0);
@@ -201,33 +203,33 @@ mod tests {
     }
 
     #[test]
-    fn what_is_removed_before_delivery_is_counted_once() {
-        assert_eq!(lost_since(&backlog(10, 4, 0), &backlog(10, 1, 3)), 3);
-        assert_eq!(lost_since(&backlog(10, 1, 3), &backlog(10, 1, 3)), 0);
-        assert_eq!(lost_since(&backlog(10, 1, 3), &backlog(12, 0, 0)), 0);
+    fn ballots_removed_before_delivery_are_counted_once() {
+        assert_eq!(lost_between(&backlog(10, 4, 0), &backlog(10, 1, 3)), 3);
+        assert_eq!(lost_between(&backlog(10, 1, 3), &backlog(10, 1, 3)), 0);
+        assert_eq!(lost_between(&backlog(10, 1, 3), &backlog(12, 0, 0)), 0);
     }
 
     #[test]
-    fn what_a_replaced_stream_held_is_lost() {
-        assert_eq!(lost_since(&backlog(10, 4, 0), &backlog(0, 0, 0)), 4);
-        assert_eq!(lost_since(&backlog(10, 4, 0), &backlog(2, 1, 0)), 4);
+    fn ballots_of_a_replaced_stream_are_lost() {
+        assert_eq!(lost_between(&backlog(10, 4, 0), &backlog(0, 0, 0)), 4);
+        assert_eq!(lost_between(&backlog(10, 4, 0), &backlog(2, 1, 0)), 4);
     }
 
     #[test]
-    fn a_ballot_of_the_future_ages_from_when_it_was_first_seen() {
+    fn a_ballot_from_the_future_ages_from_its_first_observation() {
         let ms = Timestamp::now().as_millisecond().unsigned_abs() + 1_000_000;
-        let first_seen = Instant::now().checked_sub(Duration::from_secs(30)).unwrap();
-        let seen = Seen {
+        let first_observed = Instant::now().checked_sub(Duration::from_secs(30)).unwrap();
+        let observation = ShardObservation {
             backlog: Backlog {
                 oldest: Some(BallotId { ms, seq: 0 }),
                 ..Backlog::default()
             },
-            at: Instant::now(),
+            observed_at: Instant::now(),
             is_known: true,
-            oldest_since: first_seen,
+            oldest_since: first_observed,
         };
-        assert!(seen.oldest_age() >= Some(Duration::from_secs(30)));
-        let again = seen.followed_by(seen.backlog);
+        assert!(observation.oldest_age() >= Some(Duration::from_secs(30)));
+        let again = observation.followed_by(observation.backlog);
         assert!(again.oldest_age() >= Some(Duration::from_secs(30)));
         let another = again.followed_by(Backlog {
             oldest: Some(BallotId { ms, seq: 1 }),

@@ -1,4 +1,4 @@
-//! A batch of deliveries, sorted into ballots and dead letters, and its way into the store.
+//! A batch of stream entries, parsed into ballots and dead letters, and stored.
 
 use poll::{
     Poll,
@@ -7,18 +7,18 @@ use poll::{
 use queue::StreamEntry;
 use store::{Applied, DeadLetter, ErrorClass, Store, StoreError};
 
-/// Deliveries, and what each of them turned out to be.
+/// Ballots and dead letters of a list of stream entries.
 pub struct Batch<'a> {
     ballots: Vec<(CastBallot, &'a StreamEntry)>,
-    dead: Vec<DeadLetter>,
+    dead_letters: Vec<DeadLetter>,
 }
 
-/// What became of a batch.
+/// The outcome of a stored batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stored {
-    /// Its ballots.
+    /// The number of ballots by outcome.
     pub applied: Applied,
-    /// Its dead letters.
+    /// The ids of the dead letters.
     pub dead_letters: Vec<BallotId>,
 }
 
@@ -30,50 +30,52 @@ impl Stored {
 }
 
 impl<'a> Batch<'a> {
-    /// Opens the deliveries. What is no ballot of this poll becomes a dead letter.
-    pub fn sort(deliveries: &'a [StreamEntry], poll: &Poll) -> Self {
+    /// Parses the entries. An entry that is no ballot of this poll becomes a dead letter.
+    pub fn parse(entries: &'a [StreamEntry], poll: &Poll) -> Self {
         let mut batch = Self {
-            ballots: Vec::with_capacity(deliveries.len()),
-            dead: Vec::new(),
+            ballots: Vec::with_capacity(entries.len()),
+            dead_letters: Vec::new(),
         };
-        for delivery in deliveries {
-            match delivery.open(poll) {
-                Ok(ballot) => batch.ballots.push((ballot, delivery)),
-                Err(reason) => batch.dead.push(dead_letter(delivery, &reason)),
+        for entry in entries {
+            match entry.parse(poll) {
+                Ok(ballot) => batch.ballots.push((ballot, entry)),
+                Err(reason) => batch.dead_letters.push(dead_letter(entry, &reason)),
             }
         }
         batch
     }
 
-    /// Stores all of it in one transaction. Should the store refuse some ballot for ever, which it never should, the
-    /// batch is halved until that ballot stands alone and becomes a dead letter: no poison holds up the others.
+    /// Stores the batch in one transaction.
     ///
-    /// Unless the fault is the table's, as when somebody added a column, a check or a trigger to it: then another voter's
-    /// ballot for the same option is refused as well, and all of them wait.
+    /// If the store permanently rejects a ballot, which should not happen, the batch is halved until that ballot is alone and
+    /// becomes a dead letter. It does not block the other ballots.
+    ///
+    /// If the cause is a change of the table, such as an added column, check or trigger, another voter's ballot for the same option
+    /// is rejected as well. Then no ballot becomes a dead letter, and all of them are retried.
     ///
     /// # Errors
-    /// The store failed for the moment, or refuses what is no ballot's fault; all of it may be stored again.
+    /// The store failed temporarily, or rejects ballots for a reason that is not in the ballot. The whole batch may be stored again.
     pub async fn store(self, store: &Store) -> Result<Stored, StoreError> {
-        let mut dead = self.dead;
+        let mut dead_letters = self.dead_letters;
         let mut stored = Stored::default();
         let mut parts = vec![&self.ballots[..]];
         while let Some(part) = parts.pop() {
             let ballots: Vec<_> = part.iter().map(|(ballot, _)| ballot.clone()).collect();
-            match (store.upsert_ballots(&ballots, &dead).await, part) {
+            match (store.upsert_ballots(&ballots, &dead_letters).await, part) {
                 (Ok(applied), _) => {
                     stored.add(applied);
-                    let dead = dead.drain(..).map(|letter| letter.id);
-                    stored.dead_letters.extend(dead);
+                    let ids = dead_letters.drain(..).map(|letter| letter.id);
+                    stored.dead_letters.extend(ids);
                 }
-                (Err(error), [(ballot, delivery)])
-                    if error.class == ErrorClass::Permanent && dead.is_empty() =>
+                (Err(error), [(ballot, entry)])
+                    if error.class == ErrorClass::Permanent && dead_letters.is_empty() =>
                 {
-                    ensure_others_are_taken(ballot, store).await?;
-                    // The fault may have been mended before the other one was tried.
+                    ensure_similar_ballot_is_accepted(ballot, store).await?;
+                    // The table may have been repaired before the similar ballot was tried.
                     match store.upsert_ballots(&ballots, &[]).await {
                         Ok(applied) => stored.add(applied),
                         Err(again) if again.class == ErrorClass::Permanent => {
-                            dead.push(dead_letter(delivery, &error));
+                            dead_letters.push(dead_letter(entry, &error));
                             parts.push(&[]);
                         }
                         Err(again) => return Err(again),
@@ -81,7 +83,7 @@ impl<'a> Batch<'a> {
                 }
                 (Err(error), _) if error.class == ErrorClass::Permanent && !part.is_empty() => {
                     let (first, second) = part.split_at(part.len() / 2);
-                    // The dead letters go first and alone, so that only ballots are under suspicion.
+                    // The dead letters are stored first and alone, so that only a ballot can be the cause of the next error.
                     parts.extend([second, first, &[]]);
                 }
                 (Err(error), _) => return Err(error),
@@ -91,22 +93,27 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Checks that the store takes a ballot like this one from another voter.
-async fn ensure_others_are_taken(refused: &CastBallot, store: &Store) -> Result<(), StoreError> {
-    let mut canary = refused.clone();
-    canary.ballot.voter = VoterId::random();
-    canary.ballot.traceparent = None;
-    match store.try_upsert(&canary).await {
-        Err(error) if error.class == ErrorClass::Permanent => Err(error.that_may_pass().because(
-            "the table votes refuses every ballot like this one; remove what was added to it",
-        )),
-        outcome => outcome,
+/// Checks that the store accepts a ballot like this one from another voter.
+async fn ensure_similar_ballot_is_accepted(
+    rejected: &CastBallot,
+    store: &Store,
+) -> Result<(), StoreError> {
+    let mut similar = rejected.clone();
+    similar.ballot.voter = VoterId::random();
+    similar.ballot.traceparent = None;
+    match store.try_upsert(&similar).await {
+        Err(error) if error.class == ErrorClass::Permanent => {
+            Err(error.into_retryable().with_context(
+                "the table votes rejects every ballot like this one; remove what was added to it",
+            ))
+        }
+        result => result,
     }
 }
 
-fn dead_letter(delivery: &StreamEntry, reason: &impl ToString) -> DeadLetter {
-    let _trace = delivery.enter_trace();
-    let letter = DeadLetter::new(delivery.id, delivery.payload(), reason);
-    tracing::warn!(ballot = %letter.id, reason = letter.reason, "a ballot can never be stored; it is kept as a dead letter");
+fn dead_letter(entry: &StreamEntry, reason: &impl ToString) -> DeadLetter {
+    let _trace = entry.enter_trace();
+    let letter = DeadLetter::new(entry.id, entry.payload(), reason);
+    tracing::warn!(ballot.id = %letter.id, reason = letter.reason, "the ballot can never be stored and becomes a dead letter");
     letter
 }

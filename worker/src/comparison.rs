@@ -1,4 +1,4 @@
-//! Compares the running counts with the votes, at the start and once an hour: a restored database is noticed.
+//! Compares the running counts with the votes at the start and once an hour, to detect errors such as an incomplete restore.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use tokio_util::sync::CancellationToken;
 use crate::metrics::WorkerMetrics;
 
 const INTERVAL: Duration = Duration::from_hours(1);
-/// The interval of attempts while the tables are not ready or the store does not answer.
+/// The retry interval while the tables are not migrated or the store is unreachable.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Compares until the service closes.
+/// Compares until the service shuts down.
 pub async fn run(store: &Store, metrics: &WorkerMetrics, shutting_down: &CancellationToken) {
     while !shutting_down.is_cancelled() {
-        let wait = if store.is_prepared() && compare(store, metrics, shutting_down).await {
+        let wait = if store.is_migrated() && compare(store, metrics, shutting_down).await {
             INTERVAL
         } else {
             RETRY_INTERVAL
@@ -24,7 +24,7 @@ pub async fn run(store: &Store, metrics: &WorkerMetrics, shutting_down: &Cancell
     }
 }
 
-/// Compares once; returns false if it could not be done.
+/// Compares once. Returns false if the comparison failed.
 async fn compare(
     store: &Store,
     metrics: &WorkerMetrics,
@@ -42,9 +42,9 @@ async fn compare(
         .set(votes.cast_signed());
     if !comparison.is_equal() {
         tracing::error!(
-            votes,
+            votes.difference = votes,
             timeline.steps = comparison.timeline_steps,
-            "the running counts differ from the votes; admin check lists the differences, admin recount counts anew"
+            "the running counts differ from the votes; admin check lists the differences, admin recount corrects them"
         );
     }
     true

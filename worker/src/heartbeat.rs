@@ -1,4 +1,4 @@
-//! What the loop tells the probes.
+//! The state of a processing loop, for the probes.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -7,47 +7,47 @@ use std::{
 
 use service::probe::Check;
 
-/// When the loop last began a turn, and how the last one ended. Cloning is cheap; clones share what they know.
+/// Start time and outcome of the last turn of a loop. Cloning is cheap; clones share their state.
 #[derive(Clone, Debug)]
 pub struct Heartbeat(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    beat: Option<Instant>,
+    turn_started: Option<Instant>,
     outcome: Result<(), String>,
 }
 
 impl Heartbeat {
-    /// Of a loop that waits for its tables.
+    /// The heartbeat of a loop that waits for the migration of the store's tables.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(Mutex::new(State {
-            beat: None,
+            turn_started: None,
             outcome: Err("the store's tables are not up to date yet".into()),
         })))
     }
 
-    /// The loop turns.
+    /// Records that a turn starts.
     pub fn beat(&self) {
-        self.state().beat = Some(Instant::now());
+        self.state().turn_started = Some(Instant::now());
     }
 
-    /// The loop waits for its tables.
-    pub fn rest(&self) {
-        self.state().beat = None;
+    /// Records that the loop waits for the migration of the store's tables.
+    pub fn pause(&self) {
+        self.state().turn_started = None;
     }
 
-    /// How long ago the last turn began. While it waits for its tables nothing hangs: to fill the counts of a large table may
-    /// take long, has a time limit of its own, and would begin anew after a restart.
+    /// The time since the current turn started; zero while the loop waits for the migration. A migration that counts a large table
+    /// may take long, has a timeout of its own, and would start again after a restart.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.state()
-            .beat
-            .map_or(Duration::ZERO, |beat| beat.elapsed())
+            .turn_started
+            .map_or(Duration::ZERO, |started| started.elapsed())
     }
 
-    /// How the last turn ended, or what came before the first.
-    pub fn note(&self, outcome: Result<(), String>) {
+    /// Records the outcome of the last turn.
+    pub fn record(&self, outcome: Result<(), String>) {
         self.state().outcome = outcome;
     }
 
@@ -56,12 +56,14 @@ impl Heartbeat {
     }
 }
 
-/// How the last turns of these loops ended, as `/ready` shows it.
+/// The check of these loops in `/ready`: fails if the last turn of a loop failed.
 #[must_use]
-pub fn check(loops: &[Heartbeat]) -> Check {
-    let outcomes = loops.iter().map(|heart| heart.state().outcome.clone());
+pub fn check(heartbeats: &[Heartbeat]) -> Check {
+    let outcomes = heartbeats
+        .iter()
+        .map(|heartbeat| heartbeat.state().outcome.clone());
     Check {
-        name: "mover",
+        name: "processor",
         outcome: outcomes.collect(),
     }
 }

@@ -1,7 +1,7 @@
-//! Moves ballots from the queue into the store.
+//! Processes ballots: reads them from the queue and writes them to the store.
 //!
-//! [`mover::Mover`] does it, batch by batch; this file puts probes and metrics around it. [`admin`] holds what operators
-//! do with the votes.
+//! [`processor::BallotProcessor`] processes one batch after the other. This file adds the probes, the metrics and the other tasks
+//! of the service. [`admin`] contains the administration commands.
 
 pub mod admin;
 mod backlog;
@@ -9,37 +9,38 @@ mod batch;
 mod comparison;
 mod heartbeat;
 mod metrics;
-pub mod mover;
+mod processing;
+pub mod processor;
 mod progress;
 mod settings;
+mod tasks;
 
 use std::sync::Arc;
 
-use queue::{Queue, ShardedQueue};
-use retry::Backoff;
+use queue::ShardedQueue;
 use service::{
     lifecycle::{Lifecycle, Tasks},
     probe::{Check, Dependency},
 };
-use store::{ErrorClass, Store};
+use store::Store;
 use telemetry::metrics::ServiceMetrics;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use web::{HttpMetrics, Listeners, Probes, manage, undocumented_routes};
 
 use backlog::BacklogGauge;
 use heartbeat::Heartbeat;
 pub use metrics::WorkerMetrics;
-use mover::Mover;
-pub use settings::{Config, PaceSettings, Settings};
+use processing::processors;
+pub use settings::{Config, ProcessorSettings, Settings};
+use tasks::BackgroundTasks;
 
-/// The port this service listens on where none is set.
+/// The default port of this service.
 pub const DEFAULT_PORT: u16 = 8082;
 
-/// Moves ballots until `shutdown` is cancelled and the batch in hand is stored.
+/// Processes ballots until `shutdown` is cancelled and the batches in flight are stored.
 ///
 /// # Errors
-/// The embedded storage cannot be used, the store can never be used as it is, or a part of the service crashed.
+/// The embedded storage cannot be opened, the store needs another version of this program, or a task of the service crashed.
 pub async fn run(
     config: Config,
     listeners: Listeners,
@@ -49,172 +50,89 @@ pub async fn run(
     let metrics = WorkerMetrics::for_outcomes(&service_metrics.registry);
     let http_metrics = HttpMetrics::for_methods(&service_metrics.registry);
     service_metrics.show_exemplars(&http_metrics.http_server_request_duration_seconds);
+
     let queue = ShardedQueue::open(&config.queue).await?;
     let store = Store::open_with_metrics(&config.store, &service_metrics).await?;
     let lifecycle = Lifecycle::new(shutdown, config.server.drain);
     let shards = queue.shards();
-    let queue_dependencies = Dependency::shards("queue", shards.len(), &service_metrics.common);
-    let store_dependency = Dependency::new("store", &service_metrics.common);
-    let backlog = BacklogGauge::new(shards.len(), metrics.clone(), &service_metrics);
-    let movers = movers(&config, shards, &store, &metrics);
-    let heartbeats: Arc<[_]> = movers.iter().map(|(_, heart)| heart.clone()).collect();
-
-    let mut tasks = Tasks::default();
-    let probes = {
-        let (pulses, turns) = (heartbeats.clone(), heartbeats);
-        let files = (queue.clone(), store.clone());
-        let (queues, store) = (queue_dependencies.clone(), store_dependency.clone());
-        let per_shard = config.names.len();
-        Probes {
-            alive: Arc::new(move || {
-                pulses
-                    .iter()
-                    .all(|pulse| pulse.age() < config.liveness_timeout)
-            }),
-            checks: Arc::new(move || {
-                let queue = Check::any(queues.iter().map(Dependency::check));
-                let movers = Check::any(turns.chunks(per_shard).map(heartbeat::check));
-                queue
-                    .into_iter()
-                    .chain([store.check()])
-                    .chain(movers)
-                    .chain(files.0.removed())
-                    .chain(files.1.removed())
-                    .collect()
-            }),
-            lifecycle: lifecycle.clone(),
-            metrics: service_metrics,
-        }
+    let dependencies = Dependencies {
+        queue: Dependency::shards("queue", shards.len(), &service_metrics.common),
+        store: Dependency::new("store", &service_metrics.common),
     };
+    let background = BackgroundTasks {
+        backlog: BacklogGauge::new(shards.len(), metrics.clone(), &service_metrics),
+        store: store.clone(),
+        metrics,
+        shutting_down: lifecycle.shutting_down.clone(),
+    };
+    let processors = processors(&config, shards, &store, &background.metrics);
+
+    let heartbeats: Arc<[_]> = processors
+        .iter()
+        .map(|(_, heartbeat)| heartbeat.clone())
+        .collect();
+    let probes = Probes {
+        alive: liveness(&config, heartbeats.clone()),
+        checks: readiness(&config, &dependencies, heartbeats, &queue, &store),
+        lifecycle: lifecycle.clone(),
+        metrics: service_metrics,
+    };
+    let mut tasks = Tasks::default();
     let probe_routes = manage(probes, listeners.management, &http_metrics, &mut tasks);
     let routes = undocumented_routes(probe_routes, &http_metrics);
-    let answers = web::AppService::new(routes, http_metrics, web::Site::default());
-    let shutting_down = lifecycle.shutting_down.clone();
-    {
-        let (store, shutting_down) = (store.clone(), shutting_down.clone());
-        tasks.spawn("store probe", async move {
-            store_dependency
-                .watch(shutting_down, || store.probe_writes(), async || {})
-                .await;
-            Ok(())
-        });
-    }
-    for (index, (shard, dependency)) in shards.iter().zip(queue_dependencies).enumerate() {
-        let (queue, ending) = (shard.clone(), shutting_down.clone());
-        tasks.spawn("queue probe", async move {
-            dependency
-                .watch(ending, || queue.check_ack(), async || {})
-                .await;
-            Ok(())
-        });
-        let (backlog, shutting_down) = (backlog.clone(), shutting_down.clone());
-        let looker = shard.consumer(&config.names[0]);
-        tasks.spawn("backlog", async move {
-            backlog.watch(index, looker, &shutting_down).await;
-            Ok(())
-        });
-    }
-    {
-        let (store, metrics, shutting_down) =
-            (store.clone(), metrics.clone(), shutting_down.clone());
-        tasks.spawn("comparison", async move {
-            comparison::run(&store, &metrics, &shutting_down).await;
-            Ok(())
-        });
-    }
-    {
-        let (store, shutting_down) = (store.clone(), shutting_down.clone());
-        let name = config.names[0].clone();
-        tasks.spawn("progress", async move {
-            progress::report(&name, &store, &backlog, &metrics, &shutting_down).await;
-            Ok(())
-        });
-    }
+    let app = web::AppService::new(routes, http_metrics, web::Site::default());
+
+    background.spawn_probes(&mut tasks, &queue, dependencies);
+    background.spawn_backlog(&mut tasks, &config, &queue);
+    background.spawn_comparison(&mut tasks);
+    background.spawn_progress(&mut tasks, &config);
     tasks.spawn(
         "server",
         web::serve(
             listeners.public,
-            answers,
+            app,
             config.server.connections,
             lifecycle.clone(),
         ),
     );
-    for (mover, heartbeat) in movers {
-        let (store, shutting_down) = (store.clone(), shutting_down.clone());
-        tasks.spawn("mover", async move {
-            move_ballots(mover, &store, &heartbeat, &shutting_down).await
-        });
-    }
-    let ended = lifecycle.run(tasks).await;
-    store.settle().await;
-    ended
+    background.spawn_processors(&mut tasks, processors);
+    let outcome = lifecycle.run(tasks).await;
+    store.checkpoint().await;
+    outcome
 }
 
-/// All movers, each with its heartbeat.
-///
-/// Each works as a worker of its own would, so that whatever holds for several workers holds for them. Each shard has its
-/// own, so that a lost shard delays no other.
-fn movers(
+/// The dependencies of the worker, with one entry for each shard of the queue.
+struct Dependencies {
+    queue: Vec<Dependency>,
+    store: Dependency,
+}
+
+/// The liveness probe: fails while a turn of a processor exceeds the liveness timeout.
+fn liveness(config: &Config, heartbeats: Arc<[Heartbeat]>) -> Arc<dyn Fn() -> bool + Send + Sync> {
+    let timeout = config.liveness_timeout;
+    Arc::new(move || heartbeats.iter().all(|heartbeat| heartbeat.age() < timeout))
+}
+
+/// The readiness checks. A check of the queue or of the processors passes if it passes for any shard.
+fn readiness(
     config: &Config,
-    shards: &[Queue],
+    dependencies: &Dependencies,
+    heartbeats: Arc<[Heartbeat]>,
+    queue: &ShardedQueue,
     store: &Store,
-    metrics: &WorkerMetrics,
-) -> Vec<(Mover, Heartbeat)> {
-    let consumers = shards
-        .iter()
-        .flat_map(|shard| config.names.iter().map(|name| shard.consumer(name)));
-    let mover = |consumer| {
-        Mover::new(
-            consumer,
-            store.clone(),
-            config.poll.clone(),
-            config.pace,
-            metrics.clone(),
-        )
-    };
-    consumers
-        .map(|consumer| (mover(consumer), Heartbeat::new()))
-        .collect()
-}
-
-/// The loop: goes on for ever, whatever is gone, and waits a little longer after each failure.
-///
-/// # Errors
-/// The store was made by a newer version of this program.
-async fn move_ballots(
-    mut mover: Mover,
-    store: &Store,
-    heartbeat: &Heartbeat,
-    shutting_down: &CancellationToken,
-) -> anyhow::Result<()> {
-    let mut backoff = Backoff::default();
-    while !shutting_down.is_cancelled() {
-        if !store.is_prepared() {
-            heartbeat.rest();
-        }
-        let prepared = Box::pin(store.ensure_prepared());
-        let turn = match shutting_down.run_until_cancelled(prepared).await {
-            Some(Ok(())) => {
-                heartbeat.beat();
-                mover.run_next().await
-            }
-            Some(Err(error)) if error.class == ErrorClass::Permanent => return Err(error.into()),
-            Some(Err(error)) => Err(error.into()),
-            None => break,
-        };
-        match turn {
-            Ok(_) => {
-                heartbeat.note(Ok(()));
-                backoff.reset();
-            }
-            Err(error) => {
-                heartbeat.note(Err(error.to_string()));
-                let wait = backoff.next_delay();
-                tracing::warn!(%error, ?wait, "ballots cannot be moved; trying again");
-                shutting_down.run_until_cancelled(sleep(wait)).await;
-            }
-        }
-    }
-    mover.leave().await;
-    Ok(())
+) -> Arc<dyn Fn() -> Vec<Check> + Send + Sync> {
+    let processors_per_shard = config.consumer_names.len();
+    let (shards, store_dependency) = (dependencies.queue.clone(), dependencies.store.clone());
+    let (queue, store) = (queue.clone(), store.clone());
+    Arc::new(move || {
+        let shards = Check::any(shards.iter().map(Dependency::check));
+        let processors = heartbeats.chunks(processors_per_shard);
+        shards
+            .into_iter()
+            .chain([store_dependency.check()])
+            .chain(Check::any(processors.map(heartbeat::check)))
+            .chain(queue.missing_file_check())
+            .chain(store.missing_file_check())
+            .collect()
+    })
 }

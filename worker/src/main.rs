@@ -1,15 +1,15 @@
-//! The worker, as a process of its own.
+//! The worker as a separate process.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use cli::build;
 use service::lifecycle;
-use telemetry;
+use telemetry::TelemetrySettings;
 use web::settings::ListenSettings;
 use worker::admin;
 
-/// Moves ballots from the queue into the store, and counts them.
+/// Reads ballots from the queue and stores and counts them.
 #[derive(Parser)]
 #[command(name = "worker", version = build::LONG)]
 struct Cli {
@@ -18,7 +18,7 @@ struct Cli {
     #[command(flatten)]
     listen: ListenSettings,
     #[command(flatten)]
-    telemetry: telemetry::TelemetrySettings,
+    telemetry: TelemetrySettings,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -27,7 +27,7 @@ struct Cli {
 enum Command {
     #[command(flatten)]
     Common(cli::Command),
-    /// Look after the votes and the dead letters, while the services run
+    /// Administration of votes and dead letters, while the services run
     #[command(subcommand)]
     Admin(admin::Command),
 }
@@ -40,10 +40,13 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<()> {
     let addresses = cli.listen.addresses(worker::DEFAULT_PORT);
     match &cli.command {
-        Some(Command::Common(command)) => return command.run(&[addresses]),
-        Some(Command::Admin(command)) => return command.run(&cli.settings.config()?).await,
-        None => {}
+        Some(Command::Common(command)) => command.run(&[addresses]),
+        Some(Command::Admin(command)) => command.run(&cli.settings.config()?).await,
+        None => serve(cli).await,
     }
+}
+
+async fn serve(cli: Cli) -> anyhow::Result<()> {
     telemetry::init(&cli.telemetry, "worker")?;
     let config = cli.settings.config()?;
     let listeners = cli.listen.bind("worker", worker::DEFAULT_PORT).await?;

@@ -1,4 +1,4 @@
-//! Reports the worker's progress in the store, for those who show the result.
+//! Reports the worker's progress in the store, for the result service.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{backlog::BacklogGauge, metrics::WorkerMetrics};
 
-/// Often enough to be missed soon, and seldom enough to cost a store nothing.
+/// A missing report is noticed soon, and the load on the store is negligible.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// Reports how far this worker is, also while there is nothing to do, until the service closes.
+/// Reports the progress of this worker, also while the queue is empty, until the service shuts down.
 ///
-/// It works beside the loops that move ballots: it matters most while none can be moved.
+/// It runs in a task of its own, because the progress matters most while no ballot can be processed.
 pub async fn report(
     worker: &str,
     store: &Store,
@@ -29,18 +29,18 @@ pub async fn report(
         .await
         .is_some()
     {
-        let Some(oldest_waits) = backlog.oldest_waits() else {
+        let Some(oldest_ballot_age) = backlog.max_wait() else {
             continue;
         };
         let progress = WorkerProgress {
             worker: worker.to_owned(),
             last_batch_at: last_batch_at(metrics),
-            oldest_waits,
+            oldest_ballot_age,
         };
         let reported = shutting_down.run_until_cancelled(store.report_progress(&progress));
-        // A store that is away is said by its probe; whoever shows the result misses the report.
+        // The store's probe reports an unreachable store, and the result service notices the missing report.
         if let Some(Err(error)) = reported.await {
-            tracing::debug!(%error, "the progress cannot be reported");
+            tracing::debug!(%error, "reporting the progress failed");
         }
     }
 }
@@ -48,6 +48,6 @@ pub async fn report(
 fn last_batch_at(metrics: &WorkerMetrics) -> Option<Timestamp> {
     let seconds = metrics.worker_last_success_timestamp_seconds.get();
     let since_epoch = Duration::try_from_secs_f64(seconds).ok()?;
-    let moment = Timestamp::UNIX_EPOCH.checked_add(since_epoch).ok()?;
-    (moment > Timestamp::UNIX_EPOCH).then_some(moment)
+    let timestamp = Timestamp::UNIX_EPOCH.checked_add(since_epoch).ok()?;
+    (timestamp > Timestamp::UNIX_EPOCH).then_some(timestamp)
 }

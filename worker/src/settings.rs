@@ -1,4 +1,4 @@
-//! What the service needs to know.
+//! Settings of the worker.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use queue::{QueueConfig, QueueSettings};
 use store::{StoreConfig, StoreSettings};
 use web::settings::ServerSettings;
 
-use crate::mover::Pace;
+use crate::processor::ProcessorConfig;
 
-/// The settings of the service when it runs alone.
+/// The settings of the worker as a separate process.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
     #[command(flatten)]
@@ -24,87 +24,88 @@ pub struct Settings {
     #[command(flatten)]
     data: DataSettings,
     #[command(flatten)]
-    pace: PaceSettings,
+    processor: ProcessorSettings,
     #[command(flatten)]
     server: ServerSettings,
 }
 
-/// How the worker works.
+/// The settings of the ballot processors.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Worker")]
-pub struct PaceSettings {
-    /// This worker's name among all workers; if not set, the host's name and a random number
+pub struct ProcessorSettings {
+    /// Name of this worker, unique among all workers; if not set, the host name and a random number
     #[arg(long, env = "WORKER_NAME")]
     pub worker_name: Option<String>,
 
-    /// How many ballots one transaction takes at most
+    /// Maximum number of ballots in one transaction
     #[arg(long, env = "WORKER_BATCH", default_value = "1000", value_parser = whole_number(1_u16..=10_000))]
     pub worker_batch: u16,
 
-    /// How many batches it moves at once, each with a name and a connection of its own: while one is on its way to the
-    /// disk, the next is read. One at most with embedded storage, which has one writer
+    /// Number of batches processed concurrently, each with a consumer name and a connection of its own: while one batch is written
+    /// to disk, the next is read. Always 1 with embedded storage, which has one writer
     #[arg(long, env = "WORKER_CONCURRENCY", default_value = "4", value_parser = whole_number(1_u8..=16))]
     pub worker_concurrency: u8,
 
-    /// How long another worker may hold a ballot before this one takes it over
+    /// Time after which a ballot that another worker holds is claimed by this one
     #[arg(long, env = "WORKER_CLAIM_MIN_IDLE", default_value = "10s", value_parser = duration)]
     pub worker_claim_min_idle: Duration,
 
-    /// How long one turn of the loop may take before /health says 503, for a restart; longer than STORE_TIMEOUT
+    /// Maximum time for one turn of the loop, after which /health responds with 503, so that the worker is restarted; must be
+    /// longer than STORE_TIMEOUT
     #[arg(long, env = "WORKER_LIVENESS_TIMEOUT", default_value = "1m", value_parser = duration)]
     pub worker_liveness_timeout: Duration,
 }
 
-/// The settings, checked.
+/// The validated settings of the worker.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What is voted on: ballots for anything else are dead letters.
+    /// The poll. Ballots that do not match it become dead letters.
     pub poll: Poll,
-    /// Where ballots come from.
+    /// The queue that ballots are read from.
     pub queue: QueueConfig,
-    /// Where they go.
+    /// The store that ballots are written to.
     pub store: StoreConfig,
-    /// The consumers' names: one for each batch that is moved at the same time.
-    pub names: Vec<String>,
-    /// How much and how often.
-    pub pace: Pace,
-    /// How long one turn of the loop may take: one that takes longer hangs, and only a restart can help.
+    /// The consumers' names, one for each concurrent batch.
+    pub consumer_names: Vec<String>,
+    /// Batch size and intervals of each processor.
+    pub processor: ProcessorConfig,
+    /// Maximum time for one turn of the loop. A longer turn hangs, and only a restart can help.
     pub liveness_timeout: Duration,
-    /// How to serve probes and metrics, and how to end.
+    /// Connection limit and drain settings of the server for probes and metrics.
     pub server: ServerSettings,
 }
 
-/// How long to wait for a ballot. Also how long the worker may take to notice that it shall end.
-const WAIT: Duration = Duration::from_millis(500);
+/// Time to block for the next ballot. The worker may also take this long to notice a shutdown.
+const READ_BLOCK_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Settings {
-    /// Checks the settings.
+    /// Validates the settings.
     ///
     /// # Errors
-    /// They cannot be used; the message names the variable and what is allowed.
+    /// A value is invalid; the message names the variable and the allowed values.
     pub fn config(&self) -> anyhow::Result<Config> {
         Config::new(
             &self.poll,
             &self.queue,
             &self.store,
             &self.data,
-            &self.pace,
+            &self.processor,
             self.server,
         )
     }
 }
 
 impl Config {
-    /// Checks settings that come from anywhere.
+    /// Validates the given settings.
     ///
     /// # Errors
-    /// They cannot be used; the message names the variable and what is allowed.
+    /// A value is invalid; the message names the variable and the allowed values.
     pub fn new(
         poll: &PollSettings,
         queue: &QueueSettings,
         store: &StoreSettings,
         data: &DataSettings,
-        pace: &PaceSettings,
+        processor: &ProcessorSettings,
         server: ServerSettings,
     ) -> anyhow::Result<Self> {
         let generated = || {
@@ -114,27 +115,27 @@ impl Config {
                 rand::random::<u32>()
             )
         };
-        let name = pace.worker_name.clone().unwrap_or_else(generated);
+        let name = processor.worker_name.clone().unwrap_or_else(generated);
         let (queue, store) = (queue.config(data)?, store.config(data)?);
         // An embedded database has one writer at a time.
-        let at_once = if queue.url.is_embedded() || store.url.is_embedded() {
+        let concurrency = if queue.url.is_embedded() || store.url.is_embedded() {
             1
         } else {
-            pace.worker_concurrency
+            processor.worker_concurrency
         };
-        let more = (2..=at_once).map(|number| format!("{name}-{number}"));
+        let more = (2..=concurrency).map(|number| format!("{name}-{number}"));
         Ok(Self {
             poll: poll.poll()?,
             queue,
             store,
-            names: std::iter::once(name.clone()).chain(more).collect(),
-            pace: Pace {
-                batch: pace.worker_batch.into(),
-                wait: WAIT,
-                claim_min_idle: pace.worker_claim_min_idle,
+            consumer_names: std::iter::once(name.clone()).chain(more).collect(),
+            processor: ProcessorConfig {
+                max_batch_size: processor.worker_batch.into(),
+                read_timeout: READ_BLOCK_TIMEOUT,
+                claim_min_idle: processor.worker_claim_min_idle,
                 restarts_ids: false,
             },
-            liveness_timeout: pace.worker_liveness_timeout,
+            liveness_timeout: processor.worker_liveness_timeout,
             server,
         })
     }

@@ -1,4 +1,4 @@
--- The votes, one row per voter. The same columns and limits as on Postgres.
+-- Votes, one row per voter. The same columns and limits as in Postgres.
 CREATE TABLE votes (
     id       TEXT PRIMARY KEY NOT NULL CHECK (length(id) <= 255),
     vote     TEXT NOT NULL CHECK (length(vote) <= 255),

@@ -1,13 +1,13 @@
--- The running counts, so that reading the result costs the same at ten votes and at ten million.
+-- Running counts: reading the result costs the same with ten votes and with ten million.
 
--- Votes per option, and when the newest ballot for it was cast (milliseconds since the Unix epoch).
+-- Votes per option, and the time of the newest ballot for it (milliseconds since the Unix epoch).
 CREATE TABLE tally (
     option       TEXT PRIMARY KEY NOT NULL,
     votes        INTEGER NOT NULL,
     last_cast_ms INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
--- The standing votes by the ten seconds in which they were cast; bucket is their start in milliseconds.
+-- Votes by the time when they were cast, in steps of ten seconds; bucket is the start of a step in milliseconds.
 CREATE TABLE timeline (
     bucket INTEGER NOT NULL,
     option TEXT NOT NULL,
@@ -15,7 +15,7 @@ CREATE TABLE timeline (
     PRIMARY KEY (bucket, option)
 ) STRICT, WITHOUT ROWID;
 
--- The triggers count whatever changes the votes, whoever changes them.
+-- The triggers count every change of the votes from any client.
 CREATE TRIGGER count_inserted AFTER INSERT ON votes BEGIN
     INSERT INTO tally (option, votes, last_cast_ms) VALUES (new.vote, 1, new.cast_ms)
         ON CONFLICT (option) DO UPDATE SET votes = votes + 1, last_cast_ms = max(last_cast_ms, excluded.last_cast_ms);

@@ -1,5 +1,5 @@
--- Ballots that can never be stored, with the reason, so that one of them never holds up the others and none is lost.
--- The id is text because a queue's numbers may be greater than SQLite's; received_at is RFC 3339 in UTC.
+-- Entries of the queue that can never be stored as votes, with the reason: they do not block other ballots and are not lost.
+-- The id is text, because its numbers may be greater than SQLite's integers. received_at is RFC 3339 in UTC.
 CREATE TABLE dead_letters (
     ballot      TEXT PRIMARY KEY NOT NULL,
     reason      TEXT NOT NULL,

@@ -1,5 +1,5 @@
--- The queue. consumer and delivered_ms say who was handed the ballot last and when (milliseconds since the Unix
--- epoch); NULL: nobody yet. An acknowledged ballot is deleted.
+-- The queue. consumer and delivered_ms are the consumer and the time of the last delivery (milliseconds since the Unix
+-- epoch), NULL before the first one. Acknowledged ballots are deleted.
 CREATE TABLE ballots (
     ms           INTEGER NOT NULL,
     seq          INTEGER NOT NULL,
@@ -12,7 +12,7 @@ CREATE TABLE ballots (
 CREATE INDEX ballots_undelivered ON ballots (ms, seq) WHERE consumer IS NULL;
 CREATE INDEX ballots_pending ON ballots (delivered_ms) WHERE consumer IS NOT NULL;
 
--- The greatest id ever given, so that ids never go back, not even when the queue is empty or the clock is set back.
+-- The last generated id: ids increase even if the queue is empty or the clock is set back.
 CREATE TABLE last_ballot (
     ms  INTEGER NOT NULL,
     seq INTEGER NOT NULL

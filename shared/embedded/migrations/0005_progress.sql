@@ -1,6 +1,6 @@
--- How far each worker is, as it last said, so that whoever shows the result knows when counting lags. A row for each, and
--- none that two of them write. oldest_waits_ms: how long the oldest ballot in the queue had waited then; 0: none waits.
--- Moments are milliseconds since the Unix epoch.
+-- The last progress report of each worker: the result shows from it whether counting lags. Each worker writes only its own
+-- row. oldest_waits_ms is the age of the oldest ballot in the queue at the time of the report; 0 if the queue was empty.
+-- Times are milliseconds since the Unix epoch.
 CREATE TABLE progress (
     worker          TEXT PRIMARY KEY NOT NULL,
     reported_ms     INTEGER NOT NULL,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use sqlx::{error::DatabaseError, migrate::MigrateError};
 
-/// A database that cannot be used. The source says why.
+/// Error of opening a database file; the source has the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("the database {} cannot be used", path.display())]
 pub struct OpenError {
@@ -25,14 +25,14 @@ pub(super) enum Cause {
     )]
     Foreign(String),
     #[error(
-        "its file system has no shared memory, which several processes need to use a database together, as most network \
-         file systems have none; choose a folder on a local disk"
+        "its file system does not support shared memory, which is needed to share a database between processes; most network \
+         file systems do not; choose a folder on a local disk"
     )]
     NoSharedMemory,
     #[error(transparent)]
     Sql(sqlx::Error),
     #[error(
-        "its tables were made by a newer version of this program: migration {0} is unknown here"
+        "its tables were created by a newer version of this program: migration {0} is unknown here"
     )]
     Newer(i64),
     #[error(transparent)]
@@ -41,8 +41,8 @@ pub(super) enum Cause {
 
 /// Source: <https://www.sqlite.org/rescode.html#notadb>.
 const SQLITE_NOTADB: i32 = 26;
-/// `SQLITE_IOERR_SHMOPEN`, `SHMSIZE`, `SHMLOCK` and `SHMMAP`, and `SQLITE_PROTOCOL`, which is what follows where locks do
-/// not work. Source: <https://www.sqlite.org/rescode.html#ioerr_shmopen>.
+/// `SQLITE_IOERR_SHMOPEN`, `SHMSIZE`, `SHMLOCK` and `SHMMAP`, and `SQLITE_PROTOCOL`, the error without working locks.
+/// Source: <https://www.sqlite.org/rescode.html#ioerr_shmopen>.
 const SHARED_MEMORY: [i32; 5] = [4618, 4874, 5130, 5386, 15];
 
 impl From<sqlx::Error> for Cause {
@@ -57,9 +57,9 @@ impl From<sqlx::Error> for Cause {
     }
 }
 
-/// Returns the words of SQLite or the file system, without those that the library adds.
+/// Returns the message of SQLite or the file system without the text that the library adds.
 #[must_use]
-pub fn message(error: &sqlx::Error) -> String {
+pub fn error_message(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(error) => error.message().to_owned(),
         sqlx::Error::Io(error) => error.to_string(),

@@ -1,4 +1,4 @@
-//! The identity of an open database file.
+//! Identity of an open database file.
 
 use std::{
     fs,
@@ -8,15 +8,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A database file that was opened. Cloning is cheap.
+/// An open database file. Cloning is cheap.
 ///
-/// A file that is removed while it is open takes writes as before, and they are lost with the last process that has it open.
+/// A file that is removed while it is open still accepts writes. They are lost when the last process closes the file.
 #[derive(Clone, Debug)]
 pub struct OpenedFile {
     path: Arc<Path>,
     identity: Arc<OnceLock<Option<Identity>>>,
-    /// The time of this process' last change.
-    changed_at: Arc<Mutex<Option<Instant>>>,
+    /// Time of this process' last commit.
+    last_commit: Arc<Mutex<Option<Instant>>>,
 }
 
 /// Device and inode.
@@ -27,44 +27,45 @@ impl OpenedFile {
         Self {
             path: path.into(),
             identity: Arc::default(),
-            changed_at: Arc::default(),
+            last_commit: Arc::default(),
         }
     }
 
+    /// Records the time of a commit.
     pub fn record_commit(&self) {
         *self
-            .changed_at
+            .last_commit
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// Returns true if this process changed it within this time.
-    pub fn was_changed_within(&self, time: Duration) -> bool {
-        let changed_at = *self
-            .changed_at
+    /// Returns true if this process committed a change within this time.
+    pub fn was_committed_within(&self, time: Duration) -> bool {
+        let last_commit = *self
+            .last_commit
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        changed_at.is_some_and(|at| at.elapsed() < time)
+        last_commit.is_some_and(|at| at.elapsed() < time)
     }
 
-    /// Remembers the file at the path as the one that is open.
-    pub fn remember(&self) {
+    /// Records the identity of the file at the path as that of the open file.
+    pub fn record_identity(&self) {
         self.identity.get_or_init(|| identity(&self.path));
     }
 
-    /// Checks that the open file is still the one at its path.
+    /// Checks that the open file is still at its path.
     ///
     /// # Errors
-    /// It was removed, moved or replaced.
+    /// The file was removed, moved or replaced.
     pub fn ensure_in_place(&self) -> Result<()> {
         let Some(Some(opened)) = self.identity.get() else {
-            return Ok(()); // it has not been opened yet, or files have no identity here
+            return Ok(()); // not opened yet, or this platform has no file identity
         };
         if identity(&self.path).as_ref() == Some(opened) {
             return Ok(());
         }
         let message = format!(
-            "the file {} was removed or replaced while it was in use; put it back, or restart with a new one",
+            "the file {} was removed or replaced while it was in use; restore it, or restart with a new file",
             self.path.display()
         );
         Err(Error::new(ErrorKind::NotFound, message))
@@ -78,7 +79,7 @@ fn identity(path: &Path) -> Option<Identity> {
     Some((metadata.dev(), metadata.ino()))
 }
 
-/// An open file cannot be removed on Windows.
+/// Returns the same identity for all files: an open file cannot be removed on Windows.
 #[cfg(not(unix))]
 fn identity(path: &Path) -> Option<Identity> {
     fs::metadata(path).ok().map(|_| (0, 0))
@@ -93,12 +94,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("v.db");
         let opened = OpenedFile::new(&path);
-        assert!(opened.ensure_in_place().is_ok(), "it is not open yet");
+        assert!(opened.ensure_in_place().is_ok(), "not open yet");
         fs::write(&path, "1").unwrap();
-        opened.remember();
+        opened.record_identity();
         assert!(opened.ensure_in_place().is_ok());
-        let elsewhere = folder.path().join("moved.db");
-        fs::rename(&path, &elsewhere).unwrap();
+        let moved = folder.path().join("moved.db");
+        fs::rename(&path, &moved).unwrap();
         let message = opened.ensure_in_place().unwrap_err().to_string();
         assert!(
             message.contains("v.db was removed or replaced"),
@@ -106,7 +107,7 @@ mod tests {
         );
         fs::write(&path, "2").unwrap();
         assert!(opened.ensure_in_place().is_err(), "another file");
-        fs::rename(&elsewhere, &path).unwrap();
-        assert!(opened.ensure_in_place().is_ok(), "it was put back");
+        fs::rename(&moved, &path).unwrap();
+        assert!(opened.ensure_in_place().is_ok(), "it was restored");
     }
 }

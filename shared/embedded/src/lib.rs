@@ -1,7 +1,7 @@
-//! The embedded database: one SQLite file that holds the queue, the store, or both.
+//! The embedded database: one SQLite file with the queue, the store, or both.
 //!
-//! It is real storage: WAL with `synchronous=FULL`, so a commit is on the disk before it is answered, and any number of
-//! processes on one machine may share the file.
+//! It is durable: WAL with `synchronous=FULL`, so a commit is on the disk when it returns. Any number of processes on one machine
+//! can share the file.
 
 mod error;
 mod file;
@@ -27,7 +27,7 @@ use sqlx::{
 use tokio::time::timeout;
 
 use error::Cause;
-pub use error::{OpenError, message};
+pub use error::{OpenError, error_message};
 use file::OpenedFile;
 use service::probe::Check;
 pub use settings::DataSettings;
@@ -35,10 +35,11 @@ pub use write::WriteTransaction;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
-/// How long a writer waits for another process's transaction to end.
+/// Timeout of waiting for another process' write lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-const READERS: u32 = 4;
-/// The time limit of a probe's write.
+/// Maximum number of connections for reading.
+const MAX_READERS: u32 = 4;
+/// Timeout of a probe's write.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// An open database file. Cloning is cheap.
@@ -48,20 +49,21 @@ pub struct Database(Arc<Connections>);
 #[derive(Debug)]
 struct Connections {
     readers: SqlitePool,
-    /// One connection: SQLite has one writer at a time, and waiting here in line is fairer than polling for its lock.
+    /// One connection: SQLite has one writer at a time, and the pool's FIFO order is fairer than polling for the lock.
     writer: SqlitePool,
     file: OpenedFile,
 }
 
-/// The files this process has open, so that the queue and the store in one file share one writing connection.
-static OPEN: LazyLock<Mutex<HashMap<PathBuf, Weak<Connections>>>> = LazyLock::new(Mutex::default);
+/// Open files of this process. The queue and the store in one file share one connection for writing.
+static OPEN_FILES: LazyLock<Mutex<HashMap<PathBuf, Weak<Connections>>>> =
+    LazyLock::new(Mutex::default);
 
 impl Database {
-    /// Opens the file, creating it and its folder where they are missing, and brings its tables up to date.
+    /// Opens the file and migrates its tables. Creates the file and its folder if they are missing.
     ///
     /// # Errors
-    /// The folder or the file cannot be written, the file system lacks what SQLite needs, or the file is not such a
-    /// database or was made by a newer version.
+    /// The folder or the file cannot be written, the file system does not support shared memory or locks, or the file is no
+    /// database of this program or was created by a newer version.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
         let failed = |source| OpenError {
             path: path.to_owned(),
@@ -70,14 +72,14 @@ impl Database {
         if path.to_str().is_none() {
             return Err(failed(Cause::NotUnicode));
         }
-        let path = prepare_folder(path).map_err(|error| failed(error.into()))?;
-        let database = Self::shared(&path);
+        let path = create_parent_folder(path).map_err(|error| failed(error.into()))?;
+        let database = Self::open_shared(&path);
         database.migrate(&path).await.map_err(failed)?;
         Ok(database)
     }
 
-    fn shared(path: &Path) -> Self {
-        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    fn open_shared(path: &Path) -> Self {
+        let mut open = OPEN_FILES.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|_, connections| connections.strong_count() > 0);
         if let Some(connections) = open.get(path).and_then(Weak::upgrade) {
             return Self(connections);
@@ -95,7 +97,7 @@ impl Database {
                 .max_lifetime(None)
         };
         let connections = Arc::new(Connections {
-            readers: pool(READERS).connect_lazy_with(options.clone().create_if_missing(false)),
+            readers: pool(MAX_READERS).connect_lazy_with(options.clone().create_if_missing(false)),
             writer: pool(1).connect_lazy_with(options.clone()),
             file: OpenedFile::new(path),
         });
@@ -103,15 +105,15 @@ impl Database {
         Self(connections)
     }
 
-    /// Connections for reading.
+    /// Returns the connections for reading.
     #[must_use]
     pub fn readers(&self) -> &SqlitePool {
         &self.0.readers
     }
 
-    /// How many connections there are, and how many of them are idle.
+    /// Returns the number of connections and the number of idle ones.
     #[must_use]
-    pub fn connections(&self) -> (u32, usize) {
+    pub fn connection_counts(&self) -> (u32, usize) {
         let Connections {
             readers, writer, ..
         } = &*self.0;
@@ -119,45 +121,45 @@ impl Database {
         (all, readers.num_idle() + writer.num_idle())
     }
 
-    /// Checks that the open file is still the one at its path.
+    /// Checks that the open file is still at its path.
     ///
     /// # Errors
-    /// It was removed, moved or replaced.
+    /// The file was removed, moved or replaced.
     pub fn ensure_in_place(&self) -> Result<(), sqlx::Error> {
         Ok(self.0.file.ensure_in_place()?)
     }
 
-    /// The check of this name that fails where the file is no longer at its path: nothing can be lost on the way to it, so
-    /// once is enough.
+    /// Returns a failed check with this name if the file is no longer at its path. The check uses no network, so a single
+    /// failure is conclusive.
     #[must_use]
-    pub fn removed(&self, name: &'static str) -> Option<Check> {
+    pub fn missing_file_check(&self, name: &'static str) -> Option<Check> {
         let error = self.ensure_in_place().err()?;
         Some(Check {
             name,
-            outcome: Err(message(&error)),
+            outcome: Err(error_message(&error)),
         })
     }
 
     /// Begins a transaction that holds SQLite's write lock from the start.
     ///
     /// # Errors
-    /// Another process kept the lock too long, the file cannot be read, or it was removed.
+    /// Another process held the lock for too long, or the file cannot be read or was removed.
     pub async fn write(&self) -> Result<WriteTransaction, sqlx::Error> {
         WriteTransaction::begin(&self.0.writer, self.0.file.clone()).await
     }
 
-    /// Checks that the file is in its place and takes writes, by changing it, unless that was done a moment ago.
+    /// Checks that the file is at its path and can be written. Writes to it unless there was a commit a moment ago.
     ///
     /// # Errors
-    /// It was removed, the disk is full, or another process keeps the write lock.
+    /// The file was removed, the disk is full, or another process holds the write lock.
     pub async fn probe(&self) -> Result<(), sqlx::Error> {
         self.ensure_in_place()?;
-        if self.0.file.was_changed_within(PROBE_TIMEOUT) {
+        if self.0.file.was_committed_within(PROBE_TIMEOUT) {
             return Ok(());
         }
         let probe = async {
             let mut write = self.write().await?;
-            // A number for programs that use the file, which this one does not need otherwise.
+            // A number for applications, which this program does not use otherwise.
             sqlx::query("PRAGMA user_version = 0")
                 .execute(&mut *write)
                 .await?;
@@ -171,8 +173,8 @@ impl Database {
         })
     }
 
-    /// Moves what is in the write-ahead log into the file, so that the file alone holds everything. Failing that, it says so.
-    pub async fn settle(&self) {
+    /// Moves the write-ahead log into the file, so that the file is complete by itself. Logs a warning if that fails.
+    pub async fn checkpoint(&self) {
         let checkpoint = async {
             self.ensure_in_place()?;
             let mut writer = self.0.writer.acquire().await?;
@@ -181,15 +183,15 @@ impl Database {
                 .await
         };
         if let Err(error) = checkpoint.await {
-            let error = message(&error);
+            let error = error_message(&error);
             tracing::warn!(
                 error,
-                "the write-ahead log stays beside the database file, and is needed with it"
+                "checkpoint failed; the database needs its write-ahead log"
             );
         }
     }
 
-    /// Writes a copy of the database, as it is at one moment, into a file that does not exist yet.
+    /// Writes a consistent copy of the database into a new file.
     ///
     /// # Errors
     /// The file exists or cannot be written.
@@ -206,29 +208,29 @@ impl Database {
     }
 
     async fn migrate(&self, path: &Path) -> Result<(), Cause> {
-        // SQLite has no advisory locks: a lock file keeps two starting processes from migrating at once.
-        let lock = path.with_added_extension("lock");
-        let held = tokio::task::spawn_blocking(move || lock_file(&lock))
+        // SQLite has no advisory locks. A lock file prevents two processes from migrating at the same time.
+        let lock_path = path.with_added_extension("lock");
+        let lock = tokio::task::spawn_blocking(move || lock_file(&lock_path))
             .await
             .map_err(std::io::Error::other)??;
-        // What SQLite makes beside it has the same rights.
+        // SQLite creates its other files with the same permissions.
         private::open_or_create(path)?;
-        refuse_foreign(path).await?;
+        reject_foreign(path).await?;
         let mut writer = self.0.writer.acquire().await?;
         MIGRATIONS.run_direct(None, &mut *writer, false).await?;
-        self.0.file.remember();
-        drop(held);
+        self.0.file.record_identity();
+        drop(lock);
         Ok(())
     }
 }
 
-/// Refuses a database that another program made, before anything in it is changed.
-async fn refuse_foreign(path: &Path) -> Result<(), Cause> {
+/// Rejects a database of another program before anything in it is changed.
+async fn reject_foreign(path: &Path) -> Result<(), Cause> {
     if !path.exists() {
         return Ok(());
     }
     let mut connection = SqliteConnectOptions::new().filename(path).connect().await?;
-    // The last of our migrations may not have been run yet.
+    // The last migrations may not be applied yet.
     let foreign: Option<String> = sqlx::query_scalar(
         "SELECT name FROM sqlite_schema
          WHERE type = 'table' AND name NOT LIKE 'sqlite%'
@@ -242,13 +244,13 @@ async fn refuse_foreign(path: &Path) -> Result<(), Cause> {
     foreign.map_or(Ok(()), |table| Err(Cause::Foreign(table)))
 }
 
-/// The path as it is used, whatever folder the process is in later.
+/// Returns the absolute path.
 #[must_use]
 pub fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-fn prepare_folder(path: &Path) -> std::io::Result<PathBuf> {
+fn create_parent_folder(path: &Path) -> std::io::Result<PathBuf> {
     let path = absolute(path);
     if let Some(folder) = path.parent() {
         private::create_folder(folder)?;
@@ -262,7 +264,7 @@ fn lock_file(path: &Path) -> std::io::Result<File> {
     Ok(file)
 }
 
-/// Where the file of a `sqlite://` URL is.
+/// Path of a `sqlite://` URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqlitePath(pub PathBuf);
 
@@ -287,7 +289,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_names_a_file() {
+    fn a_url_is_parsed_into_a_path() {
         assert_eq!(
             "sqlite://data/voting.db".parse(),
             Ok(SqlitePath("data/voting.db".into()))
@@ -325,7 +327,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_is_no_database_is_refused_by_name() {
+    async fn a_file_that_is_no_database_is_rejected_with_its_name() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("v.db");
         std::fs::write(&path, "not a database, and long enough to be read as one").unwrap();
@@ -340,7 +342,7 @@ mod tests {
         assert_eq!(
             message.matches("database").count(),
             2,
-            "it is said once: {message}"
+            "the reason is there once: {message}"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Files and folders that nobody else on the machine may read: voters and their votes, and the key of cookies.
+//! Files and folders that only this user can read: votes with their voters, and the key of the cookies.
 
 use std::{
     fs::{DirBuilder, File, OpenOptions},
@@ -6,10 +6,10 @@ use std::{
     path::Path,
 };
 
-/// Creates a folder, and those around it that are missing, for this user alone. One that is there stays as it is.
+/// Creates a folder and its missing parents with permissions for this user only. An existing folder is not changed.
 ///
 /// # Errors
-/// It cannot be created.
+/// The folder cannot be created.
 pub fn create_folder(folder: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
@@ -17,10 +17,10 @@ pub fn create_folder(folder: &Path) -> io::Result<()> {
     builder.recursive(true).create(folder)
 }
 
-/// Opens a file for writing, or creates it for this user alone.
+/// Opens a file for writing, or creates it with permissions for this user only.
 ///
 /// # Errors
-/// It cannot be opened.
+/// The file cannot be opened or created.
 pub fn open_or_create(file: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     #[cfg(unix)]

@@ -12,9 +12,9 @@ use super::file::OpenedFile;
 
 /// A transaction that holds SQLite's write lock from its start.
 ///
-/// Its connection goes back to the pool only after a commit. Otherwise it is closed, which rolls back: SQLite rolls some
-/// failed transactions back by itself (`SQLITE_FULL`, `SQLITE_IOERR`, `SQLITE_NOMEM`, `SQLITE_INTERRUPT`), and then
-/// neither the pool nor the library knows in which state the connection is.
+/// Its connection returns to the pool only after a commit. Otherwise it is closed, which rolls back: SQLite rolls back some
+/// failed transactions by itself (`SQLITE_FULL`, `SQLITE_IOERR`, `SQLITE_NOMEM`, `SQLITE_INTERRUPT`), and then the state of
+/// the connection is unknown to the pool and the library.
 /// Source: <https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction>.
 pub struct WriteTransaction {
     /// `None` after the commit.
@@ -33,10 +33,10 @@ impl WriteTransaction {
         Ok(write)
     }
 
-    /// Commits: afterwards the change is on the disk, in a file that others can open.
+    /// Commits. Afterwards the change is on the disk, in the file at its path.
     ///
     /// # Errors
-    /// Nothing was changed, or the file was removed meanwhile, and the change with it.
+    /// Nothing was changed, or the file was removed meanwhile and the change is lost.
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
         sqlx::query("COMMIT").execute(&mut *self).await?;
         self.file.ensure_in_place()?;

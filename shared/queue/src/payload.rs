@@ -1,7 +1,7 @@
-//! The fields of an entry as JSON: what a dead letter keeps of it, readable for people and exact for a replay.
+//! The payload of a dead letter: the fields of its entry as JSON, readable for people and exact for a replay.
 //!
-//! An object of strings, `{"choice":"c","voter":"…"}`, where names are unique and everything is UTF-8, as it nearly
-//! always is. Else a list of pairs in their order, in which `{"hex":"ff00"}` stands for what is not UTF-8.
+//! An object of strings, `{"choice":"c","voter":"…"}`, if names are unique and everything is UTF-8, as in nearly all cases.
+//! Otherwise a list of pairs in their order, with `{"hex":"ff00"}` for bytes that are not UTF-8.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub(super) fn write(fields: &[Field]) -> String {
         .to_string()
 }
 
-/// `None` where an object would not hold all of it.
+/// Returns the fields as an object; `None` if an object cannot represent them exactly.
 fn object(fields: &[Field]) -> Option<BTreeMap<&str, &str>> {
     let mut object = BTreeMap::new();
     for (name, value) in fields {
@@ -65,7 +65,7 @@ fn bytes(part: &Value) -> Option<Vec<u8>> {
     }
 }
 
-/// The text is no payload.
+/// Error of a text that is no payload.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the payload cannot be read; allowed are an object of strings and a list of pairs, each part a string or {{\"hex\":…}}"
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn people_can_read_every_field() {
+    fn a_payload_is_readable() {
         let usual = write(&fields(&[("voter", b"x\0"), ("choice", b"y")]));
         assert_eq!(usual, r#"{"choice":"y","voter":"x\u0000"}"#);
         let odd = write(&fields(&[("voter", b"x\xff"), ("a", b"1"), ("a", b"2")]));
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_payload_is_refused() {
+    fn an_invalid_payload_is_rejected() {
         for bad in [
             "",
             "x",
@@ -108,7 +108,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn fields_survive_writing_and_reading(fields: Vec<Field>) {
+        fn fields_are_equal_after_writing_and_reading(fields: Vec<Field>) {
             let read = read(&write(&fields)).unwrap();
             if object(&fields).is_some() {
                 // Names are unique, and an object has no order.
@@ -120,7 +120,7 @@ mod tests {
         }
 
         #[test]
-        fn fields_of_text_survive_too(fields: Vec<(String, String)>) {
+        fn fields_of_text_are_equal_after_writing_and_reading(fields: Vec<(String, String)>) {
             let fields: Vec<Field> = fields.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
             let sorted = |mut fields: Vec<Field>| { fields.sort(); fields };
             prop_assert_eq!(sorted(read(&write(&fields)).unwrap()), sorted(fields));

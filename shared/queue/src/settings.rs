@@ -1,4 +1,4 @@
-//! The settings of the queue.
+//! Settings of the queue.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -8,39 +8,39 @@ use embedded::DataSettings;
 
 use crate::{DurabilityCheck, InvalidQueueUrl, QueueConfig, QueueUrl};
 
-/// Where the queue is.
+/// Settings of the queue.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Storage")]
 pub struct QueueSettings {
-    /// The queue: sqlite://FILE, redis://USER:PASSWORD@HOST:PORT/DB, or rediss://… for TLS; several of these, separated by
-    /// commas, are shards, each with its share of the voters: their number and order must be the same for all services;
-    /// if not set, the file voting.db in DATA_DIR
+    /// URL of the queue: sqlite://FILE, redis://USER:PASSWORD@HOST:PORT/DB, or rediss://… for TLS; several Redis URLs, separated
+    /// by commas, are shards, each with its part of the voters: their number and order must be the same for all services;
+    /// by default the file voting.db in DATA_DIR
     #[arg(long, env = "QUEUE_URL", hide_env_values = true)]
     pub queue_url: Option<String>,
 
-    /// A file that holds the QUEUE_URL, for secrets
+    /// File that contains the QUEUE_URL, for secrets
     #[arg(long, env = "QUEUE_URL_FILE", conflicts_with = "queue_url")]
     pub queue_url_file: Option<PathBuf>,
 
-    /// The key of the Redis stream; where there are shards, its beginning
+    /// Key of the Redis stream; with shards the prefix of their keys
     #[arg(long, env = "QUEUE_STREAM", default_value = "ballots", value_parser = stream_key)]
     pub queue_stream: String,
 
-    /// The source of whether the queue's server keeps accepted votes through a crash: checked asks the server; managed is for
-    /// a service that keeps them and lets nobody ask, such as MemoryDB
+    /// Source of the queue's durability: checked reads the server's settings; managed is for a service that stores accepted votes
+    /// durably and whose settings cannot be read, such as MemoryDB
     #[arg(long, env = "QUEUE_DURABILITY", value_enum, default_value_t)]
     pub queue_durability: DurabilityCheck,
 
-    /// How long a voter waits for the queue at most, before being told to try again
+    /// Timeout of one enqueue; after it the voter is asked to vote again
     #[arg(long, env = "ENQUEUE_TIMEOUT", default_value = "400ms", value_parser = duration)]
     pub enqueue_timeout: Duration,
 }
 
 impl QueueSettings {
-    /// The queue these settings name.
+    /// Returns the configuration of the queue.
     ///
     /// # Errors
-    /// The URL names no queue, or its file cannot be read.
+    /// The URL is invalid, or its file cannot be read.
     pub fn config(&self, data: &DataSettings) -> Result<QueueConfig, InvalidQueueSettings> {
         let url = secret(
             "QUEUE_URL",
@@ -69,7 +69,7 @@ impl QueueSettings {
 fn stream_key(raw: &str) -> Result<String, String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:{}".contains(&byte);
     match raw {
-        // The original app keeps a list under this key; a stream cannot live there.
+        // The original app has a list under this key.
         "votes" => Err(
             "votes is the key of the original app's list; choose another one, such as ballots"
                 .into(),
@@ -81,18 +81,18 @@ fn stream_key(raw: &str) -> Result<String, String> {
     }
 }
 
-/// Settings that name no queue.
+/// Error of invalid settings.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidQueueSettings {
-    /// The queue's URL.
+    /// The URL is invalid.
     #[error("QUEUE_URL")]
     Url(#[from] InvalidQueueUrl),
-    /// The stream's key.
+    /// The stream's key has braces although there are shards.
     #[error(
-        "QUEUE_STREAM must have no braces where QUEUE_URL names several servers: each shard's key gets its own"
+        "QUEUE_STREAM must have no braces if QUEUE_URL names several servers: each shard's key gets its own"
     )]
     StreamOfShards,
-    /// The file that holds the URL.
+    /// The file that contains the URL cannot be read.
     #[error(transparent)]
     Secret(#[from] InvalidSecret),
 }
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_originals_list_is_not_overwritten() {
+    fn the_key_of_the_original_apps_list_is_rejected() {
         assert!(stream_key("votes").is_err());
         assert!(stream_key("ballots:{1}").is_ok());
     }

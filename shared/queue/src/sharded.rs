@@ -1,7 +1,7 @@
-//! The queue in shards: one for each URL, mostly a single one.
+//! The queue with all its shards: one for each URL, often a single one.
 //!
-//! A voter's ballots are all in one shard, which keeps their order. Shards know nothing of each other: one that is lost
-//! holds up nobody but its own voters. `docs/sharding.md` says how to set them up.
+//! All ballots of a voter are in one shard, in order. Shards are independent: an outage of one affects only its own
+//! voters. `docs/sharding.md` describes how to set them up.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use service::probe::Check;
 pub struct ShardedQueue(Arc<[Queue]>);
 
 impl ShardedQueue {
-    /// Opens every shard. A Redis that does not answer yet is no error here: calls fail until it does.
+    /// Opens every shard. An unreachable Redis is no error here: operations fail until it is reachable.
     ///
     /// # Errors
-    /// The embedded file cannot be used, or a URL cannot be turned into a connection.
+    /// The embedded file cannot be used, or a URL does not make a connection.
     pub async fn open(config: &QueueConfig) -> Result<Self, OpenQueueError> {
         let shards = match &config.url {
             QueueUrl::Sqlite(path) => {
@@ -32,26 +32,26 @@ impl ShardedQueue {
         Ok(Self(shards.into()))
     }
 
-    /// Writes what is kept beside an embedded file into it; to be called when nothing writes any more.
-    pub async fn settle(&self) {
+    /// Moves the write-ahead log of an embedded file into the file. To be called after the last write.
+    pub async fn checkpoint(&self) {
         for shard in self.shards() {
             if let Queue::Sqlite(queue) = shard {
-                queue.settle().await;
+                queue.checkpoint().await;
             }
         }
     }
 
-    /// Returns the check that fails where the embedded file is no longer at its path.
+    /// Returns a failed check if the embedded file is no longer at its path.
     #[must_use]
-    pub fn removed(&self) -> Option<Check> {
+    pub fn missing_file_check(&self) -> Option<Check> {
         self.shards().iter().find_map(|shard| match shard {
-            Queue::Sqlite(queue) => queue.removed(),
+            Queue::Sqlite(queue) => queue.missing_file_check(),
             Queue::Redis(_) => None,
         })
     }
 
-    /// The shards, in the order of their URLs. There is at least one; [`VoterId::shard`](poll::ballot::VoterId::shard) is
-    /// the index of the one that has all ballots of a voter.
+    /// Returns the shards, at least one, in the order of their URLs. [`VoterId::shard`](poll::ballot::VoterId::shard) is
+    /// the index of a voter's shard.
     #[must_use]
     pub fn shards(&self) -> &[Queue] {
         &self.0

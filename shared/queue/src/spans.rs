@@ -1,6 +1,6 @@
-//! The parts of traces in which ballots are on their way through the queue. Names follow the OpenTelemetry conventions for
-//! messaging (<https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/>): a batch of messages is processed in
-//! one span, which links to the messages' own. Who voted, and for what, is left out.
+//! Trace spans of the queue. Names follow the OpenTelemetry conventions for messaging
+//! (<https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/>): a batch of messages is processed in one span, which
+//! links to the spans of its messages. Voters and their choices are left out.
 
 use std::{fmt, time::SystemTime};
 
@@ -12,19 +12,19 @@ use opentelemetry::{
     },
 };
 
-use super::{Consumer, Queue, QueueError, StreamEntry, TABLE};
+use super::{BALLOTS_TABLE, Consumer, Queue, QueueError, StreamEntry};
 use poll::ballot::{Ballot, BallotId, Traceparent};
 use telemetry::traces;
 
-/// A ballot on its way into the queue.
+/// Span of enqueueing one ballot, together with the ballot.
 pub struct ProducerSpan {
     ballot: Ballot,
-    /// `None`: its request has no trace that anybody looks at.
+    /// `None` if the trace of the request is not sampled.
     context: Option<Context>,
 }
 
 impl ProducerSpan {
-    /// Begins within the trace of the request that is being answered, so that a worker goes on where this part ends.
+    /// Begins a span in the trace of the current request and adds its trace context to the ballot, for the worker.
     #[must_use]
     pub fn begin(ballot: Ballot, queue: &Queue) -> Self {
         let Some(context) = begin_span(queue) else {
@@ -43,13 +43,13 @@ impl ProducerSpan {
         }
     }
 
-    /// What to put there.
+    /// Returns the ballot to enqueue.
     #[must_use]
     pub fn ballot(&self) -> &Ballot {
         &self.ballot
     }
 
-    /// The queue has it, or has failed.
+    /// Ends the span with the outcome and returns the ballot.
     #[must_use]
     pub fn end(self, outcome: &Result<BallotId, QueueError>) -> Ballot {
         if let Some(context) = &self.context {
@@ -84,26 +84,26 @@ fn begin_span(queue: &Queue) -> Option<Context> {
     Some(request.with_span(span))
 }
 
-/// A batch of ballots that a worker stores: a span in a trace of its own, which links to the traces of the ballots.
+/// Span of storing a batch of ballots: the root of a new trace, with links to the traces of the ballots.
 pub struct BatchSpan(Option<Context>);
 
 impl Consumer {
-    /// Begins the span of a batch that was read `since` then. There is none if no ballot's trace is sampled.
+    /// Begins the span of a batch that was read at `since`. The span is empty if no ballot's trace is sampled.
     #[must_use]
-    pub fn begin_batch(&self, deliveries: &[StreamEntry], since: SystemTime) -> BatchSpan {
+    pub fn begin_batch(&self, entries: &[StreamEntry], since: SystemTime) -> BatchSpan {
         let Some(tracer) = traces::tracer() else {
             return BatchSpan(None);
         };
-        let link = |delivery: &StreamEntry| {
-            let sent = delivery.trace()?.span().span_context().clone();
-            Some(Link::new(sent, vec![message_id(delivery.id)], 0))
+        let link = |entry: &StreamEntry| {
+            let sent = entry.trace()?.span().span_context().clone();
+            Some(Link::new(sent, vec![message_id(entry.id)], 0))
         };
-        let links: Vec<_> = deliveries.iter().filter_map(link).collect();
+        let links: Vec<_> = entries.iter().filter_map(link).collect();
         if links.is_empty() {
             return BatchSpan(None);
         }
         let (system, destination) = match self {
-            Self::Sqlite(_) => ("sqlite", TABLE),
+            Self::Sqlite(_) => ("sqlite", BALLOTS_TABLE),
             Self::Redis(consumer) => ("redis", consumer.stream()),
         };
         let mut attributes = attributes("process", system, destination);
@@ -111,7 +111,7 @@ impl Consumer {
             let group = super::redis::GROUP;
             attributes.push(KeyValue::new("messaging.consumer.group.name", group));
         }
-        let count = i64::try_from(deliveries.len()).unwrap_or(i64::MAX);
+        let count = i64::try_from(entries.len()).unwrap_or(i64::MAX);
         attributes.push(KeyValue::new("messaging.batch.message_count", count));
         let root = Context::new();
         let span = tracer
@@ -126,17 +126,17 @@ impl Consumer {
 }
 
 impl BatchSpan {
-    /// Runs the work on the batch within the span.
-    pub fn around<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
+    /// Runs work on the batch in the span.
+    pub fn instrument<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
         traces::in_context(self.0.as_ref(), work)
     }
 
-    /// Ends the span of a batch that was stored; these ballots of it became dead letters.
+    /// Ends the span of a stored batch. The entries in `dead` became dead letters.
     pub fn end_stored(self, dead: &[BallotId]) {
         self.end((!dead.is_empty()).then(|| ("dead_letter", format!("dead letters: {dead:?}"))));
     }
 
-    /// Ends the span of a batch that could not be stored, and is tried again.
+    /// Ends the span of a batch that could not be stored and will be retried.
     pub fn end_failed(self, kind: &'static str, error: &dyn fmt::Display) {
         self.end(Some((kind, error.to_string())));
     }
@@ -149,14 +149,14 @@ impl BatchSpan {
 }
 
 impl StreamEntry {
-    /// While this lives, what is logged belongs to the ballot's trace.
+    /// Makes the ballot's trace the current one until the guard is dropped, for log lines.
     #[must_use]
     pub fn enter_trace(&self) -> Option<ContextGuard> {
         traces::tracer()?;
         self.trace().map(Context::attach)
     }
 
-    /// The part of its trace that led to it, if it has one that somebody looks at.
+    /// Returns the context of the ballot's producer span if it is sampled.
     fn trace(&self) -> Option<Context> {
         let sent = span_context(&self.traceparent()?);
         (sent.is_valid() && sent.is_sampled())
@@ -177,15 +177,15 @@ fn message_id(id: BallotId) -> KeyValue {
     KeyValue::new("messaging.message.id", id.to_string())
 }
 
-/// Returns the header that leads to this span.
+/// Returns the `traceparent` header of this span.
 fn traceparent(span: &SpanContext) -> Option<Traceparent> {
     let (trace, id, flags) = (span.trace_id(), span.span_id(), span.trace_flags());
     Traceparent::parse(&format!("00-{trace}-{id}-{flags:02x}"))
 }
 
-/// Returns the span that the header leads to; an invalid one if the header is all zeros.
+/// Returns the span of a `traceparent` header; an invalid one if the header is all zeros.
 fn span_context(traceparent: &Traceparent) -> SpanContext {
-    // Each part has a fixed length, which was checked.
+    // The header was parsed, so each part has its fixed length.
     let raw = traceparent.as_str();
     let trace = TraceId::from_hex(&raw[3..35]).unwrap_or(TraceId::INVALID);
     let span = SpanId::from_hex(&raw[36..52]).unwrap_or(SpanId::INVALID);
@@ -198,13 +198,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_traceparent_leads_to_the_span_that_it_was_made_of() {
+    fn a_traceparent_converts_to_its_span_and_back() {
         let header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let span = span_context(&Traceparent::parse(header).unwrap());
         assert!(span.is_valid() && span.is_sampled() && span.is_remote());
         assert_eq!(traceparent(&span).unwrap().as_str(), header);
         let zeros = "00-00000000000000000000000000000000-0000000000000000-00";
-        let nothing = span_context(&Traceparent::parse(zeros).unwrap());
-        assert!(!nothing.is_valid() && !nothing.is_sampled());
+        let invalid = span_context(&Traceparent::parse(zeros).unwrap());
+        assert!(!invalid.is_valid() && !invalid.is_sampled());
     }
 }

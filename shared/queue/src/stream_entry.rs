@@ -1,4 +1,4 @@
-//! What the queue hands to a worker: fields that somebody wrote, not yet known to be a ballot.
+//! An entry of the queue: fields that are not yet validated as a ballot.
 
 use std::borrow::Cow;
 
@@ -8,12 +8,12 @@ use poll::{
     ballot::{Ballot, BallotId, CastBallot, InvalidVoterId, Traceparent, VoterId},
 };
 
-/// The names of the fields of an entry.
+/// Names of an entry's fields.
 pub(super) const VOTER: &str = "voter";
 pub(super) const CHOICE: &str = "choice";
 pub(super) const TRACEPARENT: &str = "traceparent";
 
-/// The fields a ballot is written as, in the queue's own form.
+/// Returns the fields of a ballot's entry.
 pub(super) fn fields_of(ballot: &Ballot) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
     let required = [
         (VOTER, ballot.voter.to_string().into()),
@@ -25,10 +25,10 @@ pub(super) fn fields_of(ballot: &Ballot) -> impl Iterator<Item = (&'static str, 
         .chain(traceparent.map(|context| (TRACEPARENT, context.as_str().into())))
 }
 
-/// An entry of the queue.
+/// Entry of the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamEntry {
-    /// Its place.
+    /// Global id.
     pub id: BallotId,
     fields: Vec<(Vec<u8>, Vec<u8>)>,
 }
@@ -38,12 +38,12 @@ impl StreamEntry {
         Self { id, fields }
     }
 
-    /// The ballot in this entry.
+    /// Parses the ballot in this entry.
     ///
     /// # Errors
-    /// The entry is no ballot of this poll and never will be.
-    pub fn open(&self, poll: &Poll) -> Result<CastBallot, InvalidBallot> {
-        // The store keeps both numbers as 64-bit signed integers.
+    /// The entry is no valid ballot of this poll. This is permanent.
+    pub fn parse(&self, poll: &Poll) -> Result<CastBallot, InvalidBallot> {
+        // The store has both numbers as signed 64-bit integers.
         if i64::try_from(self.id.ms).is_err() || i64::try_from(self.id.seq).is_err() {
             return Err(InvalidBallot::IdTooGreat);
         }
@@ -60,21 +60,21 @@ impl StreamEntry {
         })
     }
 
-    /// The fields as JSON, for people who look into a dead letter and for [`Self::from_payload`].
+    /// Returns the fields as JSON, for dead letters and for [`Self::from_payload`].
     #[must_use]
     pub fn payload(&self) -> String {
         payload::write(&self.fields)
     }
 
-    /// The entry whose payload this is.
+    /// Returns the entry with this payload.
     ///
     /// # Errors
-    /// It is no payload: somebody changed it by hand.
+    /// The text is no payload, for example after an edit by hand.
     pub fn from_payload(id: BallotId, payload: &str) -> Result<Self, UnreadablePayload> {
         Ok(Self::new(id, payload::read(payload)?))
     }
 
-    /// The trace it belongs to. A broken one costs nobody a vote.
+    /// Returns the trace context. An invalid one is ignored: the vote still counts.
     pub(super) fn traceparent(&self) -> Option<Traceparent> {
         self.text(TRACEPARENT)
             .ok()
@@ -98,22 +98,22 @@ impl StreamEntry {
     }
 }
 
-/// Why an entry can never be stored.
+/// Reason why an entry can never be stored.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum InvalidBallot {
-    /// A field is not there.
+    /// A field is missing.
     #[error("the entry has no field {0:?}")]
     Missing(&'static str),
     /// A field is not text.
     #[error("the field {0:?} is not UTF-8")]
     NotText(&'static str),
-    /// The id was not made by the queue's clock.
+    /// The id does not come from the queue's clock.
     #[error("the id's numbers must be below 2^63")]
     IdTooGreat,
-    /// Nobody's ballot.
+    /// The voter's id is invalid.
     #[error(transparent)]
     Voter(#[from] InvalidVoterId),
-    /// A ballot of another poll.
+    /// The choice is no option of this poll.
     #[error(transparent)]
     Choice(#[from] UnknownChoice),
 }
@@ -124,7 +124,7 @@ mod tests {
     use poll::Schedule;
     use proptest::prelude::*;
 
-    const SOMEBODY: &str = "00112233445566778899aabbccddeeff";
+    const VOTER_A: &str = "00112233445566778899aabbccddeeff";
 
     fn poll() -> Poll {
         Poll {
@@ -136,7 +136,7 @@ mod tests {
 
     type Fields<'a> = &'a [(&'a str, &'a [u8])];
 
-    fn delivery(fields: Fields<'_>) -> StreamEntry {
+    fn entry(fields: Fields<'_>) -> StreamEntry {
         let fields = fields
             .iter()
             .map(|(name, value)| (name.as_bytes().to_vec(), value.to_vec()))
@@ -158,14 +158,14 @@ mod tests {
             .collect();
         let id = BallotId { ms: 5, seq: 7 };
         assert_eq!(
-            StreamEntry::new(id, fields).open(&poll()),
+            StreamEntry::new(id, fields).parse(&poll()),
             Ok(CastBallot { id, ballot })
         );
     }
 
     #[test]
-    fn poison_is_recognised_and_named() {
-        let voter = (VOTER, SOMEBODY.as_bytes());
+    fn an_invalid_entry_is_rejected_with_the_reason() {
+        let voter = (VOTER, VOTER_A.as_bytes());
         let cases: [(Fields<'_>, &str); 7] = [
             (&[], "no field \"voter\""),
             (&[voter], "no field \"choice\""),
@@ -179,38 +179,38 @@ mod tests {
             ),
         ];
         for (fields, reason) in cases {
-            let message = delivery(fields).open(&poll()).unwrap_err().to_string();
+            let message = entry(fields).parse(&poll()).unwrap_err().to_string();
             assert!(message.contains(reason), "{message}");
         }
-        let mut far = delivery(&[voter, (CHOICE, b"a")]);
+        let mut far = entry(&[voter, (CHOICE, b"a")]);
         far.id.ms = u64::MAX;
-        assert_eq!(far.open(&poll()), Err(InvalidBallot::IdTooGreat));
+        assert_eq!(far.parse(&poll()), Err(InvalidBallot::IdTooGreat));
     }
 
     #[test]
-    fn a_broken_trace_context_costs_nobody_a_vote() {
-        let entry = delivery(&[
-            (VOTER, SOMEBODY.as_bytes()),
+    fn an_invalid_trace_context_is_ignored() {
+        let entry = entry(&[
+            (VOTER, VOTER_A.as_bytes()),
             (CHOICE, b"a"),
             (TRACEPARENT, b"nonsense"),
         ]);
-        assert_eq!(entry.open(&poll()).unwrap().ballot.traceparent, None);
+        assert_eq!(entry.parse(&poll()).unwrap().ballot.traceparent, None);
     }
 
     proptest! {
         #[test]
-        fn no_entry_makes_a_worker_panic(ms: u64, seq: u64, fields: Vec<(Vec<u8>, Vec<u8>)>) {
-            let delivery = StreamEntry::new(BallotId { ms, seq }, fields);
-            let _ = (delivery.open(&poll()), delivery.payload());
+        fn parsing_never_panics(ms: u64, seq: u64, fields: Vec<(Vec<u8>, Vec<u8>)>) {
+            let entry = StreamEntry::new(BallotId { ms, seq }, fields);
+            let _ = (entry.parse(&poll()), entry.payload());
         }
 
         #[test]
-        fn an_entry_that_went_through_its_payload_opens_as_before(
+        fn an_entry_read_from_its_payload_parses_to_the_same_ballot(
             fields in proptest::collection::vec(
                 (
                     prop_oneof![Just(VOTER), Just(CHOICE), Just(TRACEPARENT), Just("more")],
                     prop_oneof![
-                        Just(SOMEBODY.as_bytes().to_vec()),
+                        Just(VOTER_A.as_bytes().to_vec()),
                         Just(b"a".to_vec()),
                         Just(b"c".to_vec()),
                         any::<Vec<u8>>(),
@@ -220,9 +220,9 @@ mod tests {
             ),
         ) {
             let fields = fields.into_iter().map(|(name, value)| (name.as_bytes().to_vec(), value));
-            let delivery = StreamEntry::new(BallotId { ms: 1, seq: 0 }, fields.collect());
-            let again = StreamEntry::from_payload(delivery.id, &delivery.payload()).unwrap();
-            prop_assert_eq!(again.open(&poll()), delivery.open(&poll()));
+            let entry = StreamEntry::new(BallotId { ms: 1, seq: 0 }, fields.collect());
+            let replayed = StreamEntry::from_payload(entry.id, &entry.payload()).unwrap();
+            prop_assert_eq!(replayed.parse(&poll()), entry.parse(&poll()));
         }
     }
 }

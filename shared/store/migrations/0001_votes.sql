@@ -1,11 +1,11 @@
--- The votes, one row per voter. The original voting app's table is taken over as it stands: its rows keep their vote
--- and get the oldest place in the order, so that any new ballot by the same voter replaces them.
+-- Votes, one row per voter. A table of the original voting app is used as it is: its rows keep their votes and get the oldest
+-- position, so any new ballot by the same voter replaces them.
 CREATE TABLE IF NOT EXISTS votes (
     id   varchar(255) PRIMARY KEY,
     vote varchar(255) NOT NULL
 );
 
--- A table that is there already may hold what cannot be taken over. It is said, with rows, and nothing is changed.
+-- An existing table may have columns or rows that cannot be used. Then the error names them, and nothing is changed.
 DO $$
 DECLARE
     wrong text;
@@ -44,5 +44,5 @@ BEGIN
     END IF;
 END
 $$;
--- The original's UNIQUE constraint would be a second index over the same column.
+-- The original app's UNIQUE constraint would be a second index over the same column.
 ALTER TABLE votes DROP CONSTRAINT IF EXISTS votes_id_key;

@@ -1,14 +1,14 @@
--- The running counts, so that reading the result costs the same at ten votes and at ten million.
+-- Running counts: reading the result costs the same with ten votes and with ten million.
 
--- Votes per option, and when the newest ballot for it was cast (milliseconds since the Unix epoch).
+-- Votes per option, and the time of the newest ballot for it (milliseconds since the Unix epoch).
 CREATE TABLE tally (
     option       varchar(255) PRIMARY KEY,
     votes        bigint NOT NULL,
     last_cast_ms bigint NOT NULL DEFAULT 0
 );
 
--- The standing votes by the ten seconds in which they were cast; bucket is their start in milliseconds.
--- Votes taken over from the original app have no time and appear in the tally only.
+-- Votes by the time when they were cast, in steps of ten seconds; bucket is the start of a step in milliseconds.
+-- Votes of the original app have no time and are in the tally only.
 CREATE TABLE timeline (
     bucket bigint NOT NULL,
     option varchar(255) NOT NULL,
@@ -21,11 +21,10 @@ INSERT INTO tally (option, votes, last_cast_ms)
 INSERT INTO timeline (bucket, option, votes)
     SELECT cast_ms / 10000 * 10000, vote, count(*) FROM votes WHERE cast_ms > 0 GROUP BY 1, 2;
 
--- Every function keeps the schemas in which it was made: a dump is restored with an empty search path.
+-- Every function has the search path of its creation: a dump is restored with an empty search path.
 
--- The counts have one source, the triggers below. What is put into them directly is left out, so that votes and counts of a
--- dump may be loaded into tables that are there already: the votes count themselves. The count of all votes anew says what
--- it does by a setting of its own.
+-- The triggers below are the only source of the counts. Rows that are inserted directly are ignored, so a dump of votes and
+-- counts can be loaded into existing tables: the triggers count its votes. A recount of all votes sets a setting of its own.
 CREATE FUNCTION only_counted() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
     IF pg_trigger_depth() > 1 OR current_setting('voting_app.recount', true) = 'on' THEN
@@ -37,12 +36,12 @@ $$;
 CREATE TRIGGER only_counted BEFORE INSERT ON tally FOR EACH ROW EXECUTE FUNCTION only_counted();
 CREATE TRIGGER only_counted BEFORE INSERT ON timeline FOR EACH ROW EXECUTE FUNCTION only_counted();
 
--- Counts what one statement changed, whoever sent it. The transition tables hold the rows as they were when the
--- statement locked them, so concurrent writers cannot make a vote count twice or not at all.
+-- The triggers count the changes of every statement from any client. The transition tables have the rows as they were when
+-- the statement locked them, so concurrent writers cannot make a vote count twice or not at all.
 --
--- The lock of a row puts transactions in a line from here to their commit. Without it two of them could lock the
--- counts in opposite orders, because one INSERT ... ON CONFLICT fires an insert and an update trigger. An advisory lock
--- would do the same, but every role of the database may hold one for ever; this row only those that may write.
+-- The row lock serialises transactions from here to their commit. Without it two of them could lock the counts in opposite
+-- orders, because one INSERT ... ON CONFLICT fires an insert and an update trigger. An advisory lock would have the same
+-- effect, but every role of the database can hold one without limit; only roles that can write can lock this row.
 CREATE TABLE tally_lock (id integer PRIMARY KEY);
 INSERT INTO tally_lock VALUES (1);
 CREATE TRIGGER only_counted BEFORE INSERT ON tally_lock FOR EACH ROW EXECUTE FUNCTION only_counted();

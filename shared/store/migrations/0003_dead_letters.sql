@@ -1,6 +1,6 @@
--- Ballots that can never be stored, with the reason, so that one of them never holds up the others and none is lost.
--- ballot is the queue's id; text, because a queue's numbers may be greater than a bigint. payload is the queue entry's
--- fields as JSON; text, because jsonb cannot hold NUL characters.
+-- Entries of the queue that can never be stored as votes, with the reason: they do not block other ballots and are not lost.
+-- ballot is the id in the queue: text, because its numbers may be greater than a bigint. payload is the entry's fields as
+-- JSON: text, because jsonb cannot contain NUL characters.
 CREATE TABLE dead_letters (
     ballot      text PRIMARY KEY,
     reason      text NOT NULL,

@@ -1,5 +1,5 @@
--- How far each worker is, as it last said, so that whoever shows the result knows when counting lags. A row for each, and
--- none that two of them write. oldest_waits_ms: how long the oldest ballot in the queue had waited then; 0: none waits.
+-- The last progress report of each worker: the result shows from it whether counting lags. Each worker writes only its own
+-- row. oldest_waits_ms is the age of the oldest ballot in the queue at the time of the report; 0 if the queue was empty.
 CREATE TABLE progress (
     worker          text PRIMARY KEY,
     reported_at     timestamptz NOT NULL,
@@ -7,7 +7,7 @@ CREATE TABLE progress (
     oldest_waits_ms bigint NOT NULL
 );
 
--- Whoever shows the result reads the counts, and not who voted for what: members of this role, where there is one.
+-- The result service reads the counts but not the votes. Its database user is a member of this role, if the role exists.
 DO $$
 BEGIN
     IF to_regrole('tally_reader') IS NOT NULL THEN

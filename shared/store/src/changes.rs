@@ -1,4 +1,4 @@
-//! How a reader learns that the counts may have changed.
+//! Notification of readers about changes of the counts.
 
 use std::{
     sync::Arc,
@@ -16,83 +16,86 @@ use super::{StoreError, StoreMetrics};
 use embedded::Database;
 
 const CHANNEL: &str = "tally_changed";
-/// SQLite tells a process of another's commits only when asked; asking costs microseconds.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Interval of polling the embedded file: SQLite does not notify other processes of commits, and a poll costs microseconds.
+const FILE_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The interval of looks where the server does not notify.
-const POLL_EVERY: Duration = Duration::from_millis(250);
-/// The time limit of a notification to oneself.
+/// Interval of polling a server that does not notify.
+const SERVER_POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// Timeout of the test notification.
 const ECHO_TIMEOUT: Duration = Duration::from_secs(1);
-/// The interval of attempts to be notified: a replica may have become the primary.
-const LISTEN_EVERY: Duration = Duration::from_mins(1);
+/// Interval of attempts to listen again: a replica may have become the primary.
+const LISTEN_RETRY_INTERVAL: Duration = Duration::from_mins(1);
 /// Source: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 const READ_ONLY: &str = "25006";
 
-/// Tells when the counts may have changed: too often rather than too seldom.
+/// Listener for changes of the counts. It may report a change that did not happen, but misses none.
 pub struct Changes {
     source: Source,
     metrics: StoreMetrics,
-    place: Arc<str>,
+    location: Arc<str>,
 }
 
 enum Source {
     File {
         database: Database,
         connection: Option<PoolConnection<Sqlite>>,
-        seen: i64,
+        version: i64,
     },
     Server {
         pool: PgPool,
-        listening: Listening,
+        mode: ListenMode,
     },
 }
 
-/// The way in which changes are noticed.
-enum Listening {
-    /// That is to be found out.
+/// Mode of detecting changes on a server.
+enum ListenMode {
+    /// To be determined.
     Unknown,
+    /// The server notifies.
     Notified(Box<PgListener>),
-    /// It does not: it is a read replica, or a pooler between gives each transaction another connection.
-    Polling {
-        since: Instant,
-    },
+    /// The server does not notify: it is a read replica, or a pooler gives each transaction another connection.
+    Polling { since: Instant },
 }
 
 impl Changes {
-    pub(super) fn of_file(database: &Database, metrics: &StoreMetrics, place: &Arc<str>) -> Self {
+    pub(super) fn of_file(
+        database: &Database,
+        metrics: &StoreMetrics,
+        location: &Arc<str>,
+    ) -> Self {
         let source = Source::File {
             database: database.clone(),
             connection: None,
-            seen: 0,
+            version: 0,
         };
-        Self::of(source, metrics, place)
+        Self::of(source, metrics, location)
     }
 
-    pub(super) fn of_server(pool: &PgPool, metrics: &StoreMetrics, place: &Arc<str>) -> Self {
+    pub(super) fn of_server(pool: &PgPool, metrics: &StoreMetrics, location: &Arc<str>) -> Self {
         let source = Source::Server {
             pool: pool.clone(),
-            listening: Listening::Unknown,
+            mode: ListenMode::Unknown,
         };
-        Self::of(source, metrics, place)
+        Self::of(source, metrics, location)
     }
 
-    fn of(source: Source, metrics: &StoreMetrics, place: &Arc<str>) -> Self {
+    fn of(source: Source, metrics: &StoreMetrics, location: &Arc<str>) -> Self {
         Self {
             source,
             metrics: metrics.clone(),
-            place: place.clone(),
+            location: location.clone(),
         }
     }
 
-    /// Waits until the counts may have changed since the last call. Returns at once after every new connection, for
-    /// what happened before it was not heard. Dropping the future loses nothing.
+    /// Waits until the counts may have changed since the last call. Returns immediately after every new connection, because
+    /// earlier notifications were missed. Cancel safe.
     ///
     /// # Errors
-    /// The store cannot be listened to; the next call connects again.
+    /// The store is unreachable; the next call connects again.
     pub async fn changed(&mut self) -> Result<(), StoreError> {
         let changed = self.source.changed().await;
         self.metrics
-            .record_error(changed.map_err(|error| error.at(&self.place)))
+            .record_error(changed.map_err(|error| error.with_location(&self.location)))
     }
 }
 
@@ -102,7 +105,7 @@ impl Source {
             Self::File {
                 database,
                 connection,
-                seen,
+                version,
             } => {
                 if connection.is_none() {
                     *connection = Some(database.readers().acquire().await?);
@@ -111,34 +114,34 @@ impl Source {
                     let Some(reader) = connection.as_mut() else {
                         return Ok(());
                     };
-                    let version = data_version(reader).await?;
-                    if version != std::mem::replace(seen, version) {
+                    let current = data_version(reader).await?;
+                    if current != std::mem::replace(version, current) {
                         return Ok(());
                     }
-                    sleep(LOOK_EVERY).await;
+                    sleep(FILE_POLL_INTERVAL).await;
                 }
             }
-            Self::Server { pool, listening } => match listening {
-                Listening::Unknown => {
-                    *listening = listen(pool).await?;
+            Self::Server { pool, mode } => match mode {
+                ListenMode::Unknown => {
+                    *mode = listen(pool).await?;
                     Ok(())
                 }
-                Listening::Polling { since } => {
-                    sleep(POLL_EVERY).await;
-                    if since.elapsed() > LISTEN_EVERY {
-                        *listening = Listening::Unknown;
+                ListenMode::Polling { since } => {
+                    sleep(SERVER_POLL_INTERVAL).await;
+                    if since.elapsed() > LISTEN_RETRY_INTERVAL {
+                        *mode = ListenMode::Unknown;
                     }
                     Ok(())
                 }
-                // `None`: the connection was lost, and so, perhaps, was a notification.
-                Listening::Notified(listener) => match listener.try_recv().await {
+                // `None` means that the connection was lost, possibly with a notification.
+                ListenMode::Notified(listener) => match listener.try_recv().await {
                     Ok(_) => {
-                        // A burst of commits is one change, not one for each of them.
+                        // Several queued notifications are reported as one change.
                         while let Some(Ok(_)) = listener.try_recv().now_or_never() {}
                         Ok(())
                     }
                     Err(error) => {
-                        *listening = Listening::Unknown;
+                        *mode = ListenMode::Unknown;
                         Err(error.into())
                     }
                 },
@@ -147,12 +150,12 @@ impl Source {
     }
 }
 
-/// Listens, and finds out by a notification to itself whether that is of any use.
-async fn listen(pool: &PgPool) -> Result<Listening, StoreError> {
+/// Listens, and tests with a notification to itself that notifications arrive.
+async fn listen(pool: &PgPool) -> Result<ListenMode, StoreError> {
     let mut listener = PgListener::connect_with(pool).await?;
-    let polling = |why: &str| {
-        tracing::info!(why, "changes of the tally are looked for, not notified");
-        Ok(Listening::Polling {
+    let polling = |reason: &str| {
+        tracing::info!(reason, "no notifications; polling for changes of the tally");
+        Ok(ListenMode::Polling {
             since: Instant::now(),
         })
     };
@@ -165,13 +168,13 @@ async fn listen(pool: &PgPool) -> Result<Listening, StoreError> {
     }
     sqlx::raw_sql("NOTIFY tally_changed").execute(pool).await?;
     match timeout(ECHO_TIMEOUT, listener.recv()).await {
-        Ok(Ok(_)) => Ok(Listening::Notified(Box::new(listener))),
+        Ok(Ok(_)) => Ok(ListenMode::Notified(Box::new(listener))),
         Ok(Err(error)) => Err(error.into()),
-        Err(_) => polling("a pooler between gives each transaction another connection"),
+        Err(_) => polling("a pooler gives each transaction another connection"),
     }
 }
 
-/// Differs from the last answer on the same connection when any other connection has committed since.
+/// Returns a number that changes when another connection commits.
 /// Source: <https://www.sqlite.org/pragma.html#pragma_data_version>.
 async fn data_version(reader: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar("PRAGMA data_version")

@@ -1,22 +1,22 @@
-//! What the store counts.
+//! Counts of votes.
 
-/// The running tally: one row per option that was ever voted for.
+/// The running tally: one row per option that ever had a vote.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally(pub Vec<OptionCount>);
 
 /// One option's row of the tally.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct OptionCount {
-    /// The option's key.
+    /// Key of the option.
     pub option: String,
-    /// Its standing votes.
+    /// Number of votes.
     pub votes: i64,
-    /// When the newest ballot for it was cast, in milliseconds since the Unix epoch; 0: unknown.
+    /// Time of the newest ballot for the option in milliseconds since the Unix epoch; 0 if unknown.
     pub last_cast_ms: i64,
 }
 
 impl Tally {
-    /// The standing votes for the option with this key.
+    /// Returns the number of votes for the option with this key.
     #[must_use]
     pub fn votes(&self, key: &str) -> u64 {
         self.0
@@ -26,13 +26,13 @@ impl Tally {
     }
 }
 
-/// How many of the standing votes for one option were cast in one step of the timeline.
+/// Number of the votes for one option that were cast in one step of the timeline.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct TimelinePoint {
-    /// The step's start, in milliseconds since the Unix epoch.
+    /// Start of the step in milliseconds since the Unix epoch.
     pub bucket: i64,
-    /// The option's key.
+    /// Key of the option.
     pub option: String,
-    /// The votes: more than 0.
+    /// Number of votes; positive.
     pub votes: i64,
 }

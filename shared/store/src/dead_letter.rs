@@ -1,24 +1,24 @@
-//! A ballot that can never be stored.
+//! Dead letters: entries that can never be stored as votes.
 
 use jiff::Timestamp;
 
 use poll::ballot::BallotId;
 
-/// What the queue handed out, and why it is no vote.
+/// An entry of the queue that is no valid ballot, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// Its place in the queue.
+    /// Id of the entry.
     pub id: BallotId,
-    /// Why it can never be stored.
+    /// Reason why it can never be stored.
     pub reason: String,
-    /// Its fields, as JSON.
+    /// Fields of the entry as JSON.
     pub payload: String,
-    /// When a worker gave it up, to the millisecond.
+    /// Time when a worker rejected it, in milliseconds.
     pub received_at: Timestamp,
 }
 
 impl DeadLetter {
-    /// A dead letter of a ballot that is given up now. `payload` is its fields, as JSON.
+    /// Creates a dead letter, rejected now. `payload` is the fields of the entry as JSON.
     #[must_use]
     pub fn new(id: BallotId, payload: String, reason: &impl ToString) -> Self {
         Self {
@@ -30,7 +30,7 @@ impl DeadLetter {
     }
 }
 
-/// As both backends keep it.
+/// Row of both backends.
 #[derive(sqlx::FromRow)]
 pub(super) struct Row {
     ballot: String,
@@ -39,7 +39,7 @@ pub(super) struct Row {
     received_ms: i64,
 }
 
-/// Rows whose id somebody else wrote by hand are left out: they are not ours.
+/// Converts rows. Rows with an invalid id, which was written by hand, are left out.
 pub(super) fn from_rows(rows: Vec<Row>) -> Vec<DeadLetter> {
     let letter = |row: Row| {
         Some(DeadLetter {
@@ -54,7 +54,7 @@ pub(super) fn from_rows(rows: Vec<Row>) -> Vec<DeadLetter> {
     letters
 }
 
-/// Only a time that somebody wrote by hand can be out of range.
+/// Converts a time. Only a time that was written by hand can be out of range.
 fn to_millisecond(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or_default()
 }

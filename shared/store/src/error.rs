@@ -1,45 +1,45 @@
-//! What goes wrong in a store, and whether trying again can help.
+//! Errors of the store and their classes.
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
 use sqlx::{error::DatabaseError, migrate::MigrateError};
 
-/// The store did not do what it was asked.
+/// Reason why an operation on the store failed.
 #[derive(Clone, Debug)]
 pub struct StoreError {
-    /// Whether trying again can help.
+    /// Class of the error.
     pub class: ErrorClass,
-    /// Which store it is.
-    place: Option<Arc<str>>,
+    /// Location of the store.
+    location: Option<Arc<str>>,
     message: String,
-    is_about_tables: bool,
+    is_schema_error: bool,
 }
 
 impl std::error::Error for StoreError {}
 
-/// The store, the variable that names it, and what it said.
+/// Formats the location of the store, the setting that names it, and the message.
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = self.place.as_deref().unwrap_or("the store");
-        write!(f, "{place}: {}", self.message)
+        let location = self.location.as_deref().unwrap_or("the store");
+        write!(f, "{location}: {}", self.message)
     }
 }
 
-/// Whether trying again can help.
+/// Class of an error: retryable or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorClass {
-    /// It can: the store is away, busy, or not set up yet.
+    /// Retryable: the store is unreachable, busy, or not set up.
     Transient,
-    /// It can; the store did not answer in time.
+    /// Retryable: no reply within the timeout.
     Timeout,
-    /// It cannot: the data itself is refused.
+    /// Not retryable: the store rejects the data.
     Permanent,
 }
 
 impl ErrorClass {
     pub(super) const ALL: [Self; 3] = [Self::Transient, Self::Timeout, Self::Permanent];
 
-    /// The label of the metric, and the type of the error in traces.
+    /// Returns the value of the metric's label and of the error type in traces.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -54,9 +54,9 @@ impl StoreError {
     fn new(class: ErrorClass, message: impl Into<String>) -> Self {
         Self {
             class,
-            place: None,
+            location: None,
             message: message.into(),
-            is_about_tables: false,
+            is_schema_error: false,
         }
     }
 
@@ -64,9 +64,9 @@ impl StoreError {
         Self::new(ErrorClass::Timeout, format!("no answer within {limit:?}"))
     }
 
-    pub(super) fn unanswered(limit: Duration) -> Self {
+    pub(super) fn connect_timeout(limit: Duration) -> Self {
         let message = format!(
-            "no connection within {limit:?}: the server is too busy or cannot be reached, or what listens there is no Postgres"
+            "no connection within {limit:?}: the server is overloaded or unreachable, or the port is not that of Postgres"
         );
         Self::new(ErrorClass::Timeout, message)
     }
@@ -79,17 +79,17 @@ impl StoreError {
         Self::new(ErrorClass::Permanent, message)
     }
 
-    /// The same, at this place.
-    pub(super) fn at(self, place: &Arc<str>) -> Self {
+    /// Sets the location.
+    pub(super) fn with_location(self, location: &Arc<str>) -> Self {
         Self {
-            place: Some(place.clone()),
+            location: Some(location.clone()),
             ..self
         }
     }
 
-    /// The same, for what may be mended at the server.
+    /// Makes a permanent error transient: for causes that can be fixed on the server.
     #[must_use]
-    pub fn that_may_pass(self) -> Self {
+    pub fn into_retryable(self) -> Self {
         let class = match self.class {
             ErrorClass::Permanent => ErrorClass::Transient,
             other => other,
@@ -97,18 +97,18 @@ impl StoreError {
         Self { class, ..self }
     }
 
-    /// The same, with more in front of the message.
+    /// Adds a prefix to the message.
     #[must_use]
-    pub fn because(self, what: &str) -> Self {
+    pub fn with_context(self, context: &str) -> Self {
         Self {
-            message: format!("{what}: {}", self.message),
+            message: format!("{context}: {}", self.message),
             ..self
         }
     }
 
-    /// Returns true if tables, columns or functions are missing, or are others than they should be.
-    pub(super) fn is_about_tables(&self) -> bool {
-        self.is_about_tables
+    /// Returns true if tables, columns or functions are missing or differ from the expected ones.
+    pub(super) fn is_schema_error(&self) -> bool {
+        self.is_schema_error
     }
 }
 
@@ -122,10 +122,10 @@ impl From<sqlx::Error> for StoreError {
             _ => ErrorClass::Transient,
         };
         let message = message(&error);
-        let is_about_tables = code
+        let is_schema_error = code
             .is_some_and(|code| is_missing_table(code) || (code == "1" && is_no_such(&message)));
         Self {
-            is_about_tables,
+            is_schema_error,
             ..Self::new(class, message)
         }
     }
@@ -135,77 +135,77 @@ impl From<MigrateError> for StoreError {
     fn from(error: MigrateError) -> Self {
         match error {
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
-            other => Self::permanent(format!("its tables cannot be brought up to date: {other}")),
+            other => Self::permanent(format!("its tables cannot be migrated: {other}")),
         }
     }
 }
 
-/// Describes an error, with advice for operators where the server's own words have none.
+/// Describes an error and adds advice for operators.
 fn message(error: &sqlx::Error) -> String {
     use sqlx::Error::{Configuration, Database, Io, PoolTimedOut, Protocol, Tls};
     match error {
-        Database(refusal) => {
-            let said = refusal.message();
-            format!("{said}{}", refusal.code().as_deref().map_or("", advice))
+        Database(error) => {
+            let text = error.message();
+            format!("{text}{}", error.code().as_deref().map_or("", advice))
         }
-        Io(error) => of_io(error),
-        Tls(error) => of_tls(&error.to_string()),
-        Protocol(said) => format!(
-            "what answers does not speak Postgres' protocol ({said}); the port must be that of Postgres"
+        Io(error) => io_message(error),
+        Tls(error) => tls_message(&error.to_string()),
+        Protocol(text) => format!(
+            "the server does not speak Postgres' protocol ({text}); the port must be that of Postgres"
         ),
-        PoolTimedOut => "all connections were in use for too long; there are as many as \
-                         STORE_MAX_CONNECTIONS says"
-            .into(),
+        PoolTimedOut => {
+            "no connection became free in time; STORE_MAX_CONNECTIONS limits their number".into()
+        }
         Configuration(error) => error.to_string(),
         other => other.to_string(),
     }
 }
 
-fn of_io(error: &io::Error) -> String {
-    let said = error.to_string();
+fn io_message(error: &io::Error) -> String {
+    let text = error.to_string();
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "nothing listens there (connection refused)".into(),
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
-            format!("the connection was closed ({said})")
+            format!("the connection was closed ({text})")
         }
-        // The standard library has no kind for it.
-        _ if said.contains("lookup address") => format!("there is no host of that name ({said})"),
-        _ if said.contains("certificate") => of_tls(&said),
-        _ => said,
+        // The standard library has no error kind for this.
+        _ if text.contains("lookup address") => format!("there is no host of that name ({text})"),
+        _ if text.contains("certificate") => tls_message(&text),
+        _ => text,
     }
 }
 
-fn of_tls(said: &str) -> String {
-    if said.contains("certificate") {
+fn tls_message(text: &str) -> String {
+    if text.contains("certificate") {
         format!(
-            "its TLS certificate is not trusted ({said}); sslrootcert=FILE in DATABASE_URL must name the authority \
+            "its TLS certificate is not trusted ({text}); sslrootcert=FILE in DATABASE_URL must name the authority \
              that signed it, and the host must be one that it names"
         )
     } else {
-        format!("{said}; sslmode in DATABASE_URL must fit what the server speaks")
+        format!("{text}; sslmode in DATABASE_URL must match the server's TLS setting")
     }
 }
 
-/// What an operator can do about it, where the server's own words do not say.
+/// Returns advice where the server's own message has none.
 fn advice(code: &str) -> &'static str {
     match code {
         "28P01" => "; DATABASE_URL must name a user and password that this server knows",
         "28000" => {
-            "; DATABASE_URL must name a user and password, and an sslmode, that this server lets in"
+            "; DATABASE_URL must name a user and password, and an sslmode, that this server accepts"
         }
-        "3D000" => "; DATABASE_URL must name a database that is there",
-        "42501" => "; the user in DATABASE_URL has not all the rights that this service needs",
+        "3D000" => "; DATABASE_URL must name a database that exists",
+        "42501" => "; the user in DATABASE_URL lacks permissions that this service needs",
         "25006" => "; the server takes no writes, and DATABASE_URL must name one that does",
         "53300" => {
-            "; raise max_connections at the server, or lower STORE_MAX_CONNECTIONS or the number of services"
+            "; raise max_connections on the server, or lower STORE_MAX_CONNECTIONS or the number of services"
         }
         _ => "",
     }
 }
 
-/// The data is refused: Postgres' classes 22 (data exception) and 23 (integrity constraint violation), and SQLite's
-/// constraint (19) and datatype mismatch (20) with their extended codes. All else may pass: the server may come back,
-/// get room, be repaired. Sources: <https://www.postgresql.org/docs/current/errcodes-appendix.html>,
+/// Returns true if the data is rejected: Postgres' classes 22 (data exception) and 23 (integrity constraint violation), and
+/// SQLite's constraint (19) and datatype mismatch (20) with their extended codes. All other errors are retryable: the server
+/// may come back, get free space or be repaired. Sources: <https://www.postgresql.org/docs/current/errcodes-appendix.html>,
 /// <https://www.sqlite.org/rescode.html>.
 fn is_permanent(code: &str) -> bool {
     if code.len() == 5 {
@@ -215,12 +215,13 @@ fn is_permanent(code: &str) -> bool {
         .is_ok_and(|code| matches!(code & 0xff, 19 | 20))
 }
 
-/// Undefined table, column, function and schema, and a table without the constraint that ON CONFLICT names.
+/// Returns true for an undefined table, column, function or schema, and for a table without the constraint that ON CONFLICT
+/// names.
 fn is_missing_table(code: &str) -> bool {
     matches!(code, "42P01" | "42703" | "42883" | "3F000" | "42P10")
 }
 
-/// SQLite has one code for all errors of a statement.
+/// Returns true if a table or column is missing: SQLite has one code for all errors of a statement.
 fn is_no_such(message: &str) -> bool {
     message.starts_with("no such ")
 }
@@ -230,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_refused_data_is_given_up() {
+    fn only_rejected_data_is_a_permanent_error() {
         for code in ["22021", "22001", "23505", "275", "1555", "19", "20"] {
             assert!(is_permanent(code), "{code}");
         }

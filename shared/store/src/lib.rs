@@ -1,7 +1,7 @@
-//! The store: every voter's standing vote, the running tally, and what could not be stored.
+//! The store: every voter's vote, the running tally, and dead letters.
 //!
-//! Two backends with one behaviour, chosen by the URL: an embedded SQLite file, or Postgres. `tests/store_contract.rs`
-//! holds what both promise.
+//! Two backends with the same behaviour, chosen by the URL: an embedded SQLite file, or Postgres. `tests/store_contract.rs`
+//! tests the contract of both.
 
 mod admin;
 mod changes;
@@ -9,12 +9,12 @@ mod counts;
 mod dead_letter;
 mod error;
 mod metrics;
+mod migration_state;
 mod postgres;
-mod preparation;
 mod progress;
 mod settings;
+mod spans;
 mod sqlite;
-mod traced;
 mod url;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -22,38 +22,38 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use prometheus::Registry;
 
-pub use admin::{Comparison, CountDifference, Counts, Replayed, StandingVote};
+pub use admin::{Comparison, CountDifference, Counts, Replayed, StoredVote};
 pub use changes::Changes;
 pub use counts::{OptionCount, Tally, TimelinePoint};
 pub use dead_letter::DeadLetter;
 use embedded::{Database, OpenError};
 pub use error::{ErrorClass, StoreError};
 pub use metrics::StoreMetrics;
+use migration_state::MigrationState;
 use poll::ballot::{CastBallot, VoterId};
 use postgres::PostgresStore;
-use preparation::Preparation;
 pub use progress::{ProgressReport, WorkerProgress};
 use service::probe::Check;
 pub use settings::{InvalidStoreSettings, StoreSettings};
+use spans::DatabaseName;
 use sqlite::SqliteStore;
 use telemetry::metrics::ServiceMetrics;
-use traced::DatabaseName;
-pub use url::{InvalidStoreUrl, StoreUrl, unchecked};
+pub use url::{InvalidStoreUrl, StoreUrl};
 
-/// The finest step of the timeline, in milliseconds.
+/// Smallest step of the timeline in milliseconds.
 pub const TIMELINE_STEP_MS: i64 = 10_000;
 
-/// The age at which a worker's report is removed by another worker's.
+/// Age after which a worker's report is removed by the report of another worker.
 pub const REPORT_RETENTION: Duration = Duration::from_mins(10);
 
-/// How to reach and use the store.
+/// Configuration of the store.
 #[derive(Clone, Debug)]
 pub struct StoreConfig {
-    /// Where it is.
+    /// The store's server or file.
     pub url: StoreUrl,
-    /// How long one transaction may take at most. Past that its connection is thrown away.
+    /// Timeout of one transaction. After it the connection is closed.
     pub timeout: Duration,
-    /// How many connections to Postgres one process holds at most.
+    /// Maximum number of this process' connections to Postgres.
     pub max_connections: u32,
 }
 
@@ -61,10 +61,10 @@ pub struct StoreConfig {
 #[derive(Clone)]
 pub struct Store {
     backend: Backend,
-    /// The place and the setting that names it, for messages.
-    place: Arc<str>,
+    /// Location and the setting that names it, for messages.
+    location: Arc<str>,
     name: Arc<DatabaseName>,
-    preparation: Preparation,
+    migration_state: MigrationState,
 }
 
 #[derive(Clone)]
@@ -75,17 +75,17 @@ enum Backend {
     Postgres(PostgresStore),
 }
 
-/// What became of a batch of ballots.
+/// Outcome of storing a batch of ballots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// Ballots that became their voter's vote, or would have, had the same batch not held a newer one.
+    /// Number of ballots that became their voter's vote, or were replaced by a newer ballot of the same batch.
     pub applied: u64,
-    /// Ballots that came after a newer or the very same one had been stored.
+    /// Number of ballots that changed nothing: a newer ballot or the same one was stored before.
     pub stale: u64,
 }
 
 impl Store {
-    /// Opens the store. A Postgres that does not answer yet is no error here: calls fail until it does.
+    /// Opens the store. An unreachable Postgres is no error here: operations fail until it is reachable.
     ///
     /// # Errors
     /// The embedded file cannot be used.
@@ -93,7 +93,7 @@ impl Store {
         Self::open_with(config, StoreMetrics::for_classes(&Registry::new())).await
     }
 
-    /// The same for a service, whose metrics then tell of it.
+    /// Opens the store for a service and adds its metrics to those of the service.
     ///
     /// # Errors
     /// The embedded file cannot be used.
@@ -103,8 +103,8 @@ impl Store {
     ) -> Result<Self, OpenError> {
         let metrics = StoreMetrics::for_classes(&service.registry);
         let store = Self::open_with(config, metrics).await?;
-        let measured = store.clone();
-        service.on_scrape(move || measured.count_connections());
+        let observed = store.clone();
+        service.on_scrape(move || observed.update_connection_gauges());
         Ok(store)
     }
 
@@ -114,25 +114,25 @@ impl Store {
                 Backend::Sqlite(SqliteStore::new(Database::open(path).await?, metrics))
             }
             StoreUrl::Postgres(options) => {
-                if let Some(connection) = unchecked(options) {
-                    tracing::info!(connection, "what DATABASE_URL says of TLS");
+                if let Some(tls) = url::unverified_tls(options) {
+                    tracing::info!(tls, "the connection to the store is not fully verified");
                 }
                 Backend::Postgres(PostgresStore::new((**options).clone(), config, metrics))
             }
         };
         Ok(Self {
             backend,
-            place: format!("{} (DATABASE_URL)", config.url).into(),
+            location: format!("{} (DATABASE_URL)", config.url).into(),
             name: Arc::new(DatabaseName::of(&config.url)),
-            preparation: Preparation::default(),
+            migration_state: MigrationState::default(),
         })
     }
 
-    fn count_connections(&self) {
+    fn update_connection_gauges(&self) {
         match &self.backend {
             Backend::Sqlite(store) => {
                 let database = store.database();
-                let (all, idle) = database.connections();
+                let (all, idle) = database.connection_counts();
                 self.metrics().set_connections(all, idle);
             }
             Backend::Postgres(store) => {
@@ -150,39 +150,39 @@ impl Store {
     }
 
     fn record_error<T>(&self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
-        let outcome = outcome.map_err(|error| error.at(&self.place));
+        let outcome = outcome.map_err(|error| error.with_location(&self.location));
         if let Err(error) = &outcome
-            && error.is_about_tables()
+            && error.is_schema_error()
         {
-            self.preparation.invalidate();
+            self.migration_state.invalidate();
         }
         self.metrics().record_error(outcome)
     }
 
-    /// Brings the tables up to date, under a lock, so that any number of services may call this at once.
+    /// Migrates the tables, under a lock: several services may call this at the same time.
     ///
     /// # Errors
-    /// [`ErrorClass::Permanent`] where only another version of this program can help: the tables are of a newer one.
+    /// [`ErrorClass::Permanent`] if the tables were created by a newer version of this program.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let prepared = self.record_error(match &self.backend {
-            Backend::Sqlite(_) => Ok(()), // done when it was opened
+        let migrated = self.record_error(match &self.backend {
+            Backend::Sqlite(_) => Ok(()), // migrated when it was opened
             Backend::Postgres(store) => Box::pin(store.migrate()).await,
         });
-        self.preparation.record(&prepared);
-        prepared
+        self.migration_state.record(&migrated);
+        migrated
     }
 
-    /// Does the same if the tables may not be up to date: before the first use, and after an error that says so, as when
-    /// the database was made anew.
+    /// Migrates the tables unless they are known to be up to date. They are not before the first migration and after an error
+    /// about missing tables, as when the database was created again.
     ///
     /// # Errors
-    /// As of [`Self::prepare`].
-    pub async fn ensure_prepared(&self) -> Result<(), StoreError> {
-        if self.preparation.is_done() {
+    /// Those of [`Self::migrate`].
+    pub async fn ensure_migrated(&self) -> Result<(), StoreError> {
+        if self.migration_state.is_up_to_date() {
             return Ok(());
         }
-        let _turn = self.preparation.turn().await;
-        if self.preparation.is_done() {
+        let _lock = self.migration_state.lock().await;
+        if self.migration_state.is_up_to_date() {
             return Ok(());
         }
         self.migrate().await
@@ -190,31 +190,30 @@ impl Store {
 
     /// Returns true if the tables are up to date, as far as is known.
     #[must_use]
-    pub fn is_prepared(&self) -> bool {
-        self.preparation.is_done()
+    pub fn is_migrated(&self) -> bool {
+        self.migration_state.is_up_to_date()
     }
 
-    /// Stores ballots and dead letters in one transaction, together with the counts they change.
+    /// Stores ballots and dead letters in one transaction, together with the counts that they change.
     ///
-    /// Of each voter's ballots the one with the greatest id stands in the end, in whatever order and however often they
-    /// are handed in.
+    /// The ballot with the greatest id becomes its voter's vote, regardless of the order and the number of deliveries.
     ///
     /// # Errors
-    /// Nothing was stored; or, after a timeout or a broken connection, perhaps all of it. Doing it again is safe.
+    /// Nothing was stored; or, after a timeout or a broken connection, possibly all of it. It is safe to retry.
     pub async fn upsert_ballots(
         &self,
         ballots: &[CastBallot],
         dead: &[DeadLetter],
     ) -> Result<Applied, StoreError> {
         let newest = newest_per_voter(ballots);
-        // In a box: where it is awaited there would be room for it several times over.
-        let applying = Box::pin(async {
+        // Boxed: the future is large, and the callers' futures would contain it several times.
+        let upsert = Box::pin(async {
             match &self.backend {
                 Backend::Sqlite(store) => store.upsert_ballots(&newest, dead).await,
                 Backend::Postgres(store) => store.upsert_ballots(&newest, dead).await,
             }
         });
-        let changed = self.record_error(self.name.insert(ballots.len(), applying).await)?;
+        let changed = self.record_error(self.name.insert(ballots.len(), upsert).await)?;
         let superseded = (ballots.len() - newest.len()) as u64;
         Ok(Applied {
             applied: changed + superseded,
@@ -222,10 +221,10 @@ impl Store {
         })
     }
 
-    /// The running tally of every option that was ever voted for, in the order of their keys.
+    /// Returns the running tally: every option that ever had a vote, in the order of their keys.
     ///
     /// # Errors
-    /// The store does not answer.
+    /// The store is unreachable.
     pub async fn tally(&self) -> Result<Tally, StoreError> {
         self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.tally().await,
@@ -233,10 +232,10 @@ impl Store {
         })
     }
 
-    /// The standing votes by when they were cast, in steps of `step` (a multiple of [`TIMELINE_STEP_MS`]), oldest first.
+    /// Returns the votes by the time when they were cast, in steps of `step` (a multiple of [`TIMELINE_STEP_MS`]), oldest first.
     ///
     /// # Errors
-    /// The store does not answer.
+    /// The store is unreachable.
     pub async fn timeline(
         &self,
         from: Timestamp,
@@ -251,10 +250,10 @@ impl Store {
         })
     }
 
-    /// The first and the last moment on the timeline; `None`: it is empty.
+    /// Returns the first and the last step of the timeline; `None` if it is empty.
     ///
     /// # Errors
-    /// The store does not answer.
+    /// The store is unreachable.
     pub async fn timeline_extent(&self) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
         let extent = self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.timeline_extent().await,
@@ -268,10 +267,10 @@ impl Store {
         }))
     }
 
-    /// What could not be stored as a vote, in the order it came.
+    /// Returns the dead letters in the order of their ids.
     ///
     /// # Errors
-    /// The store does not answer.
+    /// The store is unreachable.
     pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
         self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.dead_letters().await,
@@ -279,11 +278,10 @@ impl Store {
         })
     }
 
-    /// Leaves word of how far this worker is, in the place of its last report, and removes reports of workers that have
-    /// been silent for [`REPORT_RETENTION`].
+    /// Replaces this worker's progress report, and removes reports of other workers that are older than [`REPORT_RETENTION`].
     ///
     /// # Errors
-    /// The store does not answer.
+    /// The store is unreachable.
     pub async fn report_progress(&self, progress: &WorkerProgress) -> Result<(), StoreError> {
         self.record_error(match &self.backend {
             Backend::Sqlite(store) => Box::pin(store.report_progress(progress)).await,
@@ -291,10 +289,10 @@ impl Store {
         })
     }
 
-    /// The last report of every worker, also of those that are gone.
+    /// Returns the last report of every worker, including workers that have ended.
     ///
     /// # Errors
-    /// The store does not answer.
+    /// The store is unreachable.
     pub async fn progress(&self) -> Result<Vec<ProgressReport>, StoreError> {
         self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.progress().await,
@@ -302,10 +300,10 @@ impl Store {
         })
     }
 
-    /// Checks that a ballot like this one would be stored, without storing it.
+    /// Checks that this ballot could be stored, without storing it.
     ///
     /// # Errors
-    /// It would not be, or the store does not answer.
+    /// It could not, or the store is unreachable.
     pub async fn try_upsert(&self, ballot: &CastBallot) -> Result<(), StoreError> {
         self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.try_upsert(ballot).await,
@@ -316,69 +314,74 @@ impl Store {
     /// Checks that the tally can be read.
     ///
     /// # Errors
-    /// It cannot, or the tables could not be brought up to date.
+    /// It cannot, or the last migration failed.
     pub async fn probe(&self) -> Result<(), StoreError> {
-        self.ensure_usable()?;
+        self.check_migrated()?;
         self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.probe().await,
-            Backend::Postgres(store) => store.probe(self.preparation.is_done()).await,
+            Backend::Postgres(store) => store.probe(self.migration_state.is_up_to_date()).await,
         })
     }
 
     /// Checks that votes can be stored.
     ///
     /// # Errors
-    /// They cannot, or the tables could not be brought up to date.
+    /// They cannot, or the last migration failed.
     pub async fn probe_writes(&self) -> Result<(), StoreError> {
-        self.ensure_usable()?;
+        self.check_migrated()?;
         self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.probe_writes().await,
-            Backend::Postgres(store) => store.probe_writes(self.preparation.is_done()).await,
+            Backend::Postgres(store) => {
+                store
+                    .probe_writes(self.migration_state.is_up_to_date())
+                    .await
+            }
         })
     }
 
-    /// Returns the check that fails where the embedded file is no longer at its path.
+    /// Returns a failed check if the embedded file is no longer at its path.
     #[must_use]
-    pub fn removed(&self) -> Option<Check> {
+    pub fn missing_file_check(&self) -> Option<Check> {
         match &self.backend {
-            Backend::Sqlite(store) => store.database().removed("store"),
+            Backend::Sqlite(store) => store.database().missing_file_check("store"),
             Backend::Postgres(_) => None,
         }
     }
 
-    /// Fails with the reason that keeps the tables from being used: it says more than what then fails.
-    fn ensure_usable(&self) -> Result<(), StoreError> {
-        self.preparation.failure().map_or(Ok(()), Err)
+    /// Returns the error of the last migration: it says more than the error of a statement on missing tables.
+    fn check_migrated(&self) -> Result<(), StoreError> {
+        self.migration_state.last_error().map_or(Ok(()), Err)
     }
 
-    /// Writes what is kept beside the embedded file into it; to be called when nothing writes any more.
-    pub async fn settle(&self) {
+    /// Moves the write-ahead log of an embedded file into the file. To be called after the last write.
+    pub async fn checkpoint(&self) {
         if let Backend::Sqlite(store) = &self.backend {
-            store.database().settle().await;
+            store.database().checkpoint().await;
         }
     }
 
-    /// Tells when the counts may have changed.
+    /// Returns a listener for changes of the counts.
     #[must_use]
     pub fn changes(&self) -> Changes {
         match &self.backend {
             Backend::Sqlite(store) => {
-                Changes::of_file(store.database(), self.metrics(), &self.place)
+                Changes::of_file(store.database(), self.metrics(), &self.location)
             }
             Backend::Postgres(store) => {
-                Changes::of_server(store.pool(), self.metrics(), &self.place)
+                Changes::of_server(store.pool(), self.metrics(), &self.location)
             }
         }
     }
 }
 
-/// A statement may touch a row once only; and rows locked in the order of their voters cannot deadlock.
+/// Returns the newest ballot of each voter in the order of the voters. A statement can change a row only once, and rows that
+/// are locked in the same order cannot deadlock.
 fn newest_per_voter(ballots: &[CastBallot]) -> Vec<&CastBallot> {
     let mut newest: HashMap<VoterId, &CastBallot> = HashMap::with_capacity(ballots.len());
     for cast in ballots {
-        let standing = newest.entry(cast.ballot.voter).or_insert(cast);
-        if cast.id > standing.id {
-            *standing = cast;
+        let current = newest.entry(cast.ballot.voter).or_insert(cast);
+        if cast.id > current.id {
+            *current = cast;
         }
     }
     let mut newest: Vec<_> = newest.into_values().collect();

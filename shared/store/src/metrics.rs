@@ -1,4 +1,4 @@
-//! What a service sees of its database.
+//! Metrics of a service's database.
 
 use prometheus::{Histogram, HistogramTimer, IntCounterVec, IntGaugeVec, Registry};
 
@@ -6,19 +6,19 @@ use super::{ErrorClass, StoreError};
 use telemetry::metrics::LATENCY_SECONDS;
 
 telemetry::metrics! {
-    /// What a service measures of its database.
+    /// Metrics of the database of a service.
     pub struct StoreMetrics {
-        /// Connections of this process to the database, by state: idle, or used.
+        /// Connections of this process to the database, by state: idle or used.
         pub db_pool_connections: IntGaugeVec["state"],
-        /// Seconds that work waited for a connection.
+        /// Time that transactions waited for a connection, in seconds.
         pub db_pool_wait_seconds: Histogram => LATENCY_SECONDS,
-        /// Work that the database did not do, by class: transient (it is away, busy or not set up), timeout, permanent (it refuses the data).
+        /// Failed database operations by class: transient (unreachable, busy or not set up), timeout, permanent (the data is rejected).
         pub db_errors_total: IntCounterVec["class"],
     }
 }
 
 impl StoreMetrics {
-    /// The metrics, with everything that can be counted at 0.
+    /// Creates the metrics with all label values at 0.
     #[must_use]
     pub fn for_classes(registry: &Registry) -> Self {
         let metrics = Self::new(registry);
@@ -39,8 +39,8 @@ impl StoreMetrics {
         }
     }
 
-    /// Measures a wait for a connection, also one that is given up: until the timer is dropped.
-    pub(super) fn waiting(&self) -> HistogramTimer {
+    /// Starts the timer of a wait for a connection. Dropping it records the time, also of a wait that is cancelled.
+    pub(super) fn start_wait_timer(&self) -> HistogramTimer {
         self.db_pool_wait_seconds.start_timer()
     }
 

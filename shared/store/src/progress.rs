@@ -1,4 +1,4 @@
-//! The progress of the workers, which they report in the store.
+//! Progress reports of the workers, stored in the store.
 
 use std::time::Duration;
 
@@ -6,32 +6,32 @@ use jiff::Timestamp;
 
 use super::REPORT_RETENTION;
 
-/// Clocks of one server are read one after the other.
+/// Tolerance for two reads of the same clock.
 const CLOCK_TOLERANCE_MS: i64 = 1000;
 
-/// The progress of one worker, as it reports it.
+/// Progress that a worker reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerProgress {
-    /// The worker's name among all workers.
+    /// Worker's name, unique among all workers.
     pub worker: String,
-    /// The time of the last stored batch; `None` if there was none since the start.
+    /// Time of the last stored batch; `None` if there was none since the start.
     pub last_batch_at: Option<Timestamp>,
-    /// The age of the oldest ballot in the queue; zero if the queue is empty.
-    pub oldest_waits: Duration,
+    /// Age of the oldest ballot in the queue; zero if the queue is empty.
+    pub oldest_ballot_age: Duration,
 }
 
-/// A report of one worker, as it is read.
+/// Stored progress report of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProgressReport {
-    /// The time of the report, by the store's clock.
+    /// Time of the report by the store's clock.
     pub reported_at: Timestamp,
-    /// The age of the report, by the same clock.
+    /// Age of the report by the same clock.
     pub age: Duration,
-    /// The age of the oldest ballot in the queue at that time; zero if the queue was empty.
-    pub oldest_waits: Duration,
+    /// Age of the oldest ballot in the queue at that time; zero if the queue was empty.
+    pub oldest_ballot_age: Duration,
 }
 
-/// As both backends keep it, in milliseconds.
+/// Row of both backends, in milliseconds.
 #[derive(sqlx::FromRow)]
 #[expect(clippy::struct_field_names, reason = "they are the table's columns")]
 pub(super) struct ProgressRow {
@@ -43,7 +43,7 @@ pub(super) struct ProgressRow {
 impl ProgressRow {
     fn report(&self) -> Option<ProgressReport> {
         let duration = |ms: i64| Duration::from_millis(ms.max(0).unsigned_abs());
-        // Reported before the clock was set back, so nobody knows when.
+        // Reported before the clock was set back: the age is unknown.
         let age = if self.age_ms < -CLOCK_TOLERANCE_MS {
             REPORT_RETENTION
         } else {
@@ -52,7 +52,7 @@ impl ProgressRow {
         Some(ProgressReport {
             reported_at: Timestamp::from_millisecond(self.reported_ms).ok()?,
             age,
-            oldest_waits: duration(self.oldest_waits_ms),
+            oldest_ballot_age: duration(self.oldest_waits_ms),
         })
     }
 }
@@ -66,8 +66,8 @@ impl WorkerProgress {
         self.last_batch_at.map(Timestamp::as_millisecond)
     }
 
-    pub(super) fn oldest_waits_ms(&self) -> i64 {
-        i64::try_from(self.oldest_waits.as_millis()).unwrap_or(i64::MAX)
+    pub(super) fn oldest_ballot_age_ms(&self) -> i64 {
+        i64::try_from(self.oldest_ballot_age.as_millis()).unwrap_or(i64::MAX)
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_from_before_the_clock_was_set_back_is_an_old_one() {
+    fn a_report_from_before_the_clock_was_set_back_is_old() {
         let age = |age_ms| {
             let row = ProgressRow {
                 reported_ms: 0,

@@ -1,4 +1,4 @@
-//! The settings of the store.
+//! Settings of the store.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -8,33 +8,33 @@ use embedded::DataSettings;
 
 use crate::{InvalidStoreUrl, StoreConfig, StoreUrl};
 
-/// Where the store is.
+/// Settings of the store.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Storage")]
 pub struct StoreSettings {
-    /// The store: sqlite://FILE or postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…; if not set, the file
+    /// URL of the store: sqlite://FILE or postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…; by default the file
     /// voting.db in DATA_DIR
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
 
-    /// A file that holds the DATABASE_URL, for secrets
+    /// File that contains the DATABASE_URL, for secrets
     #[arg(long, env = "DATABASE_URL_FILE", conflicts_with = "database_url")]
     pub database_url_file: Option<PathBuf>,
 
-    /// How long one transaction with the store may take
+    /// Timeout of one transaction with the store
     #[arg(long, env = "STORE_TIMEOUT", default_value = "5s", value_parser = duration)]
     pub store_timeout: Duration,
 
-    /// How many connections to Postgres to hold at most
+    /// Maximum number of connections to Postgres
     #[arg(long, env = "STORE_MAX_CONNECTIONS", default_value = "4", value_parser = whole_number(3_u32..=100))]
     pub store_max_connections: u32,
 }
 
 impl StoreSettings {
-    /// The store these settings name.
+    /// Returns the configuration of the store.
     ///
     /// # Errors
-    /// The URL names no store, or its file cannot be read.
+    /// The URL is invalid, or its file cannot be read.
     pub fn config(&self, data: &DataSettings) -> Result<StoreConfig, InvalidStoreSettings> {
         let url = secret(
             "DATABASE_URL",
@@ -53,13 +53,13 @@ impl StoreSettings {
     }
 }
 
-/// Settings that name no store.
+/// Error of invalid settings.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidStoreSettings {
-    /// The store's URL.
+    /// The URL is invalid.
     #[error("DATABASE_URL")]
     Url(#[from] InvalidStoreUrl),
-    /// The file that holds the URL.
+    /// The file that contains the URL cannot be read.
     #[error(transparent)]
     Secret(#[from] InvalidSecret),
 }

@@ -12,7 +12,7 @@ use super::{
 use embedded::{Database, WriteTransaction};
 use poll::ballot::CastBallot;
 
-/// Tables of the embedded database. Cloning is cheap.
+/// The store's tables in the embedded database. Cloning is cheap.
 #[derive(Clone)]
 pub struct SqliteStore {
     database: Database,
@@ -29,12 +29,12 @@ impl SqliteStore {
     }
 
     pub(super) async fn reader(&self) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
-        let _waiting = self.metrics.waiting();
+        let _timer = self.metrics.start_wait_timer();
         self.database.readers().acquire().await
     }
 
     pub(super) async fn write(&self) -> Result<WriteTransaction, sqlx::Error> {
-        let _waiting = self.metrics.waiting();
+        let _timer = self.metrics.start_wait_timer();
         self.database.write().await
     }
 
@@ -86,7 +86,7 @@ impl SqliteStore {
     }
 
     pub(super) async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
-        // unixepoch has whole seconds or a fraction that is rounded; julianday is exact to the millisecond.
+        // unixepoch has whole seconds or a rounded fraction; julianday is exact to the millisecond.
         let rows = sqlx::query_as(
             "SELECT ballot, reason, payload,
                  coalesce(CAST(round((julianday(received_at) - 2440587.5) * 86400000) AS INTEGER), 0) AS received_ms
@@ -116,7 +116,7 @@ impl SqliteStore {
         .bind(&progress.worker)
         .bind(now_ms())
         .bind(progress.last_batch_ms())
-        .bind(progress.oldest_waits_ms())
+        .bind(progress.oldest_ballot_age_ms())
         .execute(&mut *write)
         .await?;
         write.commit().await?;
@@ -143,19 +143,20 @@ impl SqliteStore {
         Ok(self.database.probe().await?)
     }
 
-    /// Checks that a ballot like this one would be stored.
+    /// Upserts a ballot and rolls back.
     pub(super) async fn try_upsert(&self, ballot: &CastBallot) -> Result<(), StoreError> {
         let mut write = self.write().await?;
         upsert(&mut write, &[ballot]).await.map(drop)
     }
 }
 
-/// All who use the file are on one machine and share its clock.
+/// Returns the time by the clock of the machine, which all processes with the file share.
 fn now_ms() -> i64 {
     Timestamp::now().as_millisecond()
 }
 
-/// The guard keeps the newest vote in whatever order ballots arrive; triggers keep the counts in the same transaction.
+/// Upserts votes. The WHERE clause keeps the vote with the greatest id, regardless of the order of arrival; triggers update
+/// the counts in the same transaction.
 pub(super) async fn upsert(
     write: &mut SqliteConnection,
     newest: &[&CastBallot],
@@ -169,7 +170,7 @@ pub(super) async fn upsert(
         ])
     };
     let rows: Vec<_> = newest.iter().map(row).collect();
-    // WHERE true: without it SQLite would read ON as part of a join.
+    // Without WHERE true SQLite would parse ON as part of a join.
     let done = sqlx::query(
         "INSERT INTO votes (id, vote, cast_ms, cast_seq)
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?1) WHERE true

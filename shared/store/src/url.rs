@@ -1,4 +1,4 @@
-//! Where the store is.
+//! URLs of the store.
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
@@ -8,24 +8,24 @@ use url::Url;
 use cli::secret_url;
 use embedded::SqlitePath;
 
-/// Where the store is.
+/// Server or file of the store.
 #[derive(Clone, Debug)]
 pub enum StoreUrl {
-    /// `sqlite://FILE`: embedded, for any number of processes on one machine.
+    /// `sqlite://FILE`: an embedded file, for any number of processes on one machine.
     Sqlite(PathBuf),
     /// `postgres://…`: for any number of machines.
     Postgres(Box<PgConnectOptions>),
 }
 
 impl StoreUrl {
-    /// Whether it is a file on this machine.
+    /// Returns true if the store is a file on this machine.
     #[must_use]
     pub fn is_embedded(&self) -> bool {
         matches!(self, Self::Sqlite(_))
     }
 }
 
-/// Where it is, without secrets.
+/// Formats the location without secrets.
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -36,7 +36,7 @@ impl fmt::Display for StoreUrl {
                     Some(folder) => write!(f, "the socket in {}", folder.display())?,
                     None => write!(f, "{}:{}", options.get_host(), options.get_port())?,
                 }
-                // The database has the name of the user where none is given.
+                // Without a name the database has the name of the user.
                 options
                     .get_database()
                     .map_or(Ok(()), |name| write!(f, ", database {name}"))
@@ -45,7 +45,7 @@ impl fmt::Display for StoreUrl {
     }
 }
 
-/// The parameters of a Postgres URL, beside those that name files.
+/// Allowed parameters of a Postgres URL, apart from those that name files.
 const PARAMETERS: [&str; 10] = [
     "sslmode",
     "ssl-mode",
@@ -58,6 +58,7 @@ const PARAMETERS: [&str; 10] = [
     "password",
     "application_name",
 ];
+/// Allowed parameters of a Postgres URL that name files.
 const FILES: [&str; 7] = [
     "sslrootcert",
     "ssl-root-cert",
@@ -71,13 +72,13 @@ const FILES: [&str; 7] = [
 impl FromStr for StoreUrl {
     type Err = InvalidStoreUrl;
 
-    /// Secrets may be inside, so no error repeats the URL.
+    /// Parses the URL. It may contain secrets, so no error repeats it.
     fn from_str(url: &str) -> Result<Self, InvalidStoreUrl> {
         match url.split_once("://").map(|(scheme, _)| scheme) {
             Some("sqlite") => url
                 .parse()
                 .map(|SqlitePath(path)| Self::Sqlite(path))
-                .map_err(|why| InvalidStoreUrl(why.into())),
+                .map_err(|reason| InvalidStoreUrl(reason.into())),
             Some("postgres" | "postgresql") => {
                 postgres(url).map(|options| Self::Postgres(Box::new(options)))
             }
@@ -89,7 +90,7 @@ impl FromStr for StoreUrl {
 }
 
 fn postgres(url: &str) -> Result<PgConnectOptions, InvalidStoreUrl> {
-    let invalid = |why: String| InvalidStoreUrl(why);
+    let invalid = InvalidStoreUrl;
     let not_a_url = || {
         let hint = secret_url::HINT;
         invalid(format!(
@@ -117,18 +118,18 @@ fn postgres(url: &str) -> Result<PgConnectOptions, InvalidStoreUrl> {
         has_authority |= ["sslrootcert", "ssl-root-cert", "ssl-ca"].contains(&&*key);
     }
     let options: PgConnectOptions = url.parse().map_err(|_| not_a_url())?;
-    // As libpq does. Source: <https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-SSLMODE-STATEMENTS>.
+    // The same rule as in libpq. Source: <https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-SSLMODE-STATEMENTS>.
     let options = match options.get_ssl_mode() {
         PgSslMode::Require if has_authority => options.ssl_mode(PgSslMode::VerifyCa),
         _ => options,
     };
-    // No floating-point number is read, and poolers refuse parameters that they do not know.
+    // Floating-point numbers are not used, and poolers reject unknown parameters.
     Ok(options.extra_float_digits(None))
 }
 
-/// Describes what is not checked of the connection; `None`: encryption and server are checked.
+/// Describes what TLS does not verify; `None` if the connection is encrypted and the server's certificate is verified.
 #[must_use]
-pub fn unchecked(options: &PgConnectOptions) -> Option<&'static str> {
+pub(super) fn unverified_tls(options: &PgConnectOptions) -> Option<&'static str> {
     match options.get_ssl_mode() {
         PgSslMode::VerifyCa | PgSslMode::VerifyFull => None,
         PgSslMode::Require => Some(
@@ -141,7 +142,7 @@ pub fn unchecked(options: &PgConnectOptions) -> Option<&'static str> {
     }
 }
 
-/// The URL names no store.
+/// Error of a URL that names no store.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidStoreUrl(String);
@@ -150,13 +151,13 @@ pub struct InvalidStoreUrl(String);
 mod tests {
     use super::*;
 
-    fn refusal(url: &str) -> String {
+    fn error(url: &str) -> String {
         url.parse::<StoreUrl>().unwrap_err().to_string()
     }
 
-    /// Refused with this word, and without the secrets of these tests.
-    fn assert_refused(url: &str, word: &str) {
-        let message = refusal(url);
+    /// Asserts an error with this word and without the secrets of these tests.
+    fn assert_rejected(url: &str, word: &str) {
+        let message = error(url);
         assert!(message.contains(word), "{url}: {message}");
         for secret in ["secret", "S3cret"] {
             assert!(!message.contains(secret), "{message}");
@@ -164,19 +165,19 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_url_is_refused_with_what_is_allowed_and_without_its_secrets() {
+    fn an_invalid_url_is_rejected_with_the_allowed_forms_and_without_its_secrets() {
         for url in [
             "",
             "localhost:5432",
             "mysql://u:secret@host/db",
             "postgres://u:secret@host:port/db",
         ] {
-            assert_refused(url, "postgres://");
+            assert_rejected(url, "postgres://");
         }
     }
 
     #[test]
-    fn an_unescaped_character_of_a_password_is_recognised() {
+    fn an_unescaped_character_of_a_password_is_detected() {
         for url in [
             "postgres://u:12?S3cret@host/db",
             "postgres://u:1?sslmode=S3cret@host/db",
@@ -186,18 +187,18 @@ mod tests {
             "postgres://u:ab/S3cret@host/db",
             "postgres://u:ab#S3cret@host/db",
         ] {
-            assert_refused(url, "%3F");
+            assert_rejected(url, "%3F");
         }
     }
 
     #[test]
-    fn a_parameter_that_is_unknown_is_refused() {
-        assert_refused("postgres://host/db?ssl_mode=S3cret", "parameter");
+    fn an_unknown_parameter_is_rejected() {
+        assert_rejected("postgres://host/db?ssl_mode=S3cret", "parameter");
     }
 
     #[test]
-    fn a_file_of_certificates_must_be_there_and_makes_require_verify() {
-        let message = refusal("postgres://host/db?sslmode=require&sslrootcert=/nowhere.pem");
+    fn a_certificate_file_must_exist_and_makes_require_verify() {
+        let message = error("postgres://host/db?sslmode=require&sslrootcert=/nowhere.pem");
         assert!(message.contains("sslrootcert"), "{message}");
         let file = tempfile::NamedTempFile::new().unwrap();
         let mode = |parameters: &str| {
@@ -213,10 +214,10 @@ mod tests {
     }
 
     #[test]
-    fn the_place_names_host_port_and_database() {
-        let place = |url: &str| url.parse::<StoreUrl>().unwrap().to_string();
+    fn the_location_has_host_port_and_database() {
+        let location = |url: &str| url.parse::<StoreUrl>().unwrap().to_string();
         assert_eq!(
-            place("postgres://u:secret@db:7/votes?sslmode=disable"),
+            location("postgres://u:secret@db:7/votes?sslmode=disable"),
             "Postgres at db:7, database votes"
         );
     }

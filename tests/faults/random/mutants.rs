@@ -27,9 +27,9 @@ struct Mutant {
 const MUTANTS: [Mutant; 3] = [
     Mutant {
         name: "acknowledged before it is stored",
-        file: "worker/src/mover.rs",
-        is: "self.store_all(deliveries, *since).await?;",
-        becomes: "let ids = self.in_hand(); self.consumer.acknowledge(&ids).await?; self.store_all(deliveries, *since).await?;",
+        file: "worker/src/processor.rs",
+        is: "self.store_all(entries, *read_at).await?;",
+        becomes: "let ids = self.in_flight(); self.consumer.acknowledge(&ids).await?; self.store_all(entries, *read_at).await?;",
     },
     Mutant {
         name: "whatever is stored last stands",

@@ -1,4 +1,4 @@
-//! Copies the embedded database while it is in use.
+//! Copies the embedded database while the services run.
 
 use std::{
     fs::{self, File},
@@ -9,10 +9,10 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use store::Store;
 
-/// The file to write.
+/// The arguments of `admin backup`.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
-    /// The file to write, which must not exist yet, and is there only when it is complete
+    /// New file to write; it must not exist. It appears only when it is complete
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
@@ -23,7 +23,7 @@ impl Settings {
         let unwritable = || format!("{} cannot be written", file.display());
         ensure!(
             !file.exists(),
-            "{} exists already; name a new file",
+            "{} already exists; name a new file",
             file.display()
         );
         let folder = match file.parent() {
@@ -39,11 +39,11 @@ impl Settings {
         let sync = File::open(&copy).and_then(|copy| copy.sync_all());
         sync.with_context(unwritable)?;
         fs::rename(&copy, file).with_context(unwritable)?;
-        let contents = store.counts().await?;
+        let counts = store.counts().await?;
         println!(
             "{} written, with about {}",
             file.display(),
-            super::counted(contents.votes, "vote")
+            super::pluralize(counts.votes, "vote")
         );
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Lists what could not be counted.
+//! Lists the dead letters.
 
 use std::io::{self, Write};
 
@@ -7,32 +7,32 @@ use cli::{escape_control, escape_control_json};
 use serde_json::{Value, json};
 use store::{DeadLetter, Store};
 
-use super::output::unless_closed;
+use super::output::ignore_broken_pipe;
 
-/// The number of characters of a payload that are shown.
-const SHOWN: usize = 1000;
+/// Maximum number of characters of a payload in the text format.
+const MAX_PAYLOAD_CHARS: usize = 1000;
 
-/// How to list them.
+/// The arguments of `admin dead-letters`.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
-    /// The form of the list
+    /// Output format
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Format {
-    /// For people
+    /// Text for people
     #[default]
     Text,
-    /// One JSON object a line, for programs
+    /// One JSON object per line, for programs
     Json,
 }
 
 impl Settings {
     pub(super) async fn run(&self, store: &Store) -> anyhow::Result<()> {
         let letters = store.dead_letters().await?;
-        unless_closed(self.write(&letters, &mut io::stdout().lock()))?;
+        ignore_broken_pipe(self.write(&letters, &mut io::stdout().lock()))?;
         Ok(())
     }
 
@@ -61,16 +61,16 @@ fn write_text(letter: &DeadLetter, out: &mut impl Write) -> io::Result<()> {
     } = letter;
     writeln!(out, "{id}  received {received_at:.3}")?;
     writeln!(out, "  reason   {}", escape_control(reason))?;
-    writeln!(out, "  payload  {}", shortened(&escape_control(payload)))
+    writeln!(out, "  payload  {}", truncate(&escape_control(payload)))
 }
 
-/// The beginning of what is too long to be read.
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
+/// Truncates a long text and appends its length.
+fn truncate(text: &str) -> String {
+    match text.char_indices().nth(MAX_PAYLOAD_CHARS) {
         Some((end, _)) => {
             let bytes = text.len();
             format!(
-                "{} … ({bytes} bytes in all; --format json has them)",
+                "{} … ({bytes} bytes in total; --format json shows all)",
                 &text[..end]
             )
         }
@@ -79,7 +79,7 @@ fn shortened(text: &str) -> String {
 }
 
 fn as_json(letter: &DeadLetter) -> Value {
-    // A payload that somebody changed by hand may be anything.
+    // A payload that was changed by hand may not be JSON.
     let payload = serde_json::from_str(&letter.payload)
         .unwrap_or_else(|_| Value::from(letter.payload.as_str()));
     json!({

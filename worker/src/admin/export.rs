@@ -1,4 +1,4 @@
-//! Writes all standing votes.
+//! Exports all standing votes as CSV.
 
 use std::{
     fs,
@@ -10,19 +10,19 @@ use anyhow::{Context, bail};
 use clap::Args;
 use cli::spreadsheet::{BYTE_ORDER_MARK, text_cell};
 use futures_util::TryStreamExt;
-use store::{StandingVote, Store, StoreError};
+use store::{Store, StoreError, StoredVote};
 use tempfile::NamedTempFile;
 
-use super::{counted, output::unless_closed};
+use super::{output::ignore_broken_pipe, pluralize};
 
-/// Where to write.
+/// The arguments of `admin export`.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
-    /// The file to write, which is there only when it is complete; if not set, standard output
+    /// File to write; it appears only when it is complete. If not set, standard output
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Begin with a byte order mark, by which spreadsheets know that the file is in UTF-8
+    /// Start with a byte order mark, so that spreadsheets detect UTF-8
     #[arg(long)]
     bom: bool,
 }
@@ -43,26 +43,26 @@ impl Settings {
         };
         draft.as_file().sync_all().with_context(unwritable)?;
         draft.persist(&file).with_context(unwritable)?;
-        unless_closed(writeln!(
+        ignore_broken_pipe(writeln!(
             io::stdout(),
             "{} in {}",
-            counted(votes, "vote"),
+            pluralize(votes, "vote"),
             file.display()
         ))?;
         Ok(())
     }
 
-    /// Returns how many votes there are.
+    /// Writes all votes and returns their number.
     async fn write(&self, store: &Store, mut out: impl Write) -> Result<u64, ExportError> {
         if self.bom {
             out.write_all(BYTE_ORDER_MARK)?;
         }
         let mut table = csv::Writer::from_writer(out);
         table.write_record(["voter", "choice", "cast_at"])?;
-        let mut votes = store.standing_votes();
+        let mut votes = store.stored_votes();
         let mut count = 0;
         while let Some(vote) = votes.try_next().await? {
-            let StandingVote {
+            let StoredVote {
                 voter,
                 choice,
                 cast_at,
@@ -77,10 +77,10 @@ impl Settings {
     }
 }
 
-/// The file behind a path, and a draft of it in the same folder, which is removed unless it takes the file's place.
+/// Resolves the path and creates a draft in the same folder. The draft is removed unless it replaces the file.
 fn draft(file: &Path) -> anyhow::Result<(PathBuf, NamedTempFile)> {
     let file = match fs::canonicalize(file) {
-        // Putting a file in the place of /dev/stdout, or of a folder, is not what anybody wants.
+        // Replacing /dev/stdout or a folder with a file would be a mistake.
         Ok(found) if !found.is_file() => bail!("it is not a file"),
         Ok(found) => found,
         Err(error) if error.kind() == ErrorKind::NotFound => file.to_owned(),
@@ -105,7 +105,7 @@ enum ExportError {
 }
 
 impl From<csv::Error> for ExportError {
-    /// Its own conversion would hide that the reader has gone.
+    /// Keeps the I/O error, which the conversion of the crate csv would hide, so that a broken pipe is recognised.
     fn from(error: csv::Error) -> Self {
         Self::Output(match error.into_kind() {
             csv::ErrorKind::Io(error) => error,

@@ -1,4 +1,4 @@
-//! What operators do with the votes and the dead letters: on the command line only, never over HTTP, and while the
+//! Administration of votes and dead letters. The commands run on the command line only, never over HTTP, and work while the
 //! services run.
 
 mod backup;
@@ -19,59 +19,61 @@ use store::{Store, StoreUrl};
 
 use crate::Config;
 
-/// What can be done.
+/// The administration commands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// List what could not be counted, oldest first, with the reason and the content
+    /// List the dead letters, oldest first, with reason and payload
     DeadLetters(dead_letters::Settings),
-    /// Count dead letters after all, each in its own place, such as after an option was added to POLL_OPTIONS
+    /// Reprocess dead letters, for example after an option was added to POLL_OPTIONS
     ///
-    /// Each is opened again with the poll as it is set now. One that is a ballot now is counted with the id it had, so
-    /// that it never replaces a newer vote of its voter, and is a dead letter no more; any other stays. Doing it twice,
-    /// or again after it was interrupted, changes nothing more.
+    /// Parses each dead letter again with the current poll. A valid ballot is counted with its original id, so that it never
+    /// overwrites a newer vote by the same voter, and is removed from the dead letters. All others stay. The command is
+    /// idempotent and can be repeated after an interruption.
     Replay(replay::Settings),
     /// Write all standing votes as CSV: voter, choice, cast_at
     ///
-    /// They are those of one moment, in the order of the voters. cast_at is empty where it is not known, as for votes
-    /// taken over from the original app. A text that a spreadsheet would take for a formula has a single quote in front.
+    /// Exports a consistent snapshot, ordered by voter. cast_at is empty if unknown, as for votes imported from the original app. A
+    /// text that a spreadsheet would read as a formula is prefixed with a single quote.
     Export(export::Settings),
-    /// Compare the tally and the timeline with the votes, and fail where they differ
+    /// Compare the tally and the timeline with the votes; fails if they differ
     ///
-    /// They are counted with every vote and so are equal, unless somebody loaded votes past the triggers or changed the
-    /// counts by hand.
+    /// Triggers update both with every vote, so they differ only if votes were loaded without the triggers or the counts were changed
+    /// by hand.
     Check,
-    /// Count all votes anew, and print what was wrong with the tally and the timeline
+    /// Recount all votes, and print the corrected differences of the tally and the timeline
     ///
-    /// No vote is stored meanwhile; voters notice nothing.
+    /// No votes are stored during the recount. Voting continues.
     Recount,
     /// Copy the embedded database into a new file, while the services run
     ///
-    /// Everything is in it, the queue too, as it was at one moment. For Postgres use pg_dump.
+    /// The copy is a consistent snapshot of all data, including an embedded queue. For Postgres use pg_dump.
     Backup(backup::Settings),
-    /// Let the ids of new ballots follow the clock again, after one of them was from the future
+    /// Restart the ids of new ballots at the current time, after an id from the future
     ///
-    /// Stop all workers first: this command counts what waits in their place, while voting goes on, and brings the stored
-    /// votes back to the present when nothing waits. For a queue in one shard.
+    /// Stop all workers first. This command then stores the queued ballots itself, while voting continues. When the queue is empty,
+    /// it moves the times of stored votes back to the present. Works only for a queue with one shard.
     RestartIds,
     /// Delete all votes and dead letters, for a new poll or a new round
     ///
-    /// Asks for the poll's question first. Every ballot accepted so far is counted before, so none of them turns up
-    /// afterwards; what is cast meanwhile counts for the new round. Browsers still remember their last choice and show
-    /// it, until they vote again.
+    /// Asks for the poll's question first. Waits until every ballot accepted so far is counted, so that none of them is
+    /// counted after the reset. Votes cast during the reset count for the new round. Browsers still show their last choice
+    /// until they vote again.
     Reset(reset::Settings),
 }
 
 impl Command {
-    /// Carries the command out on the queue and the store of this configuration.
+    /// Runs the command on the queue and the store of this configuration.
     ///
     /// # Errors
-    /// It could not be done, or not all of it; the message says what and why.
+    /// The command failed or was only partly successful; the message gives the reason.
     pub async fn run(&self, config: &Config) -> anyhow::Result<()> {
         match self {
             Self::DeadLetters(settings) => settings.run(&store(config).await?).await,
             Self::Replay(settings) => {
                 let store = store(config).await?;
-                settings.run(&store, &config.poll, config.pace.batch).await
+                settings
+                    .run(&store, &config.poll, config.processor.max_batch_size)
+                    .await
             }
             Self::Export(settings) => settings.run(&store(config).await?).await,
             Self::Check => counts::check(&store(config).await?).await,
@@ -84,8 +86,8 @@ impl Command {
             Self::Reset(settings) => {
                 settings.check(&config.poll)?;
                 let (store, queue) = (store(config).await?, queue(config).await?);
-                let place = config.store.url.to_string();
-                settings.run(&store, &queue, &config.poll, &place).await
+                let location = config.store.url.to_string();
+                settings.run(&store, &queue, &config.poll, &location).await
             }
         }
     }
@@ -107,7 +109,7 @@ async fn queue(config: &Config) -> anyhow::Result<ShardedQueue> {
     Ok(ShardedQueue::open(&config.queue).await?)
 }
 
-/// A service makes the file where it is missing. Here that would hide that somebody looks in the wrong place.
+/// Checks that the database exists. A service would create it, which here would hide a wrong path.
 fn ensure_exists(file: &Path, variable: &str) -> anyhow::Result<()> {
     ensure!(
         file.exists(),
@@ -117,8 +119,8 @@ fn ensure_exists(file: &Path, variable: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `1 vote`, `2 votes`.
-fn counted(count: u64, one: &str) -> String {
-    let many = if count == 1 { "" } else { "s" };
-    format!("{count} {one}{many}")
+/// Formats a count with its noun: `1 vote`, `2 votes`.
+fn pluralize(count: u64, noun: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{ending}")
 }

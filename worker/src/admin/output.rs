@@ -1,9 +1,9 @@
-//! What goes to standard output.
+//! Writing to standard output.
 
 use std::io::{self, ErrorKind};
 
-/// Whoever reads the output may have seen enough, such as `head`: that is no failure.
-pub fn unless_closed(written: io::Result<()>) -> io::Result<()> {
+/// Treats a broken pipe as success: a reader such as `head` may stop early.
+pub fn ignore_broken_pipe(written: io::Result<()>) -> io::Result<()> {
     match written {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written,
@@ -15,8 +15,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_reader_who_has_gone_is_no_failure() {
-        assert!(unless_closed(Err(ErrorKind::BrokenPipe.into())).is_ok());
-        assert!(unless_closed(Err(ErrorKind::StorageFull.into())).is_err());
+    fn only_a_broken_pipe_is_no_failure() {
+        assert!(ignore_broken_pipe(Err(ErrorKind::BrokenPipe.into())).is_ok());
+        assert!(ignore_broken_pipe(Err(ErrorKind::StorageFull.into())).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Counts dead letters after all.
+//! Reprocesses dead letters.
 
 use std::collections::BTreeSet;
 
@@ -12,12 +12,12 @@ use poll::{
 use queue::StreamEntry;
 use store::{DeadLetter, ErrorClass, Replayed, Store, StoreError};
 
-use super::counted;
+use super::pluralize;
 
-/// What to replay.
+/// The arguments of `admin replay`.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
-    /// The dead letters' ballot ids, as dead-letters lists them
+    /// Ballot ids of the dead letters, as listed by dead-letters
     #[arg(value_name = "BALLOT-ID", required_unless_present = "all")]
     ballots: Vec<BallotId>,
 
@@ -26,82 +26,87 @@ pub struct Settings {
     all: bool,
 }
 
-/// What came of it.
+/// The outcome of a replay.
 #[derive(Default)]
 struct Replay {
     done: Replayed,
-    /// Those that stay, and why.
-    refused: Vec<(BallotId, String)>,
+    /// Dead letters that were not replayed, with the reason.
+    rejected: Vec<(BallotId, String)>,
 }
 
 impl Settings {
-    /// `batch`: how many one transaction takes at most.
-    pub(super) async fn run(&self, store: &Store, poll: &Poll, batch: usize) -> anyhow::Result<()> {
+    /// Replays the selected dead letters, at most `max_batch_size` in one transaction.
+    pub(super) async fn run(
+        &self,
+        store: &Store,
+        poll: &Poll,
+        max_batch_size: usize,
+    ) -> anyhow::Result<()> {
         let letters = store.dead_letters().await?;
         let mut replay = Replay::default();
-        let asked = self.asked_for(letters, &mut replay.refused);
-        let ballots = replay.open(&asked, poll);
-        let stored = replay.store(&ballots, store, batch).await;
+        let selected = self.select(letters, &mut replay.rejected);
+        let ballots = replay.parse(&selected, poll);
+        let stored = replay.store(&ballots, store, max_batch_size).await;
         replay.report();
-        stored.context("not all dead letters were tried; run this again")?;
-        let refused = replay.refused.len() as u64;
+        stored.context("not all dead letters were processed; run the command again")?;
+        let rejected = replay.rejected.len() as u64;
         ensure!(
-            refused == 0,
+            rejected == 0,
             "{} not replayed",
-            counted(refused, "dead letter")
+            pluralize(rejected, "dead letter")
         );
         Ok(())
     }
 
-    /// The dead letters that are asked for. What is asked for and is not there is refused.
-    fn asked_for(
+    /// Selects the given dead letters. Ids without a dead letter are rejected.
+    fn select(
         &self,
         mut letters: Vec<DeadLetter>,
-        refused: &mut Vec<(BallotId, String)>,
+        rejected: &mut Vec<(BallotId, String)>,
     ) -> Vec<DeadLetter> {
         if !self.all {
-            let asked: BTreeSet<_> = self.ballots.iter().copied().collect();
-            let mut missing = asked.clone();
-            letters.retain(|letter| asked.contains(&letter.id) && missing.remove(&letter.id));
-            let none = |id| (id, "there is no such dead letter".to_owned());
-            refused.extend(missing.into_iter().map(none));
+            let selected: BTreeSet<_> = self.ballots.iter().copied().collect();
+            let mut missing = selected.clone();
+            letters.retain(|letter| selected.contains(&letter.id) && missing.remove(&letter.id));
+            let unknown = |id| (id, "there is no such dead letter".to_owned());
+            rejected.extend(missing.into_iter().map(unknown));
         }
         letters
     }
 }
 
 impl Replay {
-    fn open(&mut self, letters: &[DeadLetter], poll: &Poll) -> Vec<CastBallot> {
+    fn parse(&mut self, letters: &[DeadLetter], poll: &Poll) -> Vec<CastBallot> {
         let mut ballots = Vec::with_capacity(letters.len());
         for letter in letters {
-            let opened = StreamEntry::from_payload(letter.id, &letter.payload)
+            let parsed = StreamEntry::from_payload(letter.id, &letter.payload)
                 .map_err(|error| error.to_string())
-                .and_then(|delivery| delivery.open(poll).map_err(|error| error.to_string()));
-            match opened {
+                .and_then(|entry| entry.parse(poll).map_err(|error| error.to_string()));
+            match parsed {
                 Ok(ballot) => ballots.push(ballot),
-                Err(reason) => self.refused.push((letter.id, reason)),
+                Err(reason) => self.rejected.push((letter.id, reason)),
             }
         }
         ballots
     }
 
-    /// A ballot that the store refuses for ever is found by halving, as when it came from the queue.
+    /// Stores the ballots in batches. A ballot that the store permanently rejects is found by halving its batch.
     async fn store(
         &mut self,
         ballots: &[CastBallot],
         store: &Store,
-        batch: usize,
+        max_batch_size: usize,
     ) -> Result<(), StoreError> {
-        let mut parts: Vec<_> = ballots.chunks(batch).rev().collect();
+        let mut parts: Vec<_> = ballots.chunks(max_batch_size).rev().collect();
         while let Some(part) = parts.pop() {
             match (store.replay(part).await, part) {
                 (Ok(done), _) => {
                     self.done.replayed += done.replayed;
                     self.done.stale += done.stale;
-                    self.done.gone += done.gone;
+                    self.done.missing += done.missing;
                 }
                 (Err(error), [only]) if error.class == ErrorClass::Permanent => {
-                    self.refused.push((only.id, error.to_string()));
+                    self.rejected.push((only.id, error.to_string()));
                 }
                 (Err(error), _) if error.class == ErrorClass::Permanent => {
                     let (first, second) = part.split_at(part.len() / 2);
@@ -117,16 +122,16 @@ impl Replay {
         let Replayed {
             replayed,
             stale,
-            gone,
+            missing,
         } = self.done;
-        println!("{} replayed", counted(replayed, "dead letter"));
+        println!("{} replayed", pluralize(replayed, "dead letter"));
         if stale > 0 {
             println!("{stale} of them changed no vote: the voter has a newer one");
         }
-        if gone > 0 {
-            println!("{gone} more had been replayed or deleted meanwhile");
+        if missing > 0 {
+            println!("{missing} more were replayed or deleted by another command");
         }
-        for (id, reason) in &self.refused {
+        for (id, reason) in &self.rejected {
             eprintln!("{id}: {}", escape_control(reason));
         }
     }

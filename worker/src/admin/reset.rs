@@ -14,24 +14,24 @@ use queue::{Queue, ShardedQueue};
 use store::{Counts, Store};
 use tokio::time::{Instant, sleep};
 
-use super::counted;
+use super::pluralize;
 
-/// How to reset.
+/// The arguments of `admin reset`.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
-    /// The poll's question, for scripts; if not set, it is asked for at the terminal
+    /// The poll's question as confirmation, for scripts; if not set, the command asks for it at the terminal
     #[arg(long, value_name = "QUESTION")]
     confirm: Option<String>,
 
-    /// How long to wait until every ballot accepted so far is counted
+    /// Maximum time to wait until every ballot accepted so far is counted
     #[arg(long, default_value = "30s", value_parser = duration)]
     wait: Duration,
 }
 
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 impl Settings {
-    /// Whether somebody has confirmed it, or can: before anything is opened.
+    /// Checks that the reset is confirmed, or can be confirmed at a terminal, before anything is opened.
     pub(super) fn check(&self, poll: &Poll) -> anyhow::Result<()> {
         let question = &poll.question;
         match &self.confirm {
@@ -41,28 +41,28 @@ impl Settings {
             ),
             None => ensure!(
                 io::stdin().is_terminal(),
-                "nobody can confirm this, for there is no terminal; give --confirm with the poll's question, {question:?}"
+                "confirmation needs a terminal; give --confirm with the poll's question, {question:?}"
             ),
         }
         Ok(())
     }
 
-    /// `place`: where the store is, in words.
+    /// Resets the store. `location` describes the store in messages.
     pub(super) async fn run(
         &self,
         store: &Store,
         queue: &ShardedQueue,
         poll: &Poll,
-        place: &str,
+        location: &str,
     ) -> anyhow::Result<()> {
         let question = &poll.question;
         println!(
-            "This deletes {} of the poll {question:?} in {place}.",
-            described(store.counts().await?)
+            "This deletes {} of the poll {question:?} in {location}.",
+            format_counts(store.counts().await?)
         );
         println!("Browsers still remember their last choice.");
         if self.confirm.is_none() {
-            println!("Type the question to go on:");
+            println!("Type the question to continue:");
             let mut typed = String::new();
             io::stdin().lock().read_line(&mut typed)?;
             ensure!(
@@ -70,43 +70,46 @@ impl Settings {
                 "that is not the question; nothing was deleted"
             );
         }
-        let shards = queue.shards().iter().map(|shard| self.until_counted(shard));
-        try_join_all(shards).await?;
-        println!("deleted {}", described(store.reset().await?));
+        let drained = queue
+            .shards()
+            .iter()
+            .map(|shard| self.wait_until_drained(shard));
+        try_join_all(drained).await?;
+        println!("deleted {}", format_counts(store.reset().await?));
         Ok(())
     }
 
-    /// Waits for the ballots that were accepted before: those accepted meanwhile count for the new round, and waiting for
-    /// them too would not end while people vote.
-    async fn until_counted(&self, queue: &Queue) -> anyhow::Result<()> {
-        let Some(newest) = queue.last_id().await? else {
+    /// Waits until the ballots accepted so far are counted. Ballots accepted during the wait count for the new round; waiting for
+    /// them too would not end while votes arrive.
+    async fn wait_until_drained(&self, queue: &Queue) -> anyhow::Result<()> {
+        let Some(last_id) = queue.last_id().await? else {
             return Ok(());
         };
-        let mut looker = queue.consumer("admin");
+        let mut consumer = queue.consumer("admin");
         let deadline = Instant::now() + self.wait;
         loop {
-            let backlog = looker.trim().await?;
-            if backlog.oldest.is_none_or(|oldest| oldest > newest) {
+            let backlog = consumer.trim().await?;
+            if backlog.oldest.is_none_or(|oldest| oldest > last_id) {
                 return Ok(());
             }
             if Instant::now() >= deadline {
                 bail!(
                     "after {:?} some accepted ballots are still not counted ({} waiting, {} with a worker), so nothing was deleted; \
-                     a worker must run, and if it runs, stop the voting or give it more time with --wait",
+                     a worker must run; if it does, close the poll or wait longer with --wait",
                     self.wait,
                     backlog.lag,
                     backlog.pending
                 );
             }
-            sleep(LOOK_EVERY).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 }
 
-fn described(contents: Counts) -> String {
+fn format_counts(counts: Counts) -> String {
     format!(
         "{} and {}",
-        counted(contents.votes, "vote"),
-        counted(contents.dead_letters, "dead letter")
+        pluralize(counts.votes, "vote"),
+        pluralize(counts.dead_letters, "dead letter")
     )
 }

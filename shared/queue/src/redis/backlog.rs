@@ -1,48 +1,50 @@
-//! What the stream still holds, and what of it may go.
+//! The stream's backlog, and trimming of acknowledged entries.
 
 use redis::cmd;
 
 use super::{
     GROUP, RedisQueue,
     errors::is_stream_missing,
-    replies::{Entries, Group, Groups, Pending, StreamInfo},
+    replies::{Entries, Group, Groups, PendingSummary, StreamInfo},
 };
 use crate::{Backlog, QueueError};
 use poll::ballot::BallotId;
 
 impl RedisQueue {
     pub(super) async fn backlog(&self) -> Result<Backlog, QueueError> {
-        self.look(false).await
+        self.read_backlog(false).await
     }
 
-    /// The same, once what is acknowledged is removed.
+    /// Trims acknowledged entries and returns the backlog.
     pub(super) async fn trim(&self) -> Result<Backlog, QueueError> {
-        self.look(true).await
+        self.read_backlog(true).await
     }
 
-    async fn look(&self, trims: bool) -> Result<Backlog, QueueError> {
-        // Before the group: what is delivered in between then counts as delivered, and is not missed.
-        let Some(stream) = self.info().await? else {
+    async fn read_backlog(&self, trims: bool) -> Result<Backlog, QueueError> {
+        // Read before the group: entries that are delivered in between then count as delivered and are not missed.
+        let Some(stream) = self.stream_info().await? else {
             return Ok(Backlog::default());
         };
-        let Some(group) = self.group().await? else {
-            return self.untouched(&stream).await;
+        let Some(group) = self.group_info().await? else {
+            return self.backlog_without_group(&stream).await;
         };
-        // Asked after the group: what was delivered in between has greater ids than `delivered`, so the bound holds.
+        // Read after the group: entries that were delivered in between have ids greater than `last_delivered`, so the bound holds.
         let pending = self.pending().await?;
-        let next = after(group.delivered);
-        let bound = pending.first.into_iter().chain(next).min();
+        let next = successor(group.last_delivered);
+        let bound = pending.oldest.into_iter().chain(next).min();
         let trim = bound.map_or(Trim::All, Trim::Below);
-        let lag = format!("({}", group.delivered);
-        let lag = match next {
-            Some(_) => (&*lag, "+"),
-            None => NONE,
+        let undelivered = format!("({}", group.last_delivered);
+        let undelivered = match next {
+            Some(_) => (&*undelivered, "+"),
+            None => EMPTY_RANGE,
         };
-        let (oldest_undelivered, length) = self.oldest(lag, trims.then_some(trim)).await?;
+        let (oldest_undelivered, length) = self
+            .trim_and_read(undelivered, trims.then_some(trim))
+            .await?;
         Ok(Backlog {
             pending: pending.count,
             lag: match oldest_undelivered {
-                // Redis 7.0 counts an entry that was deleted after all had been delivered as one to come.
+                // Redis 7.0 counts an entry that was deleted after all were delivered as undelivered.
                 None => 0,
                 Some(_) => group
                     .lag
@@ -50,40 +52,40 @@ impl RedisQueue {
                     .max(1),
             },
             oldest: pending
-                .first
+                .oldest
                 .into_iter()
                 .chain(oldest_undelivered)
                 .min()
-                .map(|oldest| self.shard.to_ballot(oldest)),
-            last: stream.last,
-            added: stream.added,
-            removed: removed_unread(&stream, &group),
+                .map(|oldest| self.shard.to_global_id(oldest)),
+            last: stream.last_id,
+            added: stream.entries_added,
+            removed: deleted_undelivered(&stream, &group),
         })
     }
 
-    /// The backlog before the first worker has come: whatever is in the stream.
-    async fn untouched(&self, stream: &StreamInfo) -> Result<Backlog, QueueError> {
-        let (oldest, lag) = self.oldest(("-", "+"), None).await?;
+    /// Returns the backlog before a worker has created the group: all entries of the stream.
+    async fn backlog_without_group(&self, stream: &StreamInfo) -> Result<Backlog, QueueError> {
+        let (oldest, lag) = self.trim_and_read(("-", "+"), None).await?;
         Ok(Backlog {
             lag,
-            oldest: oldest.map(|oldest| self.shard.to_ballot(oldest)),
-            last: stream.last,
-            added: stream.added,
+            oldest: oldest.map(|oldest| self.shard.to_global_id(oldest)),
+            last: stream.last_id,
+            added: stream.entries_added,
             ..Backlog::default()
         })
     }
 
-    /// The oldest entry between these ids, and how many entries there are in all, once these are removed.
-    async fn oldest(
+    /// Trims the stream, then returns the oldest entry in a range of ids and the number of all entries.
+    async fn trim_and_read(
         &self,
         (from, to): (&str, &str),
         trim: Option<Trim>,
     ) -> Result<(Option<BallotId>, u64), QueueError> {
         let stream = &*self.stream;
         let mut commands = redis::pipe();
-        if let Some(entries) = trim {
+        if let Some(bound) = trim {
             let trim = commands.cmd("XTRIM").arg(stream);
-            match entries {
+            match bound {
                 Trim::Below(bound) => trim.arg("MINID").arg("=").arg(bound.to_string()),
                 Trim::All => trim.arg("MAXLEN").arg("=").arg(0),
             };
@@ -100,8 +102,8 @@ impl RedisQueue {
         Ok((first.first().map(|entry| entry.id), length))
     }
 
-    /// The stream; `None`: there is none.
-    pub(super) async fn info(&self) -> Result<Option<StreamInfo>, QueueError> {
+    /// Returns `None` if there is no stream.
+    pub(super) async fn stream_info(&self) -> Result<Option<StreamInfo>, QueueError> {
         let mut info = cmd("XINFO");
         info.arg("STREAM").arg(&*self.stream);
         match self.connection.query(&info).await {
@@ -111,8 +113,8 @@ impl RedisQueue {
         }
     }
 
-    /// The consumer group; `None`: there is none, or no stream either.
-    pub(super) async fn group(&self) -> Result<Option<Group>, QueueError> {
+    /// Returns `None` if there is no consumer group or no stream.
+    pub(super) async fn group_info(&self) -> Result<Option<Group>, QueueError> {
         let mut info = cmd("XINFO");
         info.arg("GROUPS").arg(&*self.stream);
         match self.connection.query::<Groups>(&info).await {
@@ -122,7 +124,7 @@ impl RedisQueue {
         }
     }
 
-    async fn pending(&self) -> Result<Pending, QueueError> {
+    async fn pending(&self) -> Result<PendingSummary, QueueError> {
         let mut pending = cmd("XPENDING");
         pending.arg(&*self.stream).arg(GROUP);
         self.connection
@@ -132,29 +134,29 @@ impl RedisQueue {
     }
 }
 
-/// Entries that are gone from the stream and were not delivered. Workers trim only what was.
-fn removed_unread(stream: &StreamInfo, group: &Group) -> u64 {
-    let (Some(added), Some(read)) = (stream.added, group.read) else {
+/// Returns the number of entries that were deleted before they were delivered. Workers trim only delivered ones.
+fn deleted_undelivered(stream: &StreamInfo, group: &Group) -> u64 {
+    let (Some(added), Some(read)) = (stream.entries_added, group.entries_read) else {
         return 0;
     };
-    let gone = added.saturating_sub(stream.length);
-    gone.saturating_sub(read)
+    let deleted = added.saturating_sub(stream.length);
+    deleted.saturating_sub(read)
 }
 
-/// A range of ids in which there are none.
-const NONE: (&str, &str) = ("+", "-");
+/// An empty range of ids.
+const EMPTY_RANGE: (&str, &str) = ("+", "-");
 
-/// The entries that may go.
+/// Entries to trim.
 #[derive(Clone, Copy)]
 enum Trim {
-    /// Those with smaller ids.
+    /// Entries with smaller ids.
     Below(BallotId),
-    /// All: the last one has the greatest id there is, so no further one can come meanwhile.
+    /// All entries: the last one has the greatest possible id, so none can be added meanwhile.
     All,
 }
 
-/// The first id greater than this one; `None`: there is none.
-fn after(id: BallotId) -> Option<BallotId> {
+/// Returns the next greater id; `None` if there is none.
+fn successor(id: BallotId) -> Option<BallotId> {
     match id.seq.checked_add(1) {
         Some(seq) => Some(BallotId { seq, ..id }),
         None => id.ms.checked_add(1).map(|ms| BallotId { ms, seq: 0 }),
@@ -166,33 +168,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_not_delivered_counts_as_removed() {
+    fn only_undelivered_entries_count_as_deleted() {
         let id = BallotId { ms: 5, seq: 0 };
-        let removed = |added, length, read| {
+        let deleted = |added, length, read| {
             let stream = StreamInfo {
-                last: id,
+                last_id: id,
                 length,
-                added,
+                entries_added: added,
             };
             let group = Group {
-                delivered: id,
+                last_delivered: id,
                 lag: None,
-                read,
+                entries_read: read,
             };
-            removed_unread(&stream, &group)
+            deleted_undelivered(&stream, &group)
         };
-        assert_eq!(removed(Some(10), 4, Some(6)), 0, "trimmed after delivery");
-        assert_eq!(removed(Some(10), 0, Some(6)), 4, "trimmed by hand");
-        assert_eq!(removed(Some(10), 6, Some(8)), 0, "not trimmed yet");
-        assert_eq!(removed(Some(10), 0, None), 0, "not known");
-        assert_eq!(removed(None, 0, Some(6)), 0, "not known");
+        assert_eq!(deleted(Some(10), 4, Some(6)), 0, "trimmed after delivery");
+        assert_eq!(deleted(Some(10), 0, Some(6)), 4, "trimmed by hand");
+        assert_eq!(deleted(Some(10), 6, Some(8)), 0, "not trimmed yet");
+        assert_eq!(deleted(Some(10), 0, None), 0, "unknown");
+        assert_eq!(deleted(None, 0, Some(6)), 0, "unknown");
     }
 
     #[test]
-    fn the_bound_for_trimming_is_just_after_the_last_delivered() {
+    fn the_bound_for_trimming_is_the_successor_of_the_last_delivered_id() {
         let id = |ms, seq| BallotId { ms, seq };
-        assert_eq!(after(id(5, 0)), Some(id(5, 1)));
-        assert_eq!(after(id(5, u64::MAX)), Some(id(6, 0)));
-        assert_eq!(after(id(u64::MAX, u64::MAX)), None);
+        assert_eq!(successor(id(5, 0)), Some(id(5, 1)));
+        assert_eq!(successor(id(5, u64::MAX)), Some(id(6, 0)));
+        assert_eq!(successor(id(u64::MAX, u64::MAX)), None);
     }
 }

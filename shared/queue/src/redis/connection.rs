@@ -1,4 +1,4 @@
-//! The connection that all calls share.
+//! The connection that all commands share.
 
 use std::{
     sync::{
@@ -16,27 +16,29 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     CONNECT_TIMEOUT,
-    errors::{is_moved, is_unreachable, requires_reconnect},
-    nodes::{Nodes, is_same, redirected},
+    cluster::{Nodes, is_moved, is_same, redirected},
+    errors::{is_unreachable, requires_reconnect},
 };
 
-/// However many calls fail: a server that is not usable yet is not flooded with connections.
-const REPLACE_AT_MOST_EVERY: Duration = Duration::from_millis(500);
+/// Minimum time between two replacements of the connection, even if many commands fail: limits the rate of connections to a
+/// server that is not usable yet.
+const MIN_REPLACE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// One multiplexed connection: Redis commits all that arrives at once with one fsync, so more would not be faster.
+/// One multiplexed connection. More would not be faster: Redis commits all commands that arrive together with one fsync.
 ///
-/// A connection that breaks comes back by itself. One that stays open and has become useless is replaced: a master that
-/// was made a replica keeps its clients, and something between us and the server may swallow all that is sent. In a
-/// Redis Cluster it follows the stream to the node that has it. Cloning is cheap; clones share the connection.
+/// A broken connection is reconnected. An open but useless connection is replaced: a master that was demoted to a replica keeps
+/// its clients' connections, and a middlebox may drop all packets. In a Redis Cluster the connection follows the stream to its
+/// node. Cloning is cheap; clones share the connection.
 #[derive(Clone)]
 pub struct Connection {
     nodes: Arc<Nodes>,
     response_timeout: Duration,
     current: Arc<Mutex<Current>>,
-    has_answered: Arc<AtomicBool>,
-    is_looking: Arc<AtomicBool>,
+    has_replied: Arc<AtomicBool>,
+    is_lookup_running: Arc<AtomicBool>,
 }
 
+/// The current server and the connection to it.
 #[derive(Clone)]
 struct Current {
     client: Arc<Client>,
@@ -45,66 +47,66 @@ struct Current {
 }
 
 impl Connection {
-    /// Connects with the first call, to the server of the own URL.
+    /// Returns a connection to the shard's own server; it connects with the first command.
     pub fn new(nodes: Nodes, response_timeout: Duration) -> RedisResult<Self> {
         let current = Current::new(nodes.own(), response_timeout)?;
         Ok(Self {
             nodes: Arc::new(nodes),
             response_timeout,
             current: Arc::new(Mutex::new(current)),
-            has_answered: Arc::default(),
-            is_looking: Arc::default(),
+            has_replied: Arc::default(),
+            is_lookup_running: Arc::default(),
         })
     }
 
     pub async fn query<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
         let mut current = self.current();
-        let mut answer = command.query_async(&mut current.manager).await;
-        if let Err(error) = &answer
-            && self.follows(error, &current)
+        let mut reply = command.query_async(&mut current.manager).await;
+        if let Err(error) = &reply
+            && self.follow_redirection(error, &current)
         {
-            // It did nothing but name the node, so this is no second time.
+            // The first node did not execute the command, so it is safe to send it again.
             current = self.current();
-            answer = command.query_async(&mut current.manager).await;
+            reply = command.query_async(&mut current.manager).await;
         }
-        self.observe(answer, &current)
+        self.observe(reply, &current)
     }
 
     pub async fn exec(&self, command: &Cmd) -> RedisResult<()> {
         self.query(command).await
     }
 
-    /// Several at once. The stream may be moved in the middle of it, so none of them is sent again.
+    /// Sends a pipeline. The stream may move in the middle of it, so no command is sent again.
     pub async fn query_all<T: FromRedisValue>(&self, commands: &Pipeline) -> RedisResult<T> {
         let mut current = self.current();
-        let answer = commands.query_async(&mut current.manager).await;
-        self.observe(answer, &current)
+        let reply = commands.query_async(&mut current.manager).await;
+        self.observe(reply, &current)
     }
 
-    /// Several at once, each with an answer of its own.
+    /// Sends a pipeline and returns one reply for each command.
     pub async fn query_each<T: FromRedisValue>(
         &self,
         mut commands: Pipeline,
     ) -> Vec<RedisResult<T>> {
         let mut current = self.current();
-        let answers = commands
+        let replies = commands
             .ignore_errors()
             .query_async::<Vec<RedisResult<T>>>(&mut current.manager);
-        let answers = answers
+        let replies = replies
             .await
             .unwrap_or_else(|error| commands.cmd_iter().map(|_| Err(error.clone())).collect());
-        let learnt = |answer| self.observe(answer, &current);
-        answers.into_iter().map(learnt).collect()
+        let observed = |reply| self.observe(reply, &current);
+        replies.into_iter().map(observed).collect()
     }
 
-    /// Connects anew for the next call. Calls under way still get their answers, should there be any.
+    /// Replaces the connection for later commands. Commands in flight can still get their replies.
     pub fn replace(&self) {
         let current = self.current();
         self.replace_used(&current);
         self.failover_lookup(&current);
     }
 
-    /// The server in use, for a connection of one's own.
+    /// Returns the current server, for a separate connection.
     pub fn client(&self) -> Client {
         Client::clone(&self.current().client)
     }
@@ -117,35 +119,36 @@ impl Connection {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Goes where the stream was moved to; `false`: this error names no node for good.
-    fn follows(&self, error: &RedisError, used: &Current) -> bool {
+    /// Switches to the node to which the stream has moved. Returns false if the error names none.
+    fn follow_redirection(&self, error: &RedisError, used: &Current) -> bool {
         if !is_moved(error) {
             return false;
         }
         let Some(client) = redirected(error, &used.client) else {
             return false;
         };
-        self.change(used, &client)
+        self.switch_server(used, &client)
     }
 
-    /// Leaves what was used for this server, unless somebody has left it already.
-    fn change(&self, used: &Current, client: &Client) -> bool {
+    /// Switches to this server unless the connection in use was already replaced.
+    fn switch_server(&self, used: &Current, client: &Client) -> bool {
         let mut current = self.lock();
         if current.since != used.since {
             return true;
         }
         Current::new(client, self.response_timeout).is_ok_and(|fresh| {
-            tracing::debug!(server = %client.get_connection_info().addr(), "the queue is asked at another server");
+            let address = client.get_connection_info().addr();
+            tracing::debug!(server.address = %address, "switched to another queue server");
             *current = fresh;
             true
         })
     }
 
-    fn observe<T>(&self, answer: RedisResult<T>, used: &Current) -> RedisResult<T> {
-        match &answer {
-            Ok(_) => self.has_answered.store(true, Ordering::Relaxed),
+    fn observe<T>(&self, reply: RedisResult<T>, used: &Current) -> RedisResult<T> {
+        match &reply {
+            Ok(_) => self.has_replied.store(true, Ordering::Relaxed),
             Err(error) => {
-                self.follows(error, used);
+                self.follow_redirection(error, used);
                 if requires_reconnect(error) {
                     self.replace_used(used);
                 }
@@ -154,13 +157,13 @@ impl Connection {
                 }
             }
         }
-        answer
+        reply
     }
 
-    /// Looks beside all calls, which are told meanwhile what is wrong.
+    /// Looks for another server in the background. Commands fail with their own errors in the meantime.
     fn failover_lookup(&self, used: &Current) {
-        if !self.nodes.has_others_than(&used.client)
-            || self.is_looking.swap(true, Ordering::Relaxed)
+        if !self.nodes.has_alternative_to(&used.client)
+            || self.is_lookup_running.swap(true, Ordering::Relaxed)
         {
             return;
         }
@@ -168,33 +171,33 @@ impl Connection {
         tokio::spawn(async move {
             let found = connection.nodes.locate().await;
             if !is_same(found, &used.client) {
-                connection.change(&used, found);
+                connection.switch_server(&used, found);
             }
-            sleep(REPLACE_AT_MOST_EVERY).await;
-            connection.is_looking.store(false, Ordering::Relaxed);
+            sleep(MIN_REPLACE_INTERVAL).await;
+            connection.is_lookup_running.store(false, Ordering::Relaxed);
         });
     }
 
-    /// What may be wrong with the settings, where the server has never answered: a wrong guess about TLS looks like a
-    /// server that says nothing, or hangs up.
-    pub fn advice(&self) -> &'static str {
-        if self.has_answered.load(Ordering::Relaxed) {
+    /// Returns advice about TLS if the server has never replied: with the wrong setting a server sends nothing or closes the
+    /// connection.
+    pub fn tls_advice(&self) -> &'static str {
+        if self.has_replied.load(Ordering::Relaxed) {
             return "";
         }
         match self.current().client.get_connection_info().addr() {
             ConnectionAddr::TcpTls { .. } => {
                 "; QUEUE_URL begins with rediss://, so the server must speak TLS, with a certificate that is trusted here"
             }
-            _ => "; should the server speak TLS only, QUEUE_URL must begin with rediss://",
+            _ => "; if the server speaks TLS only, QUEUE_URL must begin with rediss://",
         }
     }
 
     fn replace_used(&self, used: &Current) {
         let mut current = self.lock();
-        if current.since == used.since && used.since.elapsed() >= REPLACE_AT_MOST_EVERY {
-            // It was made once with the same settings, so it can be made again.
+        if current.since == used.since && used.since.elapsed() >= MIN_REPLACE_INTERVAL {
+            // Does not fail: the same settings made the connection in use.
             if let Ok(fresh) = Current::new(&used.client, self.response_timeout) {
-                tracing::debug!("the connection to the queue is replaced");
+                tracing::debug!("replaced the queue connection");
                 *current = fresh;
             }
         }
@@ -203,15 +206,15 @@ impl Connection {
 
 impl Current {
     fn new(client: &Client, response_timeout: Duration) -> RedisResult<Self> {
-        let reconnecting = ConnectionManagerConfig::new()
+        let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(response_timeout))
-            // Whoever calls tries again, and is told meanwhile why.
+            // Callers retry, and report the reason in the meantime.
             .set_number_of_retries(1)
             .set_min_delay(Duration::from_millis(20));
         Ok(Self {
             client: Arc::new(client.clone()),
-            manager: ConnectionManager::new_lazy_with_config(client.clone(), reconnecting)?,
+            manager: ConnectionManager::new_lazy_with_config(client.clone(), config)?,
             since: Instant::now(),
         })
     }

@@ -1,4 +1,4 @@
-//! One of the workers' readers of the stream.
+//! Consumer of the stream.
 
 use std::{
     collections::HashMap,
@@ -9,8 +9,9 @@ use redis::{AsyncConnectionConfig, RedisResult, Value, aio::MultiplexedConnectio
 
 use super::{
     CONNECT_TIMEOUT, GROUP, RESPONSE_TIMEOUT, RedisQueue,
-    errors::{is_group_missing, is_id_too_small, is_moved, is_stream_missing},
-    replies::{Entries, Held, StreamInfo, Streams},
+    cluster::is_moved,
+    errors::{is_group_missing, is_id_too_small, is_stream_missing},
+    replies::{Entries, PendingEntry, StreamInfo, Streams},
     scripts,
 };
 use crate::{Backlog, Claimed, QueueError, StreamEntry};
@@ -18,19 +19,19 @@ use poll::ballot::BallotId;
 
 const START: &str = "0-0";
 
-/// The most pending entries that are looked at for those whose time of delivery means nothing.
-const LOOKED_AT: usize = 1000;
+/// Maximum number of pending entries that are scanned for a claim by this process' own clock.
+const MAX_SCANNED: usize = 1000;
 
-/// One consumer of the group.
+/// A consumer of the group.
 pub struct RedisConsumer {
     queue: RedisQueue,
-    /// A connection of its own: while it blocks for the next entry, nothing else could pass on a shared one.
+    /// Separate connection: a command that blocks for the next entry would block all others on a shared one.
     reader: Option<MultiplexedConnection>,
     name: String,
-    /// Where the next claim goes on in the list of pending entries.
-    claim_from: String,
-    /// Entries that others hold, with how often they had been delivered, and when they were first seen so.
-    held_since: HashMap<(String, u64), Instant>,
+    /// Cursor of claims in the list of pending entries.
+    claim_cursor: String,
+    /// Entries pending at other consumers, with their number of entries, and the time when they were first seen so.
+    pending_since: HashMap<(String, u64), Instant>,
     needs_id_check: bool,
 }
 
@@ -40,8 +41,8 @@ impl RedisConsumer {
             queue,
             reader: None,
             name: name.to_owned(),
-            claim_from: START.to_owned(),
-            held_since: HashMap::new(),
+            claim_cursor: START.to_owned(),
+            pending_since: HashMap::new(),
             needs_id_check: true,
         }
     }
@@ -62,21 +63,21 @@ impl RedisConsumer {
             .arg("COUNT")
             .arg(max);
         let wait_ms = wait.as_millis();
-        // BLOCK 0 would wait for ever.
+        // BLOCK 0 would block without a timeout.
         if wait_ms > 0 {
             read.arg("BLOCK").arg(wait_ms.to_string());
         }
         read.arg("STREAMS").arg(&*self.queue.stream).arg(">");
-        let answer = match self.reader(wait).await {
+        let reply = match self.reader(wait).await {
             Ok(reader) => read.query_async::<Streams>(reader).await,
             Err(error) => Err(error),
         };
-        match answer {
-            Ok(Streams(deliveries)) => Ok(self.with_global_ids(deliveries)),
+        match reply {
+            Ok(Streams(entries)) => Ok(self.with_global_ids(entries)),
             Err(error) if is_moved(&error) => {
-                // The connection that all share follows the stream, and the next one of this reader goes there, too.
+                // The shared connection follows the stream, and the next read connects to the same node.
                 self.reader = None;
-                self.queue.group().await?;
+                self.queue.group_info().await?;
                 Ok(Vec::new())
             }
             Err(error) if is_group_missing(&error) => {
@@ -106,15 +107,15 @@ impl RedisConsumer {
         Ok(self.reader.insert(reader))
     }
 
-    /// With the ids that ballots have among those of all shards.
+    /// Converts the entries' ids to global ids.
     fn with_global_ids(&self, mut entries: Vec<StreamEntry>) -> Vec<StreamEntry> {
         for entry in &mut entries {
-            entry.id = self.queue.shard.to_ballot(entry.id);
+            entry.id = self.queue.shard.to_global_id(entry.id);
         }
         entries
     }
 
-    /// From the beginning of the stream, never from its end: whatever is there has not been counted for sure.
+    /// Creates the group at the beginning of the stream, not at its end: existing entries may not be stored yet.
     async fn create_group(&mut self) -> Result<(), QueueError> {
         self.needs_id_check = true;
         let (connection, stream) = (&self.queue.connection, &self.queue.stream);
@@ -122,8 +123,8 @@ impl RedisConsumer {
             .run(connection, stream, &[GROUP])
             .await
         {
-            Err(error) if error.code() == Some("BUSYGROUP") => Ok(()), // another worker was first
-            answer => answer.map_err(|error| self.queue.classify(&error)),
+            Err(error) if error.code() == Some("BUSYGROUP") => Ok(()), // another worker created it
+            reply => reply.map_err(|error| self.queue.classify(&error)),
         }
     }
 
@@ -132,23 +133,23 @@ impl RedisConsumer {
         max: usize,
         idle: Duration,
     ) -> Result<Claimed, QueueError> {
-        let answer = self.autoclaim(idle, &self.claim_from, max).await;
-        let (next, Entries(deliveries), deleted) = match answer {
-            Ok(answer) => answer,
+        let reply = self.autoclaim(idle, &self.claim_cursor, max).await;
+        let (next, Entries(entries), deleted) = match reply {
+            Ok(reply) => reply,
             Err(error) if is_group_missing(&error) => {
                 self.create_group().await?;
                 return Ok(Claimed::default());
             }
             Err(error) => return Err(self.queue.classify(&error)),
         };
-        self.claim_from = next;
-        if deliveries.is_empty() && deleted.is_empty() {
+        self.claim_cursor = next;
+        if entries.is_empty() && deleted.is_empty() {
             return self.claim_by_own_clock(max, idle).await;
         }
-        Ok(self.claimed(deliveries, &deleted))
+        Ok(self.claimed(entries, &deleted))
     }
 
-    /// Takes over entries from this id on. Returns the id to go on from, the entries, and the ids of those that are gone.
+    /// Claims entries from this id on. Returns the next cursor, the entries, and the ids of deleted entries.
     async fn autoclaim(
         &self,
         idle: Duration,
@@ -162,18 +163,20 @@ impl RedisConsumer {
         self.queue.connection.query(&claim).await
     }
 
-    fn claimed(&self, deliveries: Vec<StreamEntry>, deleted: &[String]) -> Claimed {
-        let lost = deleted.iter().filter_map(|id| id.parse().ok());
+    fn claimed(&self, entries: Vec<StreamEntry>, deleted: &[String]) -> Claimed {
+        let deleted = deleted.iter().filter_map(|id| id.parse().ok());
         Claimed {
-            deliveries: self.with_global_ids(deliveries),
-            deleted: lost.map(|id| self.queue.shard.to_ballot(id)).collect(),
+            entries: self.with_global_ids(entries),
+            deleted: deleted
+                .map(|id| self.queue.shard.to_global_id(id))
+                .collect(),
         }
     }
 
-    /// Takes over what has been held for longer than `idle` by this process' own clock.
+    /// Claims entries that have been pending for longer than `idle` by this process' own clock.
     ///
-    /// The server measures by its clock. Once that was set back, what was delivered before would not be idle until the
-    /// clock has caught up, and what a dead worker holds would wait for as long.
+    /// The server measures idle time by its clock. After that was set back, entries delivered before would not be idle until
+    /// the clock has caught up, and the entries of a dead worker would stay pending for as long.
     async fn claim_by_own_clock(
         &mut self,
         max: usize,
@@ -181,36 +184,40 @@ impl RedisConsumer {
     ) -> Result<Claimed, QueueError> {
         let mut pending = cmd("XPENDING");
         pending.arg(&*self.queue.stream).arg(GROUP);
-        pending.arg("-").arg("+").arg(LOOKED_AT);
-        let held = self.queue.connection.query::<Vec<Held>>(&pending).await;
-        let held = held.map_err(|error| self.queue.classify(&error))?;
+        pending.arg("-").arg("+").arg(MAX_SCANNED);
+        let pending = self
+            .queue
+            .connection
+            .query::<Vec<PendingEntry>>(&pending)
+            .await;
+        let pending = pending.map_err(|error| self.queue.classify(&error))?;
         let now = Instant::now();
-        let held_since = held
+        let pending_since = pending
             .into_iter()
             .filter(|(_, consumer, ..)| *consumer != self.name)
-            .map(|(id, _, _, deliveries)| {
-                let entry = (id, deliveries);
-                let since = self.held_since.get(&entry).copied().unwrap_or(now);
+            .map(|(id, _, _, entries)| {
+                let entry = (id, entries);
+                let since = self.pending_since.get(&entry).copied().unwrap_or(now);
                 (entry, since)
             })
             .collect();
-        self.held_since = held_since;
+        self.pending_since = pending_since;
         let overdue = self
-            .held_since
+            .pending_since
             .iter()
             .filter(|(_, since)| since.elapsed() > idle);
         let mut overdue: Vec<_> = overdue.map(|((id, _), _)| id.clone()).collect();
         overdue.truncate(max);
         let mut all = Claimed::default();
         for id in overdue {
-            let answer = self.autoclaim(Duration::ZERO, &id, 1).await;
-            let (_, Entries(deliveries), deleted) =
-                answer.map_err(|error| self.queue.classify(&error))?;
-            let claimed = self.claimed(deliveries, &deleted);
-            all.deliveries.extend(claimed.deliveries);
+            let reply = self.autoclaim(Duration::ZERO, &id, 1).await;
+            let (_, Entries(entries), deleted) =
+                reply.map_err(|error| self.queue.classify(&error))?;
+            let claimed = self.claimed(entries, &deleted);
+            all.entries.extend(claimed.entries);
             all.deleted.extend(claimed.deleted);
         }
-        all.deliveries.sort_by_key(|delivery| delivery.id);
+        all.entries.sort_by_key(|entry| entry.id);
         Ok(all)
     }
 
@@ -221,11 +228,11 @@ impl RedisConsumer {
         let mut ack = cmd("XACK");
         ack.arg(&*self.queue.stream).arg(GROUP);
         for id in ids {
-            ack.arg(self.queue.shard.to_entry(*id).to_string());
+            ack.arg(self.queue.shard.to_stream_id(*id).to_string());
         }
         match self.queue.connection.exec(&ack).await {
             Err(error) if is_group_missing(&error) => self.create_group().await,
-            answer => answer.map_err(|error| self.queue.classify(&error)),
+            reply => reply.map_err(|error| self.queue.classify(&error)),
         }
     }
 
@@ -242,13 +249,15 @@ impl RedisConsumer {
     }
 
     pub(crate) async fn raise_last_id(&mut self, ms: u64) -> Result<(), QueueError> {
-        // A stream is made together with the group, and then this is called again.
-        let info = self.queue.info().await;
-        let Some(StreamInfo { last, .. }) = info.map_err(|error| self.refused(error))? else {
+        // Without a stream this is called again after its creation, which happens together with the group.
+        let info = self.queue.stream_info().await;
+        let Some(StreamInfo { last_id, .. }) =
+            info.map_err(|error| self.record_rejection(error))?
+        else {
             self.needs_id_check = false;
             return Ok(());
         };
-        if last.ms < ms {
+        if last_id.ms < ms {
             let mut raise = cmd("XSETID");
             raise.arg(&*self.queue.stream).arg(
                 BallotId {
@@ -258,7 +267,7 @@ impl RedisConsumer {
                 .to_string(),
             );
             let raised = self.queue.connection.exec(&raise).await;
-            // An id above this one was given out meanwhile.
+            // A greater id was generated meanwhile.
             let raised = raised.or_else(|error| {
                 if is_id_too_small(&error) {
                     Ok(())
@@ -266,10 +275,10 @@ impl RedisConsumer {
                     Err(error)
                 }
             });
-            raised.map_err(|error| self.refused(self.queue.classify(&error)))?;
-            // Of several streams, one that is quiet is behind the others without anything being wrong.
-            if last.ms > 0 && self.queue.shard.is_only() {
-                tracing::warn!(%last, above_ms = ms, "the queue's ids had gone back; new ballots get greater ones again");
+            raised.map_err(|error| self.record_rejection(self.queue.classify(&error)))?;
+            // With several shards it is normal that a shard without recent votes is behind the others.
+            if last_id.ms > 0 && self.queue.shard.is_only() {
+                tracing::warn!(queue.last_id = %last_id, store.newest_ms = ms, "the queue's ids had gone back; raised its last id");
             }
         }
         self.needs_id_check = false;
@@ -288,9 +297,9 @@ impl RedisConsumer {
             .map_err(|error| self.queue.classify(&error))
     }
 
-    /// What is refused for want of rights is refused every time: once is enough.
-    fn refused(&mut self, error: QueueError) -> QueueError {
-        self.needs_id_check = !matches!(error, QueueError::Refused(_));
+    /// Skips later id checks if the command was rejected: without the permission it is rejected every time.
+    fn record_rejection(&mut self, error: QueueError) -> QueueError {
+        self.needs_id_check = !matches!(error, QueueError::Rejected(_));
         error
     }
 
@@ -300,40 +309,44 @@ impl RedisConsumer {
     ) -> Result<u64, QueueError> {
         let (connection, stream) = (&self.queue.connection, &self.queue.stream);
         let arguments = [GROUP, &self.name, &idle.as_millis().to_string()];
-        match scripts::FORGET.run(connection, stream, &arguments).await {
-            Ok(forgotten) => Ok(forgotten),
+        match scripts::REMOVE_IDLE_CONSUMERS
+            .run(connection, stream, &arguments)
+            .await
+        {
+            Ok(removed) => Ok(removed),
             Err(error) if is_group_missing(&error) || is_stream_missing(&error) => Ok(0),
             Err(error) => Err(self.queue.classify(&error)),
         }
     }
 
-    /// Removes this consumer's name from the group, if it holds nothing: removing it would drop what it holds.
+    /// Removes this consumer from the group unless it has pending entries: removing it would drop them.
     pub(crate) async fn remove_consumer(self) -> Result<(), QueueError> {
-        let mut held = cmd("XPENDING");
-        held.arg(&*self.queue.stream)
+        let mut pending = cmd("XPENDING");
+        pending
+            .arg(&*self.queue.stream)
             .arg(GROUP)
             .arg("-")
             .arg("+")
             .arg(1)
             .arg(&self.name);
-        let held: Vec<Value> = self
+        let pending: Vec<Value> = self
             .queue
             .connection
-            .query(&held)
+            .query(&pending)
             .await
             .map_err(|error| self.queue.classify(&error))?;
-        if !held.is_empty() {
+        if !pending.is_empty() {
             return Ok(());
         }
-        let mut leave = cmd("XGROUP");
-        leave
+        let mut remove = cmd("XGROUP");
+        remove
             .arg("DELCONSUMER")
             .arg(&*self.queue.stream)
             .arg(GROUP)
             .arg(&self.name);
         self.queue
             .connection
-            .exec(&leave)
+            .exec(&remove)
             .await
             .map_err(|error| self.queue.classify(&error))
     }

@@ -1,32 +1,33 @@
-//! What Redis' errors mean to us.
+//! Classification of Redis' errors.
 
 use std::time::Duration;
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
+use super::cluster::is_resharding;
 use crate::QueueError;
 
 pub fn is_group_missing(error: &RedisError) -> bool {
     error.code() == Some("NOGROUP")
 }
 
-/// XINFO answers a missing key with a plain ERR.
+/// XINFO replies to a missing key with a plain ERR.
 pub fn is_stream_missing(error: &RedisError) -> bool {
     error
         .detail()
         .is_some_and(|detail| detail.contains("no such key"))
 }
 
-/// XSETID refuses with a plain ERR, too.
+/// XADD and XSETID reply with a plain ERR to an id that is not greater than the last one.
 pub fn is_id_too_small(error: &RedisError) -> bool {
     error
         .detail()
         .is_some_and(|detail| detail.contains("smaller than"))
 }
 
-/// Whether a connection that got this answer will never get a better one, though it stays open: the server is a replica
-/// by now or loads a master's data, or it did not answer at all. To connect again may lead to another server. Nor does
-/// the library try again by itself after a greeting that was refused, though the password may be right by now.
+/// Returns true if the connection is open but useless: the server has become a replica, is loading its data or does not reply.
+/// A new connection may reach another server. It is needed after a failed login, too: the library does not retry, although
+/// the password may be valid now.
 pub fn requires_reconnect(error: &RedisError) -> bool {
     use ErrorKind::{AuthenticationFailed, Io, Parse, RESP3NotSupported, Server};
     use ServerErrorKind::{BusyLoading, MasterDown, ReadOnly};
@@ -38,26 +39,15 @@ pub fn requires_reconnect(error: &RedisError) -> bool {
     }
 }
 
-/// Whether no server answered: another node of its cluster may.
+/// Returns true if the server is unreachable. Another node of its cluster may be reachable.
 pub fn is_unreachable(error: &RedisError) -> bool {
     error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
 }
 
-/// Whether another node of the cluster has the stream now, which the error names.
-pub fn is_moved(error: &RedisError) -> bool {
-    matches!(error.kind(), ErrorKind::Server(ServerErrorKind::Moved))
-}
-
-/// Whether nothing was done, and that for the moment only: a cluster gives the stream to another node.
-pub fn is_resharding(error: &RedisError) -> bool {
-    use ServerErrorKind::{Ask, Moved, TryAgain};
-    matches!(error.kind(), ErrorKind::Server(Ask | Moved | TryAgain))
-}
-
-/// An error in words that name its cause.
+/// Description of an error.
 pub struct Explanation {
     pub text: String,
-    /// True if the text names the cause; otherwise a wrong guess about TLS may be it.
+    /// True if the text names the cause. Otherwise the cause may be a wrong setting of TLS.
     pub is_certain: bool,
 }
 
@@ -66,81 +56,79 @@ pub fn explain(error: &RedisError) -> Explanation {
         text,
         is_certain: true,
     };
-    let said = error.to_string();
+    let text = error.to_string();
     let code = match error.kind() {
-        // The library keeps this one's words to itself.
+        // The library does not keep the code of this error.
         ErrorKind::AuthenticationFailed => Some("WRONGPASS"),
         _ => error.code(),
     };
-    let advised = with_advice(code, &said);
-    if advised != said {
+    let advised = with_advice(code, &text);
+    if advised != text {
         return certain(advised);
     }
     if !error.is_io_error() {
-        return certain(said);
+        return certain(text);
     }
-    if error.is_connection_refusal() && said.contains("refused") {
+    if error.is_connection_refusal() && text.contains("refused") {
         return certain("nothing listens there (connection refused)".into());
     }
-    // The standard library has no kind for it.
-    if said.contains("lookup address") {
-        return certain(format!("there is no host of that name ({said})"));
+    // The standard library has no error kind for this.
+    if text.contains("lookup address") {
+        return certain(format!("there is no host of that name ({text})"));
     }
-    if said.contains("CertificateRequired") {
+    if text.contains("CertificateRequired") {
         return certain(format!(
-            "it demands a certificate of its clients ({said}), and this program has none; set tls-auth-clients no there"
+            "it requires client certificates ({text}), and this program has none; set tls-auth-clients no on the server"
         ));
     }
-    if said.contains("certificate") {
+    if text.contains("certificate") {
         return certain(format!(
-            "its TLS certificate is not trusted ({said}); SSL_CERT_FILE must name the authority that signed it, and the \
+            "its TLS certificate is not trusted ({text}); SSL_CERT_FILE must name the authority that signed it, and the \
              host must be one that it names"
         ));
     }
     Explanation {
-        text: said,
+        text,
         is_certain: false,
     }
 }
 
-/// Adds to a server's words the advice that they lack, or give for another program.
-pub fn with_advice(code: Option<&str>, said: &str) -> String {
-    advice(code, said).map_or_else(|| said.to_owned(), |advice| format!("{said}; {advice}"))
+/// Adds advice to a server's error where the error has none, or advice that does not fit.
+pub fn with_advice(code: Option<&str>, text: &str) -> String {
+    advice(code, text).map_or_else(|| text.to_owned(), |advice| format!("{text}; {advice}"))
 }
 
-fn advice(code: Option<&str>, said: &str) -> Option<&'static str> {
+fn advice(code: Option<&str>, text: &str) -> Option<&'static str> {
     match code {
         Some("WRONGPASS" | "NOAUTH") => {
             Some("QUEUE_URL must name a user and password that this server knows")
         }
-        Some("NOPERM") => {
-            Some("the user in QUEUE_URL has not all the rights that this service needs")
-        }
+        Some("NOPERM") => Some("the user in QUEUE_URL lacks permissions that this service needs"),
         Some("READONLY" | "MASTERDOWN") => Some("QUEUE_URL must name the primary"),
-        Some("WRONGTYPE") => Some(
-            "the key is something else than a stream; rename it, or choose another key with QUEUE_STREAM",
-        ),
-        _ if said.starts_with("DENIED") => Some(
-            "a server in protected mode answers only its own machine: give it a password (requirepass, and the same in \
+        Some("WRONGTYPE") => {
+            Some("the key is not a stream; rename it, or choose another key with QUEUE_STREAM")
+        }
+        _ if text.starts_with("DENIED") => Some(
+            "a server in protected mode accepts local connections only: set a password (requirepass, and the same in \
              QUEUE_URL), or set protected-mode no",
         ),
-        Some("NOREPLICAS") => Some("too few replicas follow it (min-replicas-to-write)"),
-        _ if said.contains("max number of clients") => {
-            Some("raise maxclients there, or start fewer services")
+        Some("NOREPLICAS") => Some("too few replicas are in step (min-replicas-to-write)"),
+        _ if text.contains("max number of clients") => {
+            Some("raise maxclients on the server, or run fewer services")
         }
-        _ if said.contains("exhausted the last possible ID") => Some(
-            "somebody added an entry with the greatest id; when a worker has taken it, stop all workers and run \
-             `worker admin restart-ids`",
+        _ if text.contains("exhausted the last possible ID") => Some(
+            "an entry with the greatest possible id was added by hand; after a worker has stored it, stop all workers and \
+             run `worker admin restart-ids`",
         ),
         _ => None,
     }
 }
 
-/// The same as an error of the queue at this place, which had this time to answer.
-pub fn classify(error: &RedisError, place: &str, timeout: Duration) -> QueueError {
+/// Converts to an error of the queue. `location` names the server, and `timeout` is the timeout of a reply.
+pub fn classify(error: &RedisError, location: &str, timeout: Duration) -> QueueError {
     use ErrorKind::Server;
     use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown};
-    let message = || format!("{place}: {}", explain(error).text);
+    let message = || format!("{location}: {}", explain(error).text);
     if error.is_timeout() {
         QueueError::Timeout(timeout)
     } else if error.is_io_error()
@@ -150,6 +138,6 @@ pub fn classify(error: &RedisError, place: &str, timeout: Duration) -> QueueErro
     {
         QueueError::Unavailable(message())
     } else {
-        QueueError::Refused(message())
+        QueueError::Rejected(message())
     }
 }

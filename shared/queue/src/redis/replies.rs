@@ -1,4 +1,4 @@
-//! Redis' answers, read straight into our own types: its own stream types put every entry into a hash map.
+//! Redis' replies, parsed into this crate's types: the library's stream types put every entry into a hash map.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use super::GROUP;
 use crate::StreamEntry;
 use poll::ballot::BallotId;
 
-/// The id that XADD returns.
+/// Reply to XADD: the id of the entry.
 pub struct Added(pub BallotId);
 
 impl FromRedisValue for Added {
@@ -17,7 +17,7 @@ impl FromRedisValue for Added {
     }
 }
 
-/// XREADGROUP: entries of one stream, or nil.
+/// Reply to XREADGROUP: entries of one stream, or nil.
 pub struct Streams(pub Vec<StreamEntry>);
 
 impl FromRedisValue for Streams {
@@ -26,41 +26,40 @@ impl FromRedisValue for Streams {
         Ok(Self(
             streams
                 .into_iter()
-                .flat_map(|(_, Entries(deliveries))| deliveries)
+                .flat_map(|(_, Entries(entries))| entries)
                 .collect(),
         ))
     }
 }
 
-/// Entries as XRANGE and XAUTOCLAIM return them.
+/// Entries in replies to XRANGE and XAUTOCLAIM.
 pub struct Entries(pub Vec<StreamEntry>);
 
 impl FromRedisValue for Entries {
     fn from_redis_value(value: Value) -> Result<Self, redis::ParsingError> {
         let entries = Vec::<(String, Vec<Vec<u8>>)>::from_redis_value(value)?;
-        let deliveries = entries
+        let entries = entries
             .into_iter()
-            .map(|(id, fields)| Ok(StreamEntry::new(parse_id(&id)?, in_pairs(fields))));
-        Ok(Self(
-            deliveries.collect::<Result<_, redis::ParsingError>>()?,
-        ))
+            .map(|(id, fields)| Ok(StreamEntry::new(parse_id(&id)?, pairs(fields))));
+        Ok(Self(entries.collect::<Result<_, redis::ParsingError>>()?))
     }
 }
 
-fn in_pairs(flat: Vec<Vec<u8>>) -> Vec<(Vec<u8>, Vec<u8>)> {
+fn pairs(flat: Vec<Vec<u8>>) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut flat = flat.into_iter();
     std::iter::from_fn(|| flat.next().zip(flat.next())).collect()
 }
 
-/// What XINFO GROUPS says of our group.
+/// The consumer group in the reply to XINFO GROUPS.
 pub struct Group {
-    pub delivered: BallotId,
-    /// Redis cannot always tell.
+    pub last_delivered: BallotId,
+    /// Number of undelivered entries; `None` if Redis does not know it.
     pub lag: Option<u64>,
-    /// The number of entries up to the last delivered one. Redis cannot always tell.
-    pub read: Option<u64>,
+    /// Number of entries up to the last delivered one; `None` if Redis does not know it.
+    pub entries_read: Option<u64>,
 }
 
+/// Reply to XINFO GROUPS: the consumer group, if it exists.
 pub struct Groups(pub Option<Group>);
 
 impl FromRedisValue for Groups {
@@ -68,11 +67,12 @@ impl FromRedisValue for Groups {
         for mut group in Vec::<HashMap<String, Value>>::from_redis_value(value)? {
             let mut field = |name: &str| group.remove(name).unwrap_or(Value::Nil);
             if String::from_redis_value(field("name"))? == GROUP {
-                let delivered = parse_id(&String::from_redis_value(field("last-delivered-id"))?)?;
+                let last_delivered =
+                    parse_id(&String::from_redis_value(field("last-delivered-id"))?)?;
                 return Ok(Self(Some(Group {
-                    delivered,
+                    last_delivered,
                     lag: Option::from_redis_value(field("lag"))?,
-                    read: Option::from_redis_value(field("entries-read"))?,
+                    entries_read: Option::from_redis_value(field("entries-read"))?,
                 })));
             }
         }
@@ -80,13 +80,13 @@ impl FromRedisValue for Groups {
     }
 }
 
-/// The answer to XINFO STREAM.
+/// Reply to XINFO STREAM.
 pub struct StreamInfo {
-    /// The greatest id that was ever given out.
-    pub last: BallotId,
+    /// The last generated id.
+    pub last_id: BallotId,
     pub length: u64,
-    /// The entries that were ever added; older servers do not count them.
-    pub added: Option<u64>,
+    /// Number of entries that were ever added; `None` on older servers.
+    pub entries_added: Option<u64>,
 }
 
 impl FromRedisValue for StreamInfo {
@@ -94,14 +94,14 @@ impl FromRedisValue for StreamInfo {
         let mut stream = HashMap::<String, Value>::from_redis_value(value)?;
         let mut field = |name: &str| stream.remove(name).unwrap_or(Value::Nil);
         Ok(Self {
-            last: parse_id(&String::from_redis_value(field("last-generated-id"))?)?,
+            last_id: parse_id(&String::from_redis_value(field("last-generated-id"))?)?,
             length: u64::from_redis_value(field("length"))?,
-            added: Option::from_redis_value(field("entries-added"))?,
+            entries_added: Option::from_redis_value(field("entries-added"))?,
         })
     }
 }
 
-/// The answer to HELLO.
+/// Reply to HELLO.
 pub struct Hello {
     pub version: String,
 }
@@ -116,21 +116,21 @@ impl FromRedisValue for Hello {
     }
 }
 
-/// A pending entry in the answer to XPENDING: its id, its consumer, its idle time in milliseconds, and the number of its deliveries.
-pub type Held = (String, String, u64, u64);
+/// A pending entry in the extended reply to XPENDING: id, consumer, idle time in milliseconds, number of deliveries.
+pub type PendingEntry = (String, String, u64, u64);
 
-/// What XPENDING says in short.
-pub struct Pending {
+/// Summary in the reply to XPENDING.
+pub struct PendingSummary {
     pub count: u64,
-    pub first: Option<BallotId>,
+    pub oldest: Option<BallotId>,
 }
 
-impl FromRedisValue for Pending {
+impl FromRedisValue for PendingSummary {
     fn from_redis_value(value: Value) -> Result<Self, redis::ParsingError> {
-        let (count, first, _, _) = <(u64, Option<String>, Value, Value)>::from_redis_value(value)?;
+        let (count, oldest, _, _) = <(u64, Option<String>, Value, Value)>::from_redis_value(value)?;
         Ok(Self {
             count,
-            first: first.map(|id| parse_id(&id)).transpose()?,
+            oldest: oldest.map(|id| parse_id(&id)).transpose()?,
         })
     }
 }
@@ -146,12 +146,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_come_in_pairs() {
+    fn a_flat_list_of_fields_is_parsed_into_pairs() {
         let flat = ["a", "1", "b", "2"]
             .map(|text| text.as_bytes().to_vec())
             .to_vec();
         assert_eq!(
-            in_pairs(flat),
+            pairs(flat),
             [
                 (b"a".to_vec(), b"1".to_vec()),
                 (b"b".to_vec(), b"2".to_vec())

@@ -1,30 +1,30 @@
-//! The scripts that workers run within Redis.
+//! Lua scripts that workers run in Redis.
 //!
-//! Each is called by the hash of its text, so that a server's rules can let a worker run these and no others:
-//! `+evalsha|HASH`. Whoever changes one changes its hash, here and in those rules.
+//! Each is called by the hash of its text, so that ACL rules can allow a worker these scripts and no others:
+//! `+evalsha|HASH`. A change of a script changes its hash, here and in the ACL rules.
 
 use redis::{ErrorKind, FromRedisValue, RedisResult, ServerErrorKind, cmd};
 
 use super::connection::Connection;
 
-/// A script with the SHA-1 of its text, in hexadecimal.
-pub struct FixedScript {
+/// A script and the SHA-1 of its text in hexadecimal.
+pub struct Script {
     hash: &'static str,
     text: &'static str,
 }
 
-/// Creates the group that ARGV names. The plain command would be refused where there is no memory left, and then nobody
-/// could ever empty the stream.
-pub const CREATE_GROUP: FixedScript = FixedScript {
+/// Creates the group that ARGV names, at the beginning of the stream. The plain command would be rejected by a server that is
+/// out of memory, and then no worker could empty the stream.
+pub const CREATE_GROUP: Script = Script {
     hash: "679db5c241cdaa1c21f134f0008311c8c9f0199a",
     text: "#!lua flags=allow-oom
 return redis.call('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')",
 };
 
-/// Removes consumers that hold nothing. ARGV: the group, the consumer that stays, and for how many milliseconds the others
-/// must have been idle. One script, so that nobody can be handed a ballot between the look and the removal, which would
-/// drop it.
-pub const FORGET: FixedScript = FixedScript {
+/// Removes idle consumers without pending entries. ARGV: the group, the consumer to keep, and the minimum idle time in
+/// milliseconds. A script is atomic: otherwise a consumer could read a ballot between the check and its removal, which
+/// would drop the ballot.
+pub const REMOVE_IDLE_CONSUMERS: Script = Script {
     hash: "61e3d644ef179396966d75735d6b470b3b911b7c",
     text: "
 local forgotten = 0
@@ -40,9 +40,9 @@ return forgotten
 ",
 };
 
-/// Sets the last id of an empty stream, and of its group, to the smallest, so that the next one follows the server's
-/// clock. ARGV: the group, and the last id. One script, so that nobody can add an entry between the look and the change.
-pub const RESTART_IDS: FixedScript = FixedScript {
+/// Sets the last id of an empty stream and of its group to the smallest id, so that the next id follows the server's clock.
+/// ARGV: the group and the expected last id. A script is atomic: no entry can be added between the check and the change.
+pub const RESTART_IDS: Script = Script {
     hash: "a1e3d12cfdb9f114f07ad0ce1549499460bc04fa",
     text: "
 local stream = {}
@@ -56,8 +56,8 @@ return 1
 ",
 };
 
-impl FixedScript {
-    /// Runs the script on this key. A server that does not know it, as after its start, is given it first.
+impl Script {
+    /// Runs the script on this key. Loads it first if the server does not have it, as after a restart.
     pub async fn run<T: FromRedisValue>(
         &self,
         connection: &Connection,
@@ -68,7 +68,7 @@ impl FixedScript {
         call.arg(self.hash).arg(1).arg(key).arg(arguments);
         match connection.query(&call).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {}
-            answer => return answer,
+            reply => return reply,
         }
         let mut load = cmd("SCRIPT");
         load.arg("LOAD").arg(self.text);
@@ -82,13 +82,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rules_let_a_worker_run_these_scripts_and_no_others() {
+    fn the_acl_rules_allow_a_worker_these_scripts_and_no_others() {
         let rules = include_str!("../../../../infra/compose/make-secrets");
         let named: Vec<_> = rules
             .split_whitespace()
             .filter_map(|rule| rule.strip_prefix("+evalsha|"))
             .collect();
-        let fixed = [CREATE_GROUP, FORGET, RESTART_IDS].map(|script| script.hash);
+        let fixed = [CREATE_GROUP, REMOVE_IDLE_CONSUMERS, RESTART_IDS].map(|script| script.hash);
         assert_eq!(named, fixed);
         assert!(!rules.contains("+eval "), "any script");
     }

@@ -1,14 +1,9 @@
-//! One of the queue's shards: the key of its stream, and the ids of its ballots among those of all shards.
+//! One shard of the queue: its stream's key, and its ids, which are unique over all shards.
 
-use crc::{CRC_16_XMODEM, Crc};
-
+use super::cluster::hash_tag;
 use poll::ballot::BallotId;
 
-/// How many slots a Redis Cluster has. Source: <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>.
-const SLOTS: u64 = 16_384;
-const CHECKSUM: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
-
-/// Which shard, of how many.
+/// Index of a shard and the number of shards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     index: u64,
@@ -25,39 +20,28 @@ impl Shard {
         }
     }
 
-    /// Whether there are no others.
+    /// Returns true if there is one shard.
     pub fn is_only(self) -> bool {
         self.count == 1
     }
 
-    /// The key of its stream. A single one has the name as it is.
+    /// Returns the key of the shard's stream: the name itself for a single shard.
     ///
-    /// Of several the number of shards is part of the key: streams that were filled by another division are never mixed
-    /// with these. The part in braces decides on the slot in a Redis Cluster, and is chosen so that shards lie as far
-    /// from each other as they can: a number counted up would put two shards of three on the same of three nodes.
+    /// With several shards the key contains their number, so streams of another sharding are never mixed with these. The
+    /// part in braces is the hash tag, which decides on the slot in a Redis Cluster.
     pub fn key(self, stream: &str) -> String {
         if self.is_only() {
             return stream.to_owned();
         }
-        format!("{stream}:{}of{}:{{{}}}", self.index, self.count, self.tag())
+        let Self { index, count } = self;
+        let tag = hash_tag(index, count);
+        format!("{stream}:{index}of{count}:{{{tag}}}")
     }
 
-    /// The first number whose slot lies in the middle half of this shard's part of all slots.
-    fn tag(self) -> u64 {
-        let part = SLOTS / self.count;
-        let begin = SLOTS * self.index / self.count + part / 4;
-        let middle = begin..=begin + part / 2;
-        // Every range has such a number soon: checksums of numbers are spread over all slots.
-        (0..SLOTS * SLOTS)
-            .find(|number| middle.contains(&slot(&number.to_string())))
-            .unwrap_or_default()
-    }
-
-    /// The id among those of all shards of what has this id in its own stream. No other shard has such a one, and the
-    /// order within this shard stays.
+    /// Converts an id of the shard's stream to a global id: unique over all shards, in the same order within the shard.
     ///
-    /// A sequence number is counted up within a millisecond, so a server never comes near those that would not fit.
-    pub fn to_ballot(self, entry: BallotId) -> BallotId {
+    /// Sequence numbers count up within a millisecond, so a server never reaches those that would not fit.
+    pub fn to_global_id(self, entry: BallotId) -> BallotId {
         let seq = entry.seq.saturating_mul(self.count);
         BallotId {
             seq: seq.saturating_add(self.index),
@@ -65,8 +49,8 @@ impl Shard {
         }
     }
 
-    /// The id in its own stream.
-    pub fn to_entry(self, ballot: BallotId) -> BallotId {
+    /// Converts a global id to the id in the shard's stream.
+    pub fn to_stream_id(self, ballot: BallotId) -> BallotId {
         BallotId {
             seq: ballot.seq.saturating_sub(self.index) / self.count,
             ..ballot
@@ -74,15 +58,8 @@ impl Shard {
     }
 }
 
-/// The slot of a key's part in braces.
-fn slot(tag: &str) -> u64 {
-    u64::from(CHECKSUM.checksum(tag.as_bytes())) % SLOTS
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -92,45 +69,27 @@ mod tests {
         let id = BallotId { ms: 7, seq: 9 };
         let only = Shard::new(0, 1);
         assert_eq!(only.key("ballots"), "ballots");
-        assert_eq!((only.to_ballot(id), only.to_entry(id)), (id, id));
-    }
-
-    /// What `CLUSTER KEYSLOT` answers.
-    #[test]
-    fn slots_are_those_of_redis_cluster() {
-        for (tag, expected) in [("123456789", 12739), ("foo", 12182), ("0", 13907)] {
-            assert_eq!(slot(tag), expected, "{tag}");
-        }
+        assert_eq!((only.to_global_id(id), only.to_stream_id(id)), (id, id));
     }
 
     #[test]
-    fn shards_lie_apart_in_a_cluster() {
-        for count in 2..=64 {
-            let mut parts = HashSet::new();
-            for index in 0..count {
-                let shard = Shard::new(index, count);
-                parts.insert(slot(&shard.tag().to_string()) * count as u64 / SLOTS);
-                assert!(
-                    shard
-                        .key("ballots")
-                        .ends_with(&format!(":{{{}}}", shard.tag()))
-                );
-            }
-            assert_eq!(parts.len(), count, "each has a part of its own");
-        }
+    fn the_key_of_a_shard_has_its_number_and_hash_tag() {
+        let tag = hash_tag(1, 3);
+        let expected = format!("ballots:1of3:{{{tag}}}");
+        assert_eq!(Shard::new(1, 3).key("ballots"), expected);
     }
 
     proptest! {
         #[test]
-        fn ids_come_back_and_keep_their_order_and_no_two_shards_share_one(
+        fn global_ids_convert_back_keep_their_order_and_are_unique(
             count in 2..64_usize, one in 0..64_usize, other in 0..64_usize,
             ms in 0..3_u64, seq in 0..1_u64 << 48, next_ms in 0..3_u64, next in 0..1_u64 << 48,
         ) {
             let (one, other) = (Shard::new(one % count, count), Shard::new(other % count, count));
             let (id, next) = (BallotId { ms, seq }, BallotId { ms: next_ms, seq: next });
-            prop_assert_eq!(one.to_entry(one.to_ballot(id)), id);
-            prop_assert_eq!(one.to_ballot(id).cmp(&one.to_ballot(next)), id.cmp(&next));
-            prop_assert!(one == other || one.to_ballot(id) != other.to_ballot(next));
+            prop_assert_eq!(one.to_stream_id(one.to_global_id(id)), id);
+            prop_assert_eq!(one.to_global_id(id).cmp(&one.to_global_id(next)), id.cmp(&next));
+            prop_assert!(one == other || one.to_global_id(id) != other.to_global_id(next));
         }
     }
 }

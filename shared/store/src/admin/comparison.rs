@@ -1,35 +1,35 @@
-//! The counts compared with the votes that they count.
+//! Comparison of the running counts with the votes.
 
 use std::fmt;
 
-/// One option whose running count is not the number of its votes.
+/// An option whose running count differs from the number of its votes.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct CountDifference {
-    /// The option's key.
+    /// Key of the option.
     pub option: String,
-    /// The running count.
+    /// Running count.
     pub tally: i64,
-    /// Its standing votes.
+    /// Number of votes.
     pub votes: i64,
 }
 
-/// The outcome of comparing all running counts with the votes, at one moment.
+/// Differences between the running counts and the votes in one snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
-    /// The options whose count differs.
+    /// Options whose count differs.
     pub options: Vec<CountDifference>,
-    /// The number of steps of the timeline that differ.
+    /// Number of steps of the timeline that differ.
     pub timeline_steps: u64,
 }
 
 impl Comparison {
-    /// Returns true if all counts are right.
+    /// Returns true if all counts are correct.
     #[must_use]
     pub fn is_equal(&self) -> bool {
         self.options.is_empty() && self.timeline_steps == 0
     }
 
-    /// The votes by which the tally differs, over all options.
+    /// Returns the sum of the differences of the tally over all options.
     #[must_use]
     pub fn votes(&self) -> u64 {
         let differences = self.options.iter();
@@ -39,7 +39,7 @@ impl Comparison {
     }
 }
 
-/// A line for each difference.
+/// Formats one line for each difference.
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for CountDifference {
@@ -58,7 +58,7 @@ impl fmt::Display for Comparison {
     }
 }
 
-/// For both backends.
+/// Queries of both backends.
 pub(super) const COMPARE_TALLY: &str = "
     SELECT coalesce(counted.option, tally.option) AS option, coalesce(tally.votes, 0) AS tally,
         coalesce(counted.votes, 0) AS votes
@@ -74,7 +74,7 @@ pub(super) const COMPARE_TIMELINE: &str = "
         ) AS counted
         FULL JOIN timeline ON timeline.bucket = counted.bucket AND timeline.option = counted.option
     WHERE coalesce(timeline.votes, 0) <> coalesce(counted.votes, 0)";
-pub(super) const COUNT_ANEW: &str = "
+pub(super) const RECOUNT: &str = "
     DELETE FROM tally;
     DELETE FROM timeline;
     INSERT INTO tally (option, votes, last_cast_ms)

@@ -1,5 +1,4 @@
-//! What operators do with the store while the services use it: count what is in it, put dead letters back, take all
-//! votes out, begin anew.
+//! Administration of the store while the services use it: counts, replay of dead letters, export, reset.
 
 mod comparison;
 mod postgres;
@@ -14,44 +13,44 @@ use super::{Backend, Store, StoreError, newest_per_voter};
 pub use comparison::{Comparison, CountDifference};
 use poll::ballot::{BallotId, CastBallot};
 
-/// How much the store holds.
+/// Numbers of votes and dead letters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Standing votes.
+    /// Number of votes.
     pub votes: u64,
-    /// Dead letters.
+    /// Number of dead letters.
     pub dead_letters: u64,
 }
 
-/// One voter's vote, as it stands.
+/// A voter's stored vote.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StandingVote {
-    /// Who voted; for votes taken over from the original app in that app's own form.
+pub struct StoredVote {
+    /// Voter's id; votes migrated from the original app have ids in that app's form.
     pub voter: String,
-    /// The key of the option.
+    /// Key of the option.
     pub choice: String,
-    /// When it was cast, to the millisecond; `None`: unknown, as for votes taken over from the original app.
+    /// Time when the vote was cast, in milliseconds; `None` for votes migrated from the original app.
     pub cast_at: Option<Timestamp>,
-    /// The ballot that made it the standing vote; `None`: unknown, likewise.
+    /// Id of the ballot; `None` for votes migrated from the original app.
     pub ballot: Option<BallotId>,
 }
 
-/// What became of dead letters that were replayed.
+/// Outcome of a replay of dead letters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
-    /// They are ballots now and no dead letters any more.
+    /// Number of dead letters that were stored as ballots and deleted.
     pub replayed: u64,
-    /// So many of these changed no vote, for the voter had cast a newer ballot.
+    /// Number of these that changed no vote: a newer ballot of the voter was stored.
     pub stale: u64,
-    /// They were dead letters no more when their turn came: somebody else was faster.
-    pub gone: u64,
+    /// Number of dead letters that did not exist any more: another replay or a reset was faster.
+    pub missing: u64,
 }
 
 impl Store {
-    /// How much there is.
+    /// Returns the numbers of votes and dead letters.
     ///
     /// # Errors
-    /// The store does not answer.
+    /// The store is unreachable.
     pub async fn counts(&self) -> Result<Counts, StoreError> {
         self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.counts().await,
@@ -59,25 +58,24 @@ impl Store {
         })
     }
 
-    /// Every standing vote at one moment, in the order of the voters' bytes, one after the other: however many there
-    /// are, few are in memory.
+    /// Streams a consistent snapshot of all votes, in the byte order of the voters. Only a few are in memory at a time.
     ///
     /// # Errors
-    /// The store does not answer; the stream ends with the error.
+    /// The store is unreachable; the stream ends with the error.
     #[must_use]
-    pub fn standing_votes(&self) -> BoxStream<'_, Result<StandingVote, StoreError>> {
+    pub fn stored_votes(&self) -> BoxStream<'_, Result<StoredVote, StoreError>> {
         let votes = match &self.backend {
-            Backend::Sqlite(store) => store.standing_votes(),
-            Backend::Postgres(store) => store.standing_votes(),
+            Backend::Sqlite(store) => store.stored_votes(),
+            Backend::Postgres(store) => store.stored_votes(),
         };
         votes.map(|vote| self.record_error(vote)).boxed()
     }
 
-    /// Stores ballots that were dead letters and removes these dead letters, in one transaction. A ballot whose dead
-    /// letter is gone is left alone. As always, of each voter's ballots the one with the greatest id stands in the end.
+    /// Stores ballots of dead letters and deletes these dead letters, in one transaction. A ballot whose dead letter does not
+    /// exist any more is skipped. As always, the ballot with the greatest id becomes its voter's vote.
     ///
     /// # Errors
-    /// Nothing was changed; or, after a timeout or a broken connection, perhaps all of it. Doing it again is safe.
+    /// Nothing was changed; or, after a timeout or a broken connection, possibly all of it. It is safe to retry.
     pub async fn replay(&self, ballots: &[CastBallot]) -> Result<Replayed, StoreError> {
         self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.replay(ballots).await,
@@ -85,10 +83,10 @@ impl Store {
         })
     }
 
-    /// Compares the running counts with the votes, at one moment. Reads all votes: a second for ten million.
+    /// Compares the running counts with the votes in one snapshot. Reads all votes: one second for ten million.
     ///
     /// # Errors
-    /// The store does not answer.
+    /// The store is unreachable.
     pub async fn compare_counts(&self) -> Result<Comparison, StoreError> {
         self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.compare_counts().await,
@@ -96,11 +94,11 @@ impl Store {
         })
     }
 
-    /// Makes the running counts anew from the votes, in one transaction, tells readers, and returns what was wrong with
-    /// them. No vote is stored meanwhile.
+    /// Recomputes the running counts from the votes in one transaction, notifies readers, and returns the differences. No vote
+    /// is stored meanwhile.
     ///
     /// # Errors
-    /// Nothing was changed; or, after a timeout or a broken connection, perhaps all of it. Doing it again is safe.
+    /// Nothing was changed; or, after a timeout or a broken connection, possibly all of it. It is safe to retry.
     pub async fn recount(&self) -> Result<Comparison, StoreError> {
         self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.recount().await,
@@ -108,35 +106,35 @@ impl Store {
         })
     }
 
-    /// Gives votes that were cast after this moment the moment itself, so that newer ballots are newer. Returns their number.
+    /// Sets the time of votes with a later time to `latest`, so that later ballots are newer. Returns the number of these votes.
     ///
     /// # Errors
-    /// Nothing was changed; or, after a timeout or a broken connection, perhaps all of it. Doing it again is safe.
-    pub async fn bound_cast_times(&self, latest: Timestamp) -> Result<u64, StoreError> {
+    /// Nothing was changed; or, after a timeout or a broken connection, possibly all of it. It is safe to retry.
+    pub async fn clamp_cast_times(&self, latest: Timestamp) -> Result<u64, StoreError> {
         let latest_ms = latest.as_millisecond();
         self.record_error(match &self.backend {
-            Backend::Sqlite(store) => store.bound_cast_times(latest_ms).await,
-            Backend::Postgres(store) => store.bound_cast_times(latest_ms).await,
+            Backend::Sqlite(store) => store.clamp_cast_times(latest_ms).await,
+            Backend::Postgres(store) => store.clamp_cast_times(latest_ms).await,
         })
     }
 
-    /// Writes a copy of the embedded database, as it is at one moment, into a file that does not exist yet.
+    /// Writes a consistent copy of the embedded database into a new file.
     ///
     /// # Errors
-    /// The file cannot be written, or the store is a Postgres, which has programs of its own for that.
+    /// The file exists or cannot be written, or the store is Postgres, which has its own tools for backups.
     pub async fn copy_to(&self, file: &Path) -> Result<(), StoreError> {
         self.record_error(match &self.backend {
             Backend::Sqlite(store) => Ok(store.database().copy_to(file).await?),
             Backend::Postgres(_) => Err(StoreError::transient(
-                "a Postgres database is copied by pg_dump; see docs/operations.md",
+                "use pg_dump to back up a Postgres database; see docs/operations.md",
             )),
         })
     }
 
-    /// Deletes votes, counts and dead letters in one transaction, tells readers, and returns what there was.
+    /// Deletes votes, counts and dead letters in one transaction, notifies readers, and returns the deleted numbers.
     ///
     /// # Errors
-    /// Nothing was deleted; or, after a timeout or a broken connection, perhaps all of it.
+    /// Nothing was deleted; or, after a timeout or a broken connection, possibly all of it.
     pub async fn reset(&self) -> Result<Counts, StoreError> {
         self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.reset().await,
@@ -145,11 +143,11 @@ impl Store {
     }
 }
 
-/// For both backends. The triggers move the votes on the timeline.
-const BOUND_VOTES: &str = "UPDATE votes SET cast_ms = $1, cast_seq = 0 WHERE cast_ms > $1";
-const BOUND_TALLY: &str = "UPDATE tally SET last_cast_ms = $1 WHERE last_cast_ms > $1";
+/// Statements of both backends. The triggers move the votes on the timeline.
+const CLAMP_VOTES: &str = "UPDATE votes SET cast_ms = $1, cast_seq = 0 WHERE cast_ms > $1";
+const CLAMP_TALLY: &str = "UPDATE tally SET last_cast_ms = $1 WHERE last_cast_ms > $1";
 
-/// As both backends keep it.
+/// Row of both backends.
 #[derive(sqlx::FromRow)]
 struct VoteRow {
     id: String,
@@ -158,7 +156,7 @@ struct VoteRow {
     cast_seq: i64,
 }
 
-impl From<VoteRow> for StandingVote {
+impl From<VoteRow> for StoredVote {
     fn from(row: VoteRow) -> Self {
         let known = Some(row.cast_ms).filter(|ms| *ms > 0);
         Self {
@@ -173,7 +171,7 @@ impl From<VoteRow> for StandingVote {
     }
 }
 
-/// Votes and dead letters, as counted by a query with these two columns.
+/// Converts a row with the numbers of votes and of dead letters.
 fn counts((votes, dead_letters): (i64, i64)) -> Counts {
     Counts {
         votes: votes.unsigned_abs(),
@@ -181,8 +179,8 @@ fn counts((votes, dead_letters): (i64, i64)) -> Counts {
     }
 }
 
-/// The ballots whose dead letters are still there.
-fn still_dead(ballots: &[CastBallot], letters: &HashSet<String>) -> Vec<CastBallot> {
+/// Returns the ballots whose dead letters still exist.
+fn existing(ballots: &[CastBallot], letters: &HashSet<String>) -> Vec<CastBallot> {
     ballots
         .iter()
         .filter(|cast| letters.contains(&cast.id.to_string()))
@@ -194,13 +192,13 @@ fn ids(ballots: &[CastBallot]) -> Vec<String> {
     ballots.iter().map(|cast| cast.id.to_string()).collect()
 }
 
-/// `changed` of the newest ballots of each voter became a vote.
-fn outcome(asked: &[CastBallot], replayed: &[CastBallot], changed: u64) -> Replayed {
+/// Returns the outcome of a replay in which `changed` of the voters' newest ballots became a vote.
+fn outcome(requested: &[CastBallot], replayed: &[CastBallot], changed: u64) -> Replayed {
     let newest = newest_per_voter(replayed).len() as u64;
     let superseded = replayed.len() as u64 - newest;
     Replayed {
         replayed: replayed.len() as u64,
         stale: superseded + newest.saturating_sub(changed),
-        gone: (asked.len() - replayed.len()) as u64,
+        missing: (requested.len() - replayed.len()) as u64,
     }
 }

@@ -1,6 +1,6 @@
-//! Looking after the votes in Postgres.
+//! Administration of the store in Postgres.
 //!
-//! Every transaction here locks the table `votes` first, as the workers' do: nothing waits in a circle.
+//! Every transaction here locks the table `votes` first, as those of the workers do, so deadlocks are impossible.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use futures_util::{
 use sqlx::{PgConnection, error::DatabaseError};
 
 use super::{
-    BOUND_TALLY, BOUND_VOTES, Comparison, Counts, Replayed, StandingVote, VoteRow,
-    comparison::{COMPARE_TALLY, COMPARE_TIMELINE, COUNT_ANEW},
-    counts, ids, outcome, still_dead,
+    CLAMP_TALLY, CLAMP_VOTES, Comparison, Counts, Replayed, StoredVote, VoteRow,
+    comparison::{COMPARE_TALLY, COMPARE_TIMELINE, RECOUNT},
+    counts, existing, ids, outcome,
 };
 use crate::{
     StoreError, newest_per_voter,
@@ -23,7 +23,7 @@ use crate::{
 };
 use poll::ballot::CastBallot;
 
-/// The time limit of some rows. The first come when all are sorted.
+/// Timeout of a scan and of a fetch of rows. The first rows are available after the sort of all rows.
 const ROWS_TIMEOUT: Duration = Duration::from_mins(10);
 /// Source: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
@@ -39,7 +39,7 @@ impl PostgresStore {
         .await
     }
 
-    pub(super) fn standing_votes(&self) -> BoxStream<'_, Result<StandingVote, StoreError>> {
+    pub(super) fn stored_votes(&self) -> BoxStream<'_, Result<StoredVote, StoreError>> {
         stream::once(self.open_votes())
             .map_ok(|cursor| stream::try_unfold(cursor, next_votes))
             .try_flatten()
@@ -48,11 +48,11 @@ impl PostgresStore {
             .boxed()
     }
 
-    /// A cursor over all votes, of one moment.
+    /// Opens a cursor over a snapshot of all votes.
     async fn open_votes(&self) -> Result<PostgresTransaction, StoreError> {
         with_timeout(ROWS_TIMEOUT, async {
             let mut transaction = self.begin().await?;
-            // Whoever reads the votes may take a while over them.
+            // The reader of the votes may be slow.
             let open = "SET LOCAL idle_in_transaction_session_timeout = '10min';
                  DECLARE standing_votes NO SCROLL CURSOR FOR
                      SELECT id, vote, cast_ms, cast_seq FROM votes ORDER BY id COLLATE \"C\"";
@@ -67,7 +67,8 @@ impl PostgresStore {
     pub(super) async fn replay(&self, ballots: &[CastBallot]) -> Result<Replayed, StoreError> {
         with_timeout(self.timeout(), async {
             let mut transaction = self.begin().await?;
-            // Before looking at the dead letters. The first keeps off a reset, the second another replay; workers go on.
+            // Locked before the dead letters are read. The first lock blocks a reset, the second another replay; workers
+            // continue.
             sqlx::raw_sql(
                 "LOCK TABLE votes IN ROW EXCLUSIVE MODE; LOCK TABLE dead_letters IN SHARE UPDATE EXCLUSIVE MODE",
             )
@@ -78,7 +79,7 @@ impl PostgresStore {
                     .bind(ids(ballots))
                     .fetch_all(transaction.connection())
                     .await?;
-            let replayed = still_dead(ballots, &letters.into_iter().collect());
+            let replayed = existing(ballots, &letters.into_iter().collect());
             let changed = upsert(transaction.connection(), &newest_per_voter(&replayed)).await?;
             query("DELETE FROM dead_letters WHERE ballot = ANY($1)")
             .bind(ids(&replayed))
@@ -93,7 +94,7 @@ impl PostgresStore {
     pub(super) async fn compare_counts(&self) -> Result<Comparison, StoreError> {
         with_timeout(ROWS_TIMEOUT, async {
             let mut transaction = self.begin().await?;
-            // Both look at the same moment.
+            // Both queries need the same snapshot.
             sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 .execute(transaction.connection())
                 .await?;
@@ -107,7 +108,7 @@ impl PostgresStore {
     pub(super) async fn recount(&self) -> Result<Comparison, StoreError> {
         with_timeout(ROWS_TIMEOUT, async {
             let mut transaction = self.begin().await?;
-            // Keeps writers off; readers go on.
+            // Blocks writers; readers continue.
             lock(
                 transaction.connection(),
                 "LOCK TABLE votes IN SHARE ROW EXCLUSIVE MODE",
@@ -117,7 +118,7 @@ impl PostgresStore {
             sqlx::raw_sql("SET LOCAL voting_app.recount = 'on'")
                 .execute(transaction.connection())
                 .await?;
-            sqlx::raw_sql(COUNT_ANEW)
+            sqlx::raw_sql(RECOUNT)
                 .execute(transaction.connection())
                 .await?;
             sqlx::raw_sql("NOTIFY tally_changed")
@@ -129,14 +130,14 @@ impl PostgresStore {
         .await
     }
 
-    pub(super) async fn bound_cast_times(&self, latest_ms: i64) -> Result<u64, StoreError> {
+    pub(super) async fn clamp_cast_times(&self, latest_ms: i64) -> Result<u64, StoreError> {
         with_timeout(ROWS_TIMEOUT, async {
             let mut transaction = self.begin().await?;
-            let done = query(BOUND_VOTES)
+            let done = query(CLAMP_VOTES)
                 .bind(latest_ms)
                 .execute(transaction.connection())
                 .await?;
-            query(BOUND_TALLY)
+            query(CLAMP_TALLY)
                 .bind(latest_ms)
                 .execute(transaction.connection())
                 .await?;
@@ -149,14 +150,14 @@ impl PostgresStore {
     pub(super) async fn reset(&self) -> Result<Counts, StoreError> {
         with_timeout(self.timeout(), async {
             let mut transaction = self.begin().await?;
-            // Waits for the workers' transactions, and lets none begin: the counts have no other writer now.
+            // Waits for the workers' transactions and blocks new ones: the counts have no other writer then.
             lock(
                 transaction.connection(),
                 "LOCK TABLE votes IN ACCESS EXCLUSIVE MODE",
             )
             .await?;
             let deleted = count(transaction.connection()).await?;
-            // Its trigger empties the counts and tells readers. A DELETE would copy every vote for its trigger.
+            // Its trigger empties the counts and notifies readers. A DELETE would copy every vote for its trigger.
             query("TRUNCATE votes")
                 .execute(transaction.connection())
                 .await?;
@@ -170,10 +171,10 @@ impl PostgresStore {
     }
 }
 
-/// The next votes of the cursor; `None`: there are no more.
+/// Fetches the next votes of the cursor; `None` at the end.
 async fn next_votes(
     mut transaction: PostgresTransaction,
-) -> Result<Option<(Vec<StandingVote>, PostgresTransaction)>, StoreError> {
+) -> Result<Option<(Vec<StoredVote>, PostgresTransaction)>, StoreError> {
     with_timeout(ROWS_TIMEOUT, async {
         let rows: Vec<VoteRow> = query_as("FETCH 1000 FROM standing_votes")
             .fetch_all(transaction.connection())
@@ -182,13 +183,13 @@ async fn next_votes(
             transaction.commit().await?;
             return Ok(None);
         }
-        let votes = rows.into_iter().map(StandingVote::from).collect();
+        let votes = rows.into_iter().map(StoredVote::from).collect();
         Ok(Some((votes, transaction)))
     })
     .await
 }
 
-/// Gives up soon: while it waits for whoever reads the votes, the workers wait behind it.
+/// Locks with a short timeout: while this waits for a reader of the votes, the workers wait behind it.
 async fn lock(connection: &mut PgConnection, statement: &'static str) -> Result<(), StoreError> {
     query("SET LOCAL lock_timeout = '2s'")
         .execute(&mut *connection)
@@ -198,7 +199,7 @@ async fn lock(connection: &mut PgConnection, statement: &'static str) -> Result<
         let code = error.as_database_error().and_then(DatabaseError::code);
         if code.as_deref() == Some(LOCK_NOT_AVAILABLE) {
             return StoreError::transient(
-                "others use the votes, perhaps an export; wait for its end",
+                "the votes are in use, perhaps by an export; try again after its end",
             );
         }
         error.into()

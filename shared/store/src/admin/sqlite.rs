@@ -1,4 +1,4 @@
-//! Looking after the votes in the embedded database. Its write lock puts all of this in a line with the workers.
+//! Administration of the store in the embedded database. Its write lock serialises these transactions with those of the workers.
 
 use futures_util::{
     TryStreamExt,
@@ -8,9 +8,9 @@ use serde_json::json;
 use sqlx::SqliteConnection;
 
 use super::{
-    BOUND_TALLY, BOUND_VOTES, Comparison, Counts, Replayed, StandingVote, VoteRow,
-    comparison::{COMPARE_TALLY, COMPARE_TIMELINE, COUNT_ANEW},
-    counts, ids, outcome, still_dead,
+    CLAMP_TALLY, CLAMP_VOTES, Comparison, Counts, Replayed, StoredVote, VoteRow,
+    comparison::{COMPARE_TALLY, COMPARE_TIMELINE, RECOUNT},
+    counts, existing, ids, outcome,
 };
 use crate::{
     StoreError, newest_per_voter,
@@ -24,10 +24,10 @@ impl SqliteStore {
         count(&mut reader).await
     }
 
-    pub(super) fn standing_votes(&self) -> BoxStream<'_, Result<StandingVote, StoreError>> {
+    pub(super) fn stored_votes(&self) -> BoxStream<'_, Result<StoredVote, StoreError>> {
         sqlx::query_as::<_, VoteRow>("SELECT id, vote, cast_ms, cast_seq FROM votes ORDER BY id")
             .fetch(self.database().readers())
-            .map_ok(StandingVote::from)
+            .map_ok(StoredVote::from)
             .map_err(StoreError::from)
             .boxed()
     }
@@ -40,7 +40,7 @@ impl SqliteStore {
         .bind(json!(ids(ballots)).to_string())
         .fetch_all(&mut *write)
         .await?;
-        let replayed = still_dead(ballots, &letters.into_iter().collect());
+        let replayed = existing(ballots, &letters.into_iter().collect());
         let changed = upsert(&mut write, &newest_per_voter(&replayed)).await?;
         sqlx::query("DELETE FROM dead_letters WHERE ballot IN (SELECT value FROM json_each(?1))")
             .bind(json!(ids(&replayed)).to_string())
@@ -58,18 +58,18 @@ impl SqliteStore {
     pub(super) async fn recount(&self) -> Result<Comparison, StoreError> {
         let mut write = self.database().write().await?;
         let compared = compare(&mut write).await?;
-        sqlx::raw_sql(COUNT_ANEW).execute(&mut *write).await?;
+        sqlx::raw_sql(RECOUNT).execute(&mut *write).await?;
         write.commit().await?;
         Ok(compared)
     }
 
-    pub(super) async fn bound_cast_times(&self, latest_ms: i64) -> Result<u64, StoreError> {
+    pub(super) async fn clamp_cast_times(&self, latest_ms: i64) -> Result<u64, StoreError> {
         let mut write = self.database().write().await?;
-        let done = sqlx::query(BOUND_VOTES)
+        let done = sqlx::query(CLAMP_VOTES)
             .bind(latest_ms)
             .execute(&mut *write)
             .await?;
-        sqlx::query(BOUND_TALLY)
+        sqlx::query(CLAMP_TALLY)
             .bind(latest_ms)
             .execute(&mut *write)
             .await?;
@@ -80,7 +80,7 @@ impl SqliteStore {
     pub(super) async fn reset(&self) -> Result<Counts, StoreError> {
         let mut write = self.database().write().await?;
         let deleted = count(&mut write).await?;
-        // The counts first: the trigger of each deleted vote then finds none to lower, which is faster.
+        // The counts are deleted first: then the trigger of each deleted vote has no row to update, which is faster.
         sqlx::raw_sql(
             "DELETE FROM tally; DELETE FROM timeline; DELETE FROM votes; DELETE FROM dead_letters;",
         )

@@ -1,6 +1,6 @@
 //! The store in Postgres.
 
-mod prepare;
+mod migrate;
 mod session;
 
 use std::time::Duration;
@@ -16,7 +16,7 @@ use poll::ballot::CastBallot;
 use session::Sessions;
 pub(super) use session::{PostgresTransaction, query, query_as, query_scalar, with_timeout};
 
-/// The time limit of a probe.
+/// Timeout of a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// A Postgres database. Cloning is cheap; clones share connections.
@@ -49,7 +49,7 @@ impl PostgresStore {
     }
 
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
-        prepare::migrate(&self.0).await
+        migrate::migrate(&self.0).await
     }
 
     pub(super) async fn upsert_ballots(
@@ -138,7 +138,7 @@ impl PostgresStore {
     ) -> Result<(), StoreError> {
         with_timeout(self.timeout(), async {
             let mut transaction = self.begin().await?;
-            // The clock of the server: workers on machines whose clocks differ are compared by it.
+            // The server's clock is the same for all workers, whose machines' clocks may differ.
             let report = query(
                 "WITH forgotten AS (
                      DELETE FROM progress
@@ -153,7 +153,7 @@ impl PostgresStore {
             report
                 .bind(&progress.worker)
                 .bind(progress.last_batch_ms())
-                .bind(progress.oldest_waits_ms())
+                .bind(progress.oldest_ballot_age_ms())
                 .bind(REPORT_RETENTION.as_secs_f64())
                 .execute(transaction.connection())
                 .await?;
@@ -179,7 +179,7 @@ impl PostgresStore {
         .await
     }
 
-    /// Checks that a ballot like this one would be stored.
+    /// Upserts a ballot and rolls back.
     pub(super) async fn try_upsert(&self, ballot: &CastBallot) -> Result<(), StoreError> {
         with_timeout(self.timeout(), async {
             let mut transaction = self.begin().await?;
@@ -189,18 +189,18 @@ impl PostgresStore {
         .await
     }
 
-    /// Does what storing a batch takes, with a batch of none, and writes that to the server's log.
-    pub(super) async fn probe_writes(&self, is_prepared: bool) -> Result<(), StoreError> {
-        let statements = if is_prepared {
-            STORE_NOTHING
+    /// Stores an empty batch, which also writes to the server's write-ahead log.
+    pub(super) async fn probe_writes(&self, is_migrated: bool) -> Result<(), StoreError> {
+        let statements = if is_migrated {
+            STORE_EMPTY_BATCH
         } else {
             "SELECT 1"
         };
         with_timeout(PROBE_TIMEOUT, self.0.run(statements)).await
     }
 
-    pub(super) async fn probe(&self, is_prepared: bool) -> Result<(), StoreError> {
-        let statement = if is_prepared {
+    pub(super) async fn probe(&self, is_migrated: bool) -> Result<(), StoreError> {
+        let statement = if is_migrated {
             "SELECT count(votes) FROM tally"
         } else {
             "SELECT 1"
@@ -209,8 +209,8 @@ impl PostgresStore {
     }
 }
 
-/// All in one message. Nobody waits until it is on the disk.
-const STORE_NOTHING: &str = "
+/// Statements in one message. The commit does not wait for the disk.
+const STORE_EMPTY_BATCH: &str = "
     BEGIN;
     SET LOCAL lock_timeout = 800;
     SET LOCAL synchronous_commit = off;
@@ -222,7 +222,8 @@ const STORE_NOTHING: &str = "
     SELECT txid_current();
     COMMIT";
 
-/// The guard keeps the newest vote in whatever order ballots arrive; triggers keep the counts in the same transaction.
+/// Upserts votes. The WHERE clause keeps the vote with the greatest id, regardless of the order of arrival; triggers update
+/// the counts in the same transaction.
 pub(super) async fn upsert(
     transaction: &mut PgConnection,
     newest: &[&CastBallot],

@@ -1,7 +1,7 @@
-//! Connections to Postgres, and the transactions that all work is done in.
+//! Connections to Postgres, and transactions.
 //!
-//! A pooler in transaction mode, such as PgBouncer, gives each transaction whatever connection to the server is free. So nothing
-//! here outlives a transaction: its time limits are local to it, its locks end with it, and its statements have no names.
+//! A pooler in transaction mode, such as PgBouncer, gives each transaction any free connection to the server. So no state
+//! outlives a transaction: timeouts are local to it, locks end with it, and statements have no names.
 //! Source: <https://www.pgbouncer.org/features.html>.
 
 use std::{future::pending, sync::Arc, time::Duration};
@@ -16,12 +16,12 @@ use tokio::time::{sleep, timeout};
 
 use crate::{StoreConfig, StoreError, StoreMetrics};
 
-/// The wait for a connection after which the reason is looked for.
-const LOOK_AFTER: Duration = Duration::from_millis(300);
-/// The least time limit of making a connection; it is that of a transaction where that one is longer.
+/// Wait for a connection after which its error is determined.
+const DIAGNOSIS_DELAY: Duration = Duration::from_millis(300);
+/// Minimum timeout of connecting; the timeout of a transaction where that is longer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The connections to one database. Cloning is cheap; clones share them.
+/// Connections to one database. Cloning is cheap; clones share them.
 #[derive(Clone)]
 pub struct Sessions {
     options: Arc<PgConnectOptions>,
@@ -59,12 +59,12 @@ impl Sessions {
         self.timeout
     }
 
-    /// Begins a transaction that the server ends where its client is lost, after the same time as the client would wait.
+    /// Begins a transaction that the server ends if the client is lost, after the client's own timeout.
     pub async fn begin(&self) -> Result<PostgresTransaction, StoreError> {
         let mut transaction = PostgresTransaction(Some(self.acquire().await?));
         let timeout_ms = self.timeout.as_millis();
-        // When the network loses a client in the middle of a transaction, nobody tells the server: without the first
-        // limit it would keep the counts locked, for hours, from every other worker.
+        // If the network loses a client in the middle of a transaction, the server does not notice: without the first timeout
+        // the counts would stay locked for all other workers for hours.
         let begin = format!(
             "BEGIN; SET LOCAL idle_in_transaction_session_timeout = {timeout_ms}; SET LOCAL lock_timeout = {timeout_ms}"
         );
@@ -74,24 +74,24 @@ impl Sessions {
         Ok(transaction)
     }
 
-    /// Runs statements that need no more than one message to the server.
+    /// Runs statements that fit in one message to the server.
     pub async fn run(&self, statements: &'static str) -> Result<(), StoreError> {
-        let mut work = PostgresTransaction(Some(self.acquire().await?));
-        work.end(statements).await
+        let mut transaction = PostgresTransaction(Some(self.acquire().await?));
+        transaction.end(statements).await
     }
 
-    /// A connection, when one is free or made.
+    /// Acquires a connection: an idle or a new one.
     pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, StoreError> {
-        let _waiting = self.metrics.waiting();
-        // In a task of its own, which goes on when nobody waits any more: a connection that took too long is there for the
-        // next one. Otherwise a busy server would always be asked for new ones, and never come to finish one.
+        let _timer = self.metrics.start_wait_timer();
+        // A separate task completes the connection even after a timeout, for the next caller. Otherwise an overloaded server
+        // would be asked for new connections again and again and never complete one.
         let pool = self.pool.clone();
         let mut acquiring = tokio::spawn(async move { pool.acquire().await });
         let ended = tokio::select! {
             biased;
             ended = &mut acquiring => ended,
-            // The pool tries again without saying why.
-            error = self.connection_error_after(LOOK_AFTER) => return Err(error),
+            // The pool retries without reporting errors.
+            error = self.connection_error_after(DIAGNOSIS_DELAY) => return Err(error),
         };
         match ended {
             Ok(acquired) => Ok(acquired?),
@@ -99,7 +99,7 @@ impl Sessions {
         }
     }
 
-    /// Returns the reason why no connection can be made, as soon as it is known. Never resolves while one can.
+    /// Connects separately and returns the error. Never resolves if that succeeds.
     async fn connection_error_after(&self, wait: Duration) -> StoreError {
         sleep(wait).await;
         let limit = self.connect_timeout.saturating_sub(2 * wait);
@@ -109,16 +109,15 @@ impl Sessions {
                 pending().await
             }
             Ok(Err(error)) => error.into(),
-            Err(_) => StoreError::unanswered(limit),
+            Err(_) => StoreError::connect_timeout(limit),
         }
     }
 }
 
 /// A transaction.
 ///
-/// Its connection goes back to the pool only after a commit. Otherwise it is closed, which rolls back: a frozen server
-/// would keep the next one waiting on it too, and the server's own timeouts do not help when it is the server that is
-/// frozen.
+/// Its connection returns to the pool only after a commit. Otherwise it is closed, which rolls back: if the server is frozen,
+/// the next transaction on the connection would wait, too, and the server's own timeouts have no effect then.
 pub struct PostgresTransaction(Option<PoolConnection<Postgres>>);
 
 impl PostgresTransaction {
@@ -136,8 +135,8 @@ impl PostgresTransaction {
         self.end("ROLLBACK").await
     }
 
-    async fn end(&mut self, how: &'static str) -> Result<(), StoreError> {
-        sqlx::raw_sql(how).execute(self.connection()).await?;
+    async fn end(&mut self, statements: &'static str) -> Result<(), StoreError> {
+        sqlx::raw_sql(statements).execute(self.connection()).await?;
         self.0 = None;
         Ok(())
     }
@@ -149,7 +148,7 @@ impl Drop for PostgresTransaction {
     }
 }
 
-/// Gives up work that takes longer.
+/// Cancels work that takes longer than the limit.
 pub async fn with_timeout<T>(
     limit: Duration,
     work: impl Future<Output = Result<T, StoreError>>,
@@ -159,12 +158,12 @@ pub async fn with_timeout<T>(
         .unwrap_or_else(|_| Err(StoreError::timeout(limit)))
 }
 
-/// A statement without a name.
+/// Returns an unnamed statement.
 pub fn query(sql: &'static str) -> Query<'static, Postgres, PgArguments> {
     sqlx::query(sql).persistent(false)
 }
 
-/// A statement without a name whose rows are read into a type.
+/// Returns an unnamed statement whose rows are converted to a type.
 pub fn query_as<T>(sql: &'static str) -> QueryAs<'static, Postgres, T, PgArguments>
 where
     T: for<'row> sqlx::FromRow<'row, sqlx::postgres::PgRow>,
@@ -172,7 +171,7 @@ where
     sqlx::query_as(sql).persistent(false)
 }
 
-/// A statement without a name of whose rows the first column is read.
+/// Returns an unnamed statement that reads the first column of each row.
 pub fn query_scalar<T>(sql: &'static str) -> QueryScalar<'static, Postgres, T, PgArguments>
 where
     (T,): for<'row> sqlx::FromRow<'row, sqlx::postgres::PgRow>,

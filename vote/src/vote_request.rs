@@ -1,4 +1,4 @@
-//! What a vote's request carries, read with care and not believed yet.
+//! The request of a vote: its headers, address and body, read but not validated.
 
 use std::{convert::Infallible, error::Error, iter::successors, time::Duration};
 
@@ -12,23 +12,23 @@ use poll::ballot::Traceparent;
 use tokio::time::timeout;
 use web::ClientAddress;
 
-use crate::refusal::Refusal;
+use crate::vote_error::VoteError;
 
-/// A vote needs less than a hundred bytes.
+/// Upper bound on the body in bytes. A vote needs less than a hundred.
 const MAX_BODY: usize = 4 * 1024;
-/// How long a body may take to come: shorter than an answer may take, so that the client hears that it was too slow.
+/// Timeout of reading the body. It is shorter than the timeout of the response, so that the client learns the reason.
 const BODY_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// A request that may be a vote.
-pub struct Sent {
-    /// Its headers.
+/// Request of a vote. Errors of its body are part of it, so that the handler can respond to them.
+pub struct VoteRequest {
+    /// Headers of the request.
     pub headers: HeaderMap,
-    /// Where it comes from.
+    /// Address of the client.
     pub address: ClientAddress,
-    body: Result<Bytes, Refusal>,
+    body: Result<Bytes, VoteError>,
 }
 
-impl<S: Sync> FromRequest<S> for Sent {
+impl<S: Sync> FromRequest<S> for VoteRequest {
     type Rejection = Infallible;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
@@ -37,17 +37,17 @@ impl<S: Sync> FromRequest<S> for Sent {
         Ok(Self {
             headers,
             address,
-            body: read(body).await,
+            body: read_body(body).await,
         })
     }
 }
 
-async fn read(body: Body) -> Result<Bytes, Refusal> {
+async fn read_body(body: Body) -> Result<Bytes, VoteError> {
     match timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY)).await {
         Ok(Ok(body)) => Ok(body),
-        Ok(Err(error)) if is_too_large(&error) => Err(Refusal::TooLarge(MAX_BODY)),
-        Ok(Err(_)) => Err(Refusal::Malformed("its body ended early".into())),
-        Err(_) => Err(Refusal::TooSlow),
+        Ok(Err(error)) if is_too_large(&error) => Err(VoteError::TooLarge(MAX_BODY)),
+        Ok(Err(_)) => Err(VoteError::Malformed("its body ended early".into())),
+        Err(_) => Err(VoteError::TooSlow),
     }
 }
 
@@ -55,26 +55,30 @@ fn is_too_large(error: &(dyn Error + 'static)) -> bool {
     successors(Some(error), |error| (*error).source()).any(<dyn Error>::is::<LengthLimitError>)
 }
 
-impl Sent {
-    /// The body, if it is small enough and came in time.
-    pub fn body(&self) -> Result<&Bytes, Refusal> {
+impl VoteRequest {
+    /// Returns the body.
+    ///
+    /// # Errors
+    /// The body is too large, ended early or did not arrive within the timeout.
+    pub fn body(&self) -> Result<&Bytes, VoteError> {
         self.body.as_ref().map_err(Clone::clone)
     }
 
-    /// The content type with its parameters; empty where there is none.
+    /// Returns the content type with its parameters; empty if the header is missing.
     pub fn content_type(&self) -> &str {
-        let sent = self.headers.get(header::CONTENT_TYPE);
-        sent.and_then(|value| value.to_str().ok())
+        let header = self.headers.get(header::CONTENT_TYPE);
+        header
+            .and_then(|value| value.to_str().ok())
             .unwrap_or_default()
     }
 
     /// Returns true if the content type is this one, with any parameters.
-    pub fn is_of_type(&self, content_type: &str) -> bool {
+    pub fn has_content_type(&self, content_type: &str) -> bool {
         let essence = self.content_type().split(';').next().unwrap_or_default();
         essence.trim().eq_ignore_ascii_case(content_type)
     }
 
-    /// The trace the request belongs to.
+    /// Returns the trace context of the request.
     pub fn traceparent(&self) -> Option<Traceparent> {
         let value = self.headers.get("traceparent")?;
         Traceparent::parse(value.to_str().ok()?)

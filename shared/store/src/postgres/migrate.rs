@@ -1,4 +1,4 @@
-//! Bringing the tables in Postgres up to date.
+//! Migrations of the tables in Postgres.
 
 use std::{collections::HashSet, sync::LazyLock, time::Duration};
 
@@ -7,35 +7,35 @@ use sqlx::{Connection, PgConnection, migrate::Migrator};
 use super::session::{Sessions, query, query_scalar, with_timeout};
 use crate::StoreError;
 
-/// The library's own lock belongs to a session, and a pooler may give each transaction another one.
+/// Migrations without the library's lock: that belongs to a session, and a pooler may give each transaction another session.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrations = sqlx::migrate!("./migrations");
     migrations.set_locking(false);
     migrations
 });
 
-/// Filling the counts of a large table that the original app left may take its time.
+/// Timeout of the migrations. Counting a large table of the original app takes time.
 const MIGRATION_TIMEOUT: Duration = Duration::from_mins(10);
-/// Any number, the same for all services.
+/// Key of the advisory lock: an arbitrary number, the same for all services.
 const MIGRATION_LOCK: i64 = 0x766f_7465;
 
-/// Brings the tables up to date, in one transaction.
+/// Migrates the tables in one transaction.
 pub async fn migrate(sessions: &Sessions) -> Result<(), StoreError> {
     with_timeout(MIGRATION_TIMEOUT, async {
         let mut connection = sessions.acquire().await?;
-        // Whatever comes of it: this is done once.
+        // This connection is used once, with any outcome.
         connection.close_on_drop();
-        // The library's own transaction, for it counts those in which it makes others.
+        // The library's transaction type, because the library nests its own transactions in it.
         let mut transaction = connection.begin().await?;
         if is_up_to_date(&mut transaction).await? {
             return Ok(transaction.commit().await?);
         }
-        refuse_encoding(&mut transaction).await?;
-        // A statement of the library's that has a name must not meet one of another client of the same pooler.
+        check_encoding(&mut transaction).await?;
+        // The library uses named statements, which could collide with those of another client of the same pooler.
         sqlx::raw_sql("DEALLOCATE ALL")
             .execute(&mut *transaction)
             .await?;
-        // Another process may be at it, however long that takes.
+        // Another process may be migrating.
         query("SELECT pg_advisory_xact_lock($1)")
             .bind(MIGRATION_LOCK)
             .execute(&mut *transaction)
@@ -43,7 +43,7 @@ pub async fn migrate(sessions: &Sessions) -> Result<(), StoreError> {
         if is_up_to_date(&mut transaction).await? {
             return Ok(transaction.commit().await?);
         }
-        // `run` does the same, but its future cannot be proved to be Send.
+        // `run` does the same, but the compiler cannot prove that its future is Send.
         MIGRATIONS
             .run_direct(None, &mut *transaction, false)
             .await
@@ -56,21 +56,22 @@ pub async fn migrate(sessions: &Sessions) -> Result<(), StoreError> {
     .await
 }
 
-/// Classifies a failed migration: rows of the original app may be mended there, another version of this program may not.
+/// Classifies the error of a migration: invalid rows of the original app can be fixed on the server; a newer version of the
+/// tables cannot.
 fn from_migration(error: sqlx::migrate::MigrateError) -> StoreError {
     use sqlx::migrate::MigrateError::{Execute, ExecuteMigration};
     let is_sql = matches!(error, Execute(_) | ExecuteMigration(..));
     let error = StoreError::from(error);
     if is_sql {
         error
-            .that_may_pass()
-            .because("its tables cannot be brought up to date")
+            .into_retryable()
+            .with_context("its tables cannot be migrated")
     } else {
         error
     }
 }
 
-/// Looks before anything is written: a role that may only read can start on tables that are up to date.
+/// Returns true if all migrations are applied. Only reads, so a read-only role can use tables that are up to date.
 async fn is_up_to_date(connection: &mut PgConnection) -> Result<bool, StoreError> {
     let exists: bool = query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
         .fetch_one(&mut *connection)
@@ -87,15 +88,15 @@ async fn is_up_to_date(connection: &mut PgConnection) -> Result<bool, StoreError
         .collect();
     if let Some(newer) = applied.iter().find(|version| !known.contains(version)) {
         let message = format!(
-            "its tables were made by a newer version of this program: migration {newer} is unknown here"
+            "its tables were created by a newer version of this program: migration {newer} is unknown here"
         );
         return Err(StoreError::permanent(message));
     }
     Ok(applied.len() == known.len())
 }
 
-/// Questions, labels and dead letters may have any character.
-async fn refuse_encoding(connection: &mut PgConnection) -> Result<(), StoreError> {
+/// Checks that the database can store any character: questions, labels and dead letters may contain it.
+async fn check_encoding(connection: &mut PgConnection) -> Result<(), StoreError> {
     let encoding: String = query_scalar("SELECT current_setting('server_encoding')")
         .fetch_one(connection)
         .await?;
@@ -111,7 +112,7 @@ async fn refuse_encoding(connection: &mut PgConnection) -> Result<(), StoreError
 mod tests {
     use super::*;
 
-    /// A database may have an encoding that lacks other characters.
+    /// Checks for ASCII: the database's encoding may lack other characters.
     #[test]
     fn migrations_are_ascii() {
         for migration in MIGRATIONS.iter() {

@@ -1,5 +1,5 @@
-//! The parts of traces in which ballots are stored. Names follow the OpenTelemetry conventions for databases
-//! (<https://opentelemetry.io/docs/specs/semconv/db/database-spans/>); no statement and no value is in them.
+//! Trace spans of storing ballots. Names follow the OpenTelemetry conventions for databases
+//! (<https://opentelemetry.io/docs/specs/semconv/db/database-spans/>). They contain no statements and no values.
 
 use opentelemetry::{
     Context, KeyValue,
@@ -9,7 +9,7 @@ use opentelemetry::{
 use super::{StoreError, StoreUrl};
 use telemetry::traces;
 
-/// The database, as spans name it.
+/// Name of the database in spans.
 #[derive(Clone, Debug)]
 pub(super) struct DatabaseName {
     system: &'static str,
@@ -30,7 +30,7 @@ impl DatabaseName {
         }
     }
 
-    /// Stores so many ballots within a span, if what they belong to is recorded.
+    /// Runs the insertion of ballots in a span if the current trace is sampled.
     pub(super) async fn insert<T>(
         &self,
         ballots: usize,

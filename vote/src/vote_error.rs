@@ -1,4 +1,4 @@
-//! Why a vote is not accepted, in words for the voter.
+//! Reasons why a vote is not accepted.
 
 use axum::http::StatusCode;
 use jiff::Timestamp;
@@ -6,62 +6,60 @@ use poll::UnknownChoice;
 use queue::QueueError;
 use web::{Problem, ProblemKind};
 
-/// A vote that is not accepted.
+/// Reason why a vote is not accepted. The messages are for clients of the API and, for malformed requests, on the page.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum Refusal {
-    /// The request cannot be read.
+pub enum VoteError {
+    /// The request is malformed.
     #[error("The request cannot be read: {0}.")]
     Malformed(String),
-    /// The request says that it is something else.
+    /// The content type is not supported.
     #[error("The content type must be {0}.")]
     ContentType(&'static str),
-    /// More than a vote can need.
+    /// The body exceeds the limit, in bytes.
     #[error("The request is too large; a vote fits into {0} bytes.")]
     TooLarge(usize),
-    /// Not an option of this poll.
+    /// The key is not an option of this poll.
     #[error("The poll has no choice {:?}; the choices are: {}.", .0.key, .0.allowed)]
     UnknownChoice(#[from] UnknownChoice),
-    /// Too early.
+    /// The poll opens at this time.
     #[error("Voting begins at {0}.")]
     NotOpenYet(Timestamp),
-    /// Too late.
+    /// The poll closed at this time.
     #[error("Voting ended at {0}.")]
     Closed(Timestamp),
-    /// The body took too long to come.
-    #[error("The request came too slowly. Please send it again.")]
+    /// The body did not arrive within the timeout.
+    #[error("The request arrived too slowly. Please send it again.")]
     TooSlow,
-    /// Too many votes, or too many new voters, from one address. It may try again after so many seconds.
-    #[error("Too many votes come from your network. Please vote again in {0} s.")]
+    /// Too many votes, or too many new voters, from one address. A retry may succeed after this number of seconds.
+    #[error("Too many votes came from your network. Please vote again in {0} s.")]
     RateLimited(u32),
-    /// Sent by a page of somebody else's.
-    #[error("The vote was sent from another site; please vote here.")]
+    /// A page of another site sent the vote.
+    #[error("The vote was sent from another site. Please vote on this page.")]
     CrossSite,
-    /// Sent by a page that may be ours, without the cookie that would prove it.
+    /// The page that sent the vote may be ours, but the cookie that its token belongs to is missing.
     #[error(
-        "The vote came without this page's cookie, so it may be from another site; please allow cookies here."
+        "The vote was sent without this page's cookie. Please allow cookies for this site and vote again."
     )]
     NoCookie,
-    /// More votes come in than the queue keeps.
-    #[error(
-        "Too many votes are coming in, so yours was not stored. Please vote again in a moment."
-    )]
+    /// The concurrency limit is reached: more votes arrive than the queue stores.
+    #[error("Too many votes are arriving, so yours was not stored. Please vote again in a moment.")]
     Overloaded,
-    /// Nobody knows whether the queue has it. A later vote replaces it in either case.
+    /// The enqueue timed out. The vote may be stored or not; a later vote replaces it in either case.
     #[error("We couldn't confirm your vote in time. Please vote again.")]
     Timeout,
-    /// The queue cannot be reached, or went away: nobody knows whether it has it.
+    /// The queue is unreachable, or the connection was lost. The vote may be stored or not.
     #[error("We couldn't confirm your vote, because the queue is unreachable. Please vote again.")]
     Unavailable,
-    /// The queue refused it.
+    /// The queue rejected the ballot.
     #[error("We couldn't store your vote. Please vote again in a moment.")]
     NotStored,
 }
 
-/// How soon a voter may try again after an outage, in seconds.
+/// `Retry-After` of an outage, in seconds.
 const RETRY_AFTER: u32 = 1;
 
-impl Refusal {
-    /// Every kind of problem a refusal can be.
+impl VoteError {
+    /// All problem kinds of this type.
     pub const KINDS: &[ProblemKind] = &[
         ProblemKind::MalformedRequest,
         ProblemKind::UnsupportedContentType,
@@ -76,13 +74,13 @@ impl Refusal {
         ProblemKind::QueueUnavailable,
     ];
 
-    /// The HTTP status.
+    /// Returns the HTTP status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.kind().status()
     }
 
-    /// What it is to programs; one of [`Self::KINDS`].
+    /// Returns the problem kind, one of [`Self::KINDS`].
     fn kind(&self) -> ProblemKind {
         match self {
             Self::Malformed(_) => ProblemKind::MalformedRequest,
@@ -99,37 +97,38 @@ impl Refusal {
         }
     }
 
-    /// Whether the request itself is at fault: our own page does not send such a one, a program has to be told more.
-    pub(crate) fn is_of_the_request(&self) -> bool {
+    /// Returns true if the request itself is faulty. Our own page sends no such request, so the response has
+    /// details for developers.
+    pub(crate) fn is_client_error(&self) -> bool {
         matches!(
             self,
             Self::Malformed(_) | Self::ContentType(_) | Self::TooLarge(_) | Self::UnknownChoice(_)
         )
     }
 
-    /// Whether it is no fault of this vote, so that others are told the same at the same time.
-    pub(crate) fn is_everybodys(&self) -> bool {
+    /// Returns true if the cause is the service, so that other votes fail with the same error at the same time.
+    pub(crate) fn is_service_fault(&self) -> bool {
         matches!(
             self,
             Self::Overloaded | Self::Timeout | Self::Unavailable | Self::NotStored
         )
     }
 
-    /// Returns true if the vote may be stored or not. Its voter must be recognised when it is sent again.
-    pub(crate) fn is_uncertain(&self) -> bool {
+    /// Returns true if the vote may be stored or not. The response must set the cookie, so that a retry has the same voter.
+    pub(crate) fn is_ambiguous(&self) -> bool {
         matches!(self, Self::Timeout | Self::Unavailable)
     }
 
-    /// When to try again, in seconds; `None`: trying again as it is would not help.
+    /// Returns the delay in seconds after which a retry may succeed; `None` if the same request fails again.
     #[must_use]
     pub fn retry_after(&self) -> Option<u32> {
         match self {
             Self::RateLimited(seconds) => Some(*seconds),
-            _ => self.is_everybodys().then_some(RETRY_AFTER),
+            _ => self.is_service_fault().then_some(RETRY_AFTER),
         }
     }
 
-    /// The label of the metric.
+    /// Returns the label `outcome` of the metrics.
     pub(crate) fn outcome(&self) -> &'static str {
         match self {
             Self::Timeout => "timeout",
@@ -141,20 +140,20 @@ impl Refusal {
     }
 }
 
-impl From<QueueError> for Refusal {
+impl From<QueueError> for VoteError {
     fn from(error: QueueError) -> Self {
         match error {
             QueueError::Timeout(_) => Self::Timeout,
             QueueError::Unavailable(_) => Self::Unavailable,
-            QueueError::Refused(_) => Self::NotStored,
+            QueueError::Rejected(_) => Self::NotStored,
         }
     }
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        let problem = Self::new(refusal.kind(), refusal.to_string());
-        match refusal.retry_after() {
+impl From<VoteError> for Problem {
+    fn from(error: VoteError) -> Self {
+        let problem = Self::new(error.kind(), error.to_string());
+        match error.retry_after() {
             Some(seconds) => problem.retry_after(seconds),
             None => problem,
         }

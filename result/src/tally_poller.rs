@@ -1,0 +1,140 @@
+//! Reads the tally from the store and publishes it as a snapshot for all viewers.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use poll::Poll;
+use retry::Backoff;
+use store::{Changes, ErrorClass, Store, StoreError, Tally};
+use tokio::{sync::watch, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::{counting::CountingDelay, snapshot::Snapshot};
+
+/// The current snapshot; `None` until the tally has been read once.
+pub type CurrentSnapshot = Option<Arc<Snapshot>>;
+
+/// Minimum interval between two published changes.
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
+/// Time per viewer that is added to the interval, because each change is sent to each viewer: a replica sends at most 20,000 events
+/// per second, which takes a small part of a core and leaves capacity for pages and new viewers.
+const INTERVAL_PER_VIEWER: Duration = Duration::from_micros(50);
+/// Maximum interval between two published changes, at which the result is still live.
+const MAX_INTERVAL: Duration = Duration::from_secs(1);
+/// Interval of reads without a notification, which limits the delay after a lost notification.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
+/// Age of the tally after which it is marked as stale.
+const STALE_AFTER: Duration = Duration::from_secs(5);
+
+/// Reads the tally after each change and publishes it.
+pub struct TallyPoller {
+    store: Store,
+    poll: Arc<Poll>,
+    publisher: watch::Sender<CurrentSnapshot>,
+    counting: CountingDelay,
+    /// The last tally, and the time at which it was read.
+    last: Option<(Tally, Timestamp)>,
+}
+
+impl TallyPoller {
+    /// A poller that has not read the tally yet.
+    pub fn new(store: Store, poll: Arc<Poll>, publisher: watch::Sender<CurrentSnapshot>) -> Self {
+        Self {
+            store,
+            poll,
+            publisher,
+            counting: CountingDelay::new(),
+            last: None,
+        }
+    }
+
+    /// Publishes snapshots until the service shuts down. Retries failed reads with backoff.
+    ///
+    /// # Errors
+    /// The store was migrated by a newer version of this program.
+    pub async fn run(mut self, shutting_down: &CancellationToken) -> Result<(), StoreError> {
+        let mut changes = self.store.changes();
+        let mut backoff = Backoff::default();
+        while !shutting_down.is_cancelled() {
+            let prepared = Box::pin(self.store.ensure_migrated());
+            let read = match shutting_down.run_until_cancelled(prepared).await {
+                Some(Ok(())) => self.store.tally().await,
+                Some(Err(error)) if error.class == ErrorClass::Permanent => return Err(error),
+                Some(Err(error)) => Err(error),
+                None => break,
+            };
+            let now = Timestamp::now();
+            let delay = match read {
+                Ok(tally) => {
+                    backoff.reset();
+                    self.counting.refresh_if_due(&self.store).await;
+                    self.last = Some((tally, now));
+                    publish_interval(self.publisher.receiver_count())
+                }
+                Err(error) => {
+                    let delay = backoff.next_delay();
+                    tracing::warn!(%error, retry.in_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), "reading the tally failed; viewers see the last one");
+                    delay
+                }
+            };
+            self.publish_last(now);
+            shutting_down.run_until_cancelled(sleep(delay)).await;
+            shutting_down
+                .run_until_cancelled(wait_for_change(&mut changes, &self.poll))
+                .await;
+        }
+        Ok(())
+    }
+
+    /// Publishes the last tally, if there is one, as seen at this time.
+    fn publish_last(&self, now: Timestamp) {
+        let Some((tally, as_of)) = &self.last else {
+            return;
+        };
+        let age = Duration::try_from(now.duration_since(*as_of)).unwrap_or_default();
+        let (stale, counting) = (age > STALE_AFTER, self.counting.document());
+        let schedule_now = self.poll.schedule.now();
+        let snapshot = Snapshot::new(&self.poll, tally, *as_of, stale, counting, schedule_now);
+        publish(&self.publisher, snapshot);
+    }
+}
+
+/// The interval between two published changes for this number of viewers.
+fn publish_interval(viewers: usize) -> Duration {
+    let viewers = u32::try_from(viewers).unwrap_or(u32::MAX);
+    let interval = INTERVAL_PER_VIEWER.saturating_mul(viewers);
+    interval.clamp(MIN_INTERVAL, MAX_INTERVAL)
+}
+
+/// Waits until the counts change, the poll opens or closes, or the poll interval has passed.
+async fn wait_for_change(changes: &mut Changes, poll: &Poll) {
+    tokio::select! {
+        // A failed subscription shows in the next read of the tally, which backs off.
+        _ = changes.changed() => {}
+        () = poll.schedule.wait_for_change() => {}
+        () = sleep(POLL_INTERVAL) => {}
+    }
+}
+
+/// Publishes a snapshot. Notifies the viewers only if something that they see has changed.
+pub fn publish(publisher: &watch::Sender<CurrentSnapshot>, mut snapshot: Snapshot) {
+    publisher.send_if_modified(|current| {
+        let is_changed = current.as_ref().is_none_or(|shown| shown.id != snapshot.id);
+        let last_sequence = current.as_ref().map_or(0, |shown| shown.sequence);
+        snapshot.sequence = last_sequence + u64::from(is_changed);
+        *current = Some(Arc::new(snapshot));
+        is_changed
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_publish_interval_grows_with_the_number_of_viewers() {
+        assert_eq!(publish_interval(1), Duration::from_millis(100));
+        assert_eq!(publish_interval(9000), Duration::from_millis(450));
+        assert_eq!(publish_interval(1_000_000), Duration::from_secs(1));
+    }
+}

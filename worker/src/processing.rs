@@ -1,0 +1,97 @@
+//! The loop of each ballot processor, with retries and heartbeats.
+
+use std::time::Duration;
+
+use queue::Queue;
+use retry::Backoff;
+use store::{ErrorClass, Store};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Config, WorkerMetrics,
+    heartbeat::Heartbeat,
+    processor::{BallotProcessor, ProcessError, Progress},
+};
+
+/// Creates the processors of all shards, each with its heartbeat.
+///
+/// Each processor works like a separate worker, so that all guarantees for several workers also hold within one worker. Each shard
+/// has processors of its own, so that an unreachable shard does not delay the others.
+pub fn processors(
+    config: &Config,
+    shards: &[Queue],
+    store: &Store,
+    metrics: &WorkerMetrics,
+) -> Vec<(BallotProcessor, Heartbeat)> {
+    let names = &config.consumer_names;
+    let consumers = shards
+        .iter()
+        .flat_map(|shard| names.iter().map(|name| shard.consumer(name)));
+    let processor = |consumer| {
+        BallotProcessor::new(
+            consumer,
+            store.clone(),
+            config.poll.clone(),
+            config.processor,
+            metrics.clone(),
+        )
+    };
+    consumers
+        .map(|consumer| (processor(consumer), Heartbeat::new()))
+        .collect()
+}
+
+/// Processes ballots until the service shuts down. Retries failed turns with backoff.
+///
+/// # Errors
+/// The store was migrated by a newer version of this program.
+pub async fn process_ballots(
+    mut processor: BallotProcessor,
+    store: &Store,
+    heartbeat: &Heartbeat,
+    shutting_down: &CancellationToken,
+) -> anyhow::Result<()> {
+    let mut backoff = Backoff::default();
+    while !shutting_down.is_cancelled() {
+        if !store.is_migrated() {
+            heartbeat.pause();
+        }
+        let prepared = Box::pin(store.ensure_migrated());
+        let turn = match shutting_down.run_until_cancelled(prepared).await {
+            Some(Ok(())) => {
+                heartbeat.beat();
+                processor.run_next().await
+            }
+            Some(Err(error)) if error.class == ErrorClass::Permanent => return Err(error.into()),
+            Some(Err(error)) => Err(error.into()),
+            None => break,
+        };
+        if let Some(delay) = record(&turn, heartbeat, &mut backoff) {
+            shutting_down.run_until_cancelled(sleep(delay)).await;
+        }
+    }
+    processor.leave().await;
+    Ok(())
+}
+
+/// Records the outcome of a turn. Returns the delay before the next turn if this one failed.
+fn record(
+    turn: &Result<Progress, ProcessError>,
+    heartbeat: &Heartbeat,
+    backoff: &mut Backoff,
+) -> Option<Duration> {
+    match turn {
+        Ok(_) => {
+            heartbeat.record(Ok(()));
+            backoff.reset();
+            None
+        }
+        Err(error) => {
+            heartbeat.record(Err(error.to_string()));
+            let delay = backoff.next_delay();
+            tracing::warn!(%error, retry.in_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), "processing ballots failed");
+            Some(delay)
+        }
+    }
+}
