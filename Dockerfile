@@ -68,7 +68,7 @@ ENTRYPOINT ["vote"]
 
 FROM runtime AS worker
 LABEL org.opencontainers.image.title="worker" \
-      org.opencontainers.image.description="Moves ballots from the queue into the store"
+      org.opencontainers.image.description="Reads ballots from the queue and stores them"
 COPY --from=programs /out/worker /usr/local/bin/worker
 EXPOSE 8082
 HEALTHCHECK --interval=10s --timeout=4s --start-period=5s --retries=3 CMD ["worker", "healthcheck"]

@@ -9,7 +9,7 @@ use embedded::DataSettings;
 use poll::settings::PollSettings;
 use queue::QueueSettings;
 use result::{EmbedSettings, ViewerSettings};
-use service::lifecycle::{listen, listen_for_management};
+use service::{listen, listen_for_management};
 use store::StoreSettings;
 use vote::{CookieSettings, RateSettings};
 use web::settings::{BrowserSettings, ServerSettings};

@@ -80,7 +80,7 @@ fn the_guide_lists_exactly_the_problems_of_the_api() {
             "| {} | `{}` | {} |",
             kind.status().as_u16(),
             kind.uri(),
-            kind.about()
+            kind.description()
         )
     };
     let known: BTreeSet<_> = ProblemKind::ALL.iter().map(row).collect();
@@ -156,7 +156,7 @@ fn the_guide_lists_the_statuses_with_retry_after() {
 #[test]
 fn the_guide_says_which_unconfirmed_votes_may_be_stored() {
     for kind in ProblemKind::ALL {
-        let description = kind.about();
+        let description = kind.description();
         let is_certain = description.contains("not stored");
         let expected = match kind {
             ProblemKind::QueueUnavailable | ProblemKind::TimedOut => {

@@ -162,13 +162,13 @@ fn an_unusable_data_folder_is_reported_with_its_setting() {
 fn invalid_settings_are_rejected_with_the_variable_and_the_allowed_values() {
     let cases = [
         ("POLL_OPTIONS", "a=Cats", "2 to 20 options, not 1"),
-        ("POLL_OPTIONS", "a=Cats,a=Dogs", "\"a\" is there twice"),
+        ("POLL_OPTIONS", "a=Cats,a=Dogs", "\"a\" occurs twice"),
         ("POLL_OPTIONS", "A=Cats,b=Dogs", "a-z, 0-9 and hyphen"),
-        ("POLL_OPTIONS", "a=Cats,b=Cats", "\"Cats\" is there twice"),
-        ("POLL_OPTIONS", "Cats,Cats", "\"Cats\" is there twice"),
+        ("POLL_OPTIONS", "a=Cats,b=Cats", "\"Cats\" occurs twice"),
+        ("POLL_OPTIONS", "Cats,Cats", "\"Cats\" occurs twice"),
         ("POLL_OPTIONS", "a=Cats,Dogs", "or none, as in Cats,Dogs"),
         ("POLL_OPTIONS", r"a=x\,y", r#"is "a=x\,y": a poll has"#),
-        ("OPTION_A", "Dogs", "\"Dogs\" is there twice"),
+        ("OPTION_A", "Dogs", "\"Dogs\" occurs twice"),
         ("POLL_OPENS_AT", "tomorrow", "2027-03-01T08:00:00Z"),
         (
             "POLL_OPENS_AT",

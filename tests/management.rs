@@ -29,7 +29,7 @@ async fn the_public_port_shows_a_status_and_the_management_port_shows_details() 
     storage.queue_url = url;
     for name in ["vote", "worker", "result"] {
         let service = start_ready(name, &storage, &[MANAGEMENT]).await;
-        let management = service.process.url_in("management listens");
+        let management = service.process.url_in("management listening");
         let metrics = Scrape::of(&management).await;
         assert!(
             metrics.find("http_server_open_connections").is_some(),
@@ -107,7 +107,7 @@ async fn management_metrics_have_choice_labels() {
     ];
     let vote = start_ready("vote", &storage, &settings).await;
     Voter::new(&vote.url).must_vote_for("b").await;
-    let metrics = Scrape::of(&vote.process.url_in("management listens")).await;
+    let metrics = Scrape::of(&vote.process.url_in("management listening")).await;
     let votes = "vote_submissions_total{choice=\"b\",outcome=\"accepted\"}";
     assert_eq!(metrics.find(votes), Some(1.0));
 }

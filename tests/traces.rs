@@ -246,7 +246,7 @@ async fn a_failed_vote_is_an_error_in_its_trace_and_in_the_log() {
     assert!(
         !vote_service
             .process
-            .wait_for_line("vote listens")
+            .wait_for_line("listening")
             .contains("trace_id")
     );
 }

@@ -128,11 +128,11 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn report(age: u64, oldest_waits: u64) -> ProgressReport {
+    fn report(age: u64, oldest_ballot_age: u64) -> ProgressReport {
         ProgressReport {
             reported_at: Timestamp::UNIX_EPOCH,
             age: seconds(age),
-            oldest_ballot_age: seconds(oldest_waits),
+            oldest_ballot_age: seconds(oldest_ballot_age),
         }
     }
 

@@ -17,7 +17,7 @@ use utoipa::{
     IntoResponses,
     openapi::{RefOr, response},
 };
-use web::{ClientAddress, OverLimit, Problem, ProblemKind, Share, problem_responses};
+use web::{AddressPermit, ClientAddress, OverLimit, Problem, ProblemKind, problem_responses};
 
 use crate::{openapi::Event, sse_connection::SseConnection, state::AppState};
 
@@ -76,12 +76,14 @@ pub async fn stream(
 fn acquire_permits(
     app: &AppState,
     request: &Request,
-) -> Result<(OwnedSemaphorePermit, Share), Problem> {
+) -> Result<(OwnedSemaphorePermit, AddressPermit), Problem> {
     let reject = |detail: String| {
         app.metrics.result_sse_connections_rejected_total.inc();
         Problem::new(ProblemKind::TooManyViewers, detail).retry_after(RETRY_AFTER)
     };
-    let address_permit = app.viewers_per_address.enter(ClientAddress::of(request));
+    let address_permit = app
+        .viewers_per_address
+        .try_acquire(ClientAddress::of(request));
     let address_permit = address_permit.map_err(|OverLimit(limit)| {
         reject(format!("Your network already has {limit} viewers of the live result, which is the limit. Please read /api/tally instead."))
     })?;

@@ -40,7 +40,8 @@ use telemetry::metrics::ServiceMetrics;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use web::{
-    AddressLimit, HttpMetrics, Listeners, PageCache, Probes, content_security_policy, manage,
+    AddressLimit, HttpMetrics, Listeners, PageCache, Probes, content_security_policy,
+    serve_management,
 };
 
 use assets::Assets;
@@ -103,12 +104,12 @@ pub async fn run(
         metrics: service_metrics,
     };
     let mut tasks = Tasks::default();
-    let probe_routes = manage(probes, listeners.management, &http_metrics, &mut tasks);
+    let probe_routes = serve_management(probes, listeners.management, &http_metrics, &mut tasks);
     let (origins, poll) = (config.origins.as_ref(), state.poll.clone());
     let base_path = state.public_urls.result_base_path.clone();
     let routes = routes::routes(state, probe_routes, origins, &http_metrics);
     let app = web::AppService::new(routes, http_metrics, config.site)
-        .below(base_path.unwrap_or_default());
+        .with_base_path(base_path.unwrap_or_default());
 
     spawn_store_probe(&mut tasks, &store, dependency, &shutting_down);
     tasks.spawn(

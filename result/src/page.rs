@@ -102,7 +102,7 @@ pub async fn timeline(
     let key = (PageKey::Timeline, version);
     let section = app
         .pages
-        .answer(request.headers(), language, key, || TimelineSection {
+        .respond(request.headers(), language, key, || TimelineSection {
             poll: &app.poll,
             texts: &app.texts[language],
             chart: chart(timeline.as_deref()),
@@ -118,7 +118,7 @@ fn page(app: &AppState, headers: &HeaderMap, key: PageKey) -> Response {
     let page = || ResultPage::new(app, language, key, snapshot, timeline);
     let (status, page) = if let Some(snapshot) = snapshot {
         let key = (key, CacheVersion::new(snapshot, timeline));
-        let page = app.pages.answer(headers, language, key, page);
+        let page = app.pages.respond(headers, language, key, page);
         (StatusCode::OK, page)
     } else {
         let page = html(&page(), language, headers);

@@ -125,7 +125,7 @@ impl Config {
             site: browser.site(),
             origins: browser.cors.cors_allowed_origins.clone(),
             page: PageConfig {
-                public_urls: browser.links.clone(),
+                public_urls: browser.public_urls.clone(),
                 embed_allowed_origins: embed.embed_allowed_origins.clone(),
             },
             max_viewers: max_viewers as usize,

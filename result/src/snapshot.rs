@@ -1,10 +1,6 @@
 //! A snapshot of the tally, serialised once for all viewers.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use gzip::Gzippable;
@@ -14,6 +10,7 @@ use queue::MAX_CLOCK_SKEW;
 use serde::Serialize;
 use store::Tally;
 use utoipa::ToSchema;
+use web::fingerprint;
 
 use crate::{counting::CountingDocument, percent::largest_remainder_permille};
 
@@ -154,20 +151,17 @@ fn hash(document: &TallyDocument) -> String {
         .iter()
         .map(|option| (&option.key, &option.label, option.votes))
         .collect();
-    let phase = document.phase as u8;
-    let mut hasher = DefaultHasher::new();
-    (
+    let visible_state = (
         &document.question,
-        phase,
+        document.phase,
         document.visible,
         document.total,
         votes,
         document.last_vote_at,
         document.stale,
         document.counting.behind_seconds,
-    )
-        .hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
+    );
+    fingerprint(serde_json::to_vec(&visible_state).expect("a tally is numbers and text"))
 }
 
 /// Returns true if the time of a vote is in the future, because the queue's clock was ahead.

@@ -56,8 +56,8 @@ impl TallyPoller {
         let mut changes = self.store.changes();
         let mut backoff = Backoff::default();
         while !shutting_down.is_cancelled() {
-            let prepared = Box::pin(self.store.ensure_migrated());
-            let read = match shutting_down.run_until_cancelled(prepared).await {
+            let migrated = Box::pin(self.store.ensure_migrated());
+            let read = match shutting_down.run_until_cancelled(migrated).await {
                 Some(Ok(())) => self.store.tally().await,
                 Some(Err(error)) if error.class == ErrorClass::Permanent => return Err(error),
                 Some(Err(error)) => Err(error),

@@ -1,16 +1,12 @@
 //! The votes over time, as a chart and as JSON.
 
-use std::{
-    collections::BTreeMap,
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use gzip::Gzippable;
 use jiff::Timestamp;
 use poll::Poll;
 use store::{Store, StoreError, TimelinePoint};
+use web::fingerprint;
 
 use crate::{
     chart::Chart,
@@ -77,12 +73,11 @@ impl Timeline {
 
     fn new(document: &TimelineDocument, poll: &Poll) -> Self {
         let json = serde_json::to_vec(document).expect("a timeline is numbers and text");
-        let mut hasher = DefaultHasher::new();
-        json.hash(&mut hasher);
+        let id = fingerprint(&json).into();
         Self {
             chart: Chart::new(document, poll),
             json: json.into(),
-            id: format!("{:016x}", hasher.finish()).into(),
+            id,
         }
     }
 }

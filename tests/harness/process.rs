@@ -200,7 +200,7 @@ impl Service {
         );
         command.envs(more.iter().copied());
         let process = Process::start(command);
-        let url = process.url_in("listens");
+        let url = process.url_in("listening");
         Self { process, url }
     }
 }

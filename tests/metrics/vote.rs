@@ -92,7 +92,7 @@ async fn a_vote_rejected_by_a_connection_limit_is_counted_measured_and_logged() 
                 ("KEEP_ALIVE_TIMEOUT", "1h"),
             ],
             "address_limit",
-            "an address has as many as it may have",
+            "rejected: limit per address reached",
         ),
     ] {
         let vote = start_ready("vote", &storage, &limits).await;

@@ -133,7 +133,7 @@ async fn a_draining_service_is_not_ready_and_still_serves(storage: Storage) {
     app.request_shutdown();
     let (status, body) = ready().await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(body["checks"]["draining"], "the service is about to end");
+    assert_eq!(body["checks"]["draining"], "the service is shutting down");
     assert_eq!(
         get_json(&format!("{}/health", app.vote)).await.0,
         StatusCode::OK,

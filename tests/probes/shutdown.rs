@@ -89,8 +89,8 @@ async fn in_flight_work_is_aborted_at_the_shutdown_timeout() {
     for service in [&mut vote, &mut worker, &mut result] {
         assert!(service.process.terminate().success());
     }
-    worker.process.wait_for_line("ending with work in hand");
-    vote.process.wait_for_line("ending with work in hand");
+    worker.process.wait_for_line("shutdown timeout reached");
+    vote.process.wait_for_line("shutdown timeout reached");
     servers.store.clear(Fault::Frozen).await;
 
     // Another worker claims the in-flight ballot.

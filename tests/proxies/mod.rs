@@ -197,7 +197,7 @@ async fn a_rejection_logs_the_compared_hosts_and_the_setting() {
     assert_eq!(post(&rebound).await, StatusCode::MISDIRECTED_REQUEST);
     let line = service
         .process
-        .wait_for_line("requests for another host were refused");
+        .wait_for_line("requests for an unknown host rejected");
     for expected in ["WARN", "PUBLIC_ORIGINS", "evil.example"] {
         assert!(line.contains(expected), "{expected} is missing in {line}");
     }

@@ -123,7 +123,7 @@ fn is_own(headers: &HeaderMap, own: &PublicOrigins) -> bool {
         && host
             .into_iter()
             .chain(forwarded_hosts(headers))
-            .any(|host| origin.is_at(host))
+            .any(|host| origin.matches_host(host))
 }
 
 /// Returns true if the browser sends fetch metadata, so that its forms need no token. It sends them with all requests to a site

@@ -40,7 +40,7 @@ use service::{
 };
 use telemetry::metrics::ServiceMetrics;
 use tokio_util::sync::CancellationToken;
-use web::{HttpMetrics, Listeners, Probes, PublicOrigins, manage};
+use web::{HttpMetrics, Listeners, Probes, PublicOrigins, serve_management};
 
 use csrf::CsrfCheck;
 use enqueue::{ConcurrencyLimit, EnqueueBatcher, QueueRuntime};
@@ -86,7 +86,7 @@ pub async fn run(
     let lifecycle = Lifecycle::new(shutdown, config.server.drain);
     let dependencies = Dependency::shards("queue", queue.shards().len(), &service_metrics.common);
     let probes = probes(&dependencies, &queue, &lifecycle, service_metrics);
-    let management = manage(probes, listeners.management, &http_metrics, &mut tasks);
+    let management = serve_management(probes, listeners.management, &http_metrics, &mut tasks);
 
     let base_path = config.links.vote_base_path.clone().unwrap_or_default();
     let votes = VoteService {
@@ -104,9 +104,9 @@ pub async fn run(
     let state = Arc::new(AppState::new(votes, config.cookie_keys, config.links));
     let routes = routes::routes(state, management, config.origins.as_ref(), &http_metrics);
     let app = web::AppService::new(routes, http_metrics, config.site)
-        .on_refused(routes::count_rejected(metrics.clone()))
-        .below(base_path)
-        .waiting_for(enqueue_timeout);
+        .on_rejected(routes::count_rejected(metrics.clone()))
+        .with_base_path(base_path)
+        .with_dependency_timeout(enqueue_timeout);
 
     let monitor = ShardMonitor::new(queue.clone(), metrics);
     monitor.spawn(dependencies, &lifecycle, &queue_runtime, &mut tasks);

@@ -42,10 +42,13 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<()> {
     let addresses = cli.listen.addresses(vote::DEFAULT_PORT);
     match &cli.command {
-        Some(Command::Common(command)) => return command.run(&[addresses]),
-        Some(Command::Seed(settings)) => return seed::seed(settings).await,
-        None => {}
+        Some(Command::Common(command)) => command.run(&[addresses]),
+        Some(Command::Seed(settings)) => seed::seed(settings).await,
+        None => serve(cli).await,
     }
+}
+
+async fn serve(cli: Cli) -> anyhow::Result<()> {
     telemetry::init(&cli.telemetry, "vote")?;
     let config = cli.settings.config()?;
     let listeners = cli.listen.bind("vote", vote::DEFAULT_PORT).await?;

@@ -3,7 +3,7 @@
 use poll::{Poll, ResultsMode, ballot::Choice};
 use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry};
 use telemetry::metrics::LATENCY_SECONDS;
-use web::Refused;
+use web::Rejection;
 
 use crate::{enqueue::EnqueueBatcher, vote_error::VoteError};
 
@@ -89,10 +89,10 @@ impl VoteMetrics {
     }
 
     /// Counts a vote that a connection limit rejected.
-    pub(crate) fn count_rejected(&self, by: Refused) {
+    pub(crate) fn count_rejected(&self, by: Rejection) {
         let outcome = match by {
-            Refused::Full => CONNECTION_LIMIT,
-            Refused::PerAddress(_) => ADDRESS_LIMIT,
+            Rejection::Full => CONNECTION_LIMIT,
+            Rejection::PerAddress(_) => ADDRESS_LIMIT,
         };
         self.vote_submissions_total
             .with_label_values(&[NO_CHOICE, outcome])

@@ -197,7 +197,7 @@ impl<'a> PageContext<'a> {
                 let version = CacheVersion::at(now, &state.poll);
                 state
                     .pages
-                    .answer(self.headers, language, (key, version), page)
+                    .respond(self.headers, language, (key, version), page)
             }
             None => html(&page(), language, self.headers),
         };

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use axum::{Router, http::Method};
 use utoipa_axum::{router::OpenApiRouter, routes};
-use web::{AllowedOrigins, Api, HttpMetrics, Refused, asset_routes, documented_routes};
+use web::{AllowedOrigins, Api, HttpMetrics, Rejection, asset_routes, documented_routes};
 
 use crate::{api, metrics::VoteMetrics, page, state::AppState};
 
 /// Returns a callback that counts votes which a connection limit rejected.
-pub fn count_rejected(metrics: VoteMetrics) -> impl Fn(&Method, &str, Refused) {
+pub fn count_rejected(metrics: VoteMetrics) -> impl Fn(&Method, &str, Rejection) {
     move |method, path, by| {
         if *method == Method::POST && matches!(path, "/" | "/api/votes") {
             metrics.count_rejected(by);

@@ -141,7 +141,7 @@ impl Config {
             queue,
             cookie_keys,
             origins: browser.cors.cors_allowed_origins.clone(),
-            links: browser.links.clone(),
+            links: browser.public_urls.clone(),
             rates: rates.config(site.trusted_proxies.clone())?,
             site,
             server,

@@ -63,7 +63,7 @@ fn fault(body: &[u8]) -> String {
         return format!("its body is {}, not an object", kind(&value));
     };
     if let Some(name) = fields.keys().find(|name| *name != FIELD) {
-        return format!("the field {:?} is unknown", poll::abbreviated(name));
+        return format!("the field {:?} is unknown", poll::abbreviate(name));
     }
     match fields.get(FIELD) {
         None => format!("the field {FIELD:?} is missing"),

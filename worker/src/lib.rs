@@ -25,7 +25,7 @@ use service::{
 use store::Store;
 use telemetry::metrics::ServiceMetrics;
 use tokio_util::sync::CancellationToken;
-use web::{HttpMetrics, Listeners, Probes, manage, undocumented_routes};
+use web::{HttpMetrics, Listeners, Probes, serve_management, undocumented_routes};
 
 use backlog::BacklogGauge;
 use heartbeat::Heartbeat;
@@ -78,7 +78,7 @@ pub async fn run(
         metrics: service_metrics,
     };
     let mut tasks = Tasks::default();
-    let probe_routes = manage(probes, listeners.management, &http_metrics, &mut tasks);
+    let probe_routes = serve_management(probes, listeners.management, &http_metrics, &mut tasks);
     let routes = undocumented_routes(probe_routes, &http_metrics);
     let app = web::AppService::new(routes, http_metrics, web::Site::default());
 

@@ -57,8 +57,8 @@ pub async fn process_ballots(
         if !store.is_migrated() {
             heartbeat.pause();
         }
-        let prepared = Box::pin(store.ensure_migrated());
-        let turn = match shutting_down.run_until_cancelled(prepared).await {
+        let migrated = Box::pin(store.ensure_migrated());
+        let turn = match shutting_down.run_until_cancelled(migrated).await {
             Some(Ok(())) => {
                 heartbeat.beat();
                 processor.run_next().await

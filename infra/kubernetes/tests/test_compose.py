@@ -93,7 +93,7 @@ class Equality(unittest.TestCase):
                 self.assertEqual(here, in_compose)
 
     def test_probes_are_those_of_compose(self):
-        source = (PROJECT / "shared/web/src/probes.rs").read_text()
+        source = (PROJECT / "shared/web/src/probes/mod.rs").read_text()
         for path in ["/health", "/ready"]:
             self.assertIn(f'path = "{path}"', source)
         for name in SERVICES:

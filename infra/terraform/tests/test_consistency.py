@@ -114,7 +114,7 @@ class Ports(unittest.TestCase):
 
 class Probes(unittest.TestCase):
     def test_health_checks_use_the_readiness_path_of_services(self):
-        ready = only(r'path = "(/ready)"[^#]*async fn ready_status', "shared/web/src/probes.rs")
+        ready = only(r'path = "(/ready)"[^#]*async fn ready_status', "shared/web/src/probes/mod.rs")
         for environment, variables in {"dev": {"enable_alb": True}, "staging": {}, "prod": {}}.items():
             for entry in values(plan(environment, **variables), "aws_lb_target_group"):
                 with self.subTest(entry["name"]):
@@ -132,7 +132,7 @@ class Probes(unittest.TestCase):
             self.assertEqual(compose()[service]["healthcheck"]["test"], ["CMD", service, "healthcheck", "--ready"])
 
     def test_metrics_are_blocked_at_the_load_balancer(self):
-        path = only(r'path = "(/metrics)"', "shared/web/src/probes.rs")
+        path = only(r'path = "(/metrics)"', "shared/web/src/probes/mod.rs")
         blocked = [entry for entry in values(plan("prod"), "aws_lb_listener_rule") if entry["action"][0]["type"] == "fixed-response"]
         self.assertIn(path, blocked[0]["condition"][0]["path_pattern"][0]["values"])
 

@@ -1,8 +1,8 @@
-//! Secrets, which are set directly or in a file.
+//! Secrets from variables or files.
 
 use std::path::{Path, PathBuf};
 
-/// A value from its own variable or from the file that another variable names.
+/// Returns a secret from its variable or from the file that another variable names.
 ///
 /// # Errors
 /// The file cannot be read or is empty.
@@ -14,25 +14,25 @@ pub fn secret(
     let Some(path) = file else {
         return Ok(value.map(str::to_owned));
     };
-    let unreadable = |why: String| InvalidSecret {
+    let invalid = |reason: String| InvalidSecret {
         variable,
         path: path.to_owned(),
-        why,
+        reason,
     };
-    let content = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    let content = std::fs::read_to_string(path).map_err(|error| invalid(error.to_string()))?;
     match content.trim() {
-        "" => Err(unreadable("it is empty".into())),
+        "" => Err(invalid("it is empty".into())),
         secret => Ok(Some(secret.to_owned())),
     }
 }
 
-/// A secret's file cannot be used.
+/// The file of a secret cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("{variable}_FILE: {} cannot be used: {why}", path.display())]
+#[error("{variable}_FILE: {} cannot be used: {reason}", path.display())]
 pub struct InvalidSecret {
     variable: &'static str,
     path: PathBuf,
-    why: String,
+    reason: String,
 }
 
 #[cfg(test)]

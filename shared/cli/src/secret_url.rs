@@ -1,36 +1,36 @@
-//! URLs with passwords in them.
+//! URLs with passwords.
 //!
-//! A `?`, `#` or `/` in a password ends the part of the URL that it belongs to, and the rest becomes a parameter or the
-//! name of a database: it would be shown in logs, and the server would be another one.
+//! An unescaped `?`, `#` or `/` in a password ends the authority of the URL, and the rest becomes a parameter or the name of a database:
+//! it would appear in logs, and the URL would name another server.
 
 use url::Url;
 
-/// The advice for whoever wrote the URL.
+/// The advice on escapes in error messages.
 pub const HINT: &str = "in a user or password write %3F for ?, %23 for #, %2F for / and %40 for @";
 
-/// Checks that no part of a password is elsewhere in the URL, as far as can be told.
+/// Checks for signs that a part of a password is outside the authority of the URL.
 ///
 /// # Errors
-/// It may be, or a parameter is not known; the message repeats nothing of the URL.
+/// There is such a sign, or a parameter is unknown; the message contains no part of the URL.
 pub fn check(url: &Url, is_parameter: impl Fn(&str) -> bool) -> Result<(), String> {
     let has_mark = |text: &str| text.contains('@');
     let path = url.path().strip_prefix('/').unwrap_or_default();
     if has_mark(path) || path.contains('/') {
         return Err(format!(
-            "the name of the database has a / or an @ in it; {HINT}"
+            "the name of the database contains a / or an @; {HINT}"
         ));
     }
     if url.fragment().is_some() {
-        return Err(format!("there is a # in it; {HINT}"));
+        return Err(format!("it contains a #; {HINT}"));
     }
     if url.query_pairs().any(|(key, _)| !is_parameter(&key)) {
         return Err(format!(
-            "it has a parameter that is not known (not shown, as it may be a part of a password); {HINT}"
+            "it has an unknown parameter (not shown: it may be a part of a password); {HINT}"
         ));
     }
-    // Values may have one that is escaped.
+    // The raw query: values may contain an escaped one.
     if url.query().is_some_and(has_mark) {
-        return Err(format!("there is an @ among its parameters; {HINT}"));
+        return Err(format!("its parameters contain an @; {HINT}"));
     }
     Ok(())
 }

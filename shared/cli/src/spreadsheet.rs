@@ -1,18 +1,19 @@
-//! Text in tables that people open with a spreadsheet.
+//! Text cells of CSV tables for spreadsheets.
 
 use std::borrow::Cow;
 
 use crate::escape_control;
 
-/// The byte order mark in UTF-8, by which spreadsheets know the encoding.
+/// The UTF-8 byte order mark, by which spreadsheets detect the encoding.
 pub const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// A text for a cell of a CSV table, without what could steer a terminal. What a spreadsheet would take for a formula gets a single quote in front, which makes
-/// it a text. Source: <https://owasp.org/www-community/attacks/CSV_Injection>.
+/// Returns the text of a cell of a CSV table, with control characters escaped. A text that a spreadsheet would take for a formula is
+/// prefixed with a single quote. Source: <https://owasp.org/www-community/attacks/CSV_Injection>.
 #[must_use]
 pub fn text_cell(text: &str) -> Cow<'_, str> {
-    const BEGINNINGS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
-    let is_formula = text.starts_with(BEGINNINGS);
+    const FORMULA_PREFIXES: [char; 11] =
+        ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+    let is_formula = text.starts_with(FORMULA_PREFIXES);
     let escaped = escape_control(text);
     match (is_formula, escaped == text) {
         (false, true) => text.into(),
@@ -26,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_formula_becomes_a_text_and_a_text_stays() {
+    fn formulas_are_quoted_and_other_text_is_unchanged() {
         for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "＝1"] {
             assert_eq!(text_cell(formula), format!("'{formula}"));
         }

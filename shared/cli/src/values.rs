@@ -1,22 +1,22 @@
-//! Values of settings.
+//! Parsers of values of settings.
 
 use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use jiff::SignedDuration;
 
-/// A length of time, such as `400ms`, `5s` or `1m 30s`.
+/// Parses a duration, such as `400ms`, `5s` or `1m 30s`.
 ///
 /// # Errors
-/// The text is none, or negative.
+/// The text is not a duration, or negative.
 pub fn duration(raw: &str) -> Result<Duration, String> {
     let parsed = raw
         .parse::<SignedDuration>()
         .ok()
         .and_then(|duration| Duration::try_from(duration).ok());
-    parsed.ok_or_else(|| "write a length of time, such as 400ms, 5s or 2m".into())
+    parsed.ok_or_else(|| "write a duration, such as 400ms, 5s or 2m".into())
 }
 
-/// Reads a whole number within these bounds.
+/// Returns a parser of whole numbers within these bounds.
 pub fn whole_number<T>(
     allowed: RangeInclusive<T>,
 ) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync
@@ -26,19 +26,19 @@ where
     move |raw| {
         let number = raw.parse().ok().filter(|number| allowed.contains(number));
         number.ok_or_else(|| {
-            let (least, most) = (allowed.start(), allowed.end());
-            format!("write a whole number from {least} to {most}")
+            let (min, max) = (allowed.start(), allowed.end());
+            format!("write a whole number from {min} to {max}")
         })
     }
 }
 
-/// Reads an address to listen on.
+/// Parses an address to listen on.
 ///
 /// # Errors
-/// The address or the port is missing or cannot be read. The names of hosts are not looked up.
+/// The address or the port is missing or malformed. Host names are not resolved.
 pub fn socket_address(raw: &str) -> Result<SocketAddr, String> {
     raw.parse().map_err(|_| {
-        "write an IP address and a port from 0 to 65535, such as 127.0.0.1:8080 for this machine alone, 0.0.0.0:8080 for \
+        "write an IP address and a port from 0 to 65535, such as 127.0.0.1:8080 for this machine only, 0.0.0.0:8080 for \
          all networks, or [::1]:8080"
             .into()
     })
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_outside_of_their_bounds_are_refused_with_the_bounds() {
+    fn numbers_out_of_bounds_are_rejected_with_the_bounds() {
         let number = whole_number(3_u32..=100);
         assert_eq!((number("3"), number("100")), (Ok(3), Ok(100)));
         for bad in ["", "2", "101", "-4", "4.5", "many", "99999999999"] {
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_to_listen_on_have_a_port() {
+    fn an_address_to_listen_on_has_a_port() {
         assert!(socket_address("127.0.0.1:0").is_ok() && socket_address("[::]:8080").is_ok());
         for bad in [
             "8080",
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_of_time_are_read() {
+    fn durations_are_parsed() {
         assert_eq!(duration("400ms"), Ok(Duration::from_millis(400)));
         assert_eq!(duration("1m 30s"), Ok(Duration::from_secs(90)));
         for bad in ["", "5", "-1s", "soon"] {

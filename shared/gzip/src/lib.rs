@@ -1,5 +1,5 @@
-//! Bytes that many clients get, compressed once for all of them: a compressor for each answer would stay in memory with
-//! every client that does not read its own.
+//! Bytes that are compressed once for all clients. A compressor per response would stay in memory as long as a client does not
+//! read it.
 
 use std::{
     io::Write,
@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 
-/// Bytes, and the same compressed with the first client that takes them so. Cloning is cheap; clones share both.
+/// Bytes, plain and compressed. They are compressed at the first use. Cloning is cheap; clones share both.
 #[derive(Clone, Debug)]
 pub struct Gzippable {
     plain: Bytes,
@@ -17,22 +17,22 @@ pub struct Gzippable {
 }
 
 impl Gzippable {
-    /// The bytes as they are.
+    /// Returns the plain bytes.
     #[must_use]
     pub fn plain(&self) -> Bytes {
         self.plain.clone()
     }
 
-    /// The bytes, compressed by gzip.
+    /// Returns the bytes, compressed by gzip.
     ///
     /// # Panics
-    /// Never: memory can be written to.
+    /// Never: writing to memory does not fail.
     #[must_use]
     pub fn gzip(&self) -> Bytes {
         let compressed = self.gzip.get_or_init(|| {
             let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
             let written = gzip.write_all(&self.plain).and_then(|()| gzip.finish());
-            written.expect("memory can be written to").into()
+            written.expect("writing to memory does not fail").into()
         });
         compressed.clone()
     }
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_compressed_bytes_are_the_same_and_compressed_once() {
+    fn the_bytes_are_compressed_once() {
         let text = "cats or dogs? ".repeat(100);
         let body = Gzippable::from(text.clone());
         let mut plain = String::new();

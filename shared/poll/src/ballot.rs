@@ -1,10 +1,10 @@
-//! The ballot: one voter's choice, and its place in the order of all ballots.
+//! The ballot: one voter's choice, and its position in the order of all ballots.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::Serialize;
 
-/// The place of a ballot in the queue: a stream id `ms-seq`.
+/// The id of a ballot in the queue: a stream id `ms-seq`.
 ///
 /// Two integers compared as numbers, milliseconds first. Of two ballots by one voter the greater id is the newer.
 /// Source: the entry ids of Redis streams, <https://redis.io/docs/latest/develop/data-types/streams/>.
@@ -12,7 +12,7 @@ use serde::Serialize;
 pub struct BallotId {
     /// Milliseconds since the Unix epoch, by the queue's clock.
     pub ms: u64,
-    /// Counts the ballots within one millisecond, from 0.
+    /// Sequence number within the millisecond, from 0.
     pub seq: u64,
 }
 
@@ -28,14 +28,14 @@ impl FromStr for BallotId {
     fn from_str(raw: &str) -> Result<Self, InvalidBallotId> {
         let parts = raw
             .split_once('-')
-            .and_then(|(ms, seq)| Some((decimal(ms)?, decimal(seq)?)));
+            .and_then(|(ms, seq)| Some((parse_decimal(ms)?, parse_decimal(seq)?)));
         let (ms, seq) = parts.ok_or_else(|| InvalidBallotId(raw.to_owned()))?;
         Ok(Self { ms, seq })
     }
 }
 
-/// `u64::from_str` also takes a leading `+`, which no stream id has.
-fn decimal(raw: &str) -> Option<u64> {
+/// Parses decimal digits. `u64::from_str` also accepts a leading `+`, which stream ids do not have.
+fn parse_decimal(raw: &str) -> Option<u64> {
     raw.bytes()
         .all(|byte| byte.is_ascii_digit())
         .then(|| raw.parse().ok())
@@ -45,41 +45,41 @@ fn decimal(raw: &str) -> Option<u64> {
 /// The text is not a stream id.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{0:?} is not a ballot id: two whole numbers joined by a hyphen are, such as 1763900000000-0"
+    "{0:?} is not a ballot id; write two whole numbers with a hyphen between them, such as 1763900000000-0"
 )]
 pub struct InvalidBallotId(String);
 
-/// How many hexadecimal digits a voter id has.
+/// Number of hexadecimal digits of a voter id.
 const VOTER_DIGITS: usize = 32;
 
-/// Who voted: 128 random bits, written as 32 hexadecimal digits.
+/// The id of a voter: 128 random bits, written as 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VoterId(u128);
 
 impl VoterId {
-    /// A voter never seen before.
+    /// Returns the id of a new voter.
     #[must_use]
     pub fn random() -> Self {
         Self(rand::random())
     }
 
-    /// The id's 16 bytes.
+    /// Returns the 16 bytes of the id.
     #[must_use]
     pub fn to_bytes(self) -> [u8; VOTER_DIGITS / 2] {
         self.0.to_be_bytes()
     }
 
-    /// The id of these bytes.
+    /// Returns the id with these bytes.
     #[must_use]
     pub fn from_bytes(bytes: [u8; VOTER_DIGITS / 2]) -> Self {
         Self(u128::from_be_bytes(bytes))
     }
 
-    /// Which of so many shards of the queue has this voter's ballots, counted from 0: the id's remainder. Ids are random
-    /// bits, so every shard has its share of voters.
+    /// Returns the shard of the queue with this voter's ballots, from 0: the remainder of the id. Ids are random, so voters are spread
+    /// evenly over the shards.
     #[must_use]
     pub fn shard(self, shards: usize) -> usize {
-        // It is less than a number that fits.
+        // The remainder is less than `shards`, so it fits.
         usize::try_from(self.0 % shards as u128).unwrap_or_default()
     }
 }
@@ -92,7 +92,7 @@ impl fmt::Display for VoterId {
     }
 }
 
-/// Logs never show who voted.
+/// Hides the id: logs never contain voters.
 impl fmt::Debug for VoterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("VoterId(…)")
@@ -113,19 +113,19 @@ impl FromStr for VoterId {
     }
 }
 
-/// The text is not a voter id. It is not repeated here: it may be somebody's.
+/// The text is not a voter id. The message does not contain it: it may be the id of a voter.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the voter id is not 32 lowercase hexadecimal digits")]
 pub struct InvalidVoterId;
 
-/// What a voter chose: the key of one of the poll's options.
+/// A voter's choice: the key of one of the poll's options.
 ///
-/// Made only by [`Poll::choice`](crate::Poll::choice), so a `Choice` is always one the poll offers. Cloning is cheap.
+/// It is created only by [`Poll::choice`](crate::Poll::choice), so it is always an option of the poll. Cloning is cheap.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Choice(pub(crate) Arc<str>);
 
 impl Choice {
-    /// The option's key, such as `a`.
+    /// Returns the key of the option, such as `a`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -138,14 +138,14 @@ impl fmt::Display for Choice {
     }
 }
 
-/// The trace a request belongs to: `version-trace-span-flags` in hexadecimal digits.
+/// The trace context of a request: `version-trace-span-flags` in hexadecimal digits.
 ///
 /// Source: <https://www.w3.org/TR/trace-context/#traceparent-header>.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Traceparent(String);
 
 impl Traceparent {
-    /// The trace that this header names; `None` where it names none. A broken header costs nobody a vote.
+    /// Parses the header; `None` if it is malformed. A malformed header does not reject the vote.
     #[must_use]
     pub fn parse(raw: &str) -> Option<Self> {
         let hex = |part: &str, length| {
@@ -157,30 +157,30 @@ impl Traceparent {
         well_formed.then(|| Self(raw.to_owned()))
     }
 
-    /// As the header has it.
+    /// Returns the value of the header.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// One voter's choice, before the queue has given it a place.
+/// One voter's choice, before the queue has assigned an id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ballot {
-    /// Who voted.
+    /// The voter.
     pub voter: VoterId,
-    /// For what.
+    /// The choice.
     pub choice: Choice,
-    /// The trace the vote belongs to.
+    /// The trace context of the vote.
     pub traceparent: Option<Traceparent>,
 }
 
-/// A ballot in its place in the order of all ballots.
+/// A ballot with the id that the queue has assigned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CastBallot {
-    /// Where it stands: the greatest of a voter's ids is the vote that counts.
+    /// The id. The ballot with a voter's greatest id is the vote that counts.
     pub id: BallotId,
-    /// What it says.
+    /// The ballot.
     pub ballot: Ballot,
 }
 
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_id_is_refused() {
+    fn malformed_ids_are_rejected() {
         for raw in [
             "",
             "-",
@@ -216,7 +216,7 @@ mod tests {
         }
     }
 
-    /// Ballots of one voter in two shards would lose their order, so a new version must not think otherwise.
+    /// Ballots of one voter in two shards would have no order, so all versions must compute the same shard.
     #[test]
     fn a_voters_shard_is_the_remainder_of_the_id() {
         let voter: VoterId = "ffffffffffffffffffffffffffffffff".parse().unwrap();
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_voter_is_refused() {
+    fn malformed_voter_ids_are_rejected() {
         let good = VoterId::random().to_string();
         for raw in [
             "",
@@ -252,13 +252,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_id_survives_writing_and_reading(ms: u64, seq: u64) {
+        fn an_id_round_trips_as_text(ms: u64, seq: u64) {
             let id = BallotId { ms, seq };
             prop_assert_eq!(id.to_string().parse::<BallotId>().unwrap(), id);
         }
 
         #[test]
-        fn a_voter_survives_writing_and_reading(bits: u128) {
+        fn a_voter_id_round_trips_as_text(bits: u128) {
             let text = VoterId(bits).to_string();
             prop_assert_eq!(text.len(), 32);
             prop_assert_eq!(text.parse::<VoterId>().unwrap(), VoterId(bits));

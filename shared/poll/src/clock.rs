@@ -1,30 +1,30 @@
-//! The clock by which polls open and close: the system's, or one that a test moves.
+//! The clock of polls: the system clock, or a manual one for tests.
 
 use std::{future::pending, time::Duration};
 
 use jiff::Timestamp;
 use tokio::{sync::watch, time::sleep};
 
-/// A clock. Copies tell the same time.
+/// A clock. Clones have the same time.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    /// The time of a clock that is moved by hand; `None`: the system's time.
+    /// The time of a manual clock; `None` for the system clock.
     manual: Option<watch::Receiver<Timestamp>>,
 }
 
-/// Moves a [`Clock`] that stands still otherwise.
+/// Sets the time of a manual [`Clock`].
 #[derive(Debug)]
 pub struct ManualClock(watch::Sender<Timestamp>);
 
 impl Clock {
-    /// A clock that stands at `now` until it is moved.
+    /// Returns a clock that stays at `now` until it is set, and the handle that sets it.
     #[must_use]
     pub fn manual(now: Timestamp) -> (Self, ManualClock) {
-        let (hand, time) = watch::channel(now);
-        (Self { manual: Some(time) }, ManualClock(hand))
+        let (setter, time) = watch::channel(now);
+        (Self { manual: Some(time) }, ManualClock(setter))
     }
 
-    /// The time.
+    /// Returns the time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match &self.manual {
@@ -33,14 +33,14 @@ impl Clock {
         }
     }
 
-    /// Waits until it is this moment; for ever without one.
+    /// Waits until this time, or forever if it is `None`.
     pub async fn wait_until(&self, moment: Option<Timestamp>) {
         let Some(moment) = moment else {
             return pending().await;
         };
         if let Some(mut time) = self.manual.clone() {
             if time.wait_for(|now| *now >= moment).await.is_err() {
-                // Nobody moves the clock any more.
+                // The setter has been dropped.
                 pending::<()>().await;
             }
         } else {
@@ -64,25 +64,25 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_manual_clock_reaches_a_moment_when_it_is_moved_there() {
+    async fn a_manual_clock_reaches_a_time_when_it_is_set() {
         let start = Timestamp::UNIX_EPOCH;
-        let (clock, hand) = Clock::manual(start);
+        let (clock, setter) = Clock::manual(start);
         assert_eq!(clock.now(), start);
         let noon = start + 12.hours();
         let waiting = tokio::spawn({
             let clock = clock.clone();
             async move { clock.wait_until(Some(noon)).await }
         });
-        hand.set(noon - 1.second());
+        setter.set(noon - 1.second());
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
-        hand.set(noon);
+        setter.set(noon);
         waiting.await.unwrap();
         assert_eq!(clock.now(), noon);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_systems_clock_reaches_a_moment_by_itself() {
+    async fn the_system_clock_reaches_a_time() {
         let clock = Clock::default();
         clock.wait_until(Some(clock.now() + 1.hour())).await;
         clock.wait_until(Some(clock.now() - 1.hour())).await;

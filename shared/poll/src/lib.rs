@@ -1,6 +1,6 @@
-//! The poll: the question, what may be chosen, when, and when the result may be seen.
+//! The poll: question, options and schedule.
 //!
-//! All services read the same settings, so a label or a closing time can never differ between them.
+//! All services read the same settings, so labels and times are the same in all of them.
 
 pub mod ballot;
 mod clock;
@@ -23,29 +23,29 @@ use sha2::{Digest, Sha256};
 
 use crate::ballot::Choice;
 
-/// A poll that can be held: at least two options, opening before it closes.
+/// A valid poll: it has at least two options, and it opens before it closes.
 #[derive(Clone, Debug)]
 pub struct Poll {
-    /// What the voters are asked.
+    /// The question.
     pub question: String,
-    /// What they may answer.
+    /// The options.
     pub options: Options,
-    /// When they may answer, and when the result is shown.
+    /// The times of voting and of the result.
     pub schedule: Schedule,
 }
 
-/// The number of bytes of a poll's hash that are its id.
+/// Number of bytes of the hash in a poll's id.
 const ID_BYTES: usize = 4;
 
 impl Poll {
-    /// The poll's id: the first 8 hexadecimal digits of SHA-256 over the question and the options' keys, which every replica
-    /// computes alike. Labels may be corrected, and options put into another order, without a new one.
+    /// Returns the id of the poll: the first 8 hexadecimal digits of SHA-256 over the question and the keys of the options. It is the same
+    /// on every replica, and does not depend on labels and the order of options.
     #[must_use]
     pub fn id(&self) -> String {
-        // Neither a question nor a key holds a line break.
+        // Questions and keys contain no line breaks.
         let mut hash = Sha256::new_with_prefix(&self.question);
         let keys = self.options.iter().map(|option| option.key.as_str());
-        // In whatever order they are shown.
+        // Sorted, independent of the order of display.
         for key in keys.collect::<BTreeSet<_>>() {
             hash.update("\n");
             hash.update(key);
@@ -53,39 +53,39 @@ impl Poll {
         hex::encode(&hash.finalize()[..ID_BYTES])
     }
 
-    /// The choice with this key.
+    /// Returns the choice with this key.
     ///
     /// # Errors
-    /// The poll has no such option; the error names those it has.
+    /// The poll has no such option; the error lists the options.
     pub fn choice(&self, key: &str) -> Result<Choice, UnknownChoice> {
         self.options
             .iter()
             .find(|option| option.key.as_str() == key)
             .map(|option| option.key.clone())
             .ok_or_else(|| UnknownChoice {
-                key: abbreviated(key),
+                key: abbreviate(key),
                 allowed: self.options.keys(),
             })
     }
 }
 
-/// The beginning of a wrong name: an error message repeats no more of it than a person needs to recognise it.
+/// Shortens an invalid name for an error message.
 #[must_use]
-pub fn abbreviated(key: &str) -> String {
-    const SHOWN: usize = 40;
-    if key.chars().count() <= SHOWN {
+pub fn abbreviate(key: &str) -> String {
+    const MAX_SHOWN: usize = 40;
+    if key.chars().count() <= MAX_SHOWN {
         return key.to_owned();
     }
-    key.chars().take(SHOWN).chain(['…']).collect()
+    key.chars().take(MAX_SHOWN).chain(['…']).collect()
 }
 
-/// The poll does not offer this choice.
+/// The poll has no option with this key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key:?} is not a choice in this poll; the choices are: {allowed}")]
 pub struct UnknownChoice {
     /// The beginning of the key.
     pub key: String,
-    /// The keys of the poll's options, such as `a, b`.
+    /// The keys of the options, such as `a, b`.
     pub allowed: String,
 }
 
@@ -102,12 +102,12 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_the_poll_is_a_choice() {
+    fn the_key_of_an_option_is_a_choice() {
         assert_eq!(cats_or_dogs().choice("b").unwrap().as_str(), "b");
     }
 
     #[test]
-    fn another_question_or_other_keys_are_another_poll_and_other_labels_are_not() {
+    fn the_id_depends_on_question_and_keys_and_not_on_labels() {
         let poll = cats_or_dogs();
         // printf 'Cats or Dogs?\na\nb' | sha256sum
         assert_eq!(poll.id(), "6998f771");

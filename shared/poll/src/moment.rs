@@ -1,4 +1,4 @@
-//! A date and time as an operator writes it: with its offset from UTC, or with the name of its time zone.
+//! Dates with times in settings, with an offset from UTC or a time zone.
 
 use std::{fmt, str::FromStr};
 
@@ -8,12 +8,12 @@ use jiff::{
     tz::{AmbiguousOffset, TimeZone},
 };
 
-/// A moment, in the time zone in which it was written.
+/// A date and time, in the time zone in which it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moment(ZonedDateTime);
 
 impl Moment {
-    /// The moment itself.
+    /// Returns the timestamp.
     #[must_use]
     pub fn timestamp(&self) -> Timestamp {
         self.0.timestamp()
@@ -24,7 +24,7 @@ impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.time_zone().iana_name() {
             Some(_) => self.0.fmt(f),
-            // An offset says it all, and would otherwise be there twice.
+            // A fixed offset has no time zone name; `ZonedDateTime` would write the offset twice.
             None => self.timestamp().display_with_offset(self.0.offset()).fmt(f),
         }
     }
@@ -33,7 +33,7 @@ impl fmt::Display for Moment {
 impl FromStr for Moment {
     type Err = InvalidMoment;
 
-    /// Source: <https://www.rfc-editor.org/rfc/rfc9557>, with a time zone that must be there.
+    /// Parses the format of <https://www.rfc-editor.org/rfc/rfc9557>, in which the offset or the time zone is required.
     fn from_str(raw: &str) -> Result<Self, InvalidMoment> {
         let pieces = Pieces::parse(raw).map_err(|_| InvalidMoment::Unreadable)?;
         let time = pieces.time().ok_or(InvalidMoment::NoTime)?;
@@ -61,7 +61,7 @@ impl FromStr for Moment {
     }
 }
 
-/// The text in the first brackets.
+/// Returns the text in the first brackets.
 fn zone_name(raw: &str) -> String {
     let behind = raw.split('[').nth(1).unwrap_or_default();
     behind.split(']').next().unwrap_or_default().to_owned()
@@ -70,34 +70,34 @@ fn zone_name(raw: &str) -> String {
 const FORM: &str = "write a date and a time with the offset from UTC, such as 2027-03-01T09:00:00+01:00 or \
      2027-03-01T08:00:00Z, or with the name of a time zone, such as 2027-03-01T09:00[Europe/Berlin]";
 
-/// The text names no moment.
+/// The text is not a date and time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMoment {
-    /// Something else.
+    /// The format is different.
     #[error("this is not a date and time; {FORM}")]
     Unreadable,
-    /// A day.
+    /// There is no time of day.
     #[error("the time of day is missing; {FORM}")]
     NoTime,
-    /// A time that is another moment in each time zone.
+    /// There is neither an offset nor a time zone.
     #[error("the time zone is missing; {FORM}")]
     NoTimeZone,
-    /// A time zone that nobody has defined.
+    /// The time zone does not exist.
     #[error(
         "there is no time zone {0:?}; write a name from the IANA time zone database, such as Europe/Berlin"
     )]
     UnknownTimeZone(String),
-    /// An offset that is not in use in the time zone at that time.
+    /// The offset is not that of the time zone at this time.
     #[error(
         "the offset is not that of the time zone at this time; leave out the offset or the time zone"
     )]
     OtherOffset,
-    /// A time at which clocks are set forward.
+    /// The time does not exist, because clocks are set forward.
     #[error(
         "this time does not exist in {0}, where clocks are set forward then; write another one"
     )]
     Skipped(String),
-    /// A time at which clocks are set back.
+    /// The time exists twice, because clocks are set back.
     #[error(
         "this time exists twice in {0}, where clocks are set back then; write the offset too, such as \
          2027-10-31T02:30+02:00[Europe/Berlin]"
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_has_an_offset_or_a_time_zone() {
+    fn a_time_has_an_offset_or_a_time_zone() {
         for (raw, moment, shown) in [
             (
                 "2027-03-01T09:00:00+01:00",
@@ -150,33 +150,33 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_that_is_not_certain_is_refused_with_the_reason() {
-        use InvalidMoment as No;
+    fn ambiguous_and_malformed_times_are_rejected_with_the_reason() {
+        use InvalidMoment as Error;
         let berlin = || "Europe/Berlin".to_owned();
-        for (raw, why) in [
-            ("", No::Unreadable),
-            ("tomorrow", No::Unreadable),
-            ("18:00", No::Unreadable),
-            ("2027-02-30T09:00Z", No::Unreadable),
-            ("2027-03-01T25:00Z", No::Unreadable),
-            ("2027-03-01T09:00 Europe/Berlin", No::Unreadable),
-            ("2027-03-01", No::NoTime),
-            ("2027-03-01[Europe/Berlin]", No::NoTime),
-            ("2027-03-01T09:00", No::NoTimeZone),
-            ("2027-03-01 09:00:00", No::NoTimeZone),
+        for (raw, reason) in [
+            ("", Error::Unreadable),
+            ("tomorrow", Error::Unreadable),
+            ("18:00", Error::Unreadable),
+            ("2027-02-30T09:00Z", Error::Unreadable),
+            ("2027-03-01T25:00Z", Error::Unreadable),
+            ("2027-03-01T09:00 Europe/Berlin", Error::Unreadable),
+            ("2027-03-01", Error::NoTime),
+            ("2027-03-01[Europe/Berlin]", Error::NoTime),
+            ("2027-03-01T09:00", Error::NoTimeZone),
+            ("2027-03-01 09:00:00", Error::NoTimeZone),
             (
                 "2027-03-01T09:00[Europe/Berln]",
-                No::UnknownTimeZone("Europe/Berln".into()),
+                Error::UnknownTimeZone("Europe/Berln".into()),
             ),
             (
                 "2027-03-01T09:00[CET+1]",
-                No::UnknownTimeZone("CET+1".into()),
+                Error::UnknownTimeZone("CET+1".into()),
             ),
-            ("2027-03-01T09:00+05:00[Europe/Berlin]", No::OtherOffset),
-            ("2027-03-28T02:30[Europe/Berlin]", No::Skipped(berlin())),
-            ("2027-10-31T02:30[Europe/Berlin]", No::Twice(berlin())),
+            ("2027-03-01T09:00+05:00[Europe/Berlin]", Error::OtherOffset),
+            ("2027-03-28T02:30[Europe/Berlin]", Error::Skipped(berlin())),
+            ("2027-10-31T02:30[Europe/Berlin]", Error::Twice(berlin())),
         ] {
-            assert_eq!(raw.parse::<Moment>(), Err(why), "{raw}");
+            assert_eq!(raw.parse::<Moment>(), Err(reason), "{raw}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The description of a choice in the API.
+//! The schema of a choice in the API.
 
 use utoipa::{
     PartialSchema, ToSchema,
@@ -7,7 +7,7 @@ use utoipa::{
 
 use crate::ballot::Choice;
 
-/// Any key an option may have; a poll's own keys come in its place where a service describes itself.
+/// Any valid key. The OpenAPI document of a service replaces this schema by the keys of its poll.
 impl PartialSchema for Choice {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()

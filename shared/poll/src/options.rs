@@ -1,6 +1,6 @@
 //! The options of a poll: `a=Cats,b=Dogs`, or labels alone, `Cats,Dogs`, whose keys are then a, b, ….
 //!
-//! A backslash takes its meaning from a comma, an equals sign or a backslash: `Yes\, really,1+1\=2`.
+//! A backslash escapes a comma, an equals sign or a backslash: `Yes\, really,1+1\=2`.
 
 use std::{collections::HashSet, fmt, mem, str::FromStr, sync::Arc};
 
@@ -11,26 +11,26 @@ const MAX_OPTIONS: usize = 20;
 const MAX_KEY: usize = 32;
 const MAX_LABEL: usize = 100;
 
-/// One answer to the question.
+/// An option of the poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PollOption {
-    /// What is stored and counted, such as `a`.
+    /// The key, which is stored and counted, such as `a`.
     pub key: Choice,
-    /// What voters read, such as `Cats`.
+    /// The label that voters see, such as `Cats`.
     pub label: String,
 }
 
-/// The answers, in the order they are shown: 2 to 20, each with a key of its own.
+/// The options of a poll in display order: 2 to 20, with unique keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options(Vec<PollOption>);
 
 impl Options {
-    /// The answers, in the order they are shown.
+    /// Returns the options in display order.
     pub fn iter(&self) -> std::slice::Iter<'_, PollOption> {
         self.0.iter()
     }
 
-    /// All keys, for a message: `a, b`.
+    /// Returns all keys for a message: `a, b`.
     #[must_use]
     pub fn keys(&self) -> String {
         self.iter()
@@ -39,22 +39,22 @@ impl Options {
             .join(", ")
     }
 
-    /// Gives the option with this key another label; `false` where there is no such option.
+    /// Sets the label of the option with this key. Returns false if there is no such option.
     pub fn relabel(&mut self, key: &str, label: &str) -> Result<bool, InvalidOptions> {
         let label = parse_label(key, label)?;
         let option = self.0.iter_mut().find(|option| option.key.as_str() == key);
         Ok(option.map(|option| option.label = label).is_some())
     }
 
-    /// Refuses labels that voters cannot tell apart: a browser shows any white space as one space.
+    /// Rejects equal labels. Any white space counts as one space, as browsers show it.
     pub fn check_labels(&self) -> Result<(), InvalidOptions> {
         let mut seen = HashSet::new();
-        let shown = |option: &PollOption| {
+        let displayed = |option: &PollOption| {
             let words: Vec<_> = option.label.split_whitespace().collect();
             words.join(" ")
         };
-        match self.iter().find(|option| !seen.insert(shown(option))) {
-            Some(twice) => Err(InvalidOptions::SameLabel(twice.label.clone())),
+        match self.iter().find(|option| !seen.insert(displayed(option))) {
+            Some(duplicate) => Err(InvalidOptions::SameLabel(duplicate.label.clone())),
             None => Ok(()),
         }
     }
@@ -84,12 +84,12 @@ impl FromStr for Options {
     type Err = InvalidOptions;
 
     fn from_str(raw: &str) -> Result<Self, InvalidOptions> {
-        let entries = entries(raw);
+        let entries = split_entries(raw);
         if !(MIN_OPTIONS..=MAX_OPTIONS).contains(&entries.len()) {
             return Err(InvalidOptions::Count(entries.len()));
         }
-        if let Some(place) = entries.iter().position(Entry::is_empty) {
-            return Err(InvalidOptions::Empty(place + 1));
+        if let Some(index) = entries.iter().position(Entry::is_empty) {
+            return Err(InvalidOptions::Empty(index + 1));
         }
         let have_keys = entries.iter().any(|entry| entry.key.is_some());
         let options = ('a'..).zip(entries).map(|(letter, entry)| {
@@ -105,8 +105,8 @@ impl FromStr for Options {
         });
         let options = options.collect::<Result<Vec<_>, _>>()?;
         let mut seen = HashSet::new();
-        if let Some(twice) = options.iter().find(|option| !seen.insert(&option.key)) {
-            return Err(InvalidOptions::SameKey(twice.key.to_string()));
+        if let Some(duplicate) = options.iter().find(|option| !seen.insert(&option.key)) {
+            return Err(InvalidOptions::SameKey(duplicate.key.to_string()));
         }
         let options = Self(options);
         options.check_labels()?;
@@ -114,12 +114,12 @@ impl FromStr for Options {
     }
 }
 
-/// An option as it is written, without its escapes.
+/// An option without escapes, before validation.
 #[derive(Default)]
 struct Entry {
     /// The text before the first equals sign, if there is one.
     key: Option<String>,
-    /// The text behind that, or all of it.
+    /// The text after that, or all of it.
     label: String,
 }
 
@@ -129,8 +129,8 @@ impl Entry {
     }
 }
 
-/// Splits a list at its commas: one entry at least.
-fn entries(raw: &str) -> Vec<Entry> {
+/// Splits a list at its commas into one or more entries.
+fn split_entries(raw: &str) -> Vec<Entry> {
     let (mut entries, mut entry) = (Vec::new(), Entry::default());
     let mut rest = raw.chars().peekable();
     while let Some(character) = rest.next() {
@@ -166,39 +166,39 @@ fn parse_label(key: &str, label: &str) -> Result<String, InvalidOptions> {
     Ok(label.to_owned())
 }
 
-/// The options cannot be voted on.
+/// The options are invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidOptions {
     /// Too few or too many.
     #[error("a poll has {MIN_OPTIONS} to {MAX_OPTIONS} options, not {0}")]
     Count(usize),
-    /// Nothing between two commas, or at an end.
+    /// An entry is empty.
     #[error(
         "option {0} is empty; write one comma between two options, such as Cats,Dogs or a=Cats,b=Dogs"
     )]
     Empty(usize),
-    /// An option without a key among others that have one.
+    /// An option has no key, but others have.
     #[error(
         "the option {0:?} has no key, but others have; give all of them a key, as in a=Cats,b=Dogs, or none, as in \
          Cats,Dogs; in a label a comma is written \\, and an equals sign \\="
     )]
     NoKey(String),
-    /// A key that could not be stored and compared everywhere.
+    /// A key is invalid.
     #[error(
-        "{0:?} is not an option's key; allowed are 1 to {MAX_KEY} of a-z, 0-9 and hyphen; in a label an equals sign is \
+        "{0:?} is not a valid key; allowed are 1 to {MAX_KEY} of a-z, 0-9 and hyphen; in a label an equals sign is \
          written \\="
     )]
     Key(String),
-    /// Nothing a voter could read.
+    /// A label is invalid.
     #[error(
         "the label of option {0:?} must have 1 to {MAX_LABEL} characters and no control characters"
     )]
     Label(String),
-    /// The same key twice.
-    #[error("the option {0:?} is there twice; every option has a key of its own")]
+    /// Two options have the same key.
+    #[error("the option {0:?} occurs twice; each option needs a unique key")]
     SameKey(String),
-    /// The same label twice.
-    #[error("the label {0:?} is there twice; voters could not tell these options apart")]
+    /// Two options have the same label.
+    #[error("the label {0:?} occurs twice; each option needs a unique label")]
     SameLabel(String),
 }
 
@@ -208,14 +208,14 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn labels_may_hold_spaces_signs_and_any_script() {
+    fn labels_may_contain_spaces_signs_and_any_script() {
         let options: Options = "a = Cats & co , b=개=🐶".parse().unwrap();
         assert_eq!(options.to_string(), "a=Cats & co,b=개=🐶");
         assert_eq!(options.keys(), "a, b");
     }
 
     #[test]
-    fn labels_alone_get_letters_as_keys() {
+    fn labels_without_keys_get_letters_as_keys() {
         let options: Options = " Pizza ,Soup, Anything else".parse().unwrap();
         assert_eq!(options.to_string(), "a=Pizza,b=Soup,c=Anything else");
         let labels: Vec<_> = (1..=20).map(|number| format!("Option {number}")).collect();
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backslash_takes_the_meaning_from_signs() {
+    fn a_backslash_escapes_signs() {
         for (raw, first) in [
             (r"a=Yes\, really,b=No", "Yes, really"),
             (r"Yes\, really,No", "Yes, really"),
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_that_look_alike_are_refused() {
+    fn equal_labels_are_rejected() {
         for raw in ["a=Cats,b=Cats", "Cats,Dogs, Cats", "Hot  soup,Hot soup"] {
             let error = raw.parse::<Options>().unwrap_err();
             assert!(matches!(error, InvalidOptions::SameLabel(_)), "{raw}");
@@ -251,29 +251,29 @@ mod tests {
     }
 
     #[test]
-    fn impossible_polls_are_refused() {
-        use InvalidOptions as No;
+    fn invalid_options_are_rejected() {
+        use InvalidOptions as Error;
         let cases = [
-            ("a=Cats", No::Count(1)),
-            ("", No::Count(1)),
-            ("Cats", No::Count(1)),
-            (",", No::Empty(1)),
-            ("Cats,,Dogs", No::Empty(2)),
-            ("a=Cats,b=Dogs, ", No::Empty(3)),
-            ("a=Cats,b", No::NoKey("b".into())),
-            ("Cats,b=Dogs", No::NoKey("Cats".into())),
-            ("a=Yes, really,b=No", No::NoKey("really".into())),
-            ("1+1=2,1+1=3", No::Key("1+1".into())),
-            (r"a\,b=Cats,b=Dogs", No::Key("a,b".into())),
-            ("Cats,\u{7}", No::Label("b".into())),
-            ("a=Cats,b=", No::Label("b".into())),
-            ("a=Cats,b=\u{7}", No::Label("b".into())),
-            ("a=Cats,B=Dogs", No::Key("B".into())),
-            ("a=Cats,=Dogs", No::Key(String::new())),
-            ("a=Cats,a=Dogs", No::SameKey("a".into())),
+            ("a=Cats", Error::Count(1)),
+            ("", Error::Count(1)),
+            ("Cats", Error::Count(1)),
+            (",", Error::Empty(1)),
+            ("Cats,,Dogs", Error::Empty(2)),
+            ("a=Cats,b=Dogs, ", Error::Empty(3)),
+            ("a=Cats,b", Error::NoKey("b".into())),
+            ("Cats,b=Dogs", Error::NoKey("Cats".into())),
+            ("a=Yes, really,b=No", Error::NoKey("really".into())),
+            ("1+1=2,1+1=3", Error::Key("1+1".into())),
+            (r"a\,b=Cats,b=Dogs", Error::Key("a,b".into())),
+            ("Cats,\u{7}", Error::Label("b".into())),
+            ("a=Cats,b=", Error::Label("b".into())),
+            ("a=Cats,b=\u{7}", Error::Label("b".into())),
+            ("a=Cats,B=Dogs", Error::Key("B".into())),
+            ("a=Cats,=Dogs", Error::Key(String::new())),
+            ("a=Cats,a=Dogs", Error::SameKey("a".into())),
         ];
-        for (raw, why) in cases {
-            assert_eq!(raw.parse::<Options>().unwrap_err(), why, "{raw:?}");
+        for (raw, reason) in cases {
+            assert_eq!(raw.parse::<Options>().unwrap_err(), reason, "{raw:?}");
         }
         let many = |count| {
             (0..count)
@@ -283,7 +283,7 @@ mod tests {
                 .parse::<Options>()
         };
         assert!(many(20).is_ok());
-        assert_eq!(many(21).unwrap_err(), No::Count(21));
+        assert_eq!(many(21).unwrap_err(), Error::Count(21));
         assert!(
             format!("{}=x,b=y", "k".repeat(32))
                 .parse::<Options>()
@@ -298,8 +298,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn options_survive_writing_and_reading(labels in proptest::collection::btree_map("[a-z0-9-]{1,32}", r"[a-c,=\\]{0,9}", 2..=20)) {
-            // What begins with its key differs from the others.
+        fn options_round_trip_as_text(labels in proptest::collection::btree_map("[a-z0-9-]{1,32}", r"[a-c,=\\]{0,9}", 2..=20)) {
+            // Labels that begin with their key are unique.
             let option = |(key, label)| PollOption { label: format!("{key}{label}"), key: Choice(Arc::from(key)) };
             let options = Options(labels.into_iter().map(option).collect());
             prop_assume!(options.check_labels().is_ok());

@@ -1,10 +1,10 @@
-//! When a poll takes votes, and when its result may be seen.
+//! The schedule of a poll: the times of voting and the visibility of the result.
 
 use jiff::Timestamp;
 
 use super::Clock;
 
-/// When votes are taken and results shown.
+/// The times of voting and the visibility of the result.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     opens_at: Option<Timestamp>,
@@ -13,21 +13,21 @@ pub struct Schedule {
     clock: Clock,
 }
 
-/// Where a poll stands at some moment.
+/// The phase of a poll at some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
-    /// Votes are not taken yet.
+    /// Votes are not accepted yet.
     NotOpenYet,
-    /// Votes are taken.
+    /// Votes are accepted.
     Open,
-    /// Votes are taken no more.
+    /// Votes are no longer accepted.
     Closed,
 }
 
 impl Phase {
-    /// Its name, as programs read it.
+    /// Returns the name of the phase for programs.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -38,24 +38,24 @@ impl Phase {
     }
 }
 
-/// When the result may be seen.
+/// The time from which the result is visible.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "settings", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum ResultsMode {
-    /// From the first vote on.
+    /// From the first vote.
     #[default]
     Live,
-    /// Only once the poll is closed.
+    /// After the poll has closed.
     AfterClose,
 }
 
 impl Schedule {
-    /// A schedule that can be kept.
+    /// Creates a schedule with the system clock.
     ///
     /// # Errors
-    /// The poll would close before it opens, or hide its result for ever.
+    /// The poll would close before it opens, or its result would stay hidden forever.
     pub fn new(
         opens_at: Option<Timestamp>,
         closes_at: Option<Timestamp>,
@@ -70,7 +70,7 @@ impl Schedule {
             });
         }
         if results == ResultsMode::AfterClose && closes_at.is_none() {
-            return Err(InvalidSchedule::HiddenForEver);
+            return Err(InvalidSchedule::NeverVisible);
         }
         Ok(Self {
             opens_at,
@@ -80,13 +80,13 @@ impl Schedule {
         })
     }
 
-    /// The same schedule by another clock.
+    /// Returns the same schedule with another clock.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
     }
 
-    /// Open from the beginning, never closing, with a live result.
+    /// Returns a schedule that is always open, with a live result.
     #[must_use]
     pub fn always() -> Self {
         Self {
@@ -97,31 +97,31 @@ impl Schedule {
         }
     }
 
-    /// The time by the clock of this schedule.
+    /// Returns the time of the clock of this schedule.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// When votes begin to be taken; `None`: they always were.
+    /// Returns the start of voting; `None` if voting is open from the beginning.
     #[must_use]
     pub fn opens_at(&self) -> Option<Timestamp> {
         self.opens_at
     }
 
-    /// When votes cease to be taken; `None`: never.
+    /// Returns the end of voting; `None` if voting never ends.
     #[must_use]
     pub fn closes_at(&self) -> Option<Timestamp> {
         self.closes_at
     }
 
-    /// When the result may be seen.
+    /// Returns the time from which the result is visible.
     #[must_use]
     pub fn results(&self) -> ResultsMode {
         self.results
     }
 
-    /// Where the poll stands at this moment. It is open at `opens_at` and closed at `closes_at`.
+    /// Returns the phase of the poll at this time. It is open at `opens_at` and closed at `closes_at`.
     #[must_use]
     pub fn phase(&self, now: Timestamp) -> Phase {
         if self.opens_at.is_some_and(|opens_at| now < opens_at) {
@@ -133,13 +133,13 @@ impl Schedule {
         }
     }
 
-    /// Whether the result may be seen at this moment.
+    /// Returns true if the result is visible at this time.
     #[must_use]
     pub fn results_visible(&self, now: Timestamp) -> bool {
         self.results == ResultsMode::Live || self.phase(now) == Phase::Closed
     }
 
-    /// The next moment after `now` at which the poll opens or closes.
+    /// Returns the next time after `now` at which the poll opens or closes.
     #[must_use]
     pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
         [self.opens_at, self.closes_at]
@@ -149,28 +149,28 @@ impl Schedule {
             .min()
     }
 
-    /// Waits until the poll opens or closes next; for ever if it does neither.
+    /// Waits until the poll opens or closes, or forever if it does neither.
     pub async fn wait_for_change(&self) {
         self.clock.wait_until(self.next_change(self.now())).await;
     }
 }
 
-/// The schedule cannot be kept.
+/// The schedule is invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSchedule {
-    /// Nobody could ever vote.
+    /// The poll would never be open.
     #[error("POLL_CLOSES_AT ({closes_at}) must be later than POLL_OPENS_AT ({opens_at})")]
     ClosesBeforeItOpens {
-        /// As set.
+        /// The start of voting.
         opens_at: Timestamp,
-        /// As set.
+        /// The end of voting.
         closes_at: Timestamp,
     },
-    /// Nobody could ever see the result.
+    /// The result would never be visible.
     #[error(
-        "POLL_RESULTS=after-close needs POLL_CLOSES_AT, or the results would stay hidden for ever"
+        "POLL_RESULTS=after-close needs POLL_CLOSES_AT, or the results would stay hidden forever"
     )]
-    HiddenForEver,
+    NeverVisible,
 }
 
 #[cfg(test)]
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_poll_opens_and_closes_on_the_moment() {
+    fn a_poll_opens_and_closes_at_the_exact_time() {
         let schedule = Schedule::new(Some(at(10)), Some(at(20)), ResultsMode::Live).unwrap();
         let phases = [9, 10, 19, 20].map(|second| schedule.phase(at(second)));
         assert_eq!(
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn hidden_results_appear_when_the_poll_closes() {
+    fn a_hidden_result_is_visible_after_the_poll_has_closed() {
         let schedule = Schedule::new(None, Some(at(20)), ResultsMode::AfterClose).unwrap();
         assert!(!schedule.results_visible(at(19)));
         assert!(schedule.results_visible(at(20)));
@@ -204,11 +204,11 @@ mod tests {
     }
 
     #[test]
-    fn impossible_schedules_are_refused() {
+    fn invalid_schedules_are_rejected() {
         assert!(Schedule::new(Some(at(20)), Some(at(20)), ResultsMode::Live).is_err());
         assert_eq!(
             Schedule::new(None, None, ResultsMode::AfterClose).unwrap_err(),
-            InvalidSchedule::HiddenForEver
+            InvalidSchedule::NeverVisible
         );
     }
 }

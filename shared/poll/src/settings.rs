@@ -6,45 +6,46 @@ use clap::Args;
 
 use crate::{InvalidOptions, InvalidSchedule, Moment, Options, Poll, ResultsMode, Schedule};
 
-/// What is voted on. The same for every service.
+/// The settings of the poll, which are the same for every service.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Poll")]
 pub struct PollSettings {
-    /// What the voters are asked; if not set, which of two options, such as Cats or Dogs?
-    #[arg(long, env = "POLL_QUESTION", value_parser = question)]
+    /// Question of the poll; if not set, the labels of two options, such as Cats or Dogs?
+    #[arg(long, env = "POLL_QUESTION", value_parser = parse_question)]
     pub poll_question: Option<String>,
 
-    /// The options: 2 to 20 of key=label, such as a=Cats,b=Dogs, where a key has 1 to 32 of a-z, 0-9 and hyphen; or
-    /// labels alone, such as Cats,Dogs, whose keys are a, b, …; in a label a comma is written \, and an equals sign \=
+    /// Options: 2 to 20 of key=label, such as a=Cats,b=Dogs, where a key has 1 to 32 of a-z, 0-9 and hyphen; or labels without keys, such
+    /// as Cats,Dogs, which get the keys a, b, …; in a label a comma is written \, and an equals sign \=
     #[arg(long, env = "POLL_OPTIONS", default_value = "a=Cats,b=Dogs", value_parser = Options::from_str)]
     pub poll_options: Options,
 
-    /// The label of option a, as in the original app
+    /// Label of option a, as in the original app
     #[arg(long, env = "OPTION_A")]
     pub option_a: Option<String>,
 
-    /// The label of option b, as in the original app
+    /// Label of option b, as in the original app
     #[arg(long, env = "OPTION_B")]
     pub option_b: Option<String>,
 
-    /// The time at which voting begins, such as 2027-03-01T09:00:00+01:00 or 2027-03-01T09:00[Europe/Berlin]; if not set, it always has
+    /// Start of voting, such as 2027-03-01T09:00:00+01:00 or 2027-03-01T09:00[Europe/Berlin]; if not set, voting is open from the
+    /// beginning
     #[arg(long, env = "POLL_OPENS_AT", value_parser = Moment::from_str)]
     pub poll_opens_at: Option<Moment>,
 
-    /// When voting ends; if not set, never
+    /// End of voting; if not set, voting never ends
     #[arg(long, env = "POLL_CLOSES_AT", value_parser = Moment::from_str)]
     pub poll_closes_at: Option<Moment>,
 
-    /// When the result may be seen
+    /// Time from which the result is visible
     #[arg(long, env = "POLL_RESULTS", value_enum, default_value_t)]
     pub poll_results: ResultsMode,
 }
 
 impl PollSettings {
-    /// The poll these settings describe.
+    /// Returns the poll of these settings.
     ///
     /// # Errors
-    /// No such poll can be held.
+    /// The poll would be invalid.
     pub fn poll(&self) -> Result<Poll, InvalidPoll> {
         let mut options = self.poll_options.clone();
         for (variable, key, label) in [
@@ -77,7 +78,7 @@ impl PollSettings {
         let [opens, closes] = [opens_at, closes_at].map(|at| at.as_ref().map(Moment::timestamp));
         let schedule = Schedule::new(opens, closes, self.poll_results);
         schedule.map_err(|error| match (error, opens_at, closes_at) {
-            // The times as they are set, not in UTC.
+            // The times as configured, not in UTC.
             (InvalidSchedule::ClosesBeforeItOpens { .. }, Some(opens_at), Some(closes_at)) => {
                 InvalidPoll::ClosesBeforeItOpens {
                     opens_at: opens_at.clone(),
@@ -89,7 +90,7 @@ impl PollSettings {
     }
 }
 
-/// "Cats or Dogs?", in the manner of the original's title.
+/// Returns "Cats or Dogs?", like the title of the original app.
 fn default_question(options: &Options) -> String {
     let labels: Vec<_> = options.iter().map(|option| option.label.as_str()).collect();
     match &labels[..] {
@@ -98,53 +99,53 @@ fn default_question(options: &Options) -> String {
     }
 }
 
-fn question(raw: &str) -> Result<String, String> {
-    const MOST: usize = 300;
+fn parse_question(raw: &str) -> Result<String, String> {
+    const MAX_LENGTH: usize = 300;
     let question = raw.trim();
     if question.is_empty()
-        || question.chars().count() > MOST
+        || question.chars().count() > MAX_LENGTH
         || question.chars().any(char::is_control)
     {
         return Err(format!(
-            "a question has 1 to {MOST} characters and no control characters"
+            "a question has 1 to {MAX_LENGTH} characters and no control characters"
         ));
     }
     Ok(question.to_owned())
 }
 
-/// Settings that describe no poll. The sources say why.
+/// The settings of the poll are invalid. The source has the reason.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidPoll {
-    /// The poll's times.
+    /// The schedule is invalid.
     #[error(transparent)]
     Schedule(#[from] InvalidSchedule),
-    /// Nobody could ever vote.
+    /// The poll would never be open.
     #[error("POLL_CLOSES_AT ({closes_at}) must be later than POLL_OPENS_AT ({opens_at})")]
     ClosesBeforeItOpens {
-        /// As set.
+        /// The start of voting as configured.
         opens_at: Moment,
-        /// As set.
+        /// The end of voting as configured.
         closes_at: Moment,
     },
-    /// A label from the original's variables.
+    /// A label in a variable of the original app is invalid.
     #[error("{variable}")]
     Label {
-        /// Which one.
+        /// The name of the variable.
         variable: &'static str,
-        /// What is wrong with it.
+        /// The reason.
         source: InvalidOptions,
     },
-    /// Two labels, one of them from the original's variables.
+    /// Two labels are equal, one of them in a variable of the original app.
     #[error("OPTION_A or OPTION_B")]
     SameLabel(#[source] InvalidOptions),
-    /// A label for an option that is not there.
+    /// A variable of the original app has a label for a missing option.
     #[error(
         "{variable} names the option {key:?}, which POLL_OPTIONS does not have; leave {variable} out"
     )]
     NoSuchOption {
-        /// Which one.
+        /// The name of the variable.
         variable: &'static str,
-        /// The option it would name.
+        /// The key of the option.
         key: &'static str,
     },
 }
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_set_means_cats_or_dogs() {
+    fn the_default_is_cats_or_dogs() {
         let poll = poll(&[]).unwrap();
         assert_eq!(
             (poll.question.as_str(), poll.options.to_string().as_str()),
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_originals_variables_name_the_options() {
+    fn variables_of_the_original_app_set_labels() {
         let poll = poll(&["--option-a", "Tea", "--option-b", "Coffee"]).unwrap();
         assert_eq!(
             (poll.question.as_str(), poll.options.to_string().as_str()),
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_for_a_missing_option_is_refused() {
+    fn a_label_for_a_missing_option_is_rejected() {
         let message = poll(&["--poll-options", "x=X,y=Y", "--option-a", "Tea"]).unwrap_err();
         assert!(
             message.starts_with("OPTION_A names the option \"a\""),
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_times_are_refused() {
+    fn invalid_times_are_rejected() {
         let closes_first = [
             "--poll-opens-at",
             "2027-01-02T00:00:00Z",
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_times_are_said_in_the_time_zones_in_which_they_are_set() {
+    fn invalid_times_are_shown_in_their_time_zones() {
         let closes_first = [
             "--poll-opens-at",
             "2026-12-01T18:00[Europe/Berlin]",

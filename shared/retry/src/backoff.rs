@@ -1,42 +1,42 @@
-//! How long to wait before trying again.
+//! Exponential backoff with jitter.
 
 use std::time::Duration;
 
-/// Waits that double from `first` to `most`, each shortened at random by up to a half, so that many processes that lost
-/// the same server do not all come back at the same moment.
+/// Delays that double from `initial` to `max`. Each is reduced at random by up to a half, so that clients of the same server do not
+/// reconnect at the same time.
 #[derive(Clone, Debug)]
 pub struct Backoff {
-    first: Duration,
-    most: Duration,
+    initial: Duration,
+    max: Duration,
     next: Duration,
 }
 
 impl Backoff {
-    /// Waits from `first` to `most`.
+    /// Creates a backoff with delays from `initial` to `max`.
     #[must_use]
-    pub fn new(first: Duration, most: Duration) -> Self {
+    pub fn new(initial: Duration, max: Duration) -> Self {
         Self {
-            first,
-            most,
-            next: first,
+            initial,
+            max,
+            next: initial,
         }
     }
 
-    /// The next wait.
+    /// Returns the next delay.
     pub fn next_delay(&mut self) -> Duration {
-        let wait = self.next;
-        self.next = (wait * 2).min(self.most);
-        wait.mul_f64(rand::random_range(0.5..=1.0))
+        let delay = self.next;
+        self.next = (delay * 2).min(self.max);
+        delay.mul_f64(rand::random_range(0.5..=1.0))
     }
 
-    /// It went well: the next wait is the first again.
+    /// Resets the delay after a success.
     pub fn reset(&mut self) {
-        self.next = self.first;
+        self.next = self.initial;
     }
 }
 
 impl Default for Backoff {
-    /// From 50 ms to 2 s: soon enough to be back within moments, seldom enough not to trouble a server that is starting.
+    /// From 50 ms to 2 s: a quick recovery without load on a server that is starting.
     fn default() -> Self {
         Self::new(Duration::from_millis(50), Duration::from_secs(2))
     }
@@ -47,11 +47,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_up_to_the_cap_and_start_over_after_a_success() {
+    fn delays_double_up_to_the_maximum_and_are_reset_by_a_success() {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
-        let waits: Vec<_> = (0..6).map(|_| backoff.next_delay().as_millis()).collect();
-        for (wait, most) in waits.iter().zip([100, 200, 400, 800, 1000, 1000]) {
-            assert!((most / 2..=most).contains(wait), "{waits:?}");
+        let delays: Vec<_> = (0..6).map(|_| backoff.next_delay().as_millis()).collect();
+        for (delay, max) in delays.iter().zip([100, 200, 400, 800, 1000, 1000]) {
+            assert!((max / 2..=max).contains(delay), "{delays:?}");
         }
         backoff.reset();
         assert!(backoff.next_delay() <= Duration::from_millis(100));

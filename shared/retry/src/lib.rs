@@ -1,4 +1,4 @@
-//! Waits between attempts, and log lines at most once a second.
+//! Delays between retries, and throttled log lines.
 
 mod backoff;
 mod throttle;

@@ -1,4 +1,4 @@
-//! Log lines that anybody can cause: at most one a second, which says how many there would have been.
+//! Throttling of log lines that clients can cause: at most one per second, with the number of events.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -7,7 +7,7 @@ use std::{
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Counts events, and says when to log their number.
+/// Counts events, and limits how often their number is logged.
 #[derive(Debug, Default)]
 pub struct Throttle(Mutex<State>);
 
@@ -18,8 +18,7 @@ struct State {
 }
 
 impl Throttle {
-    /// Counts an event. Returns the number of events since the last time that it returned one, and `None` where that is
-    /// less than a second ago.
+    /// Counts an event. Returns the number of events since the last returned number, or `None` if that was less than a second ago.
     pub fn count_event(&self) -> Option<u64> {
         self.count_event_at(Instant::now())
     }
@@ -41,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_line_a_second_counts_them_all() {
+    fn one_line_per_second_has_the_number_of_events() {
         let (throttle, start) = (Throttle::default(), Instant::now());
         let at =
             |milliseconds| throttle.count_event_at(start + Duration::from_millis(milliseconds));

@@ -1,51 +1,45 @@
-//! How a service starts, ends, and ends in time.
+//! The lifecycle of a service: its tasks and its graceful shutdown.
 //!
-//! On SIGTERM or Ctrl-C a service first says that it is not ready and goes on serving, so that load balancers can turn
-//! away from it; then it takes nothing new, finishes what it has in hand, and is gone before a hard deadline.
+//! On SIGTERM or Ctrl-C a service first drains: it is not ready but still serves, so that load balancers can remove it. Then it
+//! accepts no new work, finishes the work in flight, and exits before a hard deadline.
 
-use std::{
-    io,
-    net::{Ipv4Addr, SocketAddr},
-    time::Duration,
-};
+use std::{io, time::Duration};
 
-use anyhow::Context;
 use clap::Args;
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::{net::TcpListener, task::JoinSet, time::sleep};
+use tokio::{task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use cli::duration;
 use telemetry::traces;
 
-/// Traces are not worth a longer wait.
+/// Timeout of sending the last traces.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How to end.
+/// The settings of the shutdown.
 #[derive(Args, Clone, Copy, Debug)]
-#[command(next_help_heading = "Ending")]
+#[command(next_help_heading = "Shutdown")]
 pub struct DrainSettings {
-    /// How long to go on serving after SIGTERM while /ready says 503, for load balancers to notice
+    /// Time to keep serving after SIGTERM while /ready responds 503, so that load balancers remove the instance
     #[arg(long, env = "DRAIN_DELAY", default_value = "0s", value_parser = duration)]
     pub drain_delay: Duration,
 
-    /// How long what is in hand may then take to finish
+    /// Grace period for in-flight work after DRAIN_DELAY
     #[arg(long, env = "SHUTDOWN_TIMEOUT", default_value = "10s", value_parser = duration)]
     pub shutdown_timeout: Duration,
 }
 
-/// The end of a service, in two steps.
+/// The shutdown of a service, in two steps.
 #[derive(Clone, Debug)]
 pub struct Lifecycle {
-    /// Cancelled first: not ready any more, but still serving.
+    /// Cancelled first: the service is not ready, but still serves.
     pub draining: CancellationToken,
-    /// Cancelled next: nothing new is begun.
+    /// Cancelled next: the service starts no new work.
     pub shutting_down: CancellationToken,
     shutdown_timeout: Duration,
 }
 
 impl Lifecycle {
-    /// Begins to drain when `shutdown` is cancelled.
+    /// Creates a lifecycle that starts to drain when `shutdown` is cancelled.
     #[must_use]
     pub fn new(shutdown: CancellationToken, settings: DrainSettings) -> Self {
         let shutting_down = CancellationToken::new();
@@ -68,11 +62,11 @@ impl Lifecycle {
         lifecycle
     }
 
-    /// Runs a service's tasks until they are closed.
+    /// Runs the tasks of a service until all have ended.
     ///
     /// # Errors
-    /// A task failed, panicked, or ended before its time. The others are closed first: a service that misses a part is
-    /// better replaced.
+    /// A task failed, panicked, or ended before the shutdown. The other tasks are shut down first: a service without one of its
+    /// tasks must be restarted.
     pub async fn run(self, mut tasks: Tasks) -> anyhow::Result<()> {
         let mut failure = None;
         let deadline = async {
@@ -80,11 +74,11 @@ impl Lifecycle {
             sleep(self.shutdown_timeout).await;
         };
         tokio::pin!(deadline);
-        let ended_in_time = loop {
+        let ended_before_deadline = loop {
             let ended = tokio::select! {
                 ended = tasks.0.join_next() => ended,
                 () = &mut deadline => {
-                    tracing::warn!(timeout = ?self.shutdown_timeout, unfinished = tasks.0.len(), "ending with work in hand");
+                    tracing::warn!(timeout = ?self.shutdown_timeout, tasks = tasks.0.len(), "shutdown timeout reached, aborting tasks");
                     break false;
                 }
             };
@@ -92,20 +86,20 @@ impl Lifecycle {
                 None => break true,
                 Some(Ok((_, Ok(())))) if self.shutting_down.is_cancelled() => continue,
                 Some(Ok((name, Ok(())))) => {
-                    Err(anyhow::anyhow!("the {name} ended before its time"))
+                    Err(anyhow::anyhow!("the {name} ended before the shutdown"))
                 }
                 Some(Ok((name, Err(error)))) => Err(error.context(format!("the {name} failed"))),
                 Some(Err(panic)) => {
-                    Err(anyhow::Error::new(panic).context("a part of the service crashed"))
+                    Err(anyhow::Error::new(panic).context("a task of the service panicked"))
                 }
             };
             failure = failure.or(outcome.err());
             self.shutting_down.cancel();
         };
-        if ended_in_time {
+        if ended_before_deadline {
             tokio::select! {
                 () = traces::flush() => {}
-                () = sleep(FLUSH_TIMEOUT) => tracing::warn!("the last traces were not sent in time"),
+                () = sleep(FLUSH_TIMEOUT) => tracing::warn!("timeout of sending the last traces"),
                 () = &mut deadline => {}
             }
         }
@@ -113,12 +107,12 @@ impl Lifecycle {
     }
 }
 
-/// The parts of a service that run side by side.
+/// The tasks of a service, which run concurrently.
 #[derive(Default)]
 pub struct Tasks(JoinSet<(&'static str, anyhow::Result<()>)>);
 
 impl Tasks {
-    /// Starts a part. It must end when the service closes, and not before.
+    /// Starts a task. It must end at the shutdown, and not before.
     pub fn spawn(
         &mut self,
         name: &'static str,
@@ -128,89 +122,7 @@ impl Tasks {
     }
 }
 
-/// The length of the kernel's queue of new connections, as tokio's own listeners have it.
-const BACKLOG: i32 = 1024;
-
-/// Binds an address. `[::]` is all addresses: of IPv6 and of IPv4, and those of IPv4 where the machine has no IPv6.
-///
-/// # Errors
-/// It is in use or not ours; the message names it.
-pub async fn listen(address: SocketAddr) -> Result<TcpListener, ListenError> {
-    let listener = if address.is_ipv6() && address.ip().is_unspecified() {
-        or_ipv4(dual_stack(address), address.port()).await
-    } else {
-        TcpListener::bind(address).await
-    };
-    listener.map_err(|error| ListenError {
-        address,
-        reason: reason(&error),
-    })
-}
-
-/// Listens on the address for operators and Prometheus, where there is one, and says so.
-///
-/// # Errors
-/// The address cannot be used; the message names the variable.
-pub async fn listen_for_management(
-    variable: &'static str,
-    address: Option<SocketAddr>,
-) -> anyhow::Result<Option<TcpListener>> {
-    let Some(address) = address else {
-        return Ok(None);
-    };
-    let listener = listen(address).await.context(variable)?;
-    tracing::info!(address = %listener.local_addr()?, variable, "management listens");
-    Ok(Some(listener))
-}
-
-/// The listener, or one for IPv4 alone where there can be none for IPv6. A port that is taken is taken for both.
-async fn or_ipv4(dual: io::Result<TcpListener>, port: u16) -> io::Result<TcpListener> {
-    match dual {
-        Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await
-        }
-        bound => bound,
-    }
-}
-
-/// A listener for both protocols, whatever the system's default for that is.
-fn dual_stack(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::IPV6, Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_only_v6(false)?;
-    // As tokio does: connections of the previous process that are still closing do not block the port.
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
-
-/// An address cannot be listened on.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {reason}")]
-pub struct ListenError {
-    address: SocketAddr,
-    reason: String,
-}
-
-fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "another program is using this port; choose another one or end that program".into()
-        }
-        io::ErrorKind::PermissionDenied => {
-            "this port needs more rights; choose one from 1024 to 65535".into()
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "this machine has no such address; choose one of its own, 127.0.0.1 for this machine alone, or 0.0.0.0 for all"
-                .into()
-        }
-        _ => error.to_string(),
-    }
-}
-
-/// Is cancelled by SIGTERM or Ctrl-C. A second signal ends the process at once.
+/// Returns a token that SIGTERM and Ctrl-C cancel. A second signal exits the process at once.
 ///
 /// # Errors
 /// The process cannot handle signals.
@@ -229,7 +141,7 @@ pub fn shutdown_signal() -> io::Result<CancellationToken> {
             #[cfg(not(unix))]
             let _ = tokio::signal::ctrl_c().await;
             if token.is_cancelled() {
-                tracing::warn!("a second signal: ending at once");
+                tracing::warn!("second signal, exiting at once");
                 std::process::exit(130);
             }
             token.cancel();
@@ -257,40 +169,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_addresses_are_those_of_both_protocols() {
-        let listener = listen("[::]:0".parse().unwrap()).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let here = TcpListener::bind("[::1]:0").await.is_ok();
-        for address in ["127.0.0.1", "::1"].into_iter().take(1 + usize::from(here)) {
-            let (connected, accepted) = tokio::join!(
-                tokio::net::TcpStream::connect((address, port)),
-                listener.accept()
-            );
-            connected.unwrap();
-            accepted.unwrap();
-        }
-        let twice = listen(SocketAddr::new([0; 8].into(), port))
-            .await
-            .unwrap_err();
-        assert!(
-            twice
-                .to_string()
-                .contains("another program is using this port")
-        );
-    }
-
-    #[tokio::test]
-    async fn without_ipv6_all_addresses_are_those_of_ipv4() {
-        let no_ipv6 = io::Error::from_raw_os_error(97); // EAFNOSUPPORT
-        let listener = or_ipv4(Err(no_ipv6), 0).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        assert_eq!(address.ip(), Ipv4Addr::UNSPECIFIED);
-        let taken = or_ipv4(Err(io::ErrorKind::AddrInUse.into()), 0).await;
-        assert_eq!(taken.unwrap_err().kind(), io::ErrorKind::AddrInUse);
-    }
-
-    #[tokio::test]
-    async fn closed_tasks_end_well() {
+    async fn tasks_that_end_at_the_shutdown_succeed() {
         let (shutdown, lifecycle) = lifecycle(Duration::from_mins(1));
         let mut tasks = Tasks::default();
         let shutting_down = lifecycle.shutting_down.clone();
@@ -300,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_crashed_task_ends_the_others_and_fails_the_service() {
+    async fn a_panic_shuts_the_other_tasks_down_and_fails_the_service() {
         let (_shutdown, lifecycle) = lifecycle(Duration::from_mins(1));
         let mut tasks = Tasks::default();
         let shutting_down = lifecycle.shutting_down.clone();
@@ -312,29 +191,29 @@ mod tests {
                 .await
                 .unwrap_err()
                 .to_string()
-                .contains("crashed")
+                .contains("panicked")
         );
     }
 
     #[tokio::test]
-    async fn a_task_that_ends_too_early_fails_the_service() {
+    async fn a_task_that_ends_before_the_shutdown_fails_the_service() {
         let (_shutdown, lifecycle) = lifecycle(Duration::from_mins(1));
         let mut tasks = Tasks::default();
         tasks.spawn("loop", async { Ok(()) });
         assert_eq!(
             lifecycle.run(tasks).await.unwrap_err().to_string(),
-            "the loop ended before its time"
+            "the loop ended before the shutdown"
         );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_outlives_the_deadline() {
+    async fn the_service_ends_at_the_deadline() {
         let (shutdown, lifecycle) = lifecycle(Duration::from_secs(7));
         let mut tasks = Tasks::default();
         tasks.spawn("endless", std::future::pending());
         shutdown.cancel();
-        let began = tokio::time::Instant::now();
+        let start = tokio::time::Instant::now();
         lifecycle.run(tasks).await.unwrap();
-        assert_eq!(began.elapsed().as_secs(), 7);
+        assert_eq!(start.elapsed().as_secs(), 7);
     }
 }

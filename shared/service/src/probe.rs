@@ -1,5 +1,5 @@
-//! Probes of the dependencies: each in a task of its own, so that a frozen one does not delay noticing another, and
-//! `/ready` answers from memory.
+//! Probes of dependencies. Each runs in a task of its own, so one that hangs does not delay others. `/ready` uses the results in
+//! memory.
 
 use std::{
     fmt::Display,
@@ -16,14 +16,14 @@ use telemetry::metrics::CommonMetrics;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// One lost packet does not take a replica out of service.
+/// Number of consecutive failures after which a dependency is not ready: one lost packet does not make a replica unready.
 const FAILURE_THRESHOLD: u32 = 3;
 
-/// What is known of a dependency.
+/// The state of a dependency.
 #[derive(Clone, Debug)]
 pub struct Dependency {
     name: &'static str,
-    /// What metrics and logs call it: its name, and of several the number.
+    /// The label in metrics and logs: the name, with the number of the shard if there are several.
     label: String,
     state: Arc<Mutex<State>>,
     up: IntGauge,
@@ -37,13 +37,13 @@ struct State {
 }
 
 impl Dependency {
-    /// A dependency that has not answered yet.
+    /// Creates a dependency that has not been probed yet.
     #[must_use]
     pub fn new(name: &'static str, metrics: &CommonMetrics) -> Self {
         Self::labelled(name, name.to_owned(), metrics)
     }
 
-    /// The same for each of so many shards of it: `queue-0` and so on in metrics, where there are several.
+    /// Creates one dependency per shard, with the labels `queue-0` and so on if there are several.
     #[must_use]
     pub fn shards(name: &'static str, count: usize, metrics: &CommonMetrics) -> Vec<Self> {
         let label = |shard| match count {
@@ -71,7 +71,7 @@ impl Dependency {
         }
     }
 
-    /// Probes every second until the service closes. `on_up` is called whenever the dependency answers again.
+    /// Probes every second until shutdown. `on_up` is called each time the dependency comes up.
     pub async fn watch<P, E, U>(
         self,
         shutting_down: CancellationToken,
@@ -91,7 +91,7 @@ impl Dependency {
         {
             let outcome = match timeout(TIMEOUT, probe()).await {
                 Ok(outcome) => outcome.map_err(|error| error.to_string()),
-                Err(_) => Err(format!("no answer within {TIMEOUT:?}")),
+                Err(_) => Err(format!("no response within {TIMEOUT:?}")),
             };
             self.up.set(outcome.is_ok().into());
             self.probed_at
@@ -102,13 +102,13 @@ impl Dependency {
         }
     }
 
-    /// Notes a probe's outcome; `true` when the dependency has just come up.
+    /// Records the outcome of a probe. Returns true if the dependency has just come up.
     fn record(&self, outcome: Result<(), String>) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let was_up = state.last.is_ok();
         match &outcome {
             Ok(()) if !was_up => tracing::info!(dependency = self.label, "dependency is up"),
-            // Once for each reason: at the start, too, when it has never been up.
+            // Once per reason, also at the start, when it has never been up.
             Err(error) if state.last != outcome => {
                 tracing::warn!(dependency = self.label, error, "dependency is down");
             }
@@ -123,7 +123,7 @@ impl Dependency {
         !was_up && state.last.is_ok()
     }
 
-    /// The outcome of the last probe, as `/ready` shows it. An error counts only from the third in a row on.
+    /// Returns the outcome of the last probe for `/ready`. Errors count from the third in a row on.
     #[must_use]
     pub fn check(&self) -> Check {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -139,17 +139,17 @@ impl Dependency {
     }
 }
 
-/// One of the things a service needs to be ready.
+/// The readiness check of a dependency.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// What was checked.
+    /// The name of the dependency.
     pub name: &'static str,
-    /// What is wrong with it.
+    /// Ok, or the error.
     pub outcome: Result<(), String>,
 }
 
 impl Check {
-    /// What is made of shards serves while one of them does: where none does, the first says why.
+    /// Combines the checks of shards: ok if one shard is ok, otherwise the error of the first. `None` without shards.
     pub fn any(shards: impl IntoIterator<Item = Self>) -> Option<Self> {
         shards.into_iter().reduce(|first, next| {
             if first.outcome.is_err() && next.outcome.is_ok() {
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dependency_is_down_until_it_answers_and_after_three_failures_in_a_row() {
+    fn a_dependency_is_down_until_the_first_success_and_after_three_failures_in_a_row() {
         let metrics = CommonMetrics::new(&prometheus::Registry::new());
         let dependency = Dependency::new("queue", &metrics);
         let fail = || dependency.record(Err("gone".into()));
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn shards_are_told_apart_in_metrics_and_one_is_enough_to_serve() {
+    fn shards_have_labels_of_their_own_and_one_is_enough_to_serve() {
         let metrics = CommonMetrics::new(&prometheus::Registry::new());
         let shards = Dependency::shards("queue", 3, &metrics);
         let any = || Check::any(shards.iter().map(Dependency::check)).unwrap();
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_probe_that_hangs_is_given_up_and_counts_as_a_failure() {
+    async fn a_probe_that_hangs_is_a_failure() {
         let metrics = CommonMetrics::new(&prometheus::Registry::new());
         let dependency = Dependency::new("store", &metrics);
         dependency.record(Ok(()));
@@ -207,7 +207,7 @@ mod tests {
         tokio::pin!(watching);
         for (after, is_up) in [(2500, true), (1000, false)] {
             let passed = timeout(Duration::from_millis(after), &mut watching).await;
-            assert!(passed.is_err(), "it goes on");
+            assert!(passed.is_err(), "the watch continues");
             assert_eq!(dependency.check().outcome.is_ok(), is_up);
         }
         assert_eq!(dependency.up.get(), 0);

@@ -20,16 +20,16 @@ pub struct TelemetrySettings {
     pub traces: TraceSettings,
 }
 
-/// Starts logging, and tracing if the settings say so. Does nothing if both were started before.
+/// Starts logging, and tracing if it is configured. Does nothing if both were started before.
 ///
 /// # Errors
-/// Traces cannot be sent the way that the settings say.
+/// The exporter of traces cannot be created.
 pub fn init(settings: &TelemetrySettings, service: &'static str) -> Result<(), InvalidExporter> {
     logs::start(&settings.logs);
     traces::start(&settings.traces, service)
 }
 
-/// Returns the name of this machine or container, by which pages and operators tell replicas apart.
+/// Returns the host name of this machine or container, which identifies the replica.
 #[must_use]
 pub fn instance_name() -> String {
     gethostname::gethostname().to_string_lossy().into_owned()

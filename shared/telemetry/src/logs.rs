@@ -1,4 +1,4 @@
-//! Logs: a readable message with fields, as text or as JSON, on standard error.
+//! Logs on standard error: messages with fields, as text or as JSON.
 
 mod with_trace;
 
@@ -9,26 +9,26 @@ use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitEx
 
 use with_trace::WithTrace;
 
-/// How to log.
+/// The settings of logs.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Logs")]
 pub struct LogSettings {
-    /// The form of the logs
+    /// Format of the logs
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
 
-    /// What to log: error, warn, info, debug or trace, also per module, such as info,vote=debug
+    /// Log level: error, warn, info, debug or trace, also per module, such as info,vote=debug
     #[arg(long, env = "RUST_LOG", default_value = "info", value_parser = parse_filter)]
     pub log_filter: String,
 }
 
-/// The form of the logs.
+/// The format of the logs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// One JSON object a line, for machines.
+    /// One JSON object per line, for programs.
     Json,
 }
 
@@ -36,7 +36,7 @@ fn parse_filter(raw: &str) -> Result<String, String> {
     EnvFilter::try_new(raw)
         .map(|_| raw.to_owned())
         .map_err(|error| {
-            format!("{error}; write a level, or more of MODULE=LEVEL joined by commas")
+            format!("{error}; write a level, or MODULE=LEVEL pairs separated by commas")
         })
 }
 
@@ -60,6 +60,6 @@ pub fn start(settings: &LogSettings) {
                 .try_init()
         }
     };
-    // Only a second call in one process fails: the first one's settings stand.
+    // Only a second call in one process fails: the first settings are kept.
     drop(started);
 }

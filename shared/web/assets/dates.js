@@ -1,22 +1,22 @@
-// Shows the moments on the page as the reader's own language, habits and clock have them, and names the time zone.
+// Shows the times on the page in the format and the time zone of the browser, with the name of the time zone.
 "use strict";
 
-const sameDay = (one, other) => one.toDateString() === other.toDateString();
+const isSameDay = (one, other) => one.toDateString() === other.toDateString();
 
-// The page's language, as it is written where the reader lives: en-GB for a page in en.
+// The page's language in the browser's regional variant, such as en-GB for a page in en.
 function locale() {
   const language = document.documentElement.lang;
-  const habits = navigator.languages || [];
-  return habits.find((habit) => habit.split("-")[0] === language) || language;
+  const preferred = navigator.languages || [];
+  return preferred.find((tag) => tag.split("-")[0] === language) || language;
 }
 
-function showDates(within) {
-  for (const time of within.querySelectorAll("time[datetime]")) {
-    const moment = new Date(time.dateTime);
-    const today = sameDay(moment, new Date());
-    const style = { hour: "numeric", minute: "2-digit", timeZoneName: "short" };
-    Object.assign(style, today ? { second: "2-digit" } : { year: "numeric", month: "short", day: "numeric" });
-    time.textContent = new Intl.DateTimeFormat(locale(), style).format(moment);
+function showDates(root) {
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const date = new Date(time.dateTime);
+    const isToday = isSameDay(date, new Date());
+    const options = { hour: "numeric", minute: "2-digit", timeZoneName: "short" };
+    Object.assign(options, isToday ? { second: "2-digit" } : { year: "numeric", month: "short", day: "numeric" });
+    time.textContent = new Intl.DateTimeFormat(locale(), options).format(date);
   }
 }
 

@@ -1,8 +1,8 @@
-//! What every request goes through on its way to the routes, and its answer on the way back: measuring, a time limit, an
-//! answer in words even after a crash, as a page for people, and headers that keep browsers safe.
+//! The HTTP service around the routes: metrics, checks, a timeout, a panic handler, problems as pages for browsers, and security
+//! headers.
 //!
-//! It is one function around the routes and not a layer of each of them: a layer is copied, and asks for memory, with
-//! every request. What it is made of are combinators: an `async fn` has room for the future that it is given twice over.
+//! It is one function around the router and not a layer of each route: a layer is cloned, and allocates, for every request.
+//! It uses future combinators: an `async fn` would reserve space for the wrapped future twice.
 
 use std::{any::Any, convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -16,160 +16,159 @@ use futures_util::FutureExt;
 use tokio::time::timeout;
 use tower::Service;
 
-use super::{
+use crate::{
     BasePath, HttpMetrics, Problem, ProblemKind, Site,
-    connection_limit::Refused,
-    framing,
-    headers::SafetyHeaders,
-    host::HostCheck,
-    options,
-    problem_page::Reader,
-    request_metrics::{RequestMetrics, Routes},
+    metrics::{RequestMetrics, RouteLabels},
+    request::{host::HostCheck, options_method},
+    response::{problem_page::ClientKind, security_headers::SecurityHeaders},
+    server::{Rejection, framing},
 };
 
-/// How long an answer may take to begin.
+/// Timeout of a request until its response begins.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A service's routes, and what all of them need around them. Cloning is cheap.
+/// A service's routes with the handling that all requests need. Cloning is cheap.
 #[derive(Clone)]
-pub struct AppService(Arc<Parts>);
+pub struct AppService(Arc<Inner>);
 
-struct Parts {
+struct Inner {
     routes: Router,
-    labels: Routes,
+    labels: RouteLabels,
     metrics: HttpMetrics,
-    headers: SafetyHeaders,
+    headers: SecurityHeaders,
     hosts: HostCheck,
     site: Site,
     base_path: BasePath,
     timeout: Duration,
-    on_refused: Box<OnRefused>,
+    on_rejected: Box<OnRejected>,
 }
 
-/// Called with the method and the path of each request that a limit on connections refuses.
-type OnRefused = dyn Fn(&Method, &str, Refused) + Send + Sync;
+/// Called with the method and the path of each request that a connection limit rejects.
+type OnRejected = dyn Fn(&Method, &str, Rejection) + Send + Sync;
 
 impl AppService {
-    /// The answers of these routes, whose expected ones are in the metrics already.
+    /// Creates the service. The labels of the routes must be registered in the metrics already.
     #[must_use]
     pub fn new(routes: Router, metrics: HttpMetrics, site: Site) -> Self {
         let routes = routes
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed);
-        Self(Arc::new(Parts {
+        Self(Arc::new(Inner {
             routes,
-            labels: Routes::expected_by(&metrics),
+            labels: RouteLabels::registered_in(&metrics),
             metrics,
-            headers: SafetyHeaders::new(site.hsts.as_ref()),
+            headers: SecurityHeaders::new(site.hsts.as_ref()),
             hosts: HostCheck::new(site.public_origins.clone()),
             site,
             base_path: BasePath::default(),
             timeout: REQUEST_TIMEOUT,
-            on_refused: Box::new(|_, _, _| {}),
+            on_rejected: Box::new(|_, _, _| {}),
         }))
     }
 
-    /// The same where an answer may have to wait for so long for something that has a time limit of its own.
+    /// Extends the request timeout by that of a dependency that handlers wait for.
     ///
     /// # Panics
-    /// They are shared already.
+    /// The service has been cloned.
     #[must_use]
-    pub fn waiting_for(mut self, limit: Duration) -> Self {
-        let parts = Arc::get_mut(&mut self.0).expect("it is set up before it is shared");
-        parts.timeout = REQUEST_TIMEOUT + limit;
+    pub fn with_dependency_timeout(mut self, dependency: Duration) -> Self {
+        self.inner_mut().timeout = REQUEST_TIMEOUT + dependency;
         self
     }
 
-    /// The same below this path.
+    /// Serves the routes below this path.
     ///
     /// # Panics
-    /// They are shared already.
+    /// The service has been cloned.
     #[must_use]
-    pub fn below(mut self, base_path: BasePath) -> Self {
-        let parts = Arc::get_mut(&mut self.0).expect("it is set up before it is shared");
-        parts.base_path = base_path;
+    pub fn with_base_path(mut self, base_path: BasePath) -> Self {
+        self.inner_mut().base_path = base_path;
         self
     }
 
-    /// The same where this is called with the method and the path of each request that a limit on connections refuses:
-    /// it reaches no route that could count it.
+    /// Calls this with the method and the path of each request that a connection limit rejects: it reaches no route that
+    /// could count it.
     ///
     /// # Panics
-    /// They are shared already.
+    /// The service has been cloned.
     #[must_use]
-    pub fn on_refused(
+    pub fn on_rejected(
         mut self,
-        call: impl Fn(&Method, &str, Refused) + Send + Sync + 'static,
+        call: impl Fn(&Method, &str, Rejection) + Send + Sync + 'static,
     ) -> Self {
-        let parts = Arc::get_mut(&mut self.0).expect("it is set up before it is shared");
-        parts.on_refused = Box::new(call);
+        self.inner_mut().on_rejected = Box::new(call);
         self
     }
 
-    pub(super) fn metrics(&self) -> &HttpMetrics {
+    fn inner_mut(&mut self) -> &mut Inner {
+        Arc::get_mut(&mut self.0).expect("the service is configured before it is cloned")
+    }
+
+    pub(crate) fn metrics(&self) -> &HttpMetrics {
         &self.0.metrics
     }
 
-    pub(super) fn site(&self) -> &Site {
+    pub(crate) fn site(&self) -> &Site {
         &self.0.site
     }
 
-    /// The answer to a request.
-    pub(super) async fn answer(&self, mut request: Request) -> Response {
-        let reader = Reader::of(&request);
-        let elsewhere = self.0.base_path.enter(&mut request);
-        let measured = RequestMetrics::begin(&self.0.metrics, &self.0.labels, &request);
+    /// Handles a request.
+    pub(crate) async fn respond(&self, mut request: Request) -> Response {
+        let client = ClientKind::of(&request);
+        let outside_base_path = self.0.base_path.strip_from(&mut request);
+        let request_metrics = RequestMetrics::begin(&self.0.metrics, &self.0.labels, &request);
         let checked = framing::check(&request).and_then(|()| self.0.hosts.check(&request));
-        let response = match (elsewhere, checked) {
+        let response = match (outside_base_path, checked) {
             (None, Ok(())) => {
-                let asks_for_methods = options::prepare(&mut request);
-                let answer = self.0.routes.clone().call(request);
-                let response = measured
-                    .around(in_time(self.0.timeout, whole(answer)))
+                let target = options_method::prepare(&mut request);
+                let response = self.0.routes.clone().call(request);
+                let response = request_metrics
+                    .instrument(with_timeout(self.0.timeout, catch_panic(response)))
                     .await;
-                options::finish(response, asks_for_methods)
+                options_method::finish(response, target)
             }
             (_, Err(problem)) => problem.into_response(),
             (Some(response), Ok(())) => response,
         };
-        let response = self.finish(response, &reader);
-        measured.end(response.status());
+        let response = self.finish(response, &client);
+        request_metrics.end(response.status());
         response
     }
 
-    /// Returns true for the path of a probe.
-    pub(super) fn is_probe(&self, path: &str) -> bool {
+    /// Returns true if the path is that of a probe.
+    pub(crate) fn is_probe(&self, path: &str) -> bool {
         self.0.base_path.is_probe(path)
     }
 
-    /// The answer to a request that a limit on connections refuses. It is measured like any other.
-    pub(super) fn refuse(&self, mut request: Request, refused: Refused) -> Response {
-        let reader = Reader::of(&request);
-        // Only for the path's label: outside of the base path the answer is the same.
-        let _ = self.0.base_path.enter(&mut request);
-        let measured = RequestMetrics::begin(&self.0.metrics, &self.0.labels, &request);
-        (self.0.on_refused)(request.method(), request.uri().path(), refused);
-        let response = self.finish(Problem::from(refused).into_response(), &reader);
-        measured.end(response.status());
+    /// Returns the response to a request that a connection limit rejects. It is measured like any other.
+    pub(crate) fn reject(&self, mut request: Request, rejection: Rejection) -> Response {
+        let client = ClientKind::of(&request);
+        // Only for the route's label: the response is the same outside the base path.
+        let _ = self.0.base_path.strip_from(&mut request);
+        let request_metrics = RequestMetrics::begin(&self.0.metrics, &self.0.labels, &request);
+        (self.0.on_rejected)(request.method(), request.uri().path(), rejection);
+        let response = self.finish(Problem::from(rejection).into_response(), &client);
+        request_metrics.end(response.status());
         response
     }
 
-    fn finish(&self, response: Response, reader: &Reader) -> Response {
-        let mut response = reader.readable(response, &self.0.base_path);
-        self.0.headers.put_on(&mut response);
+    fn finish(&self, response: Response, client: &ClientKind) -> Response {
+        let mut response = client.convert_problem(response, &self.0.base_path);
+        self.0.headers.apply_headers(&mut response);
         response
     }
 }
 
-/// The answer, if it begins in time.
-fn in_time(
+/// Returns the response, or a problem if it does not begin within the limit.
+fn with_timeout(
     limit: Duration,
-    answer: impl Future<Output = Response>,
+    response: impl Future<Output = Response>,
 ) -> impl Future<Output = Response> {
-    timeout(limit, answer).map(move |answer| {
-        answer.unwrap_or_else(|_| {
+    timeout(limit, response).map(move |response| {
+        response.unwrap_or_else(|_| {
             let seconds = limit.as_secs();
-            let detail = format!("There was no answer within {seconds} seconds. Please try again.");
+            let detail =
+                format!("There was no response within {seconds} seconds. Please try again.");
             Problem::new(ProblemKind::TimedOut, detail)
                 .retry_after(1)
                 .into_response()
@@ -177,16 +176,16 @@ fn in_time(
     })
 }
 
-/// The answer, or one that says that there is none: a crash ends one request, and no other.
-fn whole(
-    answer: impl Future<Output = Result<Response, Infallible>>,
+/// Returns the response, or a problem if the handler panics. Other requests are not affected.
+fn catch_panic(
+    response: impl Future<Output = Result<Response, Infallible>>,
 ) -> impl Future<Output = Response> {
-    AssertUnwindSafe(answer)
+    AssertUnwindSafe(response)
         .catch_unwind()
-        .map(|answer| match answer {
+        .map(|outcome| match outcome {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
-            Err(cause) => crashed(&*cause).into_response(),
+            Err(cause) => panic_response(&*cause).into_response(),
         })
 }
 
@@ -195,22 +194,22 @@ async fn not_found(uri: Uri) -> Problem {
     Problem::new(ProblemKind::NotFound, detail)
 }
 
-pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+pub(crate) async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
     let detail = format!(
-        "The method {method} is not allowed at {}; the header Allow lists those that are.",
+        "The method {method} is not allowed at {}. The header Allow lists the allowed methods.",
         uri.path()
     );
     Problem::new(ProblemKind::MethodNotAllowed, detail)
 }
 
-fn crashed(cause: &(dyn Any + Send)) -> Problem {
+fn panic_response(cause: &(dyn Any + Send)) -> Problem {
     let text = cause
         .downcast_ref::<String>()
         .map(String::as_str)
         .or_else(|| cause.downcast_ref::<&str>().copied());
     tracing::error!(
         cause = text.unwrap_or("unknown"),
-        "a request handler crashed"
+        "request handler panicked"
     );
     Problem::new(
         ProblemKind::InternalError,
@@ -226,32 +225,32 @@ mod tests {
     use prometheus::Registry;
     use std::future::pending;
 
-    async fn answer_of(routes: fn() -> Router) -> Response {
+    async fn response_of(routes: fn() -> Router) -> Response {
         let metrics = HttpMetrics::for_methods(&Registry::new());
-        let answers = AppService::new(routes(), metrics, Site::default());
+        let service = AppService::new(routes(), metrics, Site::default());
         let request = Request::get("/").header("host", "a.example");
-        answers.answer(request.body(Body::empty()).unwrap()).await
+        service.respond(request.body(Body::empty()).unwrap()).await
     }
 
     #[tokio::test(start_paused = true)]
     #[expect(clippy::disallowed_methods, reason = "a test has no API to describe")]
-    async fn an_answer_that_takes_too_long_is_a_problem() {
-        let answer = answer_of(|| Router::new().route("/", get(pending::<Response>))).await;
-        assert_eq!(answer.status(), ProblemKind::TimedOut.status());
-        assert_eq!(answer.headers()["content-type"], PROBLEM_JSON);
-        assert_eq!(answer.headers()["retry-after"], "1");
-        assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+    async fn a_response_that_takes_too_long_is_a_problem() {
+        let response = response_of(|| Router::new().route("/", get(pending::<Response>))).await;
+        assert_eq!(response.status(), ProblemKind::TimedOut.status());
+        assert_eq!(response.headers()["content-type"], PROBLEM_JSON);
+        assert_eq!(response.headers()["retry-after"], "1");
+        assert_eq!(response.headers()["x-content-type-options"], "nosniff");
     }
 
     #[tokio::test]
     #[expect(clippy::disallowed_methods, reason = "a test has no API to describe")]
-    async fn a_crash_is_answered_in_words() {
-        async fn crash() -> Response {
+    async fn a_panic_is_a_problem() {
+        async fn handler() -> Response {
             panic!("on purpose")
         }
-        let answer = answer_of(|| Router::new().route("/", get(crash))).await;
-        assert_eq!(answer.status(), ProblemKind::InternalError.status());
-        assert_eq!(answer.headers()["content-type"], PROBLEM_JSON);
-        assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+        let response = response_of(|| Router::new().route("/", get(handler))).await;
+        assert_eq!(response.status(), ProblemKind::InternalError.status());
+        assert_eq!(response.headers()["content-type"], PROBLEM_JSON);
+        assert_eq!(response.headers()["x-content-type-options"], "nosniff");
     }
 }

@@ -1,4 +1,4 @@
-//! The languages that the pages speak. Their texts are plain files, one for each language and service.
+//! The languages of the pages. Their texts are TOML files, one per language and service.
 
 use std::{collections::BTreeSet, ops::Index};
 
@@ -9,7 +9,7 @@ use toml::Table;
 /// A language of the pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Language {
-    /// The one for everybody who asks for none of the others.
+    /// The default.
     #[default]
     English,
     /// Deutsch.
@@ -19,10 +19,10 @@ pub enum Language {
 }
 
 impl Language {
-    /// All of them, in the order in which [`Translations`] takes their files.
+    /// All languages, in the order of the files of [`Translations`].
     pub const ALL: [Self; 3] = [Self::English, Self::German, Self::Korean];
 
-    /// Its tag. Source: <https://www.rfc-editor.org/rfc/rfc5646>.
+    /// Returns the language tag. Source: <https://www.rfc-editor.org/rfc/rfc5646>.
     #[must_use]
     pub fn tag(self) -> &'static str {
         match self {
@@ -32,43 +32,43 @@ impl Language {
         }
     }
 
-    /// The language that this browser likes best among those there are.
+    /// Returns the language that the browser prefers among those available.
     ///
-    /// The crates for this header sort by weights that may be no numbers, or ignore the weights.
+    /// It is parsed here because the crates for this header sort by weights that may be NaN, or ignore the weights.
     /// Source: <https://www.rfc-editor.org/rfc/rfc9110#section-12.5.4>.
     #[must_use]
     pub fn negotiate(headers: &HeaderMap) -> Self {
-        let asked = headers
+        let ranges = headers
             .get_all(header::ACCEPT_LANGUAGE)
             .into_iter()
             .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .filter_map(weighted);
-        // Of equals the first.
-        asked
-            .fold(None, |best: Option<(Self, f32)>, asked| match best {
-                Some((_, weight)) if weight >= asked.1 => best,
-                _ => Some(asked),
+            .filter_map(parse_range);
+        // Of equal weights the first one wins.
+        ranges
+            .fold(None, |best: Option<(Self, f32)>, range| match best {
+                Some((_, weight)) if weight >= range.1 => best,
+                _ => Some(range),
             })
             .map_or_else(Self::default, |(language, _)| language)
     }
 }
 
-/// `de-AT;q=0.8` as German with weight 0.8; nothing for a language there is not, or not wanted.
-fn weighted(range: &[u8]) -> Option<(Language, f32)> {
+/// Parses `de-AT;q=0.8` as German with weight 0.8; `None` for an unavailable language or the weight 0.
+fn parse_range(range: &[u8]) -> Option<(Language, f32)> {
     let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
     let primary = parts.next()?.split(|byte| *byte == b'-').next()?;
     let language = Language::ALL
         .into_iter()
         .find(|language| language.tag().as_bytes().eq_ignore_ascii_case(primary))?;
     let weight = match parts.next() {
-        Some(parameter) => weight(parameter)?,
+        Some(parameter) => parse_weight(parameter)?,
         None => 1.0,
     };
     (weight > 0.0).then_some((language, weight))
 }
 
-/// `q=0.8` as 0.8.
-fn weight(parameter: &[u8]) -> Option<f32> {
+/// Parses `q=0.8` as 0.8.
+fn parse_weight(parameter: &[u8]) -> Option<f32> {
     let digits = parameter.strip_prefix(b"q=")?;
     str::from_utf8(digits).ok()?.parse().ok()
 }
@@ -78,27 +78,27 @@ fn weight(parameter: &[u8]) -> Option<f32> {
 pub struct Translations<T>([T; Language::ALL.len()]);
 
 impl<T: DeserializeOwned> Translations<T> {
-    /// Reads the texts from TOML files, one for each of [`Language::ALL`].
+    /// Parses the texts from TOML files, one for each of [`Language::ALL`].
     ///
     /// # Errors
-    /// A text is missing somewhere, or unknown, or has other placeholders than in the first language.
+    /// A text is missing or unknown, or its placeholders differ from those in the first language.
     pub fn parse(files: [&str; Language::ALL.len()]) -> Result<Self, InvalidTranslation> {
         let expected = placeholders(files[0])?;
         let mut texts = Vec::with_capacity(files.len());
         for (file, language) in files.into_iter().zip(Language::ALL) {
-            let invalid = |why| InvalidTranslation {
+            let invalid = |reason| InvalidTranslation {
                 language: language.tag(),
-                why,
+                reason,
             };
             texts.push(toml::from_str(file).map_err(|error| invalid(error.to_string()))?);
             let found = placeholders(file)?;
-            if let Some(odd) = expected.symmetric_difference(&found).next() {
-                return Err(invalid(format!("{odd} is not the same as in English")));
+            if let Some(different) = expected.symmetric_difference(&found).next() {
+                return Err(invalid(format!("{different} differs from English")));
             }
         }
         let texts = texts.try_into();
         Ok(Self(texts.unwrap_or_else(|_| {
-            unreachable!("there is a text for each file")
+            unreachable!("there is one text per file")
         })))
     }
 }
@@ -111,11 +111,11 @@ impl<T> Index<Language> for Translations<T> {
     }
 }
 
-/// Every `{placeholder}` of a file, with the key of its text.
+/// Returns all `{placeholder}` of a file, with the keys of their texts.
 fn placeholders(file: &str) -> Result<BTreeSet<String>, InvalidTranslation> {
     let table: Table = file.parse().map_err(|error| InvalidTranslation {
-        language: "some language",
-        why: format!("{error}"),
+        language: "an unknown language",
+        reason: format!("{error}"),
     })?;
     let mut found = BTreeSet::new();
     for (key, value) in &table {
@@ -128,12 +128,12 @@ fn placeholders(file: &str) -> Result<BTreeSet<String>, InvalidTranslation> {
     Ok(found)
 }
 
-/// A file of texts cannot be used.
+/// A file of texts is invalid.
 #[derive(Debug, thiserror::Error)]
-#[error("the texts in {language}: {why}")]
+#[error("texts in {language}: {reason}")]
 pub struct InvalidTranslation {
     language: &'static str,
-    why: String,
+    reason: String,
 }
 
 #[cfg(test)]
@@ -141,13 +141,13 @@ mod tests {
     use super::*;
     use serde::Deserialize;
 
-    fn asked(value: &str) -> &'static str {
+    fn negotiated(value: &str) -> &'static str {
         let headers = HeaderMap::from_iter([(header::ACCEPT_LANGUAGE, value.parse().unwrap())]);
         Language::negotiate(&headers).tag()
     }
 
     #[test]
-    fn the_best_liked_language_there_is() {
+    fn the_preferred_available_language_is_chosen() {
         for (value, language) in [
             ("", "en"),
             ("*", "en"),
@@ -159,7 +159,7 @@ mod tests {
             ("de;q=NaN,ko;q=x,de;q", "en"),
             ("fr,ja", "en"),
         ] {
-            assert_eq!(asked(value), language, "{value}");
+            assert_eq!(negotiated(value), language, "{value}");
         }
     }
 
@@ -170,16 +170,18 @@ mod tests {
         greeting: String,
     }
 
-    fn refused(german: &str) -> String {
+    fn error_for(german: &str) -> String {
         let files = ["greeting = 'Hello {name}'", german, "greeting = '{name}!'"];
         Translations::<Texts>::parse(files).unwrap_err().to_string()
     }
 
     #[test]
-    fn what_is_missing_or_odd_is_refused() {
-        assert!(refused("").contains("de: ") && refused("").contains("missing field `greeting`"));
-        assert!(refused("greeting = '{name}'\nother = ''").contains("unknown field `other`"));
-        assert!(refused("greeting = 'Hallo'").contains("greeting: {name}"));
-        assert!(refused("greeting = '{name} {nam}'").contains("greeting: {nam}"));
+    fn missing_unknown_and_different_texts_are_rejected() {
+        assert!(
+            error_for("").contains("de: ") && error_for("").contains("missing field `greeting`")
+        );
+        assert!(error_for("greeting = '{name}'\nother = ''").contains("unknown field `other`"));
+        assert!(error_for("greeting = 'Hallo'").contains("greeting: {name}"));
+        assert!(error_for("greeting = '{name} {nam}'").contains("greeting: {nam}"));
     }
 }

@@ -1,4 +1,4 @@
-//! Lines of the log that say which trace they belong to.
+//! Log lines with the trace that they belong to.
 
 use std::fmt;
 
@@ -15,20 +15,20 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// Writes a line as `format` does, with `trace_id` and `span_id` behind it where there is a trace.
+/// Formats a line by `format`, and appends `trace_id` and `span_id` if there is a trace.
 pub struct WithTrace<F> {
     format: F,
     add: fn(&str, &SpanContext, Writer<'_>) -> fmt::Result,
 }
 
 impl<F> WithTrace<F> {
-    /// For lines of text.
+    /// Creates the formatter for text lines.
     pub fn text(format: F) -> Self {
         let add = add_to_text;
         Self { format, add }
     }
 
-    /// For lines that are a JSON object each.
+    /// Creates the formatter for lines that are JSON objects.
     pub fn json(format: F) -> Self {
         let add = add_to_json;
         Self { format, add }

@@ -1,5 +1,5 @@
-//! Histograms that remember, for each bucket, the trace of an observation in it: the way from a slow answer in a graph to its
-//! trace. Source: <https://prometheus.io/docs/specs/om/open_metrics_spec/#exemplars>.
+//! Histograms with an exemplar per bucket: the trace of an observation in it, which links a latency in a graph to its trace.
+//! Source: <https://prometheus.io/docs/specs/om/open_metrics_spec/#exemplars>.
 
 use std::{
     collections::HashMap,
@@ -17,12 +17,12 @@ use prometheus::{
 
 use super::Metric;
 
-/// The observation of a sampled trace.
+/// An observation in a sampled trace.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Exemplar {
-    /// The trace that it belongs to.
+    /// The id of the trace.
     pub trace: TraceId,
-    /// The span in it.
+    /// The id of the span.
     pub span: SpanId,
     /// The observed value.
     pub value: f64,
@@ -30,7 +30,7 @@ pub struct Exemplar {
     pub time: SystemTime,
 }
 
-/// Histograms with exemplars, one of each bucket. Cloning is cheap; clones share them.
+/// Histograms with an exemplar per bucket. Cloning is cheap; clones share them.
 #[derive(Clone, Debug)]
 pub struct ExemplarHistogramVec {
     histograms: HistogramVec,
@@ -44,13 +44,13 @@ pub struct Exemplars {
     labels: Vec<String>,
     /// The upper bounds of the buckets, without the last, which has none.
     bounds: Vec<f64>,
-    /// By the labels' values. There are none before the first sampled trace.
+    /// Exemplars by label values; empty before the first sampled trace.
     latest: Mutex<HashMap<Vec<String>, Vec<Option<Exemplar>>>>,
 }
 
 impl ExemplarHistogramVec {
-    /// Keeps this as the latest exemplar of the bucket that its value belongs to. The value itself must be observed, too.
-    pub fn remember(&self, values: &[&str], exemplar: Exemplar) {
+    /// Records the latest exemplar of the bucket of its value. The caller observes the value itself.
+    pub fn record_exemplar(&self, values: &[&str], exemplar: Exemplar) {
         let bounds = &self.exemplars.bounds;
         let bucket = bounds.partition_point(|bound| *bound < exemplar.value);
         let mut latest = self.exemplars.latest();
@@ -61,7 +61,7 @@ impl ExemplarHistogramVec {
         buckets[bucket] = Some(exemplar);
     }
 
-    /// All exemplars.
+    /// Returns all exemplars.
     #[must_use]
     pub fn exemplars(&self) -> &Arc<Exemplars> {
         &self.exemplars
@@ -69,14 +69,14 @@ impl ExemplarHistogramVec {
 }
 
 impl Exemplars {
-    /// The name of the histograms.
+    /// Returns the name of the histograms.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The exemplar of a bucket of the histogram with these labels; the last bucket has no upper bound.
-    pub fn of<'a>(
+    /// Returns the exemplar of a bucket of the histogram with these labels. The last bucket has no upper bound.
+    pub fn get<'a>(
         &self,
         label: impl Fn(&str) -> Option<&'a str>,
         bucket: usize,

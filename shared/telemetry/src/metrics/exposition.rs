@@ -1,5 +1,4 @@
-//! Metrics as text, shared among all who ask for them: neither their number nor what they leave unread costs memory or time
-//! without bounds.
+//! Metrics as text, shared by all clients: the memory and CPU time for many or slow clients are limited.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -12,11 +11,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::openmetrics;
 use gzip::Gzippable;
 
-/// The number of texts that may be in memory at once, because clients have not read theirs yet.
+/// Maximum number of texts in memory that clients have not read yet.
 const MAX_TEXTS: usize = 16;
-/// The number of texts that may be rendered in a row, and the time after which there may be one more: a few percent of a
-/// core.
+/// Maximum number of texts that are rendered in a burst.
 const MAX_BURST: u32 = 50;
+/// Interval of further texts after a burst: rendering takes a few percent of a core.
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// A format of metrics as text.
@@ -29,7 +28,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that a client with this header `Accept` prefers.
+    /// Returns the format that a client with this header `Accept` prefers.
     #[must_use]
     pub fn preferred(accept: &str) -> Self {
         if openmetrics::is_preferred(accept) {
@@ -39,7 +38,7 @@ impl Format {
         }
     }
 
-    /// The content type.
+    /// Returns the content type.
     #[must_use]
     pub fn content_type(self) -> &'static str {
         match self {
@@ -49,48 +48,48 @@ impl Format {
     }
 }
 
-/// The metrics as text, at one moment. Cloning is cheap; clones share it.
+/// The metrics as text, at one time. Cloning is cheap; clones share it.
 #[derive(Clone, Debug)]
 pub struct Exposition {
     text: Gzippable,
-    /// Given back when nobody has the text any more.
+    /// Released with the last reference to the text.
     permit: Arc<OwnedSemaphorePermit>,
 }
 
 impl Exposition {
-    /// The text.
+    /// Returns the plain text.
     #[must_use]
     pub fn plain(&self) -> Bytes {
-        self.held(self.text.plain())
+        self.with_permit(self.text.plain())
     }
 
-    /// The text, compressed by gzip.
+    /// Returns the text, compressed by gzip.
     #[must_use]
     pub fn gzip(&self) -> Bytes {
-        self.held(self.text.gzip())
+        self.with_permit(self.text.gzip())
     }
 
-    /// Bytes of this text, which is in memory as long as they are.
-    fn held(&self, bytes: Bytes) -> Bytes {
-        Bytes::from_owner(Held {
+    /// Returns bytes that hold the permit of this text.
+    fn with_permit(&self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(PermittedBytes {
             bytes,
             _permit: self.permit.clone(),
         })
     }
 }
 
-struct Held {
+struct PermittedBytes {
     bytes: Bytes,
     _permit: Arc<OwnedSemaphorePermit>,
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for PermittedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-/// The last text, and how many more there may be.
+/// The latest text, and the limits on further ones.
 #[derive(Debug)]
 pub struct SharedExposition {
     texts: Arc<Semaphore>,
@@ -100,8 +99,8 @@ pub struct SharedExposition {
 #[derive(Debug)]
 struct State {
     latest: Option<Exposition>,
-    /// The moment until which what was rendered is paid for.
-    paid_until: Instant,
+    /// The theoretical arrival time of the generic cell rate algorithm.
+    theoretical_arrival: Instant,
 }
 
 impl Default for SharedExposition {
@@ -110,36 +109,36 @@ impl Default for SharedExposition {
             texts: Arc::new(Semaphore::new(MAX_TEXTS)),
             state: Mutex::new(State {
                 latest: None,
-                paid_until: Instant::now(),
+                theoretical_arrival: Instant::now(),
             }),
         }
     }
 }
 
 impl SharedExposition {
-    /// A new text, or the last one where there may be no new one.
+    /// Returns a new text, or the latest one if a limit is reached.
     pub fn get(&self, render: impl FnOnce() -> String) -> Exposition {
         self.get_at(Instant::now(), render)
     }
 
     fn get_at(&self, now: Instant, render: impl FnOnce() -> String) -> Exposition {
-        // Held to the end: while one is rendered, the others wait for it.
+        // The lock is held to the end: while one client renders, the others wait.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let begun = state.paid_until.max(now);
-        let is_affordable = begun.duration_since(now) < INTERVAL * MAX_BURST;
+        let arrival = state.theoretical_arrival.max(now);
+        let is_within_burst = arrival.duration_since(now) < INTERVAL * MAX_BURST;
         let permit = self.texts.clone().try_acquire_owned();
         match (&state.latest, permit) {
-            (latest, Ok(permit)) if is_affordable || latest.is_none() => {
+            (latest, Ok(permit)) if is_within_burst || latest.is_none() => {
                 let exposition = Exposition {
                     text: render().into(),
                     permit: Arc::new(permit),
                 };
-                state.paid_until = begun + INTERVAL;
+                state.theoretical_arrival = arrival + INTERVAL;
                 state.latest = Some(exposition.clone());
                 exposition
             }
             (Some(latest), _) => latest.clone(),
-            (None, _) => unreachable!("the last text has a permit, and without one all are free"),
+            (None, _) => unreachable!("without a latest text all permits are free"),
         }
     }
 }
@@ -162,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_texts_as_there_may_be_are_held_however_many_ask() {
+    fn the_number_of_texts_in_memory_is_limited() {
         let (shared, now) = (SharedExposition::default(), Instant::now());
         let held = texts(&shared, now, 100);
         let last = (MAX_TEXTS - 1).to_string();
@@ -173,7 +172,7 @@ mod tests {
         assert_eq!(
             shared.texts.available_permits(),
             MAX_TEXTS - 1,
-            "the last one stays"
+            "the latest one is kept"
         );
         let gzip = shared.get_at(now, || "new".into()).gzip();
         assert_eq!(texts(&shared, now, 1), ["0"]);
@@ -183,20 +182,20 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_is_rendered_and_then_one_in_each_interval() {
+    fn after_a_burst_one_text_is_rendered_per_interval() {
         let (shared, now) = (SharedExposition::default(), Instant::now());
         let mut rendered = 0;
-        let mut ask = |now| {
+        let mut get = |now| {
             shared.get_at(now, || {
                 rendered += 1;
                 String::new()
             });
         };
         for _ in 0..200 {
-            ask(now);
+            get(now);
         }
         for _ in 0..10 {
-            ask(now + 2 * INTERVAL);
+            get(now + 2 * INTERVAL);
         }
         assert_eq!(rendered, MAX_BURST + 2);
     }

@@ -1,4 +1,4 @@
-//! Metrics: fields of a struct, whose doc comment is the help text. `infra/monitoring/metrics.md` lists them all.
+//! Metrics as fields of structs, whose doc comments are the help texts. `infra/monitoring/metrics.md` lists all of them.
 
 mod exemplars;
 mod exposition;
@@ -16,12 +16,12 @@ pub use exposition::{Exposition, Format};
 pub use runtime::RuntimeMetrics;
 pub use service::{CommonMetrics, ServiceMetrics};
 
-/// Declares a struct of metrics. A field's name is the metric's name, its doc comment the help text; labels stand in
-/// brackets, and a histogram's upper bounds follow an arrow.
+/// Declares a struct of metrics. The name of a field is the name of the metric, and its doc comment is the help text. Labels are in
+/// brackets, and the upper bounds of a histogram follow an arrow.
 ///
 /// ```
 /// telemetry::metrics! {
-///     /// What the kitchen counts.
+///     /// Metrics of the kitchen.
 ///     pub struct KitchenMetrics {
 ///         /// Dishes that left the kitchen, by course.
 ///         pub kitchen_dishes_total: prometheus::IntCounterVec["course"],
@@ -37,7 +37,7 @@ pub use service::{CommonMetrics, ServiceMetrics};
 #[macro_export]
 macro_rules! metrics {
     (
-        $(#[$about:meta])*
+        $(#[$attribute:meta])*
         pub struct $name:ident {
             $(
                 $(#[doc = $help:literal])+
@@ -45,18 +45,18 @@ macro_rules! metrics {
             )+
         }
     ) => {
-        $(#[$about])*
+        $(#[$attribute])*
         #[derive(Clone, Debug)]
-        #[allow(clippy::struct_field_names, reason = "the names of metrics begin with what they belong to")]
+        #[allow(clippy::struct_field_names, reason = "the names of metrics begin with the name of their service")]
         pub struct $name {
             $($(#[doc = $help])+ pub $metric: $kind,)+
         }
 
         impl $name {
-            /// Makes the metrics and registers them.
+            /// Creates and registers the metrics.
             ///
             /// # Panics
-            /// A metric of this name is registered already, or its name or labels are malformed: mistakes in the code.
+            /// A metric with this name is already registered, or a name or a label is malformed: bugs.
             #[must_use]
             pub fn new(registry: &prometheus::Registry) -> Self {
                 Self {
@@ -73,12 +73,12 @@ macro_rules! metrics {
     };
 }
 
-/// A kind of metric that [`metrics!`](crate::metrics!) can make.
+/// A type of metric that [`metrics!`](crate::metrics!) can create.
 pub trait Metric: Collector + Clone + 'static {
-    /// Makes one.
+    /// Creates a metric.
     ///
     /// # Errors
-    /// Its name or its labels are malformed.
+    /// The name or a label is malformed.
     fn make(opts: Opts, labels: &[&str], buckets: &[f64]) -> prometheus::Result<Self>;
 }
 
@@ -104,7 +104,7 @@ metric! {
     HistogramVec => |opts, labels, buckets| Self::new(HistogramOpts { common_opts: opts, buckets: buckets.to_vec() }, labels);
 }
 
-/// Makes a metric and registers it.
+/// Creates and registers a metric.
 ///
 /// # Panics
 /// See [`metrics!`](crate::metrics!).
@@ -124,7 +124,7 @@ pub fn register<M: Metric>(
     metric
 }
 
-/// Upper bounds of the seconds that answers take, with the service-level bounds 0.25 and 0.5 among them.
+/// Upper bounds of response times in seconds. 0.25 and 0.5 are bounds of service-level objectives.
 pub const LATENCY_SECONDS: [f64; 12] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0,
 ];

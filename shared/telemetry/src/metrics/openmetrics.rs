@@ -1,5 +1,5 @@
-//! Metrics in the text format of OpenMetrics 1.0, which has exemplars. There are no `_created` samples: Prometheus would take
-//! each for a series of its own. Source: <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
+//! Metrics in the text format of OpenMetrics 1.0, which has exemplars. There are no `_created` samples: Prometheus would store
+//! each as a series of its own. Source: <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
 
 use std::{
     fmt::{self, Write},
@@ -14,10 +14,10 @@ use super::exemplars::{Exemplar, Exemplars};
 /// The content type of this format.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Writes metrics, with the exemplars of those that have some.
+/// Encodes metrics with their exemplars.
 ///
 /// # Errors
-/// None: a text takes whatever is written to it.
+/// Never: writing to a string does not fail.
 pub fn encode(
     families: &[MetricFamily],
     exemplars: &[Arc<Exemplars>],
@@ -37,7 +37,7 @@ fn encode_family(
     exemplars: Option<&Exemplars>,
 ) -> fmt::Result {
     let kind = family.get_field_type();
-    // A counter's samples end in _total, its name does not.
+    // The samples of a counter end in _total, its name does not.
     let name = match kind {
         MetricType::COUNTER => family.name().trim_end_matches("_total"),
         _ => family.name(),
@@ -78,13 +78,13 @@ fn encode_histogram(
         .filter(|bucket| bucket.upper_bound().is_finite());
     let finite = finite.map(|bucket| (bound(bucket.upper_bound()), bucket.cumulative_count()));
     let last = ("+Inf".to_owned(), histogram.get_sample_count());
-    for (place, (bound, count)) in finite.chain([last]).enumerate() {
+    for (bucket, (bound, count)) in finite.chain([last]).enumerate() {
         write!(
             text,
             "{name}_bucket{} {count}",
             labels(metric, Some(&bound))
         )?;
-        let exemplar = exemplars.and_then(|all| all.of(|name| label(metric, name), place));
+        let exemplar = exemplars.and_then(|all| all.get(|name| label(metric, name), bucket));
         if let Some(exemplar) = exemplar {
             write_exemplar(text, &exemplar)?;
         }
@@ -117,7 +117,7 @@ fn type_name(kind: MetricType) -> &'static str {
     match kind {
         MetricType::COUNTER => "counter",
         MetricType::HISTOGRAM => "histogram",
-        // Summaries are not made here.
+        // There are no summaries.
         _ => "gauge",
     }
 }
@@ -127,7 +127,7 @@ fn label<'a>(metric: &'a Metric, name: &str) -> Option<&'a str> {
     found.map(LabelPair::value)
 }
 
-/// The labels in braces, with a bucket's upper bound if there is one; without labels there are no braces either.
+/// Returns the labels in braces, with the upper bound of a bucket if there is one; empty without labels.
 fn labels(metric: &Metric, bound: Option<&str>) -> String {
     let own = metric.get_label().iter();
     let own = own.map(|label| format!("{}=\"{}\"", label.name(), escaped(label.value())));
@@ -139,7 +139,7 @@ fn labels(metric: &Metric, bound: Option<&str>) -> String {
     format!("{{{}}}", all.join(","))
 }
 
-/// A bound as a floating point number, as the format demands: 1.0 and not 1.
+/// Formats a bound as a floating point number, as the format requires: 1.0 and not 1.
 fn bound(value: f64) -> String {
     format!("{value:?}")
 }
@@ -157,8 +157,8 @@ fn escaped(text: &str) -> String {
         .replace('"', "\\\"")
 }
 
-/// Returns true if a client prefers this format to Prometheus' own, which everybody else gets. Prometheus names those that it
-/// knows with their weights: <https://prometheus.io/docs/instrumenting/content_negotiation/>.
+/// Returns true if a client prefers this format to that of Prometheus, which is the default. Prometheus sends its formats with
+/// weights: <https://prometheus.io/docs/instrumenting/content_negotiation/>.
 pub fn is_preferred(accept: &str) -> bool {
     let weight_of = |wanted: &str| {
         let kinds = accept.split(',').filter_map(|kind| {
@@ -191,7 +191,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn the_text_is_that_of_the_specification() {
+    fn the_text_follows_the_specification() {
         let registry = Registry::new();
         let seconds: ExemplarHistogramVec = register(
             &registry,
@@ -209,9 +209,9 @@ mod tests {
             value,
             time: UNIX_EPOCH + Duration::from_millis(seconds),
         };
-        seconds.remember(&["/"], exemplar(0.6, 1000));
-        seconds.remember(&["/"], exemplar(0.75, 1500));
-        seconds.remember(&["/"], exemplar(2.0, 1750));
+        seconds.record_exemplar(&["/"], exemplar(0.6, 1000));
+        seconds.record_exemplar(&["/"], exemplar(0.75, 1500));
+        seconds.record_exemplar(&["/"], exemplar(2.0, 1750));
         votes.with_label_values(&["a\\b"]).inc_by(3);
         open.set(-2);
         let exemplars = [seconds.exemplars().clone()];
@@ -236,7 +236,7 @@ c -2
     }
 
     #[test]
-    fn clients_get_what_they_prefer() {
+    fn the_preferred_format_is_chosen() {
         let prometheus = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
         for yes in [
             prometheus,

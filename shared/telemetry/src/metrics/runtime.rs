@@ -1,21 +1,21 @@
-//! What the asynchronous runtime says of itself.
+//! Metrics of the tokio runtime.
 
 use std::time::Duration;
 
 use prometheus::{Counter, IntCounter, IntGauge};
 
 crate::metrics! {
-    /// What the asynchronous runtime of a process measures; services in one process share it.
+    /// Metrics of the tokio runtime of a process. Services in one process share it.
     pub struct RuntimeMetrics {
-        /// Threads that carry out the runtime's tasks.
+        /// Worker threads of the runtime.
         pub tokio_runtime_workers: IntGauge,
-        /// Tasks that have not ended.
+        /// Tasks that have not finished.
         pub tokio_runtime_alive_tasks: IntGauge,
-        /// Tasks that wait in the queue which all threads share: more than a few for long means that there are too few threads.
+        /// Tasks in the global queue of the runtime. More than a few for a long time mean that there are too few threads.
         pub tokio_runtime_queued_tasks: IntGauge,
-        /// Seconds that threads were busy, all together: as many a second as there are threads is all there is.
+        /// Busy time of all worker threads in seconds. The maximum rate is the number of threads.
         pub tokio_runtime_busy_seconds_total: Counter,
-        /// How often a thread went to sleep for want of work.
+        /// Number of times a worker thread parked for lack of work.
         pub tokio_runtime_parks_total: IntCounter,
     }
 }

@@ -1,4 +1,4 @@
-//! The metrics of one service, as they are scraped.
+//! The metrics of one service.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,13 +12,13 @@ use super::{
 };
 
 crate::metrics! {
-    /// What every service measures.
+    /// Metrics of every service.
     pub struct CommonMetrics {
-        /// 1 while the dependency answers its probe, 0 while it does not.
+        /// 1 if the last probe of the dependency succeeded, 0 if not.
         pub dependency_up: IntGaugeVec["dependency"],
-        /// When the dependency was last probed, in seconds since the Unix epoch.
+        /// Time of the last probe of the dependency, in seconds since the Unix epoch.
         pub dependency_probe_timestamp_seconds: GaugeVec["dependency"],
-        /// Always 1; the labels say what is running.
+        /// Always 1. The labels have the name, version and revision of the service.
         pub build_info: IntGaugeVec["service", "version", "revision"],
     }
 }
@@ -28,9 +28,9 @@ type Sampler = Box<dyn Fn() + Send>;
 /// The metrics of one service. Cloning is cheap; clones share them.
 #[derive(Clone)]
 pub struct ServiceMetrics {
-    /// Where they are registered.
+    /// The registry.
     pub registry: Registry,
-    /// What every service measures.
+    /// The metrics of every service.
     pub common: CommonMetrics,
     samplers: Arc<Mutex<Vec<Sampler>>>,
     prometheus: Arc<SharedExposition>,
@@ -39,10 +39,10 @@ pub struct ServiceMetrics {
 }
 
 impl ServiceMetrics {
-    /// The metrics that every service has. Called within the runtime that is measured.
+    /// Creates the metrics of every service. The metrics of the runtime are those of the current one.
     ///
     /// # Panics
-    /// Outside a runtime.
+    /// There is no current runtime.
     #[must_use]
     pub fn new(service: &str) -> Self {
         let registry = Registry::new();
@@ -56,7 +56,7 @@ impl ServiceMetrics {
             .register(Box::new(
                 prometheus::process_collector::ProcessCollector::for_self(),
             ))
-            .expect("the process' metrics are registered once");
+            .expect("the metrics of the process are registered once");
         let runtime = RuntimeMetrics::new(&registry);
         let metrics = Self {
             registry,
@@ -71,7 +71,7 @@ impl ServiceMetrics {
         metrics
     }
 
-    /// Has this called before each answer: for what is looked up and not counted.
+    /// Registers a function that is called before each scrape, for gauges that are sampled.
     pub fn on_scrape(&self, sample: impl Fn() + Send + 'static) {
         self.samplers
             .lock()
@@ -79,7 +79,7 @@ impl ServiceMetrics {
             .push(Box::new(sample));
     }
 
-    /// Shows the exemplars of these histograms, too, in the format that has such.
+    /// Adds the exemplars of these histograms to the OpenMetrics format.
     pub fn show_exemplars(&self, histograms: &ExemplarHistogramVec) {
         let mut exemplars = self
             .exemplars
@@ -88,7 +88,8 @@ impl ServiceMetrics {
         exemplars.push(histograms.exemplars().clone());
     }
 
-    /// All of them as text: as they are now, or as they were a moment ago where too many ask for them or leave them unread.
+    /// Returns the metrics as text. The text may be older if there are too many scrapes, or too many texts that clients have not
+    /// read.
     #[must_use]
     pub fn exposition(&self, format: Format) -> Exposition {
         let shared = match format {
@@ -102,7 +103,7 @@ impl ServiceMetrics {
         let samplers = self.samplers.lock().unwrap_or_else(PoisonError::into_inner);
         samplers.iter().for_each(|sample| sample());
         let families = self.registry.gather();
-        // Only metrics without samples and malformed names fail, and neither can be registered here.
+        // Encoding fails only for metrics without samples and malformed names, which cannot be registered.
         match format {
             Format::Prometheus => prometheus::TextEncoder::new()
                 .encode_to_string(&families)

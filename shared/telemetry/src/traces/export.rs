@@ -1,4 +1,4 @@
-//! The way to the collector: OTLP over HTTP.
+//! Export of spans to a collector, by OTLP over HTTP.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,8 +11,8 @@ use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig, Wit
 use tokio::runtime::Handle;
 use url::Url;
 
-pub fn exporter(endpoint: &Url, timeout: Duration) -> Result<SpanExporter, InvalidExporter> {
-    // A machine without certificates will do where none is wanted.
+pub fn build_exporter(endpoint: &Url, timeout: Duration) -> Result<SpanExporter, InvalidExporter> {
+    // Root certificates are loaded only for HTTPS.
     let client: Arc<dyn HttpClient> = if endpoint.scheme() == "https" {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
@@ -27,19 +27,19 @@ pub fn exporter(endpoint: &Url, timeout: Duration) -> Result<SpanExporter, Inval
         .with_http()
         .with_endpoint(endpoint.as_str())
         .with_timeout(timeout)
-        .with_http_client(OnRuntime { client, runtime });
+        .with_http_client(RuntimeHttpClient { client, runtime });
     Ok(exporter.build()?)
 }
 
-/// Sends on the runtime: spans are collected on a thread outside of it, on which hyper cannot work.
+/// Runs the HTTP client on the runtime: the batch exporter has a thread outside it, on which hyper does not work.
 #[derive(Debug)]
-struct OnRuntime {
+struct RuntimeHttpClient {
     client: Arc<dyn HttpClient>,
     runtime: Handle,
 }
 
 #[async_trait]
-impl HttpClient for OnRuntime {
+impl HttpClient for RuntimeHttpClient {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let client = self.client.clone();
         let sent = self
@@ -49,15 +49,15 @@ impl HttpClient for OnRuntime {
     }
 }
 
-/// Traces cannot be sent the way that the settings say.
+/// The exporter of traces cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidExporter {
-    /// There are no certificates on this machine to trust.
+    /// The machine has no root certificates.
     #[error(
-        "OTEL_EXPORTER_OTLP_ENDPOINT begins with https, and no certificates can be loaded here"
+        "OTEL_EXPORTER_OTLP_ENDPOINT begins with https, but the root certificates of this machine cannot be loaded"
     )]
     Certificates(#[from] std::io::Error),
-    /// Another of the variables that OpenTelemetry reads by itself.
-    #[error("traces cannot be sent")]
+    /// A variable that the OpenTelemetry library reads is invalid.
+    #[error("cannot create the exporter of traces")]
     Exporter(#[from] ExporterBuildError),
 }

@@ -1,7 +1,7 @@
-//! Traces, by OpenTelemetry: the way of a vote from the request through the queue to the commit, as one picture.
+//! OpenTelemetry traces: one trace follows a vote from the request through the queue to the commit.
 //!
-//! Off unless configured, and then nothing is made and nothing asked but whether it is on. Spans begin and end where work
-//! enters or leaves a service: [`http`](web) makes those of requests, [`queue`](queue) those of ballots.
+//! Traces are off by default; then no spans are created. Spans start and end at the boundaries of a service: `web` creates those of
+//! requests, `queue` those of ballots.
 
 mod export;
 mod sampler;
@@ -31,10 +31,10 @@ struct Tracing {
     tracer: SdkTracer,
 }
 
-/// Switches traces on, if the settings say so. Called within the runtime, which then sends them.
+/// Starts traces if an endpoint is configured. The current runtime sends them.
 ///
 /// # Errors
-/// They cannot be sent the way that the settings say.
+/// The exporter cannot be created.
 pub fn start(settings: &TraceSettings, service: &'static str) -> Result<(), InvalidExporter> {
     let Some(endpoint) = settings.endpoint() else {
         return Ok(());
@@ -46,26 +46,26 @@ pub fn start(settings: &TraceSettings, service: &'static str) -> Result<(), Inva
             KeyValue::new("service.instance.id", crate::instance_name()),
         ]);
     let provider = SdkTracerProvider::builder()
-        .with_batch_exporter(export::exporter(&endpoint, settings.timeout())?)
+        .with_batch_exporter(export::build_exporter(&endpoint, settings.timeout())?)
         .with_sampler(settings.sampler())
-        // As many as a batch may have ballots.
+        // A batch has one link per ballot.
         .with_max_links_per_span(u16::MAX.into())
         .with_resource(resource.build())
         .build();
     let tracer = provider.tracer(env!("CARGO_PKG_NAME"));
-    // Only a second call in one process fails: the first one's settings stand.
+    // Only a second call in one process fails: the first settings are kept.
     let _ = TRACING.set(Tracing { provider, tracer });
-    tracing::info!(%endpoint, "traces are sent");
+    tracing::info!(%endpoint, "traces enabled");
     Ok(())
 }
 
-/// What makes spans; `None`: traces are off.
+/// Returns the tracer, which creates spans; `None` if traces are off.
 #[must_use]
 pub fn tracer() -> Option<&'static SdkTracer> {
     TRACING.get().map(|tracing| &tracing.tracer)
 }
 
-/// Runs work within this context, if there is one, so that what it logs and traces belongs to the context's span.
+/// Runs work within this context, if there is one, so that its logs and spans belong to the span of the context.
 pub fn in_context<T>(
     context: Option<&Context>,
     work: impl Future<Output = T>,
@@ -76,7 +76,7 @@ pub fn in_context<T>(
     }
 }
 
-/// Ends the span of this context; of what failed, with the kind of the error and its description.
+/// Ends the span of this context. A failure is recorded with the type and the description of the error.
 pub fn end(context: &Context, failure: Option<(&'static str, String)>) {
     let span = context.span();
     if let Some((kind, description)) = failure {
@@ -86,15 +86,15 @@ pub fn end(context: &Context, failure: Option<(&'static str, String)>) {
     span.end();
 }
 
-/// Sends what has not been sent yet. Whoever does not want to wait for a collector that hangs may drop the future.
+/// Sends the remaining spans. The caller may drop the future to stop waiting for a collector that hangs.
 pub async fn flush() {
     let Some(tracing) = TRACING.get() else {
         return;
     };
-    let (ended, end) = oneshot::channel();
-    // On a thread of its own: the end of the runtime waits for those that are its own.
-    thread::spawn(move || ended.send(tracing.provider.force_flush()));
-    if let Ok(Err(error)) = end.await {
-        tracing::warn!(%error, "the last traces were not sent");
+    let (sender, flushed) = oneshot::channel();
+    // Not on a thread of the runtime, whose shutdown would wait for it.
+    thread::spawn(move || sender.send(tracing.provider.force_flush()));
+    if let Ok(Err(error)) = flushed.await {
+        tracing::warn!(%error, "cannot send the last traces");
     }
 }

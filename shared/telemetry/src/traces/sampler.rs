@@ -1,4 +1,4 @@
-//! The choice of spans that are sent.
+//! The sampler of spans.
 
 use opentelemetry::{
     Context, KeyValue,
@@ -6,8 +6,8 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, ShouldSample};
 
-/// Samples a span without a parent that links to a sampled span as a parent-based sampler samples one whose parent is
-/// sampled: a batch has no parent, but a link to the trace of each of its messages. Everything else is left to the sampler.
+/// A sampler that extends parent-based samplers to links: a span without a parent is sampled if one of its links is. A batch has no
+/// parent, but a link to the trace of each of its messages. Other spans are left to the inner sampler.
 #[derive(Clone, Debug)]
 pub struct LinkBased(pub Sampler);
 

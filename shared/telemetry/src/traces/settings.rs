@@ -1,5 +1,5 @@
-//! The standard variables of OpenTelemetry that decide whether and how traces are made. Those of its exporter and of its
-//! batches (`OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_BSP_…`) are read by its own library.
+//! The standard variables of OpenTelemetry that configure traces. Those of the exporter and of its
+//! batches (`OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_BSP_…`) are read by the library itself.
 //! Source: <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>.
 
 use std::time::Duration;
@@ -11,44 +11,45 @@ use url::Url;
 use super::sampler::LinkBased;
 use cli::whole_number;
 
-/// Whether and how to trace.
+/// The settings of traces.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Traces")]
 #[expect(
     clippy::struct_field_names,
-    reason = "the flags are called as the variables are, by their standard"
+    reason = "the flags have the names of the standard variables"
 )]
 pub struct TraceSettings {
-    /// Where to send traces by OTLP over HTTP, such as http://collector:4318; if not set, none are made
+    /// Endpoint for traces by OTLP over HTTP, such as http://collector:4318; if not set, there are no traces
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_parser = http_url)]
     otel_exporter_otlp_endpoint: Option<Url>,
 
-    /// The same with its whole path, such as http://collector:4318/v1/traces
+    /// The same with the full path, such as http://collector:4318/v1/traces
     #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", value_parser = http_url)]
     otel_exporter_otlp_traces_endpoint: Option<Url>,
 
-    /// How to send traces
+    /// Protocol of the endpoint
     #[arg(long, env = "OTEL_EXPORTER_OTLP_PROTOCOL", value_enum, default_value_t)]
     otel_exporter_otlp_protocol: OtlpProtocol,
 
-    /// How many milliseconds sending a batch of traces may take
+    /// Timeout of sending a batch of traces, in milliseconds
     #[arg(long, env = "OTEL_EXPORTER_OTLP_TIMEOUT", default_value = "10000", value_parser = whole_number(1..=u32::MAX))]
     otel_exporter_otlp_timeout: u32,
 
-    /// The name of this service in traces; if not set, that of the program
+    /// Name of this service in traces; if not set, that of the program
     #[arg(long, env = "OTEL_SERVICE_NAME")]
     otel_service_name: Option<String>,
 
-    /// Which requests to trace; parentbased: those that the client traces, and of others as many as the second half says
+    /// Sampler of requests. With parentbased, a request in a trace of the client follows its sampling decision; the second part of the
+    /// name applies to other requests
     #[arg(long, env = "OTEL_TRACES_SAMPLER", value_enum, default_value_t)]
     otel_traces_sampler: TracesSampler,
 
-    /// The share of requests to trace where the sampler is a ratio, from 0 to 1
-    #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", default_value = "1", value_parser = share)]
+    /// Ratio of sampled requests for the samplers with traceidratio, from 0 to 1
+    #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", default_value = "1", value_parser = ratio)]
     otel_traces_sampler_arg: f64,
 }
 
-/// The ways to send traces that are spoken here.
+/// The supported protocols.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum OtlpProtocol {
     #[default]
@@ -56,7 +57,7 @@ enum OtlpProtocol {
     HttpProtobuf,
 }
 
-/// The samplers that every OpenTelemetry library has.
+/// The samplers of the OpenTelemetry specification.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 #[value(rename_all = "snake_case")]
 enum TracesSampler {
@@ -74,10 +75,10 @@ enum TracesSampler {
 }
 
 impl TraceSettings {
-    /// Where traces go; `None`: nowhere.
+    /// Returns the endpoint for traces; `None` if traces are off.
     pub(super) fn endpoint(&self) -> Option<Url> {
-        let whole = self.otel_exporter_otlp_traces_endpoint.clone();
-        whole.or_else(|| {
+        let traces_endpoint = self.otel_exporter_otlp_traces_endpoint.clone();
+        traces_endpoint.or_else(|| {
             let mut base = self.otel_exporter_otlp_endpoint.clone()?;
             let path = format!("{}/v1/traces", base.path().trim_end_matches('/'));
             base.set_path(&path);
@@ -114,11 +115,11 @@ fn http_url(raw: &str) -> Result<Url, String> {
         .ok_or_else(|| "write http://HOST[:PORT] or https://HOST[:PORT]".into())
 }
 
-fn share(raw: &str) -> Result<f64, String> {
-    let share = raw.parse::<f64>().ok();
-    share
-        .filter(|share| (0.0..=1.0).contains(share))
-        .ok_or_else(|| "write a share from 0 to 1, such as 0.01".into())
+fn ratio(raw: &str) -> Result<f64, String> {
+    let ratio = raw.parse::<f64>().ok();
+    ratio
+        .filter(|ratio| (0.0..=1.0).contains(ratio))
+        .ok_or_else(|| "write a ratio from 0 to 1, such as 0.01".into())
 }
 
 #[cfg(test)]
@@ -147,26 +148,26 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_sent_unless_there_is_somewhere_to_send_it() {
+    fn without_an_endpoint_traces_are_off() {
         assert_eq!(endpoint(&["--otel-traces-sampler", "always_on"]), None);
     }
 
     #[test]
-    fn the_path_is_added_to_the_general_endpoint_and_not_to_that_of_traces() {
+    fn the_path_is_added_only_to_the_general_endpoint() {
         const BASE: &str = "--otel-exporter-otlp-endpoint";
-        const WHOLE: &str = "--otel-exporter-otlp-traces-endpoint";
+        const TRACES: &str = "--otel-exporter-otlp-traces-endpoint";
         for (flags, expected) in [
             (&[BASE, "http://c:4318"][..], "http://c:4318/v1/traces"),
             (&[BASE, "https://c/otlp/"], "https://c/otlp/v1/traces"),
-            (&[WHOLE, "http://c:1/x"], "http://c:1/x"),
-            (&[BASE, "http://b", WHOLE, "http://c/x"], "http://c/x"),
+            (&[TRACES, "http://c:1/x"], "http://c:1/x"),
+            (&[BASE, "http://b", TRACES, "http://c/x"], "http://c/x"),
         ] {
             assert_eq!(endpoint(flags).as_deref(), Some(expected));
         }
     }
 
     #[test]
-    fn what_cannot_be_done_is_refused() {
+    fn unsupported_values_are_rejected() {
         for (flag, value, allowed) in [
             (
                 "--otel-exporter-otlp-endpoint",
@@ -179,8 +180,8 @@ mod tests {
             ("--otel-traces-sampler-arg", "2", "from 0 to 1"),
             ("--otel-traces-sampler-arg", "NaN", "from 0 to 1"),
         ] {
-            let refused = settings(&[flag, value]).unwrap_err();
-            assert!(refused.contains(allowed), "{refused}");
+            let error = settings(&[flag, value]).unwrap_err();
+            assert!(error.contains(allowed), "{error}");
         }
     }
 }
