@@ -3,22 +3,22 @@
 
 use libfuzzer_sys::fuzz_target;
 use poll::{ballot::BallotId, Poll, Schedule};
-use queue::Delivery;
+use queue::StreamEntry;
 
 fuzz_target!(|payload: &str| {
     let id = BallotId { ms: 1, seq: 0 };
-    let Ok(delivery) = Delivery::from_payload(id, payload) else {
+    let Ok(entry) = StreamEntry::from_payload(id, payload) else {
         return;
     };
-    let payload = delivery.payload();
-    let again = Delivery::from_payload(id, &payload).map(|again| again.payload());
+    let payload = entry.payload();
+    let again = StreamEntry::from_payload(id, &payload).map(|again| again.payload());
     assert_eq!(again.ok(), Some(payload), "a replay is the same");
     let poll = Poll {
         question: String::new(),
         options: "a=Cats,b=Dogs".parse().expect("it is a list of options"),
         schedule: Schedule::always(),
     };
-    if let Ok(cast) = delivery.parse(&poll) {
+    if let Ok(cast) = entry.parse(&poll) {
         assert!(["a", "b"].contains(&cast.ballot.choice.as_str()));
     }
 });
