@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use poll::{ballot::BallotId, Poll, Schedule};
+use poll::{Poll, Schedule, ballot::BallotId};
 use queue::StreamEntry;
 
 fuzz_target!(|payload: &str| {
