@@ -497,7 +497,8 @@ async fn one_address_cannot_use_all_connections() {
     let response = RawClient::exchange(&app.vote, request).await;
     assert_eq!(status(&response), 503, "{response}");
     assert!(
-        response.contains("20 connections open already") && response.contains("retry-after: 5\r\n"),
+        response.contains("20 open connections, which is the limit")
+            && response.contains("retry-after: 5\r\n"),
         "{response}"
     );
     let vote = client_with_other_address()
@@ -573,7 +574,7 @@ async fn the_limit_per_address_applies_to_clients_behind_a_proxy() {
             .text()
             .await
             .unwrap()
-            .contains("3 connections open already")
+            .contains("3 open connections, which is the limit")
     );
     let probe = ask("198.51.100.1", format!("{}/ready", app.result)).await;
     assert_eq!(

@@ -170,7 +170,7 @@ async fn the_result_can_be_downloaded(storage: Storage) {
     assert_eq!(status, 400);
     assert_eq!(
         problem["detail"],
-        "The parameter bom may be given once, and is 0 or 1."
+        "The parameter bom must be 0 or 1 and may be given only once."
     );
     let counted = |timeline: &Value| -> u64 {
         let steps = timeline["steps"].as_array().map(Vec::as_slice);

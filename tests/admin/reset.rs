@@ -83,7 +83,7 @@ async fn a_reset_requires_the_question_as_confirmation(storage: Storage) {
         .unwrap();
     let no_terminal = stderr_of(&mut admin(&storage, &["reset"], &[]));
     assert!(
-        no_terminal.contains("there is no terminal; give --confirm")
+        no_terminal.contains("confirmation needs a terminal; give --confirm")
             && no_terminal.contains("\"Cats or Dogs?\""),
         "{no_terminal}"
     );

@@ -56,7 +56,7 @@ pub enum Command {
     /// Delete all votes and dead letters, for a new poll or a new round
     ///
     /// Asks for the poll's question first. Waits until every ballot accepted so far is counted, so that none of them is
-    /// counted after the reset. Votes cast during the reset count for the new round. Browsers still show their last choice
+    /// counted after the reset. Votes cast during the reset count for the new round. Browsers still remember their last choice
     /// until they vote again.
     Reset(reset::Settings),
 }
