@@ -92,7 +92,7 @@ pub async fn flush() {
         return;
     };
     let (sender, flushed) = oneshot::channel();
-    // A separate thread, because the shutdown of the runtime would wait for a thread of its own.
+    // A separate thread, because the shutdown of the runtime would wait for a blocking task of the runtime.
     thread::spawn(move || sender.send(tracing.provider.force_flush()));
     if let Ok(Err(error)) = flushed.await {
         tracing::warn!(%error, "sending the last traces failed");
