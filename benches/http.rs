@@ -1,12 +1,12 @@
 //! HTTP requests, each on a connection of its own, to inspect a service from outside.
 
-use std::{
-    io::{Read, Write},
-    net::{SocketAddr, TcpStream},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
+use local_servers::block_on;
+use tokio::time::timeout;
+
+use crate::client::Connection;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -32,20 +32,13 @@ pub fn post_vote(address: SocketAddr, key: &str) -> anyhow::Result<String> {
 }
 
 fn send(address: SocketAddr, request: &str) -> anyhow::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.write_all(request.as_bytes())?;
-    let mut response = String::new();
-    stream.read_to_string(&mut response)?;
-    let (head, body) = response
-        .split_once("\r\n\r\n")
-        .context("the response has no complete head")?;
-    ensure!(
-        head.starts_with("HTTP/1.1 200"),
-        "the response is {:?}",
-        head.lines().next()
-    );
-    Ok(body.to_owned())
+    let exchange = async {
+        let mut connection = Connection::open(address).await?;
+        let response = connection.exchange(request.as_bytes()).await?;
+        ensure!(response.status == 200, "the status is {}", response.status);
+        Ok(String::from_utf8(connection.body().to_vec())?)
+    };
+    block_on(async { timeout(TIMEOUT, exchange).await? })
 }
 
 /// The sum of all samples of a metric whose line contains the label.

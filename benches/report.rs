@@ -3,9 +3,10 @@
 use std::{fmt, fs};
 
 use anyhow::Context;
+use local_servers::folders;
 use serde::Serialize;
 
-use crate::{rounds::Spread, scenarios::Scale, service};
+use crate::{rounds::Spread, scenarios::Scale};
 
 /// The figures of one scenario.
 #[derive(Debug, Serialize)]
@@ -115,7 +116,7 @@ impl Report {
 
     /// Writes `target/bench/SCENARIO.json`.
     pub fn save(&self) -> anyhow::Result<()> {
-        let folder = service::target()?.join("bench");
+        let folder = folders::target().join("bench");
         let file = folder.join(format!("{}.json", self.scenario));
         let json = serde_json::to_vec_pretty(self)?;
         fs::create_dir_all(&folder)

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::OnceLock,
@@ -11,21 +11,12 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
+use local_servers::{folders, free_port};
 use tempfile::TempDir;
 
 use crate::{http, limit};
 
 const START_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The folder `target`, in which this program is.
-pub fn target() -> anyhow::Result<PathBuf> {
-    let this = std::env::current_exe()?;
-    let folder = this
-        .ancestors()
-        .nth(3)
-        .context("this program is not in target")?;
-    Ok(folder.to_owned())
-}
 
 static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
 
@@ -44,18 +35,12 @@ pub fn build() -> anyhow::Result<PathBuf> {
             "--bins",
             "--target-dir",
         ])
-        .arg(target()?)
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .arg(folders::target())
+        .current_dir(folders::root())
         .status()
         .context("cargo cannot be run")?;
     ensure!(status.success(), "the services cannot be built");
-    Ok(target()?.join("release"))
-}
-
-/// A free port.
-pub fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    Ok(listener.local_addr()?.port())
+    Ok(folders::target().join("release"))
 }
 
 /// A running service. It is killed when this value is dropped.
@@ -87,7 +72,7 @@ impl Service {
 
     fn run(mut command: Command, name: &str, ready: &str) -> anyhow::Result<Self> {
         let folder = TempDir::new()?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let log = File::create(log(folder.path()))?;
         let began = Instant::now();
         let child = command

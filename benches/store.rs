@@ -5,20 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use local_servers::block_on;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use store::{Store, StoreConfig};
 
 /// The batch size of a worker.
 const BATCH: u64 = 1000;
-
-/// Runs a future to completion.
-pub fn block_on<T>(work: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime can be built");
-    runtime.block_on(work)
-}
 
 /// A database with the tables of the store.
 pub struct Votes {
@@ -59,7 +51,7 @@ impl Votes {
         self.execute("TRUNCATE votes, dead_letters; CHECKPOINT")
     }
 
-    /// Whether the running tally equals the counted votes.
+    /// Returns true if the running tally equals the counted votes.
     pub fn tally_matches_votes(&self) -> anyhow::Result<bool> {
         let differences = self.number(
             "SELECT count(*) FROM (SELECT vote, count(*) FROM votes GROUP BY vote) AS counted (option, votes)

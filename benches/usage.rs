@@ -7,7 +7,7 @@ use anyhow::Context;
 /// The unit of CPU times in `/proc`: a hundredth of a second (`USER_HZ`).
 const TICK: Duration = Duration::from_millis(10);
 
-/// The CPU time of its threads so far.
+/// Returns the CPU time of a process so far.
 pub fn cpu(process: u32) -> anyhow::Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The name in parentheses may contain spaces.
@@ -21,12 +21,12 @@ pub fn cpu(process: u32) -> anyhow::Result<Duration> {
     Ok(TICK * ticks)
 }
 
-/// Its resident memory, in bytes.
+/// Returns the resident memory of a process, in bytes.
 pub fn memory(process: u32) -> anyhow::Result<f64> {
     status(process, "VmRSS:")
 }
 
-/// Its peak resident memory, in bytes.
+/// Returns the peak resident memory of a process, in bytes.
 pub fn peak_memory(process: u32) -> anyhow::Result<f64> {
     status(process, "VmHWM:")
 }

@@ -11,6 +11,8 @@ pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
     filled: usize,
+    /// Offset of the body of the last response.
+    body: usize,
 }
 
 /// The head of a response.
@@ -18,7 +20,7 @@ pub struct Response {
     pub status: u16,
     /// The name and value at the beginning of `Set-Cookie`.
     pub cookie: Option<Vec<u8>>,
-    /// Whether the server closes the connection after this response.
+    /// True if the server closes the connection after this response.
     pub closes: bool,
 }
 
@@ -36,6 +38,7 @@ impl Connection {
             stream,
             buffer: vec![0; 16 * 1024],
             filled: 0,
+            body: 0,
         })
     }
 
@@ -46,7 +49,8 @@ impl Connection {
         loop {
             self.read_more().await?;
             if let Some((response, body, length)) = parse_head(&self.buffer[..self.filled])? {
-                self.read_body(body, &length).await?;
+                self.body = body;
+                self.read_body(&length).await?;
                 return Ok(response);
             }
         }
@@ -74,11 +78,16 @@ impl Connection {
         Ok(())
     }
 
-    async fn read_body(&mut self, body: usize, length: &BodyLength) -> io::Result<()> {
+    /// The body of the last response, as it was sent: chunks are not decoded.
+    pub fn body(&self) -> &[u8] {
+        &self.buffer[self.body..self.filled]
+    }
+
+    async fn read_body(&mut self, length: &BodyLength) -> io::Result<()> {
         loop {
             let is_complete = match length {
-                BodyLength::Known(bytes) => self.filled >= body + bytes,
-                BodyLength::Chunked => self.buffer[body..self.filled].ends_with(b"0\r\n\r\n"),
+                BodyLength::Known(bytes) => self.filled >= self.body + bytes,
+                BodyLength::Chunked => self.body().ends_with(b"0\r\n\r\n"),
             };
             if is_complete {
                 return Ok(());

@@ -2,6 +2,7 @@
 //! little CPU, so that the rest of the machine is left to what is measured.
 
 mod connection;
+mod events;
 mod requests;
 mod steady;
 mod viewers;
@@ -15,6 +16,8 @@ use std::{
 use anyhow::{Context, ensure};
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+pub use connection::Connection;
 
 /// The argument that runs this program as the clients.
 pub const ROLE: &str = "client";
@@ -46,9 +49,9 @@ pub struct Requests {
 pub enum RequestKind {
     /// A vote by the page's form.
     Vote {
-        /// Whether the request accepts a compressed response, as browsers do.
+        /// True if the request accepts a compressed response, as browsers do.
         gzip: bool,
-        /// Whether every second vote changes the vote of the voter before.
+        /// True if every second vote changes the vote of the voter before.
         repeat: bool,
     },
     /// `GET` of this path.

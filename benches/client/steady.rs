@@ -16,11 +16,8 @@ use tokio::{
 };
 
 use super::{
-    DeliveryStats, Steady, announce_ready,
-    connection::{Connection, read},
-    latencies, percentile, record,
-    requests::vote,
-    viewers::total,
+    DeliveryStats, Steady, announce_ready, connection::Connection, events::EventStream, latencies,
+    percentile, record, requests::vote,
 };
 
 /// Time limit until the last vote is visible.
@@ -116,21 +113,10 @@ async fn vote_on_schedule(mut connection: Connection, shared: Rc<Shared>) {
 }
 
 async fn view(address: SocketAddr, totals: Totals) -> anyhow::Result<()> {
-    let connection = Connection::open(address).await?;
-    let request = format!("GET /events HTTP/1.1\r\nhost: {address}\r\n\r\n");
-    connection.send(request.as_bytes()).await?;
-    let stream = connection.into_stream();
-    let mut buffer = [0; 4096];
-    let mut rest = Vec::new();
+    let mut events = EventStream::open(address).await?;
     loop {
-        let count = read(&stream, &mut buffer).await?;
-        rest.extend_from_slice(&buffer[..count]);
-        while let Some(end) = rest.windows(2).position(|two| two == b"\n\n") {
-            let event: Vec<_> = rest.drain(..end + 2).collect();
-            if let Some(total) = total(&event) {
-                totals.borrow_mut().push((Instant::now(), total));
-            }
-        }
+        let record = |now, total| totals.borrow_mut().push((now, total));
+        events.read(record).await?;
     }
 }
 

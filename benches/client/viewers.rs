@@ -1,6 +1,6 @@
 //! Viewers of the live result, and the time between the first and the last of them to receive an event.
 
-use std::{cell::RefCell, collections::BTreeMap, net::SocketAddr, rc::Rc};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use tokio::{
     task::{JoinSet, LocalSet, spawn_local},
@@ -8,9 +8,7 @@ use tokio::{
 };
 
 use super::{
-    FanOutStats, Viewers, announce_ready,
-    connection::{Connection, read},
-    latencies, percentile, record,
+    FanOutStats, Viewers, announce_ready, events::EventStream, latencies, percentile, record,
 };
 
 /// Concurrent connection attempts: more would overflow the service's listen backlog.
@@ -41,7 +39,7 @@ async fn watch(task: Viewers, events: Events) -> anyhow::Result<FanOutStats> {
         {
             viewers.push(open??);
         }
-        connecting.spawn_local(connect(task.address));
+        connecting.spawn_local(EventStream::open(task.address));
     }
     while let Some(open) = connecting.join_next().await {
         viewers.push(open??);
@@ -71,43 +69,18 @@ async fn watch(task: Viewers, events: Events) -> anyhow::Result<FanOutStats> {
     })
 }
 
-async fn connect(address: SocketAddr) -> std::io::Result<Connection> {
-    let connection = Connection::open(address).await?;
-    let request =
-        format!("GET /events HTTP/1.1\r\nhost: {address}\r\naccept: text/event-stream\r\n\r\n");
-    connection.send(request.as_bytes()).await?;
-    Ok(connection)
-}
-
-async fn listen(viewer: Connection, events: Events) {
-    let stream = viewer.into_stream();
-    let mut buffer = [0; 4096];
-    let mut rest = Vec::new();
-    while let Ok(count) = read(&stream, &mut buffer).await {
-        rest.extend_from_slice(&buffer[..count]);
-        let now = Instant::now();
-        while let Some(end) = rest.windows(2).position(|two| two == b"\n\n") {
-            let event: Vec<_> = rest.drain(..end + 2).collect();
-            if let Some(total) = total(&event) {
-                let mut events = events.borrow_mut();
-                let arrivals = events.entry(total).or_insert(Arrivals {
-                    first: now,
-                    last: now,
-                    viewers: 0,
-                });
-                arrivals.last = now;
-                arrivals.viewers += 1;
-            }
-        }
-    }
-}
-
-/// The total of votes in an event.
-pub fn total(event: &[u8]) -> Option<u64> {
-    let event = std::str::from_utf8(event).ok()?;
-    let after = event.split_once("\"total\":")?.1;
-    let end = after.find(|other: char| !other.is_ascii_digit())?;
-    after[..end].parse().ok()
+async fn listen(mut viewer: EventStream, events: Events) {
+    let mut record = |now, total| {
+        let mut events = events.borrow_mut();
+        let arrivals = events.entry(total).or_insert(Arrivals {
+            first: now,
+            last: now,
+            viewers: 0,
+        });
+        arrivals.last = now;
+        arrivals.viewers += 1;
+    };
+    while viewer.read(&mut record).await.is_ok() {}
 }
 
 fn raise_nofile_limit() {

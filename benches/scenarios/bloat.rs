@@ -32,9 +32,9 @@ enum Rows {
 
 pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
     let (redis, postgres) = (Redis::start()?, Postgres::start()?);
-    let voters = scale.of(500_000, 20_000);
+    let voter_count = scale.of(500_000, 20_000);
     let votes = Votes::prepare(postgres.database("any_order")?)?;
-    let any_order = |round| backlog::shuffled(voters, round);
+    let any_order = |round| backlog::shuffled(voter_count, round);
     let target = Target::AtMost(1.5);
     let (speeds, bloat) = repeat(&redis, &votes, scale.of(10, 3), any_order)?;
     bloat.report_to(report, "in any order", target);
@@ -61,7 +61,7 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
     // The worst case: each batch changes all votes of a page, which has room for a tenth of them. It takes less than the
     // minute between two autovacuum runs.
     let votes = Votes::prepare(postgres.database("same_order")?)?;
-    let same_order = |_| (0..voters).collect();
+    let same_order = |_| (0..voter_count).collect();
     let (_, bloat) = repeat(&redis, &votes, scale.of(4, 2), same_order)?;
     bloat.report_to(report, "in the same order", Target::None);
     Ok(())

@@ -1,15 +1,15 @@
 //! Votes by the page's form into the embedded database, each on the disk before its response.
 
 use anyhow::ensure;
+use local_servers::block_on;
 use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
 
-use super::Scale;
+use super::{NEW_AND_CHANGED_VOTES, Scale, requests};
 use crate::{
-    client::{RequestKind, RequestStats, Requests, Task, run_task},
+    client::{RequestStats, run_task},
     report::{Report, Target},
     service::Service,
-    store::block_on,
 };
 
 pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
@@ -24,16 +24,12 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
         let mut rounds = Vec::new();
         for _ in 0..scale.rounds() {
             let before = count_ballots(&url)?;
-            let stats: RequestStats = run_task(&Task::Requests(Requests {
-                address: vote.address,
-                kind: RequestKind::Vote {
-                    gzip: false,
-                    repeat: true,
-                },
+            let stats: RequestStats = run_task(&requests(
+                scale,
+                vote.address,
+                NEW_AND_CHANGED_VOTES,
                 connections,
-                warm_up: scale.warm_up(),
-                duration: scale.duration(),
-            }))?;
+            ))?;
             let queued = count_ballots(&url)? - before;
             ensure!(stats.failed == 0, "{} votes were rejected", stats.failed);
             ensure!(

@@ -7,9 +7,9 @@ use std::{
 
 use anyhow::ensure;
 
-use super::Scale;
+use super::{NEW_VOTES, Scale};
 use crate::{
-    client::{DeliveryStats, RequestKind, RequestStats, Requests, Steady, Task, run_task},
+    client::{DeliveryStats, RequestStats, Requests, Steady, Task, run_task},
     report::{Report, Target},
     servers::{Postgres, Redis},
     service::Service,
@@ -35,10 +35,7 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
         let began = Instant::now();
         let stats: RequestStats = run_task(&Task::Requests(Requests {
             address: vote.address,
-            kind: RequestKind::Vote {
-                gzip: false,
-                repeat: false,
-            },
+            kind: NEW_VOTES,
             connections: CONNECTIONS,
             warm_up: Duration::ZERO,
             duration: scale.duration(),

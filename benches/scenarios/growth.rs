@@ -1,11 +1,12 @@
 //! The cost of a vote by the number of stored votes and by the length of the queue.
 
 use super::{
-    Scale,
+    NEW_VOTES, Scale,
     backlog::{self, Drained},
+    requests,
 };
 use crate::{
-    client::{RequestKind, RequestStats, Requests, Task, run_task},
+    client::{RequestStats, run_task},
     report::{Report, Target},
     rounds::Spread,
     servers::{LARGE_TABLE_SETTINGS, Postgres, Redis},
@@ -43,7 +44,7 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
 }
 
 fn prepare() -> anyhow::Result<(Postgres, Votes)> {
-    let postgres = Postgres::start_with(&LARGE_TABLE_SETTINGS)?;
+    let postgres = Postgres::start_with(LARGE_TABLE_SETTINGS)?;
     let votes = Votes::prepare(postgres.database("rows")?)?;
     Ok((postgres, votes))
 }
@@ -154,26 +155,21 @@ fn backlogs(scale: Scale, report: &mut Report, redis: &Redis) -> anyhow::Result<
     let postgres = Postgres::start()?;
     let votes = Votes::prepare(postgres.database("backlogs")?)?;
     let vote = Service::start("vote", &[("QUEUE_URL", &redis.url)])?;
-    let voters = scale.of(100_000, 5_000);
-    votes.fill(0, voters)?;
+    let voter_count = scale.of(100_000, 5_000);
+    votes.fill(0, voter_count)?;
     let (mut accepted, mut stored) = (Vec::new(), Vec::new());
     for (times, round) in [(1, 1), (10, 2), (100, 3)] {
-        let waiting = times * voters;
-        backlog::fill(redis, (0..waiting).map(|number| number % voters), round)?;
-        let stats: RequestStats = run_task(&Task::Requests(Requests {
-            address: vote.address,
-            kind: RequestKind::Vote {
-                gzip: false,
-                repeat: false,
-            },
-            connections: 64,
-            warm_up: scale.warm_up(),
-            duration: scale.duration(),
-        }))?;
+        let waiting = times * voter_count;
+        backlog::fill(
+            redis,
+            (0..waiting).map(|number| number % voter_count),
+            round,
+        )?;
+        let stats: RequestStats = run_task(&requests(scale, vote.address, NEW_VOTES, 64))?;
         let what = format!("votes accepted, {waiting} waiting before");
         report.value(what, "/s", &[stats.per_second], Target::None);
         accepted.push(1.0 / stats.per_second);
-        let Drained { per_second, .. } = backlog::drain(redis, &votes, voters, 1)?;
+        let Drained { per_second, .. } = backlog::drain(redis, &votes, voter_count, 1)?;
         let what = format!("repeat voters stored, {waiting} waiting before");
         report.value(what, "/s", &[per_second], Target::None);
         stored.push(1.0 / per_second);

@@ -13,7 +13,10 @@ mod worker;
 
 use std::{net::SocketAddr, time::Duration};
 
-use crate::report::Report;
+use crate::{
+    client::{RequestKind, Requests, Task},
+    report::Report,
+};
 
 /// A function that measures one stage.
 type Scenario = fn(Scale, &mut Report) -> anyhow::Result<()>;
@@ -61,6 +64,29 @@ impl Scale {
         Duration::from_millis(self.of(3000, 500))
     }
 }
+
+/// Requests by this number of connections, with the durations of the scale.
+fn requests(scale: Scale, address: SocketAddr, kind: RequestKind, connections: usize) -> Task {
+    Task::Requests(Requests {
+        address,
+        kind,
+        connections,
+        warm_up: scale.warm_up(),
+        duration: scale.duration(),
+    })
+}
+
+/// Votes of new voters, without compression.
+const NEW_VOTES: RequestKind = RequestKind::Vote {
+    gzip: false,
+    repeat: false,
+};
+
+/// Votes of new voters, each followed by a changed vote of the same voter, without compression.
+const NEW_AND_CHANGED_VOTES: RequestKind = RequestKind::Vote {
+    gzip: false,
+    repeat: true,
+};
 
 /// Bytes in MB.
 fn megabytes(bytes: f64) -> f64 {

@@ -2,9 +2,9 @@
 
 use anyhow::Context;
 
-use super::Scale;
+use super::{NEW_AND_CHANGED_VOTES, Scale, requests};
 use crate::{
-    client::{RequestKind, RequestStats, Requests, Task, run_task},
+    client::{RequestStats, run_task},
     report::{Report, Target},
     servers::Redis,
     service::Service,
@@ -20,16 +20,12 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
         let (mut theirs, mut ours) = (Vec::new(), Vec::new());
         for _ in 0..scale.rounds() {
             for (address, rounds) in [(original, &mut theirs), (vote.address, &mut ours)] {
-                rounds.push(run_task::<RequestStats>(&Task::Requests(Requests {
+                rounds.push(run_task::<RequestStats>(&requests(
+                    scale,
                     address,
-                    kind: RequestKind::Vote {
-                        gzip: false,
-                        repeat: true,
-                    },
+                    NEW_AND_CHANGED_VOTES,
                     connections,
-                    warm_up: scale.warm_up(),
-                    duration: scale.duration(),
-                }))?);
+                ))?);
             }
         }
         let of = |rounds: &[RequestStats], figure: fn(&RequestStats) -> f64| {

@@ -7,11 +7,9 @@ use std::{
 
 use anyhow::ensure;
 
-use super::Scale;
+use super::{Scale, requests};
 use crate::{
-    client::{
-        FanOutStats, RequestKind, RequestStats, Requests, Task, Viewers, run_task, run_task_with,
-    },
+    client::{FanOutStats, RequestKind, RequestStats, Task, Viewers, run_task, run_task_with},
     http, limit,
     report::{Report, Target},
     servers::Postgres,
@@ -40,19 +38,18 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
     let result = Service::start("result", &[("DATABASE_URL", &votes.url)])?;
     for (path, what) in [("/", "page"), ("/api/tally", "tally as JSON")] {
         let limit = Service::limit(&limit::Task::Page(http::get(result.address, path)?.len()))?;
-        let requests = |service: &Service, path: &str| {
-            Task::Requests(Requests {
-                address: service.address,
-                kind: RequestKind::Get(path.to_owned()),
-                connections: 64,
-                warm_up: scale.warm_up(),
-                duration: scale.duration(),
-            })
+        let task = |service: &Service, path: &str| {
+            requests(
+                scale,
+                service.address,
+                RequestKind::Get(path.to_owned()),
+                64,
+            )
         };
         let (mut limits, mut rates) = (Vec::new(), Vec::new());
         for _ in 0..scale.rounds() {
-            limits.push(run_task::<RequestStats>(&requests(&limit, "/"))?.per_second);
-            let round: RequestStats = run_task(&requests(&result, path))?;
+            limits.push(run_task::<RequestStats>(&task(&limit, "/"))?.per_second);
+            let round: RequestStats = run_task(&task(&result, path))?;
             ensure!(
                 round.failed == 0,
                 "{} requests of {path} failed",

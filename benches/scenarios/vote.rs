@@ -4,9 +4,9 @@
 use anyhow::ensure;
 use redis::Commands;
 
-use super::{Scale, megabytes};
+use super::{Scale, megabytes, requests};
 use crate::{
-    client::{RequestKind, RequestStats, Requests, Task, run_task},
+    client::{RequestKind, RequestStats, run_task},
     http, limit,
     report::{Report, Target},
     servers::Redis,
@@ -29,21 +29,20 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
         &[(1, false), (64, false), (256, false), (64, true)]
     };
     for &(connections, gzip) in cases {
-        let requests = |service: &Service| {
-            Task::Requests(Requests {
-                address: service.address,
-                kind: RequestKind::Vote { gzip, repeat: true },
+        let task = |service: &Service| {
+            requests(
+                scale,
+                service.address,
+                RequestKind::Vote { gzip, repeat: true },
                 connections,
-                warm_up: scale.warm_up(),
-                duration: scale.duration(),
-            })
+            )
         };
         let (mut limits, mut entries, mut votes) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..scale.rounds() {
-            limits.push(run_task::<RequestStats>(&requests(&limit))?);
-            entries.push(run_task::<RequestStats>(&requests(&entry))?.per_second);
+            limits.push(run_task::<RequestStats>(&task(&limit))?);
+            entries.push(run_task::<RequestStats>(&task(&entry))?.per_second);
             let _: () = redis.connect()?.del(&[STREAM, "limit"])?;
-            let stats = run_task::<RequestStats>(&requests(&vote))?;
+            let stats = run_task::<RequestStats>(&task(&vote))?;
             let queued: u64 = redis.connect()?.xlen(STREAM)?;
             ensure!(stats.failed == 0, "{} votes were rejected", stats.failed);
             ensure!(

@@ -10,8 +10,8 @@ use crate::{
     harness::{
         app::App,
         browser::{browser_permit, chromium},
-        eventually, free_port,
-        server::{Server, find_program},
+        eventually, find_program, free_port,
+        server::Server,
         skip::or_skip,
         viewer::{get_json, wait_for_votes},
     },

@@ -3,9 +3,10 @@
 use std::process::Command;
 
 use crate::harness::{
+    container::docker,
     eventually, folders,
     skip::or_skip,
-    stack::{Stack, docker, text},
+    stack::{Stack, text},
     viewer::wait_for_votes,
     voter::Voter,
 };

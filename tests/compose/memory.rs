@@ -13,9 +13,10 @@ use tokio::{
 
 use super::inspect;
 use crate::harness::{
+    container::docker,
     eventually,
     skip::or_skip,
-    stack::{docker, images, stack_config},
+    stack::{images, stack_config},
     voter::client,
 };
 

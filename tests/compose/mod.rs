@@ -21,9 +21,10 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::harness::{
+    container::docker,
     eventually,
     skip::or_skip,
-    stack::{REVISION, Stack, docker, dockerfile_images, images, text, uses_dockerfile_images},
+    stack::{REVISION, Stack, dockerfile_images, images, text, uses_dockerfile_images},
     viewer::{get, tally, votes, wait_for_votes},
     voter::{Voter, client},
 };

@@ -5,11 +5,7 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 use serde_json::Value;
 
 use crate::harness::{
-    collector::Collector,
-    eventually,
-    skip::or_skip,
-    stack::{Stack, docker},
-    voter::Voter,
+    collector::Collector, container::docker, eventually, skip::or_skip, stack::Stack, voter::Voter,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

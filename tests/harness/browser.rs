@@ -15,10 +15,7 @@ use thirtyfour::{
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{
-    TIMEOUT, eventually_every, folders, free_port,
-    server::{Server, find_program},
-};
+use super::{TIMEOUT, eventually_every, find_program, folders, free_port, server::Server};
 
 /// The interval of polls of a browser: each takes CPU time that the page could use.
 const POLL_INTERVAL: Duration = Duration::from_millis(60);

@@ -6,13 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use local_servers::redis as local;
 use redis::Value;
 
-use super::{
-    TIMEOUT, free_port,
-    redis::RedisServer,
-    server::{Server, find_program},
-};
+use super::{TIMEOUT, free_port, redis::RedisServer, server::Server};
 
 /// The time without a sign of life after which the other nodes replace a node, in milliseconds.
 const NODE_TIMEOUT: &str = "1000";
@@ -164,29 +161,13 @@ fn start_node() -> Result<(RedisServer, u16), String> {
 
 /// Starts a local process: nodes in containers would announce addresses that are unreachable from here.
 fn start_process(more: &[&str]) -> Result<RedisServer, String> {
-    let program = find_program("redis-server", &[]).ok_or("redis-server is not installed")?;
     let port = free_port();
-    let server = Server::process(
-        "redis",
-        |_, _| Ok(()),
-        |folder| {
-            let (program, folder) = (program.display().to_string(), folder.display().to_string());
-            let port = port.to_string();
-            let options = [
-                &*program,
-                "--bind",
-                "127.0.0.1",
-                "--dir",
-                &folder,
-                "--port",
-                &port,
-            ];
-            let words = options.iter().chain(&FLAGS).chain(more);
-            words.map(|word| (*word).to_owned()).collect()
-        },
-    )?;
+    let listen = ["--port", &port.to_string()];
+    let flags = listen.iter().chain(&FLAGS).chain(more);
+    let flags = flags.map(|word| (*word).to_owned()).collect();
+    let server = local::start(&[], |_, _| Ok(()), |_| flags)?;
     Ok(RedisServer {
-        url: format!("redis://127.0.0.1:{port}"),
-        server,
+        url: local::url(port),
+        server: Server::Process(server),
     })
 }

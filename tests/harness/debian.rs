@@ -8,7 +8,7 @@ use std::{
 
 use testcontainers::{GenericImage, ImageExt};
 
-use super::server::{self, Server};
+use super::{container, server::Server};
 
 /// Debian 13.
 const BASE: &str = "debian:13-slim";
@@ -22,7 +22,7 @@ fn image() -> Result<(), String> {
     static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
     BUILT
         .get_or_init(|| {
-            if let Some(why) = server::container_engine_error() {
+            if let Some(why) = container::engine_error() {
                 return Err(why);
             }
             let image = format!("{NAME}:{TAG}");
@@ -70,7 +70,7 @@ pub fn start(
     user: &str,
 ) -> Result<Server, String> {
     image()?;
-    server::run(|| {
+    container::run(|| {
         let request = GenericImage::new(NAME, TAG)
             .with_network("host")
             .with_user(user)

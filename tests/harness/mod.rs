@@ -5,9 +5,9 @@ pub mod browser;
 pub mod client_pool;
 pub mod cluster;
 pub mod collector;
+pub mod container;
 pub mod debian;
 pub mod document;
-pub mod folders;
 pub mod load_balancer;
 pub mod pooler;
 pub mod postgres;
@@ -27,13 +27,10 @@ pub mod tls;
 pub mod viewer;
 pub mod voter;
 
-use std::{net::TcpListener, thread, time::Duration};
+use std::{thread, time::Duration};
 
+pub use local_servers::{TIMEOUT, find_program, folders, free_port};
 use tokio::time::{Instant, sleep};
-
-/// Time limit for everything that a test waits for. Long, because machines are shared; a test that passes does not wait
-/// this long.
-pub const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Polls until the value fulfils the condition; panics with the last value after the timeout.
 pub async fn eventually<T: std::fmt::Debug>(
@@ -65,14 +62,6 @@ pub async fn eventually_every<T: std::fmt::Debug>(
     }
 }
 
-/// A free port below the range of ephemeral ports, so that no outgoing connection can take it while a server restarts.
-pub fn free_port() -> u16 {
-    (0..1000)
-        .map(|_| rand::random_range(15_000..30_000))
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .expect("a port of 15000 is free")
-}
-
 /// A name that no other test uses.
 pub fn unique(what: &str) -> String {
     format!("{what}_{:016x}", rand::random::<u64>())
@@ -80,13 +69,7 @@ pub fn unique(what: &str) -> String {
 
 /// Runs a future to completion on a thread of its own, also from within an asynchronous test.
 fn block_on_thread<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
-    let runtime = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime can be built")
-    };
-    thread::spawn(move || runtime().block_on(work))
+    thread::spawn(move || local_servers::block_on(work))
         .join()
         .expect("it does not panic")
 }

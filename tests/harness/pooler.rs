@@ -2,14 +2,10 @@
 
 use std::{fs, os::unix::fs::chown, path::PathBuf};
 
-use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
-use tokio::time::{Instant, sleep};
+use local_servers::postgres as local;
+use sqlx::postgres::PgConnectOptions;
 
-use super::{
-    TIMEOUT, debian, free_port,
-    postgres::Database,
-    server::{Server, find_program},
-};
+use super::{debian, find_program, free_port, postgres::Database, server::Server};
 
 /// The pool mode: the server connection that a client gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,18 +88,8 @@ impl Pooler {
     async fn wait_until_ready(&self) -> Result<(), String> {
         let options: PgConnectOptions = self.url.parse().expect("it is a URL");
         let options = options.extra_float_digits(None);
-        let deadline = Instant::now() + TIMEOUT;
-        loop {
-            match PgConnection::connect_with(&options).await {
-                Ok(connection) => {
-                    return connection.close().await.map_err(|error| error.to_string());
-                }
-                Err(error) if Instant::now() > deadline => {
-                    return Err(format!("PgBouncer does not respond: {error}"));
-                }
-                Err(_) => sleep(std::time::Duration::from_millis(50)).await,
-            }
-        }
+        let ready = local::wait_until_ready(&options).await;
+        ready.map_err(|error| format!("PgBouncer does not respond: {error}"))
     }
 }
 

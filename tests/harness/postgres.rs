@@ -2,22 +2,15 @@
 
 use std::{
     io::Write,
-    os::unix::process::CommandExt,
-    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::OnceLock,
 };
 
+use local_servers::postgres as local;
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 use testcontainers::ImageExt;
-use tokio::time::{Instant, sleep};
 
-use super::{
-    TIMEOUT, block_on_thread, free_port,
-    server::{self, Server, find_program},
-    tls::Certificate,
-    unique,
-};
+use super::{block_on_thread, container, free_port, server::Server, tls::Certificate, unique};
 
 const TAG: &str = "18";
 const PORT: u16 = 5432;
@@ -51,33 +44,16 @@ fn external() -> Option<Result<PostgresServer, String>> {
 /// Starts a Postgres for one test, which may break it.
 pub fn dedicated() -> Result<PostgresServer, String> {
     let (server, port) = start(None)?;
-    PostgresServer::new(url(port), server)
+    PostgresServer::new(local::url(port), server)
 }
 
 /// Starts a local Postgres and a read replica of it.
 pub fn with_replica() -> Result<(PostgresServer, PostgresServer), String> {
-    let port = free_port();
-    let primary = PostgresServer::new(url(port), start_local(port, None, |_| UNSYNCED.into())?)?;
-    let port_of_replica = free_port();
-    let found = |name| {
-        find_program(name, &debian_folders()).ok_or_else(|| format!("{name} is not installed"))
-    };
-    let (copy, postgres) = (found("pg_basebackup")?, found("postgres")?);
-    let replica = Server::process(
-        "postgres",
-        |folder, user| {
-            let mut command = Command::new(&copy);
-            command.args([
-                "--username=postgres",
-                "--host=127.0.0.1",
-                "--write-recovery-conf",
-            ]);
-            command.args(["--checkpoint=fast", "--port", &port.to_string(), "--pgdata"]);
-            run_as(command.arg(folder.join("data")), folder, user)
-        },
-        |folder| command_of(&postgres, folder, port_of_replica, UNSYNCED),
-    )?;
-    let replica = PostgresServer::new(url(port_of_replica), replica)?;
+    let (port, port_of_replica) = (free_port(), free_port());
+    let primary = local::start(port, |_, _| Ok(()), |_| UNSYNCED.into())?;
+    let primary = PostgresServer::new(local::url(port), Server::Process(primary))?;
+    let replica = local::start_replica(port, port_of_replica, UNSYNCED)?;
+    let replica = PostgresServer::new(local::url(port_of_replica), Server::Process(replica))?;
     Ok((primary, replica))
 }
 
@@ -91,13 +67,9 @@ pub struct TlsPostgres {
 pub fn with_tls(certificate: &Certificate) -> Result<TlsPostgres, String> {
     let (server, port) = start(Some(certificate))?;
     Ok(TlsPostgres {
-        url: url(port).replace("127.0.0.1", "localhost"),
+        url: local::url(port).replace("127.0.0.1", "localhost"),
         _server: server,
     })
-}
-
-fn url(port: u16) -> String {
-    format!("postgres://postgres:postgres@127.0.0.1:{port}/postgres")
 }
 
 /// Starts a Postgres in a container if there is a container engine, else as a local process.
@@ -112,7 +84,7 @@ fn start(certificate: Option<&Certificate>) -> Result<(Server, u16), String> {
             certificate.map_or("", |_| &tls)
         )
     };
-    let container = server::start_container("postgres", TAG, PORT, |image| {
+    let container = container::start("postgres", TAG, PORT, |image| {
         const FOLDER: &str = "/var/lib/postgresql";
         let Some(tls) = certificate else {
             let command = format!("postgres {}", flags(FOLDER));
@@ -135,94 +107,13 @@ fn start(certificate: Option<&Certificate>) -> Result<(Server, u16), String> {
     });
     container.or_else(|container| {
         let port = free_port();
-        start_local(port, certificate, flags)
-            .map(|server| (server, port))
+        let prepare = |folder: &_, user| certificate.map_or(Ok(()), |tls| tls.write(folder, user));
+        local::start(port, prepare, flags)
+            .map(|server| (Server::Process(server), port))
             .map_err(|local| {
                 format!("no Postgres: TEST_DATABASE_URL is not set, {container}, {local}")
             })
     })
-}
-
-fn start_local(
-    port: u16,
-    certificate: Option<&Certificate>,
-    flags: impl Fn(&str) -> String,
-) -> Result<Server, String> {
-    let program = |name| {
-        find_program(name, &debian_folders()).ok_or_else(|| format!("{name} is not installed"))
-    };
-    let (initdb, postgres) = (program("initdb")?, program("postgres")?);
-    Server::process(
-        "postgres",
-        |folder, user| {
-            certificate.map_or(Ok(()), |tls| tls.write(folder, user))?;
-            init_cluster(&initdb, folder, user)
-        },
-        |folder| {
-            command_of(
-                &postgres,
-                folder,
-                port,
-                &flags(&folder.display().to_string()),
-            )
-        },
-    )
-}
-
-fn command_of(postgres: &Path, folder: &Path, port: u16, flags: &str) -> Vec<String> {
-    let folder = folder.display().to_string();
-    let options = format!(
-        "-D {folder}/data -p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder}"
-    );
-    let command = format!("{} {options} {flags}", postgres.display());
-    command.split_whitespace().map(str::to_owned).collect()
-}
-
-/// Debian's folders of Postgres programs, one per version, the newest first.
-fn debian_folders() -> Vec<PathBuf> {
-    let versions = std::fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten();
-    let mut versions: Vec<u32> = versions
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect();
-    versions.sort_unstable_by_key(|version| std::cmp::Reverse(*version));
-    versions
-        .into_iter()
-        .map(|version| format!("/usr/lib/postgresql/{version}/bin").into())
-        .collect()
-}
-
-fn init_cluster(initdb: &Path, folder: &Path, user: Option<u32>) -> Result<(), String> {
-    let mut command = Command::new(initdb);
-    command
-        .args([
-            "--username=postgres",
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale=C",
-            "-D",
-        ])
-        .arg(folder.join("data"));
-    run_as(&mut command, folder, user)
-}
-
-fn run_as(command: &mut Command, folder: &Path, user: Option<u32>) -> Result<(), String> {
-    command.current_dir(folder);
-    if let Some(user) = user {
-        command.uid(user);
-    }
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .output()
-        .map_err(|error| format!("{name} cannot be run: {error}"))?;
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    output
-        .status
-        .success()
-        .then_some(())
-        .ok_or_else(|| format!("{name} failed: {stderr}"))
 }
 
 impl PostgresServer {
@@ -268,30 +159,11 @@ impl PostgresServer {
             .expect("the role may create databases");
         Database { server: self, name }
     }
-
-    fn url_of(&self, database: &str) -> String {
-        let (before, query) = self
-            .url
-            .split_once('?')
-            .map_or((self.url.as_str(), String::new()), |(before, query)| {
-                (before, format!("?{query}"))
-            });
-        let (server, _) = before.rsplit_once('/').expect("a URL has a path");
-        format!("{server}/{database}{query}")
-    }
 }
 
 async fn wait_until_ready(options: &PgConnectOptions) -> Result<(), String> {
-    let deadline = Instant::now() + TIMEOUT;
-    loop {
-        match PgConnection::connect_with(options).await {
-            Ok(connection) => return connection.close().await.map_err(|error| error.to_string()),
-            Err(error) if Instant::now() > deadline => {
-                return Err(format!("Postgres does not respond: {error}"));
-            }
-            Err(_) => sleep(std::time::Duration::from_millis(50)).await,
-        }
-    }
+    let ready = local::wait_until_ready(options).await;
+    ready.map_err(|error| format!("Postgres does not respond: {error}"))
 }
 
 /// The database of one test, dropped with this value.
@@ -303,7 +175,7 @@ pub struct Database {
 
 impl Database {
     pub fn url(&self) -> String {
-        self.server.url_of(&self.name)
+        local::url_of(&self.server.url, &self.name)
     }
 
     pub fn name(&self) -> &str {
@@ -340,8 +212,7 @@ impl Database {
                 command
             }
             Server::External | Server::Process(_) => {
-                let found = find_program(program, &debian_folders())
-                    .expect("it is installed with the server");
+                let found = local::program(program).expect("it is installed with the server");
                 let mut command = Command::new(found);
                 command.env("PGPASSWORD", "postgres");
                 let port = port.to_string();

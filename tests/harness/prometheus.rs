@@ -5,7 +5,7 @@ use std::{fs, process::Command};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{free_port, process::Process, server::find_program};
+use super::{find_program, free_port, process::Process};
 
 pub struct Prometheus {
     url: String,

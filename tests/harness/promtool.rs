@@ -5,7 +5,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use super::server::{container_engine_error, find_program};
+use super::{container, find_program};
 
 const IMAGE: &str = "prom/prometheus:v3.13.3";
 
@@ -19,7 +19,7 @@ impl Promtool {
             return Ok(Self(vec![program.display().to_string()]));
         }
         let missing = "promtool is not installed (Debian: prometheus)";
-        if let Some(why) = container_engine_error() {
+        if let Some(why) = container::engine_error() {
             return Err(format!("{missing}, and {why}"));
         }
         let command = format!("docker run --rm --interactive --entrypoint promtool {IMAGE}");

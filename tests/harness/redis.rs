@@ -3,32 +3,17 @@
 use std::{
     path::{Path, PathBuf},
     sync::OnceLock,
-    thread,
-    time::{Duration, Instant},
 };
 
+use local_servers::redis as local;
 use rand::Rng;
-use redis::{Client, Commands, Connection};
+use redis::{Commands, Connection};
 use testcontainers::ImageExt;
 
-use super::{
-    TIMEOUT, free_port, power,
-    server::{self, Server, find_program},
-    tls::Certificate,
-};
+use super::{TIMEOUT, container, free_port, power, server::Server, tls::Certificate};
 
 const TAG: &str = "8.2";
 const PORT: u16 = 6379;
-/// The durable settings of production: a write is on the disk before its reply.
-const FLAGS: [&str; 6] = [
-    "--appendonly",
-    "yes",
-    "--appendfsync",
-    "always",
-    "--save",
-    "",
-];
-
 /// The file whose existence removes the limit of [`with_full_disk`].
 const DISK_SPACE_MARKER: &str = "disk-space";
 
@@ -60,21 +45,12 @@ fn external() -> Option<RedisServer> {
 
 /// Starts a Redis for one test, which may break it.
 pub fn dedicated() -> Result<RedisServer, String> {
-    let redis = start(&Options::default(), |port| {
-        vec!["--port".into(), port.to_string()]
-    })?;
-    redis.wait_until_ready()?;
-    Ok(redis)
+    start_until_ready(&Options::default(), "")
 }
 
 /// Starts a Redis for one test that loads its keys slowly after a restart and replies `LOADING` meanwhile.
 pub fn slow_to_load() -> Result<RedisServer, String> {
-    let redis = start(&Options::default(), |port| {
-        let flags = format!("--port {port} --key-load-delay 300");
-        flags.split(' ').map(str::to_owned).collect()
-    })?;
-    redis.wait_until_ready()?;
-    Ok(redis)
+    start_until_ready(&Options::default(), "--key-load-delay 300")
 }
 
 /// Starts a Redis for one test, which may call [`RedisServer::lose_power`].
@@ -85,12 +61,7 @@ pub fn with_power_loss() -> Result<RedisServer, String> {
         preload: Some(power::library()?),
         ..Options::default()
     };
-    let redis = start(&options, |port| {
-        let flags = format!("--port {port} --protected-mode no");
-        flags.split(' ').map(str::to_owned).collect()
-    })?;
-    redis.wait_until_ready()?;
-    Ok(redis)
+    start_until_ready(&options, "--protected-mode no")
 }
 
 /// Starts a Redis whose files cannot grow beyond 32 KiB, as on a full disk, until it is restarted after
@@ -101,13 +72,18 @@ pub fn with_full_disk() -> Result<RedisServer, String> {
         wrapper: &["sh", "-c", &script, "sh"],
         ..Options::default()
     };
-    let redis = start(&options, |port| {
-        // The image disables the protected mode only for its own command.
-        let flags = format!("--port {port} --protected-mode no");
-        flags.split(' ').map(str::to_owned).collect()
-    })?;
+    // The image disables the protected mode only for its own command.
+    start_until_ready(&options, "--protected-mode no")
+}
+
+fn start_until_ready(options: &Options<'_>, flags: &str) -> Result<RedisServer, String> {
+    let redis = start(options, |port| words(&format!("--port {port} {flags}")))?;
     redis.wait_until_ready()?;
     Ok(redis)
+}
+
+fn words(flags: &str) -> Vec<String> {
+    flags.split_whitespace().map(str::to_owned).collect()
 }
 
 /// Starts a Redis that accepts only this user, and only over TLS. It may not be ready yet.
@@ -139,10 +115,9 @@ fn start_with_tls(
         ..Options::default()
     };
     let mut redis = start(&options, |port| {
-        let flags = format!(
+        words(&format!(
             "--port 0 --tls-port {port} --tls-auth-clients {client_certificates} --user default off --user {user} on >{password} ~* &* +@all"
-        );
-        flags.split(' ').map(str::to_owned).collect()
+        ))
     })?;
     redis.url = redis.url.replace(
         "redis://127.0.0.1",
@@ -168,7 +143,7 @@ fn start(
     listen_flags: impl Fn(u16) -> Vec<String>,
 ) -> Result<RedisServer, String> {
     let flags = |port: u16, folder: &str| {
-        let mut flags: Vec<String> = FLAGS.map(str::to_owned).into();
+        let mut flags: Vec<String> = local::DURABLE.map(str::to_owned).into();
         flags.extend(listen_flags(port));
         if options.certificate.is_some() {
             for (flag, name) in [("cert", "cert"), ("key", "key"), ("ca-cert", "cert")] {
@@ -187,13 +162,13 @@ fn start(
     let (server, port) =
         started.map_err(|why| format!("no Redis: TEST_REDIS_URL is not set, {why}"))?;
     Ok(RedisServer {
-        url: url(port),
+        url: local::url(port),
         server,
     })
 }
 
 fn start_container(options: &Options<'_>, flags: Vec<String>) -> Result<(Server, u16), String> {
-    server::start_container("redis", TAG, PORT, |image| {
+    container::start("redis", TAG, PORT, |image| {
         let request = image.with_cmd(
             options
                 .wrapper
@@ -221,37 +196,25 @@ fn start_local(
     options: &Options<'_>,
     flags: impl Fn(u16, &str) -> Vec<String>,
 ) -> Result<(Server, u16), String> {
-    let program =
-        find_program("redis-server", &[]).ok_or("redis-server is not installed".to_owned())?;
     let port = free_port();
-    let server = Server::process(
-        "redis",
+    let preload = options
+        .preload
+        .map(|library| ["env".into(), format!("LD_PRELOAD={}", library.display())]);
+    let wrapper: Vec<_> = preload
+        .into_iter()
+        .flatten()
+        .chain(options.wrapper.iter().map(|word| (*word).to_owned()))
+        .collect();
+    let server = local::start(
+        &wrapper,
         |folder, user| {
             options
                 .certificate
                 .map_or(Ok(()), |tls| tls.write(folder, user))
         },
-        |folder| {
-            let folder = folder.display().to_string();
-            let preload = options
-                .preload
-                .map(|library| ["env".into(), format!("LD_PRELOAD={}", library.display())]);
-            let wrapper = options.wrapper.iter().map(|word| (*word).to_owned());
-            preload
-                .into_iter()
-                .flatten()
-                .chain(wrapper)
-                .chain([program.display().to_string()])
-                .chain(["--bind", "127.0.0.1", "--dir", &folder].map(str::to_owned))
-                .chain(flags(port, &folder))
-                .collect()
-        },
+        |folder| flags(port, folder),
     )?;
-    Ok((server, port))
-}
-
-fn url(port: u16) -> String {
-    format!("redis://127.0.0.1:{port}")
+    Ok((Server::Process(server), port))
 }
 
 impl RedisServer {
@@ -266,31 +229,17 @@ impl RedisServer {
 
     /// Waits until it replies.
     pub fn wait_until_ready(&self) -> Result<(), String> {
-        self.exec(&redis::cmd("PING"))
+        local::wait_until_ready(&self.url)
     }
 
     /// Sends a command until it succeeds.
     pub fn exec(&self, command: &redis::Cmd) -> Result<(), String> {
-        let deadline = Instant::now() + TIMEOUT;
-        let exec = || -> redis::RedisResult<()> {
-            command.exec(&mut self.connect_within(Duration::from_secs(1))?)
-        };
-        while let Err(error) = exec() {
-            if Instant::now() > deadline {
-                return Err(format!("Redis does not reply: {error}"));
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
-    }
-
-    fn connect_within(&self, timeout: Duration) -> redis::RedisResult<Connection> {
-        Client::open(self.url.as_str())?.get_connection_with_timeout(timeout)
+        local::retry(&self.url, command)
     }
 
     /// A connection for inspection.
     pub fn connect(&self) -> Connection {
-        self.connect_within(TIMEOUT).expect("Redis replies")
+        local::connect(&self.url, TIMEOUT).expect("Redis replies")
     }
 
     /// Changes the permissions of a user, and creates the user if necessary.

@@ -11,7 +11,11 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-use super::{TIMEOUT, folders, free_port, unique};
+use super::{
+    TIMEOUT,
+    container::{self, docker},
+    folders, free_port, unique,
+};
 
 /// A project, removed with its volumes when this value is dropped.
 pub struct Stack {
@@ -243,7 +247,7 @@ pub fn images() -> Result<&'static Images, String> {
     IMAGES.get_or_init(make).as_ref().map_err(Clone::clone)
 }
 
-/// Whether the tests use the images that the Dockerfile compiles.
+/// Returns true if the tests use the images that the Dockerfile compiles.
 pub fn uses_dockerfile_images() -> bool {
     std::env::var("TEST_IMAGES").is_ok_and(|from| from == "dockerfile")
 }
@@ -315,29 +319,14 @@ fn images_tagged(tag: &'static str) -> Images {
 }
 
 fn check_engine() -> Result<(), String> {
-    let succeeds =
-        |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
-    if !succeeds(Command::new("docker").args(["version", "--format", "{{.Server.Version}}"])) {
-        return Err("no container engine responds".to_owned());
+    if let Some(why) = container::engine_error() {
+        return Err(why);
     }
-    if !succeeds(compose(folders::root()).arg("version")) {
+    let compose = compose(folders::root()).arg("version").output();
+    if !compose.is_ok_and(|output| output.status.success()) {
         return Err("docker compose is not installed".to_owned());
     }
     Ok(())
-}
-
-/// Runs `docker …`, which must succeed, and returns its output.
-pub fn docker(arguments: &[&str]) -> String {
-    let output = Command::new("docker")
-        .args(arguments)
-        .output()
-        .expect("docker can be run");
-    assert!(
-        output.status.success(),
-        "docker {arguments:?} failed: {}",
-        text(&output.stderr)
-    );
-    text(&output.stdout)
 }
 
 pub fn text(bytes: &[u8]) -> String {

@@ -122,9 +122,11 @@ impl Storage {
     pub async fn execute(&self, statements: &str) {
         let statements = sqlx::raw_sql(sqlx::AssertSqlSafe(statements.to_owned()));
         match self.connect().await {
-            StoreConnection::Sqlite(mut file) => drop(statements.execute(&mut file).await.unwrap()),
+            StoreConnection::Sqlite(mut file) => {
+                statements.execute(&mut file).await.unwrap();
+            }
             StoreConnection::Postgres(mut server) => {
-                drop(statements.execute(&mut server).await.unwrap())
+                statements.execute(&mut server).await.unwrap();
             }
         }
     }

@@ -83,7 +83,7 @@ async fn a_vote_rejected_by_a_connection_limit_is_counted_measured_and_logged() 
                 ("KEEP_ALIVE_TIMEOUT", "1h"),
             ],
             "connection_limit",
-            "as MAX_CONNECTIONS allows",
+            "MAX_CONNECTIONS reached",
         ),
         (
             [

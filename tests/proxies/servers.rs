@@ -8,10 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::harness::{
-    TIMEOUT, folders, free_port,
-    server::{Server, find_program},
-};
+use crate::harness::{TIMEOUT, find_program, folders, free_port, server::Server};
 
 /// The host of the voting page in the configurations of the guide for operators.
 pub const HOST: &str = "poll.example.org";

@@ -51,7 +51,7 @@ pub struct World<'a> {
 struct NamedProcessor {
     name: String,
     processor: BallotProcessor,
-    /// Whether it has stored the batch in flight.
+    /// True if it has stored the batch in flight.
     has_stored: bool,
 }
 

@@ -158,14 +158,14 @@ impl Rig {
                 block_in_place(|| self.postgres.server.start());
             }
             Fault::Kill(component) | Fault::Terminate(component) => {
-                self.replica(component).start(&self.storage).await
+                self.replica(component).start(&self.storage).await;
             }
             Fault::Freeze(Component::Redis) => block_in_place(|| self.redis.server.thaw()),
             Fault::Freeze(Component::Postgres) => block_in_place(|| self.postgres.server.thaw()),
             Fault::Freeze(component) => self.replica(component).signal(Signal::CONT).await,
             // The old connections stay open and silent.
             Fault::Toxic(link, Toxic::Timeout) => {
-                self.proxy(link).clear_toxic_for_new_connections()
+                self.proxy(link).clear_toxic_for_new_connections();
             }
             Fault::Toxic(link, _) => self.proxy(link).set_toxic(Toxic::None),
             Fault::ClockSetBack => {}
