@@ -91,8 +91,8 @@ fn an_address_of_another_machine_is_reported_with_its_setting() {
     let message = error_message(&[("VOTE_LISTEN_ADDR", "192.0.2.1:8080")]);
     assert_eq!(
         message,
-        "VOTE_LISTEN_ADDR: cannot listen on 192.0.2.1:8080: this machine has no such address; choose one of its own, \
-         127.0.0.1 for this machine alone, or 0.0.0.0 for all"
+        "VOTE_LISTEN_ADDR: cannot listen on 192.0.2.1:8080: this machine has no such address; choose one of its addresses, \
+         127.0.0.1 for this machine only, or 0.0.0.0 for all"
     );
 }
 

@@ -5,7 +5,7 @@ use std::{env, path::Path, process::Command};
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=REVISION");
-    // A commit triggers a rebuild only in release builds: in development it would rebuild everything each time.
+    // Only release builds are rebuilt after each commit. In development this would rebuild all crates each time.
     let head = Path::new("../../.git/logs/HEAD");
     if env::var("PROFILE").is_ok_and(|profile| profile == "release") && head.exists() {
         println!("cargo:rerun-if-changed={}", head.display());
@@ -16,13 +16,13 @@ fn main() {
     println!(
         "cargo:rustc-env=REVISION={}",
         revision
-            .or_else(from_git)
+            .or_else(git_revision)
             .unwrap_or_else(|| "unknown".into())
     );
 }
 
 /// Returns the revision of the checkout; `None` outside one, such as in an image build.
-fn from_git() -> Option<String> {
+fn git_revision() -> Option<String> {
     let output = Command::new("git")
         .args(["rev-parse", "--short=12", "HEAD"])
         .output()

@@ -1,4 +1,4 @@
-//! The version of the program.
+//! The version and the source revision of the program.
 
 /// The version, as in `Cargo.toml`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

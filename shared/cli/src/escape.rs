@@ -7,12 +7,12 @@ use std::fmt::Write;
 pub fn escape_control(text: &str) -> String {
     let escape = |character: char| match character {
         control if is_control(control) => control.escape_default().collect(),
-        other => String::from(other),
+        plain => String::from(plain),
     };
     text.chars().map(escape).collect()
 }
 
-/// Replaces such characters in JSON by escapes, so that the parsed text is the same. They occur only in strings.
+/// Escapes these characters in JSON. They occur only in strings, so the parsed JSON is the same.
 #[must_use]
 pub fn escape_control_json(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
@@ -29,8 +29,8 @@ pub fn escape_control_json(json: &str) -> String {
     escaped
 }
 
-/// Returns true for control characters, and for those that change the direction of text or break lines: Unicode's `Bidi_Control`, and
-/// its separators.
+/// Returns true for control characters, and for characters that change the direction of text or break lines: Unicode's `Bidi_Control`
+/// and its line and paragraph separators.
 /// Source: <https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters>.
 fn is_control(character: char) -> bool {
     character.is_control()

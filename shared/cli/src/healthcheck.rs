@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, bail};
 use clap::Subcommand;
 
+/// Timeout of connecting, and of each read.
 const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The commands of a service.
@@ -23,7 +24,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Runs the command against the services that listen on these addresses.
+    /// Runs the command for the services that listen on these addresses.
     ///
     /// # Errors
     /// A service does not respond, or is not healthy.
@@ -31,10 +32,11 @@ impl Command {
         let Self::Healthcheck { ready } = self;
         let path = if *ready { "/ready" } else { "/health" };
         let query = |address: SocketAddr| {
-            healthcheck(local(address), path).with_context(|| format!("http://{address}{path}"))
+            healthcheck(connect_address(address), path)
+                .with_context(|| format!("http://{address}{path}"))
         };
         addresses.iter().try_for_each(|addresses| {
-            // Load balancers query the public address, so its response decides. Only the management address has reasons.
+            // The public address first, as load balancers query it. Only the response of the management address has the reasons.
             query(addresses.public).or_else(|error| addresses.management.map_or(Err(error), &query))
         })
     }
@@ -49,6 +51,7 @@ pub struct Addresses {
     pub management: Option<SocketAddr>,
 }
 
+/// Sends the request, and fails with the last line of the response unless its status is 200.
 fn healthcheck(address: SocketAddr, path: &str) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect_timeout(&address, HEALTHCHECK_TIMEOUT)?;
     stream.set_read_timeout(Some(HEALTHCHECK_TIMEOUT))?;
@@ -62,8 +65,9 @@ fn healthcheck(address: SocketAddr, path: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Returns the IPv4 loopback address for a service that listens on all addresses: it exists also without IPv6.
-fn local(address: SocketAddr) -> SocketAddr {
+/// Returns the address to connect to: the IPv4 loopback address, which exists also without IPv6, for a service that listens on all
+/// addresses.
+fn connect_address(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         ip => ip,

@@ -20,7 +20,7 @@ pub use parse::parse;
 pub use secret::{InvalidSecret, secret};
 pub use values::{duration, socket_address, whole_number};
 
-/// Returns the exit code of `main`, and prints an error as one sentence.
+/// Returns the exit code of `main`. Prints an error with its causes as one line.
 #[must_use]
 pub fn exit_code(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {

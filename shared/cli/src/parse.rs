@@ -8,8 +8,8 @@ use crate::{
     value_errors::{invalid_utf8, invalid_value},
 };
 
-/// Parses the command line and the environment. Exits after `--help`, `--version` and `--licenses`, and with an error message of one
-/// sentence if a value is invalid.
+/// Parses the command line and the environment. Exits after `--help`, `--version` and `--licenses`. If a value is invalid, prints an error
+/// message of one line and exits with code 2.
 #[must_use]
 pub fn parse<T: Parser>() -> T {
     let command = ignore_empty_variables(T::command()).arg(licenses_flag());
@@ -20,11 +20,11 @@ pub fn parse<T: Parser>() -> T {
         reject_secrets(&command, &matches)?;
         T::from_arg_matches(&matches)
     });
-    let sentence =
+    let message =
         |error: &_| invalid_value(&command, error).or_else(|| invalid_utf8(&command, error));
-    parsed.unwrap_or_else(|error| match sentence(&error) {
-        Some(sentence) => {
-            eprintln!("error: {sentence}");
+    parsed.unwrap_or_else(|error| match message(&error) {
+        Some(message) => {
+            eprintln!("error: {message}");
             std::process::exit(2)
         }
         None => error.exit(),

@@ -1,8 +1,8 @@
-//! Secrets from variables or files.
+//! Secrets from environment variables or files.
 
 use std::path::{Path, PathBuf};
 
-/// Returns a secret from its variable or from the file that another variable names.
+/// Returns a secret from its file if one is set, otherwise from its variable.
 ///
 /// # Errors
 /// The file cannot be read or is empty.
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_may_be_in_a_file() {
+    fn a_secret_is_read_from_its_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("url");
         std::fs::write(&file, "redis://host\n").unwrap();

@@ -2,12 +2,12 @@
 
 use clap::{ArgMatches, error::ErrorKind, parser::ValueSource};
 
-/// Flags with a secret.
-const SECRETS: [&str; 2] = ["cookie_key", "cookie_key_previous"];
-/// Flags with a URL that may contain a password.
-const URLS: [&str; 2] = ["queue_url", "database_url"];
+/// Ids of flags whose value is a secret.
+const SECRET_FLAGS: [&str; 2] = ["cookie_key", "cookie_key_previous"];
+/// Ids of flags whose value is a list of URLs that may contain passwords.
+const URL_FLAGS: [&str; 2] = ["queue_url", "database_url"];
 
-/// Rejects secrets on the command line: all users of the machine can read them in the process list.
+/// Rejects secrets on the command line, because all users of the machine can read them in the process list.
 pub(crate) fn reject_secrets(
     command: &clap::Command,
     matches: &ArgMatches,
@@ -18,10 +18,10 @@ pub(crate) fn reject_secrets(
         is_flag.then(|| matches.get_one::<String>(name)).flatten()
     };
     let is_secret = |name: &&&str| match flag_value(name) {
-        Some(value) => SECRETS.contains(name) || has_password(value),
+        Some(value) => SECRET_FLAGS.contains(name) || has_password(value),
         None => false,
     };
-    let Some(name) = SECRETS.iter().chain(&URLS).find(is_secret) else {
+    let Some(name) = SECRET_FLAGS.iter().chain(&URL_FLAGS).find(is_secret) else {
         return Ok(());
     };
     let (flag, variable) = (name.replace('_', "-"), name.to_uppercase());
@@ -31,7 +31,7 @@ pub(crate) fn reject_secrets(
     Err(clap::Error::raw(ErrorKind::ArgumentConflict, message).with_cmd(command))
 }
 
-/// Returns true if one of these URLs contains a password.
+/// Returns true if one of these comma-separated URLs contains a password.
 fn has_password(urls: &str) -> bool {
     let credentials = urls.split(',').filter_map(|url| {
         let (_, rest) = url.split_once("://")?;

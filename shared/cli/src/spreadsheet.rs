@@ -1,4 +1,4 @@
-//! Text cells of CSV tables for spreadsheets.
+//! Text cells of CSV files for spreadsheets.
 
 use std::borrow::Cow;
 
@@ -7,8 +7,8 @@ use crate::escape_control;
 /// The UTF-8 byte order mark, by which spreadsheets detect the encoding.
 pub const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// Returns the text of a cell of a CSV table, with control characters escaped. A text that a spreadsheet would take for a formula is
-/// prefixed with a single quote. Source: <https://owasp.org/www-community/attacks/CSV_Injection>.
+/// Returns text for a cell of a CSV file, with control characters escaped. Text that a spreadsheet would interpret as a formula is prefixed
+/// with a single quote. Source: <https://owasp.org/www-community/attacks/CSV_Injection>.
 #[must_use]
 pub fn text_cell(text: &str) -> Cow<'_, str> {
     const FORMULA_PREFIXES: [char; 11] =

@@ -1,4 +1,4 @@
-//! Error messages that name the environment variable of a setting, where clap names the flag or nothing.
+//! Error messages that name the environment variable of a setting. Those of clap name only the flag, or nothing.
 
 use std::ffi::OsStr;
 
@@ -6,7 +6,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::escape_control;
 
-/// Returns an error message with the name of the variable: clap names only the flag.
+/// Returns an error message for an invalid value, with the name of the variable; `None` for other errors.
 pub(crate) fn invalid_value(command: &clap::Command, error: &clap::Error) -> Option<String> {
     let (ErrorKind::ValueValidation | ErrorKind::InvalidValue) = error.kind() else {
         return None;
@@ -45,7 +45,7 @@ pub(crate) fn invalid_value(command: &clap::Command, error: &clap::Error) -> Opt
     ))
 }
 
-/// Returns an error message with the names of variables that are not UTF-8: clap does not name them.
+/// Returns an error message with the names of the variables that are not UTF-8; `None` for other errors.
 pub(crate) fn invalid_utf8(command: &clap::Command, error: &clap::Error) -> Option<String> {
     if error.kind() != ErrorKind::InvalidUtf8 {
         return None;

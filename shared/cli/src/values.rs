@@ -1,4 +1,4 @@
-//! Parsers of values of settings.
+//! Parsers of setting values.
 
 use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 /// Parses a duration, such as `400ms`, `5s` or `1m 30s`.
 ///
 /// # Errors
-/// The text is not a duration, or negative.
+/// The text is not a duration, or the duration is negative.
 pub fn duration(raw: &str) -> Result<Duration, String> {
     let parsed = raw
         .parse::<SignedDuration>()
@@ -16,7 +16,7 @@ pub fn duration(raw: &str) -> Result<Duration, String> {
     parsed.ok_or_else(|| "write a duration, such as 400ms, 5s or 2m".into())
 }
 
-/// Returns a parser of whole numbers within these bounds.
+/// Returns a parser of whole numbers in this range.
 pub fn whole_number<T>(
     allowed: RangeInclusive<T>,
 ) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_out_of_bounds_are_rejected_with_the_bounds() {
+    fn numbers_out_of_range_are_rejected_with_the_range() {
         let number = whole_number(3_u32..=100);
         assert_eq!((number("3"), number("100")), (Ok(3), Ok(100)));
         for bad in ["", "2", "101", "-4", "4.5", "many", "99999999999"] {
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_to_listen_on_has_a_port() {
+    fn addresses_without_a_port_are_rejected() {
         assert!(socket_address("127.0.0.1:0").is_ok() && socket_address("[::]:8080").is_ok());
         for bad in [
             "8080",

@@ -1,5 +1,5 @@
-//! Bytes that are compressed once for all clients. A compressor per response would stay in memory as long as a client does not
-//! read it.
+//! Response bodies that are compressed once for all clients. A compressor per response would use memory until a slow client has read
+//! the response.
 
 use std::{
     io::Write,
@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 
-/// Bytes, plain and compressed. They are compressed at the first use. Cloning is cheap; clones share both.
+/// Bytes that are compressed at the first use. Cloning is cheap; clones share the plain and the compressed bytes.
 #[derive(Clone, Debug)]
 pub struct Gzippable {
     plain: Bytes,
@@ -23,7 +23,7 @@ impl Gzippable {
         self.plain.clone()
     }
 
-    /// Returns the bytes, compressed by gzip.
+    /// Returns the bytes, compressed with gzip.
     ///
     /// # Panics
     /// Never: writing to memory does not fail.

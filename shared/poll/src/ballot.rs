@@ -75,8 +75,8 @@ impl VoterId {
         Self(u128::from_be_bytes(bytes))
     }
 
-    /// Returns the shard of the queue with this voter's ballots, from 0: the remainder of the id. Ids are random, so voters are spread
-    /// evenly over the shards.
+    /// Returns the number, from 0, of the queue's shard for this voter's ballots: the id modulo the number of shards. Ids are random, so
+    /// voters are spread evenly over the shards.
     #[must_use]
     pub fn shard(self, shards: usize) -> usize {
         // The remainder is less than `shards`, so it fits.
@@ -92,7 +92,7 @@ impl fmt::Display for VoterId {
     }
 }
 
-/// Hides the id: logs never contain voters.
+/// Hides the id: logs never contain voter ids.
 impl fmt::Debug for VoterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("VoterId(…)")
@@ -113,7 +113,7 @@ impl FromStr for VoterId {
     }
 }
 
-/// The text is not a voter id. The message does not contain it: it may be the id of a voter.
+/// The text is not a voter id. The message does not contain the text: the text may be the id of a voter.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the voter id is not 32 lowercase hexadecimal digits")]
 pub struct InvalidVoterId;
@@ -145,7 +145,7 @@ impl fmt::Display for Choice {
 pub struct Traceparent(String);
 
 impl Traceparent {
-    /// Parses the header; `None` if it is malformed. A malformed header does not reject the vote.
+    /// Parses the header. Returns `None` if it is malformed: the vote is then accepted without a trace context.
     #[must_use]
     pub fn parse(raw: &str) -> Option<Self> {
         let hex = |part: &str, length| {
@@ -178,7 +178,7 @@ pub struct Ballot {
 /// A ballot with the id that the queue has assigned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CastBallot {
-    /// The id. The ballot with a voter's greatest id is the vote that counts.
+    /// The id. Of a voter's ballots, the one with the greatest id is counted.
     pub id: BallotId,
     /// The ballot.
     pub ballot: Ballot,
@@ -218,7 +218,7 @@ mod tests {
 
     /// Ballots of one voter in two shards would have no order, so all versions must compute the same shard.
     #[test]
-    fn a_voters_shard_is_the_remainder_of_the_id() {
+    fn a_voters_shard_is_the_id_modulo_the_number_of_shards() {
         let voter: VoterId = "ffffffffffffffffffffffffffffffff".parse().unwrap();
         assert_eq!(
             (1..=8)
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_voter_does_not_appear_in_debug_output() {
+    fn debug_output_does_not_contain_the_voter_id() {
         let voter = VoterId::random();
         assert!(!format!("{voter:?}").contains(&voter.to_string()));
     }

@@ -5,7 +5,7 @@ use std::{future::pending, time::Duration};
 use jiff::Timestamp;
 use tokio::{sync::watch, time::sleep};
 
-/// A clock. Clones have the same time.
+/// The system clock, or a manual clock. Clones of a manual clock share its time.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     /// The time of a manual clock; `None` for the system clock.
@@ -33,19 +33,19 @@ impl Clock {
         }
     }
 
-    /// Waits until this time, or forever if it is `None`.
-    pub async fn wait_until(&self, moment: Option<Timestamp>) {
-        let Some(moment) = moment else {
+    /// Waits until this time, or forever if there is none.
+    pub async fn wait_until(&self, time: Option<Timestamp>) {
+        let Some(target) = time else {
             return pending().await;
         };
         if let Some(mut time) = self.manual.clone() {
-            if time.wait_for(|now| *now >= moment).await.is_err() {
-                // The setter has been dropped.
+            if time.wait_for(|now| *now >= target).await.is_err() {
+                // The manual clock was dropped, so the time does not change any more.
                 pending::<()>().await;
             }
         } else {
-            let wait = moment.duration_since(Timestamp::now());
-            sleep(Duration::try_from(wait).unwrap_or_default()).await;
+            let delay = target.duration_since(Timestamp::now());
+            sleep(Duration::try_from(delay).unwrap_or_default()).await;
         }
     }
 }
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_manual_clock_reaches_a_time_when_it_is_set() {
+    async fn a_wait_ends_when_the_manual_clock_is_set_to_its_time() {
         let start = Timestamp::UNIX_EPOCH;
         let (clock, setter) = Clock::manual(start);
         assert_eq!(clock.now(), start);
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_system_clock_reaches_a_time() {
+    async fn a_wait_ends_when_the_system_clock_reaches_its_time() {
         let clock = Clock::default();
         clock.wait_until(Some(clock.now() + 1.hour())).await;
         clock.wait_until(Some(clock.now() - 1.hour())).await;

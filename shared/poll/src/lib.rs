@@ -39,13 +39,13 @@ const ID_BYTES: usize = 4;
 
 impl Poll {
     /// Returns the id of the poll: the first 8 hexadecimal digits of SHA-256 over the question and the keys of the options. It is the same
-    /// on every replica, and does not depend on labels and the order of options.
+    /// on every replica, and does not depend on the labels or the order of the options.
     #[must_use]
     pub fn id(&self) -> String {
         // Questions and keys contain no line breaks.
         let mut hash = Sha256::new_with_prefix(&self.question);
         let keys = self.options.iter().map(|option| option.key.as_str());
-        // Sorted, independent of the order of display.
+        // Sorted, so that the id does not depend on the display order.
         for key in keys.collect::<BTreeSet<_>>() {
             hash.update("\n");
             hash.update(key);
@@ -69,21 +69,21 @@ impl Poll {
     }
 }
 
-/// Shortens an invalid name for an error message.
+/// Shortens untrusted text for an error message, to 40 characters.
 #[must_use]
-pub fn abbreviate(key: &str) -> String {
+pub fn abbreviate(text: &str) -> String {
     const MAX_SHOWN: usize = 40;
-    if key.chars().count() <= MAX_SHOWN {
-        return key.to_owned();
+    if text.chars().count() <= MAX_SHOWN {
+        return text.to_owned();
     }
-    key.chars().take(MAX_SHOWN).chain(['…']).collect()
+    text.chars().take(MAX_SHOWN).chain(['…']).collect()
 }
 
 /// The poll has no option with this key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key:?} is not a choice in this poll; the choices are: {allowed}")]
 pub struct UnknownChoice {
-    /// The beginning of the key.
+    /// The key, shortened.
     pub key: String,
     /// The keys of the options, such as `a, b`.
     pub allowed: String,
@@ -102,12 +102,12 @@ mod tests {
     }
 
     #[test]
-    fn the_key_of_an_option_is_a_choice() {
+    fn the_key_of_an_option_is_a_valid_choice() {
         assert_eq!(cats_or_dogs().choice("b").unwrap().as_str(), "b");
     }
 
     #[test]
-    fn the_id_depends_on_question_and_keys_and_not_on_labels() {
+    fn the_id_depends_on_the_question_and_the_keys_but_not_on_labels() {
         let poll = cats_or_dogs();
         // printf 'Cats or Dogs?\na\nb' | sha256sum
         assert_eq!(poll.id(), "6998f771");
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused_with_the_keys_that_are_allowed() {
+    fn unknown_keys_are_rejected_with_the_allowed_keys() {
         for key in ["", "c", "A", "a ", "a\0", "Cats", &"a".repeat(300)] {
             let message = cats_or_dogs().choice(key).unwrap_err().to_string();
             assert!(message.ends_with("the choices are: a, b"), "{message}");

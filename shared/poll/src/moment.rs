@@ -1,4 +1,4 @@
-//! Dates with times in settings, with an offset from UTC or a time zone.
+//! Dates and times in settings, with an offset from UTC or a time zone.
 
 use std::{fmt, str::FromStr};
 
@@ -8,7 +8,7 @@ use jiff::{
     tz::{AmbiguousOffset, TimeZone},
 };
 
-/// A date and time, in the time zone in which it was written.
+/// A date and time, displayed in the time zone or with the offset in which it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moment(ZonedDateTime);
 
@@ -24,7 +24,7 @@ impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.time_zone().iana_name() {
             Some(_) => self.0.fmt(f),
-            // A fixed offset has no time zone name; `ZonedDateTime` would write the offset twice.
+            // A fixed offset has no time zone name, and `ZonedDateTime` would write the offset twice.
             None => self.timestamp().display_with_offset(self.0.offset()).fmt(f),
         }
     }
@@ -33,9 +33,9 @@ impl fmt::Display for Moment {
 impl FromStr for Moment {
     type Err = InvalidMoment;
 
-    /// Parses the format of <https://www.rfc-editor.org/rfc/rfc9557>, in which the offset or the time zone is required.
+    /// Parses the format of RFC 9557, <https://www.rfc-editor.org/rfc/rfc9557>. An offset or a time zone is required.
     fn from_str(raw: &str) -> Result<Self, InvalidMoment> {
-        let pieces = Pieces::parse(raw).map_err(|_| InvalidMoment::Unreadable)?;
+        let pieces = Pieces::parse(raw).map_err(|_| InvalidMoment::Malformed)?;
         let time = pieces.time().ok_or(InvalidMoment::NoTime)?;
         let zone = pieces.to_time_zone();
         let zone = zone.map_err(|_| InvalidMoment::UnknownTimeZone(zone_name(raw)))?;
@@ -43,7 +43,7 @@ impl FromStr for Moment {
             let offset = pieces
                 .to_numeric_offset()
                 .ok_or(InvalidMoment::NoTimeZone)?;
-            let moment: Timestamp = raw.parse().map_err(|_| InvalidMoment::Unreadable)?;
+            let moment: Timestamp = raw.parse().map_err(|_| InvalidMoment::Malformed)?;
             return Ok(Self(moment.to_zoned_datetime(TimeZone::fixed(offset))));
         };
         if pieces.offset().is_some() {
@@ -53,34 +53,38 @@ impl FromStr for Moment {
         let moment = zone.to_ambiguous_zoned_datetime(pieces.date().to_datetime(time));
         match moment.offset() {
             AmbiguousOffset::Unambiguous { .. } => {}
-            AmbiguousOffset::Gap { .. } => return Err(InvalidMoment::Skipped(zone_name(raw))),
-            AmbiguousOffset::Fold { .. } => return Err(InvalidMoment::Twice(zone_name(raw))),
+            AmbiguousOffset::Gap { .. } => return Err(InvalidMoment::Nonexistent(zone_name(raw))),
+            AmbiguousOffset::Fold { .. } => return Err(InvalidMoment::Ambiguous(zone_name(raw))),
         }
-        let moment = moment.unambiguous().map_err(|_| InvalidMoment::Unreadable);
+        let moment = moment.unambiguous().map_err(|_| InvalidMoment::Malformed);
         moment.map(Self)
     }
 }
 
-/// Returns the text in the first brackets.
+/// Returns the text in the first pair of brackets.
 fn zone_name(raw: &str) -> String {
-    let behind = raw.split('[').nth(1).unwrap_or_default();
-    behind.split(']').next().unwrap_or_default().to_owned()
+    let after_bracket = raw.split('[').nth(1).unwrap_or_default();
+    after_bracket
+        .split(']')
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
-const FORM: &str = "write a date and a time with the offset from UTC, such as 2027-03-01T09:00:00+01:00 or \
+const FORMAT_HINT: &str = "write a date and a time with the offset from UTC, such as 2027-03-01T09:00:00+01:00 or \
      2027-03-01T08:00:00Z, or with the name of a time zone, such as 2027-03-01T09:00[Europe/Berlin]";
 
 /// The text is not a date and time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMoment {
-    /// The format is different.
-    #[error("this is not a date and time; {FORM}")]
-    Unreadable,
+    /// The text does not have this format.
+    #[error("this is not a date and time; {FORMAT_HINT}")]
+    Malformed,
     /// There is no time of day.
-    #[error("the time of day is missing; {FORM}")]
+    #[error("the time of day is missing; {FORMAT_HINT}")]
     NoTime,
     /// There is neither an offset nor a time zone.
-    #[error("the time zone is missing; {FORM}")]
+    #[error("the time zone is missing; {FORMAT_HINT}")]
     NoTimeZone,
     /// The time zone does not exist.
     #[error(
@@ -89,20 +93,18 @@ pub enum InvalidMoment {
     UnknownTimeZone(String),
     /// The offset is not that of the time zone at this time.
     #[error(
-        "the offset is not that of the time zone at this time; leave out the offset or the time zone"
+        "the offset is not that of the time zone at this time; remove the offset or the time zone"
     )]
     OtherOffset,
     /// The time does not exist, because clocks are set forward.
-    #[error(
-        "this time does not exist in {0}, where clocks are set forward then; write another one"
-    )]
-    Skipped(String),
+    #[error("this time does not exist in {0}, because clocks are set forward; write another time")]
+    Nonexistent(String),
     /// The time exists twice, because clocks are set back.
     #[error(
-        "this time exists twice in {0}, where clocks are set back then; write the offset too, such as \
+        "this time exists twice in {0}, because clocks are set back; add the offset, such as \
          2027-10-31T02:30+02:00[Europe/Berlin]"
     )]
-    Twice(String),
+    Ambiguous(String),
 }
 
 #[cfg(test)]
@@ -110,8 +112,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_has_an_offset_or_a_time_zone() {
-        for (raw, moment, shown) in [
+    fn times_with_an_offset_or_a_time_zone_are_accepted() {
+        for (raw, timestamp, displayed) in [
             (
                 "2027-03-01T09:00:00+01:00",
                 "2027-03-01T08:00:00Z",
@@ -143,9 +145,9 @@ mod tests {
                 "2027-03-01T09:00:00+01:00",
             ),
         ] {
-            let read: Moment = raw.parse().unwrap_or_else(|error| panic!("{raw}: {error}"));
-            assert_eq!(read.timestamp(), moment.parse().unwrap(), "{raw}");
-            assert_eq!(read.to_string(), shown);
+            let parsed: Moment = raw.parse().unwrap_or_else(|error| panic!("{raw}: {error}"));
+            assert_eq!(parsed.timestamp(), timestamp.parse().unwrap(), "{raw}");
+            assert_eq!(parsed.to_string(), displayed);
         }
     }
 
@@ -154,12 +156,12 @@ mod tests {
         use InvalidMoment as Error;
         let berlin = || "Europe/Berlin".to_owned();
         for (raw, reason) in [
-            ("", Error::Unreadable),
-            ("tomorrow", Error::Unreadable),
-            ("18:00", Error::Unreadable),
-            ("2027-02-30T09:00Z", Error::Unreadable),
-            ("2027-03-01T25:00Z", Error::Unreadable),
-            ("2027-03-01T09:00 Europe/Berlin", Error::Unreadable),
+            ("", Error::Malformed),
+            ("tomorrow", Error::Malformed),
+            ("18:00", Error::Malformed),
+            ("2027-02-30T09:00Z", Error::Malformed),
+            ("2027-03-01T25:00Z", Error::Malformed),
+            ("2027-03-01T09:00 Europe/Berlin", Error::Malformed),
             ("2027-03-01", Error::NoTime),
             ("2027-03-01[Europe/Berlin]", Error::NoTime),
             ("2027-03-01T09:00", Error::NoTimeZone),
@@ -173,8 +175,14 @@ mod tests {
                 Error::UnknownTimeZone("CET+1".into()),
             ),
             ("2027-03-01T09:00+05:00[Europe/Berlin]", Error::OtherOffset),
-            ("2027-03-28T02:30[Europe/Berlin]", Error::Skipped(berlin())),
-            ("2027-10-31T02:30[Europe/Berlin]", Error::Twice(berlin())),
+            (
+                "2027-03-28T02:30[Europe/Berlin]",
+                Error::Nonexistent(berlin()),
+            ),
+            (
+                "2027-10-31T02:30[Europe/Berlin]",
+                Error::Ambiguous(berlin()),
+            ),
         ] {
             assert_eq!(raw.parse::<Moment>(), Err(reason), "{raw}");
         }

@@ -1,4 +1,4 @@
-//! The options of a poll: `a=Cats,b=Dogs`, or labels alone, `Cats,Dogs`, whose keys are then a, b, ….
+//! The options of a poll: `a=Cats,b=Dogs`, or labels without keys, `Cats,Dogs`, which get the keys a, b, ….
 //!
 //! A backslash escapes a comma, an equals sign or a backslash: `Yes\, really,1+1\=2`.
 
@@ -8,8 +8,8 @@ use crate::ballot::Choice;
 
 const MIN_OPTIONS: usize = 2;
 const MAX_OPTIONS: usize = 20;
-const MAX_KEY: usize = 32;
-const MAX_LABEL: usize = 100;
+const MAX_KEY_LENGTH: usize = 32;
+const MAX_LABEL_LENGTH: usize = 100;
 
 /// An option of the poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Options {
         Ok(option.map(|option| option.label = label).is_some())
     }
 
-    /// Rejects equal labels. Any white space counts as one space, as browsers show it.
+    /// Rejects equal labels. Any sequence of white space is compared as one space, as browsers display it.
     pub fn check_labels(&self) -> Result<(), InvalidOptions> {
         let mut seen = HashSet::new();
         let displayed = |option: &PollOption| {
@@ -114,12 +114,12 @@ impl FromStr for Options {
     }
 }
 
-/// An option without escapes, before validation.
+/// An option before validation, with its escapes resolved.
 #[derive(Default)]
 struct Entry {
     /// The text before the first equals sign, if there is one.
     key: Option<String>,
-    /// The text after that, or all of it.
+    /// The text after the first equals sign, or the whole text.
     label: String,
 }
 
@@ -151,7 +151,7 @@ fn split_entries(raw: &str) -> Vec<Entry> {
 fn parse_key(key: &str) -> Result<Choice, InvalidOptions> {
     let key = key.trim();
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if key.is_empty() || key.len() > MAX_KEY || !key.bytes().all(allowed) {
+    if key.is_empty() || key.len() > MAX_KEY_LENGTH || !key.bytes().all(allowed) {
         return Err(InvalidOptions::Key(key.to_owned()));
     }
     Ok(Choice(Arc::from(key)))
@@ -159,7 +159,9 @@ fn parse_key(key: &str) -> Result<Choice, InvalidOptions> {
 
 fn parse_label(key: &str, label: &str) -> Result<String, InvalidOptions> {
     let label = label.trim();
-    if label.is_empty() || label.chars().count() > MAX_LABEL || label.chars().any(char::is_control)
+    if label.is_empty()
+        || label.chars().count() > MAX_LABEL_LENGTH
+        || label.chars().any(char::is_control)
     {
         return Err(InvalidOptions::Label(key.to_owned()));
     }
@@ -169,7 +171,7 @@ fn parse_label(key: &str, label: &str) -> Result<String, InvalidOptions> {
 /// The options are invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidOptions {
-    /// Too few or too many.
+    /// There are too few or too many options.
     #[error("a poll has {MIN_OPTIONS} to {MAX_OPTIONS} options, not {0}")]
     Count(usize),
     /// An entry is empty.
@@ -177,21 +179,21 @@ pub enum InvalidOptions {
         "option {0} is empty; write one comma between two options, such as Cats,Dogs or a=Cats,b=Dogs"
     )]
     Empty(usize),
-    /// An option has no key, but others have.
+    /// An option has no key, but others have one.
     #[error(
-        "the option {0:?} has no key, but others have; give all of them a key, as in a=Cats,b=Dogs, or none, as in \
-         Cats,Dogs; in a label a comma is written \\, and an equals sign \\="
+        "the option {0:?} has no key, but others have one; write a key for each, as in a=Cats,b=Dogs, or for none, as in \
+         Cats,Dogs; in a label, write a comma as \\, and an equals sign as \\="
     )]
     NoKey(String),
     /// A key is invalid.
     #[error(
-        "{0:?} is not a valid key; allowed are 1 to {MAX_KEY} of a-z, 0-9 and hyphen; in a label an equals sign is \
-         written \\="
+        "{0:?} is not a valid key; write 1 to {MAX_KEY_LENGTH} characters of a-z, 0-9 and hyphen; in a label, write an \
+         equals sign as \\="
     )]
     Key(String),
     /// A label is invalid.
     #[error(
-        "the label of option {0:?} must have 1 to {MAX_LABEL} characters and no control characters"
+        "the label of option {0:?} must have 1 to {MAX_LABEL_LENGTH} characters and no control characters"
     )]
     Label(String),
     /// Two options have the same key.
@@ -208,7 +210,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn labels_may_contain_spaces_signs_and_any_script() {
+    fn labels_may_contain_spaces_symbols_and_any_script() {
         let options: Options = "a = Cats & co , b=개=🐶".parse().unwrap();
         assert_eq!(options.to_string(), "a=Cats & co,b=개=🐶");
         assert_eq!(options.keys(), "a, b");
@@ -224,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backslash_escapes_signs() {
+    fn a_backslash_escapes_separators() {
         for (raw, first) in [
             (r"a=Yes\, really,b=No", "Yes, really"),
             (r"Yes\, really,No", "Yes, really"),
@@ -299,7 +301,7 @@ mod tests {
     proptest! {
         #[test]
         fn options_round_trip_as_text(labels in proptest::collection::btree_map("[a-z0-9-]{1,32}", r"[a-c,=\\]{0,9}", 2..=20)) {
-            // Labels that begin with their key are unique.
+            // Each label begins with its key, so that most labels are unique.
             let option = |(key, label)| PollOption { label: format!("{key}{label}"), key: Choice(Arc::from(key)) };
             let options = Options(labels.into_iter().map(option).collect());
             prop_assume!(options.check_labels().is_ok());
@@ -307,7 +309,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_parsing_panic(raw in "\\PC*") {
+        fn parsing_never_panics(raw in "\\PC*") {
             let _ = raw.parse::<Options>();
         }
     }

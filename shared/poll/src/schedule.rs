@@ -1,10 +1,10 @@
-//! The schedule of a poll: the times of voting and the visibility of the result.
+//! The schedule of a poll: the start and the end of voting, and the visibility of the result.
 
 use jiff::Timestamp;
 
 use super::Clock;
 
-/// The times of voting and the visibility of the result.
+/// The start and the end of voting, and the visibility of the result.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     opens_at: Option<Timestamp>,
@@ -13,7 +13,7 @@ pub struct Schedule {
     clock: Clock,
 }
 
-/// The phase of a poll at some time.
+/// The phase of a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -27,7 +27,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Returns the name of the phase for programs.
+    /// Returns the name of the phase in the API.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -55,7 +55,7 @@ impl Schedule {
     /// Creates a schedule with the system clock.
     ///
     /// # Errors
-    /// The poll would close before it opens, or its result would stay hidden forever.
+    /// The poll would close before it opens, or its result would never be visible.
     pub fn new(
         opens_at: Option<Timestamp>,
         closes_at: Option<Timestamp>,
@@ -145,11 +145,11 @@ impl Schedule {
         [self.opens_at, self.closes_at]
             .into_iter()
             .flatten()
-            .filter(|moment| *moment > now)
+            .filter(|change| *change > now)
             .min()
     }
 
-    /// Waits until the poll opens or closes, or forever if it does neither.
+    /// Waits until the poll opens or closes; forever if no such time is in the future.
     pub async fn wait_for_change(&self) {
         self.clock.wait_until(self.next_change(self.now())).await;
     }
@@ -168,7 +168,7 @@ pub enum InvalidSchedule {
     },
     /// The result would never be visible.
     #[error(
-        "POLL_RESULTS=after-close needs POLL_CLOSES_AT, or the results would stay hidden forever"
+        "POLL_RESULTS=after-close needs POLL_CLOSES_AT: without it, the result would never be visible"
     )]
     NeverVisible,
 }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::{InvalidOptions, InvalidSchedule, Moment, Options, Poll, ResultsMode, Schedule};
 
-/// The settings of the poll, which are the same for every service.
+/// The settings of the poll. All services need the same values.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Poll")]
 pub struct PollSettings {
@@ -14,8 +14,8 @@ pub struct PollSettings {
     #[arg(long, env = "POLL_QUESTION", value_parser = parse_question)]
     pub poll_question: Option<String>,
 
-    /// Options: 2 to 20 of key=label, such as a=Cats,b=Dogs, where a key has 1 to 32 of a-z, 0-9 and hyphen; or labels without keys, such
-    /// as Cats,Dogs, which get the keys a, b, …; in a label a comma is written \, and an equals sign \=
+    /// Options, 2 to 20 pairs of key=label, such as a=Cats,b=Dogs. A key has 1 to 32 characters of a-z, 0-9 and hyphen. Labels without
+    /// keys, such as Cats,Dogs, get the keys a, b, …. In a label, write a comma as \, and an equals sign as \=
     #[arg(long, env = "POLL_OPTIONS", default_value = "a=Cats,b=Dogs", value_parser = Options::from_str)]
     pub poll_options: Options,
 
@@ -27,8 +27,7 @@ pub struct PollSettings {
     #[arg(long, env = "OPTION_B")]
     pub option_b: Option<String>,
 
-    /// Start of voting, such as 2027-03-01T09:00:00+01:00 or 2027-03-01T09:00[Europe/Berlin]; if not set, voting is open from the
-    /// beginning
+    /// Start of voting, such as 2027-03-01T09:00:00+01:00 or 2027-03-01T09:00[Europe/Berlin]; if not set, voting is open at once
     #[arg(long, env = "POLL_OPENS_AT", value_parser = Moment::from_str)]
     pub poll_opens_at: Option<Moment>,
 
@@ -90,7 +89,7 @@ impl PollSettings {
     }
 }
 
-/// Returns "Cats or Dogs?", like the title of the original app.
+/// Returns the question for two labels, such as "Cats or Dogs?", like the title of the original app, or a general one.
 fn default_question(options: &Options) -> String {
     let labels: Vec<_> = options.iter().map(|option| option.label.as_str()).collect();
     match &labels[..] {
@@ -113,7 +112,7 @@ fn parse_question(raw: &str) -> Result<String, String> {
     Ok(question.to_owned())
 }
 
-/// The settings of the poll are invalid. The source has the reason.
+/// The settings of the poll are invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidPoll {
     /// The schedule is invalid.
@@ -127,7 +126,7 @@ pub enum InvalidPoll {
         /// The end of voting as configured.
         closes_at: Moment,
     },
-    /// A label in a variable of the original app is invalid.
+    /// A label in a variable of the original app is invalid. The source has the reason.
     #[error("{variable}")]
     Label {
         /// The name of the variable.
@@ -138,9 +137,9 @@ pub enum InvalidPoll {
     /// Two labels are equal, one of them in a variable of the original app.
     #[error("OPTION_A or OPTION_B")]
     SameLabel(#[source] InvalidOptions),
-    /// A variable of the original app has a label for a missing option.
+    /// A variable of the original app sets the label of an option that does not exist.
     #[error(
-        "{variable} names the option {key:?}, which POLL_OPTIONS does not have; leave {variable} out"
+        "{variable} sets the label of option {key:?}, which POLL_OPTIONS does not have; remove {variable}"
     )]
     NoSuchOption {
         /// The name of the variable.
@@ -189,7 +188,7 @@ mod tests {
     fn a_label_for_a_missing_option_is_rejected() {
         let message = poll(&["--poll-options", "x=X,y=Y", "--option-a", "Tea"]).unwrap_err();
         assert!(
-            message.starts_with("OPTION_A names the option \"a\""),
+            message.starts_with("OPTION_A sets the label of option \"a\""),
             "{message}"
         );
     }
@@ -220,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_times_are_shown_in_their_time_zones() {
+    fn error_messages_show_times_as_configured() {
         let closes_first = [
             "--poll-opens-at",
             "2026-12-01T18:00[Europe/Berlin]",

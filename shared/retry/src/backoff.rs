@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Delays that double from `initial` to `max`. Each is reduced at random by up to a half, so that clients of the same server do not
-/// reconnect at the same time.
+/// Delays that double from `initial` to `max`. Each is randomly reduced by up to a half, so that clients of one server do not reconnect
+/// at the same time.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     initial: Duration,
@@ -36,7 +36,7 @@ impl Backoff {
 }
 
 impl Default for Backoff {
-    /// From 50 ms to 2 s: a quick recovery without load on a server that is starting.
+    /// Delays from 50 ms to 2 s: recovery is quick, and the load on a server that is starting is low.
     fn default() -> Self {
         Self::new(Duration::from_millis(50), Duration::from_secs(2))
     }

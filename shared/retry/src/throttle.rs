@@ -18,7 +18,8 @@ struct State {
 }
 
 impl Throttle {
-    /// Counts an event. Returns the number of events since the last returned number, or `None` if that was less than a second ago.
+    /// Counts an event. Returns the number of events since the last time it returned a number, or `None` if that was less than a second
+    /// ago.
     pub fn count_event(&self) -> Option<u64> {
         self.count_event_at(Instant::now())
     }
@@ -40,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_line_per_second_has_the_number_of_events() {
+    fn a_number_is_returned_at_most_once_per_second() {
         let (throttle, start) = (Throttle::default(), Instant::now());
         let at =
             |milliseconds| throttle.count_event_at(start + Duration::from_millis(milliseconds));

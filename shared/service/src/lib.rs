@@ -1,4 +1,4 @@
-//! The parts that all services share: start and shutdown, listeners, and the probes of their dependencies.
+//! The common parts of services: start and shutdown, listeners, and probes of dependencies.
 
 pub mod lifecycle;
 mod listen;

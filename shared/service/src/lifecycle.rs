@@ -1,7 +1,7 @@
 //! The lifecycle of a service: its tasks and its graceful shutdown.
 //!
-//! On SIGTERM or Ctrl-C a service first drains: it is not ready but still serves, so that load balancers can remove it. Then it
-//! accepts no new work, finishes the work in flight, and exits before a hard deadline.
+//! On SIGTERM or Ctrl-C a service first drains: it is not ready, but still serves, so that load balancers can remove it. Then it accepts
+//! no new work, finishes the work in flight, and exits at a deadline at the latest.
 
 use std::{io, time::Duration};
 
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use cli::duration;
 use telemetry::traces;
 
-/// Timeout of sending the last traces.
+/// Timeout for sending the last traces.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The settings of the shutdown.
@@ -31,9 +31,9 @@ pub struct DrainSettings {
 /// The shutdown of a service, in two steps.
 #[derive(Clone, Debug)]
 pub struct Lifecycle {
-    /// Cancelled first: the service is not ready, but still serves.
+    /// Cancelled first. The service is then not ready, but still serves.
     pub draining: CancellationToken,
-    /// Cancelled next: the service starts no new work.
+    /// Cancelled after the drain delay, or when a task fails. The service then starts no new work.
     pub shutting_down: CancellationToken,
     shutdown_timeout: Duration,
 }
@@ -55,7 +55,7 @@ impl Lifecycle {
         } = lifecycle.clone();
         tokio::spawn(async move {
             draining.cancelled().await;
-            tracing::info!(delay = ?settings.drain_delay, "draining");
+            tracing::info!(drain.delay = ?settings.drain_delay, "draining");
             sleep(settings.drain_delay).await;
             shutting_down.cancel();
         });
@@ -65,7 +65,7 @@ impl Lifecycle {
     /// Runs the tasks of a service until all have ended.
     ///
     /// # Errors
-    /// A task failed, panicked, or ended before the shutdown. The other tasks are shut down first: a service without one of its
+    /// A task failed, panicked, or ended before the shutdown. The other tasks are shut down first, because a service without one of its
     /// tasks must be restarted.
     pub async fn run(self, mut tasks: Tasks) -> anyhow::Result<()> {
         let mut failure = None;
@@ -78,7 +78,7 @@ impl Lifecycle {
             let ended = tokio::select! {
                 ended = tasks.0.join_next() => ended,
                 () = &mut deadline => {
-                    tracing::warn!(timeout = ?self.shutdown_timeout, tasks = tasks.0.len(), "shutdown timeout reached, aborting tasks");
+                    tracing::warn!(shutdown.timeout = ?self.shutdown_timeout, tasks.running = tasks.0.len(), "shutdown timeout reached, aborting tasks");
                     break false;
                 }
             };
@@ -99,7 +99,7 @@ impl Lifecycle {
         if ended_before_deadline {
             tokio::select! {
                 () = traces::flush() => {}
-                () = sleep(FLUSH_TIMEOUT) => tracing::warn!("timeout of sending the last traces"),
+                () = sleep(FLUSH_TIMEOUT) => tracing::warn!("sending the last traces timed out"),
                 () = &mut deadline => {}
             }
         }
@@ -125,7 +125,7 @@ impl Tasks {
 /// Returns a token that SIGTERM and Ctrl-C cancel. A second signal exits the process at once.
 ///
 /// # Errors
-/// The process cannot handle signals.
+/// The signal handler cannot be installed.
 pub fn shutdown_signal() -> io::Result<CancellationToken> {
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
@@ -163,7 +163,7 @@ mod tests {
         (shutdown.clone(), Lifecycle::new(shutdown, settings))
     }
 
-    async fn until(shutting_down: CancellationToken) -> anyhow::Result<()> {
+    async fn run_until(shutting_down: CancellationToken) -> anyhow::Result<()> {
         shutting_down.cancelled().await;
         Ok(())
     }
@@ -173,7 +173,7 @@ mod tests {
         let (shutdown, lifecycle) = lifecycle(Duration::from_mins(1));
         let mut tasks = Tasks::default();
         let shutting_down = lifecycle.shutting_down.clone();
-        tasks.spawn("task", until(shutting_down));
+        tasks.spawn("task", run_until(shutting_down));
         shutdown.cancel();
         lifecycle.run(tasks).await.unwrap();
     }
@@ -183,7 +183,7 @@ mod tests {
         let (_shutdown, lifecycle) = lifecycle(Duration::from_mins(1));
         let mut tasks = Tasks::default();
         let shutting_down = lifecycle.shutting_down.clone();
-        tasks.spawn("good", until(shutting_down));
+        tasks.spawn("good", run_until(shutting_down));
         tasks.spawn("bad", async { panic!("on purpose") });
         assert!(
             lifecycle

@@ -1,5 +1,5 @@
-//! Probes of dependencies. Each runs in a task of its own, so one that hangs does not delay others. `/ready` uses the results in
-//! memory.
+//! Probes of dependencies. Each runs in a separate task, so a probe that hangs does not delay others. `/ready` returns the latest
+//! outcomes without a new probe.
 
 use std::{
     fmt::Display,
@@ -16,14 +16,14 @@ use telemetry::metrics::CommonMetrics;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(1);
-/// Number of consecutive failures after which a dependency is not ready: one lost packet does not make a replica unready.
+/// Number of consecutive failures after which a dependency is not ready, so that one lost packet does not make a replica unready.
 const FAILURE_THRESHOLD: u32 = 3;
 
-/// The state of a dependency.
+/// A dependency of a service, with the outcome of its last probe. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Dependency {
     name: &'static str,
-    /// The label in metrics and logs: the name, with the number of the shard if there are several.
+    /// The label in metrics and logs: the name, followed by the number of the shard if there are several.
     label: String,
     state: Arc<Mutex<State>>,
     up: IntGauge,
@@ -40,7 +40,7 @@ impl Dependency {
     /// Creates a dependency that has not been probed yet.
     #[must_use]
     pub fn new(name: &'static str, metrics: &CommonMetrics) -> Self {
-        Self::labelled(name, name.to_owned(), metrics)
+        Self::with_label(name, name.to_owned(), metrics)
     }
 
     /// Creates one dependency per shard, with the labels `queue-0` and so on if there are several.
@@ -51,11 +51,11 @@ impl Dependency {
             _ => format!("{name}-{shard}"),
         };
         (0..count)
-            .map(|shard| Self::labelled(name, label(shard), metrics))
+            .map(|shard| Self::with_label(name, label(shard), metrics))
             .collect()
     }
 
-    fn labelled(name: &'static str, label: String, metrics: &CommonMetrics) -> Self {
+    fn with_label(name: &'static str, label: String, metrics: &CommonMetrics) -> Self {
         let state = State {
             failures: FAILURE_THRESHOLD,
             last: Err("not probed yet".into()),
@@ -71,7 +71,7 @@ impl Dependency {
         }
     }
 
-    /// Probes every second until shutdown. `on_up` is called each time the dependency comes up.
+    /// Probes the dependency every second until the shutdown. Calls `on_up` each time the dependency comes up.
     pub async fn watch<P, E, U>(
         self,
         shutting_down: CancellationToken,
@@ -108,7 +108,7 @@ impl Dependency {
         let was_up = state.last.is_ok();
         match &outcome {
             Ok(()) if !was_up => tracing::info!(dependency = self.label, "dependency is up"),
-            // Once per reason, also at the start, when it has never been up.
+            // Logged once per error, also if the dependency has not been up since the start.
             Err(error) if state.last != outcome => {
                 tracing::warn!(dependency = self.label, error, "dependency is down");
             }
@@ -123,7 +123,7 @@ impl Dependency {
         !was_up && state.last.is_ok()
     }
 
-    /// Returns the outcome of the last probe for `/ready`. Errors count from the third in a row on.
+    /// Returns the outcome of the last probe for `/ready`. The first two consecutive failures after a success are ignored.
     #[must_use]
     pub fn check(&self) -> Check {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -144,12 +144,12 @@ impl Dependency {
 pub struct Check {
     /// The name of the dependency.
     pub name: &'static str,
-    /// Ok, or the error.
+    /// The outcome of the last probe.
     pub outcome: Result<(), String>,
 }
 
 impl Check {
-    /// Combines the checks of shards: ok if one shard is ok, otherwise the error of the first. `None` without shards.
+    /// Combines the checks of shards: ok if one shard is ok, otherwise the error of the first shard. `None` without shards.
     pub fn any(shards: impl IntoIterator<Item = Self>) -> Option<Self> {
         shards.into_iter().reduce(|first, next| {
             if first.outcome.is_err() && next.outcome.is_ok() {
@@ -166,10 +166,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dependency_is_down_until_the_first_success_and_after_three_failures_in_a_row() {
+    fn a_dependency_is_down_until_the_first_success_and_after_three_consecutive_failures() {
         let metrics = CommonMetrics::new(&prometheus::Registry::new());
         let dependency = Dependency::new("queue", &metrics);
-        let fail = || dependency.record(Err("gone".into()));
+        let fail = || dependency.record(Err("unreachable".into()));
         assert!(dependency.check().outcome.is_err());
         assert!(dependency.record(Ok(())), "it came up");
         assert!(!dependency.record(Ok(())), "it was up before");
@@ -177,13 +177,13 @@ mod tests {
         fail();
         assert_eq!(dependency.check().outcome, Ok(()));
         fail();
-        assert_eq!(dependency.check().outcome, Err("gone".into()));
+        assert_eq!(dependency.check().outcome, Err("unreachable".into()));
         assert!(dependency.record(Ok(())), "it came up again");
         assert_eq!(dependency.check().outcome, Ok(()));
     }
 
     #[test]
-    fn shards_have_labels_of_their_own_and_one_is_enough_to_serve() {
+    fn shards_have_separate_labels_and_one_that_is_up_is_enough() {
         let metrics = CommonMetrics::new(&prometheus::Registry::new());
         let shards = Dependency::shards("queue", 3, &metrics);
         let any = || Check::any(shards.iter().map(Dependency::check)).unwrap();
@@ -201,13 +201,13 @@ mod tests {
         let dependency = Dependency::new("store", &metrics);
         dependency.record(Ok(()));
         let hangs = std::future::pending::<Result<(), &str>>;
-        let watching = dependency
+        let watch = dependency
             .clone()
             .watch(CancellationToken::new(), hangs, async || {});
-        tokio::pin!(watching);
+        tokio::pin!(watch);
         for (after, is_up) in [(2500, true), (1000, false)] {
-            let passed = timeout(Duration::from_millis(after), &mut watching).await;
-            assert!(passed.is_err(), "the watch continues");
+            let outcome = timeout(Duration::from_millis(after), &mut watch).await;
+            assert!(outcome.is_err(), "the watch continues");
             assert_eq!(dependency.check().outcome.is_ok(), is_up);
         }
         assert_eq!(dependency.up.get(), 0);

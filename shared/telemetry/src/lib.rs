@@ -20,10 +20,10 @@ pub struct TelemetrySettings {
     pub traces: TraceSettings,
 }
 
-/// Starts logging, and tracing if it is configured. Does nothing if both were started before.
+/// Starts logging, and tracing if it is configured. A second call in one process has no effect.
 ///
 /// # Errors
-/// The exporter of traces cannot be created.
+/// The trace exporter cannot be created.
 pub fn init(settings: &TelemetrySettings, service: &'static str) -> Result<(), InvalidExporter> {
     logs::start(&settings.logs);
     traces::start(&settings.traces, service)

@@ -40,26 +40,27 @@ fn parse_filter(raw: &str) -> Result<String, String> {
         })
 }
 
-/// Starts logging, unless it was started before.
+/// Starts logging. A second call in one process has no effect.
 pub fn start(settings: &LogSettings) {
     let filter = EnvFilter::new(&settings.log_filter);
     let registry = tracing_subscriber::registry().with(filter);
     let is_terminal = std::io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt::layer()
+    let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(is_terminal);
     let started = match settings.log_format {
         LogFormat::Text => {
-            let lines = lines.map_event_format(|line| WithTrace::text(line.with_ansi(is_terminal)));
-            registry.with(lines).try_init()
+            let layer =
+                layer.map_event_format(|format| WithTrace::text(format.with_ansi(is_terminal)));
+            registry.with(layer).try_init()
         }
         LogFormat::Json => {
-            let lines = lines.json().flatten_event(true);
+            let layer = layer.json().flatten_event(true);
             registry
-                .with(lines.map_event_format(WithTrace::json))
+                .with(layer.map_event_format(WithTrace::json))
                 .try_init()
         }
     };
-    // Only a second call in one process fails: the first settings are kept.
+    // Only a second call in one process fails. The settings of the first call remain in effect.
     drop(started);
 }

@@ -1,4 +1,4 @@
-//! Log lines with the trace that they belong to.
+//! Log lines with the ids of their trace and span.
 
 use std::fmt;
 
@@ -15,23 +15,23 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// Formats a line by `format`, and appends `trace_id` and `span_id` if there is a trace.
+/// Formats a log line with `format`, and appends `trace_id` and `span_id` if the current context has a span.
 pub struct WithTrace<F> {
     format: F,
-    add: fn(&str, &SpanContext, Writer<'_>) -> fmt::Result,
+    append: fn(&str, &SpanContext, Writer<'_>) -> fmt::Result,
 }
 
 impl<F> WithTrace<F> {
     /// Creates the formatter for text lines.
     pub fn text(format: F) -> Self {
-        let add = add_to_text;
-        Self { format, add }
+        let append = append_to_text;
+        Self { format, append }
     }
 
     /// Creates the formatter for lines that are JSON objects.
     pub fn json(format: F) -> Self {
-        let add = add_to_json;
-        Self { format, add }
+        let append = append_to_json;
+        Self { format, append }
     }
 }
 
@@ -54,16 +54,16 @@ where
         let mut line = String::new();
         self.format
             .format_event(ctx, Writer::new(&mut line), event)?;
-        (self.add)(line.trim_end(), &span, writer)
+        (self.append)(line.trim_end(), &span, writer)
     }
 }
 
-fn add_to_text(line: &str, span: &SpanContext, mut writer: Writer<'_>) -> fmt::Result {
+fn append_to_text(line: &str, span: &SpanContext, mut writer: Writer<'_>) -> fmt::Result {
     let (trace, span) = (span.trace_id(), span.span_id());
     writeln!(writer, "{line} trace_id={trace} span_id={span}")
 }
 
-fn add_to_json(line: &str, span: &SpanContext, mut writer: Writer<'_>) -> fmt::Result {
+fn append_to_json(line: &str, span: &SpanContext, mut writer: Writer<'_>) -> fmt::Result {
     let (trace, span) = (span.trace_id(), span.span_id());
     let fields = line.strip_suffix('}').unwrap_or(line);
     writeln!(

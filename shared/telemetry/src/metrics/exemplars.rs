@@ -1,4 +1,4 @@
-//! Histograms with an exemplar per bucket: the trace of an observation in it, which links a latency in a graph to its trace.
+//! Histograms with an exemplar per bucket: the trace of one of its observations. It links a latency in a graph to a trace.
 //! Source: <https://prometheus.io/docs/specs/om/open_metrics_spec/#exemplars>.
 
 use std::{
@@ -42,14 +42,14 @@ pub struct ExemplarHistogramVec {
 pub struct Exemplars {
     name: String,
     labels: Vec<String>,
-    /// The upper bounds of the buckets, without the last, which has none.
+    /// The upper bounds of the buckets, except the last bucket, which has none.
     bounds: Vec<f64>,
     /// Exemplars by label values; empty before the first sampled trace.
     latest: Mutex<HashMap<Vec<String>, Vec<Option<Exemplar>>>>,
 }
 
 impl ExemplarHistogramVec {
-    /// Records the latest exemplar of the bucket of its value. The caller observes the value itself.
+    /// Replaces the exemplar of the bucket of its value. The caller observes the value in the histogram separately.
     pub fn record_exemplar(&self, values: &[&str], exemplar: Exemplar) {
         let bounds = &self.exemplars.bounds;
         let bucket = bounds.partition_point(|bound| *bound < exemplar.value);
@@ -61,7 +61,7 @@ impl ExemplarHistogramVec {
         buckets[bucket] = Some(exemplar);
     }
 
-    /// Returns all exemplars.
+    /// Returns the exemplars of these histograms.
     #[must_use]
     pub fn exemplars(&self) -> &Arc<Exemplars> {
         &self.exemplars
@@ -110,7 +110,7 @@ impl Collector for ExemplarHistogramVec {
 }
 
 impl Metric for ExemplarHistogramVec {
-    fn make(opts: Opts, labels: &[&str], buckets: &[f64]) -> prometheus::Result<Self> {
+    fn create(opts: Opts, labels: &[&str], buckets: &[f64]) -> prometheus::Result<Self> {
         let exemplars = Exemplars {
             name: opts.name.clone(),
             labels: labels.iter().map(|label| (*label).to_owned()).collect(),

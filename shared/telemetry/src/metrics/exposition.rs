@@ -1,4 +1,4 @@
-//! Metrics as text, shared by all clients: the memory and CPU time for many or slow clients are limited.
+//! Metrics as text, shared by all clients, so that many or slow clients use limited memory and CPU time.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -11,14 +11,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::openmetrics;
 use gzip::Gzippable;
 
-/// Maximum number of texts in memory that clients have not read yet.
+/// Maximum number of texts in memory: the latest one, and those that clients have not read yet.
 const MAX_TEXTS: usize = 16;
-/// Maximum number of texts that are rendered in a burst.
+/// Maximum number of texts rendered in a burst.
 const MAX_BURST: u32 = 50;
-/// Interval of further texts after a burst: rendering takes a few percent of a core.
+/// Minimum interval between texts after a burst. Rendering at this rate takes a few percent of a core.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// A format of metrics as text.
+/// A text format of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// The text format of Prometheus, version 0.0.4.
@@ -28,7 +28,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Returns the format that a client with this header `Accept` prefers.
+    /// Returns the format that a client with this `Accept` header prefers.
     #[must_use]
     pub fn preferred(accept: &str) -> Self {
         if openmetrics::is_preferred(accept) {
@@ -63,13 +63,13 @@ impl Exposition {
         self.with_permit(self.text.plain())
     }
 
-    /// Returns the text, compressed by gzip.
+    /// Returns the text, compressed with gzip.
     #[must_use]
     pub fn gzip(&self) -> Bytes {
         self.with_permit(self.text.gzip())
     }
 
-    /// Returns bytes that hold the permit of this text.
+    /// Returns the bytes together with the permit of this text.
     fn with_permit(&self, bytes: Bytes) -> Bytes {
         Bytes::from_owner(PermittedBytes {
             bytes,
@@ -89,10 +89,11 @@ impl AsRef<[u8]> for PermittedBytes {
     }
 }
 
-/// The latest text, and the limits on further ones.
+/// The latest text, and the limits on new ones.
 #[derive(Debug)]
 pub struct SharedExposition {
-    texts: Arc<Semaphore>,
+    /// One permit per text in memory.
+    permits: Arc<Semaphore>,
     state: Mutex<State>,
 }
 
@@ -106,7 +107,7 @@ struct State {
 impl Default for SharedExposition {
     fn default() -> Self {
         Self {
-            texts: Arc::new(Semaphore::new(MAX_TEXTS)),
+            permits: Arc::new(Semaphore::new(MAX_TEXTS)),
             state: Mutex::new(State {
                 latest: None,
                 theoretical_arrival: Instant::now(),
@@ -122,11 +123,11 @@ impl SharedExposition {
     }
 
     fn get_at(&self, now: Instant, render: impl FnOnce() -> String) -> Exposition {
-        // The lock is held to the end: while one client renders, the others wait.
+        // The lock is held while the text is rendered, so that only one client renders at a time.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let arrival = state.theoretical_arrival.max(now);
         let is_within_burst = arrival.duration_since(now) < INTERVAL * MAX_BURST;
-        let permit = self.texts.clone().try_acquire_owned();
+        let permit = self.permits.clone().try_acquire_owned();
         match (&state.latest, permit) {
             (latest, Ok(permit)) if is_within_burst || latest.is_none() => {
                 let exposition = Exposition {
@@ -138,7 +139,7 @@ impl SharedExposition {
                 exposition
             }
             (Some(latest), _) => latest.clone(),
-            (None, _) => unreachable!("without a latest text all permits are free"),
+            (None, _) => unreachable!("all permits are available before the first text"),
         }
     }
 }
@@ -167,18 +168,18 @@ mod tests {
         let last = (MAX_TEXTS - 1).to_string();
         assert_eq!(held[1], "1");
         assert!(held[MAX_TEXTS..].iter().all(|text| *text == last));
-        assert_eq!(shared.texts.available_permits(), 0);
+        assert_eq!(shared.permits.available_permits(), 0);
         drop(held);
         assert_eq!(
-            shared.texts.available_permits(),
+            shared.permits.available_permits(),
             MAX_TEXTS - 1,
-            "the latest one is kept"
+            "the latest text stays in memory"
         );
         let gzip = shared.get_at(now, || "new".into()).gzip();
         assert_eq!(texts(&shared, now, 1), ["0"]);
-        assert_eq!(shared.texts.available_permits(), MAX_TEXTS - 2);
+        assert_eq!(shared.permits.available_permits(), MAX_TEXTS - 2);
         drop(gzip);
-        assert_eq!(shared.texts.available_permits(), MAX_TEXTS - 1);
+        assert_eq!(shared.permits.available_permits(), MAX_TEXTS - 1);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Metrics as fields of structs, whose doc comments are the help texts. `infra/monitoring/metrics.md` lists all of them.
+//! Metrics as fields of structs. The doc comment of a field is the help text. `infra/monitoring/metrics.md` lists all metrics.
 
 mod exemplars;
 mod exposition;
@@ -23,7 +23,7 @@ pub use service::{CommonMetrics, ServiceMetrics};
 /// telemetry::metrics! {
 ///     /// Metrics of the kitchen.
 ///     pub struct KitchenMetrics {
-///         /// Dishes that left the kitchen, by course.
+///         /// Dishes served, by course.
 ///         pub kitchen_dishes_total: prometheus::IntCounterVec["course"],
 ///         /// Seconds from order to table.
 ///         pub kitchen_duration_seconds: prometheus::Histogram => [60.0, 600.0],
@@ -32,7 +32,7 @@ pub use service::{CommonMetrics, ServiceMetrics};
 /// let registry = prometheus::Registry::new();
 /// let metrics = KitchenMetrics::new(&registry);
 /// metrics.kitchen_dishes_total.with_label_values(&["soup"]).inc();
-/// assert_eq!(registry.gather()[0].help(), "Dishes that left the kitchen, by course.");
+/// assert_eq!(registry.gather()[0].help(), "Dishes served, by course.");
 /// ```
 #[macro_export]
 macro_rules! metrics {
@@ -56,7 +56,7 @@ macro_rules! metrics {
             /// Creates and registers the metrics.
             ///
             /// # Panics
-            /// A metric with this name is already registered, or a name or a label is malformed: bugs.
+            /// A metric with this name is already registered, or a name or a label is malformed. Both are bugs.
             #[must_use]
             pub fn new(registry: &prometheus::Registry) -> Self {
                 Self {
@@ -79,14 +79,14 @@ pub trait Metric: Collector + Clone + 'static {
     ///
     /// # Errors
     /// The name or a label is malformed.
-    fn make(opts: Opts, labels: &[&str], buckets: &[f64]) -> prometheus::Result<Self>;
+    fn create(opts: Opts, labels: &[&str], buckets: &[f64]) -> prometheus::Result<Self>;
 }
 
 macro_rules! metric {
-    ($($kind:ty => |$opts:ident, $labels:ident, $buckets:ident| $make:expr;)+) => {$(
+    ($($kind:ty => |$opts:ident, $labels:ident, $buckets:ident| $create:expr;)+) => {$(
         impl Metric for $kind {
-            fn make($opts: Opts, $labels: &[&str], $buckets: &[f64]) -> prometheus::Result<Self> {
-                $make
+            fn create($opts: Opts, $labels: &[&str], $buckets: &[f64]) -> prometheus::Result<Self> {
+                $create
             }
         }
     )+};
@@ -116,7 +116,7 @@ pub fn register<M: Metric>(
     labels: &[&str],
     buckets: &[&[f64]],
 ) -> M {
-    let metric = M::make(Opts::new(name, help), labels, &buckets.concat())
+    let metric = M::create(Opts::new(name, help), labels, &buckets.concat())
         .expect("a metric's name and labels are well formed");
     registry
         .register(Box::new(metric.clone()))
@@ -124,7 +124,7 @@ pub fn register<M: Metric>(
     metric
 }
 
-/// Upper bounds of response times in seconds. 0.25 and 0.5 are bounds of service-level objectives.
+/// Upper bounds of the buckets for response times, in seconds. 0.25 and 0.5 are the latencies of service-level objectives.
 pub const LATENCY_SECONDS: [f64; 12] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0,
 ];

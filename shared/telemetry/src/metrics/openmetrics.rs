@@ -1,5 +1,5 @@
-//! Metrics in the text format of OpenMetrics 1.0, which has exemplars. There are no `_created` samples: Prometheus would store
-//! each as a series of its own. Source: <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
+//! Metrics in the text format of OpenMetrics 1.0, which has exemplars. `_created` samples are not written: Prometheus would store each
+//! as a separate series. Source: <https://prometheus.io/docs/specs/om/open_metrics_spec/>.
 
 use std::{
     fmt::{self, Write},
@@ -37,13 +37,13 @@ fn encode_family(
     exemplars: Option<&Exemplars>,
 ) -> fmt::Result {
     let kind = family.get_field_type();
-    // The samples of a counter end in _total, its name does not.
+    // The name of a counter has no _total; only its samples do.
     let name = match kind {
         MetricType::COUNTER => family.name().trim_end_matches("_total"),
         _ => family.name(),
     };
     writeln!(text, "# TYPE {name} {}", type_name(kind))?;
-    writeln!(text, "# HELP {name} {}", escaped(family.help()))?;
+    writeln!(text, "# HELP {name} {}", escape(family.help()))?;
     for metric in family.get_metric() {
         match kind {
             MetricType::COUNTER => {
@@ -51,14 +51,19 @@ fn encode_family(
                 writeln!(
                     text,
                     "{name}_total{} {}",
-                    labels(metric, None),
-                    number(value)
+                    format_labels(metric, None),
+                    format_number(value)
                 )?;
             }
             MetricType::HISTOGRAM => encode_histogram(text, name, metric, exemplars)?,
             _ => {
                 let value = metric.get_gauge().get_value();
-                writeln!(text, "{name}{} {}", labels(metric, None), number(value))?;
+                writeln!(
+                    text,
+                    "{name}{} {}",
+                    format_labels(metric, None),
+                    format_number(value)
+                )?;
             }
         }
     }
@@ -72,27 +77,37 @@ fn encode_histogram(
     exemplars: Option<&Exemplars>,
 ) -> fmt::Result {
     let histogram: &Histogram = metric.get_histogram();
-    let finite = histogram
+    let finite_buckets = histogram
         .get_bucket()
         .iter()
         .filter(|bucket| bucket.upper_bound().is_finite());
-    let finite = finite.map(|bucket| (bound(bucket.upper_bound()), bucket.cumulative_count()));
+    let finite_buckets = finite_buckets.map(|bucket| {
+        (
+            format_bound(bucket.upper_bound()),
+            bucket.cumulative_count(),
+        )
+    });
     let last = ("+Inf".to_owned(), histogram.get_sample_count());
-    for (bucket, (bound, count)) in finite.chain([last]).enumerate() {
+    for (bucket, (bound, count)) in finite_buckets.chain([last]).enumerate() {
         write!(
             text,
             "{name}_bucket{} {count}",
-            labels(metric, Some(&bound))
+            format_labels(metric, Some(&bound))
         )?;
-        let exemplar = exemplars.and_then(|all| all.get(|name| label(metric, name), bucket));
+        let exemplar = exemplars.and_then(|all| all.get(|name| label_value(metric, name), bucket));
         if let Some(exemplar) = exemplar {
             write_exemplar(text, &exemplar)?;
         }
         text.push('\n');
     }
     let (sum, count) = (histogram.get_sample_sum(), histogram.get_sample_count());
-    writeln!(text, "{name}_count{} {count}", labels(metric, None))?;
-    writeln!(text, "{name}_sum{} {}", labels(metric, None), number(sum))
+    writeln!(text, "{name}_count{} {count}", format_labels(metric, None))?;
+    writeln!(
+        text,
+        "{name}_sum{} {}",
+        format_labels(metric, None),
+        format_number(sum)
+    )
 }
 
 fn write_exemplar(text: &mut String, exemplar: &Exemplar) -> fmt::Result {
@@ -109,7 +124,7 @@ fn write_exemplar(text: &mut String, exemplar: &Exemplar) -> fmt::Result {
     write!(
         text,
         " # {{trace_id=\"{trace}\",span_id=\"{span}\"}} {} {seconds:.3}",
-        number(*value)
+        format_number(*value)
     )
 }
 
@@ -117,52 +132,53 @@ fn type_name(kind: MetricType) -> &'static str {
     match kind {
         MetricType::COUNTER => "counter",
         MetricType::HISTOGRAM => "histogram",
-        // There are no summaries.
+        // The services have no summaries.
         _ => "gauge",
     }
 }
 
-fn label<'a>(metric: &'a Metric, name: &str) -> Option<&'a str> {
+fn label_value<'a>(metric: &'a Metric, name: &str) -> Option<&'a str> {
     let found = metric.get_label().iter().find(|label| label.name() == name);
     found.map(LabelPair::value)
 }
 
-/// Returns the labels in braces, with the upper bound of a bucket if there is one; empty without labels.
-fn labels(metric: &Metric, bound: Option<&str>) -> String {
-    let own = metric.get_label().iter();
-    let own = own.map(|label| format!("{}=\"{}\"", label.name(), escaped(label.value())));
+/// Formats the labels in braces, with the upper bound of a bucket if there is one. Empty without labels.
+fn format_labels(metric: &Metric, bound: Option<&str>) -> String {
+    let metric_labels = metric.get_label().iter();
+    let metric_labels =
+        metric_labels.map(|label| format!("{}=\"{}\"", label.name(), escape(label.value())));
     let bound = bound.map(|bound| format!("le=\"{bound}\""));
-    let all: Vec<_> = own.chain(bound).collect();
+    let all: Vec<_> = metric_labels.chain(bound).collect();
     if all.is_empty() {
         return String::new();
     }
     format!("{{{}}}", all.join(","))
 }
 
-/// Formats a bound as a floating point number, as the format requires: 1.0 and not 1.
-fn bound(value: f64) -> String {
+/// Formats a bound as a floating-point number, as the specification requires: 1.0, not 1.
+fn format_bound(value: f64) -> String {
     format!("{value:?}")
 }
 
-fn number(value: f64) -> String {
+fn format_number(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
     }
     value.to_string()
 }
 
-fn escaped(text: &str) -> String {
+fn escape(text: &str) -> String {
     text.replace('\\', "\\\\")
         .replace('\n', "\\n")
         .replace('"', "\\\"")
 }
 
-/// Returns true if a client prefers this format to that of Prometheus, which is the default. Prometheus sends its formats with
+/// Returns true if a client prefers this format to the Prometheus format, which is the default. Prometheus sends its formats with
 /// weights: <https://prometheus.io/docs/instrumenting/content_negotiation/>.
 pub fn is_preferred(accept: &str) -> bool {
     let weight_of = |wanted: &str| {
-        let kinds = accept.split(',').filter_map(|kind| {
-            let mut parts = kind.split(';').map(str::trim);
+        let weights = accept.split(',').filter_map(|media_type| {
+            let mut parts = media_type.split(';').map(str::trim);
             let name = parts.next()?;
             let (mut weight, mut version) = (1.0_f32, "1.0.0");
             for part in parts {
@@ -173,10 +189,10 @@ pub fn is_preferred(accept: &str) -> bool {
                 }
             }
             let is_wanted = name.eq_ignore_ascii_case(wanted);
-            let is_known = wanted == "text/plain" || version == "1.0.0";
-            (is_wanted && is_known).then_some(weight)
+            let is_supported_version = wanted == "text/plain" || version == "1.0.0";
+            (is_wanted && is_supported_version).then_some(weight)
         });
-        kinds.fold(0.0, f32::max)
+        weights.fold(0.0, f32::max)
     };
     let weight = weight_of("application/openmetrics-text");
     weight > 0.0 && weight >= weight_of("text/plain")
@@ -196,7 +212,7 @@ mod tests {
         let seconds: ExemplarHistogramVec = register(
             &registry,
             "a_seconds",
-            "How \"long\".",
+            "A \"duration\".",
             &["route"],
             &[&[0.5, 1.0]],
         );
@@ -218,7 +234,7 @@ mod tests {
         assert_eq!(
             encode(&registry.gather(), &exemplars).unwrap(),
             r#"# TYPE a_seconds histogram
-# HELP a_seconds How \"long\".
+# HELP a_seconds A \"duration\".
 a_seconds_bucket{route="/",le="0.5"} 0
 a_seconds_bucket{route="/",le="1.0"} 1 # {trace_id="0000000000000000000000000000001f",span_id="000000000000002e"} 0.75 1.500
 a_seconds_bucket{route="/",le="+Inf"} 1 # {trace_id="0000000000000000000000000000001f",span_id="000000000000002e"} 2 1.750
@@ -236,16 +252,16 @@ c -2
     }
 
     #[test]
-    fn the_preferred_format_is_chosen() {
+    fn openmetrics_is_preferred_if_its_weight_is_at_least_that_of_plain_text() {
         let prometheus = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
-        for yes in [
+        for accept in [
             prometheus,
             "application/openmetrics-text",
             "application/openmetrics-text, text/plain",
         ] {
-            assert!(is_preferred(yes), "{yes}");
+            assert!(is_preferred(accept), "{accept}");
         }
-        for no in [
+        for accept in [
             "",
             "*/*",
             "text/plain",
@@ -253,7 +269,7 @@ c -2
             "application/openmetrics-text;q=0",
             "application/openmetrics-text;q=0.2,text/plain;q=0.5",
         ] {
-            assert!(!is_preferred(no), "{no}");
+            assert!(!is_preferred(accept), "{accept}");
         }
     }
 }

@@ -18,7 +18,7 @@ crate::metrics! {
         pub dependency_up: IntGaugeVec["dependency"],
         /// Time of the last probe of the dependency, in seconds since the Unix epoch.
         pub dependency_probe_timestamp_seconds: GaugeVec["dependency"],
-        /// Always 1. The labels have the name, version and revision of the service.
+        /// Always 1. The labels are the name, version and revision of the service.
         pub build_info: IntGaugeVec["service", "version", "revision"],
     }
 }
@@ -39,7 +39,7 @@ pub struct ServiceMetrics {
 }
 
 impl ServiceMetrics {
-    /// Creates the metrics of every service. The metrics of the runtime are those of the current one.
+    /// Creates the metrics of a service, with those of the process and of the current runtime.
     ///
     /// # Panics
     /// There is no current runtime.
@@ -71,7 +71,7 @@ impl ServiceMetrics {
         metrics
     }
 
-    /// Registers a function that is called before each scrape, for gauges that are sampled.
+    /// Registers a function that samples gauges. It is called before a new text is rendered for a scrape.
     pub fn on_scrape(&self, sample: impl Fn() + Send + 'static) {
         self.samplers
             .lock()
@@ -88,22 +88,21 @@ impl ServiceMetrics {
         exemplars.push(histograms.exemplars().clone());
     }
 
-    /// Returns the metrics as text. The text may be older if there are too many scrapes, or too many texts that clients have not
-    /// read.
+    /// Returns the metrics as text. The text is older if there are too many scrapes, or too many texts that clients have not read.
     #[must_use]
     pub fn exposition(&self, format: Format) -> Exposition {
         let shared = match format {
             Format::Prometheus => &self.prometheus,
             Format::OpenMetrics => &self.openmetrics,
         };
-        shared.get(|| self.text(format))
+        shared.get(|| self.render(format))
     }
 
-    fn text(&self, format: Format) -> String {
+    fn render(&self, format: Format) -> String {
         let samplers = self.samplers.lock().unwrap_or_else(PoisonError::into_inner);
         samplers.iter().for_each(|sample| sample());
         let families = self.registry.gather();
-        // Encoding fails only for metrics without samples and malformed names, which cannot be registered.
+        // Encoding fails only for metrics without samples or with malformed names. Neither can be registered.
         match format {
             Format::Prometheus => prometheus::TextEncoder::new()
                 .encode_to_string(&families)

@@ -11,6 +11,10 @@ use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig, Wit
 use tokio::runtime::Handle;
 use url::Url;
 
+/// Creates an exporter that sends spans on the current runtime.
+///
+/// # Errors
+/// The root certificates cannot be loaded, or a variable of the exporter is invalid.
 pub fn build_exporter(endpoint: &Url, timeout: Duration) -> Result<SpanExporter, InvalidExporter> {
     // Root certificates are loaded only for HTTPS.
     let client: Arc<dyn HttpClient> = if endpoint.scheme() == "https" {
@@ -31,7 +35,7 @@ pub fn build_exporter(endpoint: &Url, timeout: Duration) -> Result<SpanExporter,
     Ok(exporter.build()?)
 }
 
-/// Runs the HTTP client on the runtime: the batch exporter has a thread outside it, on which hyper does not work.
+/// Runs the HTTP client on the runtime: hyper needs one, and the batch exporter runs on a thread outside of it.
 #[derive(Debug)]
 struct RuntimeHttpClient {
     client: Arc<dyn HttpClient>,
@@ -49,15 +53,15 @@ impl HttpClient for RuntimeHttpClient {
     }
 }
 
-/// The exporter of traces cannot be created.
+/// The trace exporter cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidExporter {
-    /// The machine has no root certificates.
+    /// The root certificates of the machine cannot be loaded.
     #[error(
         "OTEL_EXPORTER_OTLP_ENDPOINT begins with https, but the root certificates of this machine cannot be loaded"
     )]
     Certificates(#[from] std::io::Error),
     /// A variable that the OpenTelemetry library reads is invalid.
-    #[error("cannot create the exporter of traces")]
+    #[error("cannot create the trace exporter")]
     Exporter(#[from] ExporterBuildError),
 }

@@ -1,7 +1,7 @@
-//! OpenTelemetry traces: one trace follows a vote from the request through the queue to the commit.
+//! OpenTelemetry traces: one trace covers a vote from the request through the queue to the commit.
 //!
-//! Traces are off by default; then no spans are created. Spans start and end at the boundaries of a service: `web` creates those of
-//! requests, `queue` those of ballots.
+//! Traces are off by default, and then no spans are created. Spans start and end at the boundaries of a service: `web` creates spans for
+//! requests, `queue` for ballots.
 
 mod export;
 mod sampler;
@@ -31,10 +31,10 @@ struct Tracing {
     tracer: SdkTracer,
 }
 
-/// Starts traces if an endpoint is configured. The current runtime sends them.
+/// Starts traces if an endpoint is configured. They are sent on the current runtime.
 ///
 /// # Errors
-/// The exporter cannot be created.
+/// The trace exporter cannot be created.
 pub fn start(settings: &TraceSettings, service: &'static str) -> Result<(), InvalidExporter> {
     let Some(endpoint) = settings.endpoint() else {
         return Ok(());
@@ -53,19 +53,19 @@ pub fn start(settings: &TraceSettings, service: &'static str) -> Result<(), Inva
         .with_resource(resource.build())
         .build();
     let tracer = provider.tracer(env!("CARGO_PKG_NAME"));
-    // Only a second call in one process fails: the first settings are kept.
+    // Only a second call in one process fails. The settings of the first call remain in effect.
     let _ = TRACING.set(Tracing { provider, tracer });
     tracing::info!(%endpoint, "traces enabled");
     Ok(())
 }
 
-/// Returns the tracer, which creates spans; `None` if traces are off.
+/// Returns the tracer; `None` if traces are off.
 #[must_use]
 pub fn tracer() -> Option<&'static SdkTracer> {
     TRACING.get().map(|tracing| &tracing.tracer)
 }
 
-/// Runs work within this context, if there is one, so that its logs and spans belong to the span of the context.
+/// Runs `work` in this context, if there is one, so that its logs and spans belong to the span of the context.
 pub fn in_context<T>(
     context: Option<&Context>,
     work: impl Future<Output = T>,
@@ -76,7 +76,7 @@ pub fn in_context<T>(
     }
 }
 
-/// Ends the span of this context. A failure is recorded with the type and the description of the error.
+/// Ends the span of this context. A failure is recorded with the type and the description of its error.
 pub fn end(context: &Context, failure: Option<(&'static str, String)>) {
     let span = context.span();
     if let Some((kind, description)) = failure {
@@ -92,9 +92,9 @@ pub async fn flush() {
         return;
     };
     let (sender, flushed) = oneshot::channel();
-    // Not on a thread of the runtime, whose shutdown would wait for it.
+    // A separate thread, because the shutdown of the runtime would wait for a blocking task of the runtime.
     thread::spawn(move || sender.send(tracing.provider.force_flush()));
     if let Ok(Err(error)) = flushed.await {
-        tracing::warn!(%error, "cannot send the last traces");
+        tracing::warn!(%error, "sending the last traces failed");
     }
 }

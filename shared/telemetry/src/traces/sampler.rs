@@ -6,8 +6,8 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, ShouldSample};
 
-/// A sampler that extends parent-based samplers to links: a span without a parent is sampled if one of its links is. A batch has no
-/// parent, but a link to the trace of each of its messages. Other spans are left to the inner sampler.
+/// A sampler that extends parent-based samplers to links: a span without a parent is sampled if one of its links is. The span of a batch
+/// has no parent, but a link to the trace of each ballot. The inner sampler decides about other spans.
 #[derive(Clone, Debug)]
 pub struct LinkBased(pub Sampler);
 
@@ -22,8 +22,8 @@ impl ShouldSample for LinkBased {
         links: &[Link],
     ) -> SamplingResult {
         let has_parent = parent.is_some_and(|parent| parent.span().span_context().is_valid());
-        let is_linked = links.iter().any(|link| link.span_context.is_sampled());
-        if is_linked && !has_parent && matches!(self.0, Sampler::ParentBased(_)) {
+        let has_sampled_link = links.iter().any(|link| link.span_context.is_sampled());
+        if has_sampled_link && !has_parent && matches!(self.0, Sampler::ParentBased(_)) {
             return SamplingResult {
                 decision: SamplingDecision::RecordAndSample,
                 attributes: Vec::new(),

@@ -1,5 +1,5 @@
-//! The standard variables of OpenTelemetry that configure traces. Those of the exporter and of its
-//! batches (`OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_BSP_…`) are read by the library itself.
+//! The standard variables of OpenTelemetry that configure traces. The OpenTelemetry library itself reads those of the resource, the
+//! exporter and its batches (`OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_BSP_…`).
 //! Source: <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>.
 
 use std::time::Duration;
@@ -20,32 +20,32 @@ use cli::whole_number;
 )]
 pub struct TraceSettings {
     /// Endpoint for traces by OTLP over HTTP, such as http://collector:4318; if not set, there are no traces
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_parser = http_url)]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_parser = parse_http_url)]
     otel_exporter_otlp_endpoint: Option<Url>,
 
-    /// The same with the full path, such as http://collector:4318/v1/traces
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", value_parser = http_url)]
+    /// Endpoint for traces with its full path, such as http://collector:4318/v1/traces; takes precedence over the general endpoint
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", value_parser = parse_http_url)]
     otel_exporter_otlp_traces_endpoint: Option<Url>,
 
     /// Protocol of the endpoint
     #[arg(long, env = "OTEL_EXPORTER_OTLP_PROTOCOL", value_enum, default_value_t)]
     otel_exporter_otlp_protocol: OtlpProtocol,
 
-    /// Timeout of sending a batch of traces, in milliseconds
+    /// Timeout for sending a batch of traces, in milliseconds
     #[arg(long, env = "OTEL_EXPORTER_OTLP_TIMEOUT", default_value = "10000", value_parser = whole_number(1..=u32::MAX))]
     otel_exporter_otlp_timeout: u32,
 
-    /// Name of this service in traces; if not set, that of the program
+    /// Name of this service in traces; if not set, the name of the program
     #[arg(long, env = "OTEL_SERVICE_NAME")]
     otel_service_name: Option<String>,
 
-    /// Sampler of requests. With parentbased, a request in a trace of the client follows its sampling decision; the second part of the
-    /// name applies to other requests
+    /// Sampler of requests. With parentbased, the sampling decision of the client's trace applies to its requests, and the second part of
+    /// the name applies to other requests
     #[arg(long, env = "OTEL_TRACES_SAMPLER", value_enum, default_value_t)]
     otel_traces_sampler: TracesSampler,
 
     /// Ratio of sampled requests for the samplers with traceidratio, from 0 to 1
-    #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", default_value = "1", value_parser = ratio)]
+    #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", default_value = "1", value_parser = parse_ratio)]
     otel_traces_sampler_arg: f64,
 }
 
@@ -109,13 +109,13 @@ impl TraceSettings {
     }
 }
 
-fn http_url(raw: &str) -> Result<Url, String> {
+fn parse_http_url(raw: &str) -> Result<Url, String> {
     let url = raw.parse::<Url>().ok();
     url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
         .ok_or_else(|| "write http://HOST[:PORT] or https://HOST[:PORT]".into())
 }
 
-fn ratio(raw: &str) -> Result<f64, String> {
+fn parse_ratio(raw: &str) -> Result<f64, String> {
     let ratio = raw.parse::<f64>().ok();
     ratio
         .filter(|ratio| (0.0..=1.0).contains(ratio))
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_is_added_only_to_the_general_endpoint() {
+    fn the_path_is_appended_only_to_the_general_endpoint() {
         const BASE: &str = "--otel-exporter-otlp-endpoint";
         const TRACES: &str = "--otel-exporter-otlp-traces-endpoint";
         for (flags, expected) in [
