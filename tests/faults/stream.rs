@@ -129,7 +129,7 @@ async fn consumers_without_pending_entries_are_removed() {
     observer.acknowledge(&pending).await.unwrap();
     let own_name = [("WORKER_NAME", "survivor"), ("WORKER_CLAIM_MIN_IDLE", "0s")];
     let mut worker = start_ready("worker", &storage, &own_name).await;
-    worker.process.wait_for_line("removed the names");
+    worker.process.wait_for_line("removed idle consumers");
     assert!(
         consumer_names(&storage)
             .iter()
