@@ -166,7 +166,7 @@ fn invalid_settings_are_rejected_with_the_variable_and_the_allowed_values() {
         ("POLL_OPTIONS", "A=Cats,b=Dogs", "a-z, 0-9 and hyphen"),
         ("POLL_OPTIONS", "a=Cats,b=Cats", "\"Cats\" occurs twice"),
         ("POLL_OPTIONS", "Cats,Cats", "\"Cats\" occurs twice"),
-        ("POLL_OPTIONS", "a=Cats,Dogs", "or none, as in Cats,Dogs"),
+        ("POLL_OPTIONS", "a=Cats,Dogs", "or to none, as in Cats,Dogs"),
         ("POLL_OPTIONS", r"a=x\,y", r#"is "a=x\,y": a poll has"#),
         ("OPTION_A", "Dogs", "\"Dogs\" occurs twice"),
         ("POLL_OPENS_AT", "tomorrow", "2027-03-01T08:00:00Z"),

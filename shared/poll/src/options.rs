@@ -181,7 +181,7 @@ pub enum InvalidOptions {
     Empty(usize),
     /// An option has no key, but others have one.
     #[error(
-        "the option {0:?} has no key, but others have one; write a key for each, as in a=Cats,b=Dogs, or for none, as in \
+        "the option {0:?} has no key, but others have one; give a key to all, as in a=Cats,b=Dogs, or to none, as in \
          Cats,Dogs; in a label, write a comma as \\, and an equals sign as \\="
     )]
     NoKey(String),
