@@ -449,7 +449,7 @@ async fn the_pages_work_with_the_keyboard_alone() {
 
     wait_for_votes(&app.result, &[0, 1]).await;
     browser.goto(&app.result).await;
-    let slider = "return document.getElementById('moment')?.hidden ?? null";
+    let slider = "return document.getElementById('time-slider')?.hidden ?? null";
     // The chart may come a moment later than the page.
     if browser.evaluate(slider).await.is_null() {
         Voter::new(&app.vote).must_vote_for("a").await;
