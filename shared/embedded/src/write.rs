@@ -12,7 +12,7 @@ use super::file::OpenedFile;
 
 /// A transaction that holds SQLite's write lock from its start.
 ///
-/// Its connection returns to the pool only after a commit. Otherwise it is closed, which rolls back: SQLite rolls back some
+/// The connection returns to the pool only after a commit. Otherwise it is closed, which rolls back: SQLite rolls back some
 /// failed transactions by itself (`SQLITE_FULL`, `SQLITE_IOERR`, `SQLITE_NOMEM`, `SQLITE_INTERRUPT`), and then the state of
 /// the connection is unknown to the pool and the library.
 /// Source: <https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction>.

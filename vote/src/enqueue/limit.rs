@@ -1,6 +1,6 @@
 //! Adaptive limit on the votes that are being enqueued at once.
 //!
-//! When votes arrive faster than the queue stores them, a backlog builds up. Once it is longer than a vote may take, every vote
+//! A backlog builds up if votes arrive faster than the queue stores them. Once it is longer than a vote may take, every vote
 //! costs its full work and all of them time out. So the limit rejects a vote at once when too many are in flight. The right
 //! limit is not known in advance: it is derived from measured latencies by additive increase and multiplicative decrease, as
 //! TCP does for its congestion window (RFC 5681).

@@ -116,7 +116,7 @@ impl Sessions {
 
 /// A transaction.
 ///
-/// Its connection returns to the pool only after a commit. Otherwise it is closed, which rolls back: if the server is frozen,
+/// The connection returns to the pool only after a commit. Otherwise it is closed, which rolls back: if the server is frozen,
 /// the next transaction on the connection would wait, too, and the server's own timeouts have no effect then.
 pub struct PostgresTransaction(Option<PoolConnection<Postgres>>);
 
