@@ -4,12 +4,12 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
-use prometheus::IntGauge;
 use tokio::{
     sync::watch,
     time::{Instant, Interval, MissedTickBehavior, interval_at},
 };
 use tokio_util::sync::CancellationToken;
+use web::GaugeGuard;
 
 use crate::{metrics::ResultMetrics, snapshot::Snapshot, tally_poller::CurrentSnapshot};
 
@@ -126,22 +126,6 @@ impl<P> SseConnection<P> {
             |snapshot| format!("\"{}\"", snapshot.document.as_of),
         );
         format!("event: heartbeat\ndata: {{\"as_of\":{as_of}}}\n\n").into()
-    }
-}
-
-/// Increments a gauge for as long as it lives.
-struct GaugeGuard(IntGauge);
-
-impl GaugeGuard {
-    fn new(gauge: IntGauge) -> Self {
-        gauge.inc();
-        Self(gauge)
-    }
-}
-
-impl Drop for GaugeGuard {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
 

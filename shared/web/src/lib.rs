@@ -12,7 +12,7 @@ mod server;
 pub mod settings;
 
 pub use app_service::AppService;
-pub use metrics::HttpMetrics;
+pub use metrics::{GaugeGuard, HttpMetrics};
 pub use openapi::{Api, documented_routes, page_responses, problem_responses, undocumented_routes};
 pub use probes::{Listeners, Probes, probe_routes, serve_management};
 pub use request::{

@@ -69,10 +69,12 @@ fn method_label(method: &Method) -> &'static str {
 }
 
 /// Increments a gauge until it is dropped, also if the client disconnects and the handler is dropped.
-pub(crate) struct GaugeGuard(IntGauge);
+pub struct GaugeGuard(IntGauge);
 
 impl GaugeGuard {
-    pub(crate) fn new(gauge: IntGauge) -> Self {
+    /// Increments the gauge.
+    #[must_use]
+    pub fn new(gauge: IntGauge) -> Self {
         gauge.inc();
         Self(gauge)
     }
