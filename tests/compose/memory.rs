@@ -139,10 +139,15 @@ async fn fill(address: SocketAddr, connections: usize, request: &str) {
     wait_until_healthy(address).await;
 }
 
-/// Waits until a probe succeeds: earlier connections may not be closed yet and use the reserve for probes.
+/// Waits until a probe succeeds: earlier connections may not be closed yet and use the reserve for probes. Like a load balancer,
+/// this gives up on a probe after a few seconds and opens another connection: the kernel drops the handshake of a connection
+/// while the server's accept queue is full, and the client sends it again after a time that doubles with each attempt.
 async fn wait_until_healthy(address: SocketAddr) {
+    const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
     let is_healthy = async || {
-        let health = client().get(format!("http://{address}/health"));
+        let health = client()
+            .get(format!("http://{address}/health"))
+            .timeout(PROBE_TIMEOUT);
         health
             .send()
             .await
