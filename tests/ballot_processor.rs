@@ -5,13 +5,17 @@ use std::time::Duration;
 use poll::ballot::{Ballot, VoterId};
 use queue::Queue;
 use store::ErrorClass;
+use tokio::time::timeout;
 use worker::{
     WorkerMetrics,
     processor::{BallotProcessor, ProcessError, ProcessorConfig, Progress},
 };
 
 use crate::{
-    harness::storage::{READ_TIMEOUT, Storage, on_both_storages, poll},
+    harness::{
+        TIMEOUT,
+        storage::{READ_TIMEOUT, Storage, on_both_storages, poll},
+    },
     store_contract::assert_counts_are_right,
 };
 
@@ -22,6 +26,7 @@ on_both_storages! {
     ballots_are_not_acknowledged_before_they_are_stored,
     a_crash_between_commit_and_acknowledgement_changes_no_vote,
     concurrent_workers_process_every_ballot_once,
+    only_the_first_turn_on_an_empty_queue_does_not_block,
 }
 
 const CONFIG: ProcessorConfig = ProcessorConfig {
@@ -29,6 +34,11 @@ const CONFIG: ProcessorConfig = ProcessorConfig {
     read_timeout: READ_TIMEOUT,
     claim_min_idle: Duration::from_hours(1),
     restarts_ids: false,
+};
+/// Blocks for longer than a test may take.
+const BLOCK_FOREVER: ProcessorConfig = ProcessorConfig {
+    read_timeout: Duration::from_hours(1),
+    ..CONFIG
 };
 /// Claims the entries of other consumers at once.
 const CLAIM_AT_ONCE: ProcessorConfig = ProcessorConfig {
@@ -324,5 +334,20 @@ async fn concurrent_workers_process_every_ballot_once(storage: Storage) {
     assert_eq!(
         storage.count_votes().await,
         [("a".to_owned(), last), ("b".to_owned(), 60 - last)]
+    );
+}
+
+async fn only_the_first_turn_on_an_empty_queue_does_not_block(storage: Storage) {
+    let queue = storage.queue().await;
+    let mut worker = worker(&storage, "worker", BLOCK_FOREVER).await;
+    let first_turn = timeout(TIMEOUT, worker.processor.run_next()).await;
+    assert_eq!(first_turn.expect("it ends").unwrap(), Progress::Idle);
+    let (second_turn, ()) = tokio::join!(
+        timeout(TIMEOUT, worker.processor.run_next()),
+        enqueue(&queue, VoterId::random(), "a")
+    );
+    assert_eq!(
+        second_turn.expect("it ends").unwrap(),
+        Progress::Processed(1)
     );
 }

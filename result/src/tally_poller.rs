@@ -72,9 +72,9 @@ impl TallyPoller {
                     publish_interval(self.publisher.receiver_count())
                 }
                 Err(error) => {
-                    let delay = backoff.next_delay();
-                    tracing::warn!(%error, retry.in_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), "reading the tally failed; viewers see the last one");
-                    delay
+                    let delay_ms = backoff.next_delay_ms();
+                    tracing::warn!(%error, retry.in_ms = delay_ms, "reading the tally failed; viewers see the last one");
+                    Duration::from_millis(delay_ms)
                 }
             };
             self.publish_last(now);

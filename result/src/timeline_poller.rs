@@ -39,10 +39,10 @@ impl TimelinePoller {
                     MIN_INTERVAL
                 }
                 Err(error) => {
-                    let delay = backoff.next_delay();
-                    tracing::warn!(%error, retry.in_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), "reading the timeline failed; viewers see the last one");
+                    let delay_ms = backoff.next_delay_ms();
+                    tracing::warn!(%error, retry.in_ms = delay_ms, "reading the timeline failed; viewers see the last one");
                     self.snapshot.mark_changed();
-                    delay
+                    Duration::from_millis(delay_ms)
                 }
             };
             shutting_down.run_until_cancelled(sleep(delay)).await;

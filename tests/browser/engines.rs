@@ -10,10 +10,10 @@ use crate::{
     harness::{
         app::App,
         browser::{browser_permit, chromium},
-        eventually, find_program, free_port,
-        server::Server,
+        eventually, find_program,
         skip::or_skip,
         viewer::{get_json, wait_for_votes},
+        web_driver::WebDriverServer,
     },
     proxies::servers::{Configuration, HOST, Proxy, Software},
 };
@@ -176,7 +176,7 @@ async fn every_browser_votes_through_every_proxy() {
 /// WebKit's `MiniBrowser`, driven by its WebDriver.
 struct WebKit {
     driver: WebDriver,
-    _server: Server,
+    _server: WebDriverServer,
 }
 
 impl WebKit {
@@ -189,42 +189,21 @@ impl WebKit {
             std::env::consts::ARCH
         ));
         let browser = find_program("MiniBrowser", &[library]).ok_or(missing)?;
-        let port = free_port();
-        let server = Server::process(
-            "webkit",
-            |_, _| Ok(()),
-            |folder| {
-                let folder = folder.display();
-                vec![
-                    "env".into(),
-                    format!("TMPDIR={folder}"),
-                    format!("HOME={folder}"),
-                    format!("XDG_RUNTIME_DIR={folder}"),
-                    xvfb.display().to_string(),
-                    "--auto-servernum".into(),
-                    driver.display().to_string(),
-                    format!("--port={port}"),
-                ]
-            },
-        )?;
+        let command = vec![
+            xvfb.display().to_string(),
+            "--auto-servernum".to_owned(),
+            driver.display().to_string(),
+        ];
+        let server = WebDriverServer::start("webkit", command)?;
         let mut arguments = vec!["--automation".to_owned()];
         if !scripts {
             arguments.push("--enable-javascript=false".to_owned());
         }
         let options = json!({"webkitgtk:browserOptions": {"binary": browser, "args": arguments}});
         let options = options.as_object().expect("it is an object").clone();
-        let url = format!("http://127.0.0.1:{port}");
-        let driver = eventually(
-            "WebKit's driver",
-            |driver: &Result<WebDriver, String>| driver.is_ok(),
-            async || {
-                let capabilities = Capabilities::from(options.clone());
-                WebDriver::new(&url, capabilities)
-                    .await
-                    .map_err(|error| error.to_string())
-            },
-        )
-        .await?;
+        let driver = WebDriver::new(&server.url, Capabilities::from(options))
+            .await
+            .map_err(|error| format!("the browser cannot be started: {error}"))?;
         Ok(Self {
             driver,
             _server: server,

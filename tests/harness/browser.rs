@@ -1,12 +1,6 @@
 //! A real browser: the local Chromium, driven by its chromedriver.
 
-use std::{
-    net::TcpStream,
-    path::PathBuf,
-    sync::OnceLock,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, sync::OnceLock, time::Duration};
 
 use serde_json::{Value, json};
 use thirtyfour::{
@@ -15,7 +9,7 @@ use thirtyfour::{
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{TIMEOUT, eventually_every, find_program, folders, free_port, server::Server};
+use super::{eventually_every, find_program, folders, web_driver::WebDriverServer};
 
 /// The interval of polls of a browser: each takes CPU time that the page could use.
 const POLL_INTERVAL: Duration = Duration::from_millis(60);
@@ -217,11 +211,11 @@ fn capabilities(settings: BrowserSettings) -> thirtyfour::ChromeCapabilities {
 
 /// The chromedriver that all tests share.
 fn chromedriver() -> Result<&'static str, String> {
-    static SHARED: OnceLock<Result<(String, Server), String>> = OnceLock::new();
+    static SHARED: OnceLock<Result<WebDriverServer, String>> = OnceLock::new();
     SHARED
-        .get_or_init(start)
+        .get_or_init(start_chromedriver)
         .as_ref()
-        .map(|(url, _)| url.as_str())
+        .map(|server| server.url.as_str())
         .map_err(Clone::clone)
 }
 
@@ -231,37 +225,14 @@ pub fn chromium() -> Option<PathBuf> {
     names.iter().find_map(|name| find_program(name, &[]))
 }
 
-fn start() -> Result<(String, Server), String> {
+fn start_chromedriver() -> Result<WebDriverServer, String> {
     let missing = "install Chromium and its chromedriver (Debian: chromium chromium-driver)";
     if chromium().is_none() {
         return Err(format!("there is no browser; {missing}"));
     }
     let program = find_program("chromedriver", &[])
         .ok_or_else(|| format!("there is no chromedriver; {missing}"))?;
-    let port = free_port();
-    let server = Server::process(
-        "chromedriver",
-        |_, _| Ok(()),
-        |folder| {
-            // Profiles are created in the server's folder, which is removed at the end.
-            let folder = folder.display();
-            vec![
-                "env".into(),
-                format!("TMPDIR={folder}"),
-                format!("HOME={folder}"),
-                program.display().to_string(),
-                format!("--port={port}"),
-            ]
-        },
-    )?;
-    let deadline = Instant::now() + TIMEOUT;
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        if Instant::now() > deadline {
-            return Err("chromedriver does not start".into());
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    Ok((format!("http://127.0.0.1:{port}"), server))
+    WebDriverServer::start("chromedriver", vec![program.display().to_string()])
 }
 
 /// axe-core, which finds accessibility problems.

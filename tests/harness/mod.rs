@@ -26,6 +26,7 @@ pub mod storage;
 pub mod tls;
 pub mod viewer;
 pub mod voter;
+pub mod web_driver;
 
 use std::{thread, time::Duration};
 

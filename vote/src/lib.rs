@@ -159,7 +159,7 @@ fn probes(
             let checks = dependencies.iter().map(Dependency::check);
             Check::any(checks)
                 .into_iter()
-                .chain(queue.missing_file_check())
+                .chain(Check::missing_file("queue", queue.ensure_file_in_place()))
                 .collect()
         }),
         lifecycle: lifecycle.clone(),

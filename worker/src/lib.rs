@@ -131,8 +131,8 @@ fn readiness(
             .into_iter()
             .chain([store_dependency.check()])
             .chain(Check::any(processors.map(heartbeat::check)))
-            .chain(queue.missing_file_check())
-            .chain(store.missing_file_check())
+            .chain(Check::missing_file("queue", queue.ensure_file_in_place()))
+            .chain(Check::missing_file("store", store.ensure_file_in_place()))
             .collect()
     })
 }

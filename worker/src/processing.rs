@@ -89,9 +89,9 @@ fn record(
         }
         Err(error) => {
             heartbeat.record(Err(error.to_string()));
-            let delay = backoff.next_delay();
-            tracing::warn!(%error, retry.in_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), "processing ballots failed");
-            Some(delay)
+            let delay_ms = backoff.next_delay_ms();
+            tracing::warn!(%error, retry.in_ms = delay_ms, "processing ballots failed");
+            Some(Duration::from_millis(delay_ms))
         }
     }
 }

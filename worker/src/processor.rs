@@ -17,7 +17,7 @@ use maintenance::MaintenanceSchedule;
 pub struct ProcessorConfig {
     /// Maximum number of ballots in one transaction.
     pub max_batch_size: usize,
-    /// Time to block for the next ballot when the queue is empty.
+    /// Time to block for the next ballot when the queue is empty, except in the first read.
     pub read_timeout: Duration,
     /// Time after which a ballot that another consumer holds is claimed.
     pub claim_min_idle: Duration,
@@ -66,6 +66,7 @@ pub struct BallotProcessor {
     config: ProcessorConfig,
     metrics: WorkerMetrics,
     in_flight: InFlightBatch,
+    has_read: bool,
     next_claim: Instant,
     maintenance: MaintenanceSchedule,
 }
@@ -94,6 +95,7 @@ impl BallotProcessor {
             config,
             metrics,
             in_flight: InFlightBatch::None,
+            has_read: false,
             next_claim: Instant::now(),
             maintenance: MaintenanceSchedule::new(),
         }
@@ -169,10 +171,22 @@ impl BallotProcessor {
             }
             self.next_claim = Instant::now() + self.config.claim_min_idle / 2;
         }
-        Ok(self
+        let entries = self
             .consumer
-            .read(self.config.max_batch_size, self.config.read_timeout)
-            .await?)
+            .read(self.config.max_batch_size, self.read_timeout())
+            .await?;
+        self.has_read = true;
+        Ok(entries)
+    }
+
+    /// The time to block for the next ballot. The first read does not block, so that the first turn succeeds at once on an empty queue:
+    /// the worker is ready after its first turn.
+    fn read_timeout(&self) -> Duration {
+        if self.has_read {
+            self.config.read_timeout
+        } else {
+            Duration::ZERO
+        }
     }
 
     /// Claims ballots that another consumer has held for too long.

@@ -29,7 +29,6 @@ use tokio::time::timeout;
 use error::Cause;
 pub use error::{OpenError, error_message};
 use file::OpenedFile;
-use service::probe::Check;
 pub use settings::DataSettings;
 pub use write::WriteTransaction;
 
@@ -125,19 +124,8 @@ impl Database {
     ///
     /// # Errors
     /// The file was removed, moved or replaced.
-    pub fn ensure_in_place(&self) -> Result<(), sqlx::Error> {
-        Ok(self.0.file.ensure_in_place()?)
-    }
-
-    /// Returns a failed check with this name if the file is no longer at its path. The check uses no network, so a single
-    /// failure is conclusive.
-    #[must_use]
-    pub fn missing_file_check(&self, name: &'static str) -> Option<Check> {
-        let error = self.ensure_in_place().err()?;
-        Some(Check {
-            name,
-            outcome: Err(error_message(&error)),
-        })
+    pub fn ensure_in_place(&self) -> std::io::Result<()> {
+        self.0.file.ensure_in_place()
     }
 
     /// Begins a transaction that holds SQLite's write lock from the start.

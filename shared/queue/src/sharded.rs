@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use super::{OpenQueueError, Queue, QueueConfig, QueueUrl, redis, sqlite::SqliteQueue};
 use embedded::Database;
-use service::probe::Check;
 
 /// All shards. Cloning is cheap; clones share connections.
 #[derive(Clone)]
@@ -41,12 +40,14 @@ impl ShardedQueue {
         }
     }
 
-    /// Returns a failed check if the embedded file is no longer at its path.
-    #[must_use]
-    pub fn missing_file_check(&self) -> Option<Check> {
-        self.shards().iter().find_map(|shard| match shard {
-            Queue::Sqlite(queue) => queue.missing_file_check(),
-            Queue::Redis(_) => None,
+    /// Checks that the embedded file, if there is one, is still at its path.
+    ///
+    /// # Errors
+    /// The file was removed, moved or replaced.
+    pub fn ensure_file_in_place(&self) -> std::io::Result<()> {
+        self.shards().iter().try_for_each(|shard| match shard {
+            Queue::Sqlite(queue) => queue.ensure_file_in_place(),
+            Queue::Redis(_) => Ok(()),
         })
     }
 

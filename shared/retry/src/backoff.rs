@@ -29,6 +29,11 @@ impl Backoff {
         delay.mul_f64(rand::random_range(0.5..=1.0))
     }
 
+    /// Returns the next delay in whole milliseconds, for callers that also log it.
+    pub fn next_delay_ms(&mut self) -> u64 {
+        u64::try_from(self.next_delay().as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// Resets the delay after a success.
     pub fn reset(&mut self) {
         self.next = self.initial;
@@ -55,5 +60,6 @@ mod tests {
         }
         backoff.reset();
         assert!(backoff.next_delay() <= Duration::from_millis(100));
+        assert!((100..=200).contains(&backoff.next_delay_ms()));
     }
 }

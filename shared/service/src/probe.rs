@@ -3,6 +3,7 @@
 
 use std::{
     fmt::Display,
+    io,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -149,6 +150,16 @@ pub struct Check {
 }
 
 impl Check {
+    /// Returns a failed check if the embedded file is not in its place. No network is involved, so a single failure is conclusive.
+    #[must_use]
+    pub fn missing_file(name: &'static str, in_place: io::Result<()>) -> Option<Self> {
+        let error = in_place.err()?;
+        Some(Self {
+            name,
+            outcome: Err(error.to_string()),
+        })
+    }
+
     /// Combines the checks of shards: ok if one shard is ok, otherwise the error of the first shard. `None` without shards.
     pub fn any(shards: impl IntoIterator<Item = Self>) -> Option<Self> {
         shards.into_iter().reduce(|first, next| {

@@ -33,7 +33,6 @@ use migration_state::MigrationState;
 use poll::ballot::{CastBallot, VoterId};
 use postgres::PostgresStore;
 pub use progress::{ProgressReport, WorkerProgress};
-use service::probe::Check;
 pub use settings::{InvalidStoreSettings, StoreSettings};
 use spans::DatabaseName;
 use sqlite::SqliteStore;
@@ -339,12 +338,14 @@ impl Store {
         })
     }
 
-    /// Returns a failed check if the embedded file is no longer at its path.
-    #[must_use]
-    pub fn missing_file_check(&self) -> Option<Check> {
+    /// Checks that the embedded file, if there is one, is still at its path.
+    ///
+    /// # Errors
+    /// The file was removed, moved or replaced.
+    pub fn ensure_file_in_place(&self) -> std::io::Result<()> {
         match &self.backend {
-            Backend::Sqlite(store) => store.database().missing_file_check("store"),
-            Backend::Postgres(_) => None,
+            Backend::Sqlite(store) => store.database().ensure_in_place(),
+            Backend::Postgres(_) => Ok(()),
         }
     }
 

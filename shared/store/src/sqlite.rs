@@ -134,7 +134,7 @@ impl SqliteStore {
     }
 
     pub(super) async fn probe(&self) -> Result<(), StoreError> {
-        self.database.ensure_in_place()?;
+        self.database.ensure_in_place().map_err(sqlx::Error::from)?;
         self.tally().await.map(drop)
     }
 

@@ -92,18 +92,19 @@ impl RedisConsumer {
     }
 
     async fn reader(&mut self, wait: Duration) -> RedisResult<&mut MultiplexedConnection> {
-        let reader = if let Some(reader) = self.reader.take() {
+        let mut reader = if let Some(reader) = self.reader.take() {
             reader
         } else {
             let config = AsyncConnectionConfig::new()
                 .set_connection_timeout(Some(CONNECT_TIMEOUT))
-                .set_response_timeout(Some(wait + RESPONSE_TIMEOUT));
+                .set_response_timeout(Some(RESPONSE_TIMEOUT));
             self.queue
                 .connection
                 .client()
                 .get_multiplexed_async_connection_with_config(&config)
                 .await?
         };
+        reader.set_response_timeout(wait + RESPONSE_TIMEOUT);
         Ok(self.reader.insert(reader))
     }
 

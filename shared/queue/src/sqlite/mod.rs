@@ -12,7 +12,6 @@ use super::{QueueConfig, QueueError, stream_entry::fields_of};
 pub use consumer::SqliteConsumer;
 use embedded::{Database, error_message};
 use poll::ballot::{Ballot, BallotId};
-use service::probe::Check;
 
 /// The table of ballots. Cloning is cheap.
 #[derive(Clone)]
@@ -60,8 +59,8 @@ impl SqliteQueue {
         probed.map_err(|error| classify(&error))
     }
 
-    pub(super) fn missing_file_check(&self) -> Option<Check> {
-        self.database.missing_file_check("queue")
+    pub(super) fn ensure_file_in_place(&self) -> std::io::Result<()> {
+        self.database.ensure_in_place()
     }
 
     pub(super) async fn checkpoint(&self) {
