@@ -249,5 +249,5 @@ async fn result_polls_for_changes_on_a_read_replica() {
     );
     storage.database_url = replica.url().to_owned();
     let worker = Service::start("worker", &storage, &[]);
-    wait_until_unready(&worker, &["takes no writes"]).await;
+    wait_until_unready(&worker, &["the server is read-only"]).await;
 }
