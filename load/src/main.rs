@@ -64,8 +64,8 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
             "the result is stale or still changes after {:?}",
             config.settle
         ),
-        1 => bail!("1 rule is broken"),
-        count => bail!("{count} rules are broken"),
+        1 => bail!("found 1 violation"),
+        count => bail!("found {count} violations"),
     }
 }
 
