@@ -25,7 +25,7 @@ pub struct VotePage<'a> {
     /// Index of the option this voter last voted for.
     last_choice: Option<usize>,
     notice: Notice<'a>,
-    /// Token of the form, for a browser that sends no fetch metadata.
+    /// Token of the form, for a browser that does not send where its requests come from.
     token: Option<String>,
 }
 
