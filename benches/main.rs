@@ -58,7 +58,7 @@ fn measure(arguments: &[String]) -> anyhow::Result<()> {
                 let known: Vec<_> = SCENARIOS.iter().map(|(name, _)| *name).collect();
                 let known = known.join(", ");
                 bail!(
-                    "{argument:?} is not known; allowed are --quick, --programs=FOLDER, --original=ADDRESS:PORT and {known}"
+                    "{argument:?} is unknown; the arguments are --quick, --programs=FOLDER, --original=ADDRESS:PORT and {known}"
                 );
             }
         }

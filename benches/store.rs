@@ -111,7 +111,7 @@ impl Votes {
                 rows.upsert(&mut transaction).await?;
                 transaction.commit().await?;
             }
-            #[expect(clippy::cast_precision_loss, reason = "no run has so many voters")]
+            #[expect(clippy::cast_precision_loss, reason = "no run has 2^53 voters")]
             let voters = voters as f64;
             Ok(voters / began.elapsed().as_secs_f64())
         })

@@ -46,7 +46,7 @@ pub async fn run(
     let mut outcome = Ok(());
     while let Some(result) = services.join_next().await {
         outcome = outcome.and(result.map_err(Into::into).flatten());
-        // A single service is useless: votes would not be counted, or the result would not change.
+        // A single service is of little use: votes would not be counted, or the result would not change.
         shutdown.cancel();
     }
     outcome

@@ -191,7 +191,7 @@ async fn a_ballot_rejected_by_the_store_becomes_a_dead_letter(storage: Storage) 
     let letters = store.dead_letters().await.unwrap();
     assert_eq!(letters.len(), 2);
     assert!(
-        letters[0].reason.contains("refused by a rule"),
+        letters[0].reason.contains("rejected by a rule"),
         "{}",
         letters[0].reason
     );
@@ -206,12 +206,12 @@ pub async fn reject_in_the_store(storage: &Storage, voter: VoterId) {
     let statement = if storage.database_url.starts_with("sqlite") {
         format!(
             "CREATE TRIGGER refuse BEFORE INSERT ON votes WHEN new.id = '{voter}'
-             BEGIN SELECT RAISE(ABORT, 'refused by a rule'); END"
+             BEGIN SELECT RAISE(ABORT, 'rejected by a rule'); END"
         )
     } else {
         format!(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-             $$ BEGIN RAISE EXCEPTION 'refused by a rule' USING ERRCODE = '23514'; END $$;
+             $$ BEGIN RAISE EXCEPTION 'rejected by a rule' USING ERRCODE = '23514'; END $$;
              CREATE TRIGGER refuse BEFORE INSERT ON votes FOR EACH ROW WHEN (new.id = '{voter}') EXECUTE FUNCTION refuse()"
         )
     };

@@ -136,7 +136,7 @@ fn a_file_that_is_not_a_database_is_reported() {
     let error = message.lines().find(|line| line.starts_with("error: "));
     assert!(
         error.is_some_and(|error| error.ends_with(
-            "/voting.db cannot be used: it is not an SQLite database; move it away, or choose another folder or file"
+            "/voting.db cannot be used: it is not an SQLite database; move that file, or choose another folder or file"
         )),
         "{message}"
     );

@@ -320,7 +320,7 @@ async fn invalid_entries_are_delivered_and_can_be_acknowledged(storage: Storage)
     let queue = storage.queue().await;
     enqueue(&queue, 1).await;
     storage
-        .enqueue_raw(&[("voter", "nobody"), ("choice", &"x".repeat(300))])
+        .enqueue_raw(&[("voter", "invalid"), ("choice", &"x".repeat(300))])
         .await;
     storage.enqueue_raw(&[("something", "else\0")]).await;
     let mut consumer = queue.consumer("reader");

@@ -162,12 +162,12 @@ async fn invalid_documents_are_rejected(storage: Storage) {
         (
             r#"{"choice": "a", "choice": "b"}"#,
             "malformed-request",
-            "is there twice",
+            "occurs twice",
         ),
         (
             r#"{"choice": "a"} {}"#,
             "malformed-request",
-            "goes on after the JSON value",
+            "continues after the JSON value",
         ),
         (
             r#"{"choice": ""}"#,

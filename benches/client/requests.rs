@@ -47,7 +47,7 @@ pub async fn run(task: Requests) -> anyhow::Result<RequestStats> {
         client.await?;
     }
     let outcome = outcome.borrow();
-    #[expect(clippy::cast_precision_loss, reason = "no run has so many requests")]
+    #[expect(clippy::cast_precision_loss, reason = "no run has 2^53 requests")]
     let measured = outcome.latencies.len() as f64;
     Ok(RequestStats {
         succeeded: outcome.succeeded,

@@ -80,7 +80,7 @@ pub fn drain(
     let (began, processed_before) = (Instant::now(), processed(&workers)?);
     loop {
         let processed = processed(&workers)?;
-        #[expect(clippy::cast_precision_loss, reason = "no backlog is so long")]
+        #[expect(clippy::cast_precision_loss, reason = "no backlog has 2^53 ballots")]
         let all = ballots as f64;
         if processed >= all {
             let took = began.elapsed().as_secs_f64();

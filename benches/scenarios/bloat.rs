@@ -58,7 +58,7 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
             target,
         );
     }
-    // The worst case: each batch changes all votes of a page, which has room for a tenth of them. It takes less than the
+    // The worst case: each batch changes all votes of a page, which has space for a tenth of them. It takes less than the
     // minute between two autovacuum runs.
     let votes = Votes::prepare(postgres.database("same_order")?)?;
     let same_order = |_| (0..voter_count).collect();

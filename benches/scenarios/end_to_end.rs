@@ -47,7 +47,7 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
             sleep(Duration::from_millis(5));
         }
         ensure!(counted(&votes)? == all, "more votes were counted than cast");
-        #[expect(clippy::cast_precision_loss, reason = "no run has so many votes")]
+        #[expect(clippy::cast_precision_loss, reason = "no run has 2^53 votes")]
         sustained.push(stats.succeeded as f64 / began.elapsed().as_secs_f64());
     }
     report.value(

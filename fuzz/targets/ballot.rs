@@ -12,10 +12,10 @@ fuzz_target!(|payload: &str| {
     };
     let payload = entry.payload();
     let again = StreamEntry::from_payload(id, &payload).map(|again| again.payload());
-    assert_eq!(again.ok(), Some(payload), "a replay is the same");
+    assert_eq!(again.ok(), Some(payload), "the payload round-trips");
     let poll = Poll {
         question: String::new(),
-        options: "a=Cats,b=Dogs".parse().expect("it is a list of options"),
+        options: "a=Cats,b=Dogs".parse().expect("the options are valid"),
         schedule: Schedule::always(),
     };
     if let Ok(cast) = entry.parse(&poll) {

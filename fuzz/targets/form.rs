@@ -13,6 +13,6 @@ fuzz_target!(|data: &[u8]| {
     } else {
         fuzzing::multipart(body)
     };
-    // Decoding makes no text longer.
+    // Decoding never makes a text longer.
     assert!(vote.is_none_or(|vote| vote.len() <= body.len()));
 });

@@ -15,15 +15,15 @@ fuzz_target!(|data: &[u8]| {
     let headers: HeaderMap = lines.map(|line| (name.clone(), line)).collect();
     let proxies: TrustedProxies = "10.0.0.0/8,2001:db8::/32"
         .parse()
-        .expect("they are networks");
-    let stranger = IpAddr::from([203, 0, 113, 7]);
-    assert_eq!(proxies.client_address(stranger, &headers), stranger);
+        .expect("the networks are valid");
+    let client = IpAddr::from([203, 0, 113, 7]);
+    assert_eq!(proxies.client_address(client, &headers), client);
     let mut appended = headers;
     appended.append(name, HeaderValue::from_static("203.0.113.7"));
     let proxy = IpAddr::from([10, 0, 0, 1]);
     assert_eq!(
         proxies.client_address(proxy, &appended),
-        stranger,
-        "the last proxy is believed"
+        client,
+        "the address from the last proxy is used"
     );
 });

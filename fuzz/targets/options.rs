@@ -16,6 +16,6 @@ fuzz_target!(|raw: &str| {
             (1..=32).contains(&key.len()) && key.chars().all(is_allowed),
             "{key}"
         );
-        assert!(!keys[..index].contains(key), "{key} is there twice");
+        assert!(!keys[..index].contains(key), "{key} occurs twice");
     }
 });

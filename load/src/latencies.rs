@@ -1,4 +1,4 @@
-//! LatencyHistogram histograms by outcome.
+//! Latency histograms by outcome.
 
 use std::time::Duration;
 

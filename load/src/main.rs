@@ -14,7 +14,7 @@ Rules; each violation is one line that begins with:
   VIOLATION outdated        the stored vote is older than its voter's newest accepted vote
   VIOLATION phantom         the stored vote cannot have been cast by its voter
   VIOLATION unknown         a new vote is stored for a voter who did not take part
-  VIOLATION changed         a vote that was stored before the run is gone or different
+  VIOLATION changed         a vote that was stored before the run is missing or different
   VIOLATION id-order        a voter's newer vote was accepted with the lower ballot id
   VIOLATION voter-mismatch  a cookie was not recognised: all replicas need the same COOKIE_KEY
   VIOLATION tally           the stored tally differs from the stored votes
@@ -64,8 +64,8 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
             "the result is stale or still changes after {:?}",
             config.settle
         ),
-        1 => bail!("1 rule is broken"),
-        count => bail!("{count} rules are broken"),
+        1 => bail!("found 1 violation"),
+        count => bail!("found {count} violations"),
     }
 }
 

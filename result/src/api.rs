@@ -74,9 +74,10 @@ pub async fn tally(
     ))
 }
 
-/// The standing votes over time
+/// The votes over time
 ///
-/// At most 48 steps; the length of a step depends on the duration of the voting. Steps without votes are omitted.
+/// Each voter's stored vote, by the time at which it was cast. At most 48 steps; the length of a step depends on the duration of
+/// the voting. Steps without votes are omitted.
 #[utoipa::path(get, path = "/api/timeline", tag = "result", operation_id = "get_timeline",
     params(RequestConditions),
     responses(

@@ -106,9 +106,12 @@ fn schemes(css: &str) -> [&str; 2] {
     [light, dark]
 }
 
-fn ground(css: &str) -> Colour {
-    let ground = css.split("--ground: ").nth(1).expect("there is a ground");
-    Colour::parse(&ground[..7])
+fn background(css: &str) -> Colour {
+    let background = css
+        .split("--ground: ")
+        .nth(1)
+        .expect("there is a background");
+    Colour::parse(&background[..7])
 }
 
 fn options(css: &str) -> BTreeMap<usize, Colour> {
@@ -137,10 +140,10 @@ fn the_formula_gives_the_differences_of_the_paper() {
 #[test]
 fn the_colours_of_the_options_are_distinguishable() {
     for (scheme, base) in schemes(RESULT).into_iter().zip(schemes(BASE)) {
-        let (options, ground) = (options(scheme), ground(base));
+        let (options, background) = (options(scheme), background(base));
         assert_eq!(options.len(), OPTIONS);
         for (number, colour) in &options {
-            let contrast = colour.contrast(ground);
+            let contrast = colour.contrast(background);
             assert!(contrast >= MIN_CONTRAST, "option {number}: {contrast}");
             for (other, second) in options.range(number + 1..) {
                 let distance = ciede2000(colour.lab(), second.lab());

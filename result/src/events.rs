@@ -89,7 +89,7 @@ fn acquire_permits(
     })?;
     let permit = app.sse_permits.clone().try_acquire_owned().map_err(|_| {
         if let Some(count) = app.rejection_log.count_event() {
-            tracing::warn!(viewers.rejected = count, "rejected viewers of the live result because MAX_VIEWERS is reached");
+            tracing::warn!(viewers.rejected = count, "viewers rejected: MAX_VIEWERS reached");
         }
         reject("Too many viewers watch the live result. Please try again in a moment, or read /api/tally.".into())
     })?;

@@ -7,18 +7,18 @@ use poll::ballot::Choice;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// The timeline of the standing votes.
+/// The timeline of the stored votes.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct TimelineDocument {
     /// Length of a step, in seconds.
     #[schema(minimum = 10)]
     pub step_seconds: i64,
-    /// The steps in which standing votes were cast, oldest first.
+    /// The steps in which stored votes were cast, oldest first.
     #[schema(max_items = 48)]
     pub steps: Vec<Step>,
 }
 
-/// The standing votes that were cast in one step.
+/// The stored votes that were cast in one step.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = TimelineStep)]
 pub struct Step {

@@ -80,7 +80,7 @@ async fn dead_letters_that_cannot_be_replayed_stay_and_are_reported(storage: Sto
     let letters = dead_letters(
         &storage,
         &[
-            &[("voter", "nobody"), ("choice", "c")],
+            &[("voter", "invalid"), ("choice", "c")],
             &[("voter", &voter), ("choice", "c")],
         ],
     )
@@ -136,7 +136,7 @@ async fn a_dead_letter_rejected_by_the_store_stays_and_the_others_are_replayed(s
     crate::ballot_processor::reject_in_the_store(&storage, voters[2].parse().unwrap()).await;
     let stderr = stderr_of(&mut admin(&storage, &["replay", "--all"], &MORE_OPTIONS));
     assert!(
-        stderr.starts_with(&format!("{}: ", letters[2])) && stderr.contains("refused by a rule"),
+        stderr.starts_with(&format!("{}: ", letters[2])) && stderr.contains("rejected by a rule"),
         "{stderr}"
     );
     assert_eq!(ids(&storage.store().await).await, letters[2..3]);

@@ -103,7 +103,7 @@ async fn check_journey(engine: &str, proxy: (Software, Configuration)) -> Result
             assert!(notice.starts_with(expected), "{step}: {what}");
         }
         wait_for_votes(&app.result, &[1, 1]).await;
-        // Chromium 80 does not tell the script which button was clicked, so it submits the form.
+        // In Chromium 80 the script cannot detect which button was clicked, so it submits the form.
         let without_page_load = scripts && engine != "chromium-80";
         assert_eq!(seen["changed"]["kept"], without_page_load, "{what}");
         check_styles(&seen, &what);

@@ -101,7 +101,7 @@ async fn a_vote_cast_before_the_worker_restarts_is_counted_as_stale() {
     )
     .await;
     wait_for_votes(&result.url, &[1, 1]).await;
-    worker.process.wait_for_line("ids had gone back");
+    worker.process.wait_for_line("ids went backwards");
     voter.must_vote_for("b").await;
     wait_for_votes(&result.url, &[0, 2]).await;
 }

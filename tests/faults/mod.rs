@@ -30,8 +30,8 @@
 //! | invalid ballots | `ballot_processor::…::invalid_ballots_become_dead_letters_and_block_no_others`, `ballot_processor::…::a_ballot_rejected_by_the_store_becomes_a_dead_letter`, `original_app::…::a_300_character_post_does_not_break_the_worker` |
 //! | a voter twice in a batch | `store_contract::…::within_a_batch_only_the_newest_ballot_counts` |
 //! | SIGTERM under load | all of `termination` |
-//! | the queue deleted, its ids go back | all of `ids_go_back` |
-//! | ids of the future, clocks set back, ballots removed before delivery | all of [`crate::clock`] |
+//! | the queue deleted, its ids go backwards | all of `ids_go_back` |
+//! | ids from the future, clocks set back, ballots removed before delivery | all of [`crate::clock`] |
 //! | the table of votes changed by other programs | all of [`crate::table_faults`] |
 //! | a connection pooler | all of [`crate::pooler`] |
 //! | a hanging loop of the worker | `worker_dies::health_reports_a_hanging_loop_but_not_a_long_migration` |

@@ -19,7 +19,7 @@ use crate::harness::{
 
 /// A bandwidth to the queue that is the bottleneck instead of the machine.
 const BANDWIDTH: Toxic = Toxic::Bandwidth(40_000);
-/// So many voters that the last of them would wait longer than the enqueue timeout.
+/// Enough voters that the last of them would wait longer than the enqueue timeout.
 const VOTERS: usize = 600;
 /// Long compared with the latency that a busy machine adds.
 const ENQUEUE_TIMEOUT: (&str, &str) = ("ENQUEUE_TIMEOUT", "2s");

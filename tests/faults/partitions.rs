@@ -92,7 +92,7 @@ async fn vote_recovers_from_a_partition_from_redis() {
             "{fault:?}: the page is available"
         );
         if round < 2 {
-            wait_until_unready(&vote, &["no answer within"]).await;
+            wait_until_unready(&vote, &["no reply within"]).await;
         }
         end_fault(&proxy, round + round / FAULTS.len());
     }

@@ -136,7 +136,7 @@ async fn new_observer(result: &Service, storage: &Storage) -> Observer {
     observer.unwrap()
 }
 
-/// So many voters that hardly any has voted again at a power loss.
+/// Enough voters that hardly any has voted again at a power loss.
 fn voters_at(vote: &str, rate: Option<f64>) -> LoadConfig {
     LoadConfig {
         vote: vec![vote.parse().unwrap()],

@@ -44,7 +44,7 @@ async fn an_older_schema_is_migrated_with_its_votes() {
     storage.store().await;
     storage
         .execute(
-            "INSERT INTO votes (id, vote) VALUES ('somebody', 'b');
+            "INSERT INTO votes (id, vote) VALUES ('earlier-voter', 'b');
              DROP TABLE dead_letters; DELETE FROM _sqlx_migrations WHERE version = 3",
         )
         .await;
@@ -177,7 +177,7 @@ async fn the_combined_program_waits_for_its_servers() {
     redis.set("requirepass", "right");
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().display().to_string();
-    let url = server.url().replace("postgres:postgres@", "nobody:guess@");
+    let url = server.url().replace("postgres:postgres@", "unknown:guess@");
     let app = Process::start(command(
         "voting-app",
         &[
@@ -249,5 +249,5 @@ async fn result_polls_for_changes_on_a_read_replica() {
     );
     storage.database_url = replica.url().to_owned();
     let worker = Service::start("worker", &storage, &[]);
-    wait_until_unready(&worker, &["takes no writes"]).await;
+    wait_until_unready(&worker, &["the server is read-only"]).await;
 }

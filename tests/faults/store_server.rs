@@ -84,7 +84,7 @@ async fn worker_reports_and_result_serves_a_read_only_postgres() {
     let worker = Service::start("worker", &storage, &SHORT_TIMEOUTS);
     let result = start_ready("result", &storage, &SHORT_TIMEOUTS).await;
     Voter::new(&vote.url).must_vote_for("a").await;
-    wait_until_unready(&worker, &["takes no writes", "DATABASE_URL"]).await;
+    wait_until_unready(&worker, &["the server is read-only", "DATABASE_URL"]).await;
     worker.process.wait_for_line("read-only transaction");
     wait_for_votes(&result.url, &[0, 0]).await;
 

@@ -81,7 +81,7 @@ impl Browser {
             .cdp()
             .send_raw(method, parameters)
             .await
-            .expect("the browser carries it out");
+            .expect("the browser executes it");
     }
 
     pub async fn goto(&self, url: &str) {

@@ -74,7 +74,7 @@ impl Cluster {
             replica.cluster(&["REPLICATE", &master.id()]);
         }
         if with_replicas {
-            cluster.wait_until_all("have replicas in step", |node| {
+            cluster.wait_until_all("have replicas in sync", |node| {
                 let replication: String = redis::cmd("INFO")
                     .arg("replication")
                     .query(&mut node.connect())

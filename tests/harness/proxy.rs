@@ -78,7 +78,7 @@ impl Proxy {
         self.replace_sender().send_replace(Toxic::ResetPeer);
     }
 
-    /// Removes the fault for new connections only: open ones stay silent for ever, as when a router has lost their state.
+    /// Removes the fault for new connections only: open ones stay silent forever, as when a router has lost their state.
     pub fn clear_toxic_for_new_connections(&self) {
         drop(self.replace_sender());
     }
@@ -171,7 +171,7 @@ async fn forward(
     wait_until(&mut toxic, |toxic| !holds(toxic)).await;
 }
 
-/// Waits until the fault fulfils the condition: for ever, if the sender of this connection was replaced.
+/// Waits until the fault fulfils the condition: forever, if the sender of this connection was replaced.
 async fn wait_until(
     toxic: &mut watch::Receiver<Toxic>,
     condition: impl Fn(Toxic) -> bool,

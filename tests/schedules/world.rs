@@ -203,15 +203,15 @@ impl<'a> World<'a> {
         if self.not_yet_stored.keys().all(|id| queued.contains(id)) {
             return Ok(());
         }
-        let standing: BTreeMap<_, _> = self
-            .standing_votes()
+        let stored: BTreeMap<_, _> = self
+            .stored_votes()
             .await
             .into_iter()
             .map(|vote| (vote.voter, vote.ballot))
             .collect();
         let dead = self.dead_letters().await;
         let is_stored = |id: &BallotId, voter: &Option<VoterId>| match voter {
-            Some(voter) => standing
+            Some(voter) => stored
                 .get(&voter.to_string())
                 .is_some_and(|ballot| *ballot >= Some(*id)),
             None => dead.contains(id),
@@ -242,15 +242,15 @@ impl<'a> World<'a> {
         prop_assert!(backlog.is_empty(), "{:?}", backlog);
         prop_assert_eq!(self.queue.last_id().await.unwrap(), None, "it is trimmed");
 
-        let standing = self.standing_votes().await.into_iter();
-        let standing: Vec<_> = standing
+        let stored = self.stored_votes().await.into_iter();
+        let stored: Vec<_> = stored
             .map(|vote| (vote.voter, vote.ballot, vote.choice))
             .collect();
         let newest = self.newest.iter();
         let newest: Vec<_> = newest
             .map(|(voter, (id, choice))| (voter.to_string(), Some(*id), (*choice).to_owned()))
             .collect();
-        prop_assert_eq!(standing, newest);
+        prop_assert_eq!(stored, newest);
         prop_assert_eq!(
             self.dead_letters().await,
             self.poison.iter().copied().collect::<Vec<_>>()
@@ -271,7 +271,7 @@ impl<'a> World<'a> {
         Ok(has_progress)
     }
 
-    async fn standing_votes(&self) -> Vec<StoredVote> {
+    async fn stored_votes(&self) -> Vec<StoredVote> {
         self.store.stored_votes().try_collect().await.unwrap()
     }
 

@@ -38,10 +38,10 @@ struct PollDocument {
     options: Vec<OptionDocument>,
     /// Phase of the poll: votes are accepted while it is open.
     phase: Phase,
-    /// Time at which voting begins; null: voting has no begin.
+    /// Time at which voting begins; null: voting is open from the beginning.
     #[schema(required)]
     opens_at: Option<Timestamp>,
-    /// Time at which voting ends; null: voting has no end.
+    /// Time at which voting ends; null: voting never ends.
     #[schema(required)]
     closes_at: Option<Timestamp>,
     /// Time from which the result is visible.

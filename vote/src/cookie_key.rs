@@ -25,7 +25,7 @@ pub enum Purpose {
     Token,
     /// The id of a new voter: signs the random text of the voter's browser.
     Voter,
-    /// The tag of the key: signs nothing.
+    /// The tag of the key: signs an empty text.
     Tag,
 }
 

@@ -137,7 +137,7 @@ impl<'a> Form<'a> {
     pub fn vote(&self) -> Result<&str, VoteError> {
         if self.has_two_votes {
             return Err(VoteError::Malformed(
-                "the field \"vote\" is there twice; send it once".into(),
+                "the field \"vote\" occurs twice; send it once".into(),
             ));
         }
         self.vote.as_deref().ok_or_else(|| {

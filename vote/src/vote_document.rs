@@ -57,7 +57,7 @@ fn fault(body: &[u8]) -> String {
         None => return "its body is empty".into(),
     };
     if !text[values.byte_offset()..].trim().is_empty() {
-        return "its body goes on after the JSON value".into();
+        return "its body continues after the JSON value".into();
     }
     let Value::Object(fields) = value else {
         return format!("its body is {}, not an object", kind(&value));
@@ -68,7 +68,7 @@ fn fault(body: &[u8]) -> String {
     match fields.get(FIELD) {
         None => format!("the field {FIELD:?} is missing"),
         // No other case is left: a map contains the last of several values.
-        Some(Value::String(_)) => format!("the field {FIELD:?} is there twice"),
+        Some(Value::String(_)) => format!("the field {FIELD:?} occurs twice"),
         Some(other) => format!("the field {FIELD:?} is {}, not a string", kind(other)),
     }
 }
@@ -141,11 +141,11 @@ mod tests {
             ),
             (
                 b"{\"choice\":\"a\"} {}",
-                "its body goes on after the JSON value",
+                "its body continues after the JSON value",
             ),
             (
                 b"{\"choice\":\"a\"}x",
-                "its body goes on after the JSON value",
+                "its body continues after the JSON value",
             ),
             (b"[]", "its body is an array, not an object"),
             (b"[\"a\"]", "its body is an array, not an object"),
@@ -182,7 +182,7 @@ mod tests {
             ),
             (
                 b"{\"choice\":\"a\",\"choice\":\"b\"}",
-                "the field \"choice\" is there twice",
+                "the field \"choice\" occurs twice",
             ),
         ] {
             assert_eq!(rejection(body), fault, "{}", String::from_utf8_lossy(body));

@@ -7,7 +7,7 @@ use std::{
 
 use service::probe::Check;
 
-/// Start time and outcome of the last turn of a loop. Cloning is cheap; clones share their state.
+/// Start time and outcome of the last iteration of a loop. Cloning is cheap; clones share their state.
 #[derive(Clone, Debug)]
 pub struct Heartbeat(Arc<Mutex<State>>);
 
@@ -27,7 +27,7 @@ impl Heartbeat {
         })))
     }
 
-    /// Records that a turn starts.
+    /// Records that an iteration starts.
     pub fn beat(&self) {
         self.state().turn_started = Some(Instant::now());
     }
@@ -37,7 +37,7 @@ impl Heartbeat {
         self.state().turn_started = None;
     }
 
-    /// The time since the current turn started; zero while the loop waits for the migration. A migration that counts a large table
+    /// The time since the current iteration started; zero while the loop waits for the migration. A migration that counts a large table
     /// may take long, has a timeout of its own, and would start again after a restart.
     #[must_use]
     pub fn age(&self) -> Duration {
@@ -46,7 +46,7 @@ impl Heartbeat {
             .map_or(Duration::ZERO, |started| started.elapsed())
     }
 
-    /// Records the outcome of the last turn.
+    /// Records the outcome of the last iteration.
     pub fn record(&self, outcome: Result<(), String>) {
         self.state().outcome = outcome;
     }
@@ -56,7 +56,7 @@ impl Heartbeat {
     }
 }
 
-/// The check of these loops in `/ready`: fails if the last turn of a loop failed.
+/// The check of these loops in `/ready`: fails if the last iteration of a loop failed.
 #[must_use]
 pub fn check(heartbeats: &[Heartbeat]) -> Check {
     let outcomes = heartbeats

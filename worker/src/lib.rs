@@ -107,7 +107,7 @@ struct Dependencies {
     store: Dependency,
 }
 
-/// The liveness probe: fails while a turn of a processor exceeds the liveness timeout.
+/// The liveness probe: fails while an iteration of a processor exceeds the liveness timeout.
 fn liveness(config: &Config, heartbeats: Arc<[Heartbeat]>) -> Arc<dyn Fn() -> bool + Send + Sync> {
     let timeout = config.liveness_timeout;
     Arc::new(move || heartbeats.iter().all(|heartbeat| heartbeat.age() < timeout))

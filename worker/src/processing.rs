@@ -42,7 +42,7 @@ pub fn processors(
         .collect()
 }
 
-/// Processes ballots until the service shuts down. Retries failed turns with backoff.
+/// Processes ballots until the service shuts down. Retries failed iterations with backoff.
 ///
 /// # Errors
 /// The store was migrated by a newer version of this program.
@@ -58,7 +58,7 @@ pub async fn process_ballots(
             heartbeat.pause();
         }
         let migrated = Box::pin(store.ensure_migrated());
-        let turn = match shutting_down.run_until_cancelled(migrated).await {
+        let iteration = match shutting_down.run_until_cancelled(migrated).await {
             Some(Ok(())) => {
                 heartbeat.beat();
                 processor.run_next().await
@@ -67,21 +67,21 @@ pub async fn process_ballots(
             Some(Err(error)) => Err(error.into()),
             None => break,
         };
-        if let Some(delay) = record(&turn, heartbeat, &mut backoff) {
+        if let Some(delay) = record(&iteration, heartbeat, &mut backoff) {
             shutting_down.run_until_cancelled(sleep(delay)).await;
         }
     }
-    processor.leave().await;
+    processor.remove_consumer().await;
     Ok(())
 }
 
-/// Records the outcome of a turn. Returns the delay before the next turn if this one failed.
+/// Records the outcome of an iteration. Returns the delay before the next iteration if this one failed.
 fn record(
-    turn: &Result<Progress, ProcessError>,
+    iteration: &Result<Progress, ProcessError>,
     heartbeat: &Heartbeat,
     backoff: &mut Backoff,
 ) -> Option<Duration> {
-    match turn {
+    match iteration {
         Ok(_) => {
             heartbeat.record(Ok(()));
             backoff.reset();

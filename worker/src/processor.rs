@@ -25,7 +25,7 @@ pub struct ProcessorConfig {
     pub restarts_ids: bool,
 }
 
-/// The outcome of one turn of the loop.
+/// The outcome of one iteration of the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// This number of ballots was stored, or written to the dead letters, and acknowledged.
@@ -34,7 +34,7 @@ pub enum Progress {
     Idle,
 }
 
-/// One step of a turn.
+/// One step of an iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// A batch was read.
@@ -47,7 +47,7 @@ pub enum Step {
     Idle,
 }
 
-/// The reason that a turn failed. The batch in flight is retried in the next turn.
+/// The reason that an iteration failed. The batch in flight is retried in the next iteration.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
     /// The queue failed.
@@ -104,7 +104,7 @@ impl BallotProcessor {
     /// Processes one batch and then, when due, trims the queue and removes idle consumers.
     ///
     /// # Errors
-    /// The queue or the store failed. The batch in flight stays in flight, and the next turn continues with it.
+    /// The queue or the store failed. The batch in flight stays in flight, and the next iteration continues with it.
     pub async fn run_next(&mut self) -> Result<Progress, ProcessError> {
         let progress = loop {
             match self.step().await? {
@@ -248,7 +248,7 @@ impl BallotProcessor {
     }
 
     /// Removes the consumer from the group. Other workers claim the batch in flight.
-    pub async fn leave(self) {
+    pub async fn remove_consumer(self) {
         if let Err(error) = self.consumer.remove_consumer().await {
             tracing::debug!(%error, "removing the consumer from the group failed");
         }

@@ -50,7 +50,7 @@ pub struct ProcessorSettings {
     #[arg(long, env = "WORKER_CLAIM_MIN_IDLE", default_value = "10s", value_parser = duration)]
     pub worker_claim_min_idle: Duration,
 
-    /// Maximum time for one turn of the loop, after which /health responds with 503, so that the worker is restarted; must be
+    /// Maximum time for one iteration of the loop, after which /health responds with 503, so that the worker is restarted; must be
     /// longer than STORE_TIMEOUT
     #[arg(long, env = "WORKER_LIVENESS_TIMEOUT", default_value = "1m", value_parser = duration)]
     pub worker_liveness_timeout: Duration,
@@ -69,7 +69,7 @@ pub struct Config {
     pub consumer_names: Vec<String>,
     /// Batch size and intervals of each processor.
     pub processor: ProcessorConfig,
-    /// Maximum time for one turn of the loop. A longer turn hangs, and only a restart can help.
+    /// Maximum time for one iteration of the loop. A longer iteration hangs, and only a restart can help.
     pub liveness_timeout: Duration,
     /// Connection limit and drain settings of the server for probes and metrics.
     pub server: ServerSettings,

@@ -264,7 +264,7 @@ class World:
         ]:
             control = self.folder / package / "DEBIAN" / "control"
             control.parent.mkdir(parents=True)
-            control.write_text(f"Package: {package}\nVersion: 1\nArchitecture: all\nMaintainer: nobody\nDescription: stand-in\n")
+            control.write_text(f"Package: {package}\nVersion: 1\nArchitecture: all\nMaintainer: tests\nDescription: stand-in\n")
             (self.folder / package / "opt/aws/amazon-cloudwatch-agent/etc").mkdir(parents=True)
             run("dpkg-deb", "--root-owner-group", "--build", str(self.folder / package))
             s3.create_bucket(Bucket=bucket, ACL="public-read")

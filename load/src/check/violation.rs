@@ -73,7 +73,7 @@ pub enum Violation {
         /// Stored vote.
         stored: StoredVote,
     },
-    /// A vote from before the run is gone or different.
+    /// A vote from before the run is missing or different.
     #[error("changed: {before} was stored for voter {voter} before the run, now {}", or_nothing(after.as_ref()))]
     Changed {
         /// Voter id in the table.

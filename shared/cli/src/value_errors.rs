@@ -19,8 +19,9 @@ pub(crate) fn invalid_value(command: &clap::Command, error: &clap::Error) -> Opt
     let flag = text(ContextKind::InvalidArg)?;
     let value = text(ContextKind::InvalidValue)?;
     let reason = std::error::Error::source(error).map(ToString::to_string);
-    let reason = reason
-        .or_else(|| text(ContextKind::ValidValue).map(|valid| format!("allowed are: {valid}")))?;
+    let reason = reason.or_else(|| {
+        text(ContextKind::ValidValue).map(|valid| format!("allowed values: {valid}"))
+    })?;
     let is_flag = |arg: &&clap::Arg| {
         arg.get_long()
             .is_some_and(|long| flag.split_whitespace().next() == Some(&format!("--{long}")))

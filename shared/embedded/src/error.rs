@@ -18,7 +18,7 @@ pub(super) enum Cause {
     Io(#[from] std::io::Error),
     #[error("its path is not UTF-8; choose another DATA_DIR")]
     NotUnicode,
-    #[error("it is not an SQLite database; move it away, or choose another folder or file")]
+    #[error("it is not an SQLite database; move that file, or choose another folder or file")]
     NotADatabase,
     #[error(
         "it is the database of another program (it has a table {0:?}); choose another folder or file"

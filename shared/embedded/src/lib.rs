@@ -330,7 +330,7 @@ mod tests {
         assert_eq!(
             message.matches("database").count(),
             2,
-            "the reason is there once: {message}"
+            "the reason occurs once: {message}"
         );
     }
 }

@@ -10,7 +10,7 @@ pub enum OpenQueueError {
     /// The embedded file cannot be used.
     #[error(transparent)]
     Sqlite(#[from] OpenError),
-    /// The URL does not make a connection.
+    /// The library cannot create a client for the URL.
     #[error("QUEUE_URL")]
     Redis(#[from] redis::RedisError),
 }

@@ -68,7 +68,7 @@ fn bytes(part: &Value) -> Option<Vec<u8>> {
 /// Error of a text that is no payload.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the payload cannot be read; allowed are an object of strings and a list of pairs, each part a string or {{\"hex\":…}}"
+    "the payload cannot be read; write an object of strings, or a list of pairs whose parts are strings or {{\"hex\":…}}"
 )]
 pub struct UnreadablePayload;
 
@@ -127,7 +127,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_reading_panic(text: String) {
+        fn reading_never_panics(text: String) {
             let _ = read(&text);
         }
     }

@@ -16,7 +16,7 @@ impl ShardedQueue {
     /// Opens every shard. An unreachable Redis is no error here: operations fail until it is reachable.
     ///
     /// # Errors
-    /// The embedded file cannot be used, or a URL does not make a connection.
+    /// The embedded file cannot be used, or the library cannot create a client for a URL.
     pub async fn open(config: &QueueConfig) -> Result<Self, OpenQueueError> {
         let shards = match &config.url {
             QueueUrl::Sqlite(path) => {

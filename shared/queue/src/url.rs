@@ -55,7 +55,7 @@ impl FromStr for QueueUrl {
         let urls: Vec<_> = url.split(',').map(str::trim).collect();
         if urls.len() > MAX_SHARDS {
             return Err(InvalidQueueUrl(format!(
-                "{} URLs; allowed are {MAX_SHARDS} at most",
+                "{} URLs; the maximum is {MAX_SHARDS}",
                 urls.len()
             )));
         }
@@ -96,7 +96,7 @@ fn parse_server(url: &str) -> Result<ConnectionInfo, String> {
             })
         }
         _ => Err(
-            "allowed are sqlite://FILE, or redis://HOST and rediss://HOST, several separated by commas"
+            "write sqlite://FILE, or one or more of redis://HOST and rediss://HOST separated by commas"
                 .into(),
         ),
     }
@@ -170,6 +170,6 @@ mod tests {
         let message = |url: &str| url.parse::<QueueUrl>().unwrap_err().to_string();
         assert!(message("redis://a,b").starts_with("URL 2 of 2: "));
         let many = vec!["redis://a"; 65].join(",");
-        assert_eq!(message(&many), "65 URLs; allowed are 64 at most");
+        assert_eq!(message(&many), "65 URLs; the maximum is 64");
     }
 }

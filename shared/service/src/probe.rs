@@ -92,7 +92,7 @@ impl Dependency {
         {
             let outcome = match timeout(TIMEOUT, probe()).await {
                 Ok(outcome) => outcome.map_err(|error| error.to_string()),
-                Err(_) => Err(format!("no response within {TIMEOUT:?}")),
+                Err(_) => Err(format!("no reply within {TIMEOUT:?}")),
             };
             self.up.set(outcome.is_ok().into());
             self.probed_at

@@ -61,7 +61,7 @@ impl StoreError {
     }
 
     pub(super) fn timeout(limit: Duration) -> Self {
-        Self::new(ErrorClass::Timeout, format!("no answer within {limit:?}"))
+        Self::new(ErrorClass::Timeout, format!("no reply within {limit:?}"))
     }
 
     pub(super) fn connect_timeout(limit: Duration) -> Self {
@@ -189,13 +189,13 @@ fn tls_message(text: &str) -> String {
 /// Returns advice where the server's own message has none.
 fn advice(code: &str) -> &'static str {
     match code {
-        "28P01" => "; DATABASE_URL must name a user and password that this server knows",
+        "28P01" => "; DATABASE_URL must name a user and password that this server accepts",
         "28000" => {
             "; DATABASE_URL must name a user and password, and an sslmode, that this server accepts"
         }
         "3D000" => "; DATABASE_URL must name a database that exists",
         "42501" => "; the user in DATABASE_URL lacks permissions that this service needs",
-        "25006" => "; the server takes no writes, and DATABASE_URL must name one that does",
+        "25006" => "; the server is read-only, and DATABASE_URL must name one that accepts writes",
         "53300" => {
             "; raise max_connections on the server, or lower STORE_MAX_CONNECTIONS or the number of services"
         }

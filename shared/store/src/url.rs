@@ -83,7 +83,7 @@ impl FromStr for StoreUrl {
                 postgres(url).map(|options| Self::Postgres(Box::new(options)))
             }
             _ => Err(InvalidStoreUrl(
-                "allowed are sqlite://FILE and postgres://HOST/DATABASE".into(),
+                "write sqlite://FILE or postgres://HOST/DATABASE".into(),
             )),
         }
     }

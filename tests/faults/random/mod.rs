@@ -23,7 +23,7 @@ use crate::harness::{TIMEOUT, skip::or_skip};
 
 /// Votes per second: a load that a debug build on a small machine accepts easily.
 const RATE: f64 = 300.0;
-/// So many voters that the last vote of most of them is before some fault that matters.
+/// Enough voters that most of them cast their last vote before a relevant fault.
 const VOTERS: usize = 3000;
 
 /// The outcome of a run.

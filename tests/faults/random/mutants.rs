@@ -32,7 +32,7 @@ const MUTANTS: [Mutant; 3] = [
         becomes: "let ids = self.in_flight(); self.consumer.acknowledge(&ids).await?; self.store_all(entries, *read_at).await?;",
     },
     Mutant {
-        name: "whatever is stored last stands",
+        name: "the last stored ballot wins",
         file: "shared/store/src/postgres/mod.rs",
         is: "WHERE (excluded.cast_ms, excluded.cast_seq) > (votes.cast_ms, votes.cast_seq)",
         becomes: "",

@@ -1,4 +1,4 @@
-//! Exports all standing votes as CSV.
+//! Exports all stored votes as CSV.
 
 use std::{
     fs,

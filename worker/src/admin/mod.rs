@@ -30,7 +30,7 @@ pub enum Command {
     /// overwrites a newer vote by the same voter, and is removed from the dead letters. All others stay. The command is
     /// idempotent and can be repeated after an interruption.
     Replay(replay::Settings),
-    /// Write all standing votes as CSV: voter, choice, cast_at
+    /// Write all stored votes as CSV: voter, choice, cast_at
     ///
     /// Exports a consistent snapshot, ordered by voter. cast_at is empty if unknown, as for votes imported from the original app. A
     /// text that a spreadsheet would read as a formula is prefixed with a single quote.

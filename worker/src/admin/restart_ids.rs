@@ -55,7 +55,7 @@ pub async fn run(store: &Store, queue: &ShardedQueue, config: &Config) -> anyhow
     while ahead_of_clock(observer.backlog().await?.last) > MAX_CLOCK_SKEW {
         processor.run_next().await?;
     }
-    processor.leave().await;
+    processor.remove_consumer().await;
     println!("the ids follow the clock again; start the workers");
     Ok(())
 }

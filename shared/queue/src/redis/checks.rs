@@ -54,7 +54,7 @@ impl RedisQueue {
         timeout(PROBE_TIMEOUT, probe).await.unwrap_or_else(|_| {
             self.connection.replace();
             Err(QueueError::Unavailable(format!(
-                "{}: no answer within {PROBE_TIMEOUT:?}{}",
+                "{}: no reply within {PROBE_TIMEOUT:?}{}",
                 self.location(),
                 self.connection.tls_advice()
             )))

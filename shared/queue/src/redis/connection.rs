@@ -26,7 +26,7 @@ const MIN_REPLACE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// One multiplexed connection. More would not be faster: Redis commits all commands that arrive together with one fsync.
 ///
-/// A broken connection is reconnected. An open but useless connection is replaced: a master that was demoted to a replica keeps
+/// A broken connection is reconnected. An open but unusable connection is replaced: a master that was demoted to a replica keeps
 /// its clients' connections, and a middlebox may drop all packets. In a Redis Cluster the connection follows the stream to its
 /// node. Cloning is cheap; clones share the connection.
 #[derive(Clone)]

@@ -279,7 +279,7 @@ impl RedisConsumer {
             raised.map_err(|error| self.record_rejection(self.queue.classify(&error)))?;
             // With several shards it is normal that a shard without recent votes is behind the others.
             if last_id.ms > 0 && self.queue.shard.is_only() {
-                tracing::warn!(queue.last_id = %last_id, store.newest_ms = ms, "the queue's ids had gone back; raised its last id");
+                tracing::warn!(queue.last_id = %last_id, store.newest_ms = ms, "the queue's ids went backwards; raised its last id");
             }
         }
         self.needs_id_check = false;

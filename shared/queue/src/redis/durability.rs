@@ -50,7 +50,7 @@ impl RedisQueue {
     }
 
     /// Describes what a failover may lose, as replication is asynchronous; `None` if there are no replicas, or writes require
-    /// replicas that are in step.
+    /// replicas that are in sync.
     async fn failover_risk(&self, min_replicas: &str) -> Option<String> {
         // Without permission for ROLE the replicas are unknown, and none is assumed.
         let role = self

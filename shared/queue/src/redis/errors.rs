@@ -25,7 +25,7 @@ pub fn is_id_too_small(error: &RedisError) -> bool {
         .is_some_and(|detail| detail.contains("smaller than"))
 }
 
-/// Returns true if the connection is open but useless: the server has become a replica, is loading its data or does not reply.
+/// Returns true if the connection is open but unusable: the server has become a replica, is loading its data or does not reply.
 /// A new connection may reach another server. It is needed after a failed login, too: the library does not retry, although
 /// the password may be valid now.
 pub fn requires_reconnect(error: &RedisError) -> bool {
@@ -101,7 +101,7 @@ pub fn with_advice(code: Option<&str>, text: &str) -> String {
 fn advice(code: Option<&str>, text: &str) -> Option<&'static str> {
     match code {
         Some("WRONGPASS" | "NOAUTH") => {
-            Some("QUEUE_URL must name a user and password that this server knows")
+            Some("QUEUE_URL must name a user and password that this server accepts")
         }
         Some("NOPERM") => Some("the user in QUEUE_URL lacks permissions that this service needs"),
         Some("READONLY" | "MASTERDOWN") => Some("QUEUE_URL must name the primary"),
@@ -112,7 +112,7 @@ fn advice(code: Option<&str>, text: &str) -> Option<&'static str> {
             "a server in protected mode accepts local connections only: set a password (requirepass, and the same in \
              QUEUE_URL), or set protected-mode no",
         ),
-        Some("NOREPLICAS") => Some("too few replicas are in step (min-replicas-to-write)"),
+        Some("NOREPLICAS") => Some("too few replicas are in sync (min-replicas-to-write)"),
         _ if text.contains("max number of clients") => {
             Some("raise maxclients on the server, or run fewer services")
         }

@@ -42,7 +42,7 @@ pub struct Replayed {
     pub replayed: u64,
     /// Number of these that changed no vote: a newer ballot of the voter was stored.
     pub stale: u64,
-    /// Number of dead letters that did not exist any more: another replay or a reset was faster.
+    /// Number of dead letters that did not exist any more, because another replay or a reset had deleted them.
     pub missing: u64,
 }
 

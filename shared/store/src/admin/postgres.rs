@@ -54,7 +54,7 @@ impl PostgresStore {
             let mut transaction = self.begin().await?;
             // The reader of the votes may be slow.
             let open = "SET LOCAL idle_in_transaction_session_timeout = '10min';
-                 DECLARE standing_votes NO SCROLL CURSOR FOR
+                 DECLARE stored_votes NO SCROLL CURSOR FOR
                      SELECT id, vote, cast_ms, cast_seq FROM votes ORDER BY id COLLATE \"C\"";
             sqlx::raw_sql(open)
                 .execute(transaction.connection())
@@ -176,7 +176,7 @@ async fn next_votes(
     mut transaction: PostgresTransaction,
 ) -> Result<Option<(Vec<StoredVote>, PostgresTransaction)>, StoreError> {
     with_timeout(ROWS_TIMEOUT, async {
-        let rows: Vec<VoteRow> = query_as("FETCH 1000 FROM standing_votes")
+        let rows: Vec<VoteRow> = query_as("FETCH 1000 FROM stored_votes")
             .fetch_all(transaction.connection())
             .await?;
         if rows.is_empty() {

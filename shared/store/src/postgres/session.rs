@@ -83,8 +83,8 @@ impl Sessions {
     /// Acquires a connection: an idle or a new one.
     pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, StoreError> {
         let _timer = self.metrics.start_wait_timer();
-        // A separate task completes the connection even after a timeout, for the next caller. Otherwise an overloaded server
-        // would be asked for new connections again and again and never complete one.
+        // A separate task completes the connection even after a timeout, for the next caller. Otherwise each caller
+        // would open a new connection to an overloaded server, which would never complete one.
         let pool = self.pool.clone();
         let mut acquiring = tokio::spawn(async move { pool.acquire().await });
         let ended = tokio::select! {

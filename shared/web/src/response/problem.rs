@@ -70,7 +70,7 @@ problem_kinds! {
     UnknownHost = MISDIRECTED_REQUEST "unknown-host",
     /// The body did not arrive before the timeout. The vote was not stored: send it again.
     RequestTooSlow = REQUEST_TIMEOUT "request-too-slow",
-    /// Voting has not started.
+    /// Voting has not begun.
     PollNotOpenYet = CONFLICT "poll-not-open-yet",
     /// Voting has ended.
     PollClosed = CONFLICT "poll-closed",

@@ -109,7 +109,7 @@ impl ConnectionLimit {
 /// The permit of a connection. Dropping it releases the permit.
 pub(crate) struct ConnectionPermit {
     limit: ConnectionLimit,
-    /// The reason for which this connection gets only rejections and responses to probes. Probes are answered because a service
+    /// The reason why this connection gets only rejections and responses to probes. Probes are answered because a service
     /// at its limit is healthy and must not be replaced.
     pub(crate) rejection: Option<Rejection>,
     _permit: OwnedSemaphorePermit,

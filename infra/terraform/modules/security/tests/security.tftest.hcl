@@ -218,7 +218,7 @@ run "an_invalid_public_network_is_rejected" {
   command = plan
 
   variables {
-    public_cidrs = ["everybody"]
+    public_cidrs = ["all"]
   }
 
   expect_failures = [var.public_cidrs]
