@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use crate::harness::{
     app::App,
     eventually,
-    storage::{Storage, on_both_storages},
+    storage::{Backend, Storage, on_both_storages},
     viewer::{Viewer, get, get_json, tally, votes, wait_for_votes},
-    voter::Voter,
+    voter::{Voter, client},
 };
 
 on_both_storages! {
@@ -244,6 +244,31 @@ async fn votes_are_accepted_only_while_the_poll_is_open(storage: Storage) {
         None,
         "nothing was queued"
     );
+}
+
+/// The page is rendered once for all voters, so it contains no current time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_stays_the_same_until_the_poll_closes() {
+    let storage = Storage::new(Backend::Embedded).await.unwrap();
+    let now = Timestamp::now();
+    let (clock, clock_control) = Clock::manual(now);
+    let closes_at = now + SignedDuration::from_hours(1);
+    let flags = ["--poll-closes-at", &closes_at.to_string()];
+    let app = App::start_with_clock(clock, &storage, &flags).await;
+    let page = async || {
+        // Other browsers get a page with a token of their own.
+        let request = client().get(&app.vote).header("sec-fetch-site", "none");
+        request.send().await.unwrap().text().await.unwrap()
+    };
+    let open = page().await;
+    let time = format!("<time datetime=\"{closes_at}\">");
+    assert!(open.contains(&time), "{open}");
+    clock_control.set(closes_at - SignedDuration::from_millis(1));
+    assert_eq!(page().await, open);
+    clock_control.set(closes_at);
+    let closed = page().await;
+    assert!(closed.contains("Voting is over."), "{closed}");
+    app.stop().await;
 }
 
 async fn hidden_results_appear_when_the_poll_closes(storage: Storage) {

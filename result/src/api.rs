@@ -16,7 +16,7 @@ use web::{
 
 use crate::{
     snapshot::{Snapshot, TallyDocument},
-    state::AppState,
+    state::{AppState, not_read_yet},
     timeline_document::TimelineDocument,
 };
 
@@ -95,7 +95,7 @@ pub async fn timeline(
 ) -> Result<Response, Problem> {
     let snapshot = app.snapshot()?;
     ensure_visible(&snapshot)?;
-    let timeline = app.timeline()?;
+    let timeline = snapshot.timeline.as_ref().ok_or_else(not_read_yet)?;
     Ok(conditional_response(
         &timeline.id,
         request.headers(),

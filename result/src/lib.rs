@@ -14,7 +14,6 @@ mod metrics;
 mod openapi;
 mod outcome;
 mod page;
-mod page_key;
 mod percent;
 mod routes;
 mod settings;
@@ -40,8 +39,7 @@ use telemetry::metrics::ServiceMetrics;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use web::{
-    AddressLimit, HttpMetrics, Listeners, PageCache, Probes, content_security_policy,
-    serve_management,
+    AddressLimit, HttpMetrics, Listeners, Probes, content_security_policy, serve_management,
 };
 
 use assets::Assets;
@@ -74,12 +72,10 @@ pub async fn run(
     let shutting_down = lifecycle.shutting_down.clone();
     let dependency = Dependency::new("store", &service_metrics.common);
     let (publisher, snapshot) = watch::channel(None);
-    let (timeline_publisher, timeline) = watch::channel(None);
     metrics.report_age(snapshot.clone(), &service_metrics);
     let state = Arc::new(AppState {
         poll: Arc::new(config.poll),
         snapshot: snapshot.clone(),
-        timeline,
         metrics,
         shutting_down: shutting_down.clone(),
         texts: texts::load(),
@@ -93,7 +89,6 @@ pub async fn run(
         ),
         rejection_log: Throttle::default(),
         instance: telemetry::instance_name(),
-        pages: PageCache::default(),
         public_urls: config.page.public_urls,
     });
 
@@ -125,7 +120,7 @@ pub async fn run(
         store: store.clone(),
         poll: poll.clone(),
         snapshot,
-        publisher: timeline_publisher,
+        publisher: publisher.clone(),
     };
     let tally_poller = TallyPoller::new(store.clone(), poll, publisher);
     spawn_pollers(&mut tasks, tally_poller, timeline_poller, &shutting_down);

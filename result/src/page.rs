@@ -15,12 +15,21 @@ use crate::{
     api,
     chart::{self, Chart},
     outcome::outcome_text,
-    page_key::{CacheVersion, PageKey},
     snapshot::{Snapshot, TallyDocument},
     state::AppState,
     texts::Texts,
-    timeline::Timeline,
 };
+
+/// A page that is rendered once per language and snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PageKey {
+    /// The result page.
+    Page,
+    /// The result page for frames of other sites.
+    Embedded,
+    /// The section with the timeline.
+    Timeline,
+}
 
 #[derive(Template)]
 #[template(path = "result.html")]
@@ -97,28 +106,24 @@ pub async fn timeline(
     let snapshot = app.snapshot()?;
     api::ensure_visible(&snapshot)?;
     let language = Language::negotiate(request.headers());
-    let timeline = app.timeline.borrow().clone();
-    let version = CacheVersion::new(&snapshot, timeline.as_deref());
-    let key = (PageKey::Timeline, version);
-    let section = app
+    let section = || TimelineSection {
+        poll: &app.poll,
+        texts: &app.texts[language],
+        chart: snapshot.chart(),
+    };
+    let section = snapshot
         .pages
-        .respond(request.headers(), language, key, || TimelineSection {
-            poll: &app.poll,
-            texts: &app.texts[language],
-            chart: chart(timeline.as_deref()),
-        });
+        .respond(request.headers(), language, PageKey::Timeline, section);
     let no_cache = [(header::CACHE_CONTROL, "no-cache")];
     Ok((no_cache, section).into_response())
 }
 
 fn page(app: &AppState, headers: &HeaderMap, key: PageKey) -> Response {
     let language = Language::negotiate(headers);
-    let (snapshot, timeline) = (app.snapshot.borrow().clone(), app.timeline.borrow().clone());
-    let (snapshot, timeline) = (snapshot.as_deref(), timeline.as_deref());
-    let page = || ResultPage::new(app, language, key, snapshot, timeline);
-    let (status, page) = if let Some(snapshot) = snapshot {
-        let key = (key, CacheVersion::new(snapshot, timeline));
-        let page = app.pages.respond(headers, language, key, page);
+    let snapshot = app.snapshot.borrow().clone();
+    let page = || ResultPage::new(app, language, key, snapshot.as_deref());
+    let (status, page) = if let Some(snapshot) = &snapshot {
+        let page = snapshot.pages.respond(headers, language, key, page);
         (StatusCode::OK, page)
     } else {
         let page = html(&page(), language, headers);
@@ -134,7 +139,6 @@ impl<'a> ResultPage<'a> {
         language: Language,
         key: PageKey,
         snapshot: Option<&'a Snapshot>,
-        timeline: Option<&'a Timeline>,
     ) -> Self {
         let texts = &app.texts[language];
         let tally = snapshot.map(|snapshot| &snapshot.document);
@@ -152,7 +156,7 @@ impl<'a> ResultPage<'a> {
             texts,
             tally,
             phase_text: tally.and_then(|tally| phase_text(tally.phase, &app.poll, texts)),
-            chart: chart(timeline),
+            chart: snapshot.and_then(Snapshot::chart),
             is_closed,
             outcome: tally.map_or_else(String::new, |tally| outcome_text(tally, texts)),
             no_votes,
@@ -170,8 +174,4 @@ fn phase_text<'a>(phase: Phase, poll: &Poll, texts: &'a Texts) -> Option<TimeTex
         Phase::Closed => (&texts.closed, poll.schedule.closes_at()),
     };
     Some(TimeText::new(text, time?))
-}
-
-fn chart(timeline: Option<&Timeline>) -> Option<&Chart> {
-    timeline?.chart.as_ref()
 }

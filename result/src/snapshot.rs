@@ -1,4 +1,4 @@
-//! A snapshot of the tally, serialised once for all viewers.
+//! A snapshot of the tally, serialised and rendered once for all viewers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,11 +10,14 @@ use queue::MAX_CLOCK_SKEW;
 use serde::Serialize;
 use store::Tally;
 use utoipa::ToSchema;
-use web::fingerprint;
+use web::{PageCache, fingerprint};
 
-use crate::{counting::CountingDocument, percent::largest_remainder_permille};
+use crate::{
+    chart::Chart, counting::CountingDocument, page::PageKey, percent::largest_remainder_permille,
+    timeline::Timeline,
+};
 
-/// A tally in all formats in which it is served.
+/// A tally in all formats in which it is served, and the timeline.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The tally.
@@ -27,6 +30,10 @@ pub struct Snapshot {
     pub event: Bytes,
     /// Number of changes that this process has published, from 1.
     pub sequence: u64,
+    /// The votes over time; `None` until they have been read once.
+    pub timeline: Option<Arc<Timeline>>,
+    /// The pages with this tally and this timeline, each rendered at the first request.
+    pub pages: Arc<PageCache<PageKey>>,
 }
 
 /// The tally as returned by the API.
@@ -123,6 +130,12 @@ impl Snapshot {
         Self::serialise(document)
     }
 
+    /// The votes over time as a chart; `None` without votes, and until they have been read once.
+    #[must_use]
+    pub fn chart(&self) -> Option<&Chart> {
+        self.timeline.as_ref()?.chart.as_ref()
+    }
+
     fn serialise(document: TallyDocument) -> Self {
         let id = hash(&document);
         let json = serde_json::to_vec(&document).expect("a tally is numbers and text");
@@ -135,6 +148,8 @@ impl Snapshot {
             id: id.into(),
             event: event.into(),
             sequence: 0,
+            timeline: None,
+            pages: Arc::default(),
         }
     }
 }
@@ -171,7 +186,7 @@ pub fn is_in_the_future(cast_at: Timestamp, now: Timestamp) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use poll::{ResultsMode, Schedule};
     use store::OptionCount;
@@ -199,6 +214,11 @@ mod tests {
             count("b", b),
             count("of-an-older-poll", 7),
         ])
+    }
+
+    /// A snapshot of a poll in which one option has these votes.
+    pub fn snapshot_of_votes(votes: i64, as_of: Timestamp) -> Snapshot {
+        snapshot(&poll(Schedule::always()), &tally(votes, 0), as_of, as_of)
     }
 
     fn snapshot(poll: &Poll, tally: &Tally, as_of: Timestamp, now: Timestamp) -> Snapshot {

@@ -132,10 +132,8 @@ impl<P> SseConnection<P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{counting::CountingDocument, tally_poller::publish};
+    use crate::{snapshot::tests::snapshot_of_votes, tally_poller::publish};
     use jiff::Timestamp;
-    use poll::{Poll, Schedule};
-    use store::{OptionCount, Tally};
 
     #[tokio::test]
     async fn a_slow_client_gets_the_newest_tally_and_skipped_ones_are_counted() {
@@ -147,7 +145,7 @@ mod tests {
                 .get()
         };
         let (publisher, receiver) = watch::channel(None);
-        let show = |votes| publish(&publisher, snapshot(votes));
+        let show = |votes| publish(&publisher, snapshot_of_votes(votes, Timestamp::now()));
         let shutting_down = CancellationToken::new();
         let mut connection =
             SseConnection::new(receiver, shutting_down, metrics.clone(), "".into(), ());
@@ -163,20 +161,5 @@ mod tests {
         let event = std::str::from_utf8(&event).unwrap();
         assert!(event.contains("\"total\":4"), "{event}");
         assert_eq!((count("sent"), count("skipped")), (2, 2));
-    }
-
-    fn snapshot(votes: i64) -> Snapshot {
-        let poll = Poll {
-            question: "Cats or Dogs?".into(),
-            options: "a=Cats,b=Dogs".parse().unwrap(),
-            schedule: Schedule::always(),
-        };
-        let tally = Tally(vec![OptionCount {
-            option: "a".into(),
-            votes,
-            last_cast_ms: 0,
-        }]);
-        let now = Timestamp::now();
-        Snapshot::new(&poll, &tally, now, false, CountingDocument::default(), now)
     }
 }

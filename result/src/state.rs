@@ -8,28 +8,19 @@ use retry::Throttle;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use web::{
-    AddressLimit, PageCache, Problem, ProblemKind, language::Translations,
-    public_urls::PublicUrlSettings,
+    AddressLimit, Problem, ProblemKind, language::Translations, public_urls::PublicUrlSettings,
 };
 
 use crate::{
-    assets::Assets,
-    metrics::ResultMetrics,
-    page_key::{CacheVersion, PageKey},
-    snapshot::Snapshot,
-    tally_poller::CurrentSnapshot,
+    assets::Assets, metrics::ResultMetrics, snapshot::Snapshot, tally_poller::CurrentSnapshot,
     texts::Texts,
-    timeline::Timeline,
-    timeline_poller::CurrentTimeline,
 };
 
 /// Shared application state. All responses are served from memory.
 pub struct AppState {
     pub poll: Arc<Poll>,
-    /// The current tally.
+    /// The current tally and timeline.
     pub snapshot: watch::Receiver<CurrentSnapshot>,
-    /// The current timeline.
-    pub timeline: watch::Receiver<CurrentTimeline>,
     pub metrics: ResultMetrics,
     pub shutting_down: CancellationToken,
     pub texts: Translations<Texts>,
@@ -44,7 +35,6 @@ pub struct AppState {
     pub rejection_log: Throttle,
     /// The name of this instance, as shown on the page.
     pub instance: String,
-    pub pages: PageCache<PageKey, CacheVersion>,
 }
 
 impl AppState {
@@ -55,17 +45,10 @@ impl AppState {
     pub fn snapshot(&self) -> Result<Arc<Snapshot>, Problem> {
         self.snapshot.borrow().clone().ok_or_else(not_read_yet)
     }
-
-    /// The current timeline.
-    ///
-    /// # Errors
-    /// It has not been read from the store yet.
-    pub fn timeline(&self) -> Result<Arc<Timeline>, Problem> {
-        self.timeline.borrow().clone().ok_or_else(not_read_yet)
-    }
 }
 
-fn not_read_yet() -> Problem {
+/// The problem that the result has not been read from the store yet.
+pub fn not_read_yet() -> Problem {
     let detail = "The result has not been read from the store yet. Please try again in a moment.";
     Problem::new(ProblemKind::ResultUnavailable, detail).retry_after(1)
 }

@@ -9,7 +9,7 @@ use store::{Changes, ErrorClass, Store, StoreError, Tally};
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::{counting::CountingDelay, snapshot::Snapshot};
+use crate::{counting::CountingDelay, snapshot::Snapshot, timeline::Timeline};
 
 /// The current snapshot; `None` until the tally has been read once.
 pub type CurrentSnapshot = Option<Arc<Snapshot>>;
@@ -120,16 +120,81 @@ async fn wait_for_change(changes: &mut Changes, poll: &Poll) {
 pub fn publish(publisher: &watch::Sender<CurrentSnapshot>, mut snapshot: Snapshot) {
     publisher.send_if_modified(|current| {
         let is_changed = current.as_ref().is_none_or(|shown| shown.id != snapshot.id);
-        let last_sequence = current.as_ref().map_or(0, |shown| shown.sequence);
-        snapshot.sequence = last_sequence + u64::from(is_changed);
+        if let Some(shown) = current {
+            snapshot.sequence = shown.sequence;
+            snapshot.timeline.clone_from(&shown.timeline);
+            if !is_changed {
+                snapshot.pages = shown.pages.clone();
+            }
+        }
+        snapshot.sequence += u64::from(is_changed);
         *current = Some(Arc::new(snapshot));
         is_changed
+    });
+}
+
+/// Publishes the timeline with the current snapshot. Does not notify the viewers, because it is not part of their events.
+pub fn publish_timeline(publisher: &watch::Sender<CurrentSnapshot>, timeline: Timeline) {
+    publisher.send_if_modified(|current| {
+        if let Some(shown) = current
+            && shown
+                .timeline
+                .as_ref()
+                .is_none_or(|old| old.id != timeline.id)
+        {
+            *shown = Arc::new(Snapshot {
+                timeline: Some(Arc::new(timeline)),
+                pages: Arc::default(),
+                ..Snapshot::clone(shown)
+            });
+        }
+        false
     });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snapshot::tests::snapshot_of_votes;
+
+    fn timeline(id: &str) -> Timeline {
+        Timeline {
+            chart: None,
+            json: "[]".into(),
+            id: id.into(),
+        }
+    }
+
+    #[test]
+    fn pages_are_rendered_again_only_if_the_tally_or_the_timeline_changed() {
+        let (publisher, mut receiver) = watch::channel::<CurrentSnapshot>(None);
+        let mut last: CurrentSnapshot = None;
+        let mut expect = |what: &str, is_new_event: bool, are_new_pages: bool| {
+            assert_eq!(receiver.has_changed().unwrap(), is_new_event, "{what}");
+            let current = receiver.borrow_and_update().clone().unwrap();
+            let is_same = |last: Arc<Snapshot>| Arc::ptr_eq(&last.pages, &current.pages);
+            let are_same_pages = last.take().is_some_and(is_same);
+            assert_eq!(are_same_pages, !are_new_pages, "{what}");
+            last = Some(current.clone());
+            current
+                .timeline
+                .as_ref()
+                .map(|timeline| timeline.id.clone())
+        };
+        let read_at = |second| Timestamp::from_second(second).unwrap();
+        publish(&publisher, snapshot_of_votes(1, read_at(10)));
+        assert_eq!(expect("first tally", true, true), None);
+        publish(&publisher, snapshot_of_votes(1, read_at(12)));
+        assert_eq!(expect("same tally", false, false), None);
+        publish_timeline(&publisher, timeline("1"));
+        assert_eq!(expect("first timeline", false, true).as_deref(), Some("1"));
+        publish_timeline(&publisher, timeline("1"));
+        assert_eq!(expect("same timeline", false, false).as_deref(), Some("1"));
+        publish(&publisher, snapshot_of_votes(2, read_at(13)));
+        assert_eq!(expect("other tally", true, true).as_deref(), Some("1"));
+        publish_timeline(&publisher, timeline("2"));
+        assert_eq!(expect("other timeline", false, true).as_deref(), Some("2"));
+    }
 
     #[test]
     fn the_publish_interval_grows_with_the_number_of_viewers() {

@@ -8,20 +8,20 @@ use store::Store;
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::{tally_poller::CurrentSnapshot, timeline::Timeline};
+use crate::{
+    tally_poller::{CurrentSnapshot, publish_timeline},
+    timeline::Timeline,
+};
 
 /// Minimum interval between two reads: reading the timeline costs the store more than reading the tally.
 const MIN_INTERVAL: Duration = Duration::from_secs(2);
-
-/// The current timeline; `None` until it has been read once.
-pub type CurrentTimeline = Option<Arc<Timeline>>;
 
 /// Reads the timeline after each change of the tally and publishes it.
 pub struct TimelinePoller {
     pub store: Store,
     pub poll: Arc<Poll>,
     pub snapshot: watch::Receiver<CurrentSnapshot>,
-    pub publisher: watch::Sender<CurrentTimeline>,
+    pub publisher: watch::Sender<CurrentSnapshot>,
 }
 
 impl TimelinePoller {
@@ -35,7 +35,7 @@ impl TimelinePoller {
             let delay = match Timeline::read(&self.store, &self.poll).await {
                 Ok(timeline) => {
                     backoff.reset();
-                    self.publisher.send_replace(Some(Arc::new(timeline)));
+                    publish_timeline(&self.publisher, timeline);
                     MIN_INTERVAL
                 }
                 Err(error) => {

@@ -207,6 +207,30 @@ async fn a_page_updates_the_phase_when_the_laptop_wakes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_opens_at_the_servers_time_whatever_the_clock_of_the_browser() {
+    let storage = embedded().await;
+    for hours in [-1, 1] {
+        let browser = or_skip!(Browser::open(DESKTOP).await);
+        let set_clock =
+            format!("{{ const now = Date.now; Date.now = () => now() + {hours} * 3600000; }}");
+        let script = json!({ "source": set_clock });
+        browser
+            .cdp("Page.addScriptToEvaluateOnNewDocument", script)
+            .await;
+        let opens_at = (Timestamp::now() + 5.seconds()).to_string();
+        let app = App::start(&storage, &["--poll-opens-at", &opens_at]).await;
+        browser.goto(&app.vote).await;
+        let shown = browser.text("#the_notice").await;
+        assert_eq!(shown, "Voting has not begun yet.", "{hours}");
+        browser
+            .wait_for_text("#the_notice", |text| text.starts_with("Choose one."))
+            .await;
+        browser.close().await;
+        app.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn times_are_localized_and_name_their_zone() {
     let storage = embedded().await;
     let flags = ["--poll-closes-at", "2100-01-01T14:05:00Z"];

@@ -10,6 +10,8 @@ const TIMEOUT_MS = 10000;
 const MAX_TIMER_MS = 2147483647;
 // Maximum random delay of a refresh, so that not all browsers send one at the same time.
 const MAX_JITTER_MS = 2000;
+// Minimum delay of a refresh, in case the clock of a proxy is ahead of the server's.
+const MIN_REFRESH_MS = 1000;
 
 const element = (id) => document.getElementById(id);
 const form = element("the_options");
@@ -39,17 +41,22 @@ function markSending(choice) {
   form.setAttribute("aria-busy", String(choice !== undefined));
 }
 
-async function fetchPage(options) {
+async function fetchText(options) {
   const controller = new AbortController();
   const timer = setTimeout(() => controller.abort(), TIMEOUT_MS);
   try {
     const response = await fetch(form.getAttribute("action"), Object.assign({ signal: controller.signal }, options));
-    const page = new DOMParser().parseFromString(await response.text(), "text/html");
-    if (!page.getElementById("the_options")) throw new Error("the response is not the voting page");
-    return page;
+    recordServerTime(response);
+    return await response.text();
   } finally {
     clearTimeout(timer);
   }
+}
+
+async function fetchPage(options) {
+  const page = new DOMParser().parseFromString(await fetchText(options), "text/html");
+  if (!page.getElementById("the_options")) throw new Error("the response is not the voting page");
+  return page;
 }
 
 // Changes the buttons and does not replace them, so that the focus stays. The texts stay, too: the browser may have
@@ -160,13 +167,26 @@ if (otherTabs) otherTabs.addEventListener("message", (event) => sending || markC
 
 // ---- the phase of the poll
 
+// The server's time minus the browser's, whose clock may be wrong.
+let clockDifference = 0;
+function recordServerTime(response) {
+  const serverTime = Date.parse(response.headers.get("date"));
+  if (serverTime) clockDifference = serverTime - Date.now();
+}
+
+// Returns the time at which the poll opens or closes; NaN if it does neither.
+function nextChange() {
+  return Date.parse(element("the_phase").dataset.nextChange);
+}
+
 // Timer of the refresh at which the poll opens or closes on the page.
 let phaseTimer;
 function schedulePhaseRefresh() {
   clearTimeout(phaseTimer);
-  const wait = element("the_phase").dataset.nextChangeMs;
-  if (wait === undefined) return;
-  phaseTimer = setTimeout(refresh, Math.min(Number(wait) + Math.random() * MAX_JITTER_MS, MAX_TIMER_MS));
+  if (!nextChange()) return;
+  const wait = nextChange() - clockDifference - Date.now();
+  const delay = Math.max(wait, MIN_REFRESH_MS) + Math.random() * MAX_JITTER_MS;
+  phaseTimer = setTimeout(refresh, Math.min(delay, MAX_TIMER_MS));
 }
 
 async function refresh() {
@@ -185,10 +205,12 @@ async function refresh() {
 
 if (isSupported) {
   schedulePhaseRefresh();
+  // Scripts cannot read the headers of the page itself, so the server's time comes with another response.
+  if (nextChange()) fetchText({ method: "HEAD" }).then(schedulePhaseRefresh, () => {});
   // A page from the back-forward cache may be outdated.
   window.addEventListener("pageshow", (event) => event.persisted && refresh());
   // Timers do not run while a laptop sleeps.
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && element("the_phase").dataset.nextChangeMs !== undefined) refresh();
+    if (!document.hidden && nextChange()) refresh();
   });
 }

@@ -16,7 +16,6 @@ mod identity;
 mod metrics;
 mod openapi;
 mod page;
-mod page_cache;
 mod page_template;
 mod rate_limit;
 mod rate_settings;

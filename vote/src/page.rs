@@ -17,8 +17,7 @@ use crate::{
     form::{Form, MultipartVoteForm, VoteForm},
     identity::Identity,
     openapi::VoteErrorPages,
-    page_cache::{CacheVersion, PageKey},
-    page_template::{Notice, VotePage},
+    page_template::{Notice, PageContent, VotePage},
     state::AppState,
     vote_error::VoteError,
     vote_request::VoteRequest,
@@ -96,7 +95,7 @@ pub async fn submit(State(state): State<Arc<AppState>>, request: VoteRequest) ->
             let was_given_cookie = fields.is_some_and(|form| form.has_cookie);
             context.accepted(&receipt, was_given_cookie)
         }
-        Err(error) => context.rejected(&error),
+        Err(error) => context.rejected(error),
     }
 }
 
@@ -158,13 +157,14 @@ impl<'a> PageContext<'a> {
     }
 
     /// Responds to a vote that was not accepted.
-    fn rejected(&self, error: &VoteError) -> Response {
+    fn rejected(&self, error: VoteError) -> Response {
         let needs_cookie = error.is_ambiguous();
         let needs_token =
             self.needs_token_after_vote() && (self.identity.has_cookie || needs_cookie);
+        let (status, retry_after) = (error.status(), error.retry_after());
         let notice = Notice::Rejected(error);
-        let mut response = self.respond(error.status(), notice, needs_token, needs_cookie);
-        if let Some(seconds) = error.retry_after() {
+        let mut response = self.respond(status, notice, needs_token, needs_cookie);
+        if let Some(seconds) = retry_after {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, seconds.into());
@@ -177,29 +177,23 @@ impl<'a> PageContext<'a> {
     fn respond(
         &self,
         status: StatusCode,
-        notice: Notice<'_>,
+        notice: Notice,
         needs_token: bool,
         needs_cookie: bool,
     ) -> Response {
-        let (state, now, last_choice) = (self.state, self.now, self.last_choice());
-        let language = Language::negotiate(self.headers);
-        let notice_kind = notice.kind();
-        let token = needs_token.then(|| self.identity.form_token(&state.cookie_keys));
-        let is_personal = token.is_some();
-        let page = || VotePage::new(state, language, now, last_choice, notice, token);
-        let page = match notice_kind {
-            _ if is_personal => html_uncompressed(&page(), language),
-            Some(notice) => {
-                let key = PageKey {
-                    last_choice,
-                    notice,
-                };
-                let version = CacheVersion::at(now, &state.poll);
-                state
-                    .pages
-                    .respond(self.headers, language, (key, version), page)
-            }
-            None => html(&page(), language, self.headers),
+        let (state, headers) = (self.state, self.headers);
+        let language = Language::negotiate(headers);
+        let phase = state.poll.schedule.phase(self.now);
+        let content = PageContent::new(phase, self.last_choice(), notice);
+        let page = |token| VotePage::new(state, language, &content, token);
+        let page = if needs_token {
+            let token = self.identity.form_token(&state.cookie_keys);
+            html_uncompressed(&page(Some(token)), language)
+        } else if content.is_shared() {
+            let pages = &state.pages;
+            pages.respond(headers, language, content.clone(), || page(None))
+        } else {
+            html(&page(None), language, headers)
         };
         let no_store = [(header::CACHE_CONTROL, "no-store")];
         if needs_cookie {

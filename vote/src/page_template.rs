@@ -1,13 +1,11 @@
 //! The HTML of the voting page.
 
-use std::mem::discriminant;
-
 use askama::Template;
 use jiff::Timestamp;
 use poll::{Phase, Poll};
 use web::{TimeText, language::Language};
 
-use crate::{page_cache::NoticeKind, state::AppState, texts::Texts, vote_error::VoteError};
+use crate::{state::AppState, texts::Texts, vote_error::VoteError};
 
 /// Template of the voting page.
 #[derive(Template)]
@@ -17,20 +15,27 @@ pub struct VotePage<'a> {
     poll: &'a Poll,
     language: Language,
     texts: &'a Texts,
-    phase: Phase,
+    content: &'a PageContent,
     /// Time at which the poll opens, closes or closed, as a sentence.
     phase_text: Option<TimeText<'a>>,
-    /// Time until the poll opens or closes, in milliseconds.
-    next_change_ms: Option<i64>,
-    /// Index of the option this voter last voted for.
-    last_choice: Option<usize>,
-    notice: Notice<'a>,
+    /// Time at which the poll opens or closes.
+    next_change: Option<Timestamp>,
     /// Token of the form, for a browser that does not send where its requests come from.
     token: Option<String>,
 }
 
+/// Content of the page that differs between voters, except for a token. It contains no current time, so the page stays the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PageContent {
+    phase: Phase,
+    /// Index of the option this voter last voted for.
+    last_choice: Option<usize>,
+    notice: Notice,
+}
+
 /// Notice at the top of the page.
-pub enum Notice<'a> {
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Notice {
     /// Asks the voter to choose.
     Hint,
     /// Says that voting has not begun.
@@ -44,24 +49,29 @@ pub enum Notice<'a> {
     /// Says that the vote was accepted, but the browser does not keep our cookie.
     CookieNotKept,
     /// Says why the vote was not accepted.
-    Rejected(&'a VoteError),
+    Rejected(VoteError),
 }
 
-impl Notice<'_> {
-    /// Returns the kind of the notice if several voters may get the same page.
-    pub fn kind(&self) -> Option<NoticeKind> {
-        match self {
-            Self::Hint | Self::NotOpenYet | Self::Over | Self::OverWithChoice => {
-                Some(NoticeKind::Hint)
-            }
-            Self::Accepted => Some(NoticeKind::Accepted),
-            Self::CookieNotKept => Some(NoticeKind::CookieNotKept),
-            Self::Rejected(error) => error
-                .is_service_fault()
-                .then(|| NoticeKind::Rejected(discriminant(error))),
+impl PageContent {
+    /// Returns the content for a voter who last voted for the option at this index.
+    pub fn new(phase: Phase, last_choice: Option<usize>, notice: Notice) -> Self {
+        Self {
+            phase,
+            last_choice,
+            notice: notice.in_phase(phase, last_choice.is_some()),
         }
     }
 
+    /// Returns true if several voters get the same page.
+    pub fn is_shared(&self) -> bool {
+        match &self.notice {
+            Notice::Rejected(error) => error.is_service_fault(),
+            _ => true,
+        }
+    }
+}
+
+impl Notice {
     /// Replaces a hint by the one for this phase.
     fn in_phase(self, phase: Phase, has_voted: bool) -> Self {
         match (&self, phase, has_voted) {
@@ -89,19 +99,16 @@ impl Notice<'_> {
 }
 
 impl<'a> VotePage<'a> {
-    /// Creates the page for a voter who last voted for the option at this index.
+    /// Creates the page.
     pub fn new(
         state: &'a AppState,
         language: Language,
-        now: Timestamp,
-        last_choice: Option<usize>,
-        notice: Notice<'a>,
+        content: &'a PageContent,
         token: Option<String>,
     ) -> Self {
         let texts = &state.texts[language];
         let schedule = &state.poll.schedule;
-        let phase = schedule.phase(now);
-        let (text, moment) = match phase {
+        let (text, moment) = match content.phase {
             Phase::NotOpenYet => (&texts.opens, schedule.opens_at()),
             Phase::Open => (&texts.closes, schedule.closes_at()),
             Phase::Closed => (&texts.closed, schedule.closes_at()),
@@ -111,26 +118,26 @@ impl<'a> VotePage<'a> {
             poll: &state.poll,
             language,
             texts,
-            phase,
+            content,
             phase_text: moment.map(|moment| TimeText::new(text, moment)),
-            next_change_ms: schedule
-                .next_change(now)
-                .map(|moment| moment.as_millisecond() - now.as_millisecond()),
-            last_choice,
-            notice: notice.in_phase(phase, last_choice.is_some()),
+            next_change: moment.filter(|_| content.phase != Phase::Closed),
             token,
         }
     }
 
     /// Returns true if the browser was given a cookie.
     fn has_cookie(&self) -> bool {
-        let has_voted = matches!(self.notice, Notice::Accepted | Notice::CookieNotKept);
+        let has_voted = matches!(
+            self.content.notice,
+            Notice::Accepted | Notice::CookieNotKept
+        );
         has_voted || self.token.is_some()
     }
 
     /// Returns the label of the option this voter last voted for.
     fn choice(&self) -> &str {
         let option = self
+            .content
             .last_choice
             .and_then(|index| self.poll.options.iter().nth(index));
         option.map_or("", |option| &option.label)

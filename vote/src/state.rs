@@ -10,7 +10,7 @@ use crate::{
     assets::Assets,
     cookie_key::CookieKeys,
     identity::CookieContext,
-    page_cache::{CacheVersion, PageKey},
+    page_template::PageContent,
     texts::{self, Texts},
     vote_service::VoteService,
 };
@@ -34,7 +34,7 @@ pub struct AppState {
     /// Name of this instance, which the page shows.
     pub instance: String,
     /// Rendered pages that several voters share.
-    pub pages: PageCache<PageKey, CacheVersion>,
+    pub pages: PageCache<PageContent>,
 }
 
 impl AppState {

@@ -7,7 +7,7 @@ use queue::QueueError;
 use web::{Problem, ProblemKind};
 
 /// Reason why a vote is not accepted. The messages are for clients of the API and, for malformed requests, on the page.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum VoteError {
     /// The request is malformed.
     #[error("The request cannot be read: {0}.")]

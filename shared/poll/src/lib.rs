@@ -80,7 +80,7 @@ pub fn abbreviate(text: &str) -> String {
 }
 
 /// The poll has no option with this key.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{key:?} is not a choice in this poll; the choices are: {allowed}")]
 pub struct UnknownChoice {
     /// The key, shortened.

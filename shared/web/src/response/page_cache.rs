@@ -12,27 +12,28 @@ use axum::{http::HeaderMap, response::Response};
 use super::rendered_page::{RenderedPage, rendering_failed};
 use crate::language::Language;
 
-/// The last version of each page, by language and key. There must be few keys. A page with another version is rendered again.
+/// Rendered pages by language and key, which are never evicted. There must be few keys, and a page must not change: its times are
+/// absolute, see [`TimeText`](super::TimeText).
 #[derive(Debug)]
-pub struct PageCache<K, V>(RwLock<HashMap<(Language, K), (V, RenderedPage)>>);
+pub struct PageCache<K>(RwLock<HashMap<(Language, K), RenderedPage>>);
 
-impl<K, V> Default for PageCache<K, V> {
+impl<K> Default for PageCache<K> {
     fn default() -> Self {
         Self(RwLock::default())
     }
 }
 
-impl<K: Eq + Hash, V: PartialEq> PageCache<K, V> {
-    /// Returns a page in this language, compressed if the request headers accept that. `page` creates the page if this version is
-    /// not in the cache.
+impl<K: Eq + Hash> PageCache<K> {
+    /// Returns a page in this language, compressed if the request headers accept that. `page` creates the page if it is not in the
+    /// cache.
     pub fn respond<T: Template>(
         &self,
         headers: &HeaderMap,
         language: Language,
-        (key, version): (K, V),
+        key: K,
         page: impl FnOnce() -> T,
     ) -> Response {
-        match self.get_or_render((language, key), version, page) {
+        match self.get_or_render((language, key), page) {
             Ok(page) => page.respond(headers, language),
             Err(error) => rendering_failed(&error),
         }
@@ -41,19 +42,16 @@ impl<K: Eq + Hash, V: PartialEq> PageCache<K, V> {
     fn get_or_render<T: Template>(
         &self,
         key: (Language, K),
-        version: V,
         page: impl FnOnce() -> T,
     ) -> askama::Result<RenderedPage> {
         let pages = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, rendered)) = pages.get(&key)
-            && *known == version
-        {
+        if let Some(rendered) = pages.get(&key) {
             return Ok(rendered.clone());
         }
         drop(pages);
         let rendered = RenderedPage::new(&page())?;
         let mut pages = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        pages.insert(key, (version, rendered.clone()));
+        pages.insert(key, rendered.clone());
         Ok(rendered)
     }
 }
@@ -65,33 +63,29 @@ mod tests {
     use super::*;
 
     #[derive(Template)]
-    #[template(ext = "html", source = "Version {{ version }}")]
+    #[template(ext = "html", source = "{{ language.tag() }} {{ key }}")]
     struct Page {
-        version: u8,
+        language: Language,
+        key: u8,
     }
 
     #[test]
-    fn each_version_is_rendered_once() {
+    fn each_page_is_rendered_once() {
         let (pages, rendered) = (PageCache::default(), Cell::new(0));
-        let get = |language, key, version| {
+        for (language, key, rendered_so_far) in [
+            (Language::English, 1, 1),
+            (Language::English, 1, 1),
+            (Language::English, 2, 2),
+            (Language::German, 2, 3),
+            (Language::English, 1, 3),
+        ] {
             let page = || {
                 rendered.set(rendered.get() + 1);
-                Page { version }
+                Page { language, key }
             };
-            pages
-                .get_or_render((language, key), version, page)
-                .unwrap()
-                .plain()
-        };
-        for version in [1, 1, 2, 2] {
-            let page = get(Language::English, "one", version);
-            assert_eq!(page, format!("Version {version}"));
+            let page = pages.get_or_render((language, key), page).unwrap();
+            assert_eq!(page.plain(), format!("{} {key}", language.tag()));
+            assert_eq!(rendered.get(), rendered_so_far);
         }
-        assert_eq!(rendered.get(), 2);
-        get(Language::English, "other", 2);
-        get(Language::German, "one", 2);
-        assert_eq!(rendered.get(), 4);
-        assert_eq!(get(Language::English, "one", 2), "Version 2");
-        assert_eq!(rendered.get(), 4);
     }
 }
