@@ -1,16 +1,21 @@
-//! A persistent HTTP connection, with one request at a time.
+//! A persistent HTTP connection, with one request at a time. It sends prepared bytes and parses only the head of a response.
+//!
+//! A client of a library would distort the figures: hyper's takes 10 instead of 6 µs of CPU time per request. The services and
+//! their limits share two cores with the clients, and the ratio of the votes to their limit rises from 0.2 to 0.3.
 
 use std::{io, net::SocketAddr};
 
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 /// More headers than any response here has.
 const MAX_HEADERS: usize = 32;
 
 pub struct Connection {
     stream: TcpStream,
-    buffer: Vec<u8>,
-    filled: usize,
+    received: Vec<u8>,
     /// Offset of the body of the last response.
     body: usize,
 }
@@ -32,23 +37,20 @@ enum BodyLength {
 
 impl Connection {
     pub async fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
         Ok(Self {
-            stream,
-            buffer: vec![0; 16 * 1024],
-            filled: 0,
+            stream: connect(address).await?,
+            received: Vec::with_capacity(16 * 1024),
             body: 0,
         })
     }
 
     /// Sends a request and reads the whole response.
     pub async fn exchange(&mut self, request: &[u8]) -> io::Result<Response> {
-        self.send(request).await?;
-        self.filled = 0;
+        self.stream.write_all(request).await?;
+        self.received.clear();
         loop {
-            self.read_more().await?;
-            if let Some((response, body, length)) = parse_head(&self.buffer[..self.filled])? {
+            read_more(&mut self.stream, &mut self.received).await?;
+            if let Some((response, body, length)) = parse_head(&self.received)? {
                 self.body = body;
                 self.read_body(&length).await?;
                 return Ok(response);
@@ -56,62 +58,37 @@ impl Connection {
         }
     }
 
-    pub async fn send(&self, request: &[u8]) -> io::Result<()> {
-        let mut rest = request;
-        while !rest.is_empty() {
-            match self.stream.try_write(rest) {
-                Ok(sent) => rest = &rest[sent..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.stream.writable().await?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    async fn read_more(&mut self) -> io::Result<()> {
-        if self.filled == self.buffer.len() {
-            self.buffer.resize(self.filled * 2, 0);
-        }
-        self.filled += read(&self.stream, &mut self.buffer[self.filled..]).await?;
-        Ok(())
-    }
-
     /// The body of the last response, as it was sent: chunks are not decoded.
     pub fn body(&self) -> &[u8] {
-        &self.buffer[self.body..self.filled]
+        &self.received[self.body..]
     }
 
     async fn read_body(&mut self, length: &BodyLength) -> io::Result<()> {
         loop {
             let is_complete = match length {
-                BodyLength::Known(bytes) => self.filled >= self.body + bytes,
+                BodyLength::Known(bytes) => self.received.len() >= self.body + bytes,
                 BodyLength::Chunked => self.body().ends_with(b"0\r\n\r\n"),
             };
             if is_complete {
                 return Ok(());
             }
-            self.read_more().await?;
+            read_more(&mut self.stream, &mut self.received).await?;
         }
-    }
-
-    /// The TCP stream, for callers that read it themselves.
-    pub fn into_stream(self) -> TcpStream {
-        self.stream
     }
 }
 
-/// Reads the bytes that have arrived, at least one.
-pub async fn read(stream: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
-    loop {
-        stream.readable().await?;
-        match stream.try_read(into) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(count) => return Ok(count),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
+/// Opens a connection that sends each request at once.
+pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// Appends the bytes that have arrived, at least one.
+pub async fn read_more(stream: &mut TcpStream, received: &mut Vec<u8>) -> io::Result<()> {
+    match stream.read_buf(received).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(()),
     }
 }
 

@@ -1,4 +1,5 @@
-//! A raw TCP client that can violate HTTP.
+//! A raw TCP client for what no HTTP library sends or shows: malformed, unfinished and slow requests, connections without a
+//! request, and the bytes of a response as received.
 
 use std::time::Duration;
 

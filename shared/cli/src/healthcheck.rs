@@ -52,6 +52,9 @@ pub struct Addresses {
 }
 
 /// Sends the request, and fails with the last line of the response unless its status is 200.
+///
+/// Uses no HTTP library: one constant request, whose response ends with the connection, needs neither TLS nor an async runtime,
+/// which every container would start every few seconds.
 fn healthcheck(address: SocketAddr, path: &str) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect_timeout(&address, HEALTHCHECK_TIMEOUT)?;
     stream.set_read_timeout(Some(HEALTHCHECK_TIMEOUT))?;
