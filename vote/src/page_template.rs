@@ -20,7 +20,7 @@ pub struct VotePage<'a> {
     phase_text: Option<TimeText<'a>>,
     /// Time at which the poll opens or closes.
     next_change: Option<Timestamp>,
-    /// Token of the form, for a browser that does not send where its requests come from.
+    /// Token of the form, for a browser that sends no fetch metadata.
     token: Option<String>,
 }
 
