@@ -221,6 +221,48 @@ async fn a_dead_letter_is_an_error_in_its_trace_and_in_the_log(storage: Storage)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_attempt_to_store_a_batch_is_a_span_of_its_own() {
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
+    let collector = Collector::start().await;
+    let settings = collector.settings();
+    let vote_service = start_ready("vote", &storage, &settings).await;
+    let _worker = start_ready("worker", &storage, &settings).await;
+    storage
+        .execute("ALTER TABLE votes ADD CONSTRAINT no_cats CHECK (vote <> 'a')")
+        .await;
+    let sampled = traceparent(TRACE, "01");
+    assert_eq!(
+        vote(&vote_service.url, Some(&sampled)).await,
+        StatusCode::OK
+    );
+    let sent = collector
+        .span(TRACE, &format!("send {}", storage.stream))
+        .await;
+    let attempts = async || {
+        let mut spans = collector.spans();
+        spans.retain(|seen| seen.links() == [(sent.trace(), sent.id())]);
+        spans
+    };
+    eventually("two attempts", |seen| seen.len() >= 2, attempts).await;
+    storage
+        .execute("ALTER TABLE votes DROP CONSTRAINT no_cats")
+        .await;
+    let succeeded = |seen: &Vec<ReceivedSpan>| seen.last().is_some_and(|last| !last.failed());
+    let all = eventually("success", succeeded, attempts).await;
+    let failed = &all[..all.len() - 1];
+    for attempt in failed {
+        assert!(attempt.failed(), "{attempt:?}");
+        assert!(!attempt.attribute("error.type").is_empty(), "{attempt:?}");
+    }
+    for pair in all.windows(2) {
+        assert!(
+            pair[0].span.end_time_unix_nano <= pair[1].span.start_time_unix_nano,
+            "{pair:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_vote_is_an_error_in_its_trace_and_in_the_log() {
     let mut storage = or_skip!(Storage::new(Backend::Embedded).await);
     // No server listens at this address.
@@ -242,6 +284,8 @@ async fn a_failed_vote_is_an_error_in_its_trace_and_in_the_log() {
     let line = vote_service.process.wait_for_line("could not be queued");
     let ids = format!("trace_id={TRACE} span_id={}", request.id());
     assert!(line.ends_with(&ids), "{line}");
+    // Its span is not in it otherwise.
+    assert!(!line.contains("otel.name"), "{line}");
     // Log lines outside requests have no trace.
     assert!(
         !vote_service
@@ -349,6 +393,26 @@ fn traceparents(storage: &Storage) -> Vec<Option<String>> {
         .iter()
         .map(|(_, fields)| traceparent(fields))
         .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_filter_does_not_affect_spans() {
+    let storage = or_skip!(Storage::new(Backend::Embedded).await);
+    let collector = Collector::start().await;
+    let mut settings = collector.settings().to_vec();
+    // The test reads the address of the service from its log.
+    settings.push(("RUST_LOG", "web=info"));
+    let vote_service = start_ready("vote", &storage, &settings).await;
+    let sampled = traceparent(TRACE, "01");
+    assert_eq!(
+        vote(&vote_service.url, Some(&sampled)).await,
+        StatusCode::OK
+    );
+    let request = collector.span(TRACE, "POST /").await;
+    let sent = collector
+        .span(TRACE, &format!("send {}", destination(&storage)))
+        .await;
+    assert_eq!(sent.parent(), request.id());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

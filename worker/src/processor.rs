@@ -2,7 +2,7 @@
 
 mod maintenance;
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use poll::{Poll, ballot::BallotId};
@@ -74,7 +74,7 @@ pub struct BallotProcessor {
 /// The batch that has been read and not yet acknowledged.
 enum InFlightBatch {
     None,
-    Read(Vec<StreamEntry>, SystemTime),
+    Read(Vec<StreamEntry>),
     Stored(Vec<BallotId>),
 }
 
@@ -129,11 +129,11 @@ impl BallotProcessor {
                 if entries.is_empty() {
                     return Ok(Step::Idle);
                 }
-                self.in_flight = InFlightBatch::Read(entries, SystemTime::now());
+                self.in_flight = InFlightBatch::Read(entries);
                 Ok(Step::Read)
             }
-            InFlightBatch::Read(entries, read_at) => {
-                self.store_all(entries, *read_at).await?;
+            InFlightBatch::Read(entries) => {
+                self.store_all(entries).await?;
                 self.in_flight = InFlightBatch::Stored(self.in_flight());
                 Ok(Step::Stored)
             }
@@ -154,7 +154,7 @@ impl BallotProcessor {
     pub fn in_flight(&self) -> Vec<BallotId> {
         match &self.in_flight {
             InFlightBatch::None => Vec::new(),
-            InFlightBatch::Read(entries, _) => entries.iter().map(|entry| entry.id).collect(),
+            InFlightBatch::Read(entries) => entries.iter().map(|entry| entry.id).collect(),
             InFlightBatch::Stored(ids) => ids.clone(),
         }
     }
@@ -213,12 +213,8 @@ impl BallotProcessor {
         Ok(claimed.entries)
     }
 
-    async fn store_all(
-        &self,
-        entries: &[StreamEntry],
-        read_at: SystemTime,
-    ) -> Result<(), StoreError> {
-        let span = self.consumer.begin_batch(entries, read_at);
+    async fn store_all(&self, entries: &[StreamEntry]) -> Result<(), StoreError> {
+        let span = self.consumer.begin_batch(entries);
         let batch = Batch::parse(entries, &self.poll);
         let result = span.instrument(batch.store(&self.store)).await;
         let processed = |outcome| {

@@ -2,45 +2,45 @@
 //! (<https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/>): a batch of messages is processed in one span, which
 //! links to the spans of its messages. Voters and their choices are left out.
 
-use std::{fmt, time::SystemTime};
+use std::fmt::Display;
 
 use opentelemetry::{
     Context, ContextGuard, KeyValue,
-    trace::{
-        Link, SpanContext, SpanId, SpanKind, TraceContextExt, TraceFlags, TraceId, TraceState,
-        Tracer,
-    },
+    trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState},
 };
+use tracing::{
+    Instrument, Span,
+    field::{Empty, display},
+    info_span,
+    instrument::Instrumented,
+};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::{BALLOTS_TABLE, Consumer, Queue, QueueError, StreamEntry};
 use poll::ballot::{Ballot, BallotId, Traceparent};
 use telemetry::traces;
 
+const MESSAGE_ID: &str = "messaging.message.id";
+
 /// Span of enqueueing one ballot, together with the ballot.
 pub struct ProducerSpan {
     ballot: Ballot,
-    /// `None` if the trace of the request is not sampled.
-    context: Option<Context>,
+    /// Disabled if the trace of the request is not sampled.
+    span: Span,
 }
 
 impl ProducerSpan {
     /// Begins a span in the trace of the current request and adds its trace context to the ballot, for the worker.
     #[must_use]
     pub fn begin(ballot: Ballot, queue: &Queue) -> Self {
-        let Some(context) = begin_span(queue) else {
-            return Self {
-                ballot,
-                context: None,
-            };
+        let mut begun = Self {
+            ballot,
+            span: producer_span(queue),
         };
-        let traceparent = traceparent(context.span().span_context());
-        Self {
-            ballot: Ballot {
-                traceparent,
-                ..ballot
-            },
-            context: Some(context),
+        if !begun.span.is_disabled() {
+            begun.ballot.traceparent = traceparent(begun.span.context().span().span_context());
         }
+        begun
     }
 
     /// Returns the ballot to enqueue.
@@ -52,99 +52,102 @@ impl ProducerSpan {
     /// Ends the span with the outcome and returns the ballot.
     #[must_use]
     pub fn end(self, outcome: &Result<BallotId, QueueError>) -> Ballot {
-        if let Some(context) = &self.context {
-            if let Ok(id) = outcome {
-                context.span().set_attribute(message_id(*id));
+        if !self.span.is_disabled() {
+            match outcome {
+                Ok(id) => {
+                    self.span.record(MESSAGE_ID, display(id));
+                }
+                Err(error) => traces::record_error(&self.span, error.kind(), error),
             }
-            let failure = outcome.as_ref().err();
-            traces::end(
-                context,
-                failure.map(|error| (error.kind(), error.to_string())),
-            );
         }
         self.ballot
     }
 }
 
-fn begin_span(queue: &Queue) -> Option<Context> {
-    let tracer = traces::tracer()?;
-    let request = Context::current();
-    if !request.span().is_recording() {
-        return None;
+fn producer_span(queue: &Queue) -> Span {
+    if !traces::is_recording() {
+        return Span::none();
     }
     let (system, destination) = match queue {
         Queue::Sqlite(_) => ("sqlite", queue.name()),
         Queue::Redis(_) => ("redis", queue.name()),
     };
-    let span = tracer
-        .span_builder(format!("send {destination}"))
-        .with_kind(SpanKind::Producer)
-        .with_attributes(attributes("send", system, destination))
-        .start_with_context(tracer, &request);
-    Some(request.with_span(span))
+    info_span!(
+        target: traces::TARGET,
+        "send",
+        otel.name = format!("send {destination}"),
+        otel.kind = "producer",
+        otel.status_description = Empty,
+        messaging.system = system,
+        messaging.operation.name = "send",
+        "messaging.operation.type" = "send",
+        messaging.destination.name = destination,
+        messaging.message.id = Empty,
+        "error.type" = Empty,
+    )
 }
 
-/// Span of storing a batch of ballots: the root of a new trace, with links to the traces of the ballots.
-pub struct BatchSpan(Option<Context>);
+/// Span of an attempt to store a batch of ballots: the root of a new trace, with links to the traces of the ballots.
+pub struct BatchSpan(Span);
 
 impl Consumer {
-    /// Begins the span of a batch that was read at `since`. The span is empty if no ballot's trace is sampled.
+    /// Begins the span of a batch. The span is disabled if no ballot's trace is sampled.
     #[must_use]
-    pub fn begin_batch(&self, entries: &[StreamEntry], since: SystemTime) -> BatchSpan {
-        let Some(tracer) = traces::tracer() else {
-            return BatchSpan(None);
-        };
-        let link = |entry: &StreamEntry| {
-            let sent = entry.trace()?.span().span_context().clone();
-            Some(Link::new(sent, vec![message_id(entry.id)], 0))
-        };
-        let links: Vec<_> = entries.iter().filter_map(link).collect();
-        if links.is_empty() {
-            return BatchSpan(None);
+    pub fn begin_batch(&self, entries: &[StreamEntry]) -> BatchSpan {
+        if !traces::are_enabled() {
+            return BatchSpan(Span::none());
         }
-        let (system, destination) = match self {
-            Self::Sqlite(_) => ("sqlite", BALLOTS_TABLE),
-            Self::Redis(consumer) => ("redis", consumer.stream()),
-        };
-        let mut attributes = attributes("process", system, destination);
-        if let Self::Redis(_) = self {
-            let group = super::redis::GROUP;
-            attributes.push(KeyValue::new("messaging.consumer.group.name", group));
+        let mut links = entries
+            .iter()
+            .filter_map(|entry| Some((entry.trace()?, entry.id)))
+            .peekable();
+        if links.peek().is_none() {
+            return BatchSpan(Span::none());
         }
-        let count = i64::try_from(entries.len()).unwrap_or(i64::MAX);
-        attributes.push(KeyValue::new("messaging.batch.message_count", count));
-        let root = Context::new();
-        let span = tracer
-            .span_builder(format!("process {destination}"))
-            .with_kind(SpanKind::Consumer)
-            .with_start_time(since)
-            .with_attributes(attributes)
-            .with_links(links)
-            .start_with_context(tracer, &root);
-        BatchSpan(Some(root.with_span(span)))
+        let (system, destination, group) = match self {
+            Self::Sqlite(_) => ("sqlite", BALLOTS_TABLE, None),
+            Self::Redis(consumer) => ("redis", consumer.stream(), Some(super::redis::GROUP)),
+        };
+        let span = info_span!(
+            target: traces::TARGET,
+            parent: None,
+            "process",
+            otel.name = format!("process {destination}"),
+            otel.kind = "consumer",
+            otel.status_description = Empty,
+            messaging.system = system,
+            messaging.operation.name = "process",
+            "messaging.operation.type" = "process",
+            messaging.destination.name = destination,
+            messaging.consumer.group.name = group,
+            messaging.batch.message_count = i64::try_from(entries.len()).unwrap_or(i64::MAX),
+            "error.type" = Empty,
+        );
+        for (sent, id) in links {
+            let id = KeyValue::new(MESSAGE_ID, id.to_string());
+            span.add_link_with_attributes(sent, vec![id]);
+        }
+        BatchSpan(span)
     }
 }
 
 impl BatchSpan {
     /// Runs work on the batch in the span.
-    pub fn instrument<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
-        traces::in_context(self.0.as_ref(), work)
+    pub fn instrument<T>(&self, work: T) -> Instrumented<T> {
+        work.instrument(self.0.clone())
     }
 
     /// Ends the span of a stored batch. The entries in `dead` became dead letters.
     pub fn end_stored(self, dead: &[BallotId]) {
-        self.end((!dead.is_empty()).then(|| ("dead_letter", format!("dead letters: {dead:?}"))));
+        if !dead.is_empty() {
+            let description = format_args!("dead letters: {dead:?}");
+            traces::record_error(&self.0, "dead_letter", &description);
+        }
     }
 
     /// Ends the span of a batch that could not be stored and will be retried.
-    pub fn end_failed(self, kind: &'static str, error: &dyn fmt::Display) {
-        self.end(Some((kind, error.to_string())));
-    }
-
-    fn end(self, failure: Option<(&'static str, String)>) {
-        if let Some(context) = &self.0 {
-            traces::end(context, failure);
-        }
+    pub fn end_failed(self, kind: &'static str, error: &dyn Display) {
+        traces::record_error(&self.0, kind, error);
     }
 }
 
@@ -152,29 +155,18 @@ impl StreamEntry {
     /// Makes the ballot's trace the current one until the guard is dropped, for log lines.
     #[must_use]
     pub fn enter_trace(&self) -> Option<ContextGuard> {
-        traces::tracer()?;
-        self.trace().map(Context::attach)
+        if !traces::are_enabled() {
+            return None;
+        }
+        let context = Context::new().with_remote_span_context(self.trace()?);
+        Some(context.attach())
     }
 
-    /// Returns the context of the ballot's producer span if it is sampled.
-    fn trace(&self) -> Option<Context> {
+    /// Returns the ballot's producer span if it is sampled.
+    fn trace(&self) -> Option<SpanContext> {
         let sent = span_context(&self.traceparent()?);
-        (sent.is_valid() && sent.is_sampled())
-            .then(|| Context::new().with_remote_span_context(sent))
+        (sent.is_valid() && sent.is_sampled()).then_some(sent)
     }
-}
-
-fn attributes(operation: &'static str, system: &'static str, destination: &str) -> Vec<KeyValue> {
-    vec![
-        KeyValue::new("messaging.system", system),
-        KeyValue::new("messaging.operation.name", operation),
-        KeyValue::new("messaging.operation.type", operation),
-        KeyValue::new("messaging.destination.name", destination.to_owned()),
-    ]
-}
-
-fn message_id(id: BallotId) -> KeyValue {
-    KeyValue::new("messaging.message.id", id.to_string())
 }
 
 /// Returns the `traceparent` header of this span.

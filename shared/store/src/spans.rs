@@ -1,10 +1,7 @@
 //! Trace spans of storing ballots. Names follow the OpenTelemetry conventions for databases
 //! (<https://opentelemetry.io/docs/specs/semconv/db/database-spans/>). They contain no statements and no values.
 
-use opentelemetry::{
-    Context, KeyValue,
-    trace::{SpanKind, TraceContextExt, Tracer},
-};
+use tracing::{Instrument, Span, field::Empty, info_span};
 
 use super::{StoreError, StoreUrl};
 use telemetry::traces;
@@ -36,44 +33,34 @@ impl DatabaseName {
         ballots: usize,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let span = self.begin(ballots);
-        let outcome = traces::in_context(span.as_ref(), work).await;
-        if let Some(context) = span {
-            let failure = outcome.as_ref().err();
-            traces::end(
-                &context,
-                failure.map(|error| (error.class.label(), error.to_string())),
-            );
+        let span = self.insert_span(ballots);
+        let outcome = work.instrument(span.clone()).await;
+        if let Err(error) = &outcome {
+            traces::record_error(&span, error.class.label(), error);
         }
         outcome
     }
 
-    fn begin(&self, ballots: usize) -> Option<Context> {
+    fn insert_span(&self, ballots: usize) -> Span {
         const TABLE: &str = "votes";
-        let tracer = traces::tracer()?;
-        let parent = Context::current();
-        if !parent.span().is_recording() {
-            return None;
+        if !traces::is_recording() {
+            return Span::none();
         }
         let is_batch = ballots > 1;
         let operation = if is_batch { "BATCH INSERT" } else { "INSERT" };
-        let mut attributes = vec![
-            KeyValue::new("db.system.name", self.system),
-            KeyValue::new("db.operation.name", operation),
-            KeyValue::new("db.collection.name", TABLE),
-        ];
-        if is_batch {
-            let count = i64::try_from(ballots).unwrap_or(i64::MAX);
-            attributes.push(KeyValue::new("db.operation.batch.size", count));
-        }
-        if let Some(namespace) = &self.namespace {
-            attributes.push(KeyValue::new("db.namespace", namespace.clone()));
-        }
-        let span = tracer
-            .span_builder(format!("{operation} {TABLE}"))
-            .with_kind(SpanKind::Client)
-            .with_attributes(attributes)
-            .start_with_context(tracer, &parent);
-        Some(parent.with_span(span))
+        let batch_size = is_batch.then(|| i64::try_from(ballots).unwrap_or(i64::MAX));
+        info_span!(
+            target: traces::TARGET,
+            "insert",
+            otel.name = format!("{operation} {TABLE}"),
+            otel.kind = "client",
+            otel.status_description = Empty,
+            db.system.name = self.system,
+            db.namespace = self.namespace,
+            db.collection.name = TABLE,
+            db.operation.name = operation,
+            db.operation.batch.size = batch_size,
+            "error.type" = Empty,
+        )
     }
 }

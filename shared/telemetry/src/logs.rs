@@ -5,8 +5,9 @@ mod with_trace;
 use std::io::IsTerminal;
 
 use clap::{Args, ValueEnum};
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, Layer, filter::Directive};
 
+use crate::{BoxedLayer, traces};
 use with_trace::WithTrace;
 
 /// The settings of logs.
@@ -40,27 +41,28 @@ fn parse_filter(raw: &str) -> Result<String, String> {
         })
 }
 
-/// Starts logging. A second call in one process has no effect.
-pub fn start(settings: &LogSettings) {
-    let filter = EnvFilter::new(&settings.log_filter);
-    let registry = tracing_subscriber::registry().with(filter);
+/// Creates the layer that writes log lines.
+pub(crate) fn layer(settings: &LogSettings) -> BoxedLayer {
+    let filter = EnvFilter::new(&settings.log_filter).add_directive(traces_off());
     let is_terminal = std::io::stderr().is_terminal();
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(is_terminal);
-    let started = match settings.log_format {
-        LogFormat::Text => {
-            let layer =
-                layer.map_event_format(|format| WithTrace::text(format.with_ansi(is_terminal)));
-            registry.with(layer).try_init()
-        }
-        LogFormat::Json => {
-            let layer = layer.json().flatten_event(true);
-            registry
-                .with(layer.map_event_format(WithTrace::json))
-                .try_init()
-        }
+    let layer = match settings.log_format {
+        LogFormat::Text => layer
+            .map_event_format(|format| WithTrace::text(format.with_ansi(is_terminal)))
+            .boxed(),
+        LogFormat::Json => layer
+            .json()
+            .flatten_event(true)
+            .map_event_format(WithTrace::json)
+            .boxed(),
     };
-    // Only a second call in one process fails. The settings of the first call remain in effect.
-    drop(started);
+    layer.with_filter(filter).boxed()
+}
+
+/// Returns the directive that leaves out the spans of traces. Log lines have the ids of their span instead.
+fn traces_off() -> Directive {
+    let directive = format!("{}=off", traces::TARGET).parse();
+    directive.expect("the directive is well formed")
 }

@@ -1,43 +1,46 @@
 //! OpenTelemetry traces: one trace covers a vote from the request through the queue to the commit.
 //!
-//! Traces are off by default, and then no spans are created. Spans start and end at the boundaries of a service: `web` creates spans for
-//! requests, `queue` for ballots.
+//! A trace consists of `tracing` spans with the target [`TARGET`], which a layer of the subscriber exports. Their fields are the
+//! attributes, except `otel.name`, `otel.kind`, `otel.status_code` and `otel.status_description`.
+//!
+//! Traces are off by default. Then the target is disabled, and creating a span costs one check: its fields are not evaluated. Spans are
+//! created at the boundaries of a service: in `web` for requests, in `queue` for ballots, in `store` for transactions.
 
 mod export;
 mod sampler;
 mod settings;
 
-use std::{sync::OnceLock, thread};
+use std::{fmt::Display, sync::OnceLock, thread};
 
-use futures_util::future::Either;
 use opentelemetry::{
     Context, KeyValue,
-    context::FutureExt,
-    trace::{Status, TraceContextExt, TracerProvider},
+    trace::{TraceContextExt, TracerProvider},
 };
-use opentelemetry_sdk::{
-    Resource,
-    trace::{SdkTracer, SdkTracerProvider},
-};
+use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use tokio::sync::oneshot;
+use tracing::{Span, field::display, level_filters::LevelFilter};
+use tracing_subscriber::{Layer, filter::Targets};
+
+use crate::BoxedLayer;
 
 pub use export::InvalidExporter;
 pub use settings::TraceSettings;
 
-static TRACING: OnceLock<Tracing> = OnceLock::new();
+/// Target of the spans that are exported. The filter of the logs does not affect it.
+pub const TARGET: &str = "otel";
 
-struct Tracing {
-    provider: SdkTracerProvider,
-    tracer: SdkTracer,
-}
+static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
 
-/// Starts traces if an endpoint is configured. They are sent on the current runtime.
+/// Creates the layer that exports spans on the current runtime; `None` if no endpoint is configured.
 ///
 /// # Errors
 /// The trace exporter cannot be created.
-pub fn start(settings: &TraceSettings, service: &'static str) -> Result<(), InvalidExporter> {
+pub(crate) fn start(
+    settings: &TraceSettings,
+    service: &'static str,
+) -> Result<Option<BoxedLayer>, InvalidExporter> {
     let Some(endpoint) = settings.endpoint() else {
-        return Ok(());
+        return Ok(None);
     };
     let resource = Resource::builder()
         .with_service_name(settings.service_name(service))
@@ -54,46 +57,44 @@ pub fn start(settings: &TraceSettings, service: &'static str) -> Result<(), Inva
         .build();
     let tracer = provider.tracer(env!("CARGO_PKG_NAME"));
     // Only a second call in one process fails. The settings of the first call remain in effect.
-    let _ = TRACING.set(Tracing { provider, tracer });
+    let _ = PROVIDER.set(provider);
     tracing::info!(%endpoint, "traces enabled");
-    Ok(())
+    let layer = tracing_opentelemetry::layer()
+        .with_tracer(tracer)
+        .with_location(false)
+        .with_target(false)
+        .with_threads(false)
+        .with_tracked_inactivity(false);
+    let spans = Targets::new().with_target(TARGET, LevelFilter::INFO);
+    Ok(Some(layer.with_filter(spans).boxed()))
 }
 
-/// Returns the tracer; `None` if traces are off.
+/// Returns true if traces are enabled.
 #[must_use]
-pub fn tracer() -> Option<&'static SdkTracer> {
-    TRACING.get().map(|tracing| &tracing.tracer)
+pub fn are_enabled() -> bool {
+    PROVIDER.get().is_some()
 }
 
-/// Runs `work` in this context, if there is one, so that its logs and spans belong to the span of the context.
-pub fn in_context<T>(
-    context: Option<&Context>,
-    work: impl Future<Output = T>,
-) -> impl Future<Output = T> {
-    match context {
-        None => Either::Left(work),
-        Some(context) => Either::Right(work.with_context(context.clone())),
-    }
+/// Returns true if the current span is recorded. If not, a span in it would not be recorded either, and need not be created.
+#[must_use]
+pub fn is_recording() -> bool {
+    Context::map_current(|context| context.span().is_recording())
 }
 
-/// Ends the span of this context. A failure is recorded with the type and the description of its error.
-pub fn end(context: &Context, failure: Option<(&'static str, String)>) {
-    let span = context.span();
-    if let Some((kind, description)) = failure {
-        span.set_attribute(KeyValue::new("error.type", kind));
-        span.set_status(Status::error(description));
-    }
-    span.end();
+/// Records a failure in a span with the fields `error.type` and `otel.status_description`.
+pub fn record_error(span: &Span, kind: &str, description: &dyn Display) {
+    span.record("error.type", kind);
+    span.record("otel.status_description", display(description));
 }
 
 /// Sends the remaining spans. The caller may drop the future to stop waiting for a collector that hangs.
 pub async fn flush() {
-    let Some(tracing) = TRACING.get() else {
+    let Some(provider) = PROVIDER.get() else {
         return;
     };
     let (sender, flushed) = oneshot::channel();
     // A separate thread, because the shutdown of the runtime would wait for a blocking task of the runtime.
-    thread::spawn(move || sender.send(tracing.provider.force_flush()));
+    thread::spawn(move || sender.send(provider.force_flush()));
     if let Ok(Err(error)) = flushed.await {
         tracing::warn!(%error, "sending the last traces failed");
     }

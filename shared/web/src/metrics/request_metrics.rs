@@ -3,11 +3,11 @@
 use std::{collections::HashSet, time::Instant};
 
 use axum::{extract::Request, http::StatusCode};
-use futures_util::future::Either;
 use prometheus::{
     core::Collector,
     proto::{Metric, MetricFamily},
 };
+use tracing::instrument::Instrumented;
 
 use super::{GaugeGuard, HttpMetrics, UNMATCHED, method_label, server_span::ServerSpan};
 use crate::response::{PREFIX, ROUTE};
@@ -40,7 +40,7 @@ pub(crate) struct RequestMetrics<'a> {
     method: &'static str,
     route: Option<&'a str>,
     start: Instant,
-    span: Option<ServerSpan>,
+    span: ServerSpan,
     _active: GaugeGuard,
 }
 
@@ -63,12 +63,9 @@ impl<'a> RequestMetrics<'a> {
         }
     }
 
-    /// Runs work with the span of the request as its context.
-    pub(crate) fn instrument<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
-        match &self.span {
-            None => Either::Left(work),
-            Some(span) => Either::Right(span.instrument(work)),
-        }
+    /// Runs work in the span of the request.
+    pub(crate) fn instrument<T>(&self, work: T) -> Instrumented<T> {
+        self.span.instrument(work)
     }
 
     pub(crate) fn end(self, status: StatusCode) {
@@ -78,12 +75,10 @@ impl<'a> RequestMetrics<'a> {
         let labels = [method, route, status.as_str()];
         let seconds = duration.as_secs_f64();
         histograms.with_label_values(&labels).observe(seconds);
-        if let Some(span) = self.span {
-            if let Some(exemplar) = span.exemplar(seconds) {
-                histograms.record_exemplar(&labels, exemplar);
-            }
-            span.end(status);
+        if let Some(exemplar) = self.span.exemplar(seconds) {
+            histograms.record_exemplar(&labels, exemplar);
         }
+        self.span.end(status);
         tracing::debug!(
             method,
             route,

@@ -7,13 +7,11 @@ use axum::{
     extract::Request,
     http::{HeaderMap, StatusCode},
 };
-use opentelemetry::{
-    Context, KeyValue,
-    propagation::TextMapPropagator,
-    trace::{SpanKind, Status, TraceContextExt, Tracer},
-};
+use opentelemetry::{Context, propagation::TextMapPropagator, trace::TraceContextExt};
 use opentelemetry_http::HeaderExtractor;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
+use tracing::{Instrument, Span, field::Empty, info_span, instrument::Instrumented};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::OTHER_METHOD;
 use crate::{probes::is_probe, request::forwarded_scheme};
@@ -22,78 +20,88 @@ use telemetry::{metrics::Exemplar, traces};
 /// Maximum length of an unknown method in the span, in bytes. Methods are ASCII.
 const MAX_METHOD: usize = 32;
 
-/// The span of a request in flight.
-pub(crate) struct ServerSpan(Context);
+/// The span of a request in flight. It is disabled if traces are off.
+pub(crate) struct ServerSpan(Span);
 
 impl ServerSpan {
-    /// Starts a span in the client's trace, or in a new one; `None`: traces are off.
-    pub(crate) fn begin(
-        request: &Request,
-        method: &'static str,
-        route: Option<&str>,
-    ) -> Option<Self> {
-        let tracer = traces::tracer()?;
+    /// Starts a span in the client's trace, or in a new one.
+    pub(crate) fn begin(request: &Request, method: &'static str, route: Option<&str>) -> Self {
         // Probes are frequent and of no interest.
         if is_probe(request.uri().path()) {
-            return None;
+            return Self(Span::none());
         }
-        // The name has low cardinality: clients can send any method.
-        let is_known = method != OTHER_METHOD;
-        let verb = if is_known { method } else { "HTTP" };
-        let name = route.map_or_else(|| verb.to_owned(), |route| format!("{verb} {route}"));
-        let parent = parent_context(request.headers());
-        let span = tracer
-            .span_builder(name)
-            .with_kind(SpanKind::Server)
-            .start_with_context(tracer, &parent);
-        let context = parent.with_span(span);
-        let span = context.span();
-        if span.is_recording() {
-            span.set_attribute(KeyValue::new("http.request.method", method));
-            if !is_known {
-                let original = request.method().as_str();
-                let original = &original[..original.len().min(MAX_METHOD)];
-                let original = KeyValue::new("http.request.method_original", original.to_owned());
-                span.set_attribute(original);
-            }
-            let is_https = forwarded_scheme(request.headers()) == Some("https");
-            let scheme = if is_https { "https" } else { "http" };
-            span.set_attribute(KeyValue::new("url.scheme", scheme));
-            if let Some(route) = route {
-                span.set_attribute(KeyValue::new("http.route", route.to_owned()));
-            }
+        let span = info_span!(
+            target: traces::TARGET,
+            parent: None,
+            "request",
+            otel.name = span_name(method, route),
+            otel.kind = "server",
+            otel.status_code = Empty,
+            http.request.method = method,
+            http.request.method_original = original_method(request, method),
+            http.response.status_code = Empty,
+            http.route = route,
+            url.scheme = scheme(request.headers()),
+            "error.type" = Empty,
+        );
+        if !span.is_disabled() {
+            // It fails only for a span that is disabled or has started.
+            let _ = span.set_parent(parent_context(request.headers()));
         }
-        Some(Self(context))
+        Self(span)
     }
 
-    /// Runs work with this span as its context, so that its logs and spans belong to the trace.
-    pub(crate) fn instrument<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
-        traces::in_context(Some(&self.0), work)
+    /// Runs work in this span, so that its logs and spans belong to the trace.
+    pub(crate) fn instrument<T>(&self, work: T) -> Instrumented<T> {
+        work.instrument(self.0.clone())
     }
 
     /// Returns an exemplar with the duration of the request if its trace is sampled.
     pub(crate) fn exemplar(&self, seconds: f64) -> Option<Exemplar> {
-        let span = self.0.span();
-        let context = span.span_context();
-        context.is_sampled().then(|| Exemplar {
-            trace: context.trace_id(),
-            span: context.span_id(),
+        let context = self.0.context();
+        let span = context.span();
+        let ids = span.span_context();
+        ids.is_sampled().then(|| Exemplar {
+            trace: ids.trace_id(),
+            span: ids.span_id(),
             value: seconds,
             time: SystemTime::now(),
         })
     }
 
     pub(crate) fn end(self, status: StatusCode) {
-        let span = self.0.span();
-        if span.is_recording() {
-            let code = i64::from(status.as_u16());
-            span.set_attribute(KeyValue::new("http.response.status_code", code));
-            if status.is_server_error() {
-                span.set_attribute(KeyValue::new("error.type", code.to_string()));
-                span.set_status(Status::error(""));
-            }
+        if self.0.is_disabled() {
+            return;
         }
-        span.end();
+        self.0
+            .record("http.response.status_code", i64::from(status.as_u16()));
+        if status.is_server_error() {
+            self.0.record("error.type", status.as_str());
+            self.0.record("otel.status_code", "error");
+        }
+    }
+}
+
+/// Returns a name of low cardinality: clients can send any method.
+fn span_name(method: &'static str, route: Option<&str>) -> String {
+    let verb = if method == OTHER_METHOD {
+        "HTTP"
+    } else {
+        method
+    };
+    route.map_or_else(|| verb.to_owned(), |route| format!("{verb} {route}"))
+}
+
+/// Returns the method as the client sent it if it is unknown.
+fn original_method<'a>(request: &'a Request, method: &'static str) -> Option<&'a str> {
+    let original = request.method().as_str();
+    (method == OTHER_METHOD).then(|| &original[..original.len().min(MAX_METHOD)])
+}
+
+fn scheme(headers: &HeaderMap) -> &'static str {
+    match forwarded_scheme(headers) {
+        Some("https") => "https",
+        _ => "http",
     }
 }
 
