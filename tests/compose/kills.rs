@@ -1,0 +1,21 @@
+//! Containers that are killed while clients vote.
+
+use std::{thread, time::Duration};
+
+use super::{Load, assert_all_is_counted};
+use crate::harness::{skip::or_skip, stack::Stack};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killing_any_container_under_load_loses_no_accepted_vote() {
+    let stack = or_skip!(Stack::new());
+    stack.up(&[]);
+    let load = Load::start(&stack.vote);
+    for service in ["redis", "db", "worker", "vote", "result"] {
+        load.wait_for_accepted().await;
+        stack.compose(&["kill", service]);
+        thread::sleep(Duration::from_millis(500)); // clients attempt votes meanwhile
+        stack.up(&[]);
+    }
+    load.wait_for_accepted().await;
+    assert_all_is_counted(&stack, load).await;
+}
