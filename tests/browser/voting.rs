@@ -1,6 +1,7 @@
 //! Votes without a page load, and the states of an open voting page.
 
 use jiff::{Timestamp, ToSpan};
+use poll::Clock;
 use serde_json::json;
 
 use super::{PRESSED, embedded};
@@ -120,24 +121,27 @@ async fn a_vote_without_a_response_is_reported_as_unconfirmed() {
 async fn an_open_page_follows_the_opening_and_closing_of_the_poll() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(DESKTOP).await);
-    let opens_at = Timestamp::now() + 6.seconds();
-    let closes_at = opens_at + 8.seconds();
-    let (opens_at, closes_at) = (opens_at.to_string(), closes_at.to_string());
+    let now = Timestamp::now();
+    // The browser has no manual clock, so its wait for the opening is real.
+    let opens_at = now + 1.second();
+    let closes_at = now + 1.hour();
     let flags = [
         "--poll-opens-at",
-        &opens_at,
+        &opens_at.to_string(),
         "--poll-closes-at",
-        &closes_at,
+        &closes_at.to_string(),
         "--poll-results",
         "after-close",
     ];
-    let app = App::start(&storage, &flags).await;
+    let (clock, clock_control) = Clock::manual(now);
+    let app = App::start_with_clock(clock, &storage, &flags).await;
     browser.goto(&app.vote).await;
     let shown = browser.text("#the_phase").await;
     assert!(shown.starts_with("Voting begins at "), "{shown}");
     let disabled = "return document.getElementById('a').disabled";
     assert_eq!(browser.evaluate(disabled).await, json!(true));
 
+    clock_control.set(opens_at);
     browser.wait_for_value(disabled, json!(false)).await;
     browser.click("#b").await;
     browser
@@ -154,6 +158,7 @@ async fn an_open_page_follows_the_opening_and_closing_of_the_poll() {
             .contains("when voting has ended")
     );
     assert_eq!(browser.text("#option-b .percent").await, "–");
+    clock_control.set(closes_at);
     browser
         .wait_for_text("#option-b .percent", |text| text == "100.0%")
         .await;

@@ -1,7 +1,5 @@
 //! Containers that are killed while clients vote.
 
-use std::{thread, time::Duration};
-
 use super::{Load, assert_all_is_counted};
 use crate::harness::{skip::or_skip, stack::Stack};
 
@@ -13,7 +11,7 @@ async fn killing_any_container_under_load_loses_no_accepted_vote() {
     for service in ["redis", "db", "worker", "vote", "result"] {
         load.wait_for_accepted().await;
         stack.compose(&["kill", service]);
-        thread::sleep(Duration::from_millis(500)); // clients attempt votes meanwhile
+        load.wait_for_attempts().await;
         stack.up(&[]);
     }
     load.wait_for_accepted().await;

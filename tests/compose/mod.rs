@@ -33,6 +33,9 @@ fn inspect(what: &str) -> Value {
     all[0].clone()
 }
 
+/// The number of clients of a [`Load`].
+const CLIENTS: u64 = 4;
+
 /// Clients that vote continuously, each time as a new voter.
 struct Load {
     stop: Arc<AtomicBool>,
@@ -49,7 +52,7 @@ impl Load {
             attempted: Arc::default(),
             voters: Vec::new(),
         };
-        let voters = (0..4).map(|_| {
+        let voters = (0..CLIENTS).map(|_| {
             let (url, stop) = (vote.to_owned(), load.stop.clone());
             let (accepted, attempted) = (load.accepted.clone(), load.attempted.clone());
             tokio::spawn(async move {
@@ -73,6 +76,15 @@ impl Load {
         let before = self.accepted.load(Ordering::Relaxed);
         let accepted = async || self.accepted.load(Ordering::Relaxed);
         eventually("more accepted votes", |now| *now >= before + 50, accepted).await;
+    }
+
+    /// Waits until every client has attempted another vote, accepted or not.
+    async fn wait_for_attempts(&self) {
+        let before = self.attempted.load(Ordering::Relaxed);
+        // An attempt of each client may have begun before, and a fast client may attempt several votes meanwhile.
+        let attempts = 4 * CLIENTS;
+        let attempted = async || self.attempted.load(Ordering::Relaxed);
+        eventually("more attempts", |now| *now >= before + attempts, attempted).await;
     }
 
     /// Stops the clients. Returns the numbers of accepted and attempted votes.

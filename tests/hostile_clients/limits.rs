@@ -2,12 +2,13 @@
 
 use reqwest::{StatusCode, header::CONTENT_TYPE};
 
-use super::{FORM, app, metric, open_idle};
+use super::{FORM, app, open_idle};
 use crate::{
     faults::wait_until_ready,
     harness::{
         eventually,
         raw::{RawClient, status},
+        scrape,
         viewer::{Viewer, get, get_json},
         voter::{Voter, client},
     },
@@ -43,7 +44,7 @@ async fn connections_beyond_the_limit_get_503_until_others_close() {
         let what = format!("{path}: a full service is healthy and ready");
         eventually(&what, |status| *status == StatusCode::OK, probe).await;
     }
-    assert!(metric(&app.vote, "http_server_connections_rejected_total").await >= 2.0);
+    assert!(scrape::value(&app.vote, "http_server_connections_rejected_total").await >= 2.0);
     // Another service has its own connection limit.
     assert_eq!(
         get_json(&format!("{}/health", app.result)).await.0,
@@ -80,7 +81,10 @@ async fn viewers_beyond_the_limit_get_503_until_others_leave() {
             .unwrap()
             .contains("/problems/too-many-viewers")
     );
-    assert!((metric(&app.result, "result_sse_connections_rejected_total").await - 1.0).abs() < 0.1);
+    assert!(
+        (scrape::value(&app.result, "result_sse_connections_rejected_total").await - 1.0).abs()
+            < 0.1
+    );
     Voter::new(&app.vote).must_vote_for("a").await;
     second.wait_for_votes(&[1, 0]).await;
     drop(first);
@@ -157,7 +161,7 @@ async fn one_address_cannot_use_all_event_streams() {
     let other = client_with_other_address().get(&url).send().await.unwrap();
     assert_eq!(other.status(), StatusCode::OK);
     let series = format!("{PER_ADDRESS}{{what=\"stream\"}}");
-    assert!((metric(&app.result, &series).await - 1.0).abs() < 0.1);
+    assert!((scrape::value(&app.result, &series).await - 1.0).abs() < 0.1);
     app.stop().await;
 }
 

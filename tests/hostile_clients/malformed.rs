@@ -6,10 +6,11 @@ use futures_util::future::join_all;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use reqwest::header::CONTENT_TYPE;
 
-use super::{FORM, Program, app, metric};
+use super::{FORM, Program, app};
 use crate::harness::{
     eventually,
     raw::{RESET, RawClient, status},
+    scrape,
     viewer::wait_for_votes,
     voter::{Voter, client},
 };
@@ -139,7 +140,7 @@ async fn unreadable_requests_are_counted() {
     for request in ["GET / HTTP/1.1\r\nno colon\r\n\r\n", &long] {
         RawClient::exchange(&app.vote, request.as_bytes()).await;
     }
-    let counted = async || metric(&app.vote, "http_server_unreadable_requests_total").await;
+    let counted = async || scrape::value(&app.vote, "http_server_unreadable_requests_total").await;
     eventually("two requests", |counted| *counted > 1.5, counted).await;
     app.stop().await;
 }

@@ -10,8 +10,8 @@ use crate::harness::{
     app::App,
     process::{Process, command},
     raw::RawClient,
+    scrape,
     storage::{Backend, Storage},
-    viewer::get,
 };
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -54,7 +54,7 @@ impl Program {
 
     /// The value of a metric of the voting page.
     async fn metric(&self, name: &str) -> f64 {
-        metric(&self.vote, name).await
+        scrape::value(&self.vote, name).await
     }
 
     /// Stops the process, which must exit successfully.
@@ -63,19 +63,9 @@ impl Program {
     }
 }
 
-/// The value of a metric of a service.
-async fn metric(url: &str, name: &str) -> f64 {
-    let metrics = get(&format!("{url}/metrics")).await.text().await.unwrap();
-    let value = metrics
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    let value = value.unwrap_or_else(|| panic!("no {name} in {metrics}"));
-    value.parse().unwrap()
-}
-
 /// The number of open connections of a service without the one of this request.
 async fn other_connections(url: &str) -> usize {
-    let open = metric(url, "http_server_open_connections").await;
+    let open = scrape::value(url, "http_server_open_connections").await;
     // The count is a small integer.
     format!("{:.0}", open - 1.0).parse().unwrap()
 }

@@ -1,9 +1,16 @@
 //! Clients that send, read or do nothing for a long time.
 //!
-//! The services close their connections after fixed timeouts, measured in real time: the clients and the kernel's buffers are real.
+//! The services close their connections after fixed timeouts. Tests of a service in their own process advance its clock. The others
+//! wait in real time: for another process, or for the kernel, which closes a connection whose data is not read for 30 seconds.
+
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::{
+    task::yield_now,
+    time::{self, Instant},
+};
 
 use super::{FORM, Program, app, open_idle, other_connections};
 use crate::harness::{
@@ -49,16 +56,29 @@ async fn thousands_of_idle_connections_do_not_block_voters() {
     program.stop();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// Advances the clock of this runtime, which must have one thread, in steps in which clients and servers continue.
+async fn advance_clock(duration: Duration) {
+    const STEP: Duration = Duration::from_millis(200);
+    let end = Instant::now() + duration;
+    while Instant::now() < end {
+        time::pause();
+        time::advance(STEP).await;
+        time::resume();
+        // The runtime handles its connections before it continues here.
+        yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn a_slow_request_head_times_out() {
     let (app, _storage) = app(&[]).await;
     let mut hostile = RawClient::open(&app.vote).await;
     hostile.send(b"GET / HTTP/1.1\r\n").await;
-    assert_eq!(
-        hostile.send_repeatedly(b"x: y\r\n").await,
-        "",
-        "no response is sent"
+    let (response, ()) = tokio::join!(
+        hostile.send_repeatedly(b"x: y\r\n"),
+        advance_clock(Duration::from_secs(12))
     );
+    assert_eq!(response, "", "no response is sent");
     Voter::new(&app.vote).must_vote_for("a").await;
     app.stop().await;
 }
@@ -75,7 +95,7 @@ async fn an_idle_connection_is_closed_after_the_keep_alive_timeout() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_slow_request_body_gets_408() {
     let (app, _storage) = app(&[]).await;
     let slow = async |path: &str, content_type: &str| {
@@ -86,7 +106,11 @@ async fn a_slow_request_body_gets_408() {
         hostile.send(head.as_bytes()).await;
         hostile.send_repeatedly(b"x").await
     };
-    let (page, problem) = tokio::join!(slow("/", FORM), slow("/api/votes", "application/json"));
+    let (page, problem, ()) = tokio::join!(
+        slow("/", FORM),
+        slow("/api/votes", "application/json"),
+        advance_clock(Duration::from_secs(6))
+    );
     for response in [&page, &problem] {
         assert_eq!(status(response), 408, "{response}");
         assert!(response.contains("connection: close\r\n"), "{response}");
@@ -123,6 +147,7 @@ fn assert_little_is_queued(url: &str) {
     assert!(average < 80 * 1024, "{average} of {unread:?}");
 }
 
+/// Takes half a minute, because the kernel closes these connections (`TCP_USER_TIMEOUT`).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_never_read_are_disconnected() {
     let program = Program::start(&[]);

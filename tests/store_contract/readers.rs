@@ -60,13 +60,7 @@ async fn workers_report_their_progress(storage: Storage) {
     assert_eq!(waits().await, [0, 1234]);
     report("one", 7).await;
     assert_eq!(waits().await, [7, 1234], "one row per worker");
-    let long_ago = if storage.database_url.starts_with("sqlite") {
-        "reported_ms = 0"
-    } else {
-        "reported_at = to_timestamp(0)"
-    };
-    let age = format!("UPDATE progress SET {long_ago}");
-    storage.execute(&age).await;
+    storage.make_reports_old().await;
     report("one", 8).await;
     assert_eq!(
         waits().await,
