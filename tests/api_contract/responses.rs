@@ -23,49 +23,10 @@ on_both_storages! {
 async fn every_operation_responds_as_documented(storage: Storage) {
     let app = App::start(&storage, &[]).await;
     wait_until_complete(&app.result).await;
-    let probes = ["GET /health", "GET /metrics", "GET /ready"];
-    for (service, own) in [
-        (
-            &app.vote,
-            &[
-                "GET /",
-                "GET /api/openapi.json",
-                "GET /api/poll",
-                "POST /",
-                "POST /api/votes",
-            ][..],
-        ),
-        (
-            &app.result,
-            &[
-                "GET /",
-                "GET /api/openapi.json",
-                "GET /api/tally",
-                "GET /api/tally.csv",
-                "GET /api/timeline",
-                "GET /embed",
-                "GET /timeline",
-                "GET /events",
-            ],
-        ),
-    ] {
+    for service in [&app.vote, &app.result] {
         let ready = async || get(&format!("{service}/ready")).await.status();
         eventually("/ready", |status| *status == StatusCode::OK, ready).await;
         let document = Document::of(service).await;
-        let documented: BTreeSet<_> = document
-            .operations()
-            .iter()
-            .map(|(method, path, _)| format!("{method} {path}"))
-            .collect();
-        let license = &document.0["info"]["license"];
-        assert_eq!(license["identifier"], "MIT OR Apache-2.0");
-        assert_eq!(
-            documented,
-            own.iter()
-                .chain(&probes)
-                .map(|name| (*name).to_owned())
-                .collect()
-        );
         let ids: BTreeSet<_> = document
             .operations()
             .iter()
@@ -73,7 +34,7 @@ async fn every_operation_responds_as_documented(storage: Storage) {
             .collect();
         assert_eq!(
             ids.len(),
-            documented.len(),
+            document.operations().len(),
             "operation ids are unique: {ids:?}"
         );
         for (method, path, operation) in document.operations() {
