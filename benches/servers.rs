@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Error;
 use local_servers::{ServerProcess, block_on, free_port};
-use sqlx::{Connection, PgConnection};
+use sqlx::postgres::PgConnectOptions;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -37,7 +37,8 @@ impl Redis {
 
 /// A Postgres that syncs every commit to its disk before it replies.
 pub struct Postgres {
-    /// The URL of the maintenance database.
+    /// The maintenance database.
+    options: PgConnectOptions,
     url: String,
     _server: ServerProcess,
 }
@@ -58,23 +59,23 @@ impl Postgres {
         let port = free_port();
         let flags = format!("-c synchronous_commit=on {flags}");
         let server = local_servers::postgres::start(port, |_, _| Ok(()), |_| flags);
+        let url = local_servers::postgres::url(port);
         let postgres = Self {
-            url: local_servers::postgres::url(port),
+            options: url.parse()?,
+            url,
             _server: server.map_err(Error::msg)?,
         };
-        let options = postgres.url.parse()?;
-        block_on(local_servers::postgres::wait_until_ready(&options)).map_err(Error::msg)?;
+        block_on(local_servers::postgres::wait_until_ready(&postgres.options))
+            .map_err(Error::msg)?;
         Ok(postgres)
     }
 
     /// Creates an empty database and returns its URL.
     pub fn database(&self, name: &str) -> anyhow::Result<String> {
-        let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
-        block_on(async {
-            let mut connection = PgConnection::connect(&self.url).await?;
-            sqlx::query(create).execute(&mut connection).await?;
-            anyhow::Ok(())
-        })?;
+        block_on(local_servers::postgres::create_database(
+            &self.options,
+            name,
+        ))?;
         Ok(local_servers::postgres::url_of(&self.url, name))
     }
 }

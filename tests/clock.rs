@@ -78,6 +78,7 @@ async fn a_ballot_with_a_future_id_is_counted_and_restart_ids_restores_current_i
         "{message}"
     );
     assert!(worker.process.terminate().success());
+    storage.make_reports_old().await;
     // The command counts ballots that are enqueued while no worker runs.
     voter.must_vote_for("b").await;
     let stopped = async || restart_ids();
@@ -230,6 +231,7 @@ async fn the_greatest_id_makes_vote_unready_until_restart_ids() {
     let mut worker = start_ready("worker", &storage, &[]).await;
     wait_for_votes(&result.url, &[1, 0]).await;
     assert!(worker.process.terminate().success());
+    storage.make_reports_old().await;
     let restarted = async || {
         let variables = [
             ("QUEUE_URL", &*storage.queue_url),

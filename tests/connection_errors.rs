@@ -35,9 +35,14 @@ use crate::harness::{
 
 /// The error of a migration of this store, which must fail.
 async fn migration_error(url: &str) -> String {
+    migration_error_within(Duration::from_secs(20), url).await
+}
+
+/// The same with another timeout, for a server that never responds.
+async fn migration_error_within(timeout: Duration, url: &str) -> String {
     let config = StoreConfig {
         url: url.parse().expect("a valid URL"),
-        timeout: Duration::from_secs(20),
+        timeout,
         max_connections: 3,
     };
     let store = Store::open(&config)
@@ -80,7 +85,7 @@ async fn a_server_other_than_postgres_is_reported() {
     let redis = or_skip!(redis::shared());
     let url = redis.url.replace("redis://", "postgres://u@") + "/votes";
     assert_contains(
-        &migration_error(&url).await,
+        &migration_error_within(Duration::from_secs(1), &url).await,
         &["the port is not that of Postgres"],
     );
     // An HTTP server responds with an error.

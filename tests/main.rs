@@ -32,6 +32,7 @@ mod proxies;
 mod queue_contract;
 mod rate_limits;
 mod rejected_votes;
+mod rendered_pages;
 mod restore;
 mod schedules;
 mod secure_servers;

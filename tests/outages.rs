@@ -160,7 +160,8 @@ async fn a_frozen_postgres_does_not_block_the_worker_forever() {
     server.server.kill();
 }
 
-/// No votes are cast, so only the missing reports of the worker show that it is stopped.
+/// No votes are cast, so only the missing reports of the worker show that it is stopped. Their age is measured by the clock of
+/// the store, so the delay takes real time.
 async fn the_delay_of_a_stopped_worker_is_shown_in_few_steps(storage: Storage) {
     let vote = Service::start("vote", &storage, &[]);
     let result = Service::start("result", &storage, &[]);

@@ -11,8 +11,8 @@
 //! | the embedded database's disk is full | `disk_full::the_embedded_database_recovers_from_a_full_disk` |
 //! | a database dropped and recreated, tables dropped, a key of another type, a file removed or locked | all of `recreated` |
 //! | Redis made a replica | `failover::services_reconnect_when_the_master_becomes_a_replica` |
-//! | entries trimmed while pending | `stream::removed_pending_entries_of_a_dead_worker_are_counted_as_lost`, `queue_contract::entries_removed_while_pending_are_reported_as_lost` |
-//! | consumer group missing | `stream::a_running_worker_recreates_a_lost_consumer_group`, `queue_contract::a_lost_consumer_group_is_recreated_from_the_first_entry` |
+//! | entries trimmed while pending | `stream::removed_pending_entries_of_a_dead_worker_are_counted_as_lost`, `queue_contract::redis_faults::entries_removed_while_pending_are_reported_as_lost` |
+//! | consumer group missing | `stream::a_running_worker_recreates_a_lost_consumer_group`, `queue_contract::redis_faults::a_lost_consumer_group_is_recreated_from_the_first_entry` |
 //! | consumers of dead workers | `stream::consumers_without_pending_entries_are_removed` |
 //! | Postgres frozen | `outages::a_frozen_postgres_does_not_block_the_worker_forever` |
 //! | Postgres partitioned, Redis partitioned | all of `partitions` |
@@ -26,9 +26,9 @@
 //! | more votes than the capacity of the queue | `overload::at_twice_the_capacity_half_of_the_votes_are_accepted_and_half_rejected` |
 //! | more votes than the CPU can process | `overload::cpu_overload_is_not_attributed_to_the_queue` |
 //! | any process killed under load | `processes::…::no_accepted_vote_is_lost_when_a_service_is_killed` |
-//! | several workers, reordered deliveries | `convergence::…::any_order_ends_in_the_same_tally`, `ballot_processor::…::concurrent_workers_process_every_ballot_once`, all of `schedules`, `store_contract::…::concurrent_writers_end_in_the_correct_tally` |
+//! | several workers, reordered deliveries | `convergence::…::any_order_ends_in_the_same_tally`, `ballot_processor::…::concurrent_workers_process_every_ballot_once`, all of `schedules`, `store_contract::counts::…::concurrent_writers_end_in_the_correct_tally` |
 //! | invalid ballots | `ballot_processor::…::invalid_ballots_become_dead_letters_and_block_no_others`, `ballot_processor::…::a_ballot_rejected_by_the_store_becomes_a_dead_letter`, `original_app::…::a_300_character_post_does_not_break_the_worker` |
-//! | a voter twice in a batch | `store_contract::…::within_a_batch_only_the_newest_ballot_counts` |
+//! | a voter twice in a batch | `store_contract::ballots::…::within_a_batch_only_the_newest_ballot_counts` |
 //! | SIGTERM under load | all of `termination` |
 //! | the queue deleted, its ids go backwards | all of `ids_go_back` |
 //! | ids from the future, clocks set back, ballots removed before delivery | all of [`crate::clock`] |

@@ -21,6 +21,7 @@ pub mod redis;
 pub mod scrape;
 pub mod server;
 pub mod skip;
+pub mod snapshot;
 pub mod stack;
 pub mod storage;
 pub mod tls;

@@ -142,19 +142,10 @@ impl PostgresServer {
             .expect("Postgres starts again");
     }
 
-    /// A connection to the maintenance database.
-    async fn connect(&self) -> PgConnection {
-        PgConnection::connect_with(&self.options)
-            .await
-            .expect("Postgres accepts connections")
-    }
-
     /// Creates an empty database.
     pub async fn database(&'static self) -> Database {
         let name = unique("test");
-        let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
-        sqlx::query(create)
-            .execute(&mut self.connect().await)
+        local::create_database(&self.options, &name)
             .await
             .expect("the role may create databases");
         Database { server: self, name }

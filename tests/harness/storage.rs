@@ -131,6 +131,16 @@ impl Storage {
         }
     }
 
+    /// Makes the reports of all workers old, as those of workers that ended long ago.
+    pub async fn make_reports_old(&self) {
+        let column = if self.database_url.starts_with("sqlite") {
+            "reported_ms = 0"
+        } else {
+            "reported_at = to_timestamp(0)"
+        };
+        self.execute(&format!("UPDATE progress SET {column}")).await;
+    }
+
     /// The same as `count_votes`; empty if the tables do not exist yet.
     pub async fn count_votes_if_ready(&self) -> Vec<(String, i64)> {
         let store = Store::open(&self.store_config())

@@ -1,7 +1,7 @@
 //! The queue: stores every accepted ballot until a worker has stored the vote.
 //!
 //! Two backends with the same behaviour, chosen by the URL: an embedded SQLite file, or a Redis stream with a consumer
-//! group. `tests/queue_contract.rs` tests the contract of both. A Redis queue can be sharded over several servers by voter.
+//! group. `tests/queue_contract` tests the contract of both. A Redis queue can be sharded over several servers by voter.
 
 mod consumer;
 mod durability;

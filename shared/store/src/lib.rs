@@ -1,6 +1,6 @@
 //! The store: every voter's vote, the running tally, and dead letters.
 //!
-//! Two backends with the same behaviour, chosen by the URL: an embedded SQLite file, or Postgres. `tests/store_contract.rs`
+//! Two backends with the same behaviour, chosen by the URL: an embedded SQLite file, or Postgres. `tests/store_contract`
 //! tests the contract of both.
 
 mod admin;

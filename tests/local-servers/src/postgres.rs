@@ -72,6 +72,14 @@ pub fn url_of(server: &str, database: &str) -> String {
     format!("{address}/{database}{query}")
 }
 
+/// Creates an empty database.
+pub async fn create_database(options: &PgConnectOptions, name: &str) -> sqlx::Result<()> {
+    let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+    let mut connection = PgConnection::connect_with(options).await?;
+    sqlx::query(create).execute(&mut connection).await?;
+    connection.close().await
+}
+
 /// The path of a program of Postgres.
 pub fn program(name: &str) -> Result<PathBuf, String> {
     find_program(name, &debian_folders()).ok_or_else(|| format!("{name} is not installed"))
