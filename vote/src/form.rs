@@ -1,12 +1,13 @@
 //! The body of `POST /`: `vote=a`, urlencoded or multipart, parsed strictly.
 //!
-//! Lenient parsers turn broken encodings into other text. Here a vote is exactly what the voter sent, or rejected.
+//! The parser of urlencoded forms turns broken encodings into other text. Here a vote is exactly what the voter sent, or rejected.
 
 use std::{borrow::Cow, convert::Infallible};
 
 use axum::body::Bytes;
 use futures_util::stream;
 use multer::Multipart;
+use percent_encoding::percent_decode;
 use poll::ballot::Choice;
 use utoipa::{
     PartialSchema, ToSchema,
@@ -88,13 +89,10 @@ impl<'a> Form<'a> {
     }
 
     pub(crate) fn urlencoded(body: &'a [u8]) -> Result<Self, VoteError> {
+        check_encoding(body)?;
         let mut form = Self::default();
-        for pair in body
-            .split(|byte| *byte == b'&')
-            .filter(|pair| !pair.is_empty())
-        {
-            let (name, value) = split_once(pair);
-            form.add(&decode(name)?, || decode(value))?;
+        for (name, value) in form_urlencoded::parse(body) {
+            form.add(&name, || Ok(value))?;
         }
         Ok(form)
     }
@@ -152,44 +150,21 @@ fn not_utf8_error() -> VoteError {
     VoteError::Malformed("the form is not UTF-8".into())
 }
 
-fn split_once(pair: &[u8]) -> (&[u8], &[u8]) {
-    let end = pair
-        .iter()
-        .position(|byte| *byte == b'=')
-        .unwrap_or(pair.len());
-    (&pair[..end], pair.get(end + 1..).unwrap_or_default())
-}
-
-/// Decodes a name or a value. Source: <https://url.spec.whatwg.org/#application/x-www-form-urlencoded>, without its leniency.
-fn decode(raw: &[u8]) -> Result<Cow<'_, str>, VoteError> {
-    if !raw.iter().any(|byte| matches!(byte, b'%' | b'+')) {
-        return std::str::from_utf8(raw)
-            .map(Cow::Borrowed)
-            .map_err(|_| not_utf8_error());
+/// Rejects a urlencoded body that the parser would decode to something else: it keeps a `%` without two digits, and replaces what
+/// is not UTF-8. Source: <https://url.spec.whatwg.org/#urlencoded-parsing>.
+fn check_encoding(body: &[u8]) -> Result<(), VoteError> {
+    let mut after_percent_signs = body.split(|byte| *byte == b'%').skip(1);
+    let has_digits = |rest: &[u8]| matches!(rest, [first, second, ..] if first.is_ascii_hexdigit() && second.is_ascii_hexdigit());
+    if !after_percent_signs.all(has_digits) {
+        let fault =
+            "the form's percent-encoding is broken; write % and two hexadecimal digits".into();
+        return Err(VoteError::Malformed(fault));
     }
-    let mut bytes = Vec::with_capacity(raw.len());
-    let mut rest = raw.iter();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => hex_digit(rest.next())? << 4 | hex_digit(rest.next())?,
-            other => *other,
-        });
+    // Separators are ASCII, so no character of the decoded body spans two fields.
+    match percent_decode(body).decode_utf8() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(not_utf8_error()),
     }
-    String::from_utf8(bytes)
-        .map(Cow::Owned)
-        .map_err(|_| not_utf8_error())
-}
-
-fn hex_digit(byte: Option<&u8>) -> Result<u8, VoteError> {
-    let digit = byte
-        .and_then(|byte| char::from(*byte).to_digit(16))
-        .and_then(|digit| u8::try_from(digit).ok());
-    digit.ok_or_else(|| {
-        VoteError::Malformed(
-            "the form's percent-encoding is broken; write % and two hexadecimal digits".into(),
-        )
-    })
 }
 
 #[cfg(test)]
@@ -240,6 +215,8 @@ mod tests {
             b"vote=%+1",
             b"vote=\xff",
             b"vote=%ff",
+            b"vote=a&other=%zz",
+            b"vote=a&other=%ff",
         ] {
             assert!(vote(body).is_err(), "{:?}", String::from_utf8_lossy(body));
         }
@@ -285,7 +262,7 @@ mod tests {
     proptest! {
         #[test]
         fn values_survive_the_encoding_of_a_browser(value: String) {
-            let body = url::form_urlencoded::Serializer::new(String::new()).append_pair(VOTE, &value).finish();
+            let body = form_urlencoded::Serializer::new(String::new()).append_pair(VOTE, &value).finish();
             prop_assert_eq!(vote(body.as_bytes()).unwrap(), value);
         }
 

@@ -1,13 +1,15 @@
 //! The request of a vote: its headers, address and body, read but not validated.
 
-use std::{convert::Infallible, error::Error, iter::successors, time::Duration};
+use std::{convert::Infallible, mem::take, time::Duration};
 
 use axum::{
-    body::{Body, Bytes, to_bytes},
-    extract::{FromRequest, Request},
-    http::{HeaderMap, header, request::Parts},
+    body::Bytes,
+    extract::{
+        DefaultBodyLimit, FromRequest, Request,
+        rejection::{BytesRejection, FailedToBufferBody::LengthLimitError},
+    },
+    http::{HeaderMap, header},
 };
-use http_body_util::LengthLimitError;
 use poll::ballot::Traceparent;
 use tokio::time::timeout;
 use web::ClientAddress;
@@ -28,31 +30,33 @@ pub struct VoteRequest {
     body: Result<Bytes, VoteError>,
 }
 
-impl<S: Sync> FromRequest<S> for VoteRequest {
+impl<S: Send + Sync> FromRequest<S> for VoteRequest {
     type Rejection = Infallible;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+    async fn from_request(mut request: Request, state: &S) -> Result<Self, Infallible> {
         let address = ClientAddress::of(&request);
-        let (Parts { headers, .. }, body) = request.into_parts();
+        let headers = take(request.headers_mut());
+        DefaultBodyLimit::max(MAX_BODY).apply(&mut request);
+        let body = timeout(BODY_TIMEOUT, Bytes::from_request(request, state)).await;
+        let body = match body {
+            Ok(body) => body.map_err(VoteError::from),
+            Err(_) => Err(VoteError::TooSlow),
+        };
         Ok(Self {
             headers,
             address,
-            body: read_body(body).await,
+            body,
         })
     }
 }
 
-async fn read_body(body: Body) -> Result<Bytes, VoteError> {
-    match timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY)).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(error)) if is_too_large(&error) => Err(VoteError::TooLarge(MAX_BODY)),
-        Ok(Err(_)) => Err(VoteError::Malformed("its body ended early".into())),
-        Err(_) => Err(VoteError::TooSlow),
+impl From<BytesRejection> for VoteError {
+    fn from(rejection: BytesRejection) -> Self {
+        match rejection {
+            BytesRejection::FailedToBufferBody(LengthLimitError(_)) => Self::TooLarge(MAX_BODY),
+            _ => Self::Malformed("its body ended early".into()),
+        }
     }
-}
-
-fn is_too_large(error: &(dyn Error + 'static)) -> bool {
-    successors(Some(error), |error| (*error).source()).any(<dyn Error>::is::<LengthLimitError>)
 }
 
 impl VoteRequest {

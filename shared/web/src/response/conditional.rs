@@ -4,6 +4,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use headers::{ETag, HeaderMapExt, IfNoneMatch};
 use utoipa::{IntoParams, IntoResponses};
 
 use super::encoding;
@@ -32,6 +33,9 @@ pub struct RequestConditions {
 pub struct NotModified;
 
 /// Returns the content, or 304 if `If-None-Match` has this entity tag.
+///
+/// # Panics
+/// The tag contains a quote or a control character.
 pub fn conditional_response(
     tag: &str,
     headers: &HeaderMap,
@@ -39,14 +43,15 @@ pub fn conditional_response(
     content: impl FnOnce() -> Gzippable,
 ) -> Response {
     // A weak one: the content may be compressed or not.
-    let tag = format!("\"{tag}\"");
-    let weak = format!("W/{tag}");
+    let weak = format!("W/\"{tag}\"");
     let response_headers = [
         (header::ETAG, weak.as_str()),
         (header::CACHE_CONTROL, "no-cache"),
         (header::VARY, "accept-encoding"),
     ];
-    if is_match(&tag, headers) {
+    let tag: ETag = weak.parse().expect("entity tags are fingerprints");
+    let condition: Option<IfNoneMatch> = headers.typed_get();
+    if condition.is_some_and(|condition| !condition.precondition_passes(&tag)) {
         return (StatusCode::NOT_MODIFIED, response_headers).into_response();
     }
     let content_type = [(header::CONTENT_TYPE, content_type)];
@@ -56,16 +61,6 @@ pub fn conditional_response(
         encoding::negotiated_body(headers, &content()),
     )
         .into_response()
-}
-
-fn is_match(tag: &str, headers: &HeaderMap) -> bool {
-    let same = |other: &str| other == "*" || other.trim_start_matches("W/") == tag;
-    headers
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|tags| tags.to_str().ok())
-        .flat_map(|tags| tags.split(','))
-        .any(|other| same(other.trim()))
 }
 
 #[cfg(test)]
