@@ -30,11 +30,17 @@ async fn assert_pages(name: &str, request: impl Fn() -> RequestBuilder) {
             .header("sec-fetch-site", "same-origin");
         pages.push(page(request.send().await.expect("the page responds")).await);
     }
-    let mut text = pages[0].clone();
-    for (language, page) in LANGUAGES.iter().zip(&pages).skip(1) {
-        text += &format!("\n\n==== lines that differ in {language}\n");
-        text += &differing_lines(&pages[0], page);
-    }
+    let differences = LANGUAGES
+        .iter()
+        .zip(&pages)
+        .skip(1)
+        .map(|(language, page)| {
+            let lines = differing_lines(&pages[0], page);
+            format!("\n\n==== lines that differ in {language}\n{lines}")
+        });
+    let text: String = std::iter::once(pages[0].clone())
+        .chain(differences)
+        .collect();
     settings().bind(|| assert_snapshot!(name, text));
 }
 
