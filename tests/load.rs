@@ -236,7 +236,7 @@ async fn the_program_fails_when_votes_are_wrong(storage: Storage) {
         let ended = block_in_place(|| load.wait());
         assert!(!ended.success());
         load.wait_for_line(names);
-        assert!(load.wait_for_line("error: ").contains("broken"));
+        assert!(load.wait_for_line("error: ").contains("violat"));
         // The last votes must be stored before the next round deletes all votes.
         let queue = storage.queue().await;
         let drained = async || queue.consumer("observer").trim().await.unwrap().oldest;
