@@ -27,7 +27,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::connection_limit::{ConnectionPermit, Rejection};
-use crate::{AppService, ClientAddress, Problem, ProblemKind};
+use crate::{ClientAddress, Problem, ProblemKind, app_service::LayeredService};
 use service::lifecycle::Lifecycle;
 
 /// Maximum size of a request's head in bytes.
@@ -42,7 +42,7 @@ const RETRY_AFTER: u32 = 5;
 /// While the service drains every response carries `Connection: close`, so that the client sends no request into a
 /// connection that is being closed.
 async fn respond(
-    app: AppService,
+    mut app: LayeredService,
     request: Request<Incoming>,
     peer: SocketAddr,
     permit: Arc<ConnectionPermit>,
@@ -93,7 +93,7 @@ impl From<Rejection> for Problem {
 pub(crate) async fn serve_connection(
     mut stream: TcpStream,
     peer: SocketAddr,
-    app: AppService,
+    app: LayeredService,
     permit: ConnectionPermit,
     keep_alive: Duration,
     lifecycle: Lifecycle,
@@ -117,7 +117,7 @@ pub(crate) async fn serve_connection(
 async fn serve_requests(
     stream: &mut TcpStream,
     peer: SocketAddr,
-    app: AppService,
+    app: LayeredService,
     permit: Arc<ConnectionPermit>,
     keep_alive: Duration,
     Lifecycle {

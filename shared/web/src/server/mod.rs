@@ -96,6 +96,7 @@ pub async fn serve(
     settings: ConnectionSettings,
     lifecycle: Lifecycle,
 ) -> anyhow::Result<()> {
+    let app = app.layered();
     let max_connections = settings.max_connections as usize;
     socket::raise_nofile_limit(max_connections);
     socket::set_options(&listener).context("cannot set the socket options of the listener")?;
