@@ -1,7 +1,7 @@
 //! A persistent HTTP connection, with one request at a time. It sends prepared bytes and parses only the head of a response.
 //!
-//! A client of a library would distort the figures: hyper's takes 10 instead of 6 µs of CPU time per request. The services and
-//! their limits share two cores with the clients, and the ratio of the votes to their limit rises from 0.2 to 0.3.
+//! A client of a library would distort the figures: hyper's takes 10 instead of 6 µs of CPU time per request, and the
+//! services and their limits share two cores with the clients.
 
 use std::{io, net::SocketAddr};
 
