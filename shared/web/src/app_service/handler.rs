@@ -30,7 +30,7 @@ type Routes = Timeout<CatchPanic<Router, PanicResponse>>;
 /// Called with the method and the path of each request that a connection limit rejects.
 type OnRejected = dyn Fn(&Method, &str, Rejection) + Send + Sync;
 
-/// What the handling of all requests needs.
+/// State that the handling of all requests needs.
 pub(super) struct RequestContext {
     pub(super) labels: RouteLabels,
     pub(super) metrics: HttpMetrics,
