@@ -12,10 +12,9 @@ use jiff::Timestamp;
 use poll::{Phase, ResultsMode, ballot::Choice};
 use serde::Serialize;
 use utoipa::ToSchema;
-use web::Problem;
+use web::{Problem, csrf::FormToken};
 
 use crate::{
-    csrf::FormToken,
     enqueue::Receipt,
     identity::Identity,
     openapi::VoteErrors,

@@ -19,12 +19,13 @@ use axum::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use poll::ballot::{Choice, VoterId};
-use web::{Origin, forwarded_scheme};
-
-use crate::{
-    cookie_key::{CookieKeys, Key, Purpose, SIGNATURE_BYTES},
+use web::{
+    Origin,
     csrf::{self, FormToken},
+    forwarded_scheme,
 };
+
+use crate::cookie_key::{CookieKeys, Key, Purpose, SIGNATURE_BYTES};
 
 /// Attributes of the cookie. Scripts and other sites have no access; browsers keep no cookie longer than 400 days.
 /// Source: <https://httpwg.org/http-extensions/draft-ietf-httpbis-rfc6265bis.html#section-5.5>.

@@ -7,7 +7,6 @@
 mod api;
 mod assets;
 mod cookie_key;
-mod csrf;
 mod enqueue;
 mod form;
 #[cfg(fuzzing)]
@@ -39,9 +38,8 @@ use service::{
 };
 use telemetry::metrics::ServiceMetrics;
 use tokio_util::sync::CancellationToken;
-use web::{HttpMetrics, Listeners, Probes, PublicOrigins, serve_management};
+use web::{HttpMetrics, Listeners, Probes, PublicOrigins, csrf::CsrfCheck, serve_management};
 
-use csrf::CsrfCheck;
 use enqueue::{ConcurrencyLimit, EnqueueBatcher, QueueRuntime};
 use metrics::Audience;
 pub use metrics::VoteMetrics;

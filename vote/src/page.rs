@@ -9,10 +9,9 @@ use axum::{
 };
 use jiff::Timestamp;
 use poll::{Phase, PollOption};
-use web::{html, html_uncompressed, language::Language};
+use web::{csrf, html, html_uncompressed, language::Language};
 
 use crate::{
-    csrf,
     enqueue::Receipt,
     form::{Form, MultipartVoteForm, VoteForm},
     identity::Identity,

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use poll::UnknownChoice;
 use queue::QueueError;
-use web::{Problem, ProblemKind};
+use web::{Problem, ProblemKind, csrf::CsrfError};
 
 /// Reason why a vote is not accepted. The messages are for clients of the API and, for malformed requests, on the page.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -136,6 +136,15 @@ impl VoteError {
             Self::Unavailable | Self::NotStored => "error",
             Self::RateLimited(_) => "rate_limited",
             _ => "rejected",
+        }
+    }
+}
+
+impl From<CsrfError> for VoteError {
+    fn from(error: CsrfError) -> Self {
+        match error {
+            CsrfError::CrossSite => Self::CrossSite,
+            CsrfError::NoCookie => Self::NoCookie,
         }
     }
 }

@@ -9,10 +9,12 @@ use poll::{
     ballot::{Ballot, Choice, Traceparent, VoterId},
 };
 use retry::Throttle;
-use web::ClientAddress;
+use web::{
+    ClientAddress,
+    csrf::{CsrfCheck, FormToken},
+};
 
 use crate::{
-    csrf::{CsrfCheck, FormToken},
     enqueue::{EnqueueBatcher, Permit, Receipt},
     metrics::{Audience, VoteMetrics},
     rate_limit::RateLimits,

@@ -17,8 +17,7 @@ pub use openapi::{Api, documented_routes, page_responses, problem_responses, und
 pub use probes::{Listeners, Probes, probe_routes, serve_management};
 pub use request::{
     AllowedOrigins, BasePath, Hsts, InvalidBasePath, InvalidHsts, InvalidOrigin, InvalidProxies,
-    InvalidPublicOrigin, Origin, PublicOrigins, Site, TrustedProxies, forwarded_hosts,
-    forwarded_scheme,
+    InvalidPublicOrigin, Origin, PublicOrigins, Site, TrustedProxies, csrf, forwarded_scheme,
 };
 pub use response::{
     Asset, NotModified, PROBLEM_JSON, PageCache, Problem, ProblemKind, RequestConditions,

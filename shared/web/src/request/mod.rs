@@ -3,6 +3,7 @@
 mod base_path;
 mod client_address;
 mod cors;
+pub mod csrf;
 pub(crate) mod host;
 pub(crate) mod options_method;
 mod origin;

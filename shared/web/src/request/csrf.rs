@@ -20,9 +20,8 @@
 
 use axum::http::{HeaderMap, header};
 use retry::Throttle;
-use web::{Origin, PublicOrigins, forwarded_hosts};
 
-use crate::vote_error::VoteError;
+use super::{Origin, PublicOrigins, forwarded_hosts};
 
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 const SEC_FETCH_MODE: &str = "sec-fetch-mode";
@@ -35,7 +34,16 @@ pub struct CsrfCheck {
     log: Throttle,
 }
 
-/// The outcome of checking a form's token.
+/// Reason why a request is rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CsrfError {
+    /// A page of another site sent it.
+    CrossSite,
+    /// The page that sent it may be ours, but the cookie that its token belongs to is missing.
+    NoCookie,
+}
+
+/// Outcome of checking a form's token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FormToken {
     /// The form has no token.
@@ -50,6 +58,7 @@ pub enum FormToken {
 
 impl CsrfCheck {
     /// Creates a check for pages at these origins.
+    #[must_use]
     pub fn new(own: PublicOrigins) -> Self {
         Self {
             own,
@@ -61,16 +70,16 @@ impl CsrfCheck {
     ///
     /// # Errors
     /// A page of another site sent the vote, or the cookie of the form's token is missing.
-    pub fn check(&self, headers: &HeaderMap, token: FormToken) -> Result<(), VoteError> {
+    pub fn check(&self, headers: &HeaderMap, token: FormToken) -> Result<(), CsrfError> {
         let lacks_metadata = fetch_site(headers).is_none();
         if is_own(headers, &self.own) || (lacks_metadata && token == FormToken::Valid) {
             return Ok(());
         }
         self.log(headers);
         Err(if lacks_metadata && token == FormToken::WithoutCookie {
-            VoteError::NoCookie
+            CsrfError::NoCookie
         } else {
-            VoteError::CrossSite
+            CsrfError::CrossSite
         })
     }
 
@@ -128,16 +137,19 @@ fn is_own(headers: &HeaderMap, own: &PublicOrigins) -> bool {
 
 /// Returns true if the browser sends fetch metadata, so that its forms need no token. It sends them with all requests to a site
 /// or with none.
+#[must_use]
 pub fn has_fetch_metadata(headers: &HeaderMap) -> bool {
     headers.contains_key(SEC_FETCH_SITE) || headers.contains_key(SEC_FETCH_MODE)
 }
 
 /// Returns true if the browser says that the request comes from a page of this origin.
+#[must_use]
 pub fn is_same_origin(headers: &HeaderMap) -> bool {
     fetch_site(headers) == Some("same-origin")
 }
 
 /// Returns true if the browser will show the response as its page; false for scripts and programs.
+#[must_use]
 pub fn is_navigation(headers: &HeaderMap) -> bool {
     if let Some(mode) = text(headers, SEC_FETCH_MODE) {
         return mode == "navigate";
@@ -167,7 +179,7 @@ mod tests {
         pairs: &[(&'static str, &'static str)],
         token: FormToken,
         own: &[&str],
-    ) -> Result<(), VoteError> {
+    ) -> Result<(), CsrfError> {
         let own = own.iter().fold(PublicOrigins::default(), |own, origin| {
             own.with_page(origin)
         });
@@ -239,10 +251,10 @@ mod tests {
             assert!(check(&upstream, FormToken::Valid, &[]).is_ok(), "{origin}");
             for token in [FormToken::None, FormToken::Invalid] {
                 let error = check(&upstream, token, &[]).unwrap_err();
-                assert!(matches!(error, VoteError::CrossSite), "{error:?}");
+                assert_eq!(error, CsrfError::CrossSite);
             }
             let error = check(&upstream, FormToken::WithoutCookie, &[]).unwrap_err();
-            assert!(matches!(error, VoteError::NoCookie), "{error:?}");
+            assert_eq!(error, CsrfError::NoCookie);
         }
     }
 
