@@ -28,8 +28,8 @@ const MUTANTS: [Mutant; 3] = [
     Mutant {
         name: "acknowledged before it is stored",
         file: "worker/src/processor.rs",
-        is: "self.store_all(entries, *read_at).await?;",
-        becomes: "let ids = self.in_flight(); self.consumer.acknowledge(&ids).await?; self.store_all(entries, *read_at).await?;",
+        is: "self.store_all(entries).await?;",
+        becomes: "let ids = self.in_flight(); self.consumer.acknowledge(&ids).await?; self.store_all(entries).await?;",
     },
     Mutant {
         name: "the last stored ballot wins",
@@ -76,7 +76,23 @@ async fn broken_workers_are_detected() {
     }
 }
 
+#[test]
+fn each_line_to_be_broken_occurs_once() {
+    for mutant in MUTANTS {
+        mutant.mutated_source();
+    }
+}
+
 impl Mutant {
+    /// Returns the source of the file with the replaced line.
+    fn mutated_source(&self) -> String {
+        let file = folders::root().join(self.file);
+        let source = fs::read_to_string(file).expect("the file exists");
+        let matches = source.matches(self.is).count();
+        assert_eq!(matches, 1, "{:?} in {}", self.is, self.file);
+        source.replace(self.is, self.becomes)
+    }
+
     /// Builds the worker from a copy of the sources with the replaced line, and returns the program.
     fn build(&self) -> PathBuf {
         let (folder, target) = (folders::root(), folders::target());
@@ -97,12 +113,7 @@ impl Mutant {
             remove_others(&folder.join(part), &copy.join(part));
             copy_changed(&folder.join(part), &copy.join(part));
         }
-        let file = copy.join(self.file);
-        let source = fs::read_to_string(&file).expect("the file exists");
-        let matches = source.matches(self.is).count();
-        assert_eq!(matches, 1, "{:?} in {}", self.is, self.file);
-        let mutated = source.replace(self.is, self.becomes);
-        fs::write(&file, mutated).expect("the copy is ours");
+        fs::write(copy.join(self.file), self.mutated_source()).expect("the copy is ours");
         // It is built in the same target folder, to share the dependencies. Cargo does not distinguish packages with the same
         // version and the same path within their workspaces, and would overwrite the programs of the others.
         let workspace = copy.join("Cargo.toml");
