@@ -179,8 +179,8 @@ impl BallotProcessor {
         Ok(entries)
     }
 
-    /// The time to block for the next ballot. The first read does not block, so that the first turn succeeds at once on an empty queue:
-    /// the worker is ready after its first turn.
+    /// The time to block for the next ballot. The first read does not block, so that the first iteration succeeds at once on an empty
+    /// queue: the worker is ready after its first iteration.
     fn read_timeout(&self) -> Duration {
         if self.has_read {
             self.config.read_timeout

@@ -58,6 +58,10 @@ impl ServerSpan {
 
     /// Returns an exemplar with the duration of the request if its trace is sampled.
     pub(crate) fn exemplar(&self, seconds: f64) -> Option<Exemplar> {
+        // Traces are off, or it is a probe: then the subscriber has no context to look for.
+        if self.0.is_disabled() {
+            return None;
+        }
         let context = self.0.context();
         let span = context.span();
         let ids = span.span_context();

@@ -28,7 +28,7 @@ const SEC_FETCH_MODE: &str = "sec-fetch-mode";
 /// Maximum number of characters of a header in the log.
 const MAX_LOGGED_CHARS: usize = 100;
 
-/// Rejects votes from pages of other sites.
+/// Rejects requests from pages of other sites.
 pub struct CsrfCheck {
     own: PublicOrigins,
     log: Throttle,
@@ -66,10 +66,10 @@ impl CsrfCheck {
         }
     }
 
-    /// Accepts votes that our own page or a program sent.
+    /// Accepts requests that our own page or a program sent.
     ///
     /// # Errors
-    /// A page of another site sent the vote, or the cookie of the form's token is missing.
+    /// A page of another site sent the request, or the cookie of the form's token is missing.
     pub fn check(&self, headers: &HeaderMap, token: FormToken) -> Result<(), CsrfError> {
         let lacks_metadata = fetch_site(headers).is_none();
         if is_own(headers, &self.own) || (lacks_metadata && token == FormToken::Valid) {
