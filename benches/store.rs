@@ -6,6 +6,7 @@ use std::{
 };
 
 use local_servers::block_on;
+use poll::PollId;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use store::{Store, StoreConfig};
 
@@ -20,7 +21,7 @@ pub struct Votes {
 impl Votes {
     pub fn prepare(url: String) -> anyhow::Result<Self> {
         block_on(async {
-            open(&url).await?.migrate().await?;
+            open(&url).await?.migrate(&poll()).await?;
             anyhow::Ok(())
         })?;
         Ok(Self { url })
@@ -68,7 +69,7 @@ impl Votes {
             let mut times = Vec::new();
             for _ in 0..500 {
                 let began = Instant::now();
-                store.tally().await?;
+                store.tally(&poll()).await?;
                 times.push(began.elapsed());
             }
             times.sort_unstable();
@@ -88,7 +89,9 @@ impl Votes {
                     let (ms, seq) = (1000 + number / 100, number % 100);
                     writeln!(lines, "{}\t{choice}\t{ms}\t{seq}", voter(number))?;
                 }
-                let mut rows = connection.copy_in_raw("COPY votes FROM STDIN").await?;
+                let mut rows = connection
+                    .copy_in_raw("COPY votes (id, vote, cast_ms, cast_seq) FROM STDIN")
+                    .await?;
                 rows.send(lines.into_bytes()).await?;
                 rows.finish().await?;
             }
@@ -125,6 +128,11 @@ async fn open(url: &str) -> anyhow::Result<Store> {
         max_connections: 1,
     };
     Ok(Store::open(&config).await?)
+}
+
+/// The id of the services' poll, as computed from the default settings.
+fn poll() -> PollId {
+    "6998f771".parse().expect("it is valid")
 }
 
 /// The id of the voter with this number: 32 hexadecimal digits, pseudo-random.
@@ -178,16 +186,18 @@ impl Rows {
 
     async fn upsert(&self, transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
         sqlx::query(
-            "INSERT INTO votes (id, vote, cast_ms, cast_seq)
-             SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+            "INSERT INTO votes (id, vote, poll, cast_ms, cast_seq)
+             SELECT id, vote, $5, ms, seq
+             FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS cast_votes (id, vote, ms, seq)
              ON CONFLICT (id) DO UPDATE
-                 SET vote = excluded.vote, cast_ms = excluded.cast_ms, cast_seq = excluded.cast_seq
+                 SET vote = excluded.vote, poll = excluded.poll, cast_ms = excluded.cast_ms, cast_seq = excluded.cast_seq
                  WHERE (excluded.cast_ms, excluded.cast_seq) > (votes.cast_ms, votes.cast_seq)",
         )
         .bind(&self.voters)
         .bind(&self.choices)
         .bind(&self.ms)
         .bind(&self.seq)
+        .bind(poll().as_str())
         .execute(transaction)
         .await?;
         Ok(())

@@ -14,7 +14,7 @@ use worker::{
 use crate::{
     harness::{
         TIMEOUT,
-        storage::{READ_TIMEOUT, Storage, on_both_storages, poll},
+        storage::{READ_TIMEOUT, Storage, known_polls, on_both_storages, poll},
     },
     store_contract::assert_counts_are_right,
 };
@@ -95,6 +95,7 @@ async fn enqueue(queue: &Queue, voter: VoterId, choice: &str) {
     let choice = poll().choice(choice).unwrap();
     queue
         .enqueue(&Ballot {
+            poll: poll().id,
             voter,
             choice,
             traceparent: None,
@@ -256,7 +257,7 @@ async fn a_crash_between_commit_and_acknowledgement_changes_no_vote(storage: Sto
         ballots.extend(
             deliveries
                 .iter()
-                .map(|delivery| delivery.parse(&poll()).unwrap()),
+                .map(|delivery| delivery.parse(&known_polls()).unwrap()),
         );
     }
     storage

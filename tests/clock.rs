@@ -14,7 +14,7 @@ use crate::{
         TIMEOUT, eventually,
         process::{command, output},
         skip::or_skip,
-        storage::{Backend, Storage, on_both_storages},
+        storage::{Backend, Storage, on_both_storages, poll},
         viewer::{get, get_json, tally, wait_for_votes},
         voter::Voter,
     },
@@ -93,7 +93,7 @@ async fn a_ballot_with_a_future_id_is_counted_and_restart_ids_restores_current_i
     voter.must_vote_for("b").await;
     wait_for_votes(&result.url, &[0, 2]).await;
     wait_until_empty(&storage).await;
-    let newest = storage.store().await.tally().await.unwrap().0;
+    let newest = storage.store().await.tally(&poll().id).await.unwrap().0;
     for count in newest {
         assert!(count.last_cast_ms.unsigned_abs() <= now_ms(), "{count:?}");
     }

@@ -27,7 +27,7 @@ use crate::harness::{
     redis,
     server::Server,
     skip::or_skip,
-    storage::{Backend, Storage},
+    storage::{Backend, Storage, poll},
     tls::Certificate,
     unique,
     viewer::get_json,
@@ -49,7 +49,7 @@ async fn migration_error_within(timeout: Duration, url: &str) -> String {
         .await
         .expect("the store connects on first use");
     store
-        .migrate()
+        .migrate(&poll().id)
         .await
         .expect_err("the migration fails")
         .to_string()

@@ -41,6 +41,7 @@ fn elections() -> impl Strategy<Value = Election> {
             let choice = poll().choice(if cats { "a" } else { "b" }).unwrap();
             let id = BallotId { ms, seq };
             let ballot = Ballot {
+                poll: poll().id,
                 voter: voters[voter],
                 choice,
                 traceparent: None,

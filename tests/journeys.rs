@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::{
     app::App,
     eventually,
-    storage::{Backend, Storage, on_both_storages},
+    storage::{Backend, POLL_ID, Storage, on_both_storages},
     viewer::{Viewer, get, get_json, tally, votes, wait_for_votes},
     voter::{Voter, client},
 };
@@ -77,7 +77,7 @@ async fn the_api_accepts_votes(storage: Storage) {
     assert_eq!(
         poll,
         json!({
-            "question": "Cats or Dogs?", "phase": "open", "opens_at": null, "closes_at": null, "results": "live",
+            "id": POLL_ID, "question": "Cats or Dogs?", "phase": "open", "opens_at": null, "closes_at": null, "results": "live",
             "options": [{"key": "a", "label": "Cats"}, {"key": "b", "label": "Dogs"}],
         })
     );

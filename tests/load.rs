@@ -17,7 +17,7 @@ use crate::harness::{
     app::App,
     eventually,
     process::{Process, Service, command, output},
-    storage::{Storage, on_both_storages},
+    storage::{POLL_ID, Storage, on_both_storages},
     viewer::{tally, wait_for_votes},
     voter::Voter,
 };
@@ -150,7 +150,7 @@ async fn every_kind_of_tampering_is_reported(storage: Storage) {
         ),
         ("DELETE FROM votes WHERE id = 'VOTER'", "lost"),
         (
-            "INSERT INTO votes (id, vote, cast_ms, cast_seq) VALUES ('UNKNOWN', 'a', 1, 1)",
+            "INSERT INTO votes (id, poll, vote, cast_ms, cast_seq) VALUES ('UNKNOWN', 'POLL', 'a', 1, 1)",
             "unknown",
         ),
         (
@@ -172,7 +172,8 @@ async fn every_kind_of_tampering_is_reported(storage: Storage) {
         let voter = load.history.voters[0].voter.to_string();
         let statement = statement
             .replace("VOTER", &voter)
-            .replace("UNKNOWN", &unknown_voter);
+            .replace("UNKNOWN", &unknown_voter)
+            .replace("POLL", POLL_ID);
         storage.execute(&statement).await;
         // Without waiting: a later observation cannot repair it.
         let after = observer.settle(&load.history, &before, Duration::ZERO);
@@ -196,9 +197,9 @@ async fn the_program_fails_when_votes_are_wrong(storage: Storage) {
     const UNKNOWN_VOTERS: u64 = 2000;
     let tampering = format!(
         "DELETE FROM votes WHERE cast_ms = (SELECT min(cast_ms) FROM votes);
-         INSERT INTO votes (id, vote, cast_ms, cast_seq)
+         INSERT INTO votes (id, poll, vote, cast_ms, cast_seq)
              WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {UNKNOWN_VOTERS})
-             SELECT 'unknown-' || i, 'b', 1, 1 FROM n;"
+             SELECT 'unknown-' || i, '{POLL_ID}', 'b', 1, 1 FROM n;"
     );
     let app = App::start(&storage, &[]).await;
     wait_for_votes(&app.result, &[0, 0]).await;

@@ -25,6 +25,7 @@ mod management;
 mod metrics;
 mod original_app;
 mod outages;
+mod polls;
 mod pooler;
 mod probes;
 mod processes;

@@ -4,7 +4,7 @@ use reqwest::{Response, StatusCode, header::CONTENT_TYPE};
 
 use crate::harness::{
     app::App,
-    storage::{Storage, on_both_storages},
+    storage::{Storage, on_both_storages, poll},
     viewer::{get, wait_for_votes},
     voter::{Voter, client},
 };
@@ -87,7 +87,7 @@ async fn cookies_from_before_a_reset_count_as_new_voters(storage: Storage) {
     }
     wait_for_votes(&app.result, &[20, 0]).await;
     app.stop().await;
-    storage.store().await.reset().await.unwrap();
+    storage.store().await.reset(&poll().id).await.unwrap();
 
     let app = App::start(&storage, &LOW_LIMIT).await;
     let mut accepted = 0;

@@ -9,7 +9,7 @@ use crate::{
         postgres::Database,
         process::{command, output},
         skip::or_skip,
-        storage::{Backend, Storage},
+        storage::{Backend, POLL_ID, Storage},
         viewer::{get, wait_for_votes},
         voter::Voter,
     },
@@ -101,8 +101,12 @@ async fn wrong_counts_are_reported_and_recounted() {
     for kind in [Backend::Embedded, Backend::Servers] {
         let storage = or_skip!(Storage::new(kind).await);
         storage.store().await;
-        let three = "INSERT INTO votes (id, vote, cast_ms) VALUES ('x', 'a', 20000), ('y', 'a', 20000), ('z', 'b', 30000)";
-        storage.execute(three).await;
+        for (id, vote, cast_ms) in [("x", "a", 20_000), ("y", "a", 20_000), ("z", "b", 30_000)] {
+            let vote = format!(
+                "INSERT INTO votes (id, poll, vote, cast_ms) VALUES ('{id}', '{POLL_ID}', '{vote}', {cast_ms})"
+            );
+            storage.execute(&vote).await;
+        }
         let admin = |word: &str| {
             let variables = [
                 ("QUEUE_URL", &*storage.queue_url),

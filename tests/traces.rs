@@ -200,7 +200,7 @@ async fn a_dead_letter_is_an_error_in_its_trace_and_in_the_log(storage: Storage)
     storage
         .enqueue_raw(&[("choice", "a"), ("traceparent", &sampled)])
         .await;
-    let line = worker.process.wait_for_line("can never be stored");
+    let line = worker.process.wait_for_line("cannot be stored and becomes");
     let line: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(
         (&line["trace_id"], &line["span_id"]),

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use poll::{Poll, Schedule, ballot::BallotId};
+use poll::{KnownPolls, Poll, Schedule, ballot::BallotId};
 use queue::StreamEntry;
 
 fuzz_target!(|payload: &str| {
@@ -14,11 +14,12 @@ fuzz_target!(|payload: &str| {
     let again = StreamEntry::from_payload(id, &payload).map(|again| again.payload());
     assert_eq!(again.ok(), Some(payload), "the payload round-trips");
     let poll = Poll {
+        id: "pets".parse().expect("the id is valid"),
         question: String::new(),
         options: "a=Cats,b=Dogs".parse().expect("the options are valid"),
         schedule: Schedule::always(),
     };
-    if let Ok(cast) = entry.parse(&poll) {
+    if let Ok(cast) = entry.parse(&KnownPolls::new(&poll)) {
         assert!(["a", "b"].contains(&cast.ballot.choice.as_str()));
     }
 });

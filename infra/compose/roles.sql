@@ -26,7 +26,7 @@ SELECT 'ALTER TABLE public.votes OWNER TO worker' WHERE to_regclass('public.vote
 ALTER DEFAULT PRIVILEGES FOR ROLE worker IN SCHEMA public REVOKE SELECT ON TABLES FROM result;
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM result;
 SELECT format('GRANT SELECT ON public.%I TO tally_reader', name)
-FROM unnest(ARRAY['tally', 'timeline', 'progress', '_sqlx_migrations']) AS name
+FROM unnest(ARRAY['polls', 'tally', 'timeline', 'progress', '_sqlx_migrations']) AS name
 WHERE to_regclass('public.' || quote_ident(name)) IS NOT NULL \gexec
 
 -- If there is a password for monitoring, its role reads the server's statistics, but no votes. The services do not need it: from here

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use hyper::StatusCode;
+use poll::PollId;
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::Instant;
 
@@ -36,6 +37,8 @@ enum Reason {
 /// `GET /api/poll` of a voting service.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub struct PollDocument {
+    /// Id of the poll.
+    pub id: PollId,
     /// `open` if the poll accepts votes.
     pub phase: String,
     options: Vec<OptionKey>,
@@ -78,6 +81,7 @@ pub struct ReportedTally {
 
 #[derive(Deserialize)]
 struct TallyDocument {
+    poll: PollId,
     total: u64,
     options: Vec<OptionVotes>,
     stale: bool,
@@ -94,14 +98,15 @@ impl ReportedTally {
     ///
     /// # Errors
     /// The service has no usable response.
-    pub async fn fetch(connector: &Connector, result: &Target) -> Result<Self, ApiError> {
+    pub async fn fetch(connector: &Connector, result: &Target) -> Result<(PollId, Self), ApiError> {
         let tally: TallyDocument = get(connector, result, "/api/tally").await?;
         let options = tally.options.into_iter();
-        Ok(Self {
+        let reported = Self {
             total: tally.total,
             options: options.map(|option| (option.key, option.votes)).collect(),
             stale: tally.stale,
-        })
+        };
+        Ok((tally.poll, reported))
     }
 
     /// Returns true if all numbers that are not hidden equal the tally of the store.

@@ -100,7 +100,7 @@ pub struct Accepted {
 /// Attempts of one voter, which are sequential: none was sent before the outcome of the previous one was known.
 #[derive(Clone, Debug)]
 pub struct VoterRecord {
-    /// Voter id.
+    /// The voter's id in the poll.
     pub voter: VoterId,
     /// Number of attempts.
     pub attempts: u32,

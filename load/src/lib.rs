@@ -24,6 +24,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use poll::PollId;
 use rand::{SeedableRng, rngs::SmallRng};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -98,10 +99,12 @@ impl Load {
     /// The services do not have one open poll. All later failures are part of the history.
     pub async fn run(config: &LoadConfig, stop: CancellationToken) -> Result<Self, LoadError> {
         let connector = Connector::new(&config.vote)?;
-        let options = fetch_options(config, &connector).await?;
-        let body = |option| Bytes::from(json!({ "choice": option }).to_string());
+        let (poll, options) = fetch_poll(config, &connector).await?;
+        // A vote names its poll, so that none is counted in another poll that opens during the run.
+        let body = |option| Bytes::from(json!({ "choice": option, "poll": poll }).to_string());
         let context = Arc::new(SharedContext {
             bodies: options.iter().map(body).collect(),
+            poll,
             schedule: Schedule::new(config.plan),
             open_loop: config.plan.rate.is_some(),
             request_timeout: config.request_timeout,
@@ -139,11 +142,11 @@ impl Load {
     }
 }
 
-/// Fetches the options' keys and checks that all services have the same poll.
-async fn fetch_options(
+/// Fetches the poll's id and the options' keys, and checks that all services have the same poll.
+async fn fetch_poll(
     config: &LoadConfig,
     connector: &Connector,
-) -> Result<Vec<String>, LoadError> {
+) -> Result<(PollId, Vec<String>), LoadError> {
     let mut first: Option<(&Target, PollDocument)> = None;
     for target in &config.vote {
         let poll = PollDocument::fetch(connector, target).await?;
@@ -161,9 +164,10 @@ async fn fetch_options(
             None => first = Some((target, poll)),
         }
     }
-    let options = first.map(|(_, poll)| poll.keys()).unwrap_or_default();
+    let (_, poll) = first.ok_or(LoadError::OptionCount(0))?;
+    let options = poll.keys();
     if (1..=MAX_OPTIONS).contains(&options.len()) {
-        Ok(options)
+        Ok((poll.id, options))
     } else {
         Err(LoadError::OptionCount(options.len()))
     }

@@ -152,11 +152,11 @@ impl Observer {
     }
 
     async fn observe(&self) -> Result<Observation, ObserveError> {
+        let (poll, reported) = ReportedTally::fetch(&self.connector, &self.result).await?;
         let store = match &self.store {
-            Some(store) => Some(StoreSnapshot::read(store).await?),
+            Some(store) => Some(StoreSnapshot::read(store, &poll).await?),
             None => None,
         };
-        let reported = ReportedTally::fetch(&self.connector, &self.result).await?;
         Ok(Observation { store, reported })
     }
 }

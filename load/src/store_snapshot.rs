@@ -1,15 +1,15 @@
-//! Complete contents of the store.
+//! Complete contents of the store for one poll.
 
 use std::collections::{BTreeMap, HashMap};
 
 use futures_util::TryStreamExt;
-use poll::ballot::BallotId;
+use poll::{PollId, ballot::BallotId};
 use store::{Store, StoreError};
 
-/// All stored votes and the stored tally.
+/// All stored votes in a poll and its stored tally.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreSnapshot {
-    /// Votes by voter id, as in the table.
+    /// Votes by the voter's id in this poll, as in the table.
     pub votes: HashMap<String, StoredVote>,
     /// Stored tally by option key, without options that have no votes.
     pub tally: BTreeMap<String, u64>,
@@ -25,19 +25,19 @@ pub struct StoredVote {
 }
 
 impl StoreSnapshot {
-    /// Reads all votes, with about 150 bytes of memory for each. Votes and tally are consistent only if no
+    /// Reads all votes in the poll, with about 150 bytes of memory for each. Votes and tally are consistent only if no
     /// votes are stored meanwhile.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn read(store: &Store) -> Result<Self, StoreError> {
+    pub async fn read(store: &Store, poll: &PollId) -> Result<Self, StoreError> {
         let mut votes = HashMap::new();
-        let mut rows = store.stored_votes();
+        let mut rows = store.stored_votes(Some(poll));
         while let Some(row) = rows.try_next().await? {
             let (choice, ballot) = (row.choice, row.ballot);
             votes.insert(row.voter, StoredVote { choice, ballot });
         }
-        let tally = store.tally().await?.0.into_iter();
+        let tally = store.tally(poll).await?.0.into_iter();
         let tally = tally
             .filter(|count| count.votes != 0)
             .map(|count| (count.option, u64::try_from(count.votes).unwrap_or(u64::MAX)))

@@ -7,7 +7,7 @@ use hyper::{
     StatusCode,
     header::{self, HeaderValue},
 };
-use poll::ballot::BallotId;
+use poll::{PollId, ballot::BallotId};
 use rand::{RngExt, rngs::SmallRng};
 use retry::Backoff;
 use serde::Deserialize;
@@ -24,7 +24,9 @@ use crate::{
 
 /// State that all virtual users share.
 pub struct SharedContext {
-    /// Request body for each option, such as `{"choice": "a"}`.
+    /// Id of the poll.
+    pub poll: PollId,
+    /// Request body for each option, such as `{"choice": "a", "poll": "pets"}`.
     pub bodies: Vec<Bytes>,
     /// Due times of the votes.
     pub schedule: Schedule,
@@ -91,7 +93,7 @@ impl VirtualUser {
             .ok()
             .filter(|response| response.status == StatusCode::OK)?;
         let cookie = Cookie::parse(&response.cookie?)?;
-        let record = VoterRecord::new(cookie.voter());
+        let record = VoterRecord::new(cookie.voter().in_poll(&context.poll));
         Some(Voter { cookie, record })
     }
 

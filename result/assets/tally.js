@@ -100,15 +100,16 @@ function reloadIfOutdated(tally) {
   if (reloading) return true;
   const phase = element("phase");
   const rows = Array.from(document.querySelectorAll("#options > li"), (row) => row.id.replace("option-", ""));
-  const page = phase ? `${phase.dataset.phase} ${element("hidden") === null} ${rows}` : "nothing";
+  const page = phase ? `${phase.dataset.poll} ${phase.dataset.phase} ${element("hidden") === null} ${rows}` : "nothing";
   const keys = tally.options.map((option) => option.key);
-  const wanted = `${tally.phase} ${tally.visible} ${keys}`;
+  const wanted = `${tally.poll} ${tally.phase} ${tally.visible} ${keys}`;
   if (page === wanted) return false;
   // During a rolling update, replicas with old and new settings respond in turn. Both directions count as one difference.
   const difference = [page, wanted].sort().join(" / ");
   reloading = mayReload(difference, phase ? RELOAD_INTERVAL_MS : RELOAD_EMPTY_INTERVAL_MS);
   if (reloading) setTimeout(() => location.reload(), jitter(500));
-  return reloading;
+  // The numbers of another poll are never shown below this question.
+  return reloading || (phase !== null && phase.dataset.poll !== tally.poll);
 }
 
 // Records the reload in the history state, which belongs to this tab or frame only; storage is shared by all frames of a tab.

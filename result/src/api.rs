@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     extract::{Request, State},
+    http::HeaderMap,
     response::Response,
 };
 use utoipa::{
@@ -66,12 +67,14 @@ pub async fn tally(
     request: Request,
 ) -> Result<Response, Problem> {
     let snapshot = app.snapshot()?;
-    Ok(conditional_response(
-        &snapshot.id,
-        request.headers(),
-        "application/json",
-        || snapshot.json.clone(),
-    ))
+    Ok(tally_response(&snapshot, request.headers()))
+}
+
+/// Returns the tally of a poll as JSON.
+pub(crate) fn tally_response(snapshot: &Snapshot, headers: &HeaderMap) -> Response {
+    conditional_response(&snapshot.id, headers, "application/json", || {
+        snapshot.json.clone()
+    })
 }
 
 /// The votes over time
@@ -94,11 +97,22 @@ pub async fn timeline(
     request: Request,
 ) -> Result<Response, Problem> {
     let snapshot = app.snapshot()?;
-    ensure_visible(&snapshot)?;
+    timeline_response(&snapshot, request.headers())
+}
+
+/// Returns the votes in a poll over time as JSON.
+///
+/// # Errors
+/// The result is hidden, or the timeline has not been read yet.
+pub(crate) fn timeline_response(
+    snapshot: &Snapshot,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    ensure_visible(snapshot)?;
     let timeline = snapshot.timeline.as_ref().ok_or_else(not_read_yet)?;
     Ok(conditional_response(
         &timeline.id,
-        request.headers(),
+        headers,
         "application/json",
         || timeline.json.clone(),
     ))

@@ -116,6 +116,7 @@ mod tests {
 
     fn poll() -> Poll {
         Poll {
+            id: "pets".parse().unwrap(),
             question: "Cats or Dogs?".into(),
             options: "a=Cats,b=Dogs".parse().unwrap(),
             schedule: Schedule::always(),
@@ -135,6 +136,7 @@ mod tests {
     #[test]
     fn the_lines_end_at_the_tally() {
         let timeline = TimelineDocument {
+            poll: poll().id,
             step_seconds: 10,
             steps: vec![
                 step(100, &[("a", 3)]),
@@ -170,6 +172,7 @@ mod tests {
     #[test]
     fn a_timeline_without_votes_has_no_chart() {
         let timeline = TimelineDocument {
+            poll: poll().id,
             step_seconds: 10,
             steps: Vec::new(),
         };

@@ -4,6 +4,7 @@
 //! the API are served: a thousand viewers cost the store no more than one. `timeline_poller` does the same for the votes over time.
 
 mod api;
+mod archive;
 mod assets;
 mod chart;
 #[cfg(test)]
@@ -42,6 +43,7 @@ use web::{
     AddressLimit, HttpMetrics, Listeners, Probes, content_security_policy, serve_management,
 };
 
+use archive::Archive;
 use assets::Assets;
 use metrics::ResultMetrics;
 pub use settings::{Config, EmbedSettings, PageConfig, Settings, ViewerSettings};
@@ -75,6 +77,7 @@ pub async fn run(
     metrics.report_age(snapshot.clone(), &service_metrics);
     let state = Arc::new(AppState {
         poll: Arc::new(config.poll),
+        archive: Archive::new(store.clone()),
         snapshot: snapshot.clone(),
         metrics,
         shutting_down: shutting_down.clone(),

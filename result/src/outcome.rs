@@ -37,6 +37,7 @@ mod tests {
 
     fn outcome(votes: [i64; 3], now: Timestamp, behind_seconds: u64) -> String {
         let poll = Poll {
+            id: "pets".parse().unwrap(),
             question: "Which?".into(),
             options: "a=Cats,b=Dogs,c={percent}".parse().unwrap(),
             schedule: Schedule::new(None, Some(CLOSES), ResultsMode::AfterClose).unwrap(),

@@ -6,7 +6,7 @@ use axum::Router;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use web::{AllowedOrigins, Api, HttpMetrics, asset_routes, documented_routes};
 
-use crate::{api, events, page, state::AppState, tally_csv};
+use crate::{api, archive, events, page, state::AppState, tally_csv};
 
 /// The description of the API in its OpenAPI document.
 const DESCRIPTION: &str = "The result of a poll as a page, as live events, as JSON and as CSV. \
@@ -20,11 +20,11 @@ pub fn routes(
     metrics: &HttpMetrics,
 ) -> Router {
     let assets = asset_routes(app.assets.all(), metrics);
-    let poll = app.poll.clone();
     let api = Api {
         title: "result",
         description: DESCRIPTION,
-        poll: &poll,
+        // The document describes the results of all polls.
+        poll: None,
         origins,
         metrics,
         voter_cookie: None,
@@ -34,11 +34,17 @@ pub fn routes(
         .routes(routes!(api::tally))
         .routes(routes!(tally_csv::tally_csv))
         .routes(routes!(api::timeline))
+        .routes(routes!(archive::api::polls))
+        .routes(routes!(archive::api::tally))
+        .routes(routes!(archive::api::tally_csv))
+        .routes(routes!(archive::api::timeline))
         .with_state(app.clone());
     let same_origin = OpenApiRouter::new()
         .routes(routes!(page::show))
         .routes(routes!(page::embed))
         .routes(routes!(page::timeline))
+        .routes(routes!(archive::page::list))
+        .routes(routes!(archive::page::show))
         .with_state(app)
         .merge(probes);
     documented_routes(api, cross_origin, same_origin).merge(assets)

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use gzip::Gzippable;
 use jiff::Timestamp;
-use poll::{Phase, Poll, ballot::Choice};
+use poll::{Phase, Poll, PollId, ballot::Choice};
 use queue::MAX_CLOCK_SKEW;
 use serde::Serialize;
 use store::Tally;
@@ -39,6 +39,8 @@ pub struct Snapshot {
 /// The tally as returned by the API.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct TallyDocument {
+    /// Id of the poll.
+    pub poll: PollId,
     /// The poll's question.
     pub question: String,
     /// The phase of the poll.
@@ -114,6 +116,7 @@ impl Snapshot {
             .max()
             .filter(|ms| *ms > 0);
         let document = TallyDocument {
+            poll: poll.id.clone(),
             question: poll.question.clone(),
             phase: poll.schedule.phase(now),
             visible,
@@ -167,6 +170,7 @@ fn hash(document: &TallyDocument) -> String {
         .map(|option| (&option.key, &option.label, option.votes))
         .collect();
     let visible_state = (
+        &document.poll,
         &document.question,
         document.phase,
         document.visible,
@@ -197,6 +201,7 @@ pub mod tests {
 
     fn poll(schedule: Schedule) -> Poll {
         Poll {
+            id: "pets".parse().unwrap(),
             question: "Cats or Dogs?".into(),
             options: "a=Cats,b=Dogs".parse().unwrap(),
             schedule,

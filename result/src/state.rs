@@ -12,13 +12,15 @@ use web::{
 };
 
 use crate::{
-    assets::Assets, metrics::ResultMetrics, snapshot::Snapshot, tally_poller::CurrentSnapshot,
-    texts::Texts,
+    archive::Archive, assets::Assets, metrics::ResultMetrics, snapshot::Snapshot,
+    tally_poller::CurrentSnapshot, texts::Texts,
 };
 
 /// Shared application state. All responses are served from memory.
 pub struct AppState {
     pub poll: Arc<Poll>,
+    /// The polls that were asked before.
+    pub archive: Archive,
     /// The current tally and timeline.
     pub snapshot: watch::Receiver<CurrentSnapshot>,
     pub metrics: ResultMetrics,

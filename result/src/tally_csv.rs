@@ -37,20 +37,31 @@ pub async fn tally_csv(
     State(app): State<Arc<AppState>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let bom = Bom::parse(request.uri().query().unwrap_or_default())?;
     let snapshot = app.snapshot()?;
-    ensure_visible(&snapshot)?;
+    tally_csv_response(&snapshot, &request)
+}
+
+/// Returns the tally of a poll as a table.
+///
+/// # Errors
+/// The query is invalid, or the result is hidden.
+pub(crate) fn tally_csv_response(
+    snapshot: &Snapshot,
+    request: &Request,
+) -> Result<Response, Problem> {
+    let bom = Bom::parse(request.uri().query().unwrap_or_default())?;
+    ensure_visible(snapshot)?;
     Ok(conditional_response(
         &snapshot.id,
         request.headers(),
         "text/csv; charset=utf-8; header=present",
-        || to_csv(&snapshot, bom).into(),
+        || to_csv(snapshot, bom).into(),
     ))
 }
 
 /// The byte order mark at the start of a table.
 #[derive(Clone, Copy, PartialEq, Eq, ToSchema)]
-enum Bom {
+pub(crate) enum Bom {
     #[schema(rename = "0")]
     Without,
     #[schema(rename = "1")]

@@ -56,9 +56,9 @@ impl TallyPoller {
         let mut changes = self.store.changes();
         let mut backoff = Backoff::default();
         while !shutting_down.is_cancelled() {
-            let migrated = Box::pin(self.store.ensure_migrated());
+            let migrated = Box::pin(self.store.ensure_migrated(&self.poll.id));
             let read = match shutting_down.run_until_cancelled(migrated).await {
-                Some(Ok(())) => self.store.tally().await,
+                Some(Ok(())) => self.store.tally(&self.poll.id).await,
                 Some(Err(error)) if error.class == ErrorClass::Permanent => return Err(error),
                 Some(Err(error)) => Err(error),
                 None => break,

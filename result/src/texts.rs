@@ -40,6 +40,9 @@ pub struct Texts {
     pub vote_here: String,
     pub qr: String,
     pub downloads: String,
+    pub all_polls: String,
+    pub current_poll: String,
+    pub no_polls: String,
     served_by: String,
 }
 

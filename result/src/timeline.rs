@@ -53,18 +53,19 @@ impl Timeline {
     /// # Errors
     /// The store failed.
     pub async fn read(store: &Store, poll: &Poll) -> Result<Self, StoreError> {
-        let extent = store.timeline_extent().await?;
+        let extent = store.timeline_extent(&poll.id).await?;
         let (from, to) = extent.unwrap_or_default();
         let now = Timestamp::now();
         let to = if is_in_the_future(to, now) { now } else { to };
         let step_seconds = step_length(to.duration_since(from).as_secs());
         let step = Duration::from_secs(step_seconds.unsigned_abs());
-        let mut points = store.timeline(from, step).await?;
+        let mut points = store.timeline(&poll.id, from, step).await?;
         points.retain(|point| {
             Timestamp::from_millisecond(point.bucket)
                 .is_ok_and(|start| !is_in_the_future(start, now))
         });
         let document = TimelineDocument {
+            poll: poll.id.clone(),
             step_seconds,
             steps: steps(points, poll),
         };

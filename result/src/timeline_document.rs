@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use poll::ballot::Choice;
+use poll::{PollId, ballot::Choice};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 /// The timeline of the stored votes.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct TimelineDocument {
+    /// Id of the poll.
+    pub poll: PollId,
     /// Length of a step, in seconds.
     #[schema(minimum = 10)]
     pub step_seconds: i64,

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use poll::ballot::VoterId;
 
 use super::{admin, cast, start, stderr_of, stdout_of, text};
-use crate::harness::storage::{Storage, on_both_storages};
+use crate::harness::storage::{POLL_ID, Storage, on_both_storages};
 
 on_both_storages! {
     an_export_contains_the_current_vote_of_every_voter,
@@ -15,7 +15,7 @@ on_both_storages! {
 }
 
 async fn an_export_contains_the_current_vote_of_every_voter(storage: Storage) {
-    const EMPTY: &str = "voter,choice,cast_at\n";
+    const EMPTY: &str = "poll,voter,choice,cast_at\n";
     let store = storage.store().await;
     assert_eq!(stdout_of(&mut admin(&storage, &["export"], &[])), EMPTY);
     let voter = |name: &str| format!("{name:0>32}").parse::<VoterId>().unwrap();
@@ -29,23 +29,29 @@ async fn an_export_contains_the_current_vote_of_every_voter(storage: Storage) {
     // Rows without a time, as the original app stored them, and ids and choices that need quoting.
     storage
         .execute(
-            "INSERT INTO votes (id, vote) VALUES ('ffab', 'a'), ('Z,\"1', 'b'), ('=1+1', '@b')",
+            "INSERT INTO votes (poll, id, vote)
+             VALUES ('tea', 'ffab', 'a'), ('tea', 'Z,\"1', 'b'), ('=p', '=1+1', '@b')",
         )
         .await;
     let zeros = "0".repeat(31);
     let expected = [
         EMPTY,
-        &format!("{zeros}9,a,\n"),
-        &format!("{zeros}a,b,2025-11-23T12:13:20.000Z\n"),
-        &format!("{zeros}b,b,2025-11-23T12:13:20.120Z\n"),
-        "'=1+1,'@b,\n",
-        "\"Z,\"\"1\",b,\n",
-        "ffab,a,\n",
+        &format!("{POLL_ID},{zeros}9,a,\n"),
+        &format!("{POLL_ID},{zeros}a,b,2025-11-23T12:13:20.000Z\n"),
+        &format!("{POLL_ID},{zeros}b,b,2025-11-23T12:13:20.120Z\n"),
+        "'=p,'=1+1,'@b,\n",
+        "tea,\"Z,\"\"1\",b,\n",
+        "tea,ffab,a,\n",
     ]
     .concat();
     let marked = stdout_of(&mut admin(&storage, &["export", "--bom"], &[]));
     assert_eq!(marked, format!("\u{feff}{expected}"));
     assert_eq!(stdout_of(&mut admin(&storage, &["export"], &[])), expected);
+    let of_poll = stdout_of(&mut admin(&storage, &["export", "--poll", "tea"], &[]));
+    assert_eq!(
+        of_poll,
+        [EMPTY, "tea,\"Z,\"\"1\",b,\n", "tea,ffab,a,\n"].concat()
+    );
 }
 
 async fn an_export_to_a_file_is_atomic(storage: Storage) {
@@ -103,7 +109,7 @@ async fn insert_votes(storage: &Storage, count: usize) {
     let statement = if storage.database_url.starts_with("sqlite") {
         format!(
             "INSERT INTO votes WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {count})
-             SELECT printf('%032x', n), iif(n % 3 = 0, 'a', 'b'), 1763900000000 + n, 0 FROM n"
+             SELECT printf('%032x', n), iif(n % 3 = 0, 'a', 'b'), 1763900000000 + n, 0, '{POLL_ID}' FROM n"
         )
     } else {
         format!(
@@ -139,7 +145,7 @@ async fn an_export_succeeds_when_its_reader_closes_the_pipe(storage: Storage) {
     let mut reader = BufReader::new(export.stdout.take().unwrap());
     reader.read_line(&mut first).unwrap();
     drop(reader);
-    assert_eq!(first, "voter,choice,cast_at\n");
+    assert_eq!(first, "poll,voter,choice,cast_at\n");
     let ended = export.wait_with_output().unwrap();
     assert!(ended.status.success(), "{ended:?}");
     assert_eq!(text(&ended.stderr), "");

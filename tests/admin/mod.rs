@@ -14,11 +14,11 @@ use store::Store;
 use crate::harness::{
     eventually,
     process::{Service, command, output},
-    storage::{Storage, poll},
+    storage::{POLL_ID, Storage, poll},
 };
 
 /// The command `worker admin …` for this storage.
-fn admin(storage: &Storage, arguments: &[&str], more: &[(&str, &str)]) -> Command {
+pub fn admin(storage: &Storage, arguments: &[&str], more: &[(&str, &str)]) -> Command {
     let folder = storage.folder.path().display().to_string();
     let variables = [
         ("DATA_DIR", &*folder),
@@ -42,7 +42,7 @@ fn start(mut command: Command) -> Child {
 }
 
 /// The standard output of a command, which must succeed and print no error.
-fn stdout_of(command: &mut Command) -> String {
+pub fn stdout_of(command: &mut Command) -> String {
     let ended = output(command);
     assert!(ended.status.success(), "{ended:?}");
     assert_eq!(text(&ended.stderr), "");
@@ -60,12 +60,16 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// A poll that also has the option c.
-const MORE_OPTIONS: [(&str, &str); 1] = [("POLL_OPTIONS", "a=Cats,b=Dogs,c=Birds")];
+/// The same poll with one more option, c.
+const MORE_OPTIONS: [(&str, &str); 2] = [
+    ("POLL_ID", POLL_ID),
+    ("POLL_OPTIONS", "a=Cats,b=Dogs,c=Birds"),
+];
 
 /// A ballot with this time in its id.
 fn cast(voter: VoterId, choice: &str, ms: u64) -> CastBallot {
     let ballot = Ballot {
+        poll: poll().id,
         voter,
         choice: poll().choice(choice).unwrap(),
         traceparent: None,

@@ -17,7 +17,7 @@ use crate::{
         app::App,
         eventually,
         process::{Service, command},
-        storage::{READ_TIMEOUT, Storage, on_both_storages, on_storage},
+        storage::{POLL_ID, READ_TIMEOUT, Storage, on_both_storages, on_storage, poll},
         viewer::Viewer,
         voter::Voter,
     },
@@ -61,8 +61,8 @@ async fn a_reset_deletes_all_votes_and_voting_continues(storage: Storage) {
     viewer.wait_for_votes(&[0, 0]).await;
     let store = storage.store().await;
     assert_eq!(store.counts().await.unwrap(), Counts::default());
-    assert_eq!(store.timeline_extent().await.unwrap(), None);
-    assert_eq!(store.tally().await.unwrap().0, []);
+    assert_eq!(store.timeline_extent(&poll().id).await.unwrap(), None);
+    assert_eq!(store.tally(&poll().id).await.unwrap().0, []);
 
     // Voters keep their identity and can vote again.
     assert_eq!(voter_a.get_page().await.selected_options(), ["a"]);
@@ -95,7 +95,7 @@ async fn a_reset_requires_the_question_as_confirmation(storage: Storage) {
         );
     }
     assert_eq!(store.counts().await.unwrap().votes, 1);
-    let question = [("POLL_QUESTION", "Lunch?")];
+    let question = [("POLL_ID", POLL_ID), ("POLL_QUESTION", "Lunch?")];
     stdout_of(&mut admin(
         &storage,
         &["reset", "--confirm", "Lunch?"],

@@ -15,7 +15,7 @@ use crate::{
         app::App,
         eventually,
         skip::or_skip,
-        storage::{Backend, Storage, on_both_storages},
+        storage::{Backend, Storage, on_both_storages, poll},
         viewer::wait_for_votes,
         voter::Voter,
     },
@@ -108,7 +108,7 @@ async fn concurrent_resets_and_workers_do_not_deadlock(storage: Storage) {
     let workers: Vec<_> = workers.collect();
     let store = storage.store().await;
     while workers.iter().any(|worker| !worker.is_finished()) {
-        store.reset().await.unwrap();
+        store.reset(&poll().id).await.unwrap();
         assert_counts_are_right_in_one_moment(&storage).await;
     }
     for worker in workers {

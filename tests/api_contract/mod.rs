@@ -7,9 +7,10 @@ mod responses;
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 
-use crate::harness::voter::client;
+use crate::harness::{storage::POLL_ID, voter::client};
 
 fn send(service: &str, method: &Method, path: &str) -> RequestBuilder {
+    let path = path.replace("{poll}", POLL_ID);
     client().request(method.clone(), format!("{service}{path}"))
 }
 

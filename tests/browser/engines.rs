@@ -1,9 +1,10 @@
 //! The pages in other browsers: old Chromiums, Firefox and WebKit, with and without scripts.
 
-use std::{path::PathBuf, process::Stdio};
+use std::{path::PathBuf, process::Stdio, time::Duration};
 
 use serde_json::{Value, json};
 use thirtyfour::{By, Capabilities, WebDriver};
+use tokio::time::timeout;
 
 use super::{embedded, proxies::PROXIES};
 use crate::{
@@ -173,6 +174,11 @@ async fn every_browser_votes_through_every_proxy() {
     }
 }
 
+/// Timeout of starting WebKit's browser, which takes less than a second on an idle machine.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(40);
+/// Number of attempts to start it. Its driver, which is not under test, once did not respond within two minutes.
+const SESSION_ATTEMPTS: usize = 3;
+
 /// WebKit's `MiniBrowser`, driven by its WebDriver.
 struct WebKit {
     driver: WebDriver,
@@ -194,20 +200,29 @@ impl WebKit {
             "--auto-servernum".to_owned(),
             driver.display().to_string(),
         ];
-        let server = WebDriverServer::start("webkit", command)?;
         let mut arguments = vec!["--automation".to_owned()];
         if !scripts {
             arguments.push("--enable-javascript=false".to_owned());
         }
         let options = json!({"webkitgtk:browserOptions": {"binary": browser, "args": arguments}});
         let options = options.as_object().expect("it is an object").clone();
-        let driver = WebDriver::new(&server.url, Capabilities::from(options))
-            .await
-            .map_err(|error| format!("the browser cannot be started: {error}"))?;
-        Ok(Self {
-            driver,
-            _server: server,
-        })
+        let mut failures = String::new();
+        for _ in 0..SESSION_ATTEMPTS {
+            let server = WebDriverServer::start("webkit", command.clone())?;
+            let session = WebDriver::new(&server.url, Capabilities::from(options.clone()));
+            let failure = match timeout(SESSION_TIMEOUT, session).await {
+                Ok(Ok(driver)) => {
+                    return Ok(Self {
+                        driver,
+                        _server: server,
+                    });
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => format!("no session within {SESSION_TIMEOUT:?}"),
+            };
+            failures = format!("{failures}\n{failure}; {}", server.log());
+        }
+        Err(format!("the browser cannot be started: {failures}"))
     }
 
     /// The text of an element, or the error in parentheses.

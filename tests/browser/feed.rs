@@ -13,6 +13,7 @@ use crate::harness::{
     load_balancer::LoadBalancer,
     scrape::{exactly, wait_for_value},
     skip::or_skip,
+    storage::POLL_ID,
     viewer::{Viewer, wait_for_votes, wait_until_complete},
     voter::Voter,
 };
@@ -239,7 +240,12 @@ async fn a_changed_vote_is_drawn_and_announced() {
 async fn two_replicas_with_other_options_reload_a_page_once() {
     let storage = embedded().await;
     let browser = or_skip!(Browser::open(DESKTOP).await);
-    let more = ["--poll-options", "a=Cats,b=Dogs,c=Birds"];
+    let more = [
+        "--poll-id",
+        POLL_ID,
+        "--poll-options",
+        "a=Cats,b=Dogs,c=Birds",
+    ];
     let (old, new) = (
         App::start(&storage, &[]).await,
         App::start(&storage, &more).await,
@@ -288,15 +294,19 @@ async fn a_closed_poll_names_the_winner_and_shows_no_invitation() {
     for text in expected {
         assert!(page.contains(text), "{text} is not in {page}");
     }
-    let votes = "INSERT INTO votes (id, vote) VALUES ('1', 'a'), ('2', 'b'), ('3', 'a')";
-    storage.execute(votes).await;
+    let insert = async |id: &str, vote: &str| {
+        let vote =
+            format!("INSERT INTO votes (id, poll, vote) VALUES ('{id}', '{POLL_ID}', '{vote}')");
+        storage.execute(&vote).await;
+    };
+    for (id, vote) in [("1", "a"), ("2", "b"), ("3", "a")] {
+        insert(id, vote).await;
+    }
     wait_for_votes(&app.result, &[2, 1]).await;
     let page = Voter::new(&app.result).get_page().await.html;
     assert!(page.contains("Cats wins with 66.7%."), "{page}");
     assert!(!page.contains("vote.example.org"), "{page}");
-    storage
-        .execute("INSERT INTO votes (id, vote) VALUES ('4', 'b')")
-        .await;
+    insert("4", "b").await;
     wait_for_votes(&app.result, &[2, 2]).await;
     let page = Voter::new(&app.result).get_page().await.html;
     assert!(page.contains("A tie: Cats, Dogs."), "{page}");

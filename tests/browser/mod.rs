@@ -39,7 +39,9 @@ async fn start_large_poll(flags: &[&str]) -> (Storage, App) {
         .map(|number| format!("option-{number}=The answer with number {number}"))
         .collect();
     let options = options.join(",");
-    let app = App::start(&storage, &[&["--poll-options", &options], flags].concat()).await;
+    let poll = "large";
+    let settings = ["--poll-id", poll, "--poll-options", &options];
+    let app = App::start(&storage, &[&settings, flags].concat()).await;
     wait_for_votes(&app.result, &[0; 20]).await;
     let now = Timestamp::now().as_millisecond();
     let mut votes = Vec::new();
@@ -47,14 +49,14 @@ async fn start_large_poll(flags: &[&str]) -> (Storage, App) {
         let moment = now - (44 - step) * 10_000 - 1_000;
         for number in (0..20).filter(|number| (number + step) % 3 != 0) {
             votes.push(format!(
-                "('{step}-{number}', 'option-{number}', {moment}, {number})"
+                "('{step}-{number}', '{poll}', 'option-{number}', {moment}, {number})"
             ));
         }
     }
     let votes = votes.join(",");
     storage
         .execute(&format!(
-            "INSERT INTO votes (id, vote, cast_ms, cast_seq) VALUES {votes}"
+            "INSERT INTO votes (id, poll, vote, cast_ms, cast_seq) VALUES {votes}"
         ))
         .await;
     Voter::new(&app.vote).must_vote_for("option-3").await;

@@ -50,7 +50,7 @@ async fn dropped_tables_are_recreated() {
     clients.wait_for_accepted(20).await;
     storage
         .execute(
-            "DROP TABLE votes, tally, tally_lock, timeline, dead_letters, progress, _sqlx_migrations;
+            "DROP TABLE votes, tally, tally_lock, timeline, dead_letters, polls, progress, _sqlx_migrations;
              DROP FUNCTION only_counted, count_inserted_votes, count_updated_votes, count_deleted_votes, count_no_votes",
         )
         .await;

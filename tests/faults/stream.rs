@@ -17,6 +17,7 @@ async fn enqueue(storage: &Storage, count: usize) {
     let queue = storage.queue().await;
     for _ in 0..count {
         let ballot = Ballot {
+            poll: poll().id,
             voter: VoterId::random(),
             choice: poll().choice("a").unwrap(),
             traceparent: None,

@@ -2,7 +2,7 @@
 
 use std::{str::FromStr, time::Duration};
 
-use poll::{Poll, Schedule};
+use poll::{KnownPolls, Poll, Schedule};
 use queue::{DurabilityCheck, Queue, QueueConfig, QueueUrl, ShardedQueue};
 use sqlx::{Connection, PgConnection, SqliteConnection};
 use store::{Store, StoreConfig, StoreUrl};
@@ -86,7 +86,10 @@ impl Storage {
         let store = Store::open(&self.store_config())
             .await
             .expect("the store opens");
-        store.migrate().await.expect("the tables can be made");
+        store
+            .migrate(&poll().id)
+            .await
+            .expect("the tables can be made");
         store
     }
 
@@ -146,7 +149,11 @@ impl Storage {
         let store = Store::open(&self.store_config())
             .await
             .expect("the store opens");
-        let tally = store.tally().await.map(|tally| tally.0).unwrap_or_default();
+        let tally = store
+            .tally(&poll().id)
+            .await
+            .map(|tally| tally.0)
+            .unwrap_or_default();
         tally
             .into_iter()
             .map(|count| (count.option, count.votes))
@@ -200,9 +207,19 @@ enum StoreConnection {
     Postgres(PgConnection),
 }
 
+/// Id of [`poll`].
+pub const POLL_ID: &str = "6998f771";
+
+/// The poll as the only known one.
+pub fn known_polls() -> KnownPolls {
+    KnownPolls::new(&poll())
+}
+
 /// A poll between cats and dogs that is always open.
 pub fn poll() -> Poll {
     Poll {
+        // As computed from the default settings.
+        id: POLL_ID.parse().expect("the id is valid"),
         question: "Cats or Dogs?".into(),
         options: "a=Cats,b=Dogs".parse().expect("the options are valid"),
         schedule: Schedule::always(),

@@ -11,7 +11,7 @@ use super::{TIMEOUT, free_port, server::Server};
 /// A running WebDriver server.
 pub struct WebDriverServer {
     pub url: String,
-    _server: Server,
+    server: Server,
 }
 
 impl WebDriverServer {
@@ -42,7 +42,12 @@ impl WebDriverServer {
         }
         Ok(Self {
             url: format!("http://127.0.0.1:{port}"),
-            _server: server,
+            server,
         })
+    }
+
+    /// Returns the output of the server and its browser.
+    pub fn log(&self) -> String {
+        self.server.log()
     }
 }

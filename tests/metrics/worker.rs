@@ -12,12 +12,13 @@ use crate::{
         process::Service,
         scrape::{Scrape, exactly, wait_for_value},
         skip::or_skip,
-        storage::{Backend, READ_TIMEOUT, Storage, poll},
+        storage::{Backend, READ_TIMEOUT, Storage, known_polls, poll},
     },
 };
 
 async fn enqueue(queue: &Queue, voter: VoterId) {
     let ballot = Ballot {
+        poll: poll().id,
         voter,
         choice: poll().choice("a").unwrap(),
         traceparent: None,
@@ -42,7 +43,7 @@ async fn every_outcome_of_a_ballot_is_counted() {
     while delivered.is_empty() {
         delivered = dead.read(1, READ_TIMEOUT).await.unwrap();
     }
-    let ballot = delivered[0].parse(&poll()).unwrap();
+    let ballot = delivered[0].parse(&known_polls()).unwrap();
     storage
         .store()
         .await

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::{ballot, enqueue, ids, read};
 use crate::harness::{
     TIMEOUT,
-    storage::{Storage, on_all_storages, poll},
+    storage::{Storage, known_polls, on_all_storages},
 };
 
 on_all_storages! {
@@ -42,7 +42,7 @@ async fn a_ballot_is_read_as_it_was_enqueued(storage: Storage) {
     assert_eq!(ids(&deliveries), sent_ids);
     let read: Vec<_> = deliveries
         .iter()
-        .map(|delivery| delivery.parse(&poll()).unwrap().ballot)
+        .map(|delivery| delivery.parse(&known_polls()).unwrap().ballot)
         .collect();
     assert_eq!(read, sent);
 }
@@ -80,7 +80,7 @@ async fn every_ballot_of_a_batch_gets_its_own_id(storage: Storage) {
     let mut consumer = queue.consumer("reader");
     while !by_id.is_empty() {
         for delivery in read(&mut consumer, 100).await {
-            let ballot = delivery.parse(&poll()).unwrap().ballot;
+            let ballot = delivery.parse(&known_polls()).unwrap().ballot;
             assert_eq!(by_id.remove(&delivery.id), Some(&ballot));
         }
     }
@@ -111,7 +111,7 @@ async fn concurrent_enqueues_return_the_ids_of_their_own_ballots(storage: Storag
     let mut consumer = queue.consumer("reader");
     while !voters_by_id.is_empty() {
         for delivery in read(&mut consumer, 100).await {
-            let voter = delivery.parse(&poll()).unwrap().ballot.voter;
+            let voter = delivery.parse(&known_polls()).unwrap().ballot.voter;
             let expected = voters_by_id.remove(&delivery.id);
             assert!(expected.is_none_or(|expected| expected == voter));
         }

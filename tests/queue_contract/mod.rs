@@ -18,6 +18,7 @@ const NO_MIN_IDLE: Duration = Duration::ZERO;
 
 fn ballot(choice: &str) -> Ballot {
     Ballot {
+        poll: poll().id,
         voter: VoterId::random(),
         choice: poll().choice(choice).unwrap(),
         traceparent: None,

@@ -7,7 +7,7 @@ use super::{BEFORE, CLOSES_AT, OPENS_AT, assert_pages};
 use crate::harness::{
     app::App,
     eventually,
-    storage::{Backend, Storage},
+    storage::{Backend, POLL_ID, Storage},
     viewer::{get, wait_for_votes},
     voter::client,
 };
@@ -80,8 +80,8 @@ async fn insert_votes(storage: &Storage) {
     let opens_at: Timestamp = OPENS_AT.parse().unwrap();
     let cast_ms = |seconds: i64| (opens_at + seconds.seconds()).as_millisecond();
     let statement = format!(
-        "INSERT INTO votes (id, vote, cast_ms, cast_seq)
-         VALUES ('1', 'a', {}, 0), ('2', 'b', {}, 0), ('3', 'a', {}, 0)",
+        "INSERT INTO votes (id, poll, vote, cast_ms)
+         VALUES ('1', '{POLL_ID}', 'a', {}), ('2', '{POLL_ID}', 'b', {}), ('3', '{POLL_ID}', 'a', {})",
         cast_ms(2),
         cast_ms(14),
         cast_ms(25)

@@ -173,6 +173,7 @@ impl<'a> World<'a> {
 
     async fn vote(&mut self, voter: VoterId, choice: &'static str) {
         let ballot = Ballot {
+            poll: poll().id,
             voter,
             choice: poll().choice(choice).unwrap(),
             traceparent: None,
@@ -272,7 +273,7 @@ impl<'a> World<'a> {
     }
 
     async fn stored_votes(&self) -> Vec<StoredVote> {
-        self.store.stored_votes().try_collect().await.unwrap()
+        self.store.stored_votes(None).try_collect().await.unwrap()
     }
 
     async fn dead_letters(&self) -> Vec<BallotId> {

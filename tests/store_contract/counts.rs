@@ -7,7 +7,7 @@ use poll::ballot::VoterId;
 use store::Store;
 
 use super::{apply, assert_counts_are_right, cast, votes};
-use crate::harness::storage::{Storage, on_both_storages};
+use crate::harness::storage::{POLL_ID, Storage, on_both_storages, poll};
 
 on_both_storages! {
     the_tally_and_the_timeline_follow_every_change,
@@ -30,19 +30,19 @@ async fn the_tally_and_the_timeline_follow_every_change(storage: Storage) {
     assert_timeline(&store, 10, &[(10_000, "a", 1), (30_000, "b", 1)]).await;
     assert_timeline(&store, 60, &[(0, "a", 1), (0, "b", 1)]).await;
     let extent = store
-        .timeline_extent()
+        .timeline_extent(&poll().id)
         .await
         .unwrap()
         .map(|(first, last)| (first.as_second(), last.as_second()));
     assert_eq!(extent, Some((10, 30)));
-    let tally = store.tally().await.unwrap();
+    let tally = store.tally(&poll().id).await.unwrap();
     let last: Vec<_> = tally.0.iter().map(|count| count.last_cast_ms).collect();
     assert_eq!(last, [17_000, 31_000]);
 }
 
 async fn assert_timeline(store: &Store, step: u64, expected: &[(i64, &str, i64)]) {
     let points = store
-        .timeline(Timestamp::UNIX_EPOCH, Duration::from_secs(step))
+        .timeline(&poll().id, Timestamp::UNIX_EPOCH, Duration::from_secs(step))
         .await
         .unwrap();
     let points: Vec<_> = points
@@ -108,7 +108,9 @@ async fn the_tally_follows_direct_changes_of_the_votes(storage: Storage) {
     .await;
     // The statements of the original worker.
     storage
-        .execute("INSERT INTO votes (id, vote) VALUES ('1b5d3a', 'a')")
+        .execute(&format!(
+            "INSERT INTO votes (id, poll, vote) VALUES ('1b5d3a', '{POLL_ID}', 'a')"
+        ))
         .await;
     assert_eq!(votes(&store).await, (2, 1));
     storage

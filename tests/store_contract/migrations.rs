@@ -6,7 +6,7 @@ use store::{ErrorClass, Store};
 use super::{apply, assert_counts_are_right, cast, connect, votes};
 use crate::harness::{
     skip::or_skip,
-    storage::{Backend, Storage, on_both_storages},
+    storage::{Backend, Storage, on_both_storages, poll},
 };
 
 on_both_storages! {
@@ -19,8 +19,8 @@ async fn concurrent_migrations_succeed(storage: Storage) {
         let config = storage.store_config();
         tokio::spawn(async move {
             let store = Store::open(&config).await.unwrap();
-            store.migrate().await.unwrap();
-            store.tally().await.unwrap();
+            store.migrate(&poll().id).await.unwrap();
+            store.tally(&poll().id).await.unwrap();
         })
     });
     for service in services.collect::<Vec<_>>() {
@@ -33,7 +33,7 @@ async fn a_store_of_a_newer_version_is_rejected(storage: Storage) {
     let message = match Store::open(&storage.store_config()).await {
         Err(error) => format!("{:#}", anyhow::Error::from(error)),
         Ok(store) => {
-            let error = store.migrate().await.unwrap_err();
+            let error = store.migrate(&poll().id).await.unwrap_err();
             assert_eq!(error.class, ErrorClass::Permanent);
             error.to_string()
         }

@@ -16,6 +16,7 @@ use crate::harness::storage::{Storage, poll};
 /// A ballot with this id.
 pub fn cast(voter: VoterId, choice: &str, ms: u64, seq: u64) -> CastBallot {
     let ballot = Ballot {
+        poll: poll().id,
         voter,
         choice: poll().choice(choice).unwrap(),
         traceparent: None,
@@ -34,36 +35,38 @@ async fn apply(store: &Store, ballots: &[CastBallot]) -> (u64, u64) {
 
 /// The votes for a and b in the tally.
 async fn votes(store: &Store) -> (u64, u64) {
-    let tally = store.tally().await.unwrap();
+    let tally = store.tally(&poll().id).await.unwrap();
     (tally.votes("a"), tally.votes("b"))
 }
 
-/// Checks that the running counts equal the counted votes.
+/// Checks that the running counts of every poll equal the counted votes.
 pub async fn assert_counts_are_right(storage: &Storage) {
-    let tally = storage
-        .rows("SELECT option, votes FROM tally WHERE votes <> 0 ORDER BY option")
-        .await;
-    assert_eq!(
-        tally,
-        storage.count_votes().await,
-        "the tally equals the counted votes"
-    );
-    let timeline =
-        "SELECT option || ' ' || bucket AS step, votes FROM timeline WHERE votes <> 0 ORDER BY 1";
-    let counted = "SELECT vote || ' ' || (cast_ms / 10000 * 10000) AS step, count(*) AS votes FROM votes WHERE cast_ms > 0
-                   GROUP BY 1 ORDER BY 1";
-    assert_eq!(
-        storage.rows(timeline).await,
-        storage.rows(counted).await,
-        "the timeline equals the counted votes"
-    );
+    for (counts, votes) in [
+        (
+            "SELECT poll || ' ' || option AS counted, votes FROM tally WHERE votes <> 0 ORDER BY 1",
+            "SELECT poll || ' ' || vote AS counted, count(*) AS votes FROM votes GROUP BY 1 ORDER BY 1",
+        ),
+        (
+            "SELECT poll || ' ' || option || ' ' || bucket AS step, votes FROM timeline WHERE votes <> 0 ORDER BY 1",
+            "SELECT poll || ' ' || vote || ' ' || (cast_ms / 10000 * 10000) AS step, count(*) AS votes FROM votes
+             WHERE cast_ms > 0 GROUP BY 1 ORDER BY 1",
+        ),
+    ] {
+        assert_eq!(
+            storage.rows(counts).await,
+            storage.rows(votes).await,
+            "{counts} equals the counted votes"
+        );
+    }
 }
 
 /// A dead letter with this time in its id.
 pub fn dead(ms: u64, reason: &str) -> DeadLetter {
     DeadLetter {
         id: BallotId { ms, seq: 1 },
+        poll: Some(poll().id),
         reason: reason.into(),
+        waits_for_poll: false,
         payload: r#"{"voter":"x\u0000"}"#.into(),
         received_at: Timestamp::from_millisecond(1_763_900_000_120).unwrap(),
     }

@@ -18,6 +18,7 @@ const form = element("the_options");
 const notice = element("the_notice");
 const buttonsOf = (page) => Array.from(page.querySelectorAll("#the_options button"));
 const hiddenFieldsOf = (page) => Array.from(page.querySelectorAll("#the_options input[type=hidden]"));
+const pollOf = (page) => page.querySelector("#the_options input[name=poll]").value;
 const keysOf = (page) => buttonsOf(page).map((button) => button.value).join();
 
 const required = ["fetch", "AbortController", "URLSearchParams", "FormData", "DOMParser", "showDates"];
@@ -62,7 +63,8 @@ async function fetchPage(options) {
 // Changes the buttons and does not replace them, so that the focus stays. The texts stay, too: the browser may have
 // translated them.
 function updateFrom(page) {
-  if (keysOf(page) !== keysOf(document)) return location.reload();
+  if (pollOf(page) !== pollOf(document)) replacePoll(page);
+  else if (keysOf(page) !== keysOf(document)) return location.reload();
   const newButtons = buttonsOf(page);
   buttonsOf(document).forEach((button, index) => {
     button.disabled = newButtons[index].disabled;
@@ -73,6 +75,15 @@ function updateFrom(page) {
   element("the_phase").replaceWith(phase);
   showDates(phase);
   schedulePhaseRefresh();
+}
+
+// Replaces the question and the buttons by those of another poll.
+function replacePoll(page) {
+  document.title = page.title;
+  element("the_question").textContent = page.getElementById("the_question").textContent;
+  for (const button of buttonsOf(document)) button.remove();
+  const firstField = form.firstChild;
+  for (const button of buttonsOf(page)) form.insertBefore(document.importNode(button, true), firstField);
 }
 
 // Updates the hidden fields that a vote contains. A page for many voters does not have all of them, so other fields stay.

@@ -1,6 +1,6 @@
 //! Handlers of the JSON API.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Json,
@@ -9,19 +9,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
-use poll::{Phase, ResultsMode, ballot::Choice};
+use poll::{Phase, PollId, ResultsMode, ballot::Choice};
 use serde::Serialize;
 use utoipa::ToSchema;
 use web::{Problem, csrf::FormToken};
 
 use crate::{
-    enqueue::Receipt,
-    identity::Identity,
-    openapi::VoteErrors,
-    state::AppState,
-    vote_document::{self, VoteDocument},
-    vote_error::VoteError,
-    vote_request::VoteRequest,
+    enqueue::Receipt, identity::Identity, openapi::VoteErrors, state::AppState,
+    vote_document::VoteDocument, vote_error::VoteError, vote_request::VoteRequest,
     vote_service::RequestOrigin,
 };
 
@@ -30,6 +25,8 @@ const JSON: &str = "application/json";
 /// The poll, as `GET /api/poll` returns it.
 #[derive(Serialize, ToSchema)]
 struct PollDocument {
+    /// Id of the poll. A vote that names another poll is rejected.
+    id: PollId,
     /// Question to the voters.
     question: String,
     /// Options, in the order in which they are shown.
@@ -60,6 +57,8 @@ struct OptionDocument {
 /// Response to an accepted vote.
 #[derive(Serialize, ToSchema)]
 struct ReceiptDocument {
+    /// Id of the poll.
+    poll: PollId,
     /// Id of the ballot's entry in the queue. Of two ballots by one voter the greater id is newer; ids are compared as two numbers.
     #[schema(pattern = "^[0-9]+-[0-9]+$")]
     ballot: String,
@@ -80,6 +79,7 @@ pub async fn poll(State(state): State<Arc<AppState>>) -> Response {
         label: option.label.clone(),
     };
     let document = PollDocument {
+        id: state.poll.id.clone(),
         question: state.poll.question.clone(),
         options: state.poll.options.iter().map(option).collect(),
         phase: schedule.phase(schedule.now()),
@@ -108,18 +108,20 @@ pub async fn submit(State(state): State<Arc<AppState>>, request: VoteRequest) ->
     let identity = Identity::from_cookies(&request.headers, keys, context);
     let no_store = [(header::CACHE_CONTROL, "no-store")];
     let cookies = |identity: &Identity| identity.set_cookies(keys, context, &request.headers);
-    let key = parse(&request);
-    let key = key.as_deref().map_err(Clone::clone);
+    let document = parse(&request);
+    let vote = document.as_ref().map(VoteDocument::vote);
+    let vote = vote.map_err(Clone::clone);
     let origin = RequestOrigin {
         voter: identity.voter,
         address: request.address,
         headers: &request.headers,
         token: FormToken::None,
     };
-    match state.votes.cast(origin, key, request.traceparent()).await {
+    match state.votes.cast(origin, vote, request.traceparent()).await {
         Ok(Receipt { ballot, choice }) => {
             let cookies = cookies(&identity.with_choice(&choice));
             let document = ReceiptDocument {
+                poll: state.poll.id.clone(),
                 ballot: ballot.to_string(),
                 choice,
             };
@@ -132,10 +134,10 @@ pub async fn submit(State(state): State<Arc<AppState>>, request: VoteRequest) ->
     }
 }
 
-fn parse(request: &VoteRequest) -> Result<Cow<'_, str>, VoteError> {
+fn parse(request: &VoteRequest) -> Result<VoteDocument, VoteError> {
     let body = request.body()?;
     if !request.has_content_type(JSON) {
         return Err(VoteError::ContentType(JSON));
     }
-    vote_document::parse_choice(body)
+    VoteDocument::parse(body)
 }

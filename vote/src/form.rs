@@ -8,18 +8,20 @@ use axum::body::Bytes;
 use futures_util::stream;
 use multer::Multipart;
 use percent_encoding::percent_decode;
-use poll::ballot::Choice;
+use poll::{PollId, ballot::Choice};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{ObjectBuilder, RefOr, Schema, Type},
 };
 
-use crate::{vote_error::VoteError, vote_request::VoteRequest};
+use crate::{vote_error::VoteError, vote_request::VoteRequest, vote_service::SentVote};
 
 const URLENCODED: &str = "application/x-www-form-urlencoded";
 const MULTIPART: &str = "multipart/form-data";
 
 const VOTE: &str = "vote";
+/// Field by which the page names its poll.
+const POLL: &str = "poll";
 /// Field that our page has for browsers that send no fetch metadata.
 const TOKEN: &str = "token";
 /// Field by which a retry has the same new voter as a vote whose response was lost.
@@ -34,8 +36,11 @@ const HAS_COOKIE: &str = "has-cookie";
     reason = "it is the schema of a body that is parsed by hand"
 )]
 pub struct VoteForm {
-    /// Key of the option. Other fields have no effect.
+    /// Key of the option. Other fields than these have no effect.
     vote: Choice,
+    /// Id of the poll. Not given: the current poll.
+    #[schema(nullable = false)]
+    poll: Option<PollId>,
 }
 
 /// The same as multipart form. The name of a part is in a header, which contains no control characters.
@@ -64,6 +69,7 @@ impl ToSchema for MultipartVoteForm {
 #[derive(Debug, Default)]
 pub struct Form<'a> {
     vote: Option<Cow<'a, str>>,
+    poll: Option<Cow<'a, str>>,
     /// Token of the form, if it has one.
     pub token: Option<Cow<'a, str>>,
     /// True if the page was rendered for a browser that had been given a cookie.
@@ -71,6 +77,7 @@ pub struct Form<'a> {
     /// Random text that the script sends with a vote and with its retries.
     pub attempt: Option<Cow<'a, str>>,
     has_two_votes: bool,
+    has_two_polls: bool,
 }
 
 impl<'a> Form<'a> {
@@ -120,6 +127,7 @@ impl<'a> Form<'a> {
     ) -> Result<(), VoteError> {
         match name {
             VOTE => self.has_two_votes |= self.vote.replace(value()?).is_some(),
+            POLL => self.has_two_polls |= self.poll.replace(value()?).is_some(),
             TOKEN => self.token = Some(value()?),
             ATTEMPT => self.attempt = Some(value()?),
             HAS_COOKIE => self.has_cookie = true,
@@ -128,20 +136,25 @@ impl<'a> Form<'a> {
         Ok(())
     }
 
-    /// Returns the value of the field `vote`.
+    /// Returns the vote in the fields `vote` and `poll`.
     ///
     /// # Errors
-    /// The field is missing, or the form contains it twice.
-    pub fn vote(&self) -> Result<&str, VoteError> {
-        if self.has_two_votes {
-            return Err(VoteError::Malformed(
-                "the field \"vote\" occurs twice; send it once".into(),
-            ));
+    /// The field `vote` is missing, or the form contains one of the fields twice.
+    pub fn vote(&self) -> Result<SentVote<'_>, VoteError> {
+        for (field, occurs_twice) in [(VOTE, self.has_two_votes), (POLL, self.has_two_polls)] {
+            if occurs_twice {
+                let fault = format!("the field {field:?} occurs twice; send it once");
+                return Err(VoteError::Malformed(fault));
+            }
         }
-        self.vote.as_deref().ok_or_else(|| {
+        let key = self.vote.as_deref().ok_or_else(|| {
             VoteError::Malformed(
                 "the field \"vote\" is missing; send vote= and the key of an option".into(),
             )
+        })?;
+        Ok(SentVote {
+            poll: self.poll.as_deref(),
+            key,
         })
     }
 }
@@ -173,7 +186,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn vote(body: &[u8]) -> Result<String, VoteError> {
-        Form::urlencoded(body)?.vote().map(str::to_owned)
+        let form = Form::urlencoded(body)?;
+        form.vote().map(|vote| vote.key.to_owned())
     }
 
     #[test]
@@ -193,6 +207,16 @@ mod tests {
     }
 
     #[test]
+    fn a_form_may_name_its_poll() {
+        let poll = |body: &[u8]| {
+            let form = Form::urlencoded(body).unwrap();
+            form.vote().unwrap().poll.map(str::to_owned)
+        };
+        assert_eq!(poll(b"vote=a&poll=pets").as_deref(), Some("pets"));
+        assert_eq!(poll(b"vote=a"), None);
+    }
+
+    #[test]
     fn token_and_cookie_fields_are_parsed() {
         let form = Form::urlencoded(b"token=abc&vote=a&has-cookie=1").unwrap();
         assert_eq!(
@@ -209,6 +233,7 @@ mod tests {
             &b""[..],
             b"x=a",
             b"vote=a&vote=a",
+            b"vote=a&poll=x&poll=x",
             b"vote=%",
             b"vote=%6",
             b"vote=%zz",
@@ -225,7 +250,7 @@ mod tests {
     async fn multipart(body: &[u8]) -> Result<String, VoteError> {
         let body = Bytes::copy_from_slice(body);
         let form = Form::multipart(&body, "multipart/form-data; boundary=\"x\"").await?;
-        form.vote().map(str::to_owned)
+        form.vote().map(|vote| vote.key.to_owned())
     }
 
     fn part(name: &str, value: &str) -> String {

@@ -11,7 +11,7 @@ use crate::{
     cookie_key::CookieKeys,
     form::Form,
     identity::{CookieContext, Identity, sign_payload},
-    vote_document,
+    vote_document::VoteDocument,
 };
 
 const CONTEXT: CookieContext<'_> = CookieContext {
@@ -25,7 +25,7 @@ const BOUNDARY: &str = "multipart/form-data; boundary=b";
 #[must_use]
 pub fn urlencoded(body: &[u8]) -> Option<String> {
     let form = Form::urlencoded(body).ok()?;
-    Some(form.vote().ok()?.to_owned())
+    Some(form.vote().ok()?.key.to_owned())
 }
 
 /// Returns the vote in a multipart form, whose parts are separated by `--b`.
@@ -34,13 +34,13 @@ pub fn multipart(body: &[u8]) -> Option<String> {
     let body = Bytes::copy_from_slice(body);
     // The body is complete, so the future is ready.
     let form = Form::multipart(&body, BOUNDARY).now_or_never()?.ok()?;
-    Some(form.vote().ok()?.to_owned())
+    Some(form.vote().ok()?.key.to_owned())
 }
 
 /// Returns the vote in a JSON document.
 #[must_use]
 pub fn json(body: &[u8]) -> Option<String> {
-    Some(vote_document::parse_choice(body).ok()?.into_owned())
+    Some(VoteDocument::parse(body).ok()?.vote().key.to_owned())
 }
 
 /// Returns true if a voter is recognised by these cookies.

@@ -16,7 +16,7 @@ use crate::{
     form::{Form, MultipartVoteForm, VoteForm},
     identity::Identity,
     openapi::VoteErrorPages,
-    page_template::{Notice, PageContent, VotePage},
+    page_template::{Notice, PageContent, VotePage, VoterIdText},
     state::AppState,
     vote_error::VoteError,
     vote_request::VoteRequest,
@@ -28,10 +28,12 @@ const PAGE: HeaderValue = HeaderValue::from_static("./");
 /// Location of the page after a vote without a cookie. The browser should send the new cookie with that request.
 const PAGE_AFTER_FIRST_VOTE: HeaderValue = HeaderValue::from_static("./?voted");
 const VOTED: &str = "voted";
+/// Query of the page that shows the voter's id.
+const VOTER_ID: &str = "voter-id";
 
 /// The voting page
 ///
-/// In HTML; it works without a script and shows this voter's last choice.
+/// In HTML; it works without a script and shows this voter's last choice, and with the query `voter-id` the voter's id.
 #[utoipa::path(get, path = "/", tag = "page", operation_id = "get_voting_page",
     security((), ("voter" = [])), responses(
     (status = OK, description = "The page.", body = String, content_type = "text/html",
@@ -51,7 +53,12 @@ pub async fn show(State(state): State<Arc<AppState>>, request: Request) -> Respo
     };
     let needs_token = !csrf::has_fetch_metadata(headers);
     let needs_cookie = needs_token && !context.identity.has_cookie;
-    context.respond(StatusCode::OK, notice, needs_token, needs_cookie)
+    let shows_voter_id = request.uri().query() == Some(VOTER_ID);
+    let mut page = context.content(notice);
+    if shows_voter_id {
+        page = page.with_voter_id(context.voter_id_text());
+    }
+    context.respond(StatusCode::OK, &page, needs_token, needs_cookie)
 }
 
 /// Vote by the page's form
@@ -79,7 +86,7 @@ pub async fn submit(State(state): State<Arc<AppState>>, request: VoteRequest) ->
         fields.and_then(|form| form.token.as_deref()),
         &state.cookie_keys,
     );
-    let key = form.as_ref().map_err(Clone::clone).and_then(Form::vote);
+    let vote = form.as_ref().map_err(Clone::clone).and_then(Form::vote);
     if let Some(attempt) = fields.and_then(|form| form.attempt.as_deref()) {
         context.identity = context.identity.for_attempt(attempt, &state.cookie_keys);
     }
@@ -89,7 +96,7 @@ pub async fn submit(State(state): State<Arc<AppState>>, request: VoteRequest) ->
         headers: &request.headers,
         token,
     };
-    match state.votes.cast(origin, key, request.traceparent()).await {
+    match state.votes.cast(origin, vote, request.traceparent()).await {
         Ok(receipt) => {
             let was_given_cookie = fields.is_some_and(|form| form.has_cookie);
             context.accepted(&receipt, was_given_cookie)
@@ -152,7 +159,13 @@ impl<'a> PageContext<'a> {
         } else {
             Notice::Accepted
         };
-        self.respond(StatusCode::OK, notice, self.needs_token_after_vote(), true)
+        let content = self.content(notice);
+        self.respond(
+            StatusCode::OK,
+            &content,
+            self.needs_token_after_vote(),
+            true,
+        )
     }
 
     /// Responds to a vote that was not accepted.
@@ -161,8 +174,8 @@ impl<'a> PageContext<'a> {
         let needs_token =
             self.needs_token_after_vote() && (self.identity.has_cookie || needs_cookie);
         let (status, retry_after) = (error.status(), error.retry_after());
-        let notice = Notice::Rejected(error);
-        let mut response = self.respond(status, notice, needs_token, needs_cookie);
+        let content = self.content(Notice::Rejected(error));
+        let mut response = self.respond(status, &content, needs_token, needs_cookie);
         if let Some(seconds) = retry_after {
             response
                 .headers_mut()
@@ -171,20 +184,31 @@ impl<'a> PageContext<'a> {
         response
     }
 
+    fn content(&self, notice: Notice) -> PageContent {
+        let phase = self.state.poll.schedule.phase(self.now);
+        PageContent::new(phase, self.last_choice(), notice)
+    }
+
+    fn voter_id_text(&self) -> VoterIdText {
+        if self.identity.has_cookie {
+            VoterIdText::Id(self.identity.voter.to_string())
+        } else {
+            VoterIdText::NoCookie
+        }
+    }
+
     /// Renders the page for this voter, with a cookie if `needs_cookie`. A page with a token is rendered for this voter
     /// only; other pages are rendered once for many voters.
     fn respond(
         &self,
         status: StatusCode,
-        notice: Notice,
+        content: &PageContent,
         needs_token: bool,
         needs_cookie: bool,
     ) -> Response {
         let (state, headers) = (self.state, self.headers);
         let language = Language::negotiate(headers);
-        let phase = state.poll.schedule.phase(self.now);
-        let content = PageContent::new(phase, self.last_choice(), notice);
-        let page = |token| VotePage::new(state, language, &content, token);
+        let page = |token| VotePage::new(state, language, content, token);
         let page = if needs_token {
             let token = self.identity.form_token(&state.cookie_keys);
             html_uncompressed(&page(Some(token)), language)

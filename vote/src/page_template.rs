@@ -31,6 +31,19 @@ pub struct PageContent {
     /// Index of the option this voter last voted for.
     last_choice: Option<usize>,
     notice: Notice,
+    voter_id: VoterIdText,
+}
+
+/// The part of the page about the voter's id.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum VoterIdText {
+    /// A link to the page that shows the id.
+    #[default]
+    Link,
+    /// The id.
+    Id(String),
+    /// Says that the browser has no cookie and so no id.
+    NoCookie,
 }
 
 /// Notice at the top of the page.
@@ -59,15 +72,22 @@ impl PageContent {
             phase,
             last_choice,
             notice: notice.in_phase(phase, last_choice.is_some()),
+            voter_id: VoterIdText::default(),
         }
+    }
+
+    /// Returns the same content with another text about the voter's id.
+    pub fn with_voter_id(self, voter_id: VoterIdText) -> Self {
+        Self { voter_id, ..self }
     }
 
     /// Returns true if several voters get the same page.
     pub fn is_shared(&self) -> bool {
-        match &self.notice {
+        let is_shared_notice = match &self.notice {
             Notice::Rejected(error) => error.is_service_fault(),
             _ => true,
-        }
+        };
+        is_shared_notice && !matches!(self.voter_id, VoterIdText::Id(_))
     }
 }
 

@@ -34,7 +34,7 @@ pub fn routes(
     let api = Api {
         title: "vote",
         description: DESCRIPTION,
-        poll: &poll,
+        poll: Some(&poll),
         origins,
         metrics,
         voter_cookie: Some(&voter_cookie),

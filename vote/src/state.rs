@@ -19,8 +19,6 @@ use crate::{
 pub struct AppState {
     /// Poll that is voted on.
     pub poll: Arc<Poll>,
-    /// Id of the poll, which cookies contain.
-    pub poll_id: String,
     /// Validates votes and enqueues them.
     pub votes: VoteService,
     /// Keys that sign the voters' cookies.
@@ -42,7 +40,6 @@ impl AppState {
     pub fn new(votes: VoteService, cookie_keys: CookieKeys, links: PublicUrlSettings) -> Self {
         Self {
             poll: votes.poll.clone(),
-            poll_id: votes.poll.id(),
             votes,
             cookie_keys,
             texts: texts::load(),
@@ -57,7 +54,7 @@ impl AppState {
     pub fn cookie_context(&self, now: Timestamp) -> CookieContext<'_> {
         CookieContext {
             now,
-            poll: &self.poll_id,
+            poll: self.poll.id.as_str(),
             path: self
                 .links
                 .vote_base_path

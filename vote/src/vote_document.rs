@@ -1,39 +1,51 @@
-//! The body of `POST /api/votes`: `{"choice": "a"}`, parsed strictly.
-
-use std::borrow::Cow;
+//! The body of `POST /api/votes`: `{"choice": "a"}` or `{"choice": "a", "poll": "6998f771"}`, parsed strictly.
 
 use serde::Deserialize;
 use serde_json::{Deserializer, Value};
 use utoipa::ToSchema;
 
-use crate::vote_error::VoteError;
+use crate::{vote_error::VoteError, vote_service::SentVote};
 
-const FIELD: &str = "choice";
+const CHOICE: &str = "choice";
+const POLL: &str = "poll";
 
 /// A vote, as `POST /api/votes` accepts it.
-#[derive(Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, PartialEq, Eq, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VoteDocument {
     /// Key of the option.
     #[schema(value_type = poll::ballot::Choice)]
     choice: String,
+    /// Id of the poll. Not given, or null: the current poll. A vote for another poll than the current one is rejected.
+    #[schema(value_type = Option<poll::PollId>)]
+    poll: Option<String>,
 }
 
-/// Returns the value of the field `choice`.
-///
-/// # Errors
-/// The body is anything else than an object with this one field.
-pub fn parse_choice(body: &[u8]) -> Result<Cow<'_, str>, VoteError> {
-    // serde would accept an array as an object without its field names.
-    if body.trim_ascii_start().starts_with(b"{")
-        && let Ok(vote) = serde_json::from_slice::<VoteDocument>(body)
-    {
-        return Ok(vote.choice.into());
+impl VoteDocument {
+    /// Parses a body.
+    ///
+    /// # Errors
+    /// The body is anything else than an object with these fields.
+    pub fn parse(body: &[u8]) -> Result<Self, VoteError> {
+        // serde would accept an array as an object without its field names.
+        if body.trim_ascii_start().starts_with(b"{")
+            && let Ok(vote) = serde_json::from_slice(body)
+        {
+            return Ok(vote);
+        }
+        let fault = fault(body);
+        Err(VoteError::Malformed(format!(
+            "{fault}; send {{\"choice\": KEY}} with the key of an option"
+        )))
     }
-    let fault = fault(body);
-    Err(VoteError::Malformed(format!(
-        "{fault}; send {{\"choice\": KEY}} with the key of an option"
-    )))
+
+    /// Returns the vote.
+    pub fn vote(&self) -> SentVote<'_> {
+        SentVote {
+            poll: self.poll.as_deref(),
+            key: &self.choice,
+        }
+    }
 }
 
 /// Returns the reason why a body is not a vote. The messages of the parser would contain names of our types.
@@ -62,15 +74,24 @@ fn fault(body: &[u8]) -> String {
     let Value::Object(fields) = value else {
         return format!("its body is {}, not an object", kind(&value));
     };
-    if let Some(name) = fields.keys().find(|name| *name != FIELD) {
+    let is_unknown = |name: &&String| *name != CHOICE && *name != POLL;
+    if let Some(name) = fields.keys().find(is_unknown) {
         return format!("the field {:?} is unknown", poll::abbreviate(name));
     }
-    match fields.get(FIELD) {
-        None => format!("the field {FIELD:?} is missing"),
-        // No other case is left: a map contains the last of several values.
-        Some(Value::String(_)) => format!("the field {FIELD:?} occurs twice"),
-        Some(other) => format!("the field {FIELD:?} is {}, not a string", kind(other)),
+    match (fields.get(CHOICE), fields.get(POLL)) {
+        (None, _) => format!("the field {CHOICE:?} is missing"),
+        (Some(Value::String(_)), Some(Value::String(_) | Value::Null)) => {
+            // No other case is left: a map contains the last of several values.
+            format!("the field {CHOICE:?} or the field {POLL:?} occurs twice")
+        }
+        (Some(Value::String(_)), None) => format!("the field {CHOICE:?} occurs twice"),
+        (Some(Value::String(_)), Some(other)) => not_a_string(POLL, other),
+        (Some(other), _) => not_a_string(CHOICE, other),
     }
+}
+
+fn not_a_string(field: &str, value: &Value) -> String {
+    format!("the field {field:?} is {}, not a string", kind(value))
 }
 
 fn kind(value: &Value) -> &'static str {
@@ -90,7 +111,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn rejection(body: &[u8]) -> String {
-        let error = parse_choice(body).expect_err(&String::from_utf8_lossy(body));
+        let error = VoteDocument::parse(body).expect_err(&String::from_utf8_lossy(body));
         let error = error.to_string();
         let fault = error.strip_prefix("The request cannot be read: ").unwrap();
         let (fault, advice) = fault.split_once("; send ").unwrap();
@@ -105,8 +126,11 @@ mod tests {
             b" \n{ \"choice\" : \"a\" }\r\n",
             br#"{"\u0063hoice":"\u0061"}"#,
         ] {
-            assert_eq!(parse_choice(body).unwrap(), "a");
+            let vote = VoteDocument::parse(body).unwrap();
+            assert_eq!((vote.vote().key, vote.vote().poll), ("a", None));
         }
+        let vote = VoteDocument::parse(br#"{"poll":"pets","choice":"a"}"#).unwrap();
+        assert_eq!((vote.vote().key, vote.vote().poll), ("a", Some("pets")));
     }
 
     #[test]
@@ -184,6 +208,14 @@ mod tests {
                 b"{\"choice\":\"a\",\"choice\":\"b\"}",
                 "the field \"choice\" occurs twice",
             ),
+            (
+                b"{\"choice\":\"a\",\"poll\":\"x\",\"poll\":\"y\"}",
+                "the field \"choice\" or the field \"poll\" occurs twice",
+            ),
+            (
+                b"{\"choice\":\"a\",\"poll\":1}",
+                "the field \"poll\" is a number, not a string",
+            ),
         ] {
             assert_eq!(rejection(body), fault, "{}", String::from_utf8_lossy(body));
         }
@@ -199,13 +231,13 @@ mod tests {
     proptest! {
         #[test]
         fn values_survive_the_encoding(value: String) {
-            let body = serde_json::json!({ FIELD: value }).to_string();
-            prop_assert_eq!(parse_choice(body.as_bytes()).unwrap(), value);
+            let body = serde_json::json!({ CHOICE: value }).to_string();
+            prop_assert_eq!(VoteDocument::parse(body.as_bytes()).unwrap().choice, value);
         }
 
         #[test]
         fn parsing_never_panics(body: Vec<u8>) {
-            let _ = parse_choice(&body);
+            let _ = VoteDocument::parse(&body);
         }
     }
 }

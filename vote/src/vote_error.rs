@@ -21,6 +21,9 @@ pub enum VoteError {
     /// The key is not an option of this poll.
     #[error("The poll has no choice {:?}; the choices are: {}.", .0.key, .0.allowed)]
     UnknownChoice(#[from] UnknownChoice),
+    /// The vote was sent from a page of another poll, or for another poll. The poll that is open now has this question.
+    #[error("The vote is for another poll and was not counted. The question now is {0:?}.")]
+    OtherPoll(String),
     /// The poll opens at this time.
     #[error("Voting begins at {0}.")]
     NotOpenYet(Timestamp),
@@ -66,6 +69,7 @@ impl VoteError {
         ProblemKind::RequestTooLarge,
         ProblemKind::RequestTooSlow,
         ProblemKind::UnknownChoice,
+        ProblemKind::OtherPoll,
         ProblemKind::PollNotOpenYet,
         ProblemKind::PollClosed,
         ProblemKind::CrossSiteRequest,
@@ -87,6 +91,7 @@ impl VoteError {
             Self::ContentType(_) => ProblemKind::UnsupportedContentType,
             Self::TooLarge(_) => ProblemKind::RequestTooLarge,
             Self::UnknownChoice(_) => ProblemKind::UnknownChoice,
+            Self::OtherPoll(_) => ProblemKind::OtherPoll,
             Self::NotOpenYet(_) => ProblemKind::PollNotOpenYet,
             Self::Closed(_) => ProblemKind::PollClosed,
             Self::TooSlow => ProblemKind::RequestTooSlow,

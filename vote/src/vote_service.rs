@@ -59,18 +59,27 @@ pub struct RequestOrigin<'a> {
     pub token: FormToken,
 }
 
+/// A vote as it was sent, not validated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentVote<'a> {
+    /// Id of the poll that the sender saw; `None`: the current poll.
+    pub poll: Option<&'a str>,
+    /// Key of the option.
+    pub key: &'a str,
+}
+
 impl VoteService {
-    /// Casts a vote for the option with this key. After it returns a receipt, the ballot is stored durably in the queue.
+    /// Casts a vote. After it returns a receipt, the ballot is stored durably in the queue.
     ///
     /// # Errors
     /// The vote is not accepted. Check [`VoteError::is_ambiguous`]: after a failure of the queue it may be stored nevertheless.
     pub async fn cast(
         &self,
         origin: RequestOrigin<'_>,
-        key: Result<&str, VoteError>,
+        vote: Result<SentVote<'_>, VoteError>,
         traceparent: Option<Traceparent>,
     ) -> Result<Receipt, VoteError> {
-        let choice = self.choice(origin, key);
+        let choice = self.choice(origin, vote);
         let outcome = match &choice {
             Ok(choice) => self.enqueue(origin, choice.clone(), traceparent).await,
             Err(error) => Err(error.clone()),
@@ -83,10 +92,14 @@ impl VoteService {
     fn choice(
         &self,
         origin: RequestOrigin<'_>,
-        key: Result<&str, VoteError>,
+        vote: Result<SentVote<'_>, VoteError>,
     ) -> Result<Choice, VoteError> {
         self.csrf.check(origin.headers, origin.token)?;
-        Ok(self.poll.choice(key?)?)
+        let vote = vote?;
+        if vote.poll.is_some_and(|poll| poll != self.poll.id.as_str()) {
+            return Err(VoteError::OtherPoll(self.poll.question.clone()));
+        }
+        Ok(self.poll.choice(vote.key)?)
     }
 
     async fn enqueue(
@@ -96,11 +109,13 @@ impl VoteService {
         traceparent: Option<Traceparent>,
     ) -> Result<Receipt, VoteError> {
         self.check_open(self.poll.schedule.now())?;
-        let shard = &self.shards[origin.voter.shard(self.shards.len())];
+        let voter = origin.voter.in_poll(&self.poll.id);
+        let shard = &self.shards[voter.shard(self.shards.len())];
         let permit = self.acquire_permit(shard)?;
         self.rates.check(origin.address, origin.voter)?;
         let ballot = Ballot {
-            voter: origin.voter,
+            poll: self.poll.id.clone(),
+            voter,
             choice,
             traceparent,
         };

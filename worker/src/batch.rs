@@ -1,10 +1,10 @@
 //! A batch of stream entries, parsed into ballots and dead letters, and stored.
 
 use poll::{
-    Poll,
+    KnownPolls,
     ballot::{BallotId, CastBallot, VoterId},
 };
-use queue::StreamEntry;
+use queue::{InvalidBallot, StreamEntry};
 use store::{Applied, DeadLetter, ErrorClass, Store, StoreError};
 
 /// Ballots and dead letters of a list of stream entries.
@@ -30,16 +30,20 @@ impl Stored {
 }
 
 impl<'a> Batch<'a> {
-    /// Parses the entries. An entry that is no ballot of this poll becomes a dead letter.
-    pub fn parse(entries: &'a [StreamEntry], poll: &Poll) -> Self {
+    /// Parses the entries. An entry that is no ballot of a known poll becomes a dead letter.
+    pub fn parse(entries: &'a [StreamEntry], polls: &KnownPolls) -> Self {
         let mut batch = Self {
             ballots: Vec::with_capacity(entries.len()),
             dead_letters: Vec::new(),
         };
         for entry in entries {
-            match entry.parse(poll) {
+            match entry.parse(polls) {
                 Ok(ballot) => batch.ballots.push((ballot, entry)),
-                Err(reason) => batch.dead_letters.push(dead_letter(entry, &reason)),
+                Err(reason) => {
+                    let waits_for_poll = matches!(reason, InvalidBallot::UnknownPoll(_));
+                    let letter = dead_letter(entry, &reason, waits_for_poll);
+                    batch.dead_letters.push(letter);
+                }
             }
         }
         batch
@@ -75,7 +79,7 @@ impl<'a> Batch<'a> {
                     match store.upsert_ballots(&ballots, &[]).await {
                         Ok(applied) => stored.add(applied),
                         Err(again) if again.class == ErrorClass::Permanent => {
-                            dead_letters.push(dead_letter(entry, &error));
+                            dead_letters.push(dead_letter(entry, &error, false));
                             parts.push(&[]);
                         }
                         Err(again) => return Err(again),
@@ -111,9 +115,16 @@ async fn ensure_similar_ballot_is_accepted(
     }
 }
 
-fn dead_letter(entry: &StreamEntry, reason: &impl ToString) -> DeadLetter {
+fn dead_letter(entry: &StreamEntry, reason: &impl ToString, waits_for_poll: bool) -> DeadLetter {
     let _trace = entry.enter_trace();
-    let letter = DeadLetter::new(entry.id, entry.payload(), reason);
-    tracing::warn!(ballot.id = %letter.id, reason = letter.reason, "the ballot can never be stored and becomes a dead letter");
+    let letter = DeadLetter {
+        id: entry.id,
+        poll: entry.poll(),
+        reason: reason.to_string(),
+        waits_for_poll,
+        payload: entry.payload(),
+        received_at: DeadLetter::now(),
+    };
+    tracing::warn!(ballot.id = %letter.id, reason = letter.reason, "the ballot cannot be stored and becomes a dead letter");
     letter
 }

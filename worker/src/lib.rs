@@ -9,6 +9,7 @@ mod batch;
 mod comparison;
 mod heartbeat;
 mod metrics;
+mod polls;
 mod processing;
 pub mod processor;
 mod progress;
@@ -86,6 +87,7 @@ pub async fn run(
     background.spawn_backlog(&mut tasks, &config, &queue);
     background.spawn_comparison(&mut tasks);
     background.spawn_progress(&mut tasks, &config);
+    background.spawn_polls(&mut tasks, &config);
     tasks.spawn(
         "server",
         web::serve(
@@ -95,7 +97,7 @@ pub async fn run(
             lifecycle.clone(),
         ),
     );
-    background.spawn_processors(&mut tasks, processors);
+    background.spawn_processors(&mut tasks, processors, &config.poll.id);
     let outcome = lifecycle.run(tasks).await;
     store.checkpoint().await;
     outcome

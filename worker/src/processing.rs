@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use poll::PollId;
 use queue::Queue;
 use retry::Backoff;
 use store::{ErrorClass, Store};
@@ -49,6 +50,7 @@ pub fn processors(
 pub async fn process_ballots(
     mut processor: BallotProcessor,
     store: &Store,
+    settings_poll: &PollId,
     heartbeat: &Heartbeat,
     shutting_down: &CancellationToken,
 ) -> anyhow::Result<()> {
@@ -57,7 +59,7 @@ pub async fn process_ballots(
         if !store.is_migrated() {
             heartbeat.pause();
         }
-        let migrated = Box::pin(store.ensure_migrated());
+        let migrated = Box::pin(store.ensure_migrated(settings_poll));
         let iteration = match shutting_down.run_until_cancelled(migrated).await {
             Some(Ok(())) => {
                 heartbeat.beat();

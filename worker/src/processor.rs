@@ -5,11 +5,11 @@ mod maintenance;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use poll::{Poll, ballot::BallotId};
+use poll::{KnownPolls, Poll, ballot::BallotId};
 use queue::{Consumer, QueueError, StreamEntry};
 use store::{Store, StoreError};
 
-use crate::{backlog::age_of, batch::Batch, metrics::WorkerMetrics};
+use crate::{backlog::age_of, batch::Batch, metrics::WorkerMetrics, polls};
 use maintenance::MaintenanceSchedule;
 
 /// Batch size and intervals of a ballot processor.
@@ -63,6 +63,9 @@ pub struct BallotProcessor {
     consumer: Consumer,
     store: Store,
     poll: Poll,
+    has_recorded_poll: bool,
+    /// The polls that were known when an entry of an unknown poll was last read.
+    known_polls: KnownPolls,
     config: ProcessorConfig,
     metrics: WorkerMetrics,
     in_flight: InFlightBatch,
@@ -91,7 +94,9 @@ impl BallotProcessor {
         Self {
             consumer,
             store,
+            known_polls: KnownPolls::new(&poll),
             poll,
+            has_recorded_poll: false,
             config,
             metrics,
             in_flight: InFlightBatch::None,
@@ -133,6 +138,14 @@ impl BallotProcessor {
                 Ok(Step::Read)
             }
             InFlightBatch::Read(entries) => {
+                // Votes in a poll that is not recorded would not be found after a restart with another poll.
+                if !self.has_recorded_poll {
+                    self.store.record_poll(&self.poll).await?;
+                    self.has_recorded_poll = true;
+                }
+                if self.has_unknown_poll(entries) {
+                    self.known_polls = polls::load(&self.store, &self.poll).await?;
+                }
                 self.store_all(entries).await?;
                 self.in_flight = InFlightBatch::Stored(self.in_flight());
                 Ok(Step::Stored)
@@ -213,9 +226,14 @@ impl BallotProcessor {
         Ok(claimed.entries)
     }
 
+    fn has_unknown_poll(&self, entries: &[StreamEntry]) -> bool {
+        let mut polls = entries.iter().filter_map(StreamEntry::poll);
+        polls.any(|poll| self.known_polls.options(&poll).is_none())
+    }
+
     async fn store_all(&self, entries: &[StreamEntry]) -> Result<(), StoreError> {
         let span = self.consumer.begin_batch(entries);
-        let batch = Batch::parse(entries, &self.poll);
+        let batch = Batch::parse(entries, &self.known_polls);
         let result = span.instrument(batch.store(&self.store)).await;
         let processed = |outcome| {
             self.metrics

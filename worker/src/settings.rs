@@ -59,7 +59,7 @@ pub struct ProcessorSettings {
 /// The validated settings of the worker.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The poll. Ballots that do not match it become dead letters.
+    /// The poll of the settings, beside those that are recorded in the store.
     pub poll: Poll,
     /// The queue that ballots are read from.
     pub queue: QueueConfig,

@@ -1,5 +1,6 @@
 //! The background tasks of the worker.
 
+use poll::PollId;
 use queue::{Queue, ShardedQueue};
 use service::{lifecycle::Tasks, probe::Dependency};
 use store::Store;
@@ -7,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Config, Dependencies, WorkerMetrics, backlog::BacklogGauge, comparison, heartbeat::Heartbeat,
-    processing::process_ballots, processor::BallotProcessor, progress,
+    polls, processing::process_ballots, processor::BallotProcessor, progress,
 };
 
 /// Spawns the background tasks; holds the state that they share.
@@ -82,16 +83,28 @@ impl BackgroundTasks {
         });
     }
 
+    /// Records the poll of the settings, and counts dead letters that waited for a poll.
+    pub fn spawn_polls(&self, tasks: &mut Tasks, config: &Config) {
+        let (store, poll) = (self.store.clone(), config.poll.clone());
+        let shutting_down = self.shutting_down.clone();
+        tasks.spawn("polls", async move {
+            polls::maintain(&store, &poll, &shutting_down).await;
+            Ok(())
+        });
+    }
+
     /// Runs the ballot processors.
     pub fn spawn_processors(
         &self,
         tasks: &mut Tasks,
         processors: Vec<(BallotProcessor, Heartbeat)>,
+        poll: &PollId,
     ) {
         for (processor, heartbeat) in processors {
             let (store, shutting_down) = (self.store.clone(), self.shutting_down.clone());
+            let poll = poll.clone();
             tasks.spawn("processor", async move {
-                process_ballots(processor, &store, &heartbeat, &shutting_down).await
+                process_ballots(processor, &store, &poll, &heartbeat, &shutting_down).await
             });
         }
     }

@@ -180,12 +180,14 @@ compose() {{
         self.assertEqual((self.folder / "systemctl.log").read_text(), "stop voting-app-watch\n")
         self.assertEqual(self.old.tally(), {"a": "31", "b": "20"})
 
+        self.old.sql("INSERT INTO polls (id, question, options, results) VALUES ('earlier', 'Tea?', 'a=Yes,b=No', 'live')")
         # The old queue's clock was ahead of the new one's by half a minute.
         self.old.sql("UPDATE votes SET cast_ms = cast_ms + 30000")
         self.assert_done(block("Copy", 3))
         out = self.assert_done(block("Compare", 0))
         self.assertEqual(out.split()[-1], "52")
         self.assertEqual(self.new.tally(), {"a": "31", "b": "20"})
+        self.assertEqual(self.new.sql("SELECT question FROM polls ORDER BY id"), self.old.sql("SELECT question FROM polls ORDER BY id"))
 
         # New workers, as in the runbook; they raise the queue's last id to the time of the newest vote.
         newest = int(self.new.sql("SELECT max(cast_ms) FROM votes"))

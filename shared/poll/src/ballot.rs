@@ -3,6 +3,9 @@
 use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::PollId;
 
 /// The id of a ballot in the queue: a stream id `ms-seq`.
 ///
@@ -61,6 +64,20 @@ impl VoterId {
     #[must_use]
     pub fn random() -> Self {
         Self(rand::random())
+    }
+
+    /// Returns the id under which this voter votes in a poll: the first 128 bits of SHA-256 over the 16 bytes of the voter's id and the poll's
+    /// id. It is the same on every replica. The queue and the store have only such ids, so they do not show which votes in two
+    /// polls are by one voter.
+    #[must_use]
+    pub fn in_poll(self, poll: &PollId) -> Self {
+        let hash = Sha256::new()
+            .chain_update(self.to_bytes())
+            .chain_update(poll.as_str())
+            .finalize();
+        let mut id = [0; VOTER_DIGITS / 2];
+        id.copy_from_slice(&hash[..VOTER_DIGITS / 2]);
+        Self::from_bytes(id)
     }
 
     /// Returns the 16 bytes of the id.
@@ -167,7 +184,9 @@ impl Traceparent {
 /// One voter's choice, before the queue has assigned an id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ballot {
-    /// The voter.
+    /// The poll that was voted in.
+    pub poll: PollId,
+    /// The voter's id in this poll, see [`VoterId::in_poll`].
     pub voter: VoterId,
     /// The choice.
     pub choice: Choice,
@@ -226,6 +245,15 @@ mod tests {
                 .collect::<Vec<_>>(),
             [0, 1, 0, 3, 0, 3, 3, 7]
         );
+    }
+
+    #[test]
+    fn a_voter_has_another_id_in_each_poll() {
+        let voter: VoterId = "00112233445566778899aabbccddeeff".parse().unwrap();
+        let in_poll = |poll: &str| voter.in_poll(&poll.parse().unwrap()).to_string();
+        // printf '00112233445566778899aabbccddeeff70657473' | xxd -r -p | sha256sum
+        assert_eq!(in_poll("pets"), "80bfa156abec6872c530463747c7280a");
+        assert_ne!(in_poll("pets"), in_poll("pets-2"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::{collections::HashSet, fmt, mem, str::FromStr, sync::Arc};
 
-use crate::ballot::Choice;
+use crate::{UnknownChoice, abbreviate, ballot::Choice};
 
 const MIN_OPTIONS: usize = 2;
 const MAX_OPTIONS: usize = 20;
@@ -37,6 +37,20 @@ impl Options {
             .map(|option| option.key.as_str())
             .collect::<Vec<_>>()
             .join(", ")
+    }
+
+    /// Returns the choice with this key.
+    ///
+    /// # Errors
+    /// There is no such option; the error lists the options.
+    pub fn choice(&self, key: &str) -> Result<Choice, UnknownChoice> {
+        self.iter()
+            .find(|option| option.key.as_str() == key)
+            .map(|option| option.key.clone())
+            .ok_or_else(|| UnknownChoice {
+                key: abbreviate(key),
+                allowed: self.keys(),
+            })
     }
 
     /// Sets the label of the option with this key. Returns false if there is no such option.

@@ -51,6 +51,24 @@ pub enum ResultsMode {
     AfterClose,
 }
 
+impl ResultsMode {
+    /// Returns the name in settings and in the API.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::AfterClose => "after-close",
+        }
+    }
+
+    /// Returns the mode with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let mut modes = [Self::Live, Self::AfterClose].into_iter();
+        modes.find(|mode| mode.name() == name)
+    }
+}
+
 impl Schedule {
     /// Creates a schedule with the system clock.
     ///

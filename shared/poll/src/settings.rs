@@ -4,12 +4,19 @@ use std::str::FromStr;
 
 use clap::Args;
 
-use crate::{InvalidOptions, InvalidSchedule, Moment, Options, Poll, ResultsMode, Schedule};
+use crate::{
+    InvalidOptions, InvalidSchedule, Moment, Options, Poll, PollId, ResultsMode, Schedule,
+};
 
 /// The settings of the poll. All services need the same values.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Poll")]
 pub struct PollSettings {
+    /// Id of the poll, 1 to 32 characters of a-z, 0-9 and hyphen. Votes are counted by it: with another id the poll is another one, without
+    /// votes. If not set, it is computed from the question and the keys of the options
+    #[arg(long, env = "POLL_ID", value_parser = PollId::from_str)]
+    pub poll_id: Option<PollId>,
+
     /// Question of the poll; if not set, the labels of two options, such as Cats or Dogs?
     #[arg(long, env = "POLL_QUESTION", value_parser = parse_question)]
     pub poll_question: Option<String>,
@@ -65,7 +72,9 @@ impl PollSettings {
             .clone()
             .unwrap_or_else(|| default_question(&options));
         let schedule = self.schedule()?;
+        let computed = || PollId::compute(&question, &options);
         Ok(Poll {
+            id: self.poll_id.clone().unwrap_or_else(computed),
             question,
             options,
             schedule,
@@ -172,6 +181,20 @@ mod tests {
         assert_eq!(
             (poll.question.as_str(), poll.options.to_string().as_str()),
             ("Cats or Dogs?", "a=Cats,b=Dogs")
+        );
+    }
+
+    #[test]
+    fn an_id_keeps_the_poll_while_its_wording_changes() {
+        let id = |flags: &[&str]| poll(flags).unwrap().id;
+        assert_eq!(id(&[]).as_str(), "6998f771");
+        assert_ne!(id(&["--poll-question", "Which?"]), id(&[]));
+        let given = id(&["--poll-id", "pets", "--poll-question", "Which?"]);
+        assert_eq!(given.as_str(), "pets");
+        assert!(
+            poll(&["--poll-id", "Pets"])
+                .unwrap_err()
+                .contains("1 to 32 characters of a-z, 0-9 and hyphen")
         );
     }
 

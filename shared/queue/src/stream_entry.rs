@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use super::payload::{self, UnreadablePayload};
 use poll::{
-    Poll, UnknownChoice,
+    InvalidPollId, KnownPolls, PollId, UnknownChoice,
     ballot::{Ballot, BallotId, CastBallot, InvalidVoterId, Traceparent, VoterId},
 };
 
 /// Names of an entry's fields.
+pub(super) const POLL: &str = "poll";
 pub(super) const VOTER: &str = "voter";
 pub(super) const CHOICE: &str = "choice";
 pub(super) const TRACEPARENT: &str = "traceparent";
@@ -16,6 +17,7 @@ pub(super) const TRACEPARENT: &str = "traceparent";
 /// Returns the fields of a ballot's entry.
 pub(super) fn fields_of(ballot: &Ballot) -> impl Iterator<Item = (&'static str, Cow<'_, str>)> {
     let required = [
+        (POLL, ballot.poll.as_str().into()),
         (VOTER, ballot.voter.to_string().into()),
         (CHOICE, ballot.choice.as_str().into()),
     ];
@@ -38,26 +40,40 @@ impl StreamEntry {
         Self { id, fields }
     }
 
-    /// Parses the ballot in this entry.
+    /// Parses the ballot in this entry. An entry without a poll's id is a ballot for the poll of the settings.
     ///
     /// # Errors
-    /// The entry is no valid ballot of this poll. This is permanent.
-    pub fn parse(&self, poll: &Poll) -> Result<CastBallot, InvalidBallot> {
+    /// The entry is no valid ballot of a known poll. This is permanent, except for [`InvalidBallot::UnknownPoll`].
+    pub fn parse(&self, polls: &KnownPolls) -> Result<CastBallot, InvalidBallot> {
         // The store has both numbers as signed 64-bit integers.
         if i64::try_from(self.id.ms).is_err() || i64::try_from(self.id.seq).is_err() {
             return Err(InvalidBallot::IdTooGreat);
         }
         let voter: VoterId = self.required(VOTER)?.parse()?;
-        let choice = poll.choice(self.required(CHOICE)?)?;
+        let poll = match self.text(POLL)? {
+            Some(id) => id.parse()?,
+            None => polls.settings_poll().clone(),
+        };
+        let choice = self.required(CHOICE)?;
+        let options = polls.options(&poll);
+        let options = options.ok_or_else(|| InvalidBallot::UnknownPoll(poll.clone()))?;
+        let choice = options.choice(choice)?;
         let traceparent = self.traceparent();
         Ok(CastBallot {
             id: self.id,
             ballot: Ballot {
+                poll,
                 voter,
                 choice,
                 traceparent,
             },
         })
+    }
+
+    /// Returns the id of the entry's poll; `None` if the entry has none, or an invalid one.
+    #[must_use]
+    pub fn poll(&self) -> Option<PollId> {
+        self.text(POLL).ok().flatten()?.parse().ok()
     }
 
     /// Returns the fields as JSON, for dead letters and for [`Self::from_payload`].
@@ -98,7 +114,7 @@ impl StreamEntry {
     }
 }
 
-/// Reason why an entry can never be stored.
+/// Reason why an entry cannot be stored.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum InvalidBallot {
     /// A field is missing.
@@ -113,6 +129,14 @@ pub enum InvalidBallot {
     /// The voter's id is invalid.
     #[error(transparent)]
     Voter(#[from] InvalidVoterId),
+    /// The poll's id is invalid.
+    #[error(transparent)]
+    PollId(#[from] InvalidPollId),
+    /// The poll is unknown. It may become known later.
+    #[error(
+        "the poll {0} is unknown; the ballot is counted when a worker with this poll has started"
+    )]
+    UnknownPoll(PollId),
     /// The choice is no option of this poll.
     #[error(transparent)]
     Choice(#[from] UnknownChoice),
@@ -121,17 +145,22 @@ pub enum InvalidBallot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use poll::Schedule;
+    use poll::{Poll, Schedule};
     use proptest::prelude::*;
 
     const VOTER_A: &str = "00112233445566778899aabbccddeeff";
 
     fn poll() -> Poll {
         Poll {
+            id: "pets".parse().unwrap(),
             question: "?".into(),
             options: "a=Cats,b=Dogs".parse().unwrap(),
             schedule: Schedule::always(),
         }
+    }
+
+    fn polls() -> KnownPolls {
+        KnownPolls::new(&poll())
     }
 
     type Fields<'a> = &'a [(&'a str, &'a [u8])];
@@ -147,6 +176,7 @@ mod tests {
     #[test]
     fn a_written_ballot_is_read_back() {
         let ballot = Ballot {
+            poll: poll().id,
             voter: VoterId::random(),
             choice: poll().choice("b").unwrap(),
             traceparent: Traceparent::parse(
@@ -158,7 +188,7 @@ mod tests {
             .collect();
         let id = BallotId { ms: 5, seq: 7 };
         assert_eq!(
-            StreamEntry::new(id, fields).parse(&poll()),
+            StreamEntry::new(id, fields).parse(&polls()),
             Ok(CastBallot { id, ballot })
         );
     }
@@ -166,7 +196,7 @@ mod tests {
     #[test]
     fn an_invalid_entry_is_rejected_with_the_reason() {
         let voter = (VOTER, VOTER_A.as_bytes());
-        let cases: [(Fields<'_>, &str); 7] = [
+        let cases: [(Fields<'_>, &str); 9] = [
             (&[], "no field \"voter\""),
             (&[voter], "no field \"choice\""),
             (&[voter, (CHOICE, b"c")], "choices are: a, b"),
@@ -177,14 +207,45 @@ mod tests {
                 &[(VOTER, &[b'a'; 300]), (CHOICE, b"a")],
                 "32 lowercase hexadecimal",
             ),
+            (
+                &[voter, (CHOICE, b"a"), (POLL, b"Pets")],
+                "a poll id has 1 to 32",
+            ),
+            (
+                &[voter, (CHOICE, b"a"), (POLL, b"tea")],
+                "the poll tea is unknown",
+            ),
         ];
         for (fields, reason) in cases {
-            let message = entry(fields).parse(&poll()).unwrap_err().to_string();
+            let message = entry(fields).parse(&polls()).unwrap_err().to_string();
             assert!(message.contains(reason), "{message}");
         }
         let mut far = entry(&[voter, (CHOICE, b"a")]);
         far.id.ms = u64::MAX;
-        assert_eq!(far.parse(&poll()), Err(InvalidBallot::IdTooGreat));
+        assert_eq!(far.parse(&polls()), Err(InvalidBallot::IdTooGreat));
+    }
+
+    #[test]
+    fn a_ballot_is_one_of_its_own_poll() {
+        let in_poll = |poll: &str, choice: &str| {
+            let fields = [
+                (VOTER, VOTER_A.as_bytes()),
+                (POLL, poll.as_bytes()),
+                (CHOICE, choice.as_bytes()),
+            ];
+            entry(&fields)
+        };
+        let tea: PollId = "tea".parse().unwrap();
+        let mut polls = polls();
+        polls.add(tea.clone(), "x=Tea,y=Coffee".parse().unwrap());
+        let ballot = in_poll("tea", "y").parse(&polls).unwrap().ballot;
+        assert_eq!((ballot.poll, ballot.choice.as_str()), (tea, "y"));
+        for (poll, choice) in [("pets", "y"), ("tea", "a")] {
+            let error = in_poll(poll, choice).parse(&polls).unwrap_err();
+            assert!(matches!(error, InvalidBallot::Choice(_)), "{error}");
+        }
+        let without = entry(&[(VOTER, VOTER_A.as_bytes()), (CHOICE, b"a")]);
+        assert_eq!(without.parse(&polls).unwrap().ballot.poll, poll().id);
     }
 
     #[test]
@@ -194,14 +255,14 @@ mod tests {
             (CHOICE, b"a"),
             (TRACEPARENT, b"nonsense"),
         ]);
-        assert_eq!(entry.parse(&poll()).unwrap().ballot.traceparent, None);
+        assert_eq!(entry.parse(&polls()).unwrap().ballot.traceparent, None);
     }
 
     proptest! {
         #[test]
         fn parsing_never_panics(ms: u64, seq: u64, fields: Vec<(Vec<u8>, Vec<u8>)>) {
             let entry = StreamEntry::new(BallotId { ms, seq }, fields);
-            let _ = (entry.parse(&poll()), entry.payload());
+            let _ = (entry.parse(&polls()), entry.payload());
         }
 
         #[test]
@@ -222,7 +283,7 @@ mod tests {
             let fields = fields.into_iter().map(|(name, value)| (name.as_bytes().to_vec(), value));
             let entry = StreamEntry::new(BallotId { ms: 1, seq: 0 }, fields.collect());
             let replayed = StreamEntry::from_payload(entry.id, &entry.payload()).unwrap();
-            prop_assert_eq!(replayed.parse(&poll()), entry.parse(&poll()));
+            prop_assert_eq!(replayed.parse(&polls()), entry.parse(&polls()));
         }
     }
 }

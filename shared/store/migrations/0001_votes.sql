@@ -1,5 +1,5 @@
--- Votes, one row per voter. A table of the original voting app is used as it is: its rows keep their votes and get the oldest
--- position, so any new ballot by the same voter replaces them.
+-- Votes, one row per voter and poll: id is a hash of both. A table of the original voting app is used as it is: its rows keep
+-- their votes, belong to the poll of the settings (voting_app.poll, which is set for this transaction), and get the oldest position.
 CREATE TABLE IF NOT EXISTS votes (
     id   varchar(255) PRIMARY KEY,
     vote varchar(255) NOT NULL
@@ -36,7 +36,14 @@ $$;
 ALTER TABLE votes
     ADD COLUMN IF NOT EXISTS cast_ms  bigint NOT NULL DEFAULT 0,
     ADD COLUMN IF NOT EXISTS cast_seq bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS poll     varchar(32) NOT NULL DEFAULT current_setting('voting_app.poll'),
     ALTER COLUMN vote SET NOT NULL;
+-- A dump of the original app can also be loaded later, so the same poll stays the default. All other votes name their poll.
+DO $$
+BEGIN
+    EXECUTE format('ALTER TABLE votes ALTER COLUMN poll SET DEFAULT %L', current_setting('voting_app.poll'));
+END
+$$;
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'votes'::regclass AND contype = 'p') THEN

@@ -1,25 +1,28 @@
 -- Running counts: reading the result costs the same with ten votes and with ten million.
 
--- Votes per option, and the time of the newest ballot for it (milliseconds since the Unix epoch).
+-- Votes per poll and option, and the time of the newest ballot for it (milliseconds since the Unix epoch).
 CREATE TABLE tally (
-    option       varchar(255) PRIMARY KEY,
+    poll         varchar(32) NOT NULL,
+    option       varchar(255) NOT NULL,
     votes        bigint NOT NULL,
-    last_cast_ms bigint NOT NULL DEFAULT 0
+    last_cast_ms bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (poll, option)
 );
 
 -- Votes by the time when they were cast, in steps of ten seconds; bucket is the start of a step in milliseconds.
 -- Votes of the original app have no time and are in the tally only.
 CREATE TABLE timeline (
+    poll   varchar(32) NOT NULL,
     bucket bigint NOT NULL,
     option varchar(255) NOT NULL,
     votes  bigint NOT NULL,
-    PRIMARY KEY (bucket, option)
+    PRIMARY KEY (poll, bucket, option)
 );
 
-INSERT INTO tally (option, votes, last_cast_ms)
-    SELECT vote, count(*), max(cast_ms) FROM votes GROUP BY vote;
-INSERT INTO timeline (bucket, option, votes)
-    SELECT cast_ms / 10000 * 10000, vote, count(*) FROM votes WHERE cast_ms > 0 GROUP BY 1, 2;
+INSERT INTO tally (poll, option, votes, last_cast_ms)
+    SELECT poll, vote, count(*), max(cast_ms) FROM votes GROUP BY poll, vote;
+INSERT INTO timeline (poll, bucket, option, votes)
+    SELECT poll, cast_ms / 10000 * 10000, vote, count(*) FROM votes WHERE cast_ms > 0 GROUP BY 1, 2, 3;
 
 -- Every function has the search path of its creation: a dump is restored with an empty search path.
 
@@ -50,13 +53,13 @@ CREATE FUNCTION count_inserted_votes() RETURNS trigger LANGUAGE plpgsql SET sear
 BEGIN
     IF NOT EXISTS (SELECT FROM new_votes) THEN RETURN NULL; END IF;
     PERFORM FROM tally_lock FOR UPDATE;
-    INSERT INTO tally AS t (option, votes, last_cast_ms)
-        SELECT vote, count(*), max(cast_ms) FROM new_votes GROUP BY vote
-        ON CONFLICT (option) DO UPDATE
+    INSERT INTO tally AS t (poll, option, votes, last_cast_ms)
+        SELECT poll, vote, count(*), max(cast_ms) FROM new_votes GROUP BY poll, vote
+        ON CONFLICT (poll, option) DO UPDATE
             SET votes = t.votes + excluded.votes, last_cast_ms = greatest(t.last_cast_ms, excluded.last_cast_ms);
-    INSERT INTO timeline AS t (bucket, option, votes)
-        SELECT cast_ms / 10000 * 10000, vote, count(*) FROM new_votes WHERE cast_ms > 0 GROUP BY 1, 2
-        ON CONFLICT (bucket, option) DO UPDATE SET votes = t.votes + excluded.votes;
+    INSERT INTO timeline AS t (poll, bucket, option, votes)
+        SELECT poll, cast_ms / 10000 * 10000, vote, count(*) FROM new_votes WHERE cast_ms > 0 GROUP BY 1, 2, 3
+        ON CONFLICT (poll, bucket, option) DO UPDATE SET votes = t.votes + excluded.votes;
     NOTIFY tally_changed;
     RETURN NULL;
 END
@@ -66,19 +69,23 @@ CREATE FUNCTION count_updated_votes() RETURNS trigger LANGUAGE plpgsql SET searc
 BEGIN
     IF NOT EXISTS (SELECT FROM new_votes) THEN RETURN NULL; END IF;
     PERFORM FROM tally_lock FOR UPDATE;
-    INSERT INTO tally AS t (option, votes, last_cast_ms)
-        SELECT vote, sum(change), max(cast_ms)
-        FROM (SELECT vote, 1 AS change, cast_ms FROM new_votes UNION ALL SELECT vote, -1, 0 FROM old_votes) AS changes
-        GROUP BY vote
-        ON CONFLICT (option) DO UPDATE
+    INSERT INTO tally AS t (poll, option, votes, last_cast_ms)
+        SELECT poll, vote, sum(change), max(cast_ms)
+        FROM (
+            SELECT poll, vote, 1 AS change, cast_ms FROM new_votes UNION ALL SELECT poll, vote, -1, 0 FROM old_votes
+        ) AS changes
+        GROUP BY poll, vote
+        ON CONFLICT (poll, option) DO UPDATE
             SET votes = t.votes + excluded.votes, last_cast_ms = greatest(t.last_cast_ms, excluded.last_cast_ms);
-    INSERT INTO timeline AS t (bucket, option, votes)
-        SELECT cast_ms / 10000 * 10000, vote, sum(change)
-        FROM (SELECT vote, 1 AS change, cast_ms FROM new_votes UNION ALL SELECT vote, -1, cast_ms FROM old_votes) AS changes
+    INSERT INTO timeline AS t (poll, bucket, option, votes)
+        SELECT poll, cast_ms / 10000 * 10000, vote, sum(change)
+        FROM (
+            SELECT poll, vote, 1 AS change, cast_ms FROM new_votes UNION ALL SELECT poll, vote, -1, cast_ms FROM old_votes
+        ) AS changes
         WHERE cast_ms > 0
-        GROUP BY 1, 2
+        GROUP BY 1, 2, 3
         HAVING sum(change) <> 0
-        ON CONFLICT (bucket, option) DO UPDATE SET votes = t.votes + excluded.votes;
+        ON CONFLICT (poll, bucket, option) DO UPDATE SET votes = t.votes + excluded.votes;
     NOTIFY tally_changed;
     RETURN NULL;
 END
@@ -89,13 +96,14 @@ BEGIN
     IF NOT EXISTS (SELECT FROM old_votes) THEN RETURN NULL; END IF;
     PERFORM FROM tally_lock FOR UPDATE;
     UPDATE tally AS t SET votes = t.votes - gone.votes
-        FROM (SELECT vote, count(*) AS votes FROM old_votes GROUP BY vote) AS gone
-        WHERE t.option = gone.vote;
+        FROM (SELECT poll, vote, count(*) AS votes FROM old_votes GROUP BY poll, vote) AS gone
+        WHERE (t.poll, t.option) = (gone.poll, gone.vote);
     UPDATE timeline AS t SET votes = t.votes - gone.votes
         FROM (
-            SELECT cast_ms / 10000 * 10000 AS bucket, vote, count(*) AS votes FROM old_votes WHERE cast_ms > 0 GROUP BY 1, 2
+            SELECT poll, cast_ms / 10000 * 10000 AS bucket, vote, count(*) AS votes
+            FROM old_votes WHERE cast_ms > 0 GROUP BY 1, 2, 3
         ) AS gone
-        WHERE (t.bucket, t.option) = (gone.bucket, gone.vote);
+        WHERE (t.poll, t.bucket, t.option) = (gone.poll, gone.bucket, gone.vote);
     NOTIFY tally_changed;
     RETURN NULL;
 END

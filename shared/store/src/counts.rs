@@ -24,6 +24,13 @@ impl Tally {
             .find(|count| count.option == key)
             .map_or(0, |count| u64::try_from(count.votes).unwrap_or(0))
     }
+
+    /// Returns the number of votes for all options, including those that the poll no longer has.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        let votes = self.0.iter().map(|count| count.votes);
+        votes.filter_map(|votes| u64::try_from(votes).ok()).sum()
+    }
 }
 
 /// Number of the votes for one option that were cast in one step of the timeline.

@@ -1,16 +1,20 @@
-//! Dead letters: entries that can never be stored as votes.
+//! Dead letters: entries that cannot be stored as votes.
 
 use jiff::Timestamp;
 
-use poll::ballot::BallotId;
+use poll::{PollId, ballot::BallotId};
 
 /// An entry of the queue that is no valid ballot, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
     /// Id of the entry.
     pub id: BallotId,
-    /// Reason why it can never be stored.
+    /// Id of the entry's poll; `None` if the entry has none, or an invalid one.
+    pub poll: Option<PollId>,
+    /// Reason why it is not stored as a vote.
     pub reason: String,
+    /// True if the entry's poll is unknown. The letter is counted when the poll has become known.
+    pub waits_for_poll: bool,
     /// Fields of the entry as JSON.
     pub payload: String,
     /// Time when a worker rejected it, in milliseconds.
@@ -18,15 +22,10 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
-    /// Creates a dead letter, rejected now. `payload` is the fields of the entry as JSON.
+    /// Returns the current time, to the millisecond as in the store.
     #[must_use]
-    pub fn new(id: BallotId, payload: String, reason: &impl ToString) -> Self {
-        Self {
-            id,
-            reason: reason.to_string(),
-            payload,
-            received_at: to_millisecond(Timestamp::now().as_millisecond()),
-        }
+    pub fn now() -> Timestamp {
+        to_millisecond(Timestamp::now().as_millisecond())
     }
 }
 
@@ -34,7 +33,9 @@ impl DeadLetter {
 #[derive(sqlx::FromRow)]
 pub(super) struct Row {
     ballot: String,
+    poll: Option<String>,
     reason: String,
+    waits_for_poll: bool,
     payload: String,
     received_ms: i64,
 }
@@ -44,7 +45,9 @@ pub(super) fn from_rows(rows: Vec<Row>) -> Vec<DeadLetter> {
     let letter = |row: Row| {
         Some(DeadLetter {
             id: row.ballot.parse().ok()?,
+            poll: row.poll.and_then(|id| id.parse().ok()),
             reason: row.reason,
+            waits_for_poll: row.waits_for_poll,
             payload: row.payload,
             received_at: to_millisecond(row.received_ms),
         })

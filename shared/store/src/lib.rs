@@ -12,6 +12,7 @@ mod metrics;
 mod migration_state;
 mod postgres;
 mod progress;
+mod recorded_poll;
 mod settings;
 mod spans;
 mod sqlite;
@@ -30,9 +31,13 @@ use embedded::{Database, OpenError};
 pub use error::{ErrorClass, StoreError};
 pub use metrics::StoreMetrics;
 use migration_state::MigrationState;
-use poll::ballot::{CastBallot, VoterId};
+use poll::{
+    Poll, PollId,
+    ballot::{CastBallot, VoterId},
+};
 use postgres::PostgresStore;
 pub use progress::{ProgressReport, WorkerProgress};
+pub use recorded_poll::RecordedPoll;
 pub use settings::{InvalidStoreSettings, StoreSettings};
 use spans::DatabaseName;
 use sqlite::SqliteStore;
@@ -158,14 +163,15 @@ impl Store {
         self.metrics().record_error(outcome)
     }
 
-    /// Migrates the tables, under a lock: several services may call this at the same time.
+    /// Migrates the tables, under a lock: several services may call this at the same time. Votes of the original app become votes in
+    /// the poll of the settings.
     ///
     /// # Errors
     /// [`ErrorClass::Permanent`] if the tables were created by a newer version of this program.
-    pub async fn migrate(&self) -> Result<(), StoreError> {
+    pub async fn migrate(&self, settings_poll: &PollId) -> Result<(), StoreError> {
         let migrated = self.record_error(match &self.backend {
             Backend::Sqlite(_) => Ok(()), // migrated when it was opened
-            Backend::Postgres(store) => Box::pin(store.migrate()).await,
+            Backend::Postgres(store) => Box::pin(store.migrate(settings_poll)).await,
         });
         self.migration_state.record(&migrated);
         migrated
@@ -176,7 +182,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of [`Self::migrate`].
-    pub async fn ensure_migrated(&self) -> Result<(), StoreError> {
+    pub async fn ensure_migrated(&self, settings_poll: &PollId) -> Result<(), StoreError> {
         if self.migration_state.is_up_to_date() {
             return Ok(());
         }
@@ -184,7 +190,7 @@ impl Store {
         if self.migration_state.is_up_to_date() {
             return Ok(());
         }
-        self.migrate().await
+        self.migrate(settings_poll).await
     }
 
     /// Returns true if the tables are up to date, as far as is known.
@@ -220,23 +226,71 @@ impl Store {
         })
     }
 
-    /// Returns the running tally: every option that ever had a vote, in the order of their keys.
+    /// Returns the running tally of a poll: every option that ever had a vote, in the order of their keys.
     ///
     /// # Errors
     /// The store is unreachable.
-    pub async fn tally(&self) -> Result<Tally, StoreError> {
+    pub async fn tally(&self, poll: &PollId) -> Result<Tally, StoreError> {
         self.record_error(match &self.backend {
-            Backend::Sqlite(store) => store.tally().await,
-            Backend::Postgres(store) => store.tally().await,
+            Backend::Sqlite(store) => store.tally(poll).await,
+            Backend::Postgres(store) => store.tally(poll).await,
         })
     }
 
-    /// Returns the votes by the time when they were cast, in steps of `step` (a multiple of [`TIMELINE_STEP_MS`]), oldest first.
+    /// Returns the time of the newest ballot in any poll, in milliseconds since the Unix epoch; 0 if there is none.
+    ///
+    /// # Errors
+    /// The store is unreachable.
+    pub async fn last_cast_ms(&self) -> Result<i64, StoreError> {
+        self.record_error(match &self.backend {
+            Backend::Sqlite(store) => store.last_cast_ms().await,
+            Backend::Postgres(store) => store.last_cast_ms().await,
+        })
+    }
+
+    /// Records a poll, or its new wording and times.
+    ///
+    /// # Errors
+    /// The store is unreachable.
+    pub async fn record_poll(&self, poll: &Poll) -> Result<(), StoreError> {
+        self.record_error(match &self.backend {
+            Backend::Sqlite(store) => store.record_poll(poll).await,
+            Backend::Postgres(store) => store.record_poll(poll).await,
+        })
+    }
+
+    /// Returns the recorded polls, oldest first.
+    ///
+    /// # Errors
+    /// The store is unreachable.
+    pub async fn polls(&self) -> Result<Vec<RecordedPoll>, StoreError> {
+        self.select_polls("").await
+    }
+
+    /// Returns the recorded poll with this id; `None` if there is none.
+    ///
+    /// # Errors
+    /// The store is unreachable.
+    pub async fn poll(&self, id: &PollId) -> Result<Option<Poll>, StoreError> {
+        let found = self.select_polls(id.as_str()).await?;
+        Ok(found.into_iter().next().map(|recorded| recorded.poll))
+    }
+
+    /// Returns the poll with this id, or all polls if the text is empty.
+    async fn select_polls(&self, id: &str) -> Result<Vec<RecordedPoll>, StoreError> {
+        self.record_error(match &self.backend {
+            Backend::Sqlite(store) => store.polls(id).await,
+            Backend::Postgres(store) => store.polls(id).await,
+        })
+    }
+
+    /// Returns the votes in a poll by the time when they were cast, in steps of `step` (a multiple of [`TIMELINE_STEP_MS`]), oldest first.
     ///
     /// # Errors
     /// The store is unreachable.
     pub async fn timeline(
         &self,
+        poll: &PollId,
         from: Timestamp,
         step: Duration,
     ) -> Result<Vec<TimelinePoint>, StoreError> {
@@ -244,19 +298,22 @@ impl Store {
             .unwrap_or(i64::MAX)
             .max(TIMELINE_STEP_MS);
         self.record_error(match &self.backend {
-            Backend::Sqlite(store) => store.timeline(from.as_millisecond(), step_ms).await,
-            Backend::Postgres(store) => store.timeline(from.as_millisecond(), step_ms).await,
+            Backend::Sqlite(store) => store.timeline(poll, from.as_millisecond(), step_ms).await,
+            Backend::Postgres(store) => store.timeline(poll, from.as_millisecond(), step_ms).await,
         })
     }
 
-    /// Returns the first and the last step of the timeline; `None` if it is empty.
+    /// Returns the first and the last step of a poll's timeline; `None` if it is empty.
     ///
     /// # Errors
     /// The store is unreachable.
-    pub async fn timeline_extent(&self) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
+    pub async fn timeline_extent(
+        &self,
+        poll: &PollId,
+    ) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
         let extent = self.record_error(match &self.backend {
-            Backend::Sqlite(store) => store.timeline_extent().await,
-            Backend::Postgres(store) => store.timeline_extent().await,
+            Backend::Sqlite(store) => store.timeline_extent(poll).await,
+            Backend::Postgres(store) => store.timeline_extent(poll).await,
         })?;
         Ok(extent.and_then(|(first, last)| {
             Some((
@@ -272,8 +329,8 @@ impl Store {
     /// The store is unreachable.
     pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
         self.record_error(match &self.backend {
-            Backend::Sqlite(store) => store.dead_letters().await,
-            Backend::Postgres(store) => store.dead_letters().await,
+            Backend::Sqlite(store) => store.dead_letters(false).await,
+            Backend::Postgres(store) => store.dead_letters(false).await,
         })
     }
 
@@ -374,6 +431,9 @@ impl Store {
         }
     }
 }
+
+/// Query of both backends.
+const LAST_CAST_MS: &str = "SELECT coalesce(max(last_cast_ms), 0) FROM tally";
 
 /// Returns the newest ballot of each voter in the order of the voters. A statement can change a row only once, and rows that
 /// are locked in the same order cannot deadlock.

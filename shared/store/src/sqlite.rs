@@ -5,12 +5,13 @@ use serde_json::json;
 use sqlx::{Sqlite, SqliteConnection, pool::PoolConnection};
 
 use super::{
-    DeadLetter, ProgressReport, REPORT_RETENTION, StoreError, StoreMetrics, Tally, TimelinePoint,
-    WorkerProgress, dead_letter,
+    DeadLetter, LAST_CAST_MS, ProgressReport, REPORT_RETENTION, StoreError, StoreMetrics, Tally,
+    TimelinePoint, WorkerProgress, dead_letter,
     progress::{self, ProgressRow},
+    recorded_poll::{self, RecordedPoll, SELECT_POLLS, UPSERT_POLL},
 };
 use embedded::{Database, WriteTransaction};
-use poll::ballot::CastBallot;
+use poll::{Poll, PollId, ballot::CastBallot};
 
 /// The store's tables in the embedded database. Cloning is cheap.
 #[derive(Clone)]
@@ -56,43 +57,87 @@ impl SqliteStore {
         Ok(changed)
     }
 
-    pub(super) async fn tally(&self) -> Result<Tally, StoreError> {
-        let rows = sqlx::query_as("SELECT option, votes, last_cast_ms FROM tally ORDER BY option");
+    pub(super) async fn tally(&self, poll: &PollId) -> Result<Tally, StoreError> {
+        let rows = sqlx::query_as(
+            "SELECT option, votes, last_cast_ms FROM tally WHERE poll = ?1 ORDER BY option",
+        );
+        let rows = rows.bind(poll.as_str());
         Ok(Tally(rows.fetch_all(&mut *self.reader().await?).await?))
+    }
+
+    pub(super) async fn last_cast_ms(&self) -> Result<i64, StoreError> {
+        let newest = sqlx::query_scalar(LAST_CAST_MS);
+        Ok(newest.fetch_one(&mut *self.reader().await?).await?)
+    }
+
+    pub(super) async fn record_poll(&self, poll: &Poll) -> Result<(), StoreError> {
+        let row = recorded_poll::Row::from(poll);
+        let mut write = self.write().await?;
+        sqlx::query(UPSERT_POLL)
+            .bind(row.id)
+            .bind(row.question)
+            .bind(row.options)
+            .bind(row.opens_at_ms)
+            .bind(row.closes_at_ms)
+            .bind(row.results)
+            .execute(&mut *write)
+            .await?;
+        write.commit().await?;
+        Ok(())
+    }
+
+    pub(super) async fn polls(&self, id: &str) -> Result<Vec<RecordedPoll>, StoreError> {
+        let rows = sqlx::query_as(SELECT_POLLS).bind(id);
+        let rows = rows.fetch_all(&mut *self.reader().await?).await?;
+        Ok(recorded_poll::from_rows(rows))
     }
 
     pub(super) async fn timeline(
         &self,
+        poll: &PollId,
         from_ms: i64,
         step_ms: i64,
     ) -> Result<Vec<TimelinePoint>, StoreError> {
         let points = sqlx::query_as(
             "SELECT bucket / ?2 * ?2 AS bucket, option, sum(votes) AS votes FROM timeline
-             WHERE bucket >= ?1 AND votes > 0 GROUP BY 1, 2 ORDER BY 1, 2",
+             WHERE poll = ?3 AND bucket >= ?1 AND votes > 0 GROUP BY 1, 2 ORDER BY 1, 2",
         );
         Ok(points
             .bind(from_ms)
             .bind(step_ms)
+            .bind(poll.as_str())
             .fetch_all(&mut *self.reader().await?)
             .await?)
     }
 
-    pub(super) async fn timeline_extent(&self) -> Result<Option<(i64, i64)>, StoreError> {
-        let extent =
-            sqlx::query_as("SELECT min(bucket), max(bucket) FROM timeline WHERE votes > 0");
+    pub(super) async fn timeline_extent(
+        &self,
+        poll: &PollId,
+    ) -> Result<Option<(i64, i64)>, StoreError> {
+        let extent = sqlx::query_as(
+            "SELECT min(bucket), max(bucket) FROM timeline WHERE poll = ?1 AND votes > 0",
+        );
+        let extent = extent.bind(poll.as_str());
         let (first, last): (Option<i64>, Option<i64>) =
             extent.fetch_one(&mut *self.reader().await?).await?;
         Ok(first.zip(last))
     }
 
-    pub(super) async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
+    pub(super) async fn dead_letters(
+        &self,
+        only_countable: bool,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
         // unixepoch has whole seconds or a rounded fraction; julianday is exact to the millisecond.
         let rows = sqlx::query_as(
-            "SELECT ballot, reason, payload,
+            "SELECT ballot, poll, reason, waits_for_poll, payload,
                  coalesce(CAST(round((julianday(received_at) - 2440587.5) * 86400000) AS INTEGER), 0) AS received_ms
-             FROM dead_letters",
+             FROM dead_letters
+             WHERE NOT ?1 OR (waits_for_poll AND poll IN (SELECT id FROM polls))",
         );
-        let rows = rows.fetch_all(&mut *self.reader().await?).await?;
+        let rows = rows
+            .bind(only_countable)
+            .fetch_all(&mut *self.reader().await?)
+            .await?;
         Ok(dead_letter::from_rows(rows))
     }
 
@@ -135,7 +180,9 @@ impl SqliteStore {
 
     pub(super) async fn probe(&self) -> Result<(), StoreError> {
         self.database.ensure_in_place().map_err(sqlx::Error::from)?;
-        self.tally().await.map(drop)
+        let count = sqlx::query("SELECT count(votes) FROM tally");
+        count.fetch_one(&mut *self.reader().await?).await?;
+        Ok(())
     }
 
     pub(super) async fn probe_writes(&self) -> Result<(), StoreError> {
@@ -165,6 +212,7 @@ pub(super) async fn upsert(
         json!([
             cast.ballot.voter.to_string(),
             cast.ballot.choice,
+            cast.ballot.poll,
             cast.id.ms,
             cast.id.seq
         ])
@@ -172,10 +220,10 @@ pub(super) async fn upsert(
     let rows: Vec<_> = newest.iter().map(row).collect();
     // Without WHERE true SQLite would parse ON as part of a join.
     let done = sqlx::query(
-        "INSERT INTO votes (id, vote, cast_ms, cast_seq)
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?1) WHERE true
+        "INSERT INTO votes (id, vote, poll, cast_ms, cast_seq)
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?1) WHERE true
          ON CONFLICT (id) DO UPDATE
-             SET vote = excluded.vote, cast_ms = excluded.cast_ms, cast_seq = excluded.cast_seq
+             SET vote = excluded.vote, poll = excluded.poll, cast_ms = excluded.cast_ms, cast_seq = excluded.cast_seq
              WHERE (excluded.cast_ms, excluded.cast_seq) > (votes.cast_ms, votes.cast_seq)",
     )
     .bind(json!(rows).to_string())
@@ -191,15 +239,17 @@ async fn insert_dead_letters(
     let row = |letter: &DeadLetter| {
         json!([
             letter.id.to_string(),
+            letter.poll,
             letter.reason,
+            letter.waits_for_poll,
             letter.payload,
             letter.received_at.to_string()
         ])
     };
     let rows: Vec<_> = dead.iter().map(row).collect();
     sqlx::query(
-        "INSERT INTO dead_letters (ballot, reason, payload, received_at)
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?1) WHERE true
+        "INSERT INTO dead_letters (ballot, poll, reason, waits_for_poll, payload, received_at)
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?1) WHERE true
          ON CONFLICT (ballot) DO NOTHING",
     )
     .bind(json!(rows).to_string())

@@ -55,11 +55,15 @@ impl Settings {
 fn write_text(letter: &DeadLetter, out: &mut impl Write) -> io::Result<()> {
     let DeadLetter {
         id,
+        poll,
         reason,
+        waits_for_poll: _,
         payload,
         received_at,
     } = letter;
-    writeln!(out, "{id}  received {received_at:.3}")?;
+    let poll = poll.as_ref().map(|poll| format!("  poll {poll}"));
+    let poll = poll.unwrap_or_default();
+    writeln!(out, "{id}  received {received_at:.3}{poll}")?;
     writeln!(out, "  reason   {}", escape_control(reason))?;
     writeln!(out, "  payload  {}", truncate(&escape_control(payload)))
 }
@@ -85,7 +89,9 @@ fn as_json(letter: &DeadLetter) -> Value {
     json!({
         "ballot": letter.id.to_string(),
         "received_at": format!("{:.3}", letter.received_at),
+        "poll": letter.poll,
         "reason": letter.reason,
+        "waits_for_poll": letter.waits_for_poll,
         "payload": payload,
     })
 }

@@ -1,15 +1,17 @@
-//! Exports all stored votes as CSV.
+//! Exports stored votes as CSV.
 
 use std::{
     fs,
     io::{self, ErrorKind, Write},
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
 use anyhow::{Context, bail};
 use clap::Args;
 use cli::spreadsheet::{BYTE_ORDER_MARK, text_cell};
 use futures_util::TryStreamExt;
+use poll::PollId;
 use store::{Store, StoreError, StoredVote};
 use tempfile::NamedTempFile;
 
@@ -21,6 +23,10 @@ pub struct Settings {
     /// File to write; it appears only when it is complete. If not set, standard output
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+
+    /// Export only the votes in the poll with this id, as listed by polls; if not set, those in all polls
+    #[arg(long, value_name = "POLL-ID", value_parser = PollId::from_str)]
+    poll: Option<PollId>,
 
     /// Start with a byte order mark, so that spreadsheets detect UTF-8
     #[arg(long)]
@@ -52,24 +58,30 @@ impl Settings {
         Ok(())
     }
 
-    /// Writes all votes and returns their number.
+    /// Writes the votes and returns their number.
     async fn write(&self, store: &Store, mut out: impl Write) -> Result<u64, ExportError> {
         if self.bom {
             out.write_all(BYTE_ORDER_MARK)?;
         }
         let mut table = csv::Writer::from_writer(out);
-        table.write_record(["voter", "choice", "cast_at"])?;
-        let mut votes = store.stored_votes();
+        table.write_record(["poll", "voter", "choice", "cast_at"])?;
+        let mut votes = store.stored_votes(self.poll.as_ref());
         let mut count = 0;
         while let Some(vote) = votes.try_next().await? {
             let StoredVote {
+                poll,
                 voter,
                 choice,
                 cast_at,
                 ballot: _,
             } = vote;
             let cast_at = cast_at.map(|at| format!("{at:.3}")).unwrap_or_default();
-            table.write_record([&*text_cell(&voter), &*text_cell(&choice), &*cast_at])?;
+            table.write_record([
+                &*text_cell(&poll),
+                &*text_cell(&voter),
+                &*text_cell(&choice),
+                &*cast_at,
+            ])?;
             count += 1;
         }
         table.flush()?;

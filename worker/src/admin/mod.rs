@@ -4,8 +4,11 @@
 mod backup;
 mod counts;
 mod dead_letters;
+mod drain;
 mod export;
+mod forget;
 mod output;
+mod polls;
 mod replay;
 mod reset;
 mod restart_ids;
@@ -15,7 +18,7 @@ use std::path::Path;
 use anyhow::ensure;
 use clap::Subcommand;
 use queue::{QueueUrl, ShardedQueue};
-use store::{Store, StoreUrl};
+use store::{Counts, Store, StoreUrl};
 
 use crate::Config;
 
@@ -24,17 +27,24 @@ use crate::Config;
 pub enum Command {
     /// List the dead letters, oldest first, with reason and payload
     DeadLetters(dead_letters::Settings),
+    /// List the polls whose votes are in the store, oldest first, with their numbers of votes
+    Polls,
     /// Reprocess dead letters, for example after an option was added to POLL_OPTIONS
     ///
     /// Parses each dead letter again with the current poll. A valid ballot is counted with its original id, so that it never
     /// overwrites a newer vote by the same voter, and is removed from the dead letters. All others stay. The command is
     /// idempotent and can be repeated after an interruption.
     Replay(replay::Settings),
-    /// Write all stored votes as CSV: voter, choice, cast_at
+    /// Write stored votes as CSV: poll, voter, choice, cast_at
     ///
-    /// Exports a consistent snapshot, ordered by voter. cast_at is empty if unknown, as for votes imported from the original app. A
+    /// Exports a consistent snapshot of all polls, or of one, ordered by voter. A voter has another id in each poll. cast_at is empty if unknown, as for votes imported from the original app. A
     /// text that a spreadsheet would read as a formula is prefixed with a single quote.
     Export(export::Settings),
+    /// Delete the votes and dead letters of one voter in all polls
+    ///
+    /// For a voter who asks for it and sends the voter id that their voting page shows. Waits until every ballot accepted so far is
+    /// counted. Backups and exports that were made before still contain the votes.
+    Forget(forget::Settings),
     /// Compare the tally and the timeline with the votes; fails if they differ
     ///
     /// Triggers update both with every vote, so they differ only if votes were loaded without the triggers or the counts were changed
@@ -53,9 +63,9 @@ pub enum Command {
     /// Stop all workers first. This command then stores the queued ballots itself, while voting continues. When the queue is empty,
     /// it moves the times of stored votes back to the present. Works only for a queue with one shard.
     RestartIds,
-    /// Delete all votes and dead letters, for a new poll or a new round
+    /// Delete the votes and dead letters of the poll, for a new round
     ///
-    /// Asks for the poll's question first. Waits until every ballot accepted so far is counted, so that none of them is
+    /// Other polls stay. Asks for the poll's question first. Waits until every ballot accepted so far is counted, so that none of them is
     /// counted after the reset. Votes cast during the reset count for the new round. Browsers still remember their last choice
     /// until they vote again.
     Reset(reset::Settings),
@@ -69,6 +79,7 @@ impl Command {
     pub async fn run(&self, config: &Config) -> anyhow::Result<()> {
         match self {
             Self::DeadLetters(settings) => settings.run(&store(config).await?).await,
+            Self::Polls => polls::list(&store(config).await?, &config.poll).await,
             Self::Replay(settings) => {
                 let store = store(config).await?;
                 settings
@@ -76,6 +87,10 @@ impl Command {
                     .await
             }
             Self::Export(settings) => settings.run(&store(config).await?).await,
+            Self::Forget(settings) => {
+                let (store, queue) = (store(config).await?, queue(config).await?);
+                settings.run(&store, &queue, config).await
+            }
             Self::Check => counts::check(&store(config).await?).await,
             Self::Recount => counts::recount(&store(config).await?).await,
             Self::Backup(settings) => settings.run(&store(config).await?).await,
@@ -98,7 +113,7 @@ async fn store(config: &Config) -> anyhow::Result<Store> {
         ensure_exists(file, "DATABASE_URL")?;
     }
     let store = Store::open(&config.store).await?;
-    store.migrate().await?;
+    store.migrate(&config.poll.id).await?;
     Ok(store)
 }
 
@@ -117,6 +132,14 @@ fn ensure_exists(file: &Path, variable: &str) -> anyhow::Result<()> {
         file.display()
     );
     Ok(())
+}
+
+fn format_counts(counts: Counts) -> String {
+    format!(
+        "{} and {}",
+        pluralize(counts.votes, "vote"),
+        pluralize(counts.dead_letters, "dead letter")
+    )
 }
 
 /// Formats a count with its noun: `1 vote`, `2 votes`.

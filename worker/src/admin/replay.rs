@@ -6,13 +6,14 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use cli::escape_control;
 use poll::{
-    Poll,
+    KnownPolls, Poll,
     ballot::{BallotId, CastBallot},
 };
 use queue::StreamEntry;
 use store::{DeadLetter, ErrorClass, Replayed, Store, StoreError};
 
 use super::pluralize;
+use crate::polls;
 
 /// The arguments of `admin replay`.
 #[derive(Args, Clone, Debug)]
@@ -45,7 +46,7 @@ impl Settings {
         let letters = store.dead_letters().await?;
         let mut replay = Replay::default();
         let selected = self.select(letters, &mut replay.rejected);
-        let ballots = replay.parse(&selected, poll);
+        let ballots = replay.parse(&selected, &polls::load(store, poll).await?);
         let stored = replay.store(&ballots, store, max_batch_size).await;
         replay.report();
         stored.context("not all dead letters were processed; run the command again")?;
@@ -76,12 +77,12 @@ impl Settings {
 }
 
 impl Replay {
-    fn parse(&mut self, letters: &[DeadLetter], poll: &Poll) -> Vec<CastBallot> {
+    fn parse(&mut self, letters: &[DeadLetter], polls: &KnownPolls) -> Vec<CastBallot> {
         let mut ballots = Vec::with_capacity(letters.len());
         for letter in letters {
             let parsed = StreamEntry::from_payload(letter.id, &letter.payload)
                 .map_err(|error| error.to_string())
-                .and_then(|entry| entry.parse(poll).map_err(|error| error.to_string()));
+                .and_then(|entry| entry.parse(polls).map_err(|error| error.to_string()));
             match parsed {
                 Ok(ballot) => ballots.push(ballot),
                 Err(reason) => self.rejected.push((letter.id, reason)),

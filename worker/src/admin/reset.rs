@@ -1,20 +1,18 @@
-//! Deletes all votes, for a new poll or a new round.
+//! Deletes the votes in a poll, for a new round.
 
 use std::{
     io::{self, BufRead, IsTerminal},
     time::Duration,
 };
 
-use anyhow::{bail, ensure};
+use anyhow::ensure;
 use clap::Args;
 use cli::duration;
-use futures_util::future::try_join_all;
 use poll::Poll;
-use queue::{Queue, ShardedQueue};
-use store::{Counts, Store};
-use tokio::time::{Instant, sleep};
+use queue::ShardedQueue;
+use store::Store;
 
-use super::pluralize;
+use super::{drain, format_counts};
 
 /// The arguments of `admin reset`.
 #[derive(Args, Clone, Debug)]
@@ -27,8 +25,6 @@ pub struct Settings {
     #[arg(long, default_value = "30s", value_parser = duration)]
     wait: Duration,
 }
-
-const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 impl Settings {
     /// Checks that the reset is confirmed, or can be confirmed at a terminal, before anything is opened.
@@ -58,7 +54,7 @@ impl Settings {
         let question = &poll.question;
         println!(
             "This deletes {} of the poll {question:?} in {location}.",
-            format_counts(store.counts().await?)
+            format_counts(store.poll_counts(&poll.id).await?)
         );
         println!("Browsers still remember their last choice.");
         if self.confirm.is_none() {
@@ -70,46 +66,8 @@ impl Settings {
                 "that is not the question; nothing was deleted"
             );
         }
-        let drained = queue
-            .shards()
-            .iter()
-            .map(|shard| self.wait_until_drained(shard));
-        try_join_all(drained).await?;
-        println!("deleted {}", format_counts(store.reset().await?));
+        drain::wait(queue, self.wait).await?;
+        println!("deleted {}", format_counts(store.reset(&poll.id).await?));
         Ok(())
     }
-
-    /// Waits until the ballots accepted so far are counted. Ballots accepted during the wait count for the new round; waiting for
-    /// them too would not end while votes arrive.
-    async fn wait_until_drained(&self, queue: &Queue) -> anyhow::Result<()> {
-        let Some(last_id) = queue.last_id().await? else {
-            return Ok(());
-        };
-        let mut consumer = queue.consumer("admin");
-        let deadline = Instant::now() + self.wait;
-        loop {
-            let backlog = consumer.trim().await?;
-            if backlog.oldest.is_none_or(|oldest| oldest > last_id) {
-                return Ok(());
-            }
-            if Instant::now() >= deadline {
-                bail!(
-                    "after {:?} some accepted ballots are still not counted ({} waiting, {} with a worker), so nothing was deleted; \
-                     a worker must run; if it does, close the poll or wait longer with --wait",
-                    self.wait,
-                    backlog.lag,
-                    backlog.pending
-                );
-            }
-            sleep(POLL_INTERVAL).await;
-        }
-    }
-}
-
-fn format_counts(counts: Counts) -> String {
-    format!(
-        "{} and {}",
-        pluralize(counts.votes, "vote"),
-        pluralize(counts.dead_letters, "dead letter")
-    )
 }

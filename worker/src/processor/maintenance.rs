@@ -37,9 +37,8 @@ impl BallotProcessor {
     /// A wiped queue assigns ids by its own clock again. If that clock were behind the previous one, a voter's new vote would
     /// have a smaller id than the stored vote and be treated as stale.
     pub(super) async fn ensure_monotonic_ids(&mut self) -> Result<(), ProcessError> {
-        let tally = self.store.tally().await?;
-        let newest_ms = tally.0.iter().map(|count| count.last_cast_ms).max();
-        let mut newest_ms = newest_ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0);
+        let newest_ms = self.store.last_cast_ms().await?;
+        let mut newest_ms = u64::try_from(newest_ms).unwrap_or(0);
         let newest = BallotId {
             ms: newest_ms,
             seq: 0,

@@ -13,6 +13,7 @@ locals {
     result-page  = { priority = 20, service = "result", paths = ["/result", "/result/*"], rewrite = [{ regex = "^/result/?(.*)$", replace = "/$1" }] }
     result       = { priority = 21, service = "result", paths = ["/events", "/embed", "/timeline", "/api/tally*", "/api/timeline"] }
     result-files = { priority = 22, service = "result", paths = ["/static/result.*", "/static/vote.*.svg"] }
+    result-polls = { priority = 23, service = "result", paths = ["/polls", "/polls/*", "/api/polls", "/api/polls/*"] }
     vote         = { priority = 30, service = "vote", paths = ["/", "/api/poll", "/api/votes", "/api/openapi.json", "/static/*"] }
   }
 

@@ -11,8 +11,8 @@ use poll::ballot::{Ballot, BallotId};
 use retry::Backoff;
 
 /// Initial capacity of an XADD: arguments, and bytes in them. Few commands need more.
-const XADD_ARGUMENTS: usize = 9;
-const XADD_BYTES: usize = 160;
+const XADD_ARGUMENTS: usize = 11;
+const XADD_BYTES: usize = 180;
 
 impl RedisQueue {
     pub(crate) async fn enqueue_all(

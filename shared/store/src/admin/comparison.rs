@@ -5,6 +5,8 @@ use std::fmt;
 /// An option whose running count differs from the number of its votes.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct CountDifference {
+    /// Id of the poll.
+    pub poll: String,
     /// Key of the option.
     pub option: String,
     /// Running count.
@@ -43,12 +45,16 @@ impl Comparison {
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for CountDifference {
+            poll,
             option,
             tally,
             votes,
         } in &self.options
         {
-            writeln!(f, "option {option}: {votes} votes, counted as {tally}")?;
+            writeln!(
+                f,
+                "poll {poll}, option {option}: {votes} votes, counted as {tally}"
+            )?;
         }
         match self.timeline_steps {
             0 => Ok(()),
@@ -60,24 +66,25 @@ impl fmt::Display for Comparison {
 
 /// Queries of both backends.
 pub(super) const COMPARE_TALLY: &str = "
-    SELECT coalesce(counted.option, tally.option) AS option, coalesce(tally.votes, 0) AS tally,
-        coalesce(counted.votes, 0) AS votes
-    FROM (SELECT vote AS option, count(*) AS votes FROM votes GROUP BY vote) AS counted
-        FULL JOIN tally ON tally.option = counted.option
+    SELECT coalesce(counted.poll, tally.poll) AS poll, coalesce(counted.option, tally.option) AS option,
+        coalesce(tally.votes, 0) AS tally, coalesce(counted.votes, 0) AS votes
+    FROM (SELECT poll, vote AS option, count(*) AS votes FROM votes GROUP BY poll, vote) AS counted
+        FULL JOIN tally ON tally.poll = counted.poll AND tally.option = counted.option
     WHERE coalesce(tally.votes, 0) <> coalesce(counted.votes, 0)
-    ORDER BY 1";
+    ORDER BY 1, 2";
 pub(super) const COMPARE_TIMELINE: &str = "
     SELECT count(*)
     FROM (
-            SELECT cast_ms / 10000 * 10000 AS bucket, vote AS option, count(*) AS votes
-            FROM votes WHERE cast_ms > 0 GROUP BY 1, 2
+            SELECT poll, cast_ms / 10000 * 10000 AS bucket, vote AS option, count(*) AS votes
+            FROM votes WHERE cast_ms > 0 GROUP BY 1, 2, 3
         ) AS counted
-        FULL JOIN timeline ON timeline.bucket = counted.bucket AND timeline.option = counted.option
+        FULL JOIN timeline ON timeline.poll = counted.poll AND timeline.bucket = counted.bucket
+            AND timeline.option = counted.option
     WHERE coalesce(timeline.votes, 0) <> coalesce(counted.votes, 0)";
 pub(super) const RECOUNT: &str = "
     DELETE FROM tally;
     DELETE FROM timeline;
-    INSERT INTO tally (option, votes, last_cast_ms)
-        SELECT vote, count(*), max(cast_ms) FROM votes GROUP BY vote;
-    INSERT INTO timeline (bucket, option, votes)
-        SELECT cast_ms / 10000 * 10000, vote, count(*) FROM votes WHERE cast_ms > 0 GROUP BY 1, 2;";
+    INSERT INTO tally (poll, option, votes, last_cast_ms)
+        SELECT poll, vote, count(*), max(cast_ms) FROM votes GROUP BY poll, vote;
+    INSERT INTO timeline (poll, bucket, option, votes)
+        SELECT poll, cast_ms / 10000 * 10000, vote, count(*) FROM votes WHERE cast_ms > 0 GROUP BY 1, 2, 3;";

@@ -9,9 +9,12 @@ use std::{collections::HashSet, path::Path};
 use futures_util::stream::{BoxStream, StreamExt};
 use jiff::Timestamp;
 
-use super::{Backend, Store, StoreError, newest_per_voter};
+use super::{Backend, DeadLetter, Store, StoreError, newest_per_voter};
 pub use comparison::{Comparison, CountDifference};
-use poll::ballot::{BallotId, CastBallot};
+use poll::{
+    PollId,
+    ballot::{BallotId, CastBallot, VoterId},
+};
 
 /// Numbers of votes and dead letters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,7 +28,9 @@ pub struct Counts {
 /// A voter's stored vote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredVote {
-    /// Voter's id; votes migrated from the original app have ids in that app's form.
+    /// Id of the poll.
+    pub poll: String,
+    /// Voter's id in this poll; votes migrated from the original app have ids in that app's form.
     pub voter: String,
     /// Key of the option.
     pub choice: String,
@@ -47,7 +52,19 @@ pub struct Replayed {
 }
 
 impl Store {
-    /// Returns the numbers of votes and dead letters.
+    /// Returns the numbers of votes in a poll and of its dead letters. Dead letters without a valid poll id belong to the poll of the
+    /// settings, which `poll` must be.
+    ///
+    /// # Errors
+    /// The store is unreachable.
+    pub async fn poll_counts(&self, poll: &PollId) -> Result<Counts, StoreError> {
+        self.record_error(match &self.backend {
+            Backend::Sqlite(store) => store.poll_counts(poll).await,
+            Backend::Postgres(store) => store.poll_counts(poll).await,
+        })
+    }
+
+    /// Returns the numbers of votes and dead letters in all polls.
     ///
     /// # Errors
     /// The store is unreachable.
@@ -58,15 +75,20 @@ impl Store {
         })
     }
 
-    /// Streams a consistent snapshot of all votes, in the byte order of the voters. Only a few are in memory at a time.
+    /// Streams a consistent snapshot of all votes, or of those in one poll, in the byte order of the voters. Only a few are in memory at a time.
     ///
     /// # Errors
     /// The store is unreachable; the stream ends with the error.
     #[must_use]
-    pub fn stored_votes(&self) -> BoxStream<'_, Result<StoredVote, StoreError>> {
+    pub fn stored_votes(
+        &self,
+        poll: Option<&PollId>,
+    ) -> BoxStream<'_, Result<StoredVote, StoreError>> {
+        // An empty text is the id of no poll.
+        let poll = poll.map(ToString::to_string).unwrap_or_default();
         let votes = match &self.backend {
-            Backend::Sqlite(store) => store.stored_votes(),
-            Backend::Postgres(store) => store.stored_votes(),
+            Backend::Sqlite(store) => store.stored_votes(poll),
+            Backend::Postgres(store) => store.stored_votes(poll),
         };
         votes.map(|vote| self.record_error(vote)).boxed()
     }
@@ -80,6 +102,41 @@ impl Store {
         self.record_error(match &self.backend {
             Backend::Sqlite(store) => store.replay(ballots).await,
             Backend::Postgres(store) => store.replay(ballots).await,
+        })
+    }
+
+    /// Returns dead letters that waited for a poll which is known now, in the order of their ids.
+    ///
+    /// # Errors
+    /// The store is unreachable.
+    pub async fn countable_dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
+        self.record_error(match &self.backend {
+            Backend::Sqlite(store) => store.dead_letters(true).await,
+            Backend::Postgres(store) => store.dead_letters(true).await,
+        })
+    }
+
+    /// Replaces the reasons of dead letters that waited for their poll and are no valid ballots in it. They wait no longer.
+    ///
+    /// # Errors
+    /// Nothing was changed; or, after a timeout or a broken connection, possibly all of it. It is safe to retry.
+    pub async fn reject_waiting(&self, rejected: &[(BallotId, String)]) -> Result<(), StoreError> {
+        self.record_error(match &self.backend {
+            Backend::Sqlite(store) => store.reject_waiting(rejected).await,
+            Backend::Postgres(store) => store.reject_waiting(rejected).await,
+        })
+    }
+
+    /// Deletes the votes with these voter ids and the dead letters that contain one of them, in one transaction, and returns the deleted
+    /// numbers.
+    ///
+    /// # Errors
+    /// Nothing was deleted; or, after a timeout or a broken connection, possibly all of it. It is safe to retry.
+    pub async fn forget(&self, voters: &[VoterId]) -> Result<Counts, StoreError> {
+        let voters: Vec<_> = voters.iter().map(ToString::to_string).collect();
+        self.record_error(match &self.backend {
+            Backend::Sqlite(store) => store.forget(&voters).await,
+            Backend::Postgres(store) => store.forget(&voters).await,
         })
     }
 
@@ -131,14 +188,15 @@ impl Store {
         })
     }
 
-    /// Deletes votes, counts and dead letters in one transaction, notifies readers, and returns the deleted numbers.
+    /// Deletes a poll's votes, counts and dead letters in one transaction, notifies readers, and returns the deleted numbers: those of
+    /// [`Self::poll_counts`].
     ///
     /// # Errors
     /// Nothing was deleted; or, after a timeout or a broken connection, possibly all of it.
-    pub async fn reset(&self) -> Result<Counts, StoreError> {
+    pub async fn reset(&self, poll: &PollId) -> Result<Counts, StoreError> {
         self.record_error(match &self.backend {
-            Backend::Sqlite(store) => store.reset().await,
-            Backend::Postgres(store) => store.reset().await,
+            Backend::Sqlite(store) => store.reset(poll).await,
+            Backend::Postgres(store) => store.reset(poll).await,
         })
     }
 }
@@ -147,11 +205,21 @@ impl Store {
 const CLAMP_VOTES: &str = "UPDATE votes SET cast_ms = $1, cast_seq = 0 WHERE cast_ms > $1";
 const CLAMP_TALLY: &str = "UPDATE tally SET last_cast_ms = $1 WHERE last_cast_ms > $1";
 
+/// Queries of both backends. The numbers of votes are sums of the tally.
+const POLL_COUNTS: &str = "
+    SELECT (SELECT CAST(coalesce(sum(votes), 0) AS bigint) FROM tally WHERE poll = $1),
+        (SELECT count(*) FROM dead_letters WHERE poll = $1 OR poll IS NULL)";
+const ALL_COUNTS: &str = "
+    SELECT (SELECT CAST(coalesce(sum(votes), 0) AS bigint) FROM tally), (SELECT count(*) FROM dead_letters)";
+const REJECT_WAITING: &str = "
+    UPDATE dead_letters SET reason = $2, waits_for_poll = false WHERE ballot = $1 AND waits_for_poll";
+
 /// Row of both backends.
 #[derive(sqlx::FromRow)]
 struct VoteRow {
     id: String,
     vote: String,
+    poll: String,
     cast_ms: i64,
     cast_seq: i64,
 }
@@ -160,6 +228,7 @@ impl From<VoteRow> for StoredVote {
     fn from(row: VoteRow) -> Self {
         let known = Some(row.cast_ms).filter(|ms| *ms > 0);
         Self {
+            poll: row.poll,
             voter: row.id,
             choice: row.vote,
             cast_at: known.and_then(|ms| Timestamp::from_millisecond(ms).ok()),

@@ -11,7 +11,8 @@ use futures_util::{
 use sqlx::{PgConnection, error::DatabaseError};
 
 use super::{
-    CLAMP_TALLY, CLAMP_VOTES, Comparison, Counts, Replayed, StoredVote, VoteRow,
+    ALL_COUNTS, CLAMP_TALLY, CLAMP_VOTES, Comparison, Counts, POLL_COUNTS, REJECT_WAITING,
+    Replayed, StoredVote, VoteRow,
     comparison::{COMPARE_TALLY, COMPARE_TIMELINE, RECOUNT},
     counts, existing, ids, outcome,
 };
@@ -21,7 +22,10 @@ use crate::{
         PostgresStore, PostgresTransaction, query, query_as, query_scalar, upsert, with_timeout,
     },
 };
-use poll::ballot::CastBallot;
+use poll::{
+    PollId,
+    ballot::{BallotId, CastBallot},
+};
 
 /// Timeout of a scan and of a fetch of rows. The first rows are available after the sort of all rows.
 const ROWS_TIMEOUT: Duration = Duration::from_mins(10);
@@ -32,15 +36,29 @@ impl PostgresStore {
     pub(super) async fn counts(&self) -> Result<Counts, StoreError> {
         with_timeout(self.timeout(), async {
             let mut transaction = self.begin().await?;
-            let counted = count(transaction.connection()).await?;
+            let counted = query_as(ALL_COUNTS).fetch_one(transaction.connection());
+            let counted = counted.await?;
+            transaction.commit().await?;
+            Ok(counts(counted))
+        })
+        .await
+    }
+
+    pub(super) async fn poll_counts(&self, poll: &PollId) -> Result<Counts, StoreError> {
+        with_timeout(self.timeout(), async {
+            let mut transaction = self.begin().await?;
+            let counted = count(transaction.connection(), poll).await?;
             transaction.commit().await?;
             Ok(counted)
         })
         .await
     }
 
-    pub(super) fn stored_votes(&self) -> BoxStream<'_, Result<StoredVote, StoreError>> {
-        stream::once(self.open_votes())
+    pub(super) fn stored_votes(
+        &self,
+        poll: String,
+    ) -> BoxStream<'_, Result<StoredVote, StoreError>> {
+        stream::once(self.open_votes(poll))
             .map_ok(|cursor| stream::try_unfold(cursor, next_votes))
             .try_flatten()
             .map_ok(|votes| stream::iter(votes).map(Ok))
@@ -48,14 +66,20 @@ impl PostgresStore {
             .boxed()
     }
 
-    /// Opens a cursor over a snapshot of all votes.
-    async fn open_votes(&self) -> Result<PostgresTransaction, StoreError> {
+    /// Opens a cursor over a snapshot of the votes in one poll, or of all if the text is empty.
+    async fn open_votes(&self, poll: String) -> Result<PostgresTransaction, StoreError> {
         with_timeout(ROWS_TIMEOUT, async {
             let mut transaction = self.begin().await?;
+            // The declaration of a cursor takes no parameters.
+            query("SELECT set_config('voting_app.poll', $1, true)")
+                .bind(poll)
+                .execute(transaction.connection())
+                .await?;
             // The reader of the votes may be slow.
             let open = "SET LOCAL idle_in_transaction_session_timeout = '10min';
                  DECLARE stored_votes NO SCROLL CURSOR FOR
-                     SELECT id, vote, cast_ms, cast_seq FROM votes ORDER BY id COLLATE \"C\"";
+                     SELECT id, vote, poll, cast_ms, cast_seq FROM votes
+                     WHERE current_setting('voting_app.poll') IN ('', poll) ORDER BY id COLLATE \"C\"";
             sqlx::raw_sql(open)
                 .execute(transaction.connection())
                 .await?;
@@ -87,6 +111,47 @@ impl PostgresStore {
             .await?;
             transaction.commit().await?;
             Ok(outcome(ballots, &replayed, changed))
+        })
+        .await
+    }
+
+    pub(super) async fn reject_waiting(
+        &self,
+        rejected: &[(BallotId, String)],
+    ) -> Result<(), StoreError> {
+        with_timeout(self.timeout(), async {
+            let mut transaction = self.begin().await?;
+            for (id, reason) in rejected {
+                query(REJECT_WAITING)
+                    .bind(id.to_string())
+                    .bind(reason)
+                    .execute(transaction.connection())
+                    .await?;
+            }
+            transaction.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    pub(super) async fn forget(&self, voters: &[String]) -> Result<Counts, StoreError> {
+        with_timeout(self.timeout(), async {
+            let mut transaction = self.begin().await?;
+            let deleted = query("DELETE FROM votes WHERE id = ANY($1)")
+                .bind(voters)
+                .execute(transaction.connection())
+                .await?;
+            let letters = query(
+                "DELETE FROM dead_letters WHERE EXISTS (SELECT FROM unnest($1::text[]) AS id WHERE position(id IN payload) > 0)",
+            )
+            .bind(voters)
+            .execute(transaction.connection())
+            .await?;
+            transaction.commit().await?;
+            Ok(Counts {
+                votes: deleted.rows_affected(),
+                dead_letters: letters.rows_affected(),
+            })
         })
         .await
     }
@@ -147,7 +212,7 @@ impl PostgresStore {
         .await
     }
 
-    pub(super) async fn reset(&self) -> Result<Counts, StoreError> {
+    pub(super) async fn reset(&self, poll: &PollId) -> Result<Counts, StoreError> {
         with_timeout(self.timeout(), async {
             let mut transaction = self.begin().await?;
             // Waits for the workers' transactions and blocks new ones: the counts have no other writer then.
@@ -156,12 +221,26 @@ impl PostgresStore {
                 "LOCK TABLE votes IN ACCESS EXCLUSIVE MODE",
             )
             .await?;
-            let deleted = count(transaction.connection()).await?;
-            // Its trigger empties the counts and notifies readers. A DELETE would copy every vote for its trigger.
-            query("TRUNCATE votes")
-                .execute(transaction.connection())
-                .await?;
-            query("DELETE FROM dead_letters")
+            let deleted = count(transaction.connection(), poll).await?;
+            let is_only_poll: bool = query_scalar(
+                "SELECT NOT EXISTS (SELECT FROM tally WHERE poll <> $1 AND votes <> 0)",
+            )
+            .bind(poll.as_str())
+            .fetch_one(transaction.connection())
+            .await?;
+            if is_only_poll {
+                // Its trigger empties the counts and notifies readers. A DELETE copies every vote for its trigger.
+                query("TRUNCATE votes")
+                    .execute(transaction.connection())
+                    .await?;
+            } else {
+                query("DELETE FROM votes WHERE poll = $1")
+                    .bind(poll.as_str())
+                    .execute(transaction.connection())
+                    .await?;
+            }
+            query("DELETE FROM dead_letters WHERE poll = $1 OR poll IS NULL")
+                .bind(poll.as_str())
                 .execute(transaction.connection())
                 .await?;
             transaction.commit().await?;
@@ -216,9 +295,7 @@ async fn compare(connection: &mut PgConnection) -> Result<Comparison, StoreError
     })
 }
 
-async fn count(connection: &mut PgConnection) -> Result<Counts, StoreError> {
-    let counted = query_as(
-        "SELECT (SELECT coalesce(sum(votes), 0)::bigint FROM tally), (SELECT count(*) FROM dead_letters)",
-    );
+async fn count(connection: &mut PgConnection, poll: &PollId) -> Result<Counts, StoreError> {
+    let counted = query_as(POLL_COUNTS).bind(poll.as_str());
     Ok(counts(counted.fetch_one(connection).await?))
 }

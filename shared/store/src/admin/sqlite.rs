@@ -8,7 +8,8 @@ use serde_json::json;
 use sqlx::SqliteConnection;
 
 use super::{
-    CLAMP_TALLY, CLAMP_VOTES, Comparison, Counts, Replayed, StoredVote, VoteRow,
+    ALL_COUNTS, CLAMP_TALLY, CLAMP_VOTES, Comparison, Counts, POLL_COUNTS, REJECT_WAITING,
+    Replayed, StoredVote, VoteRow,
     comparison::{COMPARE_TALLY, COMPARE_TIMELINE, RECOUNT},
     counts, existing, ids, outcome,
 };
@@ -16,16 +17,31 @@ use crate::{
     StoreError, newest_per_voter,
     sqlite::{SqliteStore, upsert},
 };
-use poll::ballot::CastBallot;
+use poll::{
+    PollId,
+    ballot::{BallotId, CastBallot},
+};
 
 impl SqliteStore {
     pub(super) async fn counts(&self) -> Result<Counts, StoreError> {
-        let mut reader = self.database().readers().acquire().await?;
-        count(&mut reader).await
+        let counted = sqlx::query_as(ALL_COUNTS).fetch_one(self.database().readers());
+        Ok(counts(counted.await?))
     }
 
-    pub(super) fn stored_votes(&self) -> BoxStream<'_, Result<StoredVote, StoreError>> {
-        sqlx::query_as::<_, VoteRow>("SELECT id, vote, cast_ms, cast_seq FROM votes ORDER BY id")
+    pub(super) async fn poll_counts(&self, poll: &PollId) -> Result<Counts, StoreError> {
+        let mut reader = self.database().readers().acquire().await?;
+        count(&mut reader, poll).await
+    }
+
+    pub(super) fn stored_votes(
+        &self,
+        poll: String,
+    ) -> BoxStream<'_, Result<StoredVote, StoreError>> {
+        let votes = sqlx::query_as::<_, VoteRow>(
+            "SELECT id, vote, poll, cast_ms, cast_seq FROM votes WHERE ?1 IN ('', poll) ORDER BY id",
+        );
+        votes
+            .bind(poll)
             .fetch(self.database().readers())
             .map_ok(StoredVote::from)
             .map_err(StoreError::from)
@@ -48,6 +64,41 @@ impl SqliteStore {
             .await?;
         write.commit().await?;
         Ok(outcome(ballots, &replayed, changed))
+    }
+
+    pub(super) async fn reject_waiting(
+        &self,
+        rejected: &[(BallotId, String)],
+    ) -> Result<(), StoreError> {
+        let mut write = self.database().write().await?;
+        for (id, reason) in rejected {
+            sqlx::query(REJECT_WAITING)
+                .bind(id.to_string())
+                .bind(reason)
+                .execute(&mut *write)
+                .await?;
+        }
+        write.commit().await?;
+        Ok(())
+    }
+
+    pub(super) async fn forget(&self, voters: &[String]) -> Result<Counts, StoreError> {
+        let voters = json!(voters).to_string();
+        let mut write = self.database().write().await?;
+        let deleted =
+            sqlx::query("DELETE FROM votes WHERE id IN (SELECT value FROM json_each(?1))")
+                .bind(&voters)
+                .execute(&mut *write)
+                .await?;
+        let letters = sqlx::query(
+            "DELETE FROM dead_letters WHERE EXISTS (SELECT 1 FROM json_each(?1) WHERE instr(payload, value) > 0)",
+        );
+        let letters = letters.bind(&voters).execute(&mut *write).await?;
+        write.commit().await?;
+        Ok(Counts {
+            votes: deleted.rows_affected(),
+            dead_letters: letters.rows_affected(),
+        })
     }
 
     pub(super) async fn compare_counts(&self) -> Result<Comparison, StoreError> {
@@ -77,15 +128,21 @@ impl SqliteStore {
         Ok(done.rows_affected())
     }
 
-    pub(super) async fn reset(&self) -> Result<Counts, StoreError> {
+    pub(super) async fn reset(&self, poll: &PollId) -> Result<Counts, StoreError> {
         let mut write = self.database().write().await?;
-        let deleted = count(&mut write).await?;
+        let deleted = count(&mut write, poll).await?;
         // The counts are deleted first: then the trigger of each deleted vote has no row to update, which is faster.
-        sqlx::raw_sql(
-            "DELETE FROM tally; DELETE FROM timeline; DELETE FROM votes; DELETE FROM dead_letters;",
-        )
-        .execute(&mut *write)
-        .await?;
+        for statement in [
+            "DELETE FROM tally WHERE poll = ?1",
+            "DELETE FROM timeline WHERE poll = ?1",
+            "DELETE FROM votes WHERE poll = ?1",
+            "DELETE FROM dead_letters WHERE poll = ?1 OR poll IS NULL",
+        ] {
+            sqlx::query(statement)
+                .bind(poll.as_str())
+                .execute(&mut *write)
+                .await?;
+        }
         write.commit().await?;
         Ok(deleted)
     }
@@ -104,9 +161,7 @@ async fn compare(connection: &mut SqliteConnection) -> Result<Comparison, StoreE
     })
 }
 
-async fn count(connection: &mut SqliteConnection) -> Result<Counts, StoreError> {
-    let counted = sqlx::query_as(
-        "SELECT (SELECT coalesce(sum(votes), 0) FROM tally), (SELECT count(*) FROM dead_letters)",
-    );
+async fn count(connection: &mut SqliteConnection, poll: &PollId) -> Result<Counts, StoreError> {
+    let counted = sqlx::query_as(POLL_COUNTS).bind(poll.as_str());
     Ok(counts(counted.fetch_one(connection).await?))
 }

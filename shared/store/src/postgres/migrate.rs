@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, sync::LazyLock, time::Duration};
 
+use poll::PollId;
 use sqlx::{Connection, PgConnection, migrate::Migrator};
 
 use super::session::{Sessions, query, query_scalar, with_timeout};
@@ -19,8 +20,8 @@ const MIGRATION_TIMEOUT: Duration = Duration::from_mins(10);
 /// Key of the advisory lock: an arbitrary number, the same for all services.
 const MIGRATION_LOCK: i64 = 0x766f_7465;
 
-/// Migrates the tables in one transaction.
-pub async fn migrate(sessions: &Sessions) -> Result<(), StoreError> {
+/// Migrates the tables in one transaction. Votes of the original app become votes in the poll of the settings.
+pub async fn migrate(sessions: &Sessions, settings_poll: &PollId) -> Result<(), StoreError> {
     with_timeout(MIGRATION_TIMEOUT, async {
         let mut connection = sessions.acquire().await?;
         // This connection is used once, with any outcome.
@@ -43,6 +44,10 @@ pub async fn migrate(sessions: &Sessions) -> Result<(), StoreError> {
         if is_up_to_date(&mut transaction).await? {
             return Ok(transaction.commit().await?);
         }
+        query("SELECT set_config('voting_app.poll', $1, true)")
+            .bind(settings_poll.as_str())
+            .execute(&mut *transaction)
+            .await?;
         // `run` does the same, but the compiler cannot prove that its future is Send.
         MIGRATIONS
             .run_direct(None, &mut *transaction, false)

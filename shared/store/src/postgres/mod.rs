@@ -8,11 +8,12 @@ use std::time::Duration;
 use sqlx::{PgConnection, PgPool, postgres::PgConnectOptions};
 
 use super::{
-    DeadLetter, ProgressReport, REPORT_RETENTION, StoreConfig, StoreError, StoreMetrics, Tally,
-    TimelinePoint, WorkerProgress, dead_letter,
+    DeadLetter, LAST_CAST_MS, ProgressReport, REPORT_RETENTION, StoreConfig, StoreError,
+    StoreMetrics, Tally, TimelinePoint, WorkerProgress, dead_letter,
     progress::{self, ProgressRow},
+    recorded_poll::{self, RecordedPoll, SELECT_POLLS, UPSERT_POLL},
 };
-use poll::ballot::CastBallot;
+use poll::{Poll, PollId, ballot::CastBallot};
 use session::Sessions;
 pub(super) use session::{PostgresTransaction, query, query_as, query_scalar, with_timeout};
 
@@ -48,8 +49,8 @@ impl PostgresStore {
         self.0.begin().await
     }
 
-    pub(super) async fn migrate(&self) -> Result<(), StoreError> {
-        migrate::migrate(&self.0).await
+    pub(super) async fn migrate(&self, settings_poll: &PollId) -> Result<(), StoreError> {
+        migrate::migrate(&self.0, settings_poll).await
     }
 
     pub(super) async fn upsert_ballots(
@@ -73,21 +74,65 @@ impl PostgresStore {
         .await
     }
 
-    pub(super) async fn tally(&self) -> Result<Tally, StoreError> {
+    pub(super) async fn tally(&self, poll: &PollId) -> Result<Tally, StoreError> {
         with_timeout(self.timeout(), async {
             let mut transaction = self.begin().await?;
             let rows = query_as(
-                "SELECT option, votes, last_cast_ms FROM tally ORDER BY option COLLATE \"C\"",
+                "SELECT option, votes, last_cast_ms FROM tally WHERE poll = $1 ORDER BY option COLLATE \"C\"",
             );
-            let rows = rows.fetch_all(transaction.connection()).await?;
+            let rows = rows.bind(poll.as_str()).fetch_all(transaction.connection()).await?;
             transaction.commit().await?;
             Ok(Tally(rows))
         })
         .await
     }
 
+    pub(super) async fn last_cast_ms(&self) -> Result<i64, StoreError> {
+        with_timeout(self.timeout(), async {
+            let mut transaction = self.begin().await?;
+            let newest = query_scalar(LAST_CAST_MS)
+                .fetch_one(transaction.connection())
+                .await?;
+            transaction.commit().await?;
+            Ok(newest)
+        })
+        .await
+    }
+
+    pub(super) async fn record_poll(&self, poll: &Poll) -> Result<(), StoreError> {
+        with_timeout(self.timeout(), async {
+            let row = recorded_poll::Row::from(poll);
+            let mut transaction = self.begin().await?;
+            query(UPSERT_POLL)
+                .bind(row.id)
+                .bind(row.question)
+                .bind(row.options)
+                .bind(row.opens_at_ms)
+                .bind(row.closes_at_ms)
+                .bind(row.results)
+                .execute(transaction.connection())
+                .await?;
+            transaction.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    pub(super) async fn polls(&self, id: &str) -> Result<Vec<RecordedPoll>, StoreError> {
+        with_timeout(self.timeout(), async {
+            let mut transaction = self.begin().await?;
+            let rows = query_as(SELECT_POLLS).bind(id);
+            let rows = rows.fetch_all(transaction.connection());
+            let rows = rows.await?;
+            transaction.commit().await?;
+            Ok(recorded_poll::from_rows(rows))
+        })
+        .await
+    }
+
     pub(super) async fn timeline(
         &self,
+        poll: &PollId,
         from_ms: i64,
         step_ms: i64,
     ) -> Result<Vec<TimelinePoint>, StoreError> {
@@ -95,19 +140,26 @@ impl PostgresStore {
             let mut transaction = self.begin().await?;
             let points = query_as(
                 "SELECT bucket / $2 * $2 AS bucket, option, sum(votes)::bigint AS votes FROM timeline
-                 WHERE bucket >= $1 AND votes > 0 GROUP BY 1, 2 ORDER BY 1, 2",
+                 WHERE poll = $3 AND bucket >= $1 AND votes > 0 GROUP BY 1, 2 ORDER BY 1, 2",
             );
-            let points = points.bind(from_ms).bind(step_ms).fetch_all(transaction.connection()).await?;
+            let points = points.bind(from_ms).bind(step_ms).bind(poll.as_str());
+            let points = points.fetch_all(transaction.connection()).await?;
             transaction.commit().await?;
             Ok(points)
         })
         .await
     }
 
-    pub(super) async fn timeline_extent(&self) -> Result<Option<(i64, i64)>, StoreError> {
+    pub(super) async fn timeline_extent(
+        &self,
+        poll: &PollId,
+    ) -> Result<Option<(i64, i64)>, StoreError> {
         with_timeout(self.timeout(), async {
             let mut transaction = self.begin().await?;
-            let extent = query_as("SELECT min(bucket), max(bucket) FROM timeline WHERE votes > 0");
+            let extent = query_as(
+                "SELECT min(bucket), max(bucket) FROM timeline WHERE poll = $1 AND votes > 0",
+            );
+            let extent = extent.bind(poll.as_str());
             let (first, last): (Option<i64>, Option<i64>) =
                 extent.fetch_one(transaction.connection()).await?;
             transaction.commit().await?;
@@ -116,16 +168,20 @@ impl PostgresStore {
         .await
     }
 
-    pub(super) async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
+    pub(super) async fn dead_letters(
+        &self,
+        only_countable: bool,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
         with_timeout(self.timeout(), async {
             let mut transaction = self.begin().await?;
             let rows = query_as(
-                "SELECT ballot, reason, payload,
+                "SELECT ballot, poll, reason, waits_for_poll, payload,
                      CASE WHEN isfinite(received_at) THEN floor(extract(epoch FROM received_at) * 1000)::bigint ELSE 0 END
                          AS received_ms
-                 FROM dead_letters",
+                 FROM dead_letters
+                 WHERE NOT $1 OR (waits_for_poll AND poll IN (SELECT id FROM polls))",
             );
-            let rows = rows.fetch_all(transaction.connection()).await?;
+            let rows = rows.bind(only_countable).fetch_all(transaction.connection()).await?;
             transaction.commit().await?;
             Ok(dead_letter::from_rows(rows))
         })
@@ -214,10 +270,12 @@ const STORE_EMPTY_BATCH: &str = "
     BEGIN;
     SET LOCAL lock_timeout = 800;
     SET LOCAL synchronous_commit = off;
-    INSERT INTO votes AS v (id, vote, cast_ms, cast_seq) SELECT '', '', 0, 0 WHERE false
-        ON CONFLICT (id) DO UPDATE SET vote = excluded.vote, cast_ms = excluded.cast_ms, cast_seq = excluded.cast_seq
+    INSERT INTO votes AS v (id, vote, poll, cast_ms, cast_seq) SELECT '', '', '', 0, 0 WHERE false
+        ON CONFLICT (id) DO UPDATE
+        SET vote = excluded.vote, poll = excluded.poll, cast_ms = excluded.cast_ms, cast_seq = excluded.cast_seq
         WHERE (excluded.cast_ms, excluded.cast_seq) > (v.cast_ms, v.cast_seq);
-    INSERT INTO dead_letters (ballot, reason, payload, received_at) SELECT '', '', '', now() WHERE false
+    INSERT INTO dead_letters (ballot, poll, reason, waits_for_poll, payload, received_at)
+        SELECT '', NULL, '', false, '', now() WHERE false
         ON CONFLICT (ballot) DO NOTHING;
     SELECT txid_current();
     COMMIT";
@@ -236,20 +294,25 @@ pub(super) async fn upsert(
         .iter()
         .map(|cast| cast.ballot.choice.as_str())
         .collect();
+    let polls: Vec<_> = newest
+        .iter()
+        .map(|cast| cast.ballot.poll.as_str())
+        .collect();
     let ms: Vec<_> = newest.iter().map(|cast| cast.id.ms.cast_signed()).collect();
     let seq: Vec<_> = newest
         .iter()
         .map(|cast| cast.id.seq.cast_signed())
         .collect();
     let done = query(
-        "INSERT INTO votes (id, vote, cast_ms, cast_seq)
-         SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+        "INSERT INTO votes (id, vote, poll, cast_ms, cast_seq)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
          ON CONFLICT (id) DO UPDATE
-             SET vote = excluded.vote, cast_ms = excluded.cast_ms, cast_seq = excluded.cast_seq
+             SET vote = excluded.vote, poll = excluded.poll, cast_ms = excluded.cast_ms, cast_seq = excluded.cast_seq
              WHERE (excluded.cast_ms, excluded.cast_seq) > (votes.cast_ms, votes.cast_seq)",
     )
     .bind(voters)
     .bind(choices)
+    .bind(polls)
     .bind(ms)
     .bind(seq)
     .execute(transaction)
@@ -262,6 +325,11 @@ async fn insert_dead_letters(
     dead: &[DeadLetter],
 ) -> Result<(), StoreError> {
     let ids: Vec<_> = dead.iter().map(|letter| letter.id.to_string()).collect();
+    let polls: Vec<_> = dead
+        .iter()
+        .map(|letter| letter.poll.as_ref().map(PollId::as_str))
+        .collect();
+    let waits: Vec<_> = dead.iter().map(|letter| letter.waits_for_poll).collect();
     let reasons: Vec<_> = dead.iter().map(|letter| letter.reason.as_str()).collect();
     let payloads: Vec<_> = dead.iter().map(|letter| letter.payload.as_str()).collect();
     let received: Vec<_> = dead
@@ -269,12 +337,14 @@ async fn insert_dead_letters(
         .map(|letter| letter.received_at.to_string())
         .collect();
     query(
-        "INSERT INTO dead_letters (ballot, reason, payload, received_at)
-         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]::timestamptz[])
+        "INSERT INTO dead_letters (ballot, poll, reason, waits_for_poll, payload, received_at)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[], $5::text[], $6::text[]::timestamptz[])
          ON CONFLICT (ballot) DO NOTHING",
     )
     .bind(ids)
+    .bind(polls)
     .bind(reasons)
+    .bind(waits)
     .bind(payloads)
     .bind(received)
     .execute(transaction)

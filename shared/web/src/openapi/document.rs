@@ -4,7 +4,7 @@ use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
         InfoBuilder, License, LicenseBuilder, ObjectBuilder, OpenApi, RefOr, ResponseBuilder,
-        Server, ServerBuilder, Type,
+        Schema, Server, ServerBuilder, Type,
         security::{ApiKey, ApiKeyValue, SecurityScheme},
     },
 };
@@ -14,7 +14,7 @@ use super::{
     problems::{add_problem, add_responses},
 };
 use crate::{Problem, ProblemKind};
-use poll::ballot::Choice;
+use poll::{Poll, PollId, ballot::Choice};
 
 /// The problems that any request may get.
 const COMMON_PROBLEMS: &[ProblemKind] = &[
@@ -52,15 +52,13 @@ pub(super) fn complete(document: &mut OpenApi, api: Api<'_>) {
             .security_schemes
             .insert("voter".to_owned(), RefOr::T(voter_scheme(cookie)));
     }
-    let keys = || api.poll.options.iter().map(|option| option.key.as_str());
-    let choice = ObjectBuilder::new()
-        .schema_type(Type::String)
-        .description(Some("The key of an option of this poll."))
-        .enum_values(Some(keys()))
-        .examples(keys().take(1));
-    components
-        .schemas
-        .insert(Choice::name().into_owned(), choice.into());
+    if let Some(poll) = api.poll {
+        let (id, choice) = (poll_id_schema(poll), choice_schema(poll));
+        components.schemas.extend([
+            (PollId::name().into_owned(), id),
+            (Choice::name().into_owned(), choice),
+        ]);
+    }
     for (name, kind) in [
         ("NotFound", ProblemKind::NotFound),
         ("MethodNotAllowed", ProblemKind::MethodNotAllowed),
@@ -71,6 +69,24 @@ pub(super) fn complete(document: &mut OpenApi, api: Api<'_>) {
             .responses
             .insert(name.to_owned(), response.into());
     }
+}
+
+fn poll_id_schema(poll: &Poll) -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some("The id of this poll."))
+        .enum_values(Some([poll.id.as_str()]))
+        .into()
+}
+
+fn choice_schema(poll: &Poll) -> RefOr<Schema> {
+    let keys = || poll.options.iter().map(|option| option.key.as_str());
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some("The key of an option of this poll."))
+        .enum_values(Some(keys()))
+        .examples(keys().take(1))
+        .into()
 }
 
 /// Returns the root of the service, relative to the document, so that it is right behind any proxy.

@@ -30,8 +30,8 @@ pub struct Api<'a> {
     pub title: &'a str,
     /// The description, in Markdown.
     pub description: &'a str,
-    /// The poll, for its options.
-    pub poll: &'a Poll,
+    /// The poll, if all choices and poll ids of the document are those of one poll.
+    pub poll: Option<&'a Poll>,
     /// The origins of other sites that may read the API.
     pub origins: Option<&'a AllowedOrigins>,
     /// The metrics in which routes are registered.

@@ -70,6 +70,8 @@ problem_kinds! {
     UnknownHost = MISDIRECTED_REQUEST "unknown-host",
     /// The body did not arrive before the timeout. The vote was not stored: send it again.
     RequestTooSlow = REQUEST_TIMEOUT "request-too-slow",
+    /// The vote names another poll than the current one. It was not counted: read the current poll and vote again.
+    OtherPoll = CONFLICT "other-poll",
     /// Voting has not begun.
     PollNotOpenYet = CONFLICT "poll-not-open-yet",
     /// Voting has ended.

@@ -104,6 +104,7 @@ run "with_a_certificate_http_redirects_to_https" {
       vote         = "HTTPS vote.example.org/#{path}"
       result       = "HTTPS result.example.org/#{path}"
       result-files = "HTTPS result.example.org/#{path}"
+      result-polls = "HTTPS result.example.org/#{path}"
       result-page  = "HTTPS result.example.org/"
     }
     error_message = "An old link is broken, or redirects to a name that the certificate does not cover."
