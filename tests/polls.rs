@@ -36,6 +36,7 @@ on_both_storages! {
     a_hidden_result_stays_hidden_in_the_list_of_polls,
 }
 
+const FORM: &str = "application/x-www-form-urlencoded";
 const TEA: [&str; 4] = ["--poll-question", "Tea or Coffee?", "--poll-id", "tea"];
 
 /// A file with the cookie key, so that voters are recognised after a restart.
@@ -73,8 +74,13 @@ async fn other_settings_are_another_poll_and_the_votes_of_both_stay(storage: Sto
     assert_eq!(page.selected_options(), [""; 0], "no vote in this poll yet");
     voter.at(&app.vote).must_vote_for("b").await;
     wait_for_votes(&app.result, &[0, 1]).await;
-    let (_, timeline) = get_json(&format!("{}/api/timeline", app.result)).await;
-    assert_eq!(timeline["poll"], "tea");
+    let timeline = format!("{}/api/timeline", app.result);
+    eventually(
+        "the timeline",
+        |poll: &Value| poll == "tea",
+        async || get_json(&timeline).await.1["poll"].clone(),
+    )
+    .await;
     app.stop().await;
 
     let app = App::start(&storage, &[]).await;
@@ -133,7 +139,6 @@ async fn a_vote_for_another_poll_is_rejected_and_never_counted(storage: Storage)
         "{}",
         page.html
     );
-    const FORM: &str = "application/x-www-form-urlencoded";
     let rejected = voter.post(FORM, format!("vote=a&poll={POLL_ID}")).await;
     assert_eq!(rejected.status, StatusCode::CONFLICT);
     for text in ["There is a new question.", "Tea or Coffee?"] {
