@@ -55,12 +55,25 @@ pub struct Service {
 impl Service {
     /// Starts the program with this name and waits until it is ready.
     pub fn start(name: &str, environment: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::start_until("/ready", name, environment)
+    }
+
+    /// Starts the program with this name and waits until it responds, for work that it begins before it is ready.
+    pub fn start_live(name: &str, environment: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::start_until("/health", name, environment)
+    }
+
+    fn start_until(
+        probe: &str,
+        name: &str,
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let programs = PROGRAMS
             .get()
             .context("the folder of the programs is not set")?;
         let mut command = Command::new(programs.join(name));
         command.env_clear().envs(environment.iter().copied());
-        Self::run(command, name, "/ready")
+        Self::run(command, name, probe)
     }
 
     /// Starts a limit and waits until it responds.

@@ -74,9 +74,9 @@ pub fn drain(
         ("DATABASE_URL", &votes.url),
     ];
     let workers: Vec<_> = (0..workers)
-        .map(|_| Service::start("worker", &environment))
+        .map(|_| Service::start_live("worker", &environment))
         .collect::<Result<_, _>>()?;
-    // Workers already process ballots before they are ready; those do not count.
+    // Ballots that workers processed before they responded do not count.
     let (began, processed_before) = (Instant::now(), processed(&workers)?);
     loop {
         let processed = processed(&workers)?;

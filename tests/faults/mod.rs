@@ -45,6 +45,7 @@ mod half_ready;
 mod ids_go_back;
 mod overload;
 mod partitions;
+mod polls;
 mod power;
 mod queue_server;
 mod random;

@@ -182,7 +182,7 @@ async fn a_rejection_logs_the_compared_hosts_and_the_setting() {
     assert_eq!(post(&foreign).await, StatusCode::FORBIDDEN);
     let line = service
         .process
-        .wait_for_line("votes from another site were rejected");
+        .wait_for_line("requests from another site were rejected");
     let host = service.url.trim_start_matches("http://");
     for expected in [
         "WARN",

@@ -21,6 +21,9 @@ use poll::ballot::{Ballot, BallotId, Traceparent};
 use telemetry::traces;
 
 const MESSAGE_ID: &str = "messaging.message.id";
+/// Values of `messaging.system`.
+const SQLITE: &str = "sqlite";
+const REDIS: &str = "redis";
 
 /// Span of enqueueing one ballot, together with the ballot.
 pub struct ProducerSpan {
@@ -68,9 +71,10 @@ fn producer_span(queue: &Queue) -> Span {
     if !traces::is_recording() {
         return Span::none();
     }
-    let (system, destination) = match queue {
-        Queue::Sqlite(_) => ("sqlite", queue.name()),
-        Queue::Redis(_) => ("redis", queue.name()),
+    let destination = queue.name();
+    let system = match queue {
+        Queue::Sqlite(_) => SQLITE,
+        Queue::Redis(_) => REDIS,
     };
     info_span!(
         target: traces::TARGET,
@@ -105,8 +109,8 @@ impl Consumer {
             return BatchSpan(Span::none());
         }
         let (system, destination, group) = match self {
-            Self::Sqlite(_) => ("sqlite", BALLOTS_TABLE, None),
-            Self::Redis(consumer) => ("redis", consumer.stream(), Some(super::redis::GROUP)),
+            Self::Sqlite(_) => (SQLITE, BALLOTS_TABLE, None),
+            Self::Redis(consumer) => (REDIS, consumer.stream(), Some(super::redis::GROUP)),
         };
         let span = info_span!(
             target: traces::TARGET,

@@ -99,7 +99,7 @@ impl CsrfCheck {
             host = ?sent("host"),
             x_forwarded_host = ?sent("x-forwarded-host"),
             sec_fetch_site = ?sent(SEC_FETCH_SITE),
-            "votes from another site were rejected; if it is this site, add its origin to PUBLIC_ORIGINS"
+            "requests from another site were rejected; if it is this site, add its origin to PUBLIC_ORIGINS"
         );
     }
 }
