@@ -63,11 +63,7 @@ impl Service {
         Self::start_until("/health", name, environment)
     }
 
-    fn start_until(
-        probe: &str,
-        name: &str,
-        environment: &[(&str, &str)],
-    ) -> anyhow::Result<Self> {
+    fn start_until(probe: &str, name: &str, environment: &[(&str, &str)]) -> anyhow::Result<Self> {
         let programs = PROGRAMS
             .get()
             .context("the folder of the programs is not set")?;

@@ -3,7 +3,7 @@
 use serde_json::json;
 use thirtyfour::Key;
 
-use super::{PRESSED, embedded, start_large_poll};
+use super::{LARGE_POLL_ID, PRESSED, embedded, start_large_poll};
 use crate::harness::{
     app::App,
     browser::{Axe, Browser, BrowserSettings, DESKTOP},
@@ -199,9 +199,12 @@ async fn every_page_is_accessible_on_every_screen() {
             ("vote", app.vote.clone()),
             ("result", app.result.clone()),
             ("embed", format!("{}/embed", app.result)),
+            ("voter-id", format!("{}?voter-id", app.vote)),
+            ("polls", format!("{}/polls", app.result)),
+            ("poll", format!("{}/polls/{LARGE_POLL_ID}", app.result)),
         ] {
             browser.goto(&url).await;
-            if name != "vote" {
+            if matches!(name, "result" | "embed") {
                 browser
                     .wait_for_text("#connection", |text| text == "Live")
                     .await;

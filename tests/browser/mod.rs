@@ -32,6 +32,9 @@ async fn embedded() -> Storage {
         .expect("embedded storage is always available")
 }
 
+/// Id of the poll that [`start_large_poll`] starts.
+const LARGE_POLL_ID: &str = "large";
+
 /// Starts a poll of twenty options with votes at different times, so that every part of the result page is full.
 async fn start_large_poll(flags: &[&str]) -> (Storage, App) {
     let storage = embedded().await;
@@ -39,8 +42,7 @@ async fn start_large_poll(flags: &[&str]) -> (Storage, App) {
         .map(|number| format!("option-{number}=The answer with number {number}"))
         .collect();
     let options = options.join(",");
-    let poll = "large";
-    let settings = ["--poll-id", poll, "--poll-options", &options];
+    let settings = ["--poll-id", LARGE_POLL_ID, "--poll-options", &options];
     let app = App::start(&storage, &[&settings, flags].concat()).await;
     wait_for_votes(&app.result, &[0; 20]).await;
     let now = Timestamp::now().as_millisecond();
@@ -49,7 +51,7 @@ async fn start_large_poll(flags: &[&str]) -> (Storage, App) {
         let moment = now - (44 - step) * 10_000 - 1_000;
         for number in (0..20).filter(|number| (number + step) % 3 != 0) {
             votes.push(format!(
-                "('{step}-{number}', '{poll}', 'option-{number}', {moment}, {number})"
+                "('{step}-{number}', '{LARGE_POLL_ID}', 'option-{number}', {moment}, {number})"
             ));
         }
     }

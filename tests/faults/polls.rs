@@ -22,7 +22,10 @@ type Settings = &'static [(&'static str, &'static str)];
 /// The settings of both polls.
 const POLLS: [Settings; 2] = [
     &[],
-    &[("POLL_ID", "tea"), ("POLL_OPTIONS", "a=Tea,b=Coffee,c=Water")],
+    &[
+        ("POLL_ID", "tea"),
+        ("POLL_OPTIONS", "a=Tea,b=Coffee,c=Water"),
+    ],
 ];
 /// Number of workers that are killed, in turn with the settings of each poll.
 const KILLS: usize = 6;
@@ -76,10 +79,7 @@ impl Side {
         assert!(load.latencies.accepted.count() > 0, "votes are accepted");
         let settled = self.observer.settle(&load.history, &self.before, TIMEOUT);
         let verdict = settled.await.unwrap();
-        assert_eq!(
-            (verdict.violations, verdict.quiescent),
-            (Vec::new(), true)
-        );
+        assert_eq!((verdict.violations, verdict.quiescent), (Vec::new(), true));
     }
 }
 
