@@ -179,3 +179,45 @@ async fn an_open_page_follows_the_opening_and_closing_of_the_poll() {
     browser.close().await;
     app.stop().await;
 }
+
+/// The service is restarted with another poll while the page is open.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vote_for_an_old_poll_shows_the_new_one_without_a_page_load() {
+    let storage = embedded().await;
+    let browser = or_skip!(Browser::open(DESKTOP).await);
+    let mut old = Service::start("vote", &storage, &[]);
+    let address = old.url.trim_start_matches("http://").trim_end_matches('/');
+    let settings = [
+        ("LISTEN_ADDR", address),
+        ("POLL_QUESTION", "Tea or Coffee?"),
+        ("POLL_OPTIONS", "b=Coffee,tea=Tea,none=None"),
+    ];
+    browser.goto(&old.url).await;
+    browser.evaluate("window.same = true").await;
+    assert!(old.process.terminate().success());
+    let new = Service::start("vote", &storage, &settings);
+    browser.click("#b").await;
+    let shown = browser
+        .wait_for_text("#the_notice", |text| text.contains("new question"))
+        .await;
+    assert!(shown.starts_with("Your vote was NOT counted."), "{shown}");
+    assert_eq!(browser.text("#the_question").await, "Tea or Coffee?");
+    let labels = "return Array.from(document.querySelectorAll('#the_options button'), (button) => button.textContent)";
+    assert_eq!(
+        browser.evaluate(labels).await,
+        json!(["Coffee", "Tea", "None"])
+    );
+    assert_eq!(
+        browser.evaluate("return document.title").await,
+        json!("Tea or Coffee?")
+    );
+    assert_eq!(browser.evaluate(PRESSED).await, json!([]));
+    browser.click("#tea").await;
+    browser
+        .wait_for_text("#the_notice", |text| text.contains("for Tea is in"))
+        .await;
+    assert_eq!(browser.evaluate(PRESSED).await, json!(["tea"]));
+    assert_eq!(browser.evaluate("return window.same").await, json!(true));
+    browser.close().await;
+    drop(new);
+}
