@@ -435,8 +435,8 @@ impl Store {
 /// Query of both backends.
 const LAST_CAST_MS: &str = "SELECT coalesce(max(last_cast_ms), 0) FROM tally";
 
-/// Returns the newest ballot of each voter in the order of the voters. A statement can change a row only once, and rows that
-/// are locked in the same order cannot deadlock.
+/// Returns the newest ballot of each voter in the order of the polls and voters. A statement can change a row only once, and rows
+/// that are locked in the same order cannot deadlock.
 fn newest_per_voter(ballots: &[CastBallot]) -> Vec<&CastBallot> {
     let mut newest: HashMap<VoterId, &CastBallot> = HashMap::with_capacity(ballots.len());
     for cast in ballots {
@@ -446,6 +446,9 @@ fn newest_per_voter(ballots: &[CastBallot]) -> Vec<&CastBallot> {
         }
     }
     let mut newest: Vec<_> = newest.into_values().collect();
-    newest.sort_unstable_by_key(|cast| cast.ballot.voter);
+    newest.sort_unstable_by(|one, other| {
+        let (one, other) = (&one.ballot, &other.ballot);
+        (&one.poll, one.voter).cmp(&(&other.poll, other.voter))
+    });
     newest
 }

@@ -60,11 +60,7 @@ impl PostgresStore {
     ) -> Result<u64, StoreError> {
         with_timeout(self.timeout(), async {
             let mut transaction = self.begin().await?;
-            let changed = if newest.is_empty() {
-                0
-            } else {
-                upsert(transaction.connection(), newest).await?
-            };
+            let changed = upsert(transaction.connection(), newest).await?;
             if !dead.is_empty() {
                 insert_dead_letters(transaction.connection(), dead).await?;
             }
@@ -286,6 +282,19 @@ pub(super) async fn upsert(
     transaction: &mut PgConnection,
     newest: &[&CastBallot],
 ) -> Result<u64, StoreError> {
+    let mut changed = 0;
+    // A batch has ballots in one poll, except in the moment when another poll begins.
+    for in_poll in newest.chunk_by(|one, next| one.ballot.poll == next.ballot.poll) {
+        changed += upsert_in_poll(&mut *transaction, &in_poll[0].ballot.poll, in_poll).await?;
+    }
+    Ok(changed)
+}
+
+async fn upsert_in_poll(
+    transaction: &mut PgConnection,
+    poll: &PollId,
+    newest: &[&CastBallot],
+) -> Result<u64, StoreError> {
     let voters: Vec<_> = newest
         .iter()
         .map(|cast| cast.ballot.voter.to_string())
@@ -294,10 +303,6 @@ pub(super) async fn upsert(
         .iter()
         .map(|cast| cast.ballot.choice.as_str())
         .collect();
-    let polls: Vec<_> = newest
-        .iter()
-        .map(|cast| cast.ballot.poll.as_str())
-        .collect();
     let ms: Vec<_> = newest.iter().map(|cast| cast.id.ms.cast_signed()).collect();
     let seq: Vec<_> = newest
         .iter()
@@ -305,16 +310,17 @@ pub(super) async fn upsert(
         .collect();
     let done = query(
         "INSERT INTO votes (id, vote, poll, cast_ms, cast_seq)
-         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
+         SELECT id, vote, $5, ms, seq
+         FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS ballots (id, vote, ms, seq)
          ON CONFLICT (id) DO UPDATE
              SET vote = excluded.vote, poll = excluded.poll, cast_ms = excluded.cast_ms, cast_seq = excluded.cast_seq
              WHERE (excluded.cast_ms, excluded.cast_seq) > (votes.cast_ms, votes.cast_seq)",
     )
     .bind(voters)
     .bind(choices)
-    .bind(polls)
     .bind(ms)
     .bind(seq)
+    .bind(poll.as_str())
     .execute(transaction)
     .await?;
     Ok(done.rows_affected())
