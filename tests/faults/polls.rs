@@ -30,7 +30,7 @@ const POLLS: [Settings; 2] = [
 /// Number of workers that are killed, in turn with the settings of each poll.
 const KILLS: usize = 6;
 
-/// The services of one poll, and voters who vote until they are told to stop.
+/// The services of one poll, and voters who vote until `stop` is cancelled.
 struct Side {
     _vote: Service,
     _result: Service,
