@@ -13,6 +13,7 @@ mod polls;
 mod processing;
 pub mod processor;
 mod progress;
+mod replay;
 mod settings;
 mod tasks;
 

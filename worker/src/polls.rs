@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use poll::{KnownPolls, Poll, ballot::BallotId};
-use queue::StreamEntry;
-use store::{DeadLetter, Store, StoreError};
+use poll::{KnownPolls, Poll};
+use store::{Store, StoreError};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+
+use crate::replay::Replay;
 
 /// Interval between two checks whether the tables are migrated.
 const MIGRATION_POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -50,33 +51,13 @@ async fn record_and_count(store: &Store, settings_poll: &Poll) -> Result<(), Sto
         return Ok(());
     }
     let polls = load(store, settings_poll).await?;
-    for letters in letters.chunks(MAX_BATCH_SIZE) {
-        count(store, letters, &polls).await?;
-    }
-    Ok(())
-}
-
-/// Counts dead letters whose poll has become known. Those that are no valid ballots get their new reason.
-async fn count(
-    store: &Store,
-    letters: &[DeadLetter],
-    polls: &KnownPolls,
-) -> Result<(), StoreError> {
-    let (mut ballots, mut rejected) = (Vec::new(), Vec::<(BallotId, String)>::new());
-    for letter in letters {
-        let parsed = StreamEntry::from_payload(letter.id, &letter.payload)
-            .map_err(|error| error.to_string())
-            .and_then(|entry| entry.parse(polls).map_err(|error| error.to_string()));
-        match parsed {
-            Ok(ballot) => ballots.push(ballot),
-            Err(reason) => rejected.push((letter.id, reason)),
-        }
-    }
-    store.reject_waiting(&rejected).await?;
-    let replayed = store.replay(&ballots).await?;
+    let mut replay = Replay::default();
+    replay.run(&letters, &polls, store, MAX_BATCH_SIZE).await?;
+    // Those that are no valid ballots get their new reason.
+    store.reject_waiting(&replay.rejected).await?;
     tracing::info!(
-        ballots.counted = replayed.replayed,
-        ballots.rejected = rejected.len(),
+        ballots.counted = replay.done.replayed,
+        ballots.rejected = replay.rejected.len(),
         "counted ballots that waited for their poll"
     );
     Ok(())
