@@ -52,13 +52,28 @@ impl Votes {
         self.execute("TRUNCATE votes, dead_letters; CHECKPOINT")
     }
 
-    /// Returns true if the running tally equals the counted votes.
+    /// Records closed polls with their counts, and without votes.
+    pub fn add_closed_polls(&self, count: u64) -> anyhow::Result<()> {
+        self.execute(&format!(
+            "SET voting_app.recount = 'on';
+             INSERT INTO polls (id, question, options, results)
+                 SELECT 'closed-' || n, 'Question ' || n || '?', 'a=Yes,b=No', 'live' FROM generate_series(1, {count}) AS n;
+             INSERT INTO tally (poll, option, votes, last_cast_ms)
+                 SELECT 'closed-' || n, chr(96 + o), 1000, 1000 FROM generate_series(1, {count}) AS n, generate_series(1, 20) AS o;
+             INSERT INTO timeline (poll, bucket, option, votes)
+                 SELECT 'closed-' || n, step * 10000, 'a', 1 FROM generate_series(1, {count}) AS n, generate_series(1, 48) AS step"
+        ))?;
+        self.execute("VACUUM ANALYZE")
+    }
+
+    /// Returns true if the running tally of the services' poll equals the counted votes.
     pub fn tally_matches_votes(&self) -> anyhow::Result<bool> {
-        let differences = self.number(
-            "SELECT count(*) FROM (SELECT vote, count(*) FROM votes GROUP BY vote) AS counted (option, votes)
-             FULL JOIN (SELECT option, votes FROM tally WHERE votes > 0) AS tally USING (option, votes)
+        let differences = self.number(&format!(
+            "SELECT count(*)
+             FROM (SELECT vote, count(*) FROM votes WHERE poll = '{POLL_ID}' GROUP BY vote) AS counted (option, votes)
+             FULL JOIN (SELECT option, votes FROM tally WHERE poll = '{POLL_ID}' AND votes > 0) AS tally USING (option, votes)
              WHERE counted IS NULL OR tally IS NULL",
-        )?;
+        ))?;
         Ok(differences == 0)
     }
 
@@ -131,8 +146,10 @@ async fn open(url: &str) -> anyhow::Result<Store> {
 }
 
 /// The id of the services' poll, as computed from the default settings.
+pub const POLL_ID: &str = "6998f771";
+
 fn poll() -> PollId {
-    "6998f771".parse().expect("it is valid")
+    POLL_ID.parse().expect("it is valid")
 }
 
 /// The id of the voter with this number: 32 hexadecimal digits, pseudo-random.
@@ -197,7 +214,7 @@ impl Rows {
         .bind(&self.choices)
         .bind(&self.ms)
         .bind(&self.seq)
-        .bind(poll().as_str())
+        .bind(POLL_ID)
         .execute(transaction)
         .await?;
         Ok(())

@@ -11,7 +11,7 @@ use crate::{
     http,
     servers::Redis,
     service::Service,
-    store::{Votes, choice, voter},
+    store::{POLL_ID, Votes, choice, voter},
     usage,
 };
 
@@ -48,7 +48,8 @@ pub fn fill(
                 .cmd("XADD")
                 .arg(STREAM)
                 .arg("*")
-                .arg(&["voter", &voter(*number), "choice", choice(*number, round)])
+                .arg(&["poll", POLL_ID, "voter", &voter(*number)])
+                .arg(&["choice", choice(*number, round)])
                 .ignore();
         }
         let () = adding.query(&mut connection)?;

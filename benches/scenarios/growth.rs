@@ -1,4 +1,4 @@
-//! The cost of a vote by the number of stored votes and by the length of the queue.
+//! The cost of a vote by the number of stored votes, by the length of the queue and by the number of closed polls.
 
 use super::{
     NEW_VOTES, Scale,
@@ -21,6 +21,9 @@ const MAX_ROWS_FACTOR: u64 = 100;
 /// The difference between the numbers of successive voters: a prime, so that no voter repeats.
 const VOTER_STRIDE: u64 = 7_368_787;
 
+/// Number of closed polls, as after years of questions.
+const CLOSED_POLLS: u64 = 1000;
+
 /// The time of the votes relative to a checkpoint. The first change of a page after a checkpoint writes the whole page to
 /// the write-ahead log.
 #[derive(Clone, Copy)]
@@ -40,7 +43,8 @@ pub fn run(scale: Scale, report: &mut Report) -> anyhow::Result<()> {
     let (_postgres, votes) = prepare()?;
     rows(scale, report, &redis, &votes, Timing::JustAfterCheckpoint)?;
     after_checkpoint(scale, report, &redis, &votes, few)?;
-    backlogs(scale, report, &redis)
+    backlogs(scale, report, &redis)?;
+    closed_polls(scale, report, &redis)
 }
 
 fn prepare() -> anyhow::Result<(Postgres, Votes)> {
@@ -179,6 +183,40 @@ fn backlogs(scale: Scale, report: &mut Report, redis: &Redis) -> anyhow::Result<
         ("a repeat vote until it is stored", &stored),
     ] {
         report_growth(report, what, "votes waiting", costs, 1.5);
+    }
+    Ok(())
+}
+
+/// Reads the tally and stores the same votes without closed polls and with a thousand.
+fn closed_polls(scale: Scale, report: &mut Report, redis: &Redis) -> anyhow::Result<()> {
+    let (_postgres, votes) = prepare()?;
+    let ballots = ballots(scale);
+    votes.fill(0, ballots)?;
+    votes.execute("VACUUM ANALYZE")?;
+    let (mut reads, mut stored, mut round) = (Vec::new(), Vec::new(), 0);
+    for polls in [0, CLOSED_POLLS] {
+        votes.add_closed_polls(polls)?;
+        let time = votes.tally_read_time()?.as_secs_f64() * 1e3;
+        report.value(
+            format!("time to read the tally, {polls} closed polls"),
+            "ms",
+            &[time],
+            Target::None,
+        );
+        reads.push(time);
+        let mut speeds = Vec::new();
+        for _ in 0..scale.of(5, 1) {
+            round += 1;
+            backlog::fill(redis, 0..ballots, round)?;
+            speeds.push(backlog::drain(redis, &votes, ballots, 1)?.per_second);
+        }
+        let what = format!("repeat voters stored, {polls} closed polls");
+        report.value(what, "/s", &speeds, Target::None);
+        stored.push(1.0 / Spread::of(&speeds).median);
+    }
+    for (what, costs) in [("reading the tally", reads), ("a repeat vote", stored)] {
+        let what = format!("cost of {what}: {CLOSED_POLLS} closed polls");
+        report.value(what, "×", &[costs[1] / costs[0]], Target::AtMost(1.25));
     }
     Ok(())
 }
