@@ -389,8 +389,13 @@ async fn all_polls_are_listed_and_shown(storage: Storage) {
 
         let (_, tally) = get_json(&format!("{}/api/polls/{id}/tally", app.result)).await;
         assert_eq!((&tally["poll"], &tally["total"]), (&json!(id), &json!(3)));
-        let (_, timeline) = get_json(&format!("{}/api/polls/{id}/timeline", app.result)).await;
-        assert_eq!(timeline["poll"], id);
+        let timeline = format!("{}/api/polls/{id}/timeline", app.result);
+        eventually(
+            "the timeline",
+            |poll: &Value| poll == id,
+            async || get_json(&timeline).await.1["poll"].clone(),
+        )
+        .await;
         let table = format!("{}/api/polls/{id}/tally.csv", app.result);
         let table = client().get(table).send().await.unwrap().text().await;
         assert!(table.unwrap().starts_with("key,label,votes,percent\na,"));

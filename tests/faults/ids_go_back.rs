@@ -43,18 +43,8 @@ fn delete_stream(storage: &Storage) {
         .unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_running_worker_raises_the_ids_of_a_wiped_queue() {
-    let storage = or_skip!(Storage::new(Backend::Servers).await);
-    set_ids_ahead(&storage);
-    let vote = start_ready("vote", &storage, &[]).await;
-    let result = start_ready("result", &storage, &[]).await;
-    let worker = start_ready("worker", &storage, &SLOW_TO_CLAIM).await;
-    let voter = Voter::new(&vote.url);
-    voter.must_vote_for("a").await;
-    wait_for_votes(&result.url, &[1, 0]).await;
-
-    delete_stream(&storage);
+/// Waits until the stream's last id is ahead of the clock.
+async fn wait_until_raised(storage: &Storage) {
     let last_id = async || {
         let info: Result<std::collections::HashMap<String, ::redis::Value>, _> = cmd("XINFO")
             .arg("STREAM")
@@ -68,6 +58,21 @@ async fn a_running_worker_raises_the_ids_of_a_wiped_queue() {
     let now = jiff::Timestamp::now().as_millisecond().to_string();
     let is_ahead = |last: &Option<String>| last.as_ref().is_some_and(|last| *last > now);
     eventually("greater ids", is_ahead, last_id).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_worker_raises_the_ids_of_a_wiped_queue() {
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
+    set_ids_ahead(&storage);
+    let vote = start_ready("vote", &storage, &[]).await;
+    let result = start_ready("result", &storage, &[]).await;
+    let worker = start_ready("worker", &storage, &SLOW_TO_CLAIM).await;
+    let voter = Voter::new(&vote.url);
+    voter.must_vote_for("a").await;
+    wait_for_votes(&result.url, &[1, 0]).await;
+
+    delete_stream(&storage);
+    wait_until_raised(&storage).await;
     voter.must_vote_for("b").await;
     wait_for_votes(&result.url, &[0, 1]).await;
     wait_for_metric(
@@ -104,4 +109,30 @@ async fn a_vote_cast_before_the_worker_restarts_is_counted_as_stale() {
     worker.process.wait_for_line("ids went backwards");
     voter.must_vote_for("b").await;
     wait_for_votes(&result.url, &[0, 2]).await;
+}
+
+/// The newest stored vote is in a poll that is not the current one when the queue is deleted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_ids_of_a_wiped_queue_are_raised_above_the_votes_in_all_polls() {
+    let storage = or_skip!(Storage::new(Backend::Servers).await);
+    set_ids_ahead(&storage);
+    let key = "5a".repeat(64);
+    let cookie_key = [("COOKIE_KEY", &*key)];
+    let voter = Voter::new("");
+    let result = start_ready("result", &storage, &[]).await;
+    {
+        let vote = start_ready("vote", &storage, &cookie_key).await;
+        let _worker = start_ready("worker", &storage, &SLOW_TO_CLAIM).await;
+        voter.at(&vote.url).must_vote_for("a").await;
+        wait_for_votes(&result.url, &[1, 0]).await;
+    }
+    delete_stream(&storage);
+    {
+        let _worker = start_ready("worker", &storage, &[("POLL_ID", "tea")]).await;
+        wait_until_raised(&storage).await;
+    }
+    let vote = start_ready("vote", &storage, &cookie_key).await;
+    let _worker = start_ready("worker", &storage, &SLOW_TO_CLAIM).await;
+    voter.at(&vote.url).must_vote_for("b").await;
+    wait_for_votes(&result.url, &[0, 1]).await;
 }
