@@ -12,6 +12,7 @@ use crate::harness::{
 on_both_storages! {
     concurrent_migrations_succeed,
     a_store_of_a_newer_version_is_rejected,
+    a_store_of_an_unreleased_version_is_rejected,
 }
 
 async fn concurrent_migrations_succeed(storage: Storage) {
@@ -30,18 +31,35 @@ async fn concurrent_migrations_succeed(storage: Storage) {
 
 async fn a_store_of_a_newer_version_is_rejected(storage: Storage) {
     storage.migrate_to_newer_version().await;
-    let message = match Store::open(&storage.store_config()).await {
+    let message = migration_error(&storage).await;
+    assert!(
+        message.contains("newer version") && message.contains("9999"),
+        "{message}"
+    );
+}
+
+async fn a_store_of_an_unreleased_version_is_rejected(storage: Storage) {
+    storage.store().await;
+    storage
+        .execute(
+            "UPDATE _sqlx_migrations SET checksum = (SELECT checksum FROM _sqlx_migrations WHERE version = 2) WHERE version = 1;
+             DELETE FROM _sqlx_migrations WHERE version = 6",
+        )
+        .await;
+    let message = migration_error(&storage).await;
+    assert!(message.contains("before its first release"), "{message}");
+}
+
+/// The error of opening or migrating this store.
+async fn migration_error(storage: &Storage) -> String {
+    match Store::open(&storage.store_config()).await {
         Err(error) => format!("{:#}", anyhow::Error::from(error)),
         Ok(store) => {
             let error = store.migrate(&poll().id).await.unwrap_err();
             assert_eq!(error.class, ErrorClass::Permanent);
             error.to_string()
         }
-    };
-    assert!(
-        message.contains("newer version") && message.contains("9999"),
-        "{message}"
-    );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

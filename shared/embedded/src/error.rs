@@ -35,6 +35,10 @@ pub(super) enum Cause {
         "its tables were created by a newer version of this program: migration {0} is unknown here"
     )]
     Newer(i64),
+    #[error(
+        "its tables were created by this program before its first release; move that file, or choose another folder or file"
+    )]
+    Unreleased,
     #[error(transparent)]
     Migrate(MigrateError),
 }
@@ -71,6 +75,7 @@ impl From<MigrateError> for Cause {
     fn from(error: MigrateError) -> Self {
         match error {
             MigrateError::VersionMissing(version) => Self::Newer(version),
+            MigrateError::VersionMismatch(_) => Self::Unreleased,
             MigrateError::Execute(error) => error.into(),
             other => Self::Migrate(other),
         }

@@ -135,6 +135,10 @@ impl From<MigrateError> for StoreError {
     fn from(error: MigrateError) -> Self {
         match error {
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error.into(),
+            // A released migration never changes.
+            MigrateError::VersionMismatch(_) => Self::permanent(
+                "its tables were created by this program before its first release; use another database",
+            ),
             other => Self::permanent(format!("its tables cannot be migrated: {other}")),
         }
     }
