@@ -1,13 +1,15 @@
 //! The id of a poll.
 
-use std::{collections::BTreeSet, fmt, str::FromStr, sync::Arc};
+use std::{borrow::Borrow, collections::BTreeSet, fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::Options;
+use crate::{
+    Options,
+    key::{MAX_LENGTH, is_key},
+};
 
-const MAX_LENGTH: usize = 32;
 /// Number of bytes of the hash in a computed id.
 const HASH_BYTES: usize = 4;
 
@@ -39,6 +41,13 @@ impl PollId {
     }
 }
 
+/// Looks up a poll in a map by the text of its id. Equal ids have the same hash as their texts.
+impl Borrow<str> for PollId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for PollId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -49,11 +58,11 @@ impl FromStr for PollId {
     type Err = InvalidPollId;
 
     fn from_str(raw: &str) -> Result<Self, InvalidPollId> {
-        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if raw.is_empty() || raw.len() > MAX_LENGTH || !raw.bytes().all(allowed) {
-            return Err(InvalidPollId);
+        if is_key(raw) {
+            Ok(Self(raw.into()))
+        } else {
+            Err(InvalidPollId)
         }
-        Ok(Self(raw.into()))
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod ballot;
 mod clock;
 mod id;
+mod key;
 mod known;
 mod moment;
 #[cfg(feature = "openapi")]

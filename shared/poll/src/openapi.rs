@@ -10,10 +10,7 @@ use crate::{PollId, ballot::Choice};
 /// Any valid key. The OpenAPI document of a service replaces this schema by the keys of its poll.
 impl PartialSchema for Choice {
     fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .pattern(Some("^[a-z0-9-]{1,32}$"))
-            .into()
+        key_schema()
     }
 }
 
@@ -22,11 +19,15 @@ impl ToSchema for Choice {}
 /// Any valid id.
 impl PartialSchema for PollId {
     fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .pattern(Some("^[a-z0-9-]{1,32}$"))
-            .into()
+        key_schema()
     }
 }
 
 impl ToSchema for PollId {}
+
+fn key_schema() -> RefOr<Schema> {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some("^[a-z0-9-]{1,32}$"))
+        .into()
+}

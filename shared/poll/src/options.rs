@@ -4,11 +4,14 @@
 
 use std::{collections::HashSet, fmt, mem, str::FromStr, sync::Arc};
 
-use crate::{UnknownChoice, abbreviate, ballot::Choice};
+use crate::{
+    UnknownChoice, abbreviate,
+    ballot::Choice,
+    key::{MAX_LENGTH as MAX_KEY_LENGTH, is_key},
+};
 
 const MIN_OPTIONS: usize = 2;
 const MAX_OPTIONS: usize = 20;
-const MAX_KEY_LENGTH: usize = 32;
 const MAX_LABEL_LENGTH: usize = 100;
 
 /// An option of the poll.
@@ -164,11 +167,11 @@ fn split_entries(raw: &str) -> Vec<Entry> {
 
 fn parse_key(key: &str) -> Result<Choice, InvalidOptions> {
     let key = key.trim();
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if key.is_empty() || key.len() > MAX_KEY_LENGTH || !key.bytes().all(allowed) {
-        return Err(InvalidOptions::Key(key.to_owned()));
+    if is_key(key) {
+        Ok(Choice(Arc::from(key)))
+    } else {
+        Err(InvalidOptions::Key(key.to_owned()))
     }
-    Ok(Choice(Arc::from(key)))
 }
 
 fn parse_label(key: &str, label: &str) -> Result<String, InvalidOptions> {
