@@ -143,7 +143,8 @@ impl BallotProcessor {
                     self.store.record_poll(&self.poll).await?;
                     self.has_recorded_poll = true;
                 }
-                if self.has_unknown_poll(entries) {
+                let is_unknown = |entry: &StreamEntry| entry.has_unknown_poll(&self.known_polls);
+                if entries.iter().any(is_unknown) {
                     self.known_polls = polls::load(&self.store, &self.poll).await?;
                 }
                 self.store_all(entries).await?;
@@ -224,11 +225,6 @@ impl BallotProcessor {
             );
         }
         Ok(claimed.entries)
-    }
-
-    fn has_unknown_poll(&self, entries: &[StreamEntry]) -> bool {
-        let mut polls = entries.iter().filter_map(StreamEntry::poll);
-        polls.any(|poll| self.known_polls.options(&poll).is_none())
     }
 
     async fn store_all(&self, entries: &[StreamEntry]) -> Result<(), StoreError> {

@@ -32,9 +32,9 @@ impl KnownPolls {
         &self.settings_poll
     }
 
-    /// Returns the options of the poll with this id; `None` if the poll is unknown.
+    /// Returns the poll with this id and its options; `None` if the poll is unknown.
     #[must_use]
-    pub fn options(&self, id: &PollId) -> Option<&Options> {
-        self.options.get(id)
+    pub fn find(&self, id: &str) -> Option<(&PollId, &Options)> {
+        self.options.get_key_value(id)
     }
 }

@@ -50,19 +50,18 @@ impl StreamEntry {
             return Err(InvalidBallot::IdTooGreat);
         }
         let voter: VoterId = self.required(VOTER)?.parse()?;
-        let poll = match self.text(POLL)? {
-            Some(id) => id.parse()?,
-            None => polls.settings_poll().clone(),
+        let id = self.text(POLL)?.unwrap_or(polls.settings_poll().as_str());
+        let Some((poll, options)) = polls.find(id) else {
+            let unknown = id.parse()?;
+            self.required(CHOICE)?;
+            return Err(InvalidBallot::UnknownPoll(unknown));
         };
-        let choice = self.required(CHOICE)?;
-        let options = polls.options(&poll);
-        let options = options.ok_or_else(|| InvalidBallot::UnknownPoll(poll.clone()))?;
-        let choice = options.choice(choice)?;
+        let choice = options.choice(self.required(CHOICE)?)?;
         let traceparent = self.traceparent();
         Ok(CastBallot {
             id: self.id,
             ballot: Ballot {
-                poll,
+                poll: poll.clone(),
                 voter,
                 choice,
                 traceparent,
@@ -74,6 +73,13 @@ impl StreamEntry {
     #[must_use]
     pub fn poll(&self) -> Option<PollId> {
         self.text(POLL).ok().flatten()?.parse().ok()
+    }
+
+    /// Returns true if the entry names a poll that is not among these.
+    #[must_use]
+    pub fn has_unknown_poll(&self, polls: &KnownPolls) -> bool {
+        let id = self.text(POLL).ok().flatten();
+        id.is_some_and(|id| polls.find(id).is_none()) && self.poll().is_some()
     }
 
     /// Returns the fields as JSON, for dead letters and for [`Self::from_payload`].
